@@ -1,0 +1,138 @@
+"""The answer to one check."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from limits.domain.limit import SECOND, Limit
+from limits.domain.sliding_window import NEVER
+from limits.domain.words import Algorithm, Mode, Reason
+
+Figures = Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class LimitState:
+    """One limit as a check found it. Durations are in seconds."""
+
+    name: str
+    policy: str
+    mode: Mode
+    limit: Limit
+    allowed: bool
+    remaining: int
+    """Whole units of cost that the limit would still admit now."""
+    reset_after: float
+    """Until the limit is as if it had never been used."""
+    next_capacity_after: float | None
+    """Until the first capacity comes back; None at full capacity, or where none ever will."""
+    retry_after: float | None
+    """Until this request would be admitted; None where it was, or where waiting cannot help."""
+    can_ever_admit: bool
+    """False where the cost is above what the limit can ever admit."""
+
+    @property
+    def is_enforced(self) -> bool:
+        return self.mode is Mode.ENFORCE
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer to one check. Durations are in seconds."""
+
+    allowed: bool
+    reason: Reason | None
+    client: str
+    plan: str | None
+    endpoint: str | None
+    cost: int
+    ruleset: int
+    """The sequence of the ruleset that decided; 0 where none was held."""
+    limits: tuple[LimitState, ...] = ()
+    degraded: bool = False
+
+    @property
+    def denying(self) -> tuple[LimitState, ...]:
+        """The limits that denied the request."""
+        return tuple(state for state in self.limits if state.is_enforced and not state.allowed)
+
+    @property
+    def leading(self) -> LimitState | None:
+        """The one enforcing limit that speaks for all: when denied the one with the longest wait,
+        else the one with the least remaining, then the longest reset, then by name."""
+        if denying := self.denying:
+            return max(denying, key=lambda state: (_wait(state), state.name))
+        enforcing = [state for state in self.limits if state.is_enforced]
+        return min(enforcing, key=lambda state: (state.remaining, -state.reset_after, state.name), default=None)
+
+    @property
+    def retry_after(self) -> float | None:
+        """The longest wait of the denying limits; None where there is none or it cannot help."""
+        waits = [state.retry_after for state in self.denying]
+        return None if None in waits else max((wait for wait in waits if wait is not None), default=None)
+
+
+def _wait(state: LimitState) -> float:
+    return float("inf") if state.retry_after is None else state.retry_after
+
+
+def sliding_window_state(
+    name: str, policy: str, mode: Mode, limit: Limit, cost: int, admits: bool, figures: Figures
+) -> LimitState:
+    """Reads the figures of :func:`limits.domain.sliding_window.figures`."""
+    used, next_capacity, reset, retry = figures
+    return LimitState(
+        name=name,
+        policy=policy,
+        mode=mode,
+        limit=limit,
+        allowed=admits,
+        remaining=max(0, limit.quota - used),
+        reset_after=reset / SECOND,
+        next_capacity_after=None if next_capacity == NEVER else next_capacity / SECOND,
+        retry_after=None if admits or retry == NEVER else retry / SECOND,
+        can_ever_admit=cost <= limit.quota,
+    )
+
+
+def token_bucket_state(
+    name: str, policy: str, mode: Mode, limit: Limit, cost: int, admits: bool, figures: Figures
+) -> LimitState:
+    """Reads the figures of :func:`limits.domain.token_bucket.figures`."""
+    used, rest = figures[0], figures[1]
+    window, quota = limit.window_us, limit.quota
+    spent = used * quota + rest
+    free = limit.capacity * window - spent
+    remaining = free // window
+    can_ever_admit = cost <= limit.capacity
+    return LimitState(
+        name=name,
+        policy=policy,
+        mode=mode,
+        limit=limit,
+        allowed=admits,
+        remaining=remaining,
+        reset_after=_refill_seconds(spent, quota) if spent else 0.0,
+        next_capacity_after=_refill_seconds((remaining + 1) * window - free, quota) if spent else None,
+        retry_after=None if admits or not can_ever_admit else _refill_seconds(cost * window - free, quota),
+        can_ever_admit=can_ever_admit,
+    )
+
+
+def _refill_seconds(units: int, quota: int) -> float:
+    """The time to refill ``units`` (microseconds times quota), rounded up to a microsecond."""
+    return -(-units // quota) / SECOND
+
+
+STATE_READERS = {
+    Algorithm.SLIDING_WINDOW: sliding_window_state,
+    Algorithm.TOKEN_BUCKET: token_bucket_state,
+}
+
+
+def denial_reason(limits: Sequence[LimitState]) -> Reason | None:
+    """Why the enforcing limits among these deny the request; None where they admit it."""
+    denying = [state for state in limits if state.is_enforced and not state.allowed]
+    if not denying:
+        return None
+    never = any(not state.can_ever_admit for state in denying)
+    return Reason.COST_EXCEEDS_QUOTA if never else Reason.LIMIT

@@ -1,0 +1,156 @@
+"""Route patterns: which endpoint a method and a path belong to.
+
+Paths are compared segment by segment. In each segment a literal beats a parameter beats a
+trailing ``/*``; then a named method beats ``*``. Before the comparison a path is brought to one
+form, so that no spelling of it can dodge a limit (RFC 3986, section 6.2.2).
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from urllib.parse import unquote
+
+ANY_METHOD = "*"
+_PARAMETER = re.compile(r"\{[^{}/]+\}")
+_METHOD = re.compile(r"[A-Z]+|\*")
+_REST = "*"
+
+
+class PatternError(ValueError):
+    """A route pattern that cannot be understood; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """``GET /api/products/{id}``: a method (or ``*``) and a path pattern."""
+
+    method: str
+    path: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Route":
+        """Reads ``METHOD /path``. Raises :class:`PatternError`."""
+        method, _, path = text.strip().partition(" ")
+        path = path.strip()
+        if not path:
+            raise PatternError("must be a method and a path, such as “GET /api/products/{id}”.")
+        if not _METHOD.fullmatch(method):
+            raise PatternError("must begin with a method in capital letters, or with * for every method.")
+        _check_path(path)
+        return cls("GET" if method == "HEAD" else method, path)
+
+    @property
+    def shape(self) -> str:
+        """The pattern without the names of its parameters: two routes of one shape are equal."""
+        return f"{self.method} /{'/'.join(_shapes(self.path))}"
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+def _check_path(path: str) -> None:
+    if not path.startswith("/"):
+        raise PatternError("must have a path that begins with “/”.")
+    if any(ord(character) < 33 or ord(character) == 127 for character in path):
+        raise PatternError("must not contain spaces or control characters.")
+    if "?" in path or "#" in path:
+        raise PatternError("must be a path only, without a query string or fragment.")
+    segments = path.split("/")[1:]
+    for position, segment in enumerate(segments):
+        _check_segment(segment, is_last=position == len(segments) - 1)
+
+
+def _check_segment(segment: str, *, is_last: bool) -> None:
+    if segment == _REST and is_last or _PARAMETER.fullmatch(segment):
+        return
+    if "{" in segment or "}" in segment:
+        raise PatternError(f"has “{segment}”; a parameter is a whole segment, such as “{{id}}”.")
+    if _REST in segment:
+        raise PatternError("may have “*” only as its last segment, meaning everything below.")
+    if segment in (".", ".."):
+        raise PatternError("must not have “.” or “..” as a segment.")
+
+
+def _shapes(pattern: str) -> list[str]:
+    parts = pattern.split("/")[1:]
+    last = len(parts) - 1
+    return [_shape(part, is_last=at == last) for at, part in enumerate(parts) if part]
+
+
+def _shape(part: str, *, is_last: bool) -> str:
+    if _PARAMETER.fullmatch(part):
+        return "{}"
+    return part if part == _REST and is_last else _one_form(unquote(part))
+
+
+def _one_form(segment: str) -> str:
+    """A literal that happens to read like a wildcard stays a literal."""
+    return f"\\{segment}" if segment in (_REST, "{}") or segment.startswith("\\") else segment
+
+
+def path_segments(path: str) -> list[str]:
+    """The segments of a request's path in one form: without query string and fragment,
+    percent-decoded, without empty segments, dot segments resolved."""
+    kept: list[str] = []
+    bare = path.partition("?")[0].partition("#")[0]
+    for segment in unquote(bare).split("/"):
+        if segment == "..":
+            del kept[-1:]
+        elif segment not in ("", "."):
+            kept.append(segment)
+    return kept
+
+
+@dataclass(slots=True)
+class _Node:
+    literals: dict[str, "_Node"] = field(default_factory=dict)
+    parameter: "_Node | None" = None
+    ends: dict[str, str] = field(default_factory=dict)
+    below: dict[str, str] = field(default_factory=dict)
+
+    def child(self, shape: str) -> "_Node":
+        if shape == "{}":
+            self.parameter = self.parameter or _Node()
+            return self.parameter
+        return self.literals.setdefault(shape, _Node())
+
+
+class Router:
+    """Finds the endpoint of a request. Patterns form a tree; a match visits no part of it twice."""
+
+    def __init__(self, routes: Iterable[tuple[Route, str]]) -> None:
+        """Takes (route, endpoint slug) pairs."""
+        self._root = _Node()
+        for route, slug in routes:
+            self._add(route, slug)
+
+    def _add(self, route: Route, slug: str) -> None:
+        shapes = _shapes(route.path)
+        node = self._root
+        everything_below = shapes[-1:] == [_REST]
+        for shape in shapes[:-1] if everything_below else shapes:
+            node = node.child(shape)
+        (node.below if everything_below else node.ends).setdefault(route.method, slug)
+
+    def match(self, method: str, path: str) -> str | None:
+        """The slug of the most specific pattern that fits, or None."""
+        method = "GET" if method.upper() == "HEAD" else method.upper()
+        segments = [_one_form(segment) for segment in path_segments(path)]
+        return next(_candidates(self._root, segments, 0, method), None)
+
+
+def _candidates(node: _Node, segments: list[str], at: int, method: str) -> Iterator[str]:
+    if at == len(segments):
+        yield from _by_method(node.ends, method)
+    else:
+        literal = node.literals.get(segments[at])
+        for child in (literal, node.parameter):
+            if child is not None:
+                yield from _candidates(child, segments, at + 1, method)
+        yield from _by_method(node.below, method)
+
+
+def _by_method(slugs: dict[str, str], method: str) -> Iterator[str]:
+    for name in (method, ANY_METHOD):
+        if name in slugs:
+            yield slugs[name]

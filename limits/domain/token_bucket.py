@@ -1,0 +1,70 @@
+"""The token bucket: ``burst`` tokens at most, refilled continuously at ``quota / window``.
+
+What has been used is kept as the time that it takes to refill, in microseconds with an exact
+fraction ``rest / quota``: a refill is then a subtraction, and no rounding ever adds up.
+(The generic cell rate algorithm of ITU-T I.371 keeps the same time, as a moment.)
+
+This is the reference for ``store/lua/decide.lua``; the same vectors run through both.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+from limits.domain.limit import Limit
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A bucket at ``now``: full again in ``used + rest / quota`` microseconds.
+
+    ``quota`` is the one that ``used`` and ``rest`` were reckoned with (0: never used).
+    """
+
+    now: int = 0
+    used: int = 0
+    rest: int = 0
+    quota: int = 0
+
+
+def advance(bucket: Bucket, limit: Limit, now: int) -> Bucket:
+    """The bucket at ``now``, refilled, in terms of this limit's quota and burst."""
+    now = max(now, bucket.now)
+    bucket = _refill(bucket, now)
+    if bucket.quota != limit.quota and limit.quota:
+        bucket = _convert(bucket, limit.quota)
+    capacity = divmod(limit.capacity * limit.window_us, limit.quota) if limit.quota else (0, 0)
+    if (bucket.used, bucket.rest) > capacity:
+        bucket = replace(bucket, used=capacity[0], rest=capacity[1])
+    return bucket
+
+
+def _refill(bucket: Bucket, now: int) -> Bucket:
+    used = bucket.used - (now - bucket.now)
+    return replace(bucket, now=now, used=max(0, used), rest=bucket.rest if used >= 0 else 0)
+
+
+def _convert(bucket: Bucket, quota: int) -> Bucket:
+    """The same tokens at another rate, rounded up to a whole microsecond. In doubles, as the
+    script has no others: a relative error of 1e-16, once per change of the quota."""
+    used = float(bucket.used) * bucket.quota / quota + bucket.rest / quota
+    return replace(bucket, used=math.ceil(used), rest=0, quota=quota)
+
+
+def admits(bucket: Bucket, limit: Limit, cost: int) -> bool:
+    return limit.quota > 0 and _units(bucket) + cost * limit.window_us <= limit.capacity * limit.window_us
+
+
+def consume(bucket: Bucket, limit: Limit, cost: int) -> Bucket:
+    """The bucket after an admitted request."""
+    used, rest = divmod(_units(bucket) + cost * limit.window_us, limit.quota)
+    return replace(bucket, used=used, rest=rest, quota=limit.quota)
+
+
+def _units(bucket: Bucket) -> int:
+    """What has been used, in microseconds times quota."""
+    return bucket.used * bucket.quota + bucket.rest
+
+
+def figures(bucket: Bucket) -> tuple[int, int, int, int]:
+    """(used, rest, 0, 0): the time until full, from which all else follows exactly."""
+    return bucket.used, bucket.rest, 0, 0

@@ -1,0 +1,131 @@
+"""What makes a ruleset impossible to publish. Each problem says where it is."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from limits.domain.client import Override
+from limits.domain.limit import MAX_COST, Limit, limit_problems
+from limits.domain.problems import Location, Problem
+from limits.domain.routes import PatternError, Route
+from limits.domain.ruleset import Endpoint, Policy, Ruleset
+from limits.domain.words import Algorithm, Partition
+
+SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+SLUG_MESSAGE = "must be small letters, digits and single hyphens, such as “free-search”."
+MAX_SLUG_LENGTH = 64
+
+AVAILABLE_ALGORITHMS = frozenset({Algorithm.SLIDING_WINDOW, Algorithm.TOKEN_BUCKET})
+AVAILABLE_PARTITIONS = frozenset({Partition.CLIENT})
+
+
+def slug_problem(slug: str) -> str | None:
+    """Why this cannot be a slug, or None."""
+    if len(slug) > MAX_SLUG_LENGTH:
+        return f"must have at most {MAX_SLUG_LENGTH} characters."
+    return None if SLUG.fullmatch(slug) else SLUG_MESSAGE
+
+
+def route_problem(text: str) -> str | None:
+    """Why this cannot be a route pattern, or None."""
+    try:
+        Route.parse(text)
+    except PatternError as error:
+        return str(error)
+    return None
+
+
+def limits_problems(limits: Sequence[Limit]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yields (place below the policy or override, message) for its limits together."""
+    if not limits:
+        yield ("limits",), "must hold at least one limit."
+    for at, limit in enumerate(limits):
+        for field, message in limit_problems(limit):
+            yield ("limits", at, field), message
+        if limit.algorithm not in AVAILABLE_ALGORITHMS:
+            yield ("limits", at, "algorithm"), f"“{limit.algorithm}” is not available in this release."
+        if any(limit.label == earlier.label for earlier in limits[:at]):
+            yield ("limits", at), f"another limit is named “{limit.label}” already: one algorithm and window, one limit."
+
+
+def ruleset_problems(ruleset: Ruleset) -> Iterator[Problem]:
+    """Yields everything that is wrong with a ruleset."""
+    yield from _slug_problems(ruleset)
+    yield from _plan_problems(ruleset)
+    for endpoint in ruleset.endpoints:
+        yield from _endpoint_problems(endpoint)
+    yield from _route_conflicts(ruleset.endpoints)
+    for policy in ruleset.policies:
+        yield from _policy_problems(ruleset, policy)
+
+
+def override_problems(location: Location, override: Override, ruleset: Ruleset) -> Iterator[Problem]:
+    """Yields what is wrong with one client's override of a policy of this ruleset."""
+    policy = next((policy for policy in ruleset.policies if policy.slug == override.policy), None)
+    if policy is None:
+        yield Problem((*location, "policy"), f"there is no policy “{override.policy}”.")
+    elif policy.partition is not Partition.CLIENT:
+        yield Problem((*location, "policy"), "only a policy that counts each client by itself can be overridden.")
+    if None not in (override.starts_at, override.ends_at) and override.ends_at <= override.starts_at:  # type: ignore[operator]
+        yield Problem((*location, "ends_at"), "must be after the start.")
+    for place, message in limits_problems(override.limits):
+        yield Problem((*location, *place), message)
+
+
+def overlaps(first: Override, second: Override) -> bool:
+    """Whether two overrides of one client and policy are in force at one moment."""
+
+    def begins_before_end(one: Override, other: Override) -> bool:
+        return one.starts_at is None or other.ends_at is None or one.starts_at < other.ends_at
+
+    same = first.policy == second.policy
+    return same and begins_before_end(first, second) and begins_before_end(second, first)
+
+
+def _slug_problems(ruleset: Ruleset) -> Iterator[Problem]:
+    sections: tuple[tuple[str, Iterable[str]], ...] = (
+        ("plans", (plan.slug for plan in ruleset.plans)),
+        ("endpoints", (endpoint.slug for endpoint in ruleset.endpoints)),
+        ("policies", (policy.slug for policy in ruleset.policies)),
+    )
+    for section, slugs in sections:
+        for slug, count in Counter(slugs).items():
+            if message := slug_problem(slug):
+                yield Problem((section, slug, "slug"), message)
+            if count > 1:
+                yield Problem((section, slug, "slug"), "is used twice.")
+
+
+def _plan_problems(ruleset: Ruleset) -> Iterator[Problem]:
+    slugs = {plan.slug for plan in ruleset.plans}
+    if slugs and ruleset.default_plan is None:
+        yield Problem(("plans",), "one plan must be the default.")
+    elif ruleset.default_plan is not None and ruleset.default_plan not in slugs:
+        yield Problem(("plans",), f"there is no plan “{ruleset.default_plan}” to be the default.")
+
+
+def _endpoint_problems(endpoint: Endpoint) -> Iterator[Problem]:
+    if not 1 <= endpoint.cost <= MAX_COST:
+        yield Problem(("endpoints", endpoint.slug, "cost"), f"must be between 1 and {MAX_COST:,}.")
+
+
+def _route_conflicts(endpoints: Sequence[Endpoint]) -> Iterator[Problem]:
+    owners: dict[str, tuple[str, Route]] = {}
+    for endpoint in endpoints:
+        for at, route in enumerate(endpoint.routes):
+            owner, other = owners.setdefault(route.shape, (endpoint.slug, route))
+            if other is not route:
+                where = "twice" if owner == endpoint.slug else f"as “{other}” of endpoint “{owner}” already"
+                yield Problem(("endpoints", endpoint.slug, "routes", at), f"“{route}” is there {where}.")
+
+
+def _policy_problems(ruleset: Ruleset, policy: Policy) -> Iterator[Problem]:
+    here: Location = ("policies", policy.slug)
+    if policy.plan is not None and all(plan.slug != policy.plan for plan in ruleset.plans):
+        yield Problem((*here, "plan"), f"there is no plan “{policy.plan}”.")
+    if policy.endpoint is not None and all(item.slug != policy.endpoint for item in ruleset.endpoints):
+        yield Problem((*here, "endpoint"), f"there is no endpoint “{policy.endpoint}”.")
+    if policy.partition not in AVAILABLE_PARTITIONS:
+        yield Problem((*here, "partition"), f"“{policy.partition}” is not available in this release.")
+    for place, message in limits_problems(policy.limits):
+        yield Problem((*here, *place), message)

@@ -1,0 +1,17 @@
+"""One check, one decision: everything between a caller and the store."""
+
+from limits.enforcement.engine import Engine, Guard, Readiness, RulesetMissing, get_engine
+from limits.enforcement.held import Held
+from limits.enforcement.requests import CheckRequest
+from limits.store.errors import StoreUnavailable
+
+__all__ = [
+    "CheckRequest",
+    "Engine",
+    "Guard",
+    "Held",
+    "Readiness",
+    "RulesetMissing",
+    "StoreUnavailable",
+    "get_engine",
+]

@@ -1,0 +1,97 @@
+"""What one process holds: a ruleset made ready for checks, and the client records it has met.
+
+A held ruleset never changes. A process that learns of a newer one makes a new :class:`Held`, and
+checks that are under way finish, or start anew, with the one that they began with.
+"""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import cached_property
+
+from limits.domain.client import ClientRecord
+from limits.domain.routes import Router
+from limits.domain.ruleset import Endpoint, Ruleset, Version
+from limits.domain.selection import EffectivePolicy, Selection, plan_of, select
+from limits.enforcement.requests import CheckRequest
+from limits.store.packing import pack_rules
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The limits of one request, ready to be sent."""
+
+    policies: tuple[EffectivePolicy, ...]
+    slugs: tuple[str, ...]
+    rules: bytes
+    valid_from: int | None
+    valid_until: int | None
+
+    @classmethod
+    def of(cls, selection: Selection) -> "Layout":
+        policies = selection.policies
+        slugs = tuple(policy.policy.slug for policy in policies)
+        return cls(policies, slugs, pack_rules(policies), selection.valid_from, selection.valid_until)
+
+
+NO_LIMITS = Layout((), (), b"", None, None)
+
+
+class Held:
+    """A ruleset with everything that can be worked out before a check comes."""
+
+    def __init__(self, version: Version, ruleset: Ruleset) -> None:
+        self.version = version
+        self.ruleset = ruleset
+        self.token = str(version)
+        self._endpoints = {endpoint.slug: endpoint for endpoint in ruleset.endpoints}
+        self._layouts: dict[tuple[str | None, str | None], Layout] = {}
+
+    @cached_property
+    def _router(self) -> Router:
+        endpoints = self.ruleset.endpoints
+        return Router((route, endpoint.slug) for endpoint in endpoints for route in endpoint.routes)
+
+    def endpoint_of(self, request: CheckRequest) -> Endpoint | None:
+        """The endpoint that a request means; None where nobody registered it."""
+        slug = request.endpoint
+        if slug is None and request.method is not None and request.path is not None:
+            slug = self._router.match(request.method, request.path)
+        return self._endpoints.get(slug) if slug is not None else None
+
+    def plan_of(self, record: ClientRecord) -> str | None:
+        return plan_of(self.ruleset, record)
+
+    def layout(self, record: ClientRecord, endpoint: str | None, now: int) -> Layout:
+        """The limits that a client meets on an endpoint at ``now`` (microseconds since 1970)."""
+        if record.overrides:
+            return Layout.of(select(self.ruleset, record, endpoint, now))
+        key = self.plan_of(record), endpoint
+        layout = self._layouts.get(key)
+        if layout is None:
+            layout = self._layouts[key] = Layout.of(select(self.ruleset, record, endpoint, now))
+        return layout
+
+
+class ClientCache:
+    """The records of the clients met last, at most ``size`` of them, for one epoch."""
+
+    def __init__(self, epoch: str, size: int) -> None:
+        self.epoch = epoch
+        self._size = size
+        self._records: OrderedDict[str, ClientRecord] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> ClientRecord | None:
+        with self._lock:
+            record = self._records.get(key)
+            if record is not None:
+                self._records.move_to_end(key)
+            return record
+
+    def put(self, record: ClientRecord) -> None:
+        with self._lock:
+            self._records[record.key] = record
+            self._records.move_to_end(record.key)
+            while len(self._records) > self._size:
+                self._records.popitem(last=False)

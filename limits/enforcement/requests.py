@@ -1,0 +1,17 @@
+"""What a caller asks."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRequest:
+    """One check: who, where and at what cost.
+
+    The endpoint is named by its slug, or found by method and path. ``cost`` None: the endpoint's.
+    """
+
+    client: str
+    endpoint: str | None = None
+    method: str | None = None
+    path: str | None = None
+    cost: int | None = None

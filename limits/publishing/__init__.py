@@ -1,0 +1,1 @@
+"""From rows to the rules that the servers decide by."""

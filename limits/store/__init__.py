@@ -1,0 +1,1 @@
+"""Everything that touches Redis: keys, bytes, scripts and connections. Nothing else may."""

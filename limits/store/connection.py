@@ -1,0 +1,118 @@
+"""Connections to Redis.
+
+The config plane uses an ordinary client that waits longer. The data plane has a pool of its own:
+one deadline covers the wait for a connection, the connecting and the answer. Neither ever sends a
+command a second time: a script whose bytes have left may have run.
+"""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django_redis import get_redis_connection
+from redis import Connection, ConnectionPool, Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
+from redis.retry import Retry
+
+from limits.conf import setting
+from limits.store.deadline import Deadline
+from limits.store.errors import StoreUnavailable, outages_named
+
+PATIENCE = 2.0
+"""Seconds that the config plane waits for Redis."""
+
+_NOT_OURS = ("decode_responses", "health_check_interval", "retry_on_error", "retry_on_timeout")
+
+
+def patient_client() -> Redis:
+    """The config plane's client of this process; it answers in bytes."""
+    return _patient_client(setting("REDIS"))
+
+
+@lru_cache(maxsize=8)
+def _patient_client(location: str) -> Redis:
+    timeouts = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE}
+    connection_class, options = _connection_options(location)
+    return Redis(connection_pool=ConnectionPool(connection_class, **options | timeouts))
+
+
+def hot_connections() -> "HotConnections":
+    """The data plane's connections of this process."""
+    return _hot_connections(setting("REDIS"), setting("MAX_CONNECTIONS"))
+
+
+@lru_cache(maxsize=8)
+def _hot_connections(location: str, size: int) -> "HotConnections":
+    connection_class, options = _connection_options(location)
+    return HotConnections(lambda: connection_class(**options), size)
+
+
+def _connection_options(location: str) -> tuple[type[Connection], dict[str, Any]]:
+    """How the project itself connects (server, password, TLS, …), but without retries."""
+    pool = _pool(location)
+    options = {name: value for name, value in pool.connection_kwargs.items() if name not in _NOT_OURS}
+    return pool.connection_class, options | {"retry": Retry(NoBackoff(), 0)}
+
+
+def _pool(location: str) -> ConnectionPool:
+    if location in settings.CACHES:
+        return get_redis_connection(location).connection_pool
+    if "://" not in location:
+        raise ImproperlyConfigured(f"RATELIMIT_PLATFORM['REDIS']: {location!r} is neither a URL nor an alias of CACHES.")
+    return ConnectionPool.from_url(location)
+
+
+class HotConnections:
+    """A bounded pool of connections, shared by threads; a forked child begins with an empty one."""
+
+    def __init__(self, make: Callable[[], Connection], size: int) -> None:
+        self._make = make
+        self._size = size
+        self._begin()
+
+    def _begin(self) -> None:
+        self._idle: deque[Connection] = deque()
+        self._free = threading.BoundedSemaphore(self._size)
+        self._pid = os.getpid()
+
+    def execute(self, *command: Any, deadline: Deadline) -> Any:
+        """Sends one command once and returns its answer.
+
+        Raises :class:`StoreUnavailable` for an outage, and other errors of Redis as they are.
+        """
+        if self._pid != os.getpid():
+            self._begin()
+        if not self._free.acquire(timeout=deadline.remaining()):
+            raise StoreUnavailable("All connections to the store are in use.")
+        try:
+            with outages_named():
+                return self._execute(command, deadline)
+        finally:
+            self._free.release()
+
+    def _execute(self, command: tuple[Any, ...], deadline: Deadline) -> Any:
+        connection = self._idle.pop() if self._idle else self._make()
+        try:
+            if not connection.is_connected or connection.can_read():
+                _open(connection, deadline)
+            connection.send_command(*command, check_health=False)
+            return connection.read_response(timeout=deadline.remaining())
+        except ResponseError:
+            raise
+        except BaseException:
+            connection.disconnect()
+            raise
+        finally:
+            self._idle.append(connection)
+
+
+def _open(connection: Connection, deadline: Deadline) -> None:
+    connection.disconnect()
+    connection.socket_connect_timeout = connection.socket_timeout = deadline.remaining()
+    connection.connect()

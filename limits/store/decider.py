@@ -1,0 +1,123 @@
+"""One check as one script call: what goes in, and what can come out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from limits.store import scripts
+from limits.store.buckets import bucket_of
+from limits.store.connection import HotConnections
+from limits.store.deadline import Deadline
+from limits.store.keys import Keys, client_field
+
+DECIDED, RULES_CHANGED, CLIENT_CHANGED, OUTSIDE_VALIDITY, NOT_LOADED = range(5)
+
+GUESS = ""
+"""In place of a revision: this process does not know whether the client is registered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One check with all that it was prepared from.
+
+    ``token`` and ``revision`` name the rules and the client's record that the caller decides by
+    (``GUESS``: none). ``rules`` are packed; ``policies`` are their slugs, in the same order.
+    ``valid_from`` and ``valid_until`` are microseconds since 1970, None: open.
+    """
+
+    client: str
+    token: str
+    revision: int | None
+    policies: tuple[str, ...]
+    rules: bytes
+    cost: int
+    consume: bool = True
+    valid_from: int | None = None
+    valid_until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The store decided. ``readings`` holds for each limit whether it admits, and four figures;
+    ``complete`` is False where the store has lost rules or clients and is being refilled."""
+
+    admitted: bool
+    complete: bool
+    readings: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class RulesChanged:
+    """Other rules are in force: those of this token."""
+
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClientChanged:
+    """Another record of the client is in force; None: it is not registered."""
+
+    record: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideValidity:
+    """The rules were prepared for another time than the store's (microseconds since 1970)."""
+
+    now: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotLoaded:
+    """The store does not hold all clients yet, and this process has never met this one."""
+
+
+Answer = Decided | RulesChanged | ClientChanged | OutsideValidity | NotLoaded
+
+
+class Decider:
+    """Asks the store for decisions."""
+
+    def __init__(self, connections: HotConnections, keys: Keys) -> None:
+        self._connections = connections
+        self._keys = keys
+        self._script = scripts.load("decide")
+
+    def decide(self, question: Question, deadline: Deadline) -> Answer:
+        """One round trip. Raises :class:`~limits.store.errors.StoreUnavailable`."""
+        reply = self._script.run(self._connections, self._keys_of(question), _arguments(question), deadline)
+        return _read(reply)
+
+    def _keys_of(self, question: Question) -> list[str]:
+        bucket = bucket_of(question.client)
+        counter = self._keys.counter
+        return [
+            self._keys.buckets[bucket],
+            *(counter(bucket, policy, question.client) for policy in question.policies),
+        ]
+
+
+def _arguments(question: Question) -> tuple[str | int | bytes, ...]:
+    return (
+        question.token,
+        client_field(question.client),
+        GUESS if question.revision is None else f"{question.revision} ",
+        question.cost,
+        1 if question.consume else 0,
+        "" if question.valid_from is None else question.valid_from,
+        "" if question.valid_until is None else question.valid_until,
+        question.rules,
+    )
+
+
+def _read(reply: list[Any]) -> Answer:
+    kind = reply[0]
+    if kind == DECIDED:
+        return Decided(admitted=reply[2] == 1, complete=reply[1] == 1, readings=reply[3:])
+    if kind == RULES_CHANGED:
+        return RulesChanged(reply[1].decode())
+    if kind == CLIENT_CHANGED:
+        return ClientChanged(reply[1].decode() if reply[1] is not None else None)
+    if kind == OUTSIDE_VALIDITY:
+        return OutsideValidity(reply[1])
+    return NotLoaded()

@@ -1,0 +1,43 @@
+"""What can go wrong with the store. An outage is expected and named; everything else surfaces."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from redis import exceptions
+
+OUTAGE_ANSWERS = (
+    "OOM",
+    "READONLY",
+    "LOADING",
+    "BUSY",
+    "CLUSTERDOWN",
+    "MASTERDOWN",
+    "MISCONF",
+    "NOREPLICAS",
+    "TRYAGAIN",
+)
+"""Error codes with which a Redis server says that it cannot serve now."""
+
+
+class StoreUnavailable(Exception):
+    """The store cannot be reached, does not answer in time, or says that it cannot serve now."""
+
+
+@contextmanager
+def outages_named() -> Iterator[None]:
+    """Turns the client library's ways to say “away” into :class:`StoreUnavailable`."""
+    try:
+        yield
+    except exceptions.RedisError as error:
+        if is_outage(error):
+            raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+        raise
+
+
+def is_outage(error: exceptions.RedisError) -> bool:
+    """Whether this error means that the store is away, rather than a mistake of ours."""
+    if isinstance(error, exceptions.ConnectionError | exceptions.TimeoutError):
+        return True
+    if isinstance(error, exceptions.ReadOnlyError | exceptions.OutOfMemoryError | exceptions.ClusterDownError):
+        return True
+    return str(error).startswith(OUTAGE_ANSWERS)

@@ -1,0 +1,39 @@
+"""Lua scripts: each is a file beside this module, called by its digest."""
+
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from redis.exceptions import NoScriptError
+
+from limits.store.connection import HotConnections
+from limits.store.deadline import Deadline
+
+_FOLDER = Path(__file__).parent / "lua"
+
+
+class Script:
+    """One Lua script."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+
+    def run(
+        self, connections: HotConnections, keys: Sequence[str], arguments: Sequence[str | int | bytes], deadline: Deadline
+    ) -> Any:
+        """Runs it once. A server that forgot the script (restart, ``SCRIPT FLUSH``) has not run it,
+        so then, and only then, the source follows."""
+        tail = (len(keys), *keys, *arguments)
+        try:
+            return connections.execute("EVALSHA", self.digest, *tail, deadline=deadline)
+        except NoScriptError:
+            return connections.execute("EVAL", self.source, *tail, deadline=deadline)
+
+
+@cache
+def load(name: str) -> Script:
+    """The script of this file name, without its ending."""
+    return Script((_FOLDER / f"{name}.lua").read_text(encoding="utf-8"))
