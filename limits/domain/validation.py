@@ -11,8 +11,8 @@ from limits.domain.routes import PatternError, Route
 from limits.domain.ruleset import Endpoint, Policy, Ruleset
 from limits.domain.words import Algorithm, Partition
 
-SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
-SLUG_MESSAGE = "must be small letters, digits and single hyphens, such as “free-search”."
+SLUG = re.compile(r"[a-z0-9-]+")
+SLUG_MESSAGE = "must be small letters, digits and hyphens, such as “free-search”."
 MAX_SLUG_LENGTH = 64
 
 AVAILABLE_ALGORITHMS = frozenset({Algorithm.SLIDING_WINDOW, Algorithm.TOKEN_BUCKET})

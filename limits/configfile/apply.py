@@ -1,0 +1,119 @@
+"""Applying a config file: all of it or nothing, then live."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models import ProtectedError, QuerySet
+
+from limits.configfile.document import Document
+from limits.configfile.reading import ConfigRefused
+from limits.configfile.rows import write_clients, write_overrides, write_rules
+from limits.domain.differences import differences
+from limits.domain.problems import Location, Problem, RulesetRefused
+from limits.models import Client, ClientChange, Endpoint, Override, Plan, Policy
+from limits.publishing import clients, rules
+from limits.publishing.compiler import compile_ruleset, read_ruleset
+from limits.publishing.delivery import Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a file changed, one sentence each, and what became of it (None: a dry run)."""
+
+    changes: list[str]
+    delivery: Delivery | None = None
+
+
+class _DryRun(Exception):
+    """Ends a transaction that was only tried."""
+
+
+def apply(
+    document: Document,
+    *,
+    author: str,
+    reason: str = "",
+    dry_run: bool = False,
+    prune: bool = False,
+    prune_clients: bool = False,
+) -> Applied:
+    """Applies a document. Raises :class:`ConfigRefused` where nothing was changed."""
+    changes: list[str] = []
+    try:
+        with transaction.atomic():
+            changes += _change_rows(document, prune=prune, prune_clients=prune_clients)
+            if dry_run:
+                raise _DryRun
+            rules.record(author, reason=reason)
+    except _DryRun:
+        return Applied(changes)
+    except RulesetRefused as error:
+        raise ConfigRefused([_in_file(problem, document) for problem in error.problems]) from error
+    return Applied(changes, _deliver())
+
+
+def _change_rows(document: Document, *, prune: bool, prune_clients: bool) -> list[str]:
+    before = read_ruleset()
+    last_change = ClientChange.objects.order_by("-id").values_list("id", flat=True).first() or 0
+    write_rules(document, prune=prune)
+    write_clients(document.clients or ())
+    if prune or prune_clients:
+        _prune_clients(document, clients_too=prune_clients)
+    write_overrides(document.overrides or ())
+    if prune:
+        _prune_rules(document)
+    return [*differences(before, compile_ruleset()), *_client_changes(last_change)]
+
+
+def _prune_clients(document: Document, *, clients_too: bool) -> None:
+    if document.overrides is not None:
+        named = {(entry.client, entry.policy, entry.starts_at) for entry in document.overrides}
+        rows = Override.objects.select_related("client", "policy")
+        gone = [row.pk for row in rows if (row.client.key, row.policy.slug, row.starts_at) not in named]
+        Override.objects.filter(pk__in=gone).delete()
+    if clients_too and document.clients is not None:
+        Client.objects.exclude(key__in=[client.key for client in document.clients]).delete()
+
+
+def _prune_rules(document: Document) -> None:
+    """Policies first: they hold on to plans and endpoints."""
+    for section, model in (("policies", Policy), ("endpoints", Endpoint), ("plans", Plan)):
+        items = getattr(document, section)
+        if items is not None:
+            _delete(section, model.objects.exclude(slug__in=[item.slug for item in items]))  # type: ignore[attr-defined]
+
+
+def _delete(section: str, rows: QuerySet) -> None:  # type: ignore[type-arg]
+    try:
+        rows.delete()
+    except ProtectedError as error:
+        users = sorted({str(row) for row in error.protected_objects})[:5]
+        raise ConfigRefused([Problem((section,), f"cannot be pruned, still used by: {', '.join(users)}.")]) from error
+
+
+def _client_changes(since: int) -> Iterator[str]:
+    keys = sorted(set(ClientChange.objects.filter(id__gt=since).values_list("client_key", flat=True)))
+    if 0 < len(keys) <= 20:
+        yield from (f"Client {key} changed." for key in keys)
+    elif keys:
+        yield f"{len(keys):,} clients changed."
+
+
+def _deliver() -> Delivery:
+    """Rules first, since a client may be on a plan that is new."""
+    delivery = rules.deliver()
+    if not delivery.live:
+        return delivery
+    delivered = clients.deliver()
+    return delivery if delivered.live else delivered
+
+
+def _in_file(problem: Problem, document: Document) -> Problem:
+    """The problem with its place in the file: a slug becomes a position."""
+    section, *rest = problem.location
+    slugs = [item.slug for item in getattr(document, str(section), None) or ()]
+    location: Location = (section, *rest)
+    if rest and rest[0] in slugs:
+        location = (section, slugs.index(str(rest[0])), *rest[1:])
+    return Problem(location, problem.message)

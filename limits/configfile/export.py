@@ -1,0 +1,93 @@
+"""The database as a config file."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import yaml
+
+from limits.domain.limit import Limit
+from limits.domain.ruleset import Endpoint, Plan, Policy, Ruleset, limit_to_json
+from limits.domain.words import Algorithm, ClientStatus, Mode, OnStoreFailure, Partition
+from limits.models import Client, Override
+from limits.models import Policy as PolicyRow
+from limits.publishing.compiler import read_ruleset
+
+
+def export() -> str:
+    """YAML that :mod:`limits.configfile` reads. Applied to an empty platform it gives the same rules."""
+    ruleset = read_ruleset()
+    names = dict(PolicyRow.objects.values_list("slug", "name"))
+    document = {
+        "plans": [_plan(ruleset, plan) for plan in ruleset.plans],
+        "endpoints": [_endpoint(endpoint) for endpoint in ruleset.endpoints],
+        "policies": [_policy(policy, names[policy.slug]) for policy in ruleset.policies],
+        "clients": list(_clients()),
+        "overrides": list(_overrides()),
+    }
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _plan(ruleset: Ruleset, plan: Plan) -> dict[str, Any]:
+    item: dict[str, Any] = {"slug": plan.slug, "name": plan.name}
+    return item | {"default": True} if plan.slug == ruleset.default_plan else item
+
+
+def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
+    routes = [str(route) for route in endpoint.routes]
+    return {"slug": endpoint.slug, "name": endpoint.name, "routes": routes, "cost": endpoint.cost}
+
+
+def _policy(policy: Policy, name: str) -> dict[str, Any]:
+    item = {
+        "slug": policy.slug,
+        "name": name or None,
+        "plan": policy.plan,
+        "endpoint": policy.endpoint,
+        "partition": _unless(policy.partition, Partition.CLIENT),
+        "mode": _unless(policy.mode, Mode.ENFORCE),
+        "on_store_failure": _unless(policy.on_store_failure, OnStoreFailure.LOCAL),
+        "limits": [_limit(limit) for limit in policy.limits],
+    }
+    return _without_empty(item)
+
+
+def _limit(limit: Limit) -> dict[str, Any]:
+    item = limit_to_json(limit)
+    if limit.algorithm is Algorithm.SLIDING_WINDOW:
+        del item["algorithm"]
+    return item
+
+
+def _clients() -> Iterator[dict[str, Any]]:
+    for row in Client.objects.order_by("key").select_related("plan").iterator(chunk_size=2_000):
+        plan = row.plan.slug if row.plan else None
+        status = _unless(ClientStatus(row.status), ClientStatus.ACTIVE)
+        yield _without_empty({"key": row.key, "name": row.name or None, "plan": plan, "status": status})
+
+
+def _overrides() -> Iterator[dict[str, Any]]:
+    rows = Override.objects.order_by("client__key", "policy__slug", "starts_at").select_related("client", "policy")
+    for row in rows.prefetch_related("limits"):
+        yield _without_empty(
+            {
+                "client": row.client.key,
+                "policy": row.policy.slug,
+                "limits": [_limit(limit.as_domain()) for limit in row.limits.all()],
+                "starts_at": _moment(row.starts_at),
+                "ends_at": _moment(row.ends_at),
+                "reason": row.reason or None,
+            }
+        )
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z") if moment else None
+
+
+def _unless(word: Any, default: Any) -> str | None:
+    return None if word is default else word.value
+
+
+def _without_empty(item: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in item.items() if value is not None}

@@ -1,0 +1,195 @@
+"""A document → rows, inside the caller's transaction. Rows that are right already stay untouched."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from django.db.models import Model
+
+from limits.configfile.document import ClientEntry, Document, OverrideEntry
+from limits.configfile.reading import ConfigRefused
+from limits.domain.limit import Limit
+from limits.domain.problems import Problem
+from limits.domain.routes import Route as DomainRoute
+from limits.domain.ruleset import Endpoint as DomainEndpoint
+from limits.domain.ruleset import Policy as DomainPolicy
+from limits.domain.words import Partition
+from limits.models import Client, Endpoint, Override, OverrideLimit, Plan, Policy, PolicyLimit, Route
+
+BATCH = 5_000
+
+
+def write_rules(document: Document, *, prune: bool) -> None:
+    """Creates and changes plans, endpoints and policies as the document says. ``prune``: endpoints
+    that it does not name give up their routes."""
+    _write_plans(document)
+    if document.endpoints is not None:
+        _write_endpoints(document.endpoints, prune=prune)
+    plans = {row.slug: row for row in Plan.objects.all()}
+    endpoints = {row.slug: row for row in Endpoint.objects.all()}
+    _require_known("policies", "plan", [policy.plan for policy in document.policies or ()], plans)
+    _require_known("policies", "endpoint", [policy.endpoint for policy in document.policies or ()], endpoints)
+    for policy in document.policies or ():
+        parents = {"plan": plans.get(policy.plan or ""), "endpoint": endpoints.get(policy.endpoint or "")}
+        _write_policy(policy, document.policy_names.get(policy.slug, ""), parents)
+
+
+def _write_plans(document: Document) -> None:
+    if document.default_plan is not None:
+        Plan.objects.filter(is_default=True).exclude(slug=document.default_plan).update(is_default=False)
+    for plan in document.plans or ():
+        wanted = {"name": plan.name}
+        if document.default_plan is not None:
+            wanted["is_default"] = plan.slug == document.default_plan  # type: ignore[assignment]
+        _write(Plan, {"slug": plan.slug}, wanted)
+
+
+def _write_endpoints(endpoints: Sequence[DomainEndpoint], *, prune: bool) -> None:
+    """Routes that go are deleted before any is created: a route may move between endpoints."""
+    rows = {e.slug: _write(Endpoint, {"slug": e.slug}, {"name": e.name, "cost": e.cost}) for e in endpoints}
+    changed = [endpoint for endpoint in endpoints if _routes_of(rows[endpoint.slug]) != endpoint.routes]
+    Route.objects.filter(endpoint__slug__in=[endpoint.slug for endpoint in changed]).delete()
+    if prune:
+        Route.objects.exclude(endpoint__slug__in=rows).delete()
+    _refuse_taken_routes(endpoints, changed)
+    Route.objects.bulk_create(
+        Route(endpoint=rows[endpoint.slug], method=r.method, path=r.path, shape=r.shape, position=position)
+        for endpoint in changed
+        for position, r in enumerate(endpoint.routes)
+    )
+
+
+def _routes_of(row: Endpoint) -> tuple[DomainRoute, ...]:
+    return tuple(DomainRoute(route.method, route.path) for route in row.routes.all())
+
+
+def _refuse_taken_routes(endpoints: Sequence[DomainEndpoint], changed: Sequence[DomainEndpoint]) -> None:
+    owners = dict(Route.objects.values_list("shape", "endpoint__slug"))
+    problems = []
+    for at, endpoint in enumerate(endpoints):
+        for position, route in enumerate(endpoint.routes if endpoint in changed else ()):
+            if route.shape in owners:
+                message = f"“{route}” belongs to endpoint “{owners[route.shape]}” already."
+                problems.append(Problem(("endpoints", at, "routes", position), message))
+            owners[route.shape] = endpoint.slug
+    if problems:
+        raise ConfigRefused(problems)
+
+
+def _write_policy(policy: DomainPolicy, name: str, parents: dict[str, Any]) -> None:
+    wanted = {
+        "name": name,
+        "partition": policy.partition.value,
+        "mode": policy.mode.value,
+        "on_store_failure": policy.on_store_failure.value,
+    }
+    row = _write(Policy, {"slug": policy.slug}, wanted | parents)
+    if tuple(limit.as_domain() for limit in row.limits.all()) != policy.limits:
+        row.limits.all().delete()
+        PolicyLimit.objects.bulk_create(_limit_rows(PolicyLimit, policy.limits, policy=row))
+
+
+def write_clients(clients: Sequence[ClientEntry]) -> None:
+    """Creates and changes clients, in few queries however many there are."""
+    plans = {row.slug: row for row in Plan.objects.all()}
+    _require_known("clients", "plan", [client.plan for client in clients], plans)
+    for start in range(0, len(clients), BATCH):
+        _write_clients(clients[start : start + BATCH], plans)
+
+
+def _write_clients(clients: Sequence[ClientEntry], plans: dict[str, Plan]) -> None:
+    rows = {row.key: row for row in Client.objects.filter(key__in=[client.key for client in clients])}
+    new, changed = [], []
+    for client in clients:
+        wanted = {"name": client.name, "plan_id": _id(plans, client.plan), "status": client.status.value}
+        row = rows.get(client.key)
+        if row is None:
+            new.append(Client(key=client.key, **wanted))
+        elif _differs(row, wanted):
+            changed.append(_with(row, wanted))
+    Client.objects.bulk_create(new)
+    Client.objects.bulk_update(changed, ["name", "plan", "status"])
+
+
+def write_overrides(overrides: Sequence[OverrideEntry]) -> None:
+    """Creates and changes overrides. Client, policy and start tell one from another."""
+    clients = {row.key: row for row in Client.objects.filter(key__in=[entry.client for entry in overrides])}
+    policies = {row.slug: row for row in Policy.objects.all()}
+    _require_known("overrides", "client", [entry.client for entry in overrides], clients)
+    _require_known("overrides", "policy", [entry.policy for entry in overrides], policies)
+    problems = list(_override_problems(overrides, policies))
+    if problems:
+        raise ConfigRefused(problems)
+    for at, entry in enumerate(overrides):
+        _write_override(at, entry, clients[entry.client], policies[entry.policy])
+
+
+def _override_problems(overrides: Sequence[OverrideEntry], policies: dict[str, Policy]) -> Iterator[Problem]:
+    for at, entry in enumerate(overrides):
+        if policies[entry.policy].partition != Partition.CLIENT:
+            yield Problem(("overrides", at, "policy"), "only a policy that counts each client by itself can be overridden.")
+        if entry.starts_at and entry.ends_at and entry.ends_at <= entry.starts_at:
+            yield Problem(("overrides", at, "ends_at"), "must be after the start.")
+
+
+def _write_override(at: int, entry: OverrideEntry, client: Client, policy: Policy) -> None:
+    same = {"client": client, "policy": policy, "starts_at": entry.starts_at}
+    row = Override.objects.filter(**same).first()
+    others = Override.objects.filter(client=client, policy=policy).exclude(pk=row.pk if row else None)
+    if any(_overlap(entry, other) for other in others):
+        raise ConfigRefused([Problem(("overrides", at), "overlaps another override of this client and policy.")])
+    row = _write(Override, same, {"ends_at": entry.ends_at, "reason": entry.reason})
+    if tuple(limit.as_domain() for limit in row.limits.all()) != entry.limits:
+        row.limits.all().delete()
+        OverrideLimit.objects.bulk_create(_limit_rows(OverrideLimit, entry.limits, override=row))
+
+
+def _overlap(entry: OverrideEntry, other: Override) -> bool:
+    begins = entry.starts_at is None or other.ends_at is None or entry.starts_at < other.ends_at
+    return begins and (other.starts_at is None or entry.ends_at is None or other.starts_at < entry.ends_at)
+
+
+def _limit_rows(model: Any, limits: Sequence[Limit], **parent: Model) -> Iterator[Any]:
+    for position, limit in enumerate(limits):
+        yield model(
+            quota=limit.quota,
+            window=limit.window,
+            algorithm=limit.algorithm.value,
+            burst=limit.burst,
+            period=limit.period.value if limit.period else None,
+            timezone=limit.timezone,
+            position=position,
+            **parent,
+        )
+
+
+def _write(model: Any, identity: dict[str, Any], wanted: dict[str, Any]) -> Any:
+    row = model.objects.filter(**identity).first()
+    if row is None:
+        return model.objects.create(**identity, **wanted)
+    if _differs(row, wanted):
+        _with(row, wanted).save()
+    return row
+
+
+def _differs(row: Model, wanted: dict[str, Any]) -> bool:
+    return any(getattr(row, name) != value for name, value in wanted.items())
+
+
+def _with(row: Any, wanted: dict[str, Any]) -> Any:
+    for name, value in wanted.items():
+        setattr(row, name, value)
+    return row
+
+
+def _id(rows: dict[str, Plan], slug: str | None) -> int | None:
+    return rows[slug].pk if slug is not None else None
+
+
+def _require_known(section: str, field: str, names: Iterable[str | None], known: dict[str, Any]) -> None:
+    problems = [
+        Problem((section, at, field), f"there is no {field} “{name}”.")
+        for at, name in enumerate(names)
+        if name is not None and name not in known
+    ]
+    if problems:
+        raise ConfigRefused(problems)

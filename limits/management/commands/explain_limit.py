@@ -1,0 +1,74 @@
+"""``explain_limit``: which policies apply to a client on an endpoint, why, and where they stand."""
+
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from limits.domain.decision import LimitState
+from limits.domain.words import Reason
+from limits.domain.wording import limit_sentence
+from limits.enforcement import CheckRequest, RulesetMissing, get_engine
+from limits.enforcement.explanation import Explanation, PolicyExplanation, explain
+from limits.management.output import SAVED_NOT_LIVE, refuse
+
+_ANSWERS = {
+    None: "One request now would be admitted.",
+    Reason.LIMIT: "One request now would be denied.",
+    Reason.COST_EXCEEDS_QUOTA: "One request costs more than a limit can ever admit.",
+    Reason.BLOCKED: "The client is blocked: every request is denied, whatever the limits.",
+    Reason.EXEMPT: "The client is exempt: every request is admitted, whatever the limits.",
+}
+
+
+class Command(BaseCommand):
+    help = "Prints which policies apply to a client on an endpoint, why, and where the counters stand."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("client", help="the client's key")
+        parser.add_argument("endpoint", help='a slug, or "METHOD /path"')
+
+    def handle(self, *, client: str, endpoint: str, **_: Any) -> None:
+        try:
+            explanation = explain(get_engine(), _request(client, endpoint))
+        except RulesetMissing as error:
+            refuse(self.stderr, str(error))
+        else:
+            self._print(explanation)
+
+    def _print(self, explanation: Explanation) -> None:
+        if explanation.decision.reason is Reason.STORE_UNAVAILABLE:
+            self.stderr.write("The store cannot be reached, so nobody knows where the counters stand.")
+            raise SystemExit(SAVED_NOT_LIVE)
+        for line in _lines(explanation):
+            self.stdout.write(line)
+
+
+def _request(client: str, endpoint: str) -> CheckRequest:
+    method, space, path = endpoint.partition(" ")
+    return CheckRequest(client, method=method, path=path.strip()) if space else CheckRequest(client, endpoint)
+
+
+def _lines(explanation: Explanation) -> Iterator[str]:
+    decision = explanation.decision
+    yield f"Client {decision.client}, plan {decision.plan}, endpoint {decision.endpoint or 'that nobody registered'}."
+    yield f"Version {decision.ruleset}. {_ANSWERS[decision.reason]}"
+    for policy in explanation.policies:
+        yield ""
+        yield from _policy_lines(policy)
+
+
+def _policy_lines(explanation: PolicyExplanation) -> Iterator[str]:
+    yield f"{'applies' if explanation.applies else 'does not apply'}: {explanation.policy.slug}. {explanation.why}"
+    for state in explanation.limits:
+        yield f"  {state.name}: {limit_sentence(state.limit)}; {_standing(state)}"
+
+
+def _standing(state: LimitState) -> str:
+    standing = f"{state.remaining:,} of {state.limit.capacity:,} left"
+    if state.next_capacity_after is not None:
+        standing += f", more in {state.next_capacity_after:.1f} s, unused again in {state.reset_after:.1f} s"
+    if not state.allowed:
+        standing += ", denies"
+    return standing + "."

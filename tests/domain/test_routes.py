@@ -1,0 +1,110 @@
+"""Route patterns: what they accept, which wins, and that no spelling dodges one."""
+
+import pytest
+
+from limits.domain.routes import PatternError, Route, Router
+
+
+def router(**routes: str) -> Router:
+    return Router((Route.parse(pattern), slug) for slug, patterns in routes.items() for pattern in patterns.split(", "))
+
+
+SHOP = router(
+    search="GET /api/products/search",
+    product="GET /api/products/{id}",
+    products="* /api/products/*",
+    any_product="* /api/products/{id}",
+    files="GET /files/*",
+    root="GET /",
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "slug"),
+    [
+        ("GET", "/api/products/search", "search"),
+        ("GET", "/api/products/17", "product"),
+        ("POST", "/api/products/17", "any_product"),
+        ("POST", "/api/products/search", "any_product"),
+        ("GET", "/api/products/17/reviews", "products"),
+        ("HEAD", "/api/products/17", "product"),
+        ("get", "/api/products/17", "product"),
+        ("GET", "/files/a/b/c", "files"),
+        ("GET", "/files", None),
+        ("POST", "/files/a", None),
+        ("GET", "/", "root"),
+        ("GET", "", "root"),
+        ("GET", "/api", None),
+    ],
+)
+def test_the_most_specific_pattern_wins(method: str, path: str, slug: str | None) -> None:
+    assert SHOP.match(method, path) == slug
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/products/search/",
+        "//api//products/search",
+        "/api/./products/search",
+        "/api/products/x/../search",
+        "/../api/products/search",
+        "/api/products/%73earch",
+        "/api%2Fproducts/search",
+        "/api/products/search?q=1",
+        "/api/products/search#top",
+        "/api/products/search?/../x",
+    ],
+)
+def test_no_spelling_of_a_path_dodges_its_pattern(path: str) -> None:
+    assert SHOP.match("GET", path) == "search"
+
+
+def test_a_literal_that_looks_like_a_wildcard_matches_only_itself() -> None:
+    patterns = router(star="GET /a/%2A", parameter="GET /a/{x}")
+    assert patterns.match("GET", "/a/*") == "star"
+    assert patterns.match("GET", "/a/{}") == "parameter"
+
+
+def test_a_more_specific_branch_that_leads_nowhere_is_left_again() -> None:
+    patterns = router(deep="GET /a/b/c", shallow="GET /a/{x}/d")
+    assert patterns.match("GET", "/a/b/d") == "shallow"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("GET /a/{id}", "GET /a/{name}"),
+        ("GET /a/b", "GET /a/b/"),
+        ("HEAD /a", "GET /a"),
+        ("GET /%61", "GET /a"),
+    ],
+)
+def test_equal_patterns_have_one_shape(first: str, second: str) -> None:
+    assert Route.parse(first).shape == Route.parse(second).shape
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "/a",
+        "GET",
+        "GET a",
+        "get /a",
+        "G*T /a",
+        "GET /a b",
+        "GET /a?x=1",
+        "GET /a#b",
+        "GET /a{id}",
+        "GET /{}",
+        "GET /a/*/b",
+        "GET /a*",
+        "GET /a/../b",
+        "GET /./b",
+        "GET /a\x00",
+    ],
+)
+def test_what_is_no_pattern_is_refused(text: str) -> None:
+    with pytest.raises(PatternError):
+        Route.parse(text)

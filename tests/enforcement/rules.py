@@ -1,0 +1,39 @@
+"""Rules for the engine's tests."""
+
+from dataclasses import replace
+
+from limits.domain.client import ClientRecord
+from limits.domain.limit import Limit
+from limits.domain.routes import Route
+from limits.domain.ruleset import Endpoint, Plan, Policy, Ruleset
+from limits.domain.words import Mode
+
+SEARCH = Endpoint("search", "Search", (Route("GET", "/search"),))
+ORDERS = Endpoint("orders", "Orders", (Route("POST", "/orders"),), cost=5)
+
+
+def ruleset(*policies: Policy, **fields: object) -> Ruleset:
+    """Plans free (the default) and pro, endpoints search and orders, and these policies."""
+    plans = (Plan("free", "Free"), Plan("pro", "Pro"))
+    made = Ruleset(plans=plans, default_plan="free", endpoints=(ORDERS, SEARCH), policies=policies)
+    return replace(made, **fields)  # type: ignore[arg-type]
+
+
+def policy(slug: str, *limits: Limit, **fields: object) -> Policy:
+    return replace(Policy(slug, limits), **fields)  # type: ignore[arg-type]
+
+
+def per_hour(quota: int) -> Limit:
+    return Limit(quota, 3_600)
+
+
+def simple(quota: int) -> Ruleset:
+    """Everybody may do ``quota`` per hour."""
+    return ruleset(policy("all", per_hour(quota)))
+
+
+def record(key: str, revision: int, **fields: object) -> ClientRecord:
+    return replace(ClientRecord(key, revision), **fields)  # type: ignore[arg-type]
+
+
+SHADOW = Mode.SHADOW

@@ -1,0 +1,86 @@
+"""The real script on a real Redis, with a clock that the test holds."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from redis import Redis
+
+from limits.domain.limit import Limit
+from limits.domain.ruleset import Policy
+from limits.domain.selection import EffectivePolicy
+from limits.domain.words import Algorithm, Mode
+from limits.store import scripts
+from limits.store.connection import HotConnections
+from limits.store.deadline import Deadline
+from limits.store.decider import Decided, Decider, Question
+from limits.store.keys import COMPLETE_FIELD, TOKEN_FIELD, Keys
+from limits.store.packing import FIGURES, pack_rules
+
+TOKEN = "epoch:1:digest"
+CLOCK_LINE = "local clock = redis.call('TIME')\n"
+EXPIRY = "math.ceil(expires_after / 1000) + 1"
+START = 1_800_000_000_000_000
+
+
+def script_with_clock() -> scripts.Script:
+    """The production script, reading its time from two keys; a counter then outlives any test,
+    since Redis itself expires keys by the real clock."""
+    source = scripts.load("decide").source
+    assert source.startswith(CLOCK_LINE)
+    assert source.count(EXPIRY) == 1
+    source = source.replace(CLOCK_LINE, "local clock = redis.call('MGET', 'clock:seconds', 'clock:rest')\n", 1)
+    return scripts.Script(source.replace(EXPIRY, "1000000000"))
+
+
+def policy(slug: str, *limits: Limit, mode: Mode = Mode.ENFORCE) -> EffectivePolicy:
+    return EffectivePolicy(Policy(slug, limits), mode, limits)
+
+
+def sliding(quota: int, window: int) -> Limit:
+    return Limit(quota, window)
+
+
+def bucket(quota: int, window: int, burst: int | None = None) -> Limit:
+    return Limit(quota, window, Algorithm.TOKEN_BUCKET, burst)
+
+
+class Desk:
+    """Asks the script about one namespace, where every bucket holds ``TOKEN`` and is complete."""
+
+    def __init__(self, url: str, namespace: str, *, clock: bool = True) -> None:
+        self.redis = Redis.from_url(url)
+        self.keys = Keys(namespace)
+        pool = Redis.from_url(url, protocol=2).connection_pool
+        self.connections = HotConnections(lambda: pool.connection_class(**pool.connection_kwargs), 8)
+        self.decider = Decider(self.connections, self.keys)
+        if clock:
+            self.decider._script = script_with_clock()
+            self.at(START)
+        for name in self.keys.buckets:
+            self.redis.hset(name, mapping={TOKEN_FIELD: TOKEN, COMPLETE_FIELD: "1"})
+
+    def at(self, now: int) -> None:
+        """Sets the clock (microseconds since 1970)."""
+        self.now = now
+        self.redis.mset({"clock:seconds": now // 1_000_000, "clock:rest": now % 1_000_000})
+
+    def question(self, client: str, policies: Sequence[EffectivePolicy], cost: int = 1, **fields: object) -> Question:
+        slugs = tuple(each.policy.slug for each in policies)
+        question = Question(client, TOKEN, 0, slugs, pack_rules(policies), cost)
+        return replace(question, **fields)  # type: ignore[arg-type]
+
+    def ask(self, client: str, policies: Sequence[EffectivePolicy], cost: int = 1, **fields: object) -> Decided:
+        answer = self.decider.decide(self.question(client, policies, cost, **fields), Deadline(10))
+        assert isinstance(answer, Decided)
+        return answer
+
+    def close(self) -> None:
+        self.redis.close()
+        for connection in self.connections._idle:
+            connection.disconnect()
+
+
+def readings(answer: Decided) -> list[tuple[bool, tuple[int, ...]]]:
+    """(admits, four figures) of each limit."""
+    flat = answer.readings
+    return [(flat[at] == 1, tuple(flat[at + 1 : at + FIGURES])) for at in range(0, len(flat), FIGURES)]

@@ -1,0 +1,45 @@
+"""Several servers in one process: engines that share nothing but a Redis."""
+
+from redis import Redis
+
+from limits.domain.client import ClientRecord
+from limits.domain.ruleset import Ruleset, Version, digest_of
+from limits.enforcement import Engine
+from limits.store.clients import ClientWriter
+from limits.store.connection import HotConnections
+from limits.store.decider import Decider
+from limits.store.keys import Keys
+from limits.store.rules import RulesetReader, RulesetWriter
+
+PATIENT = 10.0
+
+
+class Store:
+    """One platform's part of a Redis, published to without a database."""
+
+    def __init__(self, url: str, namespace: str, epoch: str = "epoch") -> None:
+        self.url = url
+        self.redis = Redis.from_url(url)
+        self.keys = Keys(namespace)
+        self.epoch = epoch
+        self.rules = RulesetWriter(self.redis, self.keys)
+        self.clients = ClientWriter(self.redis, self.keys)
+        self.sequence = 0
+
+    def publish(self, ruleset: Ruleset) -> Version:
+        """Publishes the next version; it is live when this returns."""
+        data = ruleset.to_bytes()
+        self.sequence += 1
+        version = Version(self.epoch, self.sequence, digest_of(data))
+        return self.rules.publish(version, data, lambda current: True)
+
+    def load(self, *records: ClientRecord) -> None:
+        """Writes these records as all that there are."""
+        assert self.clients.load_all(records)
+
+    def engine(self, *, deadline: float = PATIENT, cache_size: int = 1_000, connections: int = 32) -> Engine:
+        """A server of its own."""
+        pool = Redis.from_url(self.url, protocol=2).connection_pool
+        hot = HotConnections(lambda: pool.connection_class(**pool.connection_kwargs), connections)
+        reader = RulesetReader(hot, self.keys)
+        return Engine(Decider(hot, self.keys), reader, deadline=deadline, cache_size=cache_size)
