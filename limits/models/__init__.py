@@ -1,0 +1,28 @@
+"""What people edit: PostgreSQL rows. The store holds what is published of them."""
+
+from limits.models.clients import Client
+from limits.models.endpoints import Endpoint, Route
+from limits.models.limits import PolicyLimit
+from limits.models.outbox import ClientChange, RuleChange
+from limits.models.overrides import Override, OverrideLimit
+from limits.models.plans import Plan
+from limits.models.platform import Platform
+from limits.models.policies import Policy
+from limits.models.publications import Publication
+from limits.models.tokens import ApiToken
+
+__all__ = [
+    "ApiToken",
+    "Client",
+    "ClientChange",
+    "Endpoint",
+    "Override",
+    "OverrideLimit",
+    "Plan",
+    "Platform",
+    "Policy",
+    "PolicyLimit",
+    "Publication",
+    "Route",
+    "RuleChange",
+]

@@ -1,0 +1,34 @@
+"""Plans."""
+
+from django.db import models
+from django.db.models import Q
+
+from limits.models.fields import SlugKeptModel, slug_check, slug_field
+
+
+class Plan(SlugKeptModel):
+    """A tier that clients are on."""
+
+    slug = slug_field("Names the plan in the config file and in answers. It cannot be changed later.")
+    name = models.CharField(max_length=200, help_text="As your colleagues and your customers know it.")
+    description = models.TextField(blank=True)
+    is_default = models.BooleanField(
+        "default plan",
+        default=False,
+        help_text="The plan of every client that has no plan of its own, and of every caller that is not registered.",
+    )
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            slug_check("plan"),
+            models.UniqueConstraint(
+                fields=["is_default"],
+                condition=Q(is_default=True),
+                name="plan_one_default",
+                violation_error_message="Another plan is the default already.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
