@@ -1,0 +1,43 @@
+# Every command of the project. `make run` and `make test` work from a fresh clone.
+
+PYTHON ?= $(shell command -v python3.12 || command -v python3.11 || command -v python3)
+BIN := .venv/bin
+PORT ?= 8000
+WEB_WORKERS ?= 2
+HOST ?= 127.0.0.1
+export PORT
+
+.PHONY: run web worker beat test bench audit clean
+
+run: .venv/run.stamp
+	@exec $(BIN)/python -m ratelimit_platform.running
+
+web: .venv/run.stamp
+	@exec $(BIN)/granian --interface wsgi --host $(HOST) --port $(PORT) --workers $(WEB_WORKERS) \
+		--blocking-threads 8 --no-ws --log-level warning ratelimit_platform.wsgi:application
+
+worker: .venv/run.stamp
+	@exec $(BIN)/celery --quiet -A ratelimit_platform worker --concurrency 2 --loglevel warning --without-gossip --without-mingle
+
+beat: .venv/run.stamp
+	@exec $(BIN)/celery --quiet -A ratelimit_platform beat --loglevel warning
+
+test: .venv/test.stamp
+	@bash tests/run_all.sh
+
+bench: .venv/test.stamp
+	@$(BIN)/python -m benchmarks
+
+audit: .venv/test.stamp
+	@$(BIN)/pip-audit --requirement requirements.txt
+
+clean:
+	rm -rf .venv .data
+
+.venv/run.stamp: requirements.txt
+	@bash ratelimit_platform/running/install.sh "$(PYTHON)" requirements.txt
+	@touch $@
+
+.venv/test.stamp: requirements.txt requirements-dev.txt
+	@bash ratelimit_platform/running/install.sh "$(PYTHON)" requirements-dev.txt
+	@touch .venv/run.stamp $@

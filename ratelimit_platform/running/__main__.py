@@ -1,0 +1,161 @@
+"""`make run`: stores, tables, demo, web, worker and beat; one Ctrl-C ends them all."""
+
+import fcntl
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import IO
+
+from ratelimit_platform.embedded.postgres import database_url, start_postgres
+from ratelimit_platform.embedded.redis import RedisServer
+from ratelimit_platform.running import local_environment
+from ratelimit_platform.running.processes import RUN_VARIABLE, Part, end_run
+from ratelimit_platform.running.steps import StepFailed, manage, step
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+DATA_DIR = (BASE_DIR / os.environ.get("DATA_DIR", ".data")).resolve()
+READY_WITHIN = 60.0
+LOOK_EVERY = 0.2
+
+
+class Stopped(Exception):
+    """Somebody asked the run to end."""
+
+
+def main() -> int:
+    """Runs the platform until it is stopped. Returns the exit status."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    run = os.environ[RUN_VARIABLE] = secrets.token_hex(8)
+    try:
+        with step("Preparing the data folder", f"{DATA_DIR} must be a folder that you may write to."):
+            lock = _lock()
+        with _watchdog(run), lock:
+            return _run()
+    except StepFailed as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except Stopped:
+        return 0
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        end_run(run)
+        print("Everything is stopped.", flush=True)
+
+
+def _stop(number: int, frame: object) -> None:
+    raise Stopped
+
+
+def _lock() -> IO[str]:
+    DATA_DIR.mkdir(parents=True, exist_ok=True)
+    lock = (DATA_DIR / "run.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise StepFailed(
+            "`make run` is running here already. `make web PORT=8001` starts a second web server beside it; "
+            "another DATA_DIR and PORT make a second platform."
+        ) from error
+    return lock
+
+
+def _watchdog(run: str) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "ratelimit_platform.running.watchdog", run]
+    environment = {name: value for name, value in os.environ.items() if name != RUN_VARIABLE}
+    return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, start_new_session=True)
+
+
+def _run() -> int:
+    port = os.environ.setdefault("PORT", "8000")
+    with step(f"Taking port {port}", f"Choose another one: make run PORT={int(port) + 1}"):
+        _require_free(int(port))
+    _start_stores()
+    with step("Creating the tables", "The lines above say what PostgreSQL refused."):
+        manage("migrate", "--verbosity", "0")
+    with step("Collecting static files", f"{DATA_DIR} must be writable."):
+        manage("collectstatic", "--noinput", "--verbosity", "0")
+    with step("Setting up admin, token and demo", "The lines above say why."):
+        manage("bootstrap")
+    return _supervise(_parts(port), port)
+
+
+def _require_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
+
+
+def _start_stores() -> None:
+    """Starts what nobody named, and keeps what was made up where `make web` finds it."""
+    file = DATA_DIR / "env"
+    variables = local_environment.complete(local_environment.read(file))
+    if "DATABASE_URL" not in os.environ:
+        with step("Starting PostgreSQL", f"Its log is {DATA_DIR}/postgres/log. DATABASE_URL names another server."):
+            variables["DATABASE_URL"] = database_url(start_postgres(DATA_DIR / "postgres"))
+    if "REDIS_URL" not in os.environ:
+        with step("Starting Redis", f"Its log is {DATA_DIR}/redis/redis.log. REDIS_URL names another server."):
+            variables["REDIS_URL"] = RedisServer(DATA_DIR / "redis", persistent=True).start().url
+    local_environment.write(file, variables)
+    for name, value in variables.items():
+        os.environ.setdefault(name, value)
+
+
+def _parts(port: str) -> list[Part]:
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    return [Part(name, ["make", "--silent", name, f"PORT={port}"], environment) for name in ("web", "worker", "beat")]
+
+
+def _supervise(parts: list[Part], port: str) -> int:
+    ready = False
+    waited = 0.0
+    pause = threading.Event()
+    while True:
+        for part in parts:
+            if part.ended:
+                print(f"\n{part.name} ended by itself (status {part.process.returncode}), so everything ends.")
+                return 1
+        if not ready and (ready := _is_ready(port)):
+            print(_welcome(port), flush=True)
+        if not ready and waited > READY_WITHIN:
+            raise StepFailed(f"The web server did not answer within {READY_WITHIN:.0f} s. The lines above say why.")
+        pause.wait(LOOK_EVERY)
+        waited += LOOK_EVERY
+
+
+def _is_ready(port: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _welcome(port: str) -> str:
+    base = f"http://127.0.0.1:{port}"
+    mails = "" if os.environ.get("EMAIL_URL") else f"\n  Mails    files in {DATA_DIR}/mail"
+    return f"""
+Everything answers.
+
+  Admin    {base}/admin/   user admin, password {os.environ["ADMIN_PASSWORD"]}
+  API      {base}/api/docs/{mails}
+
+  Try it, a few times in a row:
+
+  curl -i -X POST {base}/v1/check -H 'Authorization: Bearer {os.environ["API_TOKEN"]}' \\
+       -H 'Content-Type: application/json' -d '{{"client": "corner-shop", "endpoint": "search"}}'
+
+Ctrl-C ends everything.
+"""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

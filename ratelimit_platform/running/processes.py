@@ -1,0 +1,89 @@
+"""The processes of one run: started together, ended together, and never left behind.
+
+Every process carries the name of its run in its environment, and so do the ones that it starts.
+So whoever ends the run finds all of them, whatever became of their parents.
+"""
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+
+import psutil
+
+RUN_VARIABLE = "RATELIMIT_RUN"
+ENDS_WITHIN = 5.0
+"""Seconds that processes get to end by themselves."""
+
+STORES = ("postgres", "redis-server", "valkey-server")
+
+
+class Part:
+    """One process of the run, its lines printed with its name before them."""
+
+    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        self.name = name
+        self.process = subprocess.Popen(
+            command,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            # A Ctrl-C in the terminal is for the supervisor, which ends its parts in order.
+            start_new_session=True,
+        )
+        threading.Thread(target=self._print_lines, daemon=True).start()
+
+    def _print_lines(self) -> None:
+        for line in self.process.stdout or ():
+            print(f"{self.name:7} | {line.rstrip()}", flush=True)
+
+    @property
+    def ended(self) -> bool:
+        return self.process.poll() is not None
+
+
+def end_run(run: str) -> None:
+    """Ends every process of a run but this one: first those that use the stores, then the stores."""
+    others = [process for process in _processes_of(run) if process.pid != os.getpid()]
+    stores = [process for process in others if _name(process) in STORES]
+    _end([process for process in others if process not in stores], signal.SIGTERM)
+    # SIGINT is PostgreSQL's fast shutdown; for Redis it is as good as SIGTERM.
+    _end(stores, signal.SIGINT)
+
+
+def _processes_of(run: str) -> list[psutil.Process]:
+    return [process for process in psutil.process_iter() if _run_of(process) == run]
+
+
+def _run_of(process: psutil.Process) -> str | None:
+    try:
+        return process.environ().get(RUN_VARIABLE)
+    except psutil.Error:
+        return None
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return str(process.name())
+    except psutil.Error:
+        return ""
+
+
+def _end(processes: Sequence[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        _signal(process, number)
+    _, alive = psutil.wait_procs(processes, timeout=ENDS_WITHIN)
+    for process in alive:
+        _signal(process, signal.SIGKILL)
+    psutil.wait_procs(alive, timeout=ENDS_WITHIN)
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.Error:
+        return

@@ -1,0 +1,173 @@
+"""Settings, by environment.
+
+====================  ==============================================  =================================
+variable              what it is                                      where unset
+====================  ==============================================  =================================
+DATABASE_URL          PostgreSQL: postgresql://user:pw@host:port/db   what `make run` started
+REDIS_URL             redis://, rediss:// or unix://                  what `make run` started
+CELERY_BROKER_URL     the message broker of Celery                    the same Redis, next database
+EMAIL_URL             smtp://user:pw@host:port, smtp+tls://…          mails become files in DATA_DIR
+DATA_DIR              the folder of everything that is kept locally   .data
+PORT                  the port of the web server                      8000
+WEB_WORKERS           processes of the web server                     2
+NAMESPACE             what every key in Redis begins with             rl
+SECRET_KEY            signs sessions                                  required, unless DEBUG
+ALLOWED_HOSTS         names that this site is reached by              required, unless DEBUG
+HTTPS                 served over TLS: secure cookies, HSTS           on
+DEBUG                 for development only                            off
+ADMIN_PASSWORD        of the admin that `make run` sets up            random, printed
+API_TOKEN             that `make run` sets up                         random, printed
+DEMO                  0: `make run` loads no demo shop                1
+LOG_FORMAT            console or json                                 console on a terminal, else json
+====================  ==============================================  =================================
+"""
+
+import sys
+
+from limits.admin.site import UNFOLD
+from ratelimit_platform.environment import BASE_DIR, DATA_DIR, broker_of, env, required
+from ratelimit_platform.logs import logging_config
+
+__all__ = ["UNFOLD"]
+
+_START = "Set it, or start `make run`, which brings its own."
+
+DEBUG = env.bool("DEBUG", False)
+HTTPS = env.bool("HTTPS", True)
+
+if DEBUG:
+    SECRET_KEY = env.str("SECRET_KEY", "for-development-only-" + "x" * 40)
+    ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["*"])
+else:
+    SECRET_KEY = required("SECRET_KEY", _START)
+    ALLOWED_HOSTS = required("ALLOWED_HOSTS", _START).split(",")
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "limits",
+    "api",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "ratelimit_platform.urls"
+WSGI_APPLICATION = "ratelimit_platform.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+DATABASES = {
+    "default": env.db_url_config(required("DATABASE_URL", _START))
+    | {
+        # Kept for the next request of the same thread; checks use none at all.
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {"connect_timeout": 5, "options": "-c statement_timeout=60000 -c lock_timeout=10000"},
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL = required("REDIS_URL", _START)
+CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": REDIS_URL}}
+RATELIMIT_PLATFORM = {"REDIS": "default", "NAMESPACE": env.str("NAMESPACE", "rl")}
+
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", "") or broker_of(REDIS_URL)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": f"{env.str('NAMESPACE', 'rl')}:celery:"}
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_TIME_LIMIT = 150
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celerybeat-schedule")
+CELERY_BEAT_SCHEDULE = {
+    # A run that no worker took in time is dropped: the next one does the same.
+    "reconcile": {"task": "limits.tasks.reconcile", "schedule": 3.0, "options": {"expires": 6}},
+}
+
+_PASSWORDS = "django.contrib.auth.password_validation"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"{_PASSWORDS}.UserAttributeSimilarityValidator"},
+    {"NAME": f"{_PASSWORDS}.MinimumLengthValidator"},
+    {"NAME": f"{_PASSWORDS}.CommonPasswordValidator"},
+]
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = False
+USE_TZ = True
+
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+if email_url := env.str("EMAIL_URL", ""):
+    vars().update(env.email_url_config(email_url))
+else:
+    EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    EMAIL_FILE_PATH = str(DATA_DIR / "mail")
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+SECURE_SSL_REDIRECT = HTTPS
+# Programs do not follow redirects with their token: only people are redirected.
+SECURE_REDIRECT_EXEMPT = [r"^(?!admin/)"]
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Rate limit platform",
+    "DESCRIPTION": "Decides whether a client may call an endpoint now.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}
+
+LOGGING = logging_config(env.str("LOG_FORMAT", "console" if sys.stderr.isatty() else "json"))
+LOGGING_CONFIG = "logging.config.dictConfig"

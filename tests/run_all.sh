@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Everything that CI checks, the quick checks first. Arguments go to pytest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bin=.venv/bin
+
+check() {
+    echo "── $1"
+    shift
+    "$@"
+}
+
+# The type checker imports the settings and connects to nothing.
+settings=(SECRET_KEY=unused ALLOWED_HOSTS=unused DATABASE_URL=postgresql:///unused REDIS_URL=redis://unused)
+
+check "format" $bin/ruff format --check --quiet .
+check "lint" $bin/ruff check --quiet .
+check "types" env "${settings[@]}" $bin/mypy
+check "walls" $bin/lint-imports --no-cache
+check "tests" $bin/python -m pytest "$@"

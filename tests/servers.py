@@ -1,0 +1,66 @@
+"""The real servers that the tests run on. Loaded as a pytest plugin, before Django's settings.
+
+One PostgreSQL serves all test processes, each with a database of its own. Each test process has a
+Redis of its own, since tests empty it. ``DATABASE_URL`` in the environment names another
+PostgreSQL; everything else is started in a temporary folder and ended with the tests.
+"""
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ratelimit_platform.embedded.postgres import database_url, start_postgres
+from ratelimit_platform.embedded.redis import RedisServer
+from ratelimit_platform.running.processes import RUN_VARIABLE, end_run
+
+_FOLDER = Path(tempfile.mkdtemp(prefix="ratelimit-tests-"))
+_IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+_REDIS = RedisServer(_FOLDER / "redis")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests() -> None:
+    """Starts the servers and names them in the environment, where the settings look."""
+    os.environ["DATA_DIR"] = str(_FOLDER / "data")
+    os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(50))
+    os.environ.setdefault("ALLOWED_HOSTS", "localhost,127.0.0.1,testserver")
+    os.environ["HTTPS"] = "0"
+    if not _IS_WORKER:
+        os.environ[RUN_VARIABLE] = secrets.token_hex(8)
+        if "DATABASE_URL" not in os.environ:
+            os.environ["DATABASE_URL"] = database_url(start_postgres(_FOLDER / "postgres"))
+    os.environ["REDIS_URL"] = _REDIS.start().url
+
+
+def pytest_unconfigure() -> None:
+    """Ends every process that the tests started, whatever they left running."""
+    _REDIS.stop()
+    if not _IS_WORKER:
+        end_run(os.environ[RUN_VARIABLE])
+    shutil.rmtree(_FOLDER, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> str:
+    """This test process's own Redis."""
+    return os.environ["REDIS_URL"]
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
+    """Starts further Redis servers, for tests that stop, kill or empty theirs."""
+    started: list[RedisServer] = []
+
+    def start(**options: object) -> RedisServer:
+        server = RedisServer(tmp_path / f"redis-{len(started)}", **options)  # type: ignore[arg-type]
+        started.append(server.start())
+        return server
+
+    yield start
+    for server in started:
+        server.kill()
