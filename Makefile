@@ -1,11 +1,10 @@
 # Every command of the project. `make run` and `make test` work from a fresh clone.
 
-PYTHON ?= $(shell command -v python3.12 || command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PORT ?= 8000
 WEB_WORKERS ?= 2
 HOST ?= 127.0.0.1
-export PORT
+export PORT PYTHON
 
 .PHONY: run web worker beat test bench audit clean
 
@@ -14,7 +13,7 @@ run: .venv/run.stamp
 
 web: .venv/run.stamp
 	@exec $(BIN)/granian --interface wsgi --host $(HOST) --port $(PORT) --workers $(WEB_WORKERS) \
-		--blocking-threads 8 --no-ws --log-level warning ratelimit_platform.wsgi:application
+		--blocking-threads 4 --no-ws --log-level warning ratelimit_platform.wsgi:application
 
 worker: .venv/run.stamp
 	@exec $(BIN)/celery --quiet -A ratelimit_platform worker --concurrency 2 --loglevel warning --without-gossip --without-mingle
@@ -35,9 +34,9 @@ clean:
 	rm -rf .venv .data
 
 .venv/run.stamp: requirements.txt
-	@bash ratelimit_platform/running/install.sh "$(PYTHON)" requirements.txt
+	@bash ratelimit_platform/running/install.sh requirements.txt
 	@touch $@
 
 .venv/test.stamp: requirements.txt requirements-dev.txt
-	@bash ratelimit_platform/running/install.sh "$(PYTHON)" requirements-dev.txt
+	@bash ratelimit_platform/running/install.sh requirements-dev.txt
 	@touch .venv/run.stamp $@

@@ -24,8 +24,8 @@ LOG_FORMAT            console or json                                 console on
 
 import sys
 
-from limits.admin.site import UNFOLD
-from ratelimit_platform.environment import BASE_DIR, DATA_DIR, broker_of, env, required
+from ratelimit_platform.admin_site import UNFOLD
+from ratelimit_platform.environment import DATA_DIR, broker_of, database, env, required
 from ratelimit_platform.logs import logging_config
 
 __all__ = ["UNFOLD"]
@@ -87,7 +87,7 @@ TEMPLATES = [
 ]
 
 DATABASES = {
-    "default": env.db_url_config(required("DATABASE_URL", _START))
+    "default": database(required("DATABASE_URL", _START))
     | {
         # Kept for the next request of the same thread; checks use none at all.
         "CONN_MAX_AGE": 60,

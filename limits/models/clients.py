@@ -1,9 +1,10 @@
 """Clients."""
 
+from django.contrib.postgres.indexes import OpClass
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Length
+from django.db.models.functions import Length, Upper
 
 from limits.domain.client import MAX_KEY_LENGTH, key_problem
 from limits.domain.words import ClientStatus
@@ -53,8 +54,8 @@ class Client(models.Model):
     class Meta:
         ordering = ["key"]
         indexes = [
-            models.Index(fields=["key"], name="client_key_prefix", opclasses=["varchar_pattern_ops"]),
-            models.Index(fields=["name"], name="client_name_prefix", opclasses=["varchar_pattern_ops"]),
+            models.Index(OpClass(Upper("key"), name="text_pattern_ops"), name="client_key_search"),
+            models.Index(OpClass(Upper("name"), name="text_pattern_ops"), name="client_name_search"),
         ]
         constraints = [
             models.CheckConstraint(condition=Q(key__length__gte=1), name="client_key_not_empty"),

@@ -81,6 +81,8 @@ class RedisServer:
         persistence = ["--appendonly", "yes", "--appendfsync", "everysec"] if self._persistent else ["--appendonly", "no"]
         return [
             redis_executable(),
+            # With a title of its own it would lose its environment, by which a run finds its processes.
+            *("--set-proc-title", "no"),
             *("--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder), "--save", ""),
             *persistence,
         ]

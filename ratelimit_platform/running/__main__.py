@@ -123,20 +123,27 @@ def _supervise(parts: list[Part], port: str) -> int:
             if part.ended:
                 print(f"\n{part.name} ended by itself (status {part.process.returncode}), so everything ends.")
                 return 1
-        if not ready and (ready := _is_ready(port)):
+        if not ready and (ready := _web_answers(port) and _worker_answers()):
             print(_welcome(port), flush=True)
         if not ready and waited > READY_WITHIN:
-            raise StepFailed(f"The web server did not answer within {READY_WITHIN:.0f} s. The lines above say why.")
+            raise StepFailed(f"Web and worker did not answer within {READY_WITHIN:.0f} s. The lines above say why.")
         pause.wait(LOOK_EVERY)
         waited += LOOK_EVERY
 
 
-def _is_ready(port: str) -> bool:
+def _web_answers(port: str) -> bool:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
+
+
+def _worker_answers() -> bool:
+    """Imported late: the settings need what the steps before have set up."""
+    from ratelimit_platform.celery import app
+
+    return bool(app.control.ping(timeout=1.0))
 
 
 def _welcome(port: str) -> str:

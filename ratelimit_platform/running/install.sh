@@ -1,16 +1,34 @@
 #!/usr/bin/env bash
-# Makes .venv and installs a requirements file into it: install.sh PYTHON FILE
+# Makes .venv and installs a requirements file into it: install.sh FILE
+# PYTHON in the environment names the interpreter; else the first that is new enough is taken.
 set -euo pipefail
 
-python=$1 file=$2
+file=$1
 
-if ! "${python:-false}" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null; then
-    echo "CPython 3.11 or 3.12 is needed, and ${python:-no python3} is not one. Name it: make PYTHON=/path/to/python3.12" >&2
+is_fit() {
+    "$1" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null
+}
+
+find_python() {
+    local candidate
+    for candidate in ${PYTHON:-python3.12 python3.11 python3}; do
+        if is_fit "$candidate"; then
+            echo "$candidate"
+            return
+        fi
+    done
+    echo "CPython 3.11 or 3.12 is needed, and none of these is one: ${PYTHON:-python3.12 python3.11 python3}." >&2
+    echo "Name it: make PYTHON=/path/to/python3.12" >&2
     exit 1
-fi
-if [ ! -x .venv/bin/pip ]; then
-    echo "… Making .venv"
-    "$python" -m venv .venv || { echo "No virtual environment could be made; on Debian: apt-get install python3-venv" >&2; exit 1; }
+}
+
+if ! [ -x .venv/bin/pip ] || ! is_fit .venv/bin/python; then
+    python=$(find_python)
+    echo "… Making .venv with $python"
+    "$python" -m venv --clear .venv || {
+        echo "No virtual environment could be made; on Debian: apt-get install python3-venv" >&2
+        exit 1
+    }
 fi
 echo "… Installing $file"
 .venv/bin/pip install --quiet --disable-pip-version-check --requirement "$file" || {

@@ -1,0 +1,49 @@
+"""Endpoints, with their routes inline."""
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.forms import BaseInlineFormSet
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import display
+
+from limits.admin.fields import SlugKept
+from limits.admin.publishing import PublishesRules
+from limits.models import Endpoint, Route
+
+
+class RouteFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
+    """No pattern twice."""
+
+    def clean(self) -> None:
+        super().clean()
+        shapes: set[str] = set()
+        for form in self.forms:
+            if form in self.deleted_forms or not form.is_valid() or not form.instance.shape:
+                continue
+            if form.instance.shape in shapes:
+                form.add_error("path", "This pattern is in the list already.")
+            shapes.add(form.instance.shape)
+
+
+class RouteInline(TabularInline):
+    model = Route
+    formset = RouteFormSet
+    fields = ("method", "path")
+    extra = 0
+    verbose_name_plural = "routes: the most specific pattern wins"
+
+
+@admin.register(Endpoint)
+class EndpointAdmin(SlugKept, PublishesRules, ModelAdmin):
+    list_display = ("name", "slug", "patterns", "cost")
+    search_fields = ("name", "slug", "routes__path")
+    fields = ("name", "slug", "description", "cost")
+    inlines = (RouteInline,)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Endpoint]:
+        return super().get_queryset(request).prefetch_related("routes")
+
+    @display(description="Routes")
+    def patterns(self, endpoint: Endpoint) -> str:
+        return ", ".join(map(str, endpoint.routes.all())) or "none"

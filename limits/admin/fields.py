@@ -1,0 +1,34 @@
+"""What the forms have in common."""
+
+from typing import Any
+
+from django.db.models import Field, Model
+from django.http import HttpRequest
+
+from limits.domain.validation import AVAILABLE_ALGORITHMS, AVAILABLE_PARTITIONS
+
+_AVAILABLE = {"algorithm": AVAILABLE_ALGORITHMS, "partition": AVAILABLE_PARTITIONS}
+
+
+class SlugKept:
+    """The slug is typed once, from the name, and read-only from then on."""
+
+    slug_field = "slug"
+    slug_from = "name"
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+        fields = list(super().get_readonly_fields(request, obj))  # type: ignore[misc]
+        return [*fields, self.slug_field] if obj else fields
+
+    def get_prepopulated_fields(self, request: HttpRequest, obj: Model | None = None) -> dict[str, tuple[str, ...]]:
+        return {} if obj else {self.slug_field: (self.slug_from,)}
+
+
+class AvailableChoices:
+    """Offers only what this release can enforce."""
+
+    def formfield_for_choice_field(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name in _AVAILABLE:
+            words = _AVAILABLE[db_field.name]
+            kwargs["choices"] = [(value, label) for value, label in db_field.choices or () if value in words]
+        return super().formfield_for_choice_field(db_field, request, **kwargs)  # type: ignore[misc]

@@ -1,0 +1,147 @@
+"""A save publishes: when the page comes back, the change is live, and the page says so."""
+
+from collections.abc import Collection
+from functools import partial
+from typing import Any
+
+from django.contrib import messages
+from django.db import transaction
+from django.db.models import Model, QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+
+from limits.domain.problems import Problem, RulesetRefused
+from limits.publishing import clients, rules
+from limits.publishing.delivery import Delivery
+
+_PROBLEMS = "_ruleset_problems"
+
+
+class RefusedForm(ModelForm):
+    """A form that shows why the compiler refused what it would have saved."""
+
+    problems: tuple[Problem, ...] = ()
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        for problem in self.problems:
+            field = str(problem.location[-1])
+            message = problem.message[:1].upper() + problem.message[1:]
+            if len(problem.location) == 3 and field in self.fields:
+                self.add_error(field, message)
+            else:
+                self.add_error(None, f"{_place(problem)}: {message}")
+        return cleaned
+
+
+def _place(problem: Problem) -> str:
+    """“policies free-search, limits 1, quota”: positions count from one, as on the form."""
+    section, *rest = problem.location
+    words = [f"{part + 1}" if isinstance(part, int) else str(part) for part in rest]
+    return " ".join([str(section), *words[:1]]) + ("," if words[1:] else "") + " ".join(["", *words[1:]])
+
+
+class PublishesRules:
+    """For the admin of rows that rules are compiled from."""
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)  # type: ignore[misc]
+        publish_rules(request, f"{'Changed' if change else 'Added'} {_named(form.instance)}.")
+
+    def delete_model(self, request: HttpRequest, obj: Model) -> None:
+        name = _named(obj)
+        super().delete_model(request, obj)  # type: ignore[misc]
+        publish_rules(request, f"Deleted {name}.")
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        names = ", ".join(map(_named, queryset[:10]))
+        with transaction.atomic():
+            super().delete_queryset(request, queryset)  # type: ignore[misc]
+            publish_rules(request, f"Deleted {names}.")
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """What the compiler refuses is rolled back, and the form is shown again with the reasons."""
+        try:
+            return super().changeform_view(request, *args, **kwargs)  # type: ignore[misc, no-any-return]
+        except RulesetRefused as refusal:
+            setattr(request, _PROBLEMS, refusal.problems)
+            return super().changeform_view(request, *args, **kwargs)  # type: ignore[misc, no-any-return]
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change=change, **kwargs)  # type: ignore[misc]
+        problems = getattr(request, _PROBLEMS, ())
+        return type(form)(form.__name__, (RefusedForm, form), {"problems": problems}) if problems else form
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return super().delete_view(request, *args, **kwargs)  # type: ignore[misc, no-any-return]
+        except RulesetRefused as refusal:
+            return _refuse(request, refusal)
+
+    def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return super().changelist_view(request, *args, **kwargs)  # type: ignore[misc, no-any-return]
+        except RulesetRefused as refusal:
+            return _refuse(request, refusal)
+
+
+class PublishesClients:
+    """For the admin of clients and of what belongs to one. ``client_keys_of`` says whose."""
+
+    def client_keys_of(self, queryset: QuerySet[Any]) -> list[str]:
+        raise TypeError("Each admin says whose records its rows belong to.")
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)  # type: ignore[misc]
+        self._publish(request, type(form.instance)._default_manager.filter(pk=form.instance.pk))
+
+    def delete_model(self, request: HttpRequest, obj: Model) -> None:
+        self._publish(request, type(obj)._default_manager.filter(pk=obj.pk))
+        super().delete_model(request, obj)  # type: ignore[misc]
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        with transaction.atomic():
+            self._publish(request, queryset)
+            super().delete_queryset(request, queryset)  # type: ignore[misc]
+
+    def _publish(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        publish_clients(request, self.client_keys_of(queryset))
+
+
+def publish_rules(request: HttpRequest, reason: str) -> None:
+    """Records the rules as they are now, in this transaction, and delivers them after it."""
+    user = request.user if request.user.is_authenticated else None
+    rules.record(request.user.get_username(), user=user, reason=reason)
+    transaction.on_commit(partial(_deliver_rules, request))
+
+
+def publish_clients(request: HttpRequest, keys: Collection[str]) -> None:
+    """Delivers these clients after the commit."""
+    transaction.on_commit(partial(_deliver_clients, request, tuple(keys)))
+
+
+def _deliver_rules(request: HttpRequest) -> None:
+    delivery = rules.deliver()
+    _tell(request, delivery, f"Version {delivery.version} is live on every server.")
+
+
+def _deliver_clients(request: HttpRequest, keys: tuple[str, ...]) -> None:
+    names = ", ".join(keys[:5]) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")
+    _tell(request, clients.deliver(keys), f"Live on every server: {names}.")
+
+
+def _tell(request: HttpRequest, delivery: Delivery, success: str) -> None:
+    if delivery.live:
+        messages.success(request, success)
+    else:
+        messages.warning(request, f"Saved, but not live yet. {delivery.problem}")
+
+
+def _refuse(request: HttpRequest, refusal: RulesetRefused) -> HttpResponse:
+    for problem in refusal.problems:
+        messages.error(request, f"Nothing was changed. {_place(problem)}: {problem.message}")
+    return HttpResponseRedirect(request.get_full_path())
+
+
+def _named(row: Model) -> str:
+    return f"{row._meta.verbose_name} “{row}”"

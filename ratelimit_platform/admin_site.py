@@ -1,0 +1,59 @@
+"""How the admin presents itself: ``settings.UNFOLD``."""
+
+from typing import Any
+
+from django.urls import reverse_lazy
+
+
+def _item(title: str, icon: str, model: str) -> dict[str, Any]:
+    app = "auth" if model in ("user", "group") else "limits"
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{app}_{model}_changelist"),
+        "permission": lambda request: request.user.has_perm(f"{app}.view_{model}"),
+    }
+
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Rate limits",
+    "SITE_HEADER": "Rate limits",
+    "SITE_SUBHEADER": "Who may call what, how often",
+    "SITE_SYMBOL": "speed",
+    "ENVIRONMENT": "limits.admin.banner.environment",
+    "SHOW_VIEW_ON_SITE": False,
+    "SIDEBAR": {
+        "navigation": [
+            {
+                "title": "Rules",
+                "items": [
+                    _item("Plans", "stacks", "plan"),
+                    _item("Endpoints", "route", "endpoint"),
+                    _item("Policies", "rule", "policy"),
+                ],
+            },
+            {
+                "title": "Callers",
+                "items": [
+                    _item("Clients", "groups", "client"),
+                    _item("Overrides", "tune", "override"),
+                ],
+            },
+            {
+                "title": "Operation",
+                "items": [
+                    _item("Publications", "history", "publication"),
+                    _item("API tokens", "key", "apitoken"),
+                    _item("Emergency switch", "emergency_home", "platform"),
+                ],
+            },
+            {
+                "title": "People",
+                "items": [
+                    _item("Users", "person", "user"),
+                    _item("Groups", "group", "group"),
+                ],
+            },
+        ],
+    },
+}
