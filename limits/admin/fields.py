@@ -27,7 +27,7 @@ class SlugKept:
 class AvailableChoices:
     """Offers only what this release can enforce."""
 
-    def formfield_for_choice_field(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
+    def formfield_for_choice_field(self, db_field: "Field[Any, Any]", request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name in _AVAILABLE:
             words = _AVAILABLE[db_field.name]
             kwargs["choices"] = [(value, label) for value, label in db_field.choices or () if value in words]
