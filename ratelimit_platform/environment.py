@@ -38,7 +38,9 @@ def database(url: str) -> dict[str, object]:
 def broker_of(redis_url: str) -> str:
     """The default message broker: the same Redis, the next database number."""
     if redis_url.startswith("redis+"):
-        raise ImproperlyConfigured("CELERY_BROKER_URL is not set. It is needed where REDIS_URL is Sentinel or a Cluster.")
+        raise ImproperlyConfigured(
+            "CELERY_BROKER_URL is not set. It is needed where REDIS_URL is Sentinel or a Cluster."
+        )
     scheme, _, rest = redis_url.partition("://")
     if scheme == "unix":
         path, _, query = rest.partition("?db=")

@@ -13,8 +13,8 @@ from unfold.decorators import display
 
 from limits.admin.limits import OverrideLimitInline
 from limits.admin.publishing import PublishesClients
-from limits.domain.client import microseconds
 from limits.domain.client import Override as Span
+from limits.domain.client import microseconds
 from limits.domain.validation import overlaps
 from limits.domain.wording import limits_sentence
 from limits.models import Override

@@ -10,7 +10,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
-from unfold.widgets import UnfoldAdminCheckboxSelectMultiple
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from limits.admin.publishing import PublishesRules, publish_rules
 from limits.domain.words import Scope
@@ -28,7 +28,8 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]
     """Scopes as boxes to tick."""
 
     scopes = forms.MultipleChoiceField(
-        choices=[(scope.value, words) for scope, words in _SCOPES.items()], widget=UnfoldAdminCheckboxSelectMultiple
+        choices=[(scope.value, words) for scope, words in _SCOPES.items()],
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
     )
 
     class Meta:

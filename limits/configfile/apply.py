@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import transaction
 from django.db.models import ProtectedError, QuerySet
@@ -81,10 +82,10 @@ def _prune_rules(document: Document) -> None:
     for section, model in (("policies", Policy), ("endpoints", Endpoint), ("plans", Plan)):
         items = getattr(document, section)
         if items is not None:
-            _delete(section, model.objects.exclude(slug__in=[item.slug for item in items]))  # type: ignore[attr-defined]
+            _delete(section, model.objects.exclude(slug__in=[item.slug for item in items]))
 
 
-def _delete(section: str, rows: QuerySet) -> None:  # type: ignore[type-arg]
+def _delete(section: str, rows: QuerySet[Any]) -> None:
     try:
         rows.delete()
     except ProtectedError as error:

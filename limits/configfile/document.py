@@ -1,6 +1,6 @@
 """Plain data → what the file means, checked as far as that needs no database."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -63,27 +63,26 @@ def read(text: str) -> Document:
 
 def _content_problems(data: dict[str, Any]) -> Iterator[Problem]:
     for section in ("plans", "endpoints", "policies"):
-        for at, item in enumerate(data.get(section, ())):
-            if message := slug_problem(item["slug"]):
-                yield Problem((section, at, "slug"), message)
-        yield from _repeated(section, [item["slug"] for item in data.get(section, ())], "slug")
+        yield from _name_problems(data, section, "slug", slug_problem)
+    yield from _name_problems(data, "clients", "key", key_problem)
     yield from _default_problems(data.get("plans", ()))
     for at, item in enumerate(data.get("endpoints", ())):
         yield from _route_problems(at, item)
     for section in ("policies", "overrides"):
         for at, item in enumerate(data.get(section, ())):
             yield from _limit_problems((section, at), item)
-    for at, item in enumerate(data.get("clients", ())):
-        if message := key_problem(item["key"]):
-            yield Problem(("clients", at, "key"), message)
-    yield from _repeated("clients", [item["key"] for item in data.get("clients", ())], "key")
     for at, item in enumerate(data.get("overrides", ())):
         yield from _time_problems(at, item)
 
 
-def _repeated(section: str, names: list[str], field_name: str) -> Iterator[Problem]:
+def _name_problems(
+    data: dict[str, Any], section: str, field_name: str, problem_of: Callable[[str], str | None]
+) -> Iterator[Problem]:
     first: dict[str, int] = {}
-    for at, name in enumerate(names):
+    for at, item in enumerate(data.get(section, ())):
+        name = item[field_name]
+        if message := problem_of(name):
+            yield Problem((section, at, field_name), message)
         if first.setdefault(name, at) != at:
             yield Problem((section, at, field_name), f"“{name}” is there already, as {section}[{first[name]}].")
 

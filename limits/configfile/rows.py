@@ -126,7 +126,9 @@ def write_overrides(overrides: Sequence[OverrideEntry]) -> None:
 def _override_problems(overrides: Sequence[OverrideEntry], policies: dict[str, Policy]) -> Iterator[Problem]:
     for at, entry in enumerate(overrides):
         if policies[entry.policy].partition != Partition.CLIENT:
-            yield Problem(("overrides", at, "policy"), "only a policy that counts each client by itself can be overridden.")
+            yield Problem(
+                ("overrides", at, "policy"), "only a policy that counts each client by itself can be overridden."
+            )
         if entry.starts_at and entry.ends_at and entry.ends_at <= entry.starts_at:
             yield Problem(("overrides", at, "ends_at"), "must be after the start.")
 
@@ -134,7 +136,7 @@ def _override_problems(overrides: Sequence[OverrideEntry], policies: dict[str, P
 def _write_override(at: int, entry: OverrideEntry, client: Client, policy: Policy) -> None:
     same = {"client": client, "policy": policy, "starts_at": entry.starts_at}
     row = Override.objects.filter(**same).first()
-    others = Override.objects.filter(client=client, policy=policy).exclude(pk=row.pk if row else None)
+    others = Override.objects.filter(client=client, policy=policy).exclude(pk=row.pk if row else 0)
     if any(_overlap(entry, other) for other in others):
         raise ConfigRefused([Problem(("overrides", at), "overlaps another override of this client and policy.")])
     row = _write(Override, same, {"ends_at": entry.ends_at, "reason": entry.reason})

@@ -103,19 +103,20 @@ def shape_problems(data: Any) -> Iterator[Problem]:
 
 def _problems(error: ValidationError) -> Iterator[Problem]:
     here = tuple(error.absolute_path)
+    given: Any = error.instance
+    wanted: Any = error.validator_value
+    schema: Any = error.schema
     if error.validator == "additionalProperties":
-        known = error.schema["properties"]
-        for name in error.instance:
-            if name not in known:
-                yield Problem((*here, name), f"is not known here; known are: {', '.join(known)}.")
+        known = ", ".join(schema["properties"])
+        for name in given.keys() - schema["properties"].keys():
+            yield Problem((*here, name), f"is not known here; known are: {known}.")
     elif error.validator == "required":
-        for name in error.validator_value:
-            if name not in error.instance:
-                yield Problem((*here, name), "is missing.")
+        for name in set(wanted) - given.keys():
+            yield Problem((*here, name), "is missing.")
     elif error.validator == "enum":
-        yield Problem(here, f"must be one of: {', '.join(error.validator_value)}.")
+        yield Problem(here, f"must be one of: {', '.join(wanted)}.")
     else:
-        yield Problem(here, f"must be {_type_names(error.validator_value)}.")
+        yield Problem(here, f"must be {_type_names(wanted)}.")
 
 
 def _type_names(types: str | list[str]) -> str:

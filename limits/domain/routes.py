@@ -61,7 +61,7 @@ def _check_path(path: str) -> None:
 
 
 def _check_segment(segment: str, *, is_last: bool) -> None:
-    if segment == _REST and is_last or _PARAMETER.fullmatch(segment):
+    if (segment == _REST and is_last) or _PARAMETER.fullmatch(segment):
         return
     if "{" in segment or "}" in segment:
         raise PatternError(f"has “{segment}”; a parameter is a whole segment, such as “{{id}}”.")

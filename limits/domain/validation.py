@@ -45,7 +45,10 @@ def limits_problems(limits: Sequence[Limit]) -> Iterator[tuple[tuple[str | int, 
         if limit.algorithm not in AVAILABLE_ALGORITHMS:
             yield ("limits", at, "algorithm"), f"“{limit.algorithm}” is not available in this release."
         if any(limit.label == earlier.label for earlier in limits[:at]):
-            yield ("limits", at), f"another limit is named “{limit.label}” already: one algorithm and window, one limit."
+            yield (
+                ("limits", at),
+                f"another limit is named “{limit.label}” already: one algorithm and window, one limit.",
+            )
 
 
 def ruleset_problems(ruleset: Ruleset) -> Iterator[Problem]:

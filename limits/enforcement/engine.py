@@ -14,7 +14,6 @@ from functools import lru_cache
 from limits.conf import setting
 from limits.domain.client import ClientRecord
 from limits.domain.decision import Decision
-from limits.domain.limit import SECOND
 from limits.domain.ruleset import Endpoint, Ruleset
 from limits.domain.words import ClientStatus
 from limits.enforcement.answers import decision_of, unavailable
@@ -145,19 +144,21 @@ class Engine:
     ) -> Decision:
         while True:
             answer = self._decider.decide(attempt.question(consume=consume), deadline)
-            now = None
+            now: int | None = None
             match answer:
                 case Decided():
                     self._remember_unregistered(attempt, answer)
-                    return decision_of(attempt.held, attempt.record, attempt.endpoint, attempt.layout, attempt.cost, answer)
+                    return decision_of(
+                        attempt.held, attempt.record, attempt.endpoint, attempt.layout, attempt.cost, answer
+                    )
                 case NotLoaded():
                     raise StoreUnavailable("The store does not hold this client yet.")
                 case RulesChanged(token):
                     self._hold(token, deadline)
                 case ClientChanged(record):
                     attempt.clients.put(_record(request.client, record))
-                case OutsideValidity(now):
-                    pass
+                case OutsideValidity():
+                    now = answer.now
             attempt = self._attempt(request, guard, now)
 
     def _attempt(self, request: CheckRequest, guard: Guard | None, now: int | None = None) -> _Attempt:

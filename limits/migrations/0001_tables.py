@@ -8,15 +8,15 @@ import django.core.validators
 import django.db.models.deletion
 import django.db.models.expressions
 import django.db.models.functions.text
-import limits.models.clients
-import limits.models.fields
-import limits.models.platform
 from django.conf import settings
 from django.db import migrations, models
 
+import limits.models.clients
+import limits.models.fields
+import limits.models.platform
+
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -25,270 +25,757 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='ClientChange',
+            name="ClientChange",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('client_key', models.CharField(db_index=True, max_length=256)),
-                ('revision', models.BigIntegerField()),
-                ('created_at', models.DateTimeField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("client_key", models.CharField(db_index=True, max_length=256)),
+                ("revision", models.BigIntegerField()),
+                ("created_at", models.DateTimeField()),
             ],
         ),
         migrations.CreateModel(
-            name='RuleChange',
+            name="RuleChange",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('created_at', models.DateTimeField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("created_at", models.DateTimeField()),
             ],
         ),
         migrations.CreateModel(
-            name='Endpoint',
+            name="Endpoint",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.CharField(help_text='Names the endpoint in check requests and in the config file. It cannot be changed later.', max_length=64, unique=True, validators=[limits.models.fields.validate_slug])),
-                ('name', models.CharField(max_length=200)),
-                ('description', models.TextField(blank=True)),
-                ('cost', models.PositiveIntegerField(default=1, help_text='What one request uses of a quota, unless the caller names another cost.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(1000000)])),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "slug",
+                    models.CharField(
+                        help_text="Names the endpoint in check requests and in the config file. It cannot be changed later.",
+                        max_length=64,
+                        unique=True,
+                        validators=[limits.models.fields.validate_slug],
+                    ),
+                ),
+                ("name", models.CharField(max_length=200)),
+                ("description", models.TextField(blank=True)),
+                (
+                    "cost",
+                    models.PositiveIntegerField(
+                        default=1,
+                        help_text="What one request uses of a quota, unless the caller names another cost.",
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(1000000),
+                        ],
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('slug__regex', '^[a-z0-9-]+$')), name='endpoint_slug_shape'), models.CheckConstraint(condition=models.Q(('cost__gte', 1), ('cost__lte', 1000000)), name='endpoint_cost_in_range')],
+                "ordering": ["name"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("slug__regex", "^[a-z0-9-]+$")), name="endpoint_slug_shape"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("cost__gte", 1), ("cost__lte", 1000000)), name="endpoint_cost_in_range"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Plan',
+            name="Plan",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.CharField(help_text='Names the plan in the config file and in answers. It cannot be changed later.', max_length=64, unique=True, validators=[limits.models.fields.validate_slug])),
-                ('name', models.CharField(help_text='As your colleagues and your customers know it.', max_length=200)),
-                ('description', models.TextField(blank=True)),
-                ('is_default', models.BooleanField(default=False, help_text='The plan of every client that has no plan of its own, and of every caller that is not registered.', verbose_name='default plan')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "slug",
+                    models.CharField(
+                        help_text="Names the plan in the config file and in answers. It cannot be changed later.",
+                        max_length=64,
+                        unique=True,
+                        validators=[limits.models.fields.validate_slug],
+                    ),
+                ),
+                ("name", models.CharField(help_text="As your colleagues and your customers know it.", max_length=200)),
+                ("description", models.TextField(blank=True)),
+                (
+                    "is_default",
+                    models.BooleanField(
+                        default=False,
+                        help_text="The plan of every client that has no plan of its own, and of every caller that is not registered.",
+                        verbose_name="default plan",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('slug__regex', '^[a-z0-9-]+$')), name='plan_slug_shape'), models.UniqueConstraint(condition=models.Q(('is_default', True)), fields=('is_default',), name='plan_one_default', violation_error_message='Another plan is the default already.')],
+                "ordering": ["name"],
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("slug__regex", "^[a-z0-9-]+$")), name="plan_slug_shape"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("is_default", True)),
+                        fields=("is_default",),
+                        name="plan_one_default",
+                        violation_error_message="Another plan is the default already.",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Client',
+            name="Client",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(help_text='What the caller sends as “client”. It cannot be changed later.', max_length=256, unique=True, validators=[limits.models.clients.validate_key])),
-                ('name', models.CharField(blank=True, max_length=200)),
-                ('status', models.CharField(choices=[('active', 'active'), ('exempt', 'exempt'), ('blocked', 'blocked')], default='active', help_text='exempt: never limited and never counted against a limit; blocked: always refused.', max_length=10)),
-                ('revision', models.BigIntegerField(default=0, editable=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('plan', models.ForeignKey(blank=True, help_text='Empty: the default plan, whichever it is.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='clients', to='limits.plan')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "key",
+                    models.CharField(
+                        help_text="What the caller sends as “client”. It cannot be changed later.",
+                        max_length=256,
+                        unique=True,
+                        validators=[limits.models.clients.validate_key],
+                    ),
+                ),
+                ("name", models.CharField(blank=True, max_length=200)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("active", "active"), ("exempt", "exempt"), ("blocked", "blocked")],
+                        default="active",
+                        help_text="exempt: never limited and never counted against a limit; blocked: always refused.",
+                        max_length=10,
+                    ),
+                ),
+                ("revision", models.BigIntegerField(default=0, editable=False)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "plan",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Empty: the default plan, whichever it is.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="clients",
+                        to="limits.plan",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['key'],
+                "ordering": ["key"],
             },
         ),
         migrations.CreateModel(
-            name='Platform',
+            name="Platform",
             fields=[
-                ('id', models.PositiveSmallIntegerField(default=1, editable=False, primary_key=True, serialize=False)),
-                ('epoch', models.CharField(default=limits.models.platform.new_epoch, editable=False, max_length=12)),
-                ('shadow_all', models.BooleanField(default=False, help_text='While it is on, every policy reports what it would have done, and none denies a request. Blocked clients stay blocked.', verbose_name='emergency switch')),
+                ("id", models.PositiveSmallIntegerField(default=1, editable=False, primary_key=True, serialize=False)),
+                ("epoch", models.CharField(default=limits.models.platform.new_epoch, editable=False, max_length=12)),
+                (
+                    "shadow_all",
+                    models.BooleanField(
+                        default=False,
+                        help_text="While it is on, every policy reports what it would have done, and none denies a request. Blocked clients stay blocked.",
+                        verbose_name="emergency switch",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'emergency switch',
-                'verbose_name_plural': 'emergency switch',
-                'constraints': [models.CheckConstraint(condition=models.Q(('id', 1)), name='platform_is_one_row')],
+                "verbose_name": "emergency switch",
+                "verbose_name_plural": "emergency switch",
+                "constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="platform_is_one_row")],
             },
         ),
         migrations.CreateModel(
-            name='Policy',
+            name="Policy",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.CharField(help_text='Names the policy in answers and headers. It cannot be changed later: a new policy is a new counter.', max_length=64, unique=True, validators=[limits.models.fields.validate_slug])),
-                ('name', models.CharField(blank=True, max_length=200)),
-                ('partition', models.CharField(choices=[('client', 'client'), ('global', 'global')], default='client', help_text='client: each client by itself.', max_length=10, verbose_name='counts together')),
-                ('mode', models.CharField(choices=[('enforce', 'enforce'), ('shadow', 'shadow'), ('disabled', 'disabled')], default='enforce', help_text='enforce denies what is over the limit; shadow counts and reports, and never denies; disabled does nothing.', max_length=10)),
-                ('on_store_failure', models.CharField(choices=[('local', 'local'), ('allow', 'allow'), ('deny', 'deny')], default='local', help_text='local: each server goes on by itself with its share of the quota; allow: admit; deny: refuse.', max_length=10, verbose_name='while counters cannot be reached')),
-                ('endpoint', models.ForeignKey(blank=True, help_text='Empty: all requests of a client together, whatever the endpoint.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='policies', to='limits.endpoint')),
-                ('plan', models.ForeignKey(blank=True, help_text='Empty: every plan.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='policies', to='limits.plan')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "slug",
+                    models.CharField(
+                        help_text="Names the policy in answers and headers. It cannot be changed later: a new policy is a new counter.",
+                        max_length=64,
+                        unique=True,
+                        validators=[limits.models.fields.validate_slug],
+                    ),
+                ),
+                ("name", models.CharField(blank=True, max_length=200)),
+                (
+                    "partition",
+                    models.CharField(
+                        choices=[("client", "client"), ("global", "global")],
+                        default="client",
+                        help_text="client: each client by itself.",
+                        max_length=10,
+                        verbose_name="counts together",
+                    ),
+                ),
+                (
+                    "mode",
+                    models.CharField(
+                        choices=[("enforce", "enforce"), ("shadow", "shadow"), ("disabled", "disabled")],
+                        default="enforce",
+                        help_text="enforce denies what is over the limit; shadow counts and reports, and never denies; disabled does nothing.",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "on_store_failure",
+                    models.CharField(
+                        choices=[("local", "local"), ("allow", "allow"), ("deny", "deny")],
+                        default="local",
+                        help_text="local: each server goes on by itself with its share of the quota; allow: admit; deny: refuse.",
+                        max_length=10,
+                        verbose_name="while counters cannot be reached",
+                    ),
+                ),
+                (
+                    "endpoint",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Empty: all requests of a client together, whatever the endpoint.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="policies",
+                        to="limits.endpoint",
+                    ),
+                ),
+                (
+                    "plan",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Empty: every plan.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="policies",
+                        to="limits.plan",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'policies',
-                'ordering': ['slug'],
+                "verbose_name_plural": "policies",
+                "ordering": ["slug"],
             },
         ),
         migrations.CreateModel(
-            name='Override',
+            name="Override",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('starts_at', models.DateTimeField(blank=True, help_text='Empty: at once.', null=True)),
-                ('ends_at', models.DateTimeField(blank=True, help_text='Empty: until it is removed.', null=True)),
-                ('reason', models.CharField(blank=True, help_text='Such as “Christmas sale”.', max_length=500)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('client', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='overrides', to='limits.client')),
-                ('created_by', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('policy', models.ForeignKey(limit_choices_to={'partition': 'client'}, on_delete=django.db.models.deletion.PROTECT, related_name='overrides', to='limits.policy')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("starts_at", models.DateTimeField(blank=True, help_text="Empty: at once.", null=True)),
+                ("ends_at", models.DateTimeField(blank=True, help_text="Empty: until it is removed.", null=True)),
+                ("reason", models.CharField(blank=True, help_text="Such as “Christmas sale”.", max_length=500)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "client",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="overrides", to="limits.client"
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "policy",
+                    models.ForeignKey(
+                        limit_choices_to={"partition": "client"},
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="overrides",
+                        to="limits.policy",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['client', 'policy', 'starts_at'],
+                "ordering": ["client", "policy", "starts_at"],
             },
         ),
         migrations.CreateModel(
-            name='PolicyLimit',
+            name="PolicyLimit",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('quota', models.PositiveBigIntegerField(help_text='How much is admitted in the window. 0 denies everything.')),
-                ('window', models.PositiveIntegerField(blank=True, help_text='In seconds: 60 is a minute, 3600 an hour.', null=True)),
-                ('algorithm', models.CharField(choices=[('sliding_window', 'sliding window'), ('token_bucket', 'token bucket'), ('fixed_window', 'fixed window'), ('calendar', 'calendar')], default='sliding_window', help_text='A sliding window never admits more than the quota in any stretch of that length. A token bucket refills steadily and lets bursts through.', max_length=20)),
-                ('burst', models.PositiveBigIntegerField(blank=True, help_text='For token buckets: how much can be used at once. Empty: as much as the quota.', null=True)),
-                ('period', models.CharField(blank=True, choices=[('hour', 'hour'), ('day', 'day'), ('week', 'week'), ('month', 'month')], max_length=10, null=True)),
-                ('timezone', models.CharField(blank=True, max_length=64, null=True)),
-                ('position', models.PositiveSmallIntegerField(default=0, editable=False)),
-                ('policy', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='limits', to='limits.policy')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "quota",
+                    models.PositiveBigIntegerField(
+                        help_text="How much is admitted in the window. 0 denies everything."
+                    ),
+                ),
+                (
+                    "window",
+                    models.PositiveIntegerField(
+                        blank=True, help_text="In seconds: 60 is a minute, 3600 an hour.", null=True
+                    ),
+                ),
+                (
+                    "algorithm",
+                    models.CharField(
+                        choices=[
+                            ("sliding_window", "sliding window"),
+                            ("token_bucket", "token bucket"),
+                            ("fixed_window", "fixed window"),
+                            ("calendar", "calendar"),
+                        ],
+                        default="sliding_window",
+                        help_text="A sliding window never admits more than the quota in any stretch of that length. A token bucket refills steadily and lets bursts through.",
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "burst",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        help_text="For token buckets: how much can be used at once. Empty: as much as the quota.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "period",
+                    models.CharField(
+                        blank=True,
+                        choices=[("hour", "hour"), ("day", "day"), ("week", "week"), ("month", "month")],
+                        max_length=10,
+                        null=True,
+                    ),
+                ),
+                ("timezone", models.CharField(blank=True, max_length=64, null=True)),
+                ("position", models.PositiveSmallIntegerField(default=0, editable=False)),
+                (
+                    "policy",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="limits", to="limits.policy"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'limit',
-                'ordering': ['position', 'id'],
+                "verbose_name": "limit",
+                "ordering": ["position", "id"],
             },
         ),
         migrations.CreateModel(
-            name='Publication',
+            name="Publication",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('sequence', models.BigIntegerField(unique=True, verbose_name='version')),
-                ('epoch', models.CharField(max_length=12)),
-                ('digest', models.CharField(max_length=64)),
-                ('content', models.TextField()),
-                ('changes', models.JSONField(default=list)),
-                ('state', models.CharField(choices=[('pending', 'not live yet'), ('partial', 'live in parts'), ('live', 'live')], default='pending', max_length=10)),
-                ('author', models.CharField(max_length=200)),
-                ('reason', models.TextField(blank=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('live_at', models.DateTimeField(blank=True, null=True)),
-                ('user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("sequence", models.BigIntegerField(unique=True, verbose_name="version")),
+                ("epoch", models.CharField(max_length=12)),
+                ("digest", models.CharField(max_length=64)),
+                ("content", models.TextField()),
+                ("changes", models.JSONField(default=list)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("pending", "not live yet"), ("partial", "live in parts"), ("live", "live")],
+                        default="pending",
+                        max_length=10,
+                    ),
+                ),
+                ("author", models.CharField(max_length=200)),
+                ("reason", models.TextField(blank=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("live_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-sequence'],
+                "ordering": ["-sequence"],
             },
         ),
         migrations.CreateModel(
-            name='Route',
+            name="Route",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('method', models.CharField(default='GET', help_text='GET, POST, …, or * for every method.', max_length=20)),
-                ('path', models.CharField(help_text='Such as /api/products/{id}. /* at the end means everything below.', max_length=500)),
-                ('shape', models.CharField(editable=False, max_length=600, unique=True)),
-                ('position', models.PositiveSmallIntegerField(default=0, editable=False)),
-                ('endpoint', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='routes', to='limits.endpoint')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "method",
+                    models.CharField(default="GET", help_text="GET, POST, …, or * for every method.", max_length=20),
+                ),
+                (
+                    "path",
+                    models.CharField(
+                        help_text="Such as /api/products/{id}. /* at the end means everything below.", max_length=500
+                    ),
+                ),
+                ("shape", models.CharField(editable=False, max_length=600, unique=True)),
+                ("position", models.PositiveSmallIntegerField(default=0, editable=False)),
+                (
+                    "endpoint",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="routes", to="limits.endpoint"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['position', 'id'],
+                "ordering": ["position", "id"],
             },
         ),
         migrations.CreateModel(
-            name='ApiToken',
+            name="ApiToken",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(help_text='What it is for, such as “checkout service”.', max_length=200, unique=True)),
-                ('digest', models.CharField(editable=False, max_length=64, unique=True)),
-                ('hint', models.CharField(editable=False, max_length=4, verbose_name='ends with')),
-                ('scopes', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('check', 'check'), ('manage', 'manage'), ('metrics', 'metrics')], max_length=10), help_text='check: ask for decisions; manage: change clients; metrics: read the metrics.', size=None)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('revoked_at', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('created_by', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "name",
+                    models.CharField(
+                        help_text="What it is for, such as “checkout service”.", max_length=200, unique=True
+                    ),
+                ),
+                ("digest", models.CharField(editable=False, max_length=64, unique=True)),
+                ("hint", models.CharField(editable=False, max_length=4, verbose_name="ends with")),
+                (
+                    "scopes",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(
+                            choices=[("check", "check"), ("manage", "manage"), ("metrics", "metrics")], max_length=10
+                        ),
+                        help_text="check: ask for decisions; manage: change clients; metrics: read the metrics.",
+                        size=None,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("revoked_at", models.DateTimeField(blank=True, editable=False, null=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'API token',
-                'ordering': ['name'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('scopes__contained_by', ['check', 'manage', 'metrics']), ('scopes__len__gte', 1)), name='apitoken_scopes_known'), models.CheckConstraint(condition=models.Q(('digest__regex', '^[0-9a-f]{64}$')), name='apitoken_digest_shape')],
+                "verbose_name": "API token",
+                "ordering": ["name"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("scopes__contained_by", ["check", "manage", "metrics"]), ("scopes__len__gte", 1)
+                        ),
+                        name="apitoken_scopes_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("digest__regex", "^[0-9a-f]{64}$")), name="apitoken_digest_shape"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='OverrideLimit',
+            name="OverrideLimit",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('quota', models.PositiveBigIntegerField(help_text='How much is admitted in the window. 0 denies everything.')),
-                ('window', models.PositiveIntegerField(blank=True, help_text='In seconds: 60 is a minute, 3600 an hour.', null=True)),
-                ('algorithm', models.CharField(choices=[('sliding_window', 'sliding window'), ('token_bucket', 'token bucket'), ('fixed_window', 'fixed window'), ('calendar', 'calendar')], default='sliding_window', help_text='A sliding window never admits more than the quota in any stretch of that length. A token bucket refills steadily and lets bursts through.', max_length=20)),
-                ('burst', models.PositiveBigIntegerField(blank=True, help_text='For token buckets: how much can be used at once. Empty: as much as the quota.', null=True)),
-                ('period', models.CharField(blank=True, choices=[('hour', 'hour'), ('day', 'day'), ('week', 'week'), ('month', 'month')], max_length=10, null=True)),
-                ('timezone', models.CharField(blank=True, max_length=64, null=True)),
-                ('position', models.PositiveSmallIntegerField(default=0, editable=False)),
-                ('override', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='limits', to='limits.override')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "quota",
+                    models.PositiveBigIntegerField(
+                        help_text="How much is admitted in the window. 0 denies everything."
+                    ),
+                ),
+                (
+                    "window",
+                    models.PositiveIntegerField(
+                        blank=True, help_text="In seconds: 60 is a minute, 3600 an hour.", null=True
+                    ),
+                ),
+                (
+                    "algorithm",
+                    models.CharField(
+                        choices=[
+                            ("sliding_window", "sliding window"),
+                            ("token_bucket", "token bucket"),
+                            ("fixed_window", "fixed window"),
+                            ("calendar", "calendar"),
+                        ],
+                        default="sliding_window",
+                        help_text="A sliding window never admits more than the quota in any stretch of that length. A token bucket refills steadily and lets bursts through.",
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "burst",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        help_text="For token buckets: how much can be used at once. Empty: as much as the quota.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "period",
+                    models.CharField(
+                        blank=True,
+                        choices=[("hour", "hour"), ("day", "day"), ("week", "week"), ("month", "month")],
+                        max_length=10,
+                        null=True,
+                    ),
+                ),
+                ("timezone", models.CharField(blank=True, max_length=64, null=True)),
+                ("position", models.PositiveSmallIntegerField(default=0, editable=False)),
+                (
+                    "override",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="limits", to="limits.override"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'limit',
-                'ordering': ['position', 'id'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('quota__gte', 0), ('quota__lte', 1000000000)), name='overridelimit_quota_in_range'), models.CheckConstraint(condition=models.Q(models.Q(('algorithm__in', ['sliding_window', 'token_bucket', 'fixed_window']), ('window__gte', 1), ('window__isnull', False), ('window__lte', 31622400), ('period', None), ('timezone', None)), models.Q(('algorithm', 'calendar'), ('period__in', ['hour', 'day', 'week', 'month']), ('window', None)), _connector='OR'), name='overridelimit_fields_of_algorithm'), models.CheckConstraint(condition=models.Q(('burst', None), models.Q(('algorithm', 'token_bucket'), ('burst__gte', 1), ('burst__lte', 1000000000), models.Q(('quota', 0), ('burst__lte', django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(models.F('quota'), '*', models.Value(31622400)), '/', models.F('window'))), _connector='OR')), _connector='OR'), name='overridelimit_burst_of_bucket'), models.UniqueConstraint(condition=models.Q(('window__isnull', False)), fields=('override', 'algorithm', 'window'), name='overridelimit_one_per_window', violation_error_message='There is a limit of this kind already: one algorithm and window, one limit.'), models.UniqueConstraint(condition=models.Q(('period__isnull', False)), fields=('override', 'period'), name='overridelimit_one_per_period', violation_error_message='There is a limit of this kind already: one algorithm and window, one limit.')],
+                "verbose_name": "limit",
+                "ordering": ["position", "id"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("quota__gte", 0), ("quota__lte", 1000000000)),
+                        name="overridelimit_quota_in_range",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("algorithm__in", ["sliding_window", "token_bucket", "fixed_window"]),
+                                ("window__gte", 1),
+                                ("window__isnull", False),
+                                ("window__lte", 31622400),
+                                ("period", None),
+                                ("timezone", None),
+                            ),
+                            models.Q(
+                                ("algorithm", "calendar"),
+                                ("period__in", ["hour", "day", "week", "month"]),
+                                ("window", None),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="overridelimit_fields_of_algorithm",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("burst", None),
+                            models.Q(
+                                ("algorithm", "token_bucket"),
+                                ("burst__gte", 1),
+                                ("burst__lte", 1000000000),
+                                models.Q(
+                                    ("quota", 0),
+                                    (
+                                        "burst__lte",
+                                        django.db.models.expressions.CombinedExpression(
+                                            django.db.models.expressions.CombinedExpression(
+                                                models.F("quota"), "*", models.Value(31622400)
+                                            ),
+                                            "/",
+                                            models.F("window"),
+                                        ),
+                                    ),
+                                    _connector="OR",
+                                ),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="overridelimit_burst_of_bucket",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("window__isnull", False)),
+                        fields=("override", "algorithm", "window"),
+                        name="overridelimit_one_per_window",
+                        violation_error_message="There is a limit of this kind already: one algorithm and window, one limit.",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("period__isnull", False)),
+                        fields=("override", "period"),
+                        name="overridelimit_one_per_period",
+                        violation_error_message="There is a limit of this kind already: one algorithm and window, one limit.",
+                    ),
+                ],
             },
         ),
         migrations.AddIndex(
-            model_name='client',
-            index=models.Index(django.contrib.postgres.indexes.OpClass(django.db.models.functions.text.Upper('key'), name='text_pattern_ops'), name='client_key_search'),
+            model_name="client",
+            index=models.Index(
+                django.contrib.postgres.indexes.OpClass(
+                    django.db.models.functions.text.Upper("key"), name="text_pattern_ops"
+                ),
+                name="client_key_search",
+            ),
         ),
         migrations.AddIndex(
-            model_name='client',
-            index=models.Index(django.contrib.postgres.indexes.OpClass(django.db.models.functions.text.Upper('name'), name='text_pattern_ops'), name='client_name_search'),
+            model_name="client",
+            index=models.Index(
+                django.contrib.postgres.indexes.OpClass(
+                    django.db.models.functions.text.Upper("name"), name="text_pattern_ops"
+                ),
+                name="client_name_search",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='client',
-            constraint=models.CheckConstraint(condition=models.Q(('key__length__gte', 1)), name='client_key_not_empty'),
+            model_name="client",
+            constraint=models.CheckConstraint(condition=models.Q(("key__length__gte", 1)), name="client_key_not_empty"),
         ),
         migrations.AddConstraint(
-            model_name='client',
-            constraint=models.CheckConstraint(condition=models.Q(('key__regex', '[\\x01-\\x1f\\x7f-\\x9f]'), _negated=True), name='client_key_printable'),
+            model_name="client",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("key__regex", "[\\x01-\\x1f\\x7f-\\x9f]"), _negated=True),
+                name="client_key_printable",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='client',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['active', 'exempt', 'blocked'])), name='client_status_known'),
+            model_name="client",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("status__in", ["active", "exempt", "blocked"])), name="client_status_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='policy',
-            constraint=models.CheckConstraint(condition=models.Q(('slug__regex', '^[a-z0-9-]+$')), name='policy_slug_shape'),
+            model_name="policy",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("slug__regex", "^[a-z0-9-]+$")), name="policy_slug_shape"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='policy',
-            constraint=models.CheckConstraint(condition=models.Q(('partition__in', ['client', 'global'])), name='policy_partition_known'),
+            model_name="policy",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("partition__in", ["client", "global"])), name="policy_partition_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='policy',
-            constraint=models.CheckConstraint(condition=models.Q(('mode__in', ['enforce', 'shadow', 'disabled'])), name='policy_mode_known'),
+            model_name="policy",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("mode__in", ["enforce", "shadow", "disabled"])), name="policy_mode_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='policy',
-            constraint=models.CheckConstraint(condition=models.Q(('on_store_failure__in', ['local', 'allow', 'deny'])), name='policy_on_store_failure_known'),
+            model_name="policy",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("on_store_failure__in", ["local", "allow", "deny"])),
+                name="policy_on_store_failure_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='override',
-            constraint=models.CheckConstraint(condition=models.Q(('starts_at', None), ('ends_at', None), ('ends_at__gt', models.F('starts_at')), _connector='OR'), name='override_ends_after_start', violation_error_message='It must end after it starts.'),
+            model_name="override",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("starts_at", None), ("ends_at", None), ("ends_at__gt", models.F("starts_at")), _connector="OR"
+                ),
+                name="override_ends_after_start",
+                violation_error_message="It must end after it starts.",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='override',
-            constraint=django.contrib.postgres.constraints.ExclusionConstraint(expressions=[(models.Func(models.F('client_id'), models.F('client_id'), models.Value('[]'), function='int8range'), '&&'), (models.Func(models.F('policy_id'), models.F('policy_id'), models.Value('[]'), function='int8range'), '&&'), (models.Func('starts_at', 'ends_at', function='tstzrange', output_field=django.contrib.postgres.fields.ranges.DateTimeRangeField()), '&&')], name='override_no_overlap', violation_error_message='It overlaps another override of this client and policy.'),
+            model_name="override",
+            constraint=django.contrib.postgres.constraints.ExclusionConstraint(
+                expressions=[
+                    (
+                        models.Func(
+                            models.F("client_id"), models.F("client_id"), models.Value("[]"), function="int8range"
+                        ),
+                        "&&",
+                    ),
+                    (
+                        models.Func(
+                            models.F("policy_id"), models.F("policy_id"), models.Value("[]"), function="int8range"
+                        ),
+                        "&&",
+                    ),
+                    (
+                        models.Func(
+                            "starts_at",
+                            "ends_at",
+                            function="tstzrange",
+                            output_field=django.contrib.postgres.fields.ranges.DateTimeRangeField(),
+                        ),
+                        "&&",
+                    ),
+                ],
+                name="override_no_overlap",
+                violation_error_message="It overlaps another override of this client and policy.",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='policylimit',
-            constraint=models.CheckConstraint(condition=models.Q(('quota__gte', 0), ('quota__lte', 1000000000)), name='policylimit_quota_in_range'),
+            model_name="policylimit",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("quota__gte", 0), ("quota__lte", 1000000000)), name="policylimit_quota_in_range"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='policylimit',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('algorithm__in', ['sliding_window', 'token_bucket', 'fixed_window']), ('window__gte', 1), ('window__isnull', False), ('window__lte', 31622400), ('period', None), ('timezone', None)), models.Q(('algorithm', 'calendar'), ('period__in', ['hour', 'day', 'week', 'month']), ('window', None)), _connector='OR'), name='policylimit_fields_of_algorithm'),
+            model_name="policylimit",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("algorithm__in", ["sliding_window", "token_bucket", "fixed_window"]),
+                        ("window__gte", 1),
+                        ("window__isnull", False),
+                        ("window__lte", 31622400),
+                        ("period", None),
+                        ("timezone", None),
+                    ),
+                    models.Q(
+                        ("algorithm", "calendar"), ("period__in", ["hour", "day", "week", "month"]), ("window", None)
+                    ),
+                    _connector="OR",
+                ),
+                name="policylimit_fields_of_algorithm",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='policylimit',
-            constraint=models.CheckConstraint(condition=models.Q(('burst', None), models.Q(('algorithm', 'token_bucket'), ('burst__gte', 1), ('burst__lte', 1000000000), models.Q(('quota', 0), ('burst__lte', django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(models.F('quota'), '*', models.Value(31622400)), '/', models.F('window'))), _connector='OR')), _connector='OR'), name='policylimit_burst_of_bucket'),
+            model_name="policylimit",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("burst", None),
+                    models.Q(
+                        ("algorithm", "token_bucket"),
+                        ("burst__gte", 1),
+                        ("burst__lte", 1000000000),
+                        models.Q(
+                            ("quota", 0),
+                            (
+                                "burst__lte",
+                                django.db.models.expressions.CombinedExpression(
+                                    django.db.models.expressions.CombinedExpression(
+                                        models.F("quota"), "*", models.Value(31622400)
+                                    ),
+                                    "/",
+                                    models.F("window"),
+                                ),
+                            ),
+                            _connector="OR",
+                        ),
+                    ),
+                    _connector="OR",
+                ),
+                name="policylimit_burst_of_bucket",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='policylimit',
-            constraint=models.UniqueConstraint(condition=models.Q(('window__isnull', False)), fields=('policy', 'algorithm', 'window'), name='policylimit_one_per_window', violation_error_message='There is a limit of this kind already: one algorithm and window, one limit.'),
+            model_name="policylimit",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("window__isnull", False)),
+                fields=("policy", "algorithm", "window"),
+                name="policylimit_one_per_window",
+                violation_error_message="There is a limit of this kind already: one algorithm and window, one limit.",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='policylimit',
-            constraint=models.UniqueConstraint(condition=models.Q(('period__isnull', False)), fields=('policy', 'period'), name='policylimit_one_per_period', violation_error_message='There is a limit of this kind already: one algorithm and window, one limit.'),
+            model_name="policylimit",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("period__isnull", False)),
+                fields=("policy", "period"),
+                name="policylimit_one_per_period",
+                violation_error_message="There is a limit of this kind already: one algorithm and window, one limit.",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='publication',
-            constraint=models.CheckConstraint(condition=models.Q(('sequence__gte', 1)), name='publication_sequence_positive'),
+            model_name="publication",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("sequence__gte", 1)), name="publication_sequence_positive"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='publication',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'partial']), models.Q(('live_at__isnull', False), ('state', 'live')), _connector='OR'), name='publication_live_since'),
+            model_name="publication",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("state__in", ["pending", "partial"]),
+                    models.Q(("live_at__isnull", False), ("state", "live")),
+                    _connector="OR",
+                ),
+                name="publication_live_since",
+            ),
         ),
     ]

@@ -17,9 +17,7 @@ def validate_slug(slug: str) -> None:
 
 def slug_field(help_text: str) -> Any:
     """A slug: it names the row in answers, headers and the config file, and never changes."""
-    return models.CharField(
-        max_length=MAX_SLUG_LENGTH, unique=True, validators=[validate_slug], help_text=help_text
-    )
+    return models.CharField(max_length=MAX_SLUG_LENGTH, unique=True, validators=[validate_slug], help_text=help_text)
 
 
 def slug_check(model: str) -> models.CheckConstraint:
@@ -41,11 +39,13 @@ def words_check(model: str, field: str, words: type[StrEnum]) -> models.CheckCon
 class SlugKeptModel(models.Model):
     """A row whose slug never changes after creation."""
 
+    slug: Any
+
     class Meta:
         abstract = True
 
     def clean(self) -> None:
         super().clean()
-        before = type(self)._default_manager.filter(pk=self.pk).values_list("slug", flat=True).first()
-        if before is not None and before != self.slug:  # type: ignore[attr-defined]
-            raise ValidationError({"slug": f"A slug never changes; this one is “{before}”."})
+        before = type(self)._default_manager.filter(pk=self.pk).first()
+        if before is not None and before.slug != self.slug:
+            raise ValidationError({"slug": f"A slug never changes; this one is “{before.slug}”."})

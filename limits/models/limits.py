@@ -5,8 +5,8 @@ from django.db import models
 from django.db.models import F, Q
 
 from limits.domain.limit import MAX_BURST, MAX_QUOTA, MAX_WINDOW_SECONDS, Limit, limit_problems
-from limits.domain.words import Algorithm, Period
 from limits.domain.wording import limit_sentence
+from limits.domain.words import Algorithm, Period
 from limits.models.fields import choices
 
 
@@ -50,7 +50,7 @@ class LimitFields(models.Model):
 
     def clean(self) -> None:
         super().clean()
-        if self.quota is None or self.algorithm not in list(Algorithm):
+        if self.quota is None or self.algorithm not in list(Algorithm) or self.period not in [None, "", *Period]:
             return
         errors: dict[str, list[str]] = {}
         for field, message in limit_problems(self.as_domain()):
@@ -65,7 +65,7 @@ def limit_checks(model: str) -> list[models.CheckConstraint]:
     windowed = Q(algorithm__in=[word.value for word in Algorithm if word is not Algorithm.CALENDAR])
     window = Q(window__gte=1, window__lte=MAX_WINDOW_SECONDS, window__isnull=False)
     of_window = windowed & window & Q(period=None, timezone=None)
-    of_calendar = calendar & Q(window=None, period__in=[word.value for word in Period])
+    of_calendar = calendar & Q(window=None, period__isnull=False, period__in=[word.value for word in Period])
     of_bucket = Q(algorithm=Algorithm.TOKEN_BUCKET.value, burst__gte=1, burst__lte=MAX_BURST)
     refills = Q(quota=0) | Q(burst__lte=F("quota") * MAX_WINDOW_SECONDS / F("window"))
     conditions = {

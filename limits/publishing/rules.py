@@ -9,7 +9,7 @@ which the reconciler delivers.
 import secrets
 
 import structlog
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
@@ -37,7 +37,7 @@ class ForeignRules(Exception):
 
 
 @transaction.atomic
-def record(author: str, user: AbstractBaseUser | None = None, reason: str = "") -> Publication | None:
+def record(author: str, user: User | None = None, reason: str = "") -> Publication | None:
     """Compiles the rules as this transaction leaves them, and records their publication.
 
     Call it inside the transaction that changed them, after the last change. Returns None where
@@ -76,7 +76,7 @@ def _create(
     ruleset: Ruleset,
     previous: Publication | None,
     author: str,
-    user: AbstractBaseUser | None,
+    user: User | None,
     reason: str,
 ) -> Publication:
     data = ruleset.to_bytes()

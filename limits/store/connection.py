@@ -15,9 +15,8 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django_redis import get_redis_connection
-from redis import Connection, ConnectionPool, Redis
+from redis import Connection, ConnectionPool, Redis, exceptions
 from redis.backoff import NoBackoff
-from redis.exceptions import ResponseError
 from redis.retry import Retry
 
 from limits.conf import setting
@@ -64,7 +63,9 @@ def _pool(location: str) -> ConnectionPool:
     if location in settings.CACHES:
         return get_redis_connection(location).connection_pool
     if "://" not in location:
-        raise ImproperlyConfigured(f"RATELIMIT_PLATFORM['REDIS']: {location!r} is neither a URL nor an alias of CACHES.")
+        raise ImproperlyConfigured(
+            f"RATELIMIT_PLATFORM['REDIS']: {location!r} is neither a URL nor an alias of CACHES."
+        )
     return ConnectionPool.from_url(location)
 
 
@@ -99,17 +100,25 @@ class HotConnections:
     def _execute(self, command: tuple[Any, ...], deadline: Deadline) -> Any:
         connection = self._idle.pop() if self._idle else self._make()
         try:
-            if not connection.is_connected or connection.can_read():
+            if not _is_usable(connection):
                 _open(connection, deadline)
             connection.send_command(*command, check_health=False)
             return connection.read_response(timeout=deadline.remaining())
-        except ResponseError:
+        except exceptions.ResponseError:
             raise
         except BaseException:
             connection.disconnect()
             raise
         finally:
             self._idle.append(connection)
+
+
+def _is_usable(connection: Connection) -> bool:
+    """Whether it is open, still, and nothing unasked for waits in it."""
+    try:
+        return connection.is_connected and not connection.can_read()
+    except exceptions.ConnectionError:
+        return False
 
 
 def _open(connection: Connection, deadline: Deadline) -> None:

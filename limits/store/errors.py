@@ -1,22 +1,15 @@
 """What can go wrong with the store. An outage is expected and named; everything else surfaces."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from redis import exceptions
 
-OUTAGE_ANSWERS = (
-    "OOM",
-    "READONLY",
-    "LOADING",
-    "BUSY",
-    "CLUSTERDOWN",
-    "MASTERDOWN",
-    "MISCONF",
-    "NOREPLICAS",
-    "TRYAGAIN",
+_OUTAGE_ANSWER = re.compile(
+    r"(?:.*@user_script: ?\d+: -)?(?:OOM|READONLY|LOADING|BUSY|CLUSTERDOWN|MASTERDOWN|MISCONF|NOREPLICAS|TRYAGAIN)\b"
 )
-"""Error codes with which a Redis server says that it cannot serve now."""
+"""How a Redis server says that it cannot serve now; before Redis 7 a script's error wraps it."""
 
 
 class StoreUnavailable(Exception):
@@ -40,4 +33,4 @@ def is_outage(error: exceptions.RedisError) -> bool:
         return True
     if isinstance(error, exceptions.ReadOnlyError | exceptions.OutOfMemoryError | exceptions.ClusterDownError):
         return True
-    return str(error).startswith(OUTAGE_ANSWERS)
+    return _OUTAGE_ANSWER.match(str(error)) is not None

@@ -27,9 +27,7 @@ def _pack_policy(policy: EffectivePolicy) -> bytes:
 
 def _pack_limit(limit: Limit) -> bytes:
     token, token_rest, burst, burst_rest = _refill_times(limit)
-    return _LIMIT.pack(
-        _CODES[limit.algorithm], limit.window or 0, limit.quota, token, token_rest, burst, burst_rest
-    )
+    return _LIMIT.pack(_CODES[limit.algorithm], limit.window or 0, limit.quota, token, token_rest, burst, burst_rest)
 
 
 def _refill_times(limit: Limit) -> tuple[int, int, int, int]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from redis import Redis
 from redis.client import Pipeline
@@ -62,7 +63,7 @@ class RulesetWriter:
         """The version in force; None where there is none. Raises :class:`StoreUnavailable`."""
         with outages_named():
             token = self._redis.get(self._keys.pointer)
-        return Version.parse(token.decode()) if token is not None else None
+        return _version(token)
 
     def marks(self) -> list[BucketMarks]:
         """The marks of all buckets, in their order. Raises :class:`StoreUnavailable`."""
@@ -90,7 +91,7 @@ class RulesetWriter:
         with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.watch(self._keys.pointer)
             token = pipeline.get(self._keys.pointer)
-            current = Version.parse(token.decode()) if token is not None else None
+            current = _version(token)
             if current is not None and not may_follow(current):
                 return current
             pipeline.multi()
@@ -112,3 +113,7 @@ class RulesetWriter:
         """Whether the ruleset of this version is readable. Raises :class:`StoreUnavailable`."""
         with outages_named():
             return bool(self._redis.exists(self._keys.ruleset(str(version))))
+
+
+def _version(token: Any) -> Version | None:
+    return Version.parse(token.decode()) if token is not None else None

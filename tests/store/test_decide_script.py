@@ -79,7 +79,7 @@ def test_a_busy_window_is_bounded_and_never_more_than_a_64th_late(desk: Desk) ->
         now += 50_021
         desk.at(now)
         answer = desk.ask("acme", rules, 3)
-        admitted, expected = model.check(rules, 3, now)
+        _, expected = model.check(rules, 3, now)
         assert readings(answer) == [tuple(reading) for row in expected for reading in row]
     size = desk.redis.strlen(desk.keys.counter(bucket_of("acme"), "busy", "acme"))
     assert size <= 7 + 4 + 130 * 12

@@ -7,8 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from limits.domain.decision import LimitState
-from limits.domain.words import Reason
 from limits.domain.wording import limit_sentence
+from limits.domain.words import Reason
 from limits.enforcement import CheckRequest, RulesetMissing, get_engine
 from limits.enforcement.explanation import Explanation, PolicyExplanation, explain
 from limits.management.output import SAVED_NOT_LIVE, refuse
