@@ -12,6 +12,7 @@ run: .venv/run.stamp
 	@exec $(BIN)/python -m ratelimit_platform.running
 
 web: .venv/run.stamp
+	@$(BIN)/python manage.py collectstatic --noinput --verbosity 0
 	@exec $(BIN)/granian --interface wsgi --host $(HOST) --port $(PORT) --workers $(WEB_WORKERS) \
 		--blocking-threads 4 --no-ws --log-level warning ratelimit_platform.wsgi:application
 

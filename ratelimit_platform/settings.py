@@ -24,11 +24,12 @@ LOG_FORMAT            console or json                                 console on
 
 import sys
 
+from api.openapi.settings import SPECTACULAR_SETTINGS
 from ratelimit_platform.admin_site import UNFOLD
 from ratelimit_platform.environment import DATA_DIR, broker_of, database, env, required
 from ratelimit_platform.logs import logging_config
 
-__all__ = ["UNFOLD"]
+__all__ = ["SPECTACULAR_SETTINGS", "UNFOLD"]
 
 _START = "Set it, or start `make run`, which brings its own."
 
@@ -158,16 +159,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     "UNAUTHENTICATED_USER": None,
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
-SPECTACULAR_SETTINGS = {
-    "TITLE": "Rate limit platform",
-    "DESCRIPTION": "Decides whether a client may call an endpoint now.",
-    "VERSION": "1",
-    "OAS_VERSION": "3.1.1",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-}
-
 LOGGING = logging_config(env.str("LOG_FORMAT", "console" if sys.stderr.isatty() else "json"))
 LOGGING_CONFIG = "logging.config.dictConfig"

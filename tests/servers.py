@@ -8,6 +8,8 @@ PostgreSQL; everything else is started in a temporary folder and ended with the 
 import os
 import secrets
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,15 +28,22 @@ _REDIS = RedisServer(_FOLDER / "redis")
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests() -> None:
     """Starts the servers and names them in the environment, where the settings look."""
-    os.environ["DATA_DIR"] = str(_FOLDER / "data")
     os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(50))
     os.environ.setdefault("ALLOWED_HOSTS", "localhost,127.0.0.1,testserver")
     os.environ["HTTPS"] = "0"
     if not _IS_WORKER:
         os.environ[RUN_VARIABLE] = secrets.token_hex(8)
+        os.environ["DATA_DIR"] = str(_FOLDER / "data")
         if "DATABASE_URL" not in os.environ:
             os.environ["DATABASE_URL"] = database_url(start_postgres(_FOLDER / "postgres"))
     os.environ["REDIS_URL"] = _REDIS.start().url
+    if not _IS_WORKER:
+        _collect_static_files()
+
+
+def _collect_static_files() -> None:
+    command = [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity", "0"]
+    subprocess.run(command, cwd=Path(__file__).parents[1], check=True)
 
 
 def pytest_unconfigure() -> None:

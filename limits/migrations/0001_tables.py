@@ -541,6 +541,7 @@ class Migration(migrations.Migration):
                             models.Q(
                                 ("algorithm", "calendar"),
                                 ("period__in", ["hour", "day", "week", "month"]),
+                                ("period__isnull", False),
                                 ("window", None),
                             ),
                             _connector="OR",
@@ -707,7 +708,10 @@ class Migration(migrations.Migration):
                         ("timezone", None),
                     ),
                     models.Q(
-                        ("algorithm", "calendar"), ("period__in", ["hour", "day", "week", "month"]), ("window", None)
+                        ("algorithm", "calendar"),
+                        ("period__in", ["hour", "day", "week", "month"]),
+                        ("period__isnull", False),
+                        ("window", None),
                     ),
                     _connector="OR",
                 ),

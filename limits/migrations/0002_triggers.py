@@ -43,17 +43,28 @@ CREATE TRIGGER limits_client_deleted AFTER DELETE ON limits_client
     REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION limits_client_changed();
 
 -- An override is part of its client's record: touching the client gives it a new revision. Where
--- the client is being deleted as well there is nothing left to touch.
+-- the client is being deleted as well there is nothing left to touch. What moves touches both.
 CREATE FUNCTION limits_override_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE limits_client SET revision = 0 WHERE id IN (SELECT client_id FROM touched);
+    IF TG_OP = 'UPDATE' THEN
+        UPDATE limits_client SET revision = 0 WHERE id IN (
+            SELECT client_id FROM touched UNION SELECT client_id FROM before);
+    ELSE
+        UPDATE limits_client SET revision = 0 WHERE id IN (SELECT client_id FROM touched);
+    END IF;
     RETURN NULL;
 END $$;
 
 CREATE FUNCTION limits_overridelimit_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE limits_client SET revision = 0 WHERE id IN (
-        SELECT client_id FROM limits_override WHERE id IN (SELECT override_id FROM touched));
+    IF TG_OP = 'UPDATE' THEN
+        UPDATE limits_client SET revision = 0 WHERE id IN (
+            SELECT client_id FROM limits_override WHERE id IN (
+                SELECT override_id FROM touched UNION SELECT override_id FROM before));
+    ELSE
+        UPDATE limits_client SET revision = 0 WHERE id IN (
+            SELECT client_id FROM limits_override WHERE id IN (SELECT override_id FROM touched));
+    END IF;
     RETURN NULL;
 END $$;
 """
@@ -61,11 +72,15 @@ END $$;
 
 def _each_statement(table: str, function: str) -> str:
     """One trigger for each kind of change, since a transition table belongs to one kind."""
-    kinds = (("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD"))
+    kinds = (
+        ("INSERT", "NEW TABLE AS touched"),
+        ("UPDATE", "OLD TABLE AS before NEW TABLE AS touched"),
+        ("DELETE", "OLD TABLE AS touched"),
+    )
     return "\n".join(
         f"CREATE TRIGGER limits_{table}_{event.lower()} AFTER {event} ON limits_{table} "
-        f"REFERENCING {rows} TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION {function}();"
-        for event, rows in kinds
+        f"REFERENCING {tables} FOR EACH STATEMENT EXECUTE FUNCTION {function}();"
+        for event, tables in kinds
     )
 
 

@@ -16,7 +16,8 @@ from limits.domain.client import ClientRecord, Override, microseconds
 from limits.domain.words import ClientStatus
 from limits.models import Client, ClientChange
 from limits.models import Override as OverrideRow
-from limits.publishing.delivery import Delivery, client_writer, not_reachable
+from limits.publishing.delivery import Delivery, client_writer, not_reachable, ruleset_writer
+from limits.publishing.origin import ForeignRules, require_ours
 from limits.store.errors import StoreUnavailable
 
 log = structlog.get_logger(__name__)
@@ -33,16 +34,27 @@ def deliver(keys: Collection[str] | None = None) -> Delivery:
     unreachable store."""
     try:
         while changes := list(_waiting(keys)[:CHUNK]):
+            _require_ours()
             _deliver(changes)
     except StoreUnavailable as error:
         log.warning("clients_not_delivered", error=str(error))
         return not_reachable(error)
+    except ForeignRules as error:
+        log.warning("clients_refused", found=str(error.found))
+        return Delivery(False, problem=str(error))
     return Delivery(True)
 
 
 def _waiting(keys: Collection[str] | None) -> QuerySet[ClientChange]:
     waiting = ClientChange.objects.order_by("id")
     return waiting if keys is None else waiting.filter(client_key__in=keys)
+
+
+def _require_ours() -> None:
+    """Revisions of another database say nothing about ours."""
+    found = ruleset_writer().pointer()
+    if found is not None:
+        require_ours(found)
 
 
 def _deliver(changes: list[ClientChange]) -> None:

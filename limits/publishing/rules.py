@@ -18,22 +18,15 @@ from limits.domain.ruleset import Ruleset, Version, digest_of
 from limits.models import Platform, Publication, RuleChange
 from limits.publishing.compiler import compile_ruleset
 from limits.publishing.delivery import Delivery, not_reachable, ruleset_writer
+from limits.publishing.origin import ForeignRules, require_ours
 from limits.store.errors import StoreUnavailable
 from limits.store.rules import MayFollow
 
 log = structlog.get_logger(__name__)
 
-
-class ForeignRules(Exception):
-    """The store holds rules that this database does not know: those of another database, or of a
-    later state of this one, from before a backup was restored."""
-
-    def __init__(self, found: Version) -> None:
-        self.found = found
-        super().__init__(
-            f"Redis holds version {found.sequence} of the rules, which this database does not know. "
-            "If this database is to take its place, run: python manage.py publish_ruleset --take-over"
-        )
+_AGAIN = (
+    "The store cannot be reached any more. When it is back, run again: python manage.py publish_ruleset --take-over"
+)
 
 
 @transaction.atomic
@@ -116,7 +109,8 @@ def take_over(author: str, reason: str = "") -> Delivery:
     try:
         return _deliver(publication, lambda current: True)
     except StoreUnavailable as error:
-        return not_reachable(error)
+        log.warning("take_over_failed", version=publication.sequence, error=str(error))
+        return Delivery(False, problem=_AGAIN)
 
 
 def _deliver(publication: Publication, may_follow: MayFollow) -> Delivery:
@@ -130,9 +124,7 @@ def _continues(publication: Publication) -> MayFollow:
     """A publication follows the ones of its own database, and never one that came after it."""
 
     def may_follow(current: Version) -> bool:
-        known = Publication.objects.filter(sequence=current.sequence, epoch=current.epoch, digest=current.digest)
-        if current.epoch != publication.epoch or not known.exists():
-            raise ForeignRules(current)
+        require_ours(current)
         return current.sequence <= publication.sequence
 
     return may_follow

@@ -10,13 +10,14 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
 from ratelimit_platform.embedded.postgres import database_url, start_postgres
 from ratelimit_platform.embedded.redis import RedisServer
 from ratelimit_platform.running import local_environment
-from ratelimit_platform.running.processes import RUN_VARIABLE, Part, end_run
+from ratelimit_platform.running.processes import RUN_VARIABLE, Part, Store, end_run
 from ratelimit_platform.running.steps import StepFailed, python, step
 
 BASE_DIR = Path(__file__).resolve().parents[2]
@@ -78,14 +79,12 @@ def _run() -> int:
     port = os.environ.setdefault("PORT", "8000")
     with step(f"Taking port {port}", f"Choose another one: make run PORT={int(port) + 1}"):
         _require_free(int(port))
-    _start_stores()
+    stores = _start_stores()
     with step("Creating the tables", "The lines above say what PostgreSQL refused."):
         python("manage.py", "migrate", "--verbosity", "0")
-    with step("Collecting static files", f"{DATA_DIR} must be writable."):
-        python("manage.py", "collectstatic", "--noinput", "--verbosity", "0")
     with step("Setting up admin, token and demo", "The lines above say why."):
         python("-m", "ratelimit_platform.running.bootstrap")
-    return _supervise(_parts(port), port)
+    return _supervise([*stores, *_parts(port)], port)
 
 
 def _require_free(port: int) -> None:
@@ -94,19 +93,25 @@ def _require_free(port: int) -> None:
         probe.bind(("127.0.0.1", port))
 
 
-def _start_stores() -> None:
+def _start_stores() -> list[Store]:
     """Starts what nobody named, and keeps what was made up where `make web` finds it."""
+    stores = []
     file = DATA_DIR / "env"
     variables = local_environment.complete(local_environment.read(file))
     if "DATABASE_URL" not in os.environ:
         with step("Starting PostgreSQL", f"Its log is {DATA_DIR}/postgres/log. DATABASE_URL names another server."):
-            variables["DATABASE_URL"] = database_url(start_postgres(DATA_DIR / "postgres"))
+            postgres = start_postgres(DATA_DIR / "postgres")
+        variables["DATABASE_URL"] = database_url(postgres)
+        stores.append(Store("PostgreSQL", postgres.get_postmaster_info().pid))
     if "REDIS_URL" not in os.environ:
         with step("Starting Redis", f"Its log is {DATA_DIR}/redis/redis.log. REDIS_URL names another server."):
-            variables["REDIS_URL"] = RedisServer(DATA_DIR / "redis", persistent=True).start().url
+            redis = RedisServer(DATA_DIR / "redis", persistent=True).start()
+        variables["REDIS_URL"] = redis.url
+        stores.append(Store("Redis", redis.process.pid))
     local_environment.write(file, variables)
     for name, value in variables.items():
         os.environ.setdefault(name, value)
+    return stores
 
 
 def _parts(port: str) -> list[Part]:
@@ -114,14 +119,14 @@ def _parts(port: str) -> list[Part]:
     return [Part(name, ["make", "--silent", name, f"PORT={port}"], environment) for name in ("web", "worker", "beat")]
 
 
-def _supervise(parts: list[Part], port: str) -> int:
+def _supervise(parts: Sequence[Part | Store], port: str) -> int:
     ready = False
     waited = 0.0
     pause = threading.Event()
     while True:
         for part in parts:
             if part.ended:
-                print(f"\n{part.name} ended by itself (status {part.process.returncode}), so everything ends.")
+                print(f"\n{part.name} ended by itself, so everything ends. Its last lines say why.")
                 return 1
         if not ready and (ready := _web_answers(port) and _worker_answers()):
             print(_welcome(port), flush=True)

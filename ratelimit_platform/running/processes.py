@@ -46,6 +46,18 @@ class Part:
         return self.process.poll() is not None
 
 
+class Store:
+    """A store that the run started; it keeps a log of its own."""
+
+    def __init__(self, name: str, pid: int) -> None:
+        self.name = name
+        self._process = psutil.Process(pid)
+
+    @property
+    def ended(self) -> bool:
+        return not self._process.is_running() or self._process.status() == psutil.STATUS_ZOMBIE
+
+
 def end_run(run: str) -> None:
     """Ends every process of a run but this one: first those that use the stores, then the stores."""
     others = [process for process in _processes_of(run) if process.pid != os.getpid()]

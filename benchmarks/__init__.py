@@ -1,0 +1,1 @@
+"""The benchmark table: ``make bench``."""

@@ -1,0 +1,167 @@
+"""`make run` with real processes: it starts, it ends, and it leaves nothing behind."""
+
+import json
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ratelimit_platform.embedded.redis import free_port
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+PATIENCE = 60
+GIVEN_BY_TESTS = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ALLOWED_HOSTS", "HTTPS", "DJANGO_SETTINGS_MODULE")
+
+
+class Run:
+    """One `make run` in a data folder of its own."""
+
+    def __init__(self, data_dir: Path, port: int, **variables: str) -> None:
+        environment = {name: value for name, value in os.environ.items() if name not in GIVEN_BY_TESTS}
+        environment |= {"DATA_DIR": str(data_dir), "PORT": str(port), "PYTHONWARNINGS": "default"} | variables
+        self.data_dir, self.port = data_dir, port
+        self.lines: queue.Queue[str] = queue.Queue()
+        self.seen: list[str] = []
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "ratelimit_platform.running"],
+            cwd=BASE_DIR,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.lines.put(line)
+        self.process.stdout.close()
+
+    def wait_for(self, text: str) -> None:
+        while not any(text in line for line in self.seen):
+            try:
+                self.seen.append(self.lines.get(timeout=PATIENCE))
+            except queue.Empty:
+                pytest.fail(f"“{text}” was never printed. Printed was:\n{''.join(self.seen)}")
+
+    def end(self) -> int:
+        """Waits for the supervisor's end; everything that it printed is in ``seen`` then."""
+        status = self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        while not self.lines.empty():
+            self.seen.append(self.lines.get())
+        return status
+
+    def others(self) -> list[psutil.Process]:
+        """Every process of this run but the supervisor."""
+        return [each for each in psutil.process_iter() if self._is_ours(each) and each.pid != self.process.pid]
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        try:
+            return process.environ().get("DATA_DIR") == str(self.data_dir)
+        except psutil.Error:
+            return False
+
+    def part(self, word: str) -> psutil.Process:
+        """The first process whose command line has this word."""
+        return next(each for each in self.others() if word in each.cmdline())
+
+    def check(self) -> dict[str, object]:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/v1/check",
+            data=json.dumps({"client": "corner-shop", "endpoint": "search"}).encode(),
+            headers={"Authorization": "Bearer rl_of_the_test", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            body: dict[str, object] = json.load(answer)
+        return body
+
+
+@contextmanager
+def running(data_dir: Path, port: int, **variables: str) -> Iterator[Run]:
+    run = Run(data_dir, port, API_TOKEN="rl_of_the_test", **variables)
+    try:
+        yield run
+    finally:
+        if run.process.poll() is None:
+            run.process.send_signal(signal.SIGINT)
+            run.end()
+
+
+def test_it_answers_ends_in_order_and_finds_its_data_again(tmp_path: Path) -> None:
+    port = free_port()
+    with running(tmp_path, port) as run:
+        run.wait_for("Everything answers.")
+        first = run.check()
+        with running(tmp_path, free_port()) as second:
+            assert second.end() == 1
+            assert any("is running here already" in line for line in second.seen)
+        run.process.send_signal(signal.SIGINT)
+        assert run.end() == 0
+        assert run.others() == []
+    with running(tmp_path, port) as again:
+        again.wait_for("Everything answers.")
+        assert again.check()["ruleset"] == first["ruleset"]
+        assert again.check()["remaining"] == 7
+
+
+def test_the_end_of_one_part_ends_all_and_is_named(tmp_path: Path) -> None:
+    with running(tmp_path, free_port()) as run:
+        run.wait_for("Everything answers.")
+        run.part("beat").kill()
+        assert run.end() == 1
+        assert any("beat ended by itself" in line for line in run.seen)
+        assert run.others() == []
+
+
+@pytest.mark.parametrize(("store", "program"), [("Redis", "redis-server"), ("PostgreSQL", "postgres")])
+def test_the_end_of_a_store_ends_all_and_is_named(tmp_path: Path, store: str, program: str) -> None:
+    with running(tmp_path, free_port()) as run:
+        run.wait_for("Everything answers.")
+        for process in run.others():
+            if process.name() == program:
+                process.kill()
+        assert run.end() == 1
+        assert any(f"{store} ended by itself" in line for line in run.seen)
+        assert run.others() == []
+
+
+def test_a_killed_supervisor_leaves_nothing_behind(tmp_path: Path) -> None:
+    with running(tmp_path, free_port()) as run:
+        run.wait_for("Everything answers.")
+        parts = run.others()
+        run.process.kill()
+        run.end()
+        _, alive = psutil.wait_procs(parts, timeout=PATIENCE)
+        assert [each.name() for each in alive] == []
+
+
+def test_a_port_that_is_taken_is_said_with_what_to_do(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with running(tmp_path, port) as run:
+            assert run.end() == 1
+    printed = "".join(run.seen)
+    assert f"Taking port {port} failed" in printed
+    assert f"make run PORT={port + 1}" in printed
+
+
+def test_what_was_made_up_is_kept_for_this_user_only(tmp_path: Path) -> None:
+    with running(tmp_path, free_port()) as run:
+        run.wait_for("Everything answers.")
+        assert (tmp_path / "env").stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,32 @@
+"""What `lint-imports` cannot say."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+DATA_PLANE = ("limits/domain", "limits/store", "limits/enforcement", "api")
+
+
+def imported(folder: str) -> Iterator[tuple[str, str]]:
+    """(file, module) for every import below a folder."""
+    for file in (BASE_DIR / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                yield str(file), node.module
+            elif isinstance(node, ast.Import):
+                yield from ((str(file), alias.name) for alias in node.names)
+
+
+def test_the_data_plane_knows_no_database() -> None:
+    found = [(file, module) for folder in DATA_PLANE for file, module in imported(folder) if "django.db" in module]
+    assert found == [], "A check makes no SQL query; what needs the database belongs to the config plane."
+
+
+def test_only_the_module_of_keys_spells_a_key() -> None:
+    spelled = [
+        str(file)
+        for file in (BASE_DIR / "limits").rglob("*.py")
+        if file.name != "keys.py" and "namespace}:" in file.read_text(encoding="utf-8")
+    ]
+    assert spelled == []

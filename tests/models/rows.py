@@ -1,0 +1,58 @@
+"""Rows for tests: each function saves one and returns it."""
+
+import hashlib
+from typing import Any
+
+from limits.models import ApiToken, Client, Endpoint, Override, OverrideLimit, Plan, Policy, PolicyLimit, Route
+
+
+def plan(slug: str = "free", **fields: Any) -> Plan:
+    return Plan.objects.create(slug=slug, **{"name": slug.title()} | fields)
+
+
+def default_plan(slug: str = "free") -> Plan:
+    return plan(slug, is_default=True)
+
+
+def endpoint(slug: str = "search", *routes: str, **fields: Any) -> Endpoint:
+    row = Endpoint.objects.create(slug=slug, **{"name": slug.title()} | fields)
+    for text in routes:
+        route(row, text)
+    return row
+
+
+def route(row: Endpoint, text: str) -> Route:
+    method, path = text.split()
+    return Route.objects.create(endpoint=row, method=method, path=path)
+
+
+def policy(slug: str = "all", quota: int = 100, **fields: Any) -> Policy:
+    """A policy with one limit: ``quota`` per minute."""
+    row = Policy.objects.create(slug=slug, **fields)
+    limit(row, quota=quota)
+    return row
+
+
+def limit(row: Policy, **fields: Any) -> PolicyLimit:
+    return PolicyLimit.objects.create(policy=row, **{"quota": 100, "window": 60} | fields)
+
+
+def client(key: str = "acme", **fields: Any) -> Client:
+    """A client, as the database left it."""
+    row = Client.objects.create(key=key, **fields)
+    row.refresh_from_db()
+    return row
+
+
+def override(client: Client, policy: Policy, **fields: Any) -> Override:
+    """An override without limits."""
+    return Override.objects.create(client=client, policy=policy, **fields)
+
+
+def override_limit(row: Override, **fields: Any) -> OverrideLimit:
+    return OverrideLimit.objects.create(override=row, **{"quota": 500, "window": 60} | fields)
+
+
+def token(name: str = "shop", **fields: Any) -> ApiToken:
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    return ApiToken.objects.create(name=name, **{"digest": digest, "hint": "1234", "scopes": ["check"]} | fields)

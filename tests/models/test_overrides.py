@@ -1,0 +1,107 @@
+"""Overrides: they end after they start, and two for one client and policy never overlap."""
+
+from datetime import UTC, datetime
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db.models import ProtectedError
+
+from limits.models import Client, Override, Policy
+from tests.models import rows
+from tests.models.conftest import Refused
+
+pytestmark = pytest.mark.django_db
+
+Span = tuple[int | None, int | None]
+OVERLAPPING: list[tuple[Span, Span]] = [
+    ((1, 5), (4, 9)),
+    ((1, 5), (2, 3)),
+    ((1, 5), (1, 5)),
+    ((1, 5), (4, None)),
+    ((1, 5), (None, 2)),
+    ((1, None), (9, None)),
+    ((None, 5), (None, 9)),
+    ((None, None), (1, 2)),
+    ((None, None), (None, None)),
+]
+APART: list[tuple[Span, Span]] = [
+    ((1, 5), (5, 9)),
+    ((5, 9), (1, 5)),
+    ((1, 5), (5, None)),
+    ((None, 5), (5, None)),
+    ((1, 3), (4, 5)),
+]
+
+
+def day(number: int | None) -> datetime | None:
+    return datetime(2030, 1, number, tzinfo=UTC) if number else None
+
+
+def between(client: Client, policy: Policy, span: Span) -> Override:
+    return Override(client=client, policy=policy, starts_at=day(span[0]), ends_at=day(span[1]))
+
+
+@pytest.fixture
+def acme() -> Client:
+    return rows.client("acme")
+
+
+@pytest.fixture
+def policy() -> Policy:
+    return rows.policy("search")
+
+
+@pytest.mark.parametrize("span", [(5, 1), (5, 5)])
+def test_the_database_refuses_an_end_that_is_not_after_the_start(
+    span: Span, acme: Client, policy: Policy, refused: Refused
+) -> None:
+    with refused("override_ends_after_start|range lower bound"):
+        Override.objects.bulk_create([between(acme, policy, span)])
+
+
+@pytest.mark.parametrize("span", [(5, 1), (5, 5)])
+def test_the_form_refuses_the_end_at_its_field(span: Span, acme: Client, policy: Policy) -> None:
+    with pytest.raises(ValidationError) as caught:
+        between(acme, policy, span).full_clean()
+    assert caught.value.message_dict == {"ends_at": ["It must end after it starts."]}
+
+
+@pytest.mark.parametrize(("first", "second"), OVERLAPPING)
+def test_the_database_refuses_overlapping_ones(
+    first: Span, second: Span, acme: Client, policy: Policy, refused: Refused
+) -> None:
+    between(acme, policy, first).save()
+    with refused("override_no_overlap"):
+        Override.objects.bulk_create([between(acme, policy, second)])
+
+
+def test_the_form_says_that_they_overlap(acme: Client, policy: Policy) -> None:
+    between(acme, policy, (1, 5)).save()
+    with pytest.raises(ValidationError, match="It overlaps another override of this client and policy"):
+        between(acme, policy, (4, 9)).full_clean()
+
+
+@pytest.mark.parametrize(("first", "second"), APART)
+def test_one_may_begin_when_another_ends(first: Span, second: Span, acme: Client, policy: Policy) -> None:
+    between(acme, policy, first).save()
+    row = between(acme, policy, second)
+    row.full_clean()
+    row.save()
+
+
+def test_other_clients_and_other_policies_have_their_own(acme: Client, policy: Policy) -> None:
+    rows.override(acme, policy)
+    rows.override(rows.client("other"), policy)
+    rows.override(acme, rows.policy("orders"))
+
+
+def test_an_override_goes_with_its_client(acme: Client, policy: Policy) -> None:
+    rows.override_limit(rows.override(acme, policy))
+    acme.delete()
+    assert not Override.objects.exists()
+
+
+def test_a_policy_with_overrides_stays(acme: Client, policy: Policy) -> None:
+    rows.override(acme, policy)
+    with pytest.raises(ProtectedError):
+        policy.delete()

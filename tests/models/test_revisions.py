@@ -1,0 +1,150 @@
+"""Every change of a client, whoever makes it, has a new revision and waits in the outbox."""
+
+from collections.abc import Callable
+
+import pytest
+from django.db import connection, transaction
+
+from limits.models import Client, ClientChange, Override, OverrideLimit
+from tests.models import rows
+
+pytestmark = pytest.mark.django_db
+
+
+def revisions() -> dict[str, int]:
+    return dict(Client.objects.values_list("key", "revision"))
+
+
+def waiting() -> dict[str, int]:
+    """The newest revision of each client in the outbox."""
+    return dict(ClientChange.objects.order_by("revision").values_list("client_key", "revision"))
+
+
+def assert_changed(change: Callable[[], object], *keys: str) -> None:
+    """These clients, and no others, have higher revisions, and the outbox has exactly those."""
+    ClientChange.objects.all().delete()
+    before = revisions()
+    change()
+    after = revisions()
+    changed = {key: revision for key, revision in after.items() if before.get(key) != revision}
+    assert sorted(changed) == sorted(keys)
+    assert waiting() == changed
+    assert min(changed.values(), default=0) > max(before.values(), default=-1)
+
+
+@pytest.fixture
+def override() -> Override:
+    """Of client acme; the client “other” is there too."""
+    rows.client("other")
+    row = rows.override(rows.client("acme"), rows.policy())
+    rows.override_limit(row)
+    return row
+
+
+def test_a_new_client() -> None:
+    assert_changed(lambda: Client(key="acme").save(), "acme")
+
+
+def test_clients_created_in_bulk() -> None:
+    assert_changed(lambda: Client.objects.bulk_create([Client(key="a"), Client(key="b")]), "a", "b")
+
+
+def test_a_saved_client() -> None:
+    row = rows.client("acme")
+    rows.client("other")
+    assert_changed(row.save, "acme")
+
+
+def test_a_stale_row_that_is_saved_has_a_new_revision_too() -> None:
+    stale = rows.client("acme")
+    Client.objects.update(name="Acme")
+    assert_changed(stale.save, "acme")
+
+
+def test_a_queryset_update() -> None:
+    rows.client("a")
+    rows.client("b")
+    rows.client("c")
+    assert_changed(lambda: Client.objects.exclude(key="c").update(status="blocked"), "a", "b")
+
+
+def test_a_bulk_update() -> None:
+    row = rows.client("acme")
+    row.name = "Acme"
+    assert_changed(lambda: Client.objects.bulk_update([row], ["name"]), "acme")
+
+
+def test_a_statement_from_outside_django() -> None:
+    rows.client("acme")
+
+    def change() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE limits_client SET status = 'exempt', revision = 1")
+
+    assert_changed(change, "acme")
+
+
+def test_nobody_sets_a_revision_by_hand() -> None:
+    assert rows.client("acme", revision=10**15).revision < 10**15
+
+
+def test_a_new_override(override: Override) -> None:
+    other = rows.client("third")
+    assert_changed(lambda: rows.override(other, override.policy), "third")
+
+
+def test_a_changed_override(override: Override) -> None:
+    assert_changed(lambda: Override.objects.update(reason="Sale"), "acme")
+
+
+def test_a_removed_override(override: Override) -> None:
+    OverrideLimit.objects.all().delete()
+    assert_changed(lambda: Override.objects.all().delete(), "acme")
+
+
+def test_an_override_that_moves_changes_both_clients(override: Override) -> None:
+    other = Client.objects.get(key="other")
+    assert_changed(lambda: Override.objects.update(client=other), "acme", "other")
+
+
+def test_a_new_override_limit(override: Override) -> None:
+    assert_changed(lambda: rows.override_limit(override, window=3600), "acme")
+
+
+def test_a_changed_override_limit(override: Override) -> None:
+    assert_changed(lambda: OverrideLimit.objects.update(quota=1), "acme")
+
+
+def test_a_removed_override_limit(override: Override) -> None:
+    assert_changed(lambda: OverrideLimit.objects.all().delete(), "acme")
+
+
+def test_an_override_limit_that_moves_changes_both_clients(override: Override) -> None:
+    other = rows.override(Client.objects.get(key="other"), override.policy)
+    assert_changed(lambda: OverrideLimit.objects.update(override=other), "acme", "other")
+
+
+def test_a_removed_client_leaves_a_higher_revision_in_the_outbox() -> None:
+    revision = rows.client("acme").revision
+    Client.objects.all().delete()
+    assert waiting()["acme"] > revision
+
+
+def test_a_removed_client_with_overrides_leaves_the_highest_revision(override: Override) -> None:
+    Client.objects.filter(key="acme").delete()
+    newest = ClientChange.objects.order_by("-revision").values_list("client_key", flat=True).first()
+    assert newest == "acme"
+    assert revisions().keys() == {"other"}
+
+
+def test_a_client_that_comes_back_is_newer_than_its_removal() -> None:
+    rows.client("acme").delete()
+    removed = waiting()["acme"]
+    assert rows.client("acme").revision > removed
+
+
+def test_a_change_that_is_taken_back_leaves_nothing_in_the_outbox() -> None:
+    with transaction.atomic():
+        rows.client("acme")
+        transaction.set_rollback(True)
+    assert waiting() == {}

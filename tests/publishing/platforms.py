@@ -1,0 +1,95 @@
+"""A platform as its store shows it: what is in force, and what servers would decide by."""
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+from pytest_django import Settings
+from redis import Redis
+
+from limits.domain.client import ClientRecord
+from limits.domain.ruleset import Ruleset, Version
+from limits.store.buckets import bucket_of
+from limits.store.clients import ClientWriter
+from limits.store.keys import Keys, client_field
+from limits.store.rules import RulesetWriter
+from ratelimit_platform.embedded.redis import free_port
+
+
+class Platform:
+    """The platform of one test: a namespace in a Redis, which the settings name."""
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        self._settings = settings
+        self.namespace = f"test-{secrets.token_hex(4)}"
+        self.keys = Keys(self.namespace)
+        self.use(url)
+
+    def use(self, url: str) -> None:
+        """Publishes to this Redis from now on."""
+        self.url = url
+        self.redis = Redis.from_url(url)
+        self.rules = RulesetWriter(self.redis, self.keys)
+        self.clients = ClientWriter(self.redis, self.keys)
+        self._configure(url)
+
+    def _configure(self, url: str) -> None:
+        self._settings.RATELIMIT_PLATFORM = {"REDIS": url, "NAMESPACE": self.namespace, "CHECK_DEADLINE": 10}
+
+    def go_away(self) -> None:
+        """Nobody answers any more."""
+        self._configure(f"redis://127.0.0.1:{free_port()}/0")
+
+    def come_back(self) -> None:
+        """What was there before answers again."""
+        self._configure(self.url)
+
+    @property
+    def version(self) -> Version | None:
+        return self.rules.pointer()
+
+    @property
+    def sequence(self) -> int:
+        """The number of the version in force; 0: none."""
+        return self.version.sequence if self.version else 0
+
+    @property
+    def ruleset(self) -> Ruleset:
+        """The rules in force, on every bucket."""
+        tokens = {mark.token for mark in self.rules.marks()}
+        assert tokens == {str(self.version)}, "not every bucket names the rules in force"
+        return Ruleset.from_bytes(self.redis.get(self.keys.ruleset(str(self.version))))
+
+    @property
+    def quotas(self) -> dict[str, int]:
+        """The first quota of each policy in force."""
+        return {policy.slug: policy.limits[0].quota for policy in self.ruleset.policies}
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every bucket says that all of its clients are there."""
+        return all(mark.complete for mark in self.rules.marks())
+
+    def client(self, key: str) -> ClientRecord | None:
+        """A client's record; None: none was ever written."""
+        text = self.redis.hget(self.keys.buckets[bucket_of(key)], client_field(key))
+        return ClientRecord.from_text(key, text.decode()) if text is not None else None
+
+    def content(self) -> dict[bytes, bytes]:
+        """Every key of this platform with its value, as Redis serialises it."""
+        names = list(self.redis.scan_iter(f"{self.namespace}:*", count=1_000))
+        return {name: self.redis.dump(name) for name in names}
+
+    def empty(self) -> None:
+        """Loses everything that this platform has in the store."""
+        if names := list(self.redis.scan_iter(f"{self.namespace}:*", count=1_000)):
+            self.redis.delete(*names)
+
+
+@pytest.fixture
+def platform(db: None, settings: Settings, redis_url: str) -> Iterator[Platform]:
+    """An empty platform, on which this process publishes."""
+    platform = Platform(settings, redis_url)
+    yield platform
+    platform.empty()
+    platform.redis.close()

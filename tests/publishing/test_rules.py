@@ -1,0 +1,192 @@
+"""Rules: recorded with the change, delivered after it."""
+
+from collections.abc import Callable
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+
+from limits.domain.problems import RulesetRefused
+from limits.models import (
+    ApiToken,
+    Endpoint,
+    Plan,
+    Policy,
+    PolicyLimit,
+    Publication,
+    Route,
+    RuleChange,
+)
+from limits.publishing import rules, tokens
+from tests.models import rows
+from tests.publishing.platforms import Platform
+
+pytestmark = pytest.mark.django_db
+
+
+def publish() -> Publication | None:
+    """Records and delivers; returns what was recorded."""
+    publication = rules.record("test")
+    assert rules.deliver().live
+    if publication:
+        publication.refresh_from_db()
+    return publication
+
+
+def test_the_first_version_is_1(shop: Platform) -> None:
+    assert Publication.objects.get().sequence == 1
+    assert shop.sequence == 1
+    assert shop.quotas == {"all": 100}
+
+
+def test_versions_grow_by_one(shop: Platform) -> None:
+    for number in range(2, 6):
+        PolicyLimit.objects.update(quota=number)
+        assert publish().sequence == number
+        assert shop.sequence == number
+        assert shop.quotas == {"all": number}
+
+
+def test_unchanged_rules_make_no_version(shop: Platform) -> None:
+    assert publish() is None
+    assert shop.sequence == 1
+
+
+def test_rules_that_go_back_to_what_they_were_are_a_new_version(shop: Platform) -> None:
+    PolicyLimit.objects.update(quota=5)
+    publish()
+    PolicyLimit.objects.update(quota=100)
+    assert publish().sequence == 3
+
+
+def test_a_publication_says_who_why_what_and_since_when(shop: Platform) -> None:
+    PolicyLimit.objects.update(quota=5)
+    publication = rules.record("Ada", reason="Too many.")
+    assert (publication.state, publication.live_at) == ("pending", None)
+    assert rules.deliver().version == 2
+    publication.refresh_from_db()
+    assert (publication.author, publication.reason) == ("Ada", "Too many.")
+    assert publication.changes == ["Policy all, limits: 100 per minute → 5 per minute."]
+    assert publication.state == "live"
+    assert publication.live_at >= publication.created_at
+
+
+def test_versions_that_were_passed_over_are_live_with_the_newest(shop: Platform) -> None:
+    for quota in (2, 3):
+        PolicyLimit.objects.update(quota=quota)
+        rules.record("test")
+    assert rules.deliver().version == 3
+    assert set(Publication.objects.values_list("state", flat=True)) == {"live"}
+
+
+def test_what_is_taken_back_is_not_recorded(shop: Platform) -> None:
+    with transaction.atomic():
+        PolicyLimit.objects.update(quota=5)
+        rules.record("test")
+        transaction.set_rollback(True)
+    assert publish() is None
+    assert shop.quotas == {"all": 100}
+
+
+def test_nothing_to_deliver_is_said(platform: Platform) -> None:
+    delivery = rules.deliver()
+    assert (delivery.live, delivery.problem) == (False, "Nothing has been published yet.")
+
+
+def test_a_token_is_in_the_rules_until_it_is_revoked(shop: Platform) -> None:
+    secret = tokens.issue(name="checkout", scopes=["check"])
+    publish()
+    assert [(token.name, token.digest) for token in shop.ruleset.tokens] == [
+        ("checkout", tokens.digest_of_secret(secret))
+    ]
+    ApiToken.objects.update(revoked_at=timezone.now())
+    publish()
+    assert shop.ruleset.tokens == ()
+
+
+def test_marks_go_with_the_version_that_holds_their_changes(shop: Platform) -> None:
+    PolicyLimit.objects.update(quota=5)
+    assert RuleChange.objects.exists()
+    publish()
+    assert not RuleChange.objects.exists()
+
+
+def test_an_old_ruleset_stays_readable_for_a_while(shop: Platform) -> None:
+    old = shop.version
+    PolicyLimit.objects.update(quota=5)
+    publish()
+    assert 0 < shop.redis.ttl(shop.keys.ruleset(str(old))) <= 3600
+    assert shop.redis.ttl(shop.keys.ruleset(str(shop.version))) == -1
+
+
+def no_default() -> None:
+    Plan.objects.update(is_default=False)
+
+
+def equal_routes() -> None:
+    """Past the model, which would have kept the pattern's shape."""
+    rows.endpoint("orders", "GET /a", "GET /b")
+    Route.objects.update(path="/a")
+
+
+def equal_routes_of_two() -> None:
+    rows.endpoint("orders", "GET /a")
+    rows.endpoint("search", "GET /b")
+    Route.objects.update(path="/a")
+
+
+def unavailable_algorithm() -> None:
+    PolicyLimit.objects.update(algorithm="fixed_window")
+
+
+def unavailable_partition() -> None:
+    Policy.objects.update(partition="global")
+
+
+def no_limits() -> None:
+    PolicyLimit.objects.all().delete()
+
+
+REFUSED = {
+    no_default: ["plans: one plan must be the default."],
+    equal_routes: ["endpoints.orders.routes.1: “GET /a” is there twice."],
+    equal_routes_of_two: [
+        "endpoints.search.routes.0: “GET /a” is there as “GET /a” of endpoint “orders” already.",
+    ],
+    unavailable_algorithm: [
+        "policies.all.limits.0.algorithm: “fixed_window” is not available in this release.",
+    ],
+    unavailable_partition: ["policies.all.partition: “global” is not available in this release."],
+    no_limits: ["policies.all.limits: must hold at least one limit."],
+}
+
+
+@transaction.atomic
+def change_and_record(*changes: Callable[[], object]) -> None:
+    for change in changes:
+        change()
+    rules.record("test")
+
+
+@pytest.mark.parametrize(("spoil", "problems"), REFUSED.items(), ids=lambda value: getattr(value, "__name__", ""))
+def test_rules_that_mean_nothing_are_refused(spoil: Callable[[], object], problems: list[str], shop: Platform) -> None:
+    with pytest.raises(RulesetRefused) as caught:
+        change_and_record(spoil)
+    assert [str(problem) for problem in caught.value.problems] == problems
+
+
+def test_a_refusal_names_everything_that_is_wrong(shop: Platform) -> None:
+    with pytest.raises(RulesetRefused) as caught:
+        change_and_record(no_default, no_limits)
+    assert len(caught.value.problems) == 2
+
+
+def test_a_refusal_takes_every_change_back(shop: Platform) -> None:
+    before = shop.content()
+    with pytest.raises(RulesetRefused):
+        change_and_record(no_default, lambda: rows.endpoint("orders"))
+    assert Plan.objects.get().is_default
+    assert not Endpoint.objects.exists()
+    assert publish() is None
+    assert Publication.objects.count() == 1
+    assert shop.content() == before
