@@ -1,0 +1,88 @@
+"""From a decision to the answer on the wire."""
+
+from typing import Any
+
+from django.http import HttpResponse
+
+from api.problems import CLIENT_BLOCKED, QUOTA_EXCEEDED, STORE_UNAVAILABLE, ProblemType, problem_response
+from api.rendering import json_response
+from limits.conf import setting
+from limits.domain.decision import Decision, LimitState
+from limits.domain.headers import LegacyHeaders, rate_limit_headers, retry_after_header
+from limits.domain.words import Algorithm, Reason
+
+STORE_RETRY_AFTER = {"Retry-After": "1"}
+"""A server finds a store that is back within a second or two."""
+
+
+def decision_response(decision: Decision, *, always_ok: bool = False) -> HttpResponse:
+    """The answer to a check: a problem document where it was denied, unless ``always_ok``."""
+    headers = rate_limit_headers(decision, LegacyHeaders(setting("LEGACY_HEADERS")))
+    body = decision_body(decision)
+    if decision.allowed or always_ok:
+        return json_response(body, headers=headers)
+    return _denial(decision, body, headers)
+
+
+def decision_body(decision: Decision) -> dict[str, Any]:
+    """The fields of a check, in the order of the documentation."""
+    leading = decision.leading
+    return {
+        "allowed": decision.allowed,
+        "reason": decision.reason,
+        "client": decision.client,
+        "plan": decision.plan,
+        "endpoint": decision.endpoint,
+        "cost": decision.cost,
+        "limit": leading.limit.capacity if leading else None,
+        "remaining": leading.remaining if leading else None,
+        "reset_after": leading.reset_after if leading else None,
+        "next_capacity_after": leading.next_capacity_after if leading else None,
+        "retry_after": decision.retry_after,
+        "degraded": decision.degraded,
+        "ruleset": decision.ruleset,
+        "limits": [_limit_body(state) for state in decision.limits],
+    }
+
+
+def _limit_body(state: LimitState) -> dict[str, Any]:
+    limit = state.limit
+    return {
+        "name": state.name,
+        "policy": state.policy,
+        "algorithm": limit.algorithm,
+        "mode": state.mode,
+        "quota": limit.quota,
+        "window": limit.window,
+        "burst": limit.capacity if limit.algorithm is Algorithm.TOKEN_BUCKET else None,
+        "allowed": state.allowed,
+        "remaining": state.remaining,
+        "reset_after": state.reset_after,
+        "next_capacity_after": state.next_capacity_after,
+        "retry_after": state.retry_after,
+    }
+
+
+def _denial(decision: Decision, body: dict[str, Any], headers: dict[str, str]) -> HttpResponse:
+    kind, detail = _explanation(decision)
+    if kind is QUOTA_EXCEEDED:
+        headers |= retry_after_header(decision)
+        body["violated-policies"] = [state.name for state in decision.denying]
+    elif kind is STORE_UNAVAILABLE:
+        headers |= STORE_RETRY_AFTER
+    return problem_response(kind, detail, body, headers=headers)
+
+
+def _explanation(decision: Decision) -> tuple[ProblemType, str]:
+    """The kind of problem that a denial is, and a sentence about this one."""
+    match decision.reason:
+        case Reason.BLOCKED:
+            return CLIENT_BLOCKED, f"The client “{decision.client}” is blocked."
+        case Reason.STORE_UNAVAILABLE:
+            return STORE_UNAVAILABLE, "The request could not be decided, because the store did not answer."
+        case Reason.COST_EXCEEDS_QUOTA:
+            never = ", ".join(state.name for state in decision.denying if not state.can_ever_admit)
+            return QUOTA_EXCEEDED, f"A cost of {decision.cost:,} is more than can ever be admitted by {never}."
+        case _:
+            names = ", ".join(state.name for state in decision.denying)
+            return QUOTA_EXCEEDED, f"Denied by {names}."

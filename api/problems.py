@@ -1,0 +1,189 @@
+"""Problem documents (RFC 9457): one type for every kind of error of the API.
+
+A type is a relative reference with its full path (RFC 9457, section 3.1.1): it stays the same
+under every host name that the platform is reached by, and it resolves to a page on that host.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpResponse
+
+from api.rendering import PROBLEM_JSON, json_response
+
+Errors = Mapping[str, Sequence[str]]
+"""Field path → what is wrong with the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemType:
+    """One kind of error. ``title`` never varies; ``explanation`` is what its page says."""
+
+    uri: str
+    status: int
+    title: str
+    explanation: str
+
+
+MALFORMED_BODY = ProblemType(
+    "/problems/malformed-body",
+    400,
+    "The body is not JSON.",
+    "The body must be one JSON value in UTF-8 (RFC 8259), without NaN or Infinity and with no name twice in one "
+    "object. The member “errors” says what was found. Nothing was consumed.",
+)
+INVALID_REQUEST = ProblemType(
+    "/problems/invalid-request",
+    400,
+    "The request has fields that cannot be accepted.",
+    "The body is JSON, but a field or query parameter is missing, unknown, or has a value that is not allowed. The "
+    "member “errors” names each of them and says what is wrong. Nothing was consumed.",
+)
+BAD_REQUEST = ProblemType(
+    "/problems/bad-request",
+    400,
+    "The request cannot be understood.",
+    "The request was refused before the API saw it, for example because of its Host header.",
+)
+MISSING_TOKEN = ProblemType(
+    "/problems/missing-token",
+    401,
+    "An API token is needed.",
+    "Send the header “Authorization: Bearer TOKEN” (RFC 6750). An operator issues tokens with “manage.py issue_token”.",
+)
+INVALID_TOKEN = ProblemType(
+    "/problems/invalid-token",
+    401,
+    "The API token is not valid.",
+    "The token is unknown here, or it was revoked.",
+)
+INSUFFICIENT_SCOPE = ProblemType(
+    "/problems/insufficient-scope",
+    403,
+    "The API token may not do this.",
+    "The token is valid, but it was issued without the scope that this request needs.",
+)
+CLIENT_BLOCKED = ProblemType(
+    "/problems/client-blocked",
+    403,
+    "The client is blocked.",
+    "An operator has blocked this client: no request of it is admitted, and waiting does not help. The document also "
+    "carries every field of a check.",
+)
+NOT_FOUND = ProblemType(
+    "/problems/not-found",
+    404,
+    "There is nothing at this address.",
+    "Compare the address with the API's description at /api/docs/.",
+)
+METHOD_NOT_ALLOWED = ProblemType(
+    "/problems/method-not-allowed",
+    405,
+    "This address does not take this method.",
+    "The header “Allow” names the methods that it takes.",
+)
+NOT_ACCEPTABLE = ProblemType(
+    "/problems/not-acceptable",
+    406,
+    "The request accepts no media type that this address can answer with.",
+    "The header “Accept”, where it is sent, must allow application/json.",
+)
+LENGTH_REQUIRED = ProblemType(
+    "/problems/length-required",
+    411,
+    "The length of the body is needed.",
+    "Send the body with the header “Content-Length”, not in chunks.",
+)
+BODY_TOO_LARGE = ProblemType(
+    "/problems/body-too-large",
+    413,
+    "The body is too large.",
+    "A body may have at most 64 KiB.",
+)
+UNSUPPORTED_MEDIA_TYPE = ProblemType(
+    "/problems/unsupported-media-type",
+    415,
+    "The body must be JSON.",
+    "Send the body as JSON, with the header “Content-Type: application/json”.",
+)
+QUOTA_EXCEEDED = ProblemType(
+    "https://iana.org/assignments/http-problem-types#quota-exceeded",
+    429,
+    "Request cannot be satisfied as assigned quota has been exceeded",
+    "One or more limits deny the request; the member “violated-policies” names them.",
+)
+INTERNAL_ERROR = ProblemType(
+    "/problems/internal-error",
+    500,
+    "Something went wrong in the server.",
+    "This is a mistake in the platform, not in the request. The server has logged it.",
+)
+STORE_UNAVAILABLE = ProblemType(
+    "/problems/store-unavailable",
+    503,
+    "The store of the counters is not available.",
+    "The server cannot reach the store that it counts in, so it cannot decide. It comes back by itself; try again "
+    "after the seconds in “Retry-After”.",
+)
+RULESET_MISSING = ProblemType(
+    "/problems/ruleset-missing",
+    503,
+    "No rules are loaded.",
+    "The server has no ruleset yet, because none was published or because the store has not answered since the server "
+    "started. “manage.py publish_ruleset” publishes one.",
+)
+
+PROBLEM_TYPES = (
+    MALFORMED_BODY,
+    INVALID_REQUEST,
+    BAD_REQUEST,
+    MISSING_TOKEN,
+    INVALID_TOKEN,
+    INSUFFICIENT_SCOPE,
+    CLIENT_BLOCKED,
+    NOT_FOUND,
+    METHOD_NOT_ALLOWED,
+    NOT_ACCEPTABLE,
+    LENGTH_REQUIRED,
+    BODY_TOO_LARGE,
+    UNSUPPORTED_MEDIA_TYPE,
+    QUOTA_EXCEEDED,
+    INTERNAL_ERROR,
+    STORE_UNAVAILABLE,
+    RULESET_MISSING,
+)
+
+
+class Problem(Exception):
+    """An error as the caller will see it; raised anywhere in the API, answered as a document."""
+
+    def __init__(
+        self, kind: ProblemType, detail: str, *, errors: Errors | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+        self.errors = errors
+        self.headers = headers
+
+    def response(self) -> HttpResponse:
+        """The answer to the caller."""
+        members = {} if self.errors is None else {"errors": self.errors}
+        return problem_response(self.kind, self.detail, members, headers=self.headers)
+
+
+def problem_response(
+    kind: ProblemType,
+    detail: str,
+    members: Mapping[str, Any] | None = None,
+    *,
+    headers: Mapping[str, str] | None = None,
+) -> HttpResponse:
+    """A problem document; ``members`` are its extension members (RFC 9457, section 3.2)."""
+    content = {"type": kind.uri, "title": kind.title, "status": kind.status, "detail": detail, **(members or {})}
+    response = json_response(content, status=kind.status, headers=headers, content_type=PROBLEM_JSON)
+    # Django logs a line for every answer of 400 and above that does not carry this mark. A denial
+    # is the platform's daily work: a line for each would turn a flood of requests into a flood of logs.
+    response._has_been_logged = kind is not INTERNAL_ERROR  # type: ignore[attr-defined]
+    return response

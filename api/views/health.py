@@ -1,0 +1,35 @@
+"""Alive, and ready."""
+
+from django.http import HttpResponse
+from rest_framework.request import Request
+
+from api.decisions import STORE_RETRY_AFTER
+from api.openapi.operations import health_operation, readiness_operation
+from api.problems import RULESET_MISSING, problem_response
+from api.rendering import json_response
+from api.views.base import ApiView
+from limits.enforcement import get_engine
+
+_NOT_STORED = {"Cache-Control": "no-store"}
+
+
+class HealthView(ApiView):
+    """``GET /healthz``"""
+
+    @health_operation
+    def get(self, request: Request) -> HttpResponse:
+        return json_response({"status": "ok"}, headers=_NOT_STORED)
+
+
+class ReadinessView(ApiView):
+    """``GET /readyz``: degraded is ready, or a load balancer would empty itself with the store away."""
+
+    @readiness_operation
+    def get(self, request: Request) -> HttpResponse:
+        readiness = get_engine().readiness()
+        missing = list(readiness.missing)
+        if not readiness.ready:
+            headers = _NOT_STORED | STORE_RETRY_AFTER
+            return problem_response(RULESET_MISSING, "No ruleset is held yet.", {"missing": missing}, headers=headers)
+        status = "degraded" if missing else "ready"
+        return json_response({"status": status, "missing": missing}, headers=_NOT_STORED)

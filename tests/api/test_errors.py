@@ -1,0 +1,109 @@
+"""Every error is a problem document, whoever raises it."""
+
+from collections.abc import Callable
+
+import pytest
+from django.core.exceptions import SuspiciousOperation
+from django.http import Http404, HttpRequest, HttpResponse
+from django.test import RequestFactory
+from pytest_django import Settings
+
+from api import errors
+from api.problems import PROBLEM_TYPES, ProblemType
+from tests.api.conftest import Caller
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize(
+    "path", ["/v1", "/v1/", "/v1/check/", "/v1/nothing", "/v1/check/nothing", "/nothing", "/v2/check"]
+)
+def test_unknown_addresses(caller: Caller, method: str, path: str) -> None:
+    response = caller.client.generic(method, path)
+
+    assert (response.status_code, response["Content-Type"]) == (404, "application/problem+json")
+    assert response.json()["type"] == "/problems/not-found"
+    assert response.json()["detail"] == f"There is nothing at {path}."
+
+
+@pytest.mark.parametrize(("path", "allowed"), [("/v1/check", "POST"), ("/v1/peek", "POST"), ("/healthz", "GET, HEAD")])
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "INITIAL"])
+def test_methods_that_an_address_does_not_take(caller: Caller, method: str, path: str, allowed: str) -> None:
+    response = caller.client.generic(method, path)
+
+    assert (response.status_code, response["Allow"]) == (405, allowed)
+    assert response.json()["type"] == "/problems/method-not-allowed"
+
+
+def test_a_wrong_method_is_named_before_a_missing_token(caller: Caller) -> None:
+    assert caller.client.get("/v1/check").status_code == 405
+
+
+def test_a_host_that_is_not_ours(caller: Caller, settings: Settings) -> None:
+    settings.ALLOWED_HOSTS = ["ratelimit.example"]
+
+    response = caller.client.get("/healthz", headers={"host": "elsewhere.example"})
+
+    assert (response.status_code, response.json()["type"]) == (400, "/problems/bad-request")
+
+
+def test_what_nobody_expected_is_a_500_and_logged(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> None:
+        raise ZeroDivisionError("a mistake of ours")
+
+    monkeypatch.setattr("api.views.health.get_engine", broken)
+
+    response = caller.client.get("/readyz")
+
+    assert (response.status_code, response["Content-Type"]) == (500, "application/problem+json")
+    assert response.json()["type"] == "/problems/internal-error"
+    assert "a mistake of ours" not in response.content.decode()
+    [record] = [record for record in caplog.records if record.name == "django.request"]
+    assert record.exc_info is not None
+    assert record.exc_info[0] is ZeroDivisionError
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_refusal_is_no_line_in_the_log(caller: Caller, caplog: pytest.LogCaptureFixture) -> None:
+    for status, cost in ((200, 3), (429, 1), (400, 0)):
+        assert caller.search("ann", cost=cost).status_code == status
+
+    assert caplog.records == []
+
+
+HANDLERS: list[tuple[int, Callable[[HttpRequest], HttpResponse]]] = [
+    (400, lambda request: errors.bad_request(request, SuspiciousOperation())),
+    (404, lambda request: errors.not_found(request, Http404())),
+    (500, errors.server_error),
+]
+
+
+@pytest.mark.parametrize(("status", "handler"), HANDLERS)
+def test_people_in_the_admin_get_pages(
+    rf: RequestFactory, status: int, handler: Callable[[HttpRequest], HttpResponse]
+) -> None:
+    for path, media_type in (("/admin/limits/", "text/html; charset=utf-8"), ("/else", "application/problem+json")):
+        response = handler(rf.get(path))
+        assert (response.status_code, response["Content-Type"]) == (status, media_type)
+
+
+LOCAL = [kind for kind in PROBLEM_TYPES if kind.uri.startswith("/")]
+
+
+@pytest.mark.parametrize("kind", LOCAL, ids=lambda kind: kind.uri)
+def test_every_type_leads_to_a_page(caller: Caller, kind: ProblemType) -> None:
+    response = caller.client.get(kind.uri)
+
+    assert (response.status_code, response["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert kind.title in response.content.decode()
+
+
+def test_no_two_kinds_share_a_type_or_a_title() -> None:
+    assert (
+        len({kind.uri for kind in PROBLEM_TYPES}) == len({kind.title for kind in PROBLEM_TYPES}) == len(PROBLEM_TYPES)
+    )
+
+
+def test_a_type_that_does_not_exist_has_no_page(caller: Caller) -> None:
+    assert caller.client.get("/problems/nothing").json()["type"] == "/problems/not-found"

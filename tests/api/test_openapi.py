@@ -1,0 +1,110 @@
+"""The OpenAPI document: valid, complete, and true."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from drf_spectacular.validation import validate_schema
+from jsonschema import Draft202012Validator
+from pytest_django import Settings
+
+from api.problems import PROBLEM_TYPES
+from tests.api.conftest import Caller
+
+Document = dict[str, Any]
+
+
+@pytest.fixture
+def document(caller: Caller) -> Document:
+    loaded: Document = caller.client.get("/api/schema/").json()
+    return loaded
+
+
+def operations(document: Document) -> dict[str, Document]:
+    """Operation id → operation."""
+    return {item["operationId"]: item for path in document["paths"].values() for item in path.values()}
+
+
+def validator(document: Document, schema: Document) -> Draft202012Validator:
+    return Draft202012Validator({"components": document["components"], "allOf": [schema]})
+
+
+def test_it_is_openapi_3_1(document: Document) -> None:
+    validate_schema(document)
+    assert document["openapi"].startswith("3.1")
+    assert set(operations(document)) == {"check", "peek", "health", "readiness"}
+
+
+def test_yaml_for_who_asks(caller: Caller) -> None:
+    response = caller.client.get("/api/schema/", headers={"accept": "application/yaml"})
+
+    assert response["Content-Type"].startswith("application/yaml")
+    assert caller.client.get("/api/schema/", headers={"accept": "image/png"}).status_code == 406
+
+
+@pytest.mark.parametrize(
+    ("operation", "statuses"),
+    [
+        ("check", [200, 400, 401, 403, 405, 406, 411, 413, 415, 429, 500, 503]),
+        ("peek", [200, 400, 401, 403, 405, 406, 411, 413, 415, 500, 503]),
+        ("health", [200, 400, 405, 500]),
+        ("readiness", [200, 400, 405, 500, 503]),
+    ],
+)
+def test_every_status_is_described(document: Document, operation: str, statuses: list[int]) -> None:
+    assert list(operations(document)[operation]["responses"]) == [str(status) for status in statuses]
+
+
+def test_every_kind_of_problem_has_an_example(document: Document) -> None:
+    shown = set(re.findall(r'"type": "([^"]*/[^"]+)"', json.dumps(document["paths"])))
+
+    assert shown == {kind.uri for kind in PROBLEM_TYPES if kind.status != 404}
+
+
+def test_every_example_is_what_its_schema_says(document: Document) -> None:
+    for operation in operations(document).values():
+        for response in (operation.get("requestBody"), *operation["responses"].values()):
+            for media in (response or {"content": {}})["content"].values():
+                for example in media["examples"].values():
+                    validator(document, media["schema"]).validate(example["value"])
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"client": "ann", "endpoint": "search"},
+        {"client": "ann", "endpoint": "search", "cost": 4},
+        {"client": "ann", "method": "POST", "path": "/api/orders", "cost": 20},
+        {"client": "mallory", "endpoint": "search"},
+        {"client": "vip", "endpoint": "no-such-endpoint"},
+        {"client": "ann", "endpoint": "closed"},
+        {"client": "ann"},
+        {"client": "", "endpoint": "search"},
+        {"client": "ann", "endpoint": "search", "path": "/"},
+        {"client": "ann", "endpoint": "search", "cost": 0},
+        {"client": "ann", "endpoint": "search", "more": 1},
+        {"client": "ann\n", "endpoint": "search"},
+    ],
+)
+def test_requests_and_answers_are_what_the_document_says(caller: Caller, document: Document, body: Document) -> None:
+    check = operations(document)["check"]
+    described = check["requestBody"]["content"]["application/json"]["schema"]
+
+    response = caller.post("/v1/check", body)
+
+    assert validator(document, described).is_valid(body) == (response.status_code != 400)
+    content = check["responses"][str(response.status_code)]["content"][response["Content-Type"]]
+    validator(document, content["schema"]).validate(response.json())
+
+
+def test_the_page_takes_nothing_from_another_host(caller: Caller, settings: Settings) -> None:
+    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    settings.STORAGES |= {"staticfiles": plain}
+
+    page = caller.client.get("/api/docs/").content.decode()
+
+    assert re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert all(address.startswith("/") for address in re.findall(r'(?:src|href|url)[=:] ?"([^"]+)"', page))
+    assert '"validatorUrl": null' in page

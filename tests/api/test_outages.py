@@ -1,0 +1,100 @@
+"""The store away, emptied, or never published to."""
+
+import secrets
+from collections.abc import Callable
+
+import pytest
+from pytest_django import Settings
+
+from ratelimit_platform.embedded.redis import RedisServer
+from tests.api.conftest import CLIENTS, SHOP, Caller, serve
+from tests.api.test_check import CHECK_FIELDS
+from tests.support.servers import Store
+
+
+@pytest.fixture
+def lone_shop(redis_server: Callable[[], RedisServer], settings: Settings) -> tuple[RedisServer, Store]:
+    """The shop on a Redis of its own, which the test may kill."""
+    server = redis_server()
+    store = Store(server.url, f"test-{secrets.token_hex(4)}")
+    serve(settings, store)
+    store.publish(SHOP)
+    store.load(*CLIENTS)
+    return server, store
+
+
+def test_a_check_with_the_store_away_is_a_503_with_the_fields_of_a_check(
+    caller: Caller, lone_shop: tuple[RedisServer, Store]
+) -> None:
+    assert caller.search("ann").status_code == 200
+    lone_shop[0].kill()
+
+    response = caller.search("ann")
+
+    assert (response.status_code, response["Content-Type"]) == (503, "application/problem+json")
+    assert response["Retry-After"] == "1"
+    assert "RateLimit" not in response
+    body = response.json()
+    assert set(CHECK_FIELDS) < set(body)
+    assert body["type"] == "/problems/store-unavailable"
+    assert (body["allowed"], body["reason"], body["degraded"]) == (False, "store_unavailable", True)
+    assert (body["limit"], body["retry_after"], body["limits"]) == (None, None, [])
+
+
+@pytest.mark.parametrize("path", ["/v1/check?status=200", "/v1/peek"])
+def test_who_asked_for_status_200_gets_it(caller: Caller, lone_shop: tuple[RedisServer, Store], path: str) -> None:
+    assert caller.search("ann").status_code == 200
+    lone_shop[0].kill()
+
+    response = caller.search("ann", path)
+
+    assert (response.status_code, response["Content-Type"]) == (200, "application/json")
+    assert (response.json()["allowed"], response.json()["degraded"]) == (False, True)
+    assert "Retry-After" not in response
+
+
+def test_an_unknown_token_with_the_store_away(caller: Caller, lone_shop: tuple[RedisServer, Store]) -> None:
+    assert caller.search("ann").status_code == 200
+    lone_shop[0].kill()
+
+    response = caller.post("/v1/check", {"client": "ann", "endpoint": "search"}, token="unknown")
+
+    assert (response.status_code, response.json()["type"]) == (503, "/problems/store-unavailable")
+    assert response["Retry-After"] == "1"
+
+
+def test_readiness_with_the_store_away(caller: Caller, lone_shop: tuple[RedisServer, Store]) -> None:
+    assert caller.client.get("/readyz").json() == {"status": "ready", "missing": []}
+    lone_shop[0].kill()
+
+    response = caller.client.get("/readyz")
+
+    assert (response.status_code, response.json()) == (200, {"status": "degraded", "missing": ["store"]})
+
+
+def test_readiness_before_the_first_ruleset(caller: Caller, store: Store) -> None:
+    response = caller.client.get("/readyz")
+
+    assert (response.status_code, response["Content-Type"]) == (503, "application/problem+json")
+    assert response.json()["type"] == "/problems/ruleset-missing"
+    assert response.json()["missing"] == ["ruleset"]
+    store.publish(SHOP)
+    assert caller.client.get("/readyz").json() == {"status": "ready", "missing": []}
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("path", ["/v1/check", "/v1/check?status=200", "/v1/peek"])
+def test_a_check_before_the_first_ruleset(caller: Caller, path: str) -> None:
+    response = caller.search("ann", path)
+
+    assert (response.status_code, response.json()["type"]) == (503, "/problems/ruleset-missing")
+    assert response["Retry-After"] == "1"
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_alive_whatever_happens(caller: Caller, method: str) -> None:
+    response = caller.client.generic(method, "/healthz", headers={"accept": "text/plain"})
+
+    assert (response.status_code, response["Cache-Control"]) == (200, "no-store")
+    assert method == "HEAD" or response.json() == {"status": "ok"}

@@ -1,0 +1,174 @@
+"""What the API takes for a check, and that everything else is refused with a reason."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from api.body import parse_json
+from api.problems import INVALID_REQUEST, MALFORMED_BODY, Problem
+from api.requests import parse_check, parse_query
+from limits.enforcement import CheckRequest
+
+STRING = "must be a string."
+CONTROL = "must not contain control characters."
+LENGTH = "must have 1 to 256 characters."
+METHOD = "must be an HTTP method, such as “GET”."
+COST = "must be a whole number from 1 to 1,000,000."
+BESIDE = "cannot stand beside “endpoint”."
+SEARCH = {"client": "acme", "endpoint": "search"}
+ROUTE = {"client": "acme", "method": "GET", "path": "/api/search"}
+
+
+@pytest.mark.parametrize(
+    ("body", "request_"),
+    [
+        (SEARCH, CheckRequest("acme", "search")),
+        (SEARCH | {"cost": 1_000_000}, CheckRequest("acme", "search", cost=1_000_000)),
+        (ROUTE, CheckRequest("acme", method="GET", path="/api/search")),
+        (ROUTE | {"method": "M-SEARCH", "path": "/" + "é" * 8_191}, None),
+        ({"client": "é" * 256, "endpoint": "Not a slug"}, None),
+    ],
+)
+def test_what_a_check_may_say(body: dict[str, Any], request_: CheckRequest | None) -> None:
+    assert parse_check(body) == (request_ or CheckRequest(**body))
+
+
+@pytest.mark.parametrize(
+    ("body", "errors"),
+    [
+        ({}, {"client": ["is needed."], "endpoint": ["is needed, or “method” and “path” in its place."]}),
+        ({"client": "acme"}, {"endpoint": ["is needed, or “method” and “path” in its place."]}),
+        ({"endpoint": "search"}, {"client": ["is needed."]}),
+        ({"client": "acme", "method": "GET"}, {"path": ["is needed beside “method”."]}),
+        ({"client": "acme", "path": "/"}, {"method": ["is needed beside “path”."]}),
+        (SEARCH | {"method": "GET"}, {"method": [BESIDE]}),
+        (
+            SEARCH | {"method": "GET", "path": 1},
+            {"method": [BESIDE], "path": ["must be a path that begins with “/”.", BESIDE]},
+        ),
+        (SEARCH | {"client": None}, {"client": [STRING]}),
+        (SEARCH | {"client": 17}, {"client": [STRING]}),
+        (SEARCH | {"client": ""}, {"client": [LENGTH]}),
+        (SEARCH | {"client": "a" * 257}, {"client": [LENGTH]}),
+        (SEARCH | {"client": "a\x00b"}, {"client": [CONTROL]}),
+        (SEARCH | {"client": "a\x9f"}, {"client": [CONTROL]}),
+        (SEARCH | {"client": "\ud800"}, {"client": [CONTROL]}),
+        (SEARCH | {"endpoint": None}, {"endpoint": [STRING]}),
+        (SEARCH | {"endpoint": ["search"]}, {"endpoint": [STRING]}),
+        (SEARCH | {"endpoint": "a\nb"}, {"endpoint": [CONTROL]}),
+        (ROUTE | {"method": "GET /"}, {"method": [METHOD]}),
+        (ROUTE | {"method": ""}, {"method": [METHOD]}),
+        (ROUTE | {"method": "GET\n"}, {"method": [METHOD]}),
+        (ROUTE | {"method": None}, {"method": [METHOD]}),
+        (ROUTE | {"path": "api"}, {"path": ["must be a path that begins with “/”."]}),
+        (ROUTE | {"path": None}, {"path": ["must be a path that begins with “/”."]}),
+        (ROUTE | {"path": "/" + "a" * 8_192}, {"path": ["must have at most 8,192 characters."]}),
+        (ROUTE | {"path": "/a\x00"}, {"path": [CONTROL]}),
+        (ROUTE | {"path": "/\udfff"}, {"path": [CONTROL]}),
+        (SEARCH | {"Client": "acme"}, {"Client": ["is not a field of a check."]}),
+        (SEARCH | {"\ud800": 1}, {"\\ud800": ["is not a field of a check."]}),
+    ],
+)
+def test_every_field_that_is_wrong_is_named(body: dict[str, Any], errors: dict[str, list[str]]) -> None:
+    refused = refusal(body)
+
+    assert (refused.kind, refused.errors) == (INVALID_REQUEST, errors)
+
+
+@pytest.mark.parametrize("cost", [0, -1, 1_000_001, 10**300, 1.0, float("inf"), True, False, "1", None, [1]])
+def test_a_cost_is_a_whole_number(cost: Any) -> None:
+    assert refusal(SEARCH | {"cost": cost}).errors == {"cost": [COST]}
+
+
+@pytest.mark.parametrize("body", [[], [SEARCH], "acme", 1, None, True])
+def test_a_body_is_an_object(body: Any) -> None:
+    assert refusal(body).errors == {"body": ["must be a JSON object."]}
+
+
+def refusal(body: Any) -> Problem:
+    with pytest.raises(Problem) as refused:
+        parse_check(body)
+    return refused.value
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "is not JSON at line 1, column 1"),
+        (b"{", "is not JSON at line 1, column 2"),
+        (b"{}\n{}", "is not JSON at line 2, column 1"),
+        (b"\xef\xbb\xbf{}", "is not JSON at line 1, column 1"),
+        (b'{"client": "a\nb"}', "is not JSON at line 1, column 14"),
+        (b"\xff", "is not UTF-8 at byte 0."),
+        (b'{"client": "\xc3"}', "is not UTF-8 at byte 12."),
+        (b'"\xed\xa0\x80"', "is not UTF-8 at byte 1."),
+        (b'{"cost": NaN}', "holds NaN, which is not JSON."),
+        (b'{"cost": -Infinity}', "holds -Infinity, which is not JSON."),
+        (b'{"client": "a", "client": "b"}', "has the name “client” twice in one object."),
+        (b'{"client": {"\\ud800": 1, "\\ud800": 1}}', "has the name “\\ud800” twice in one object."),
+        (b"9" * 5_000, "holds a number with too many digits."),
+        (b"[" * 60_000, "is nested too deeply."),
+        (b'{"a":' * 10_000, "is nested too deeply."),
+    ],
+)
+def test_what_is_not_json_is_said_to_be_so(data: bytes, message: str) -> None:
+    with pytest.raises(Problem) as refused:
+        parse_json(data)
+
+    assert refused.value.kind is MALFORMED_BODY
+    assert refused.value.errors is not None
+    assert refused.value.errors["body"][0].startswith(message)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = st.sampled_from(["client", "endpoint", "method", "path", "cost"]) | st.text(st.characters(), max_size=8)
+PLAUSIBLE = st.sampled_from(["acme", "search", "GET", "/api/search", 1, 1_000_000]) | VALUES
+
+
+@given(st.one_of(st.dictionaries(FIELDS, PLAUSIBLE, max_size=6), VALUES).map(json.dumps).map(str.encode) | st.binary())
+@example(b'{"client": "acme", "endpoint": "search", "cost": 1e400}')
+def test_any_bytes_are_a_check_or_a_problem(data: bytes) -> None:
+    parsed = check_or_problem(data)
+
+    if isinstance(parsed, Problem):
+        assert parsed.response().status_code == 400
+        assert parsed.errors
+    else:
+        assert parsed == CheckRequest(**json.loads(data))
+
+
+def check_or_problem(data: bytes) -> CheckRequest | Problem:
+    try:
+        return parse_check(parse_json(data))
+    except Problem as problem:
+        return problem
+
+
+@pytest.mark.parametrize(("query", "values"), [("", {}), ("status=200", {"status": "200"})])
+def test_what_a_query_may_say(query: str, values: dict[str, str]) -> None:
+    assert parse_query(query, {"status": "200"}) == values
+
+
+@pytest.mark.parametrize(
+    ("query", "errors"),
+    [
+        ("status=429", {"status": ["must be 200, once."]}),
+        ("status=", {"status": ["must be 200, once."]}),
+        ("status", {"status": ["must be 200, once."]}),
+        ("status=200&status=200", {"status": ["must be 200, once."]}),
+        ("Status=200", {"Status": ["is not a query parameter here."]}),
+        ("%ff=%00&status=200", {"\ufffd": ["is not a query parameter here."]}),
+    ],
+)
+def test_a_query_that_means_nothing_is_refused(query: str, errors: dict[str, list[str]]) -> None:
+    with pytest.raises(Problem) as refused:
+        parse_query(query, {"status": "200"})
+
+    assert refused.value.errors == errors

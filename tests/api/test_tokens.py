@@ -1,0 +1,125 @@
+"""Bearer tokens: who may ask, and how soon a change counts."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from api.authentication import BearerToken, TokenIndex, admit
+from api.problems import Problem
+from limits.domain.ruleset import Ruleset
+from limits.domain.words import Scope
+from limits.enforcement import Engine, StoreUnavailable
+from tests.api.conftest import SHOP, Caller, token
+from tests.support.servers import Store
+
+SEARCH = {"client": "ann", "endpoint": "search"}
+REALM = 'Bearer realm="ratelimit"'
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize(
+    "header", ["", "checker", "Bearer", "Bearer ", "Basic checker", "Bearerchecker", "Token checker"]
+)
+@pytest.mark.parametrize("path", ["/v1/check", "/v1/peek"])
+def test_without_a_token(caller: Caller, path: str, header: str) -> None:
+    response = caller.post(path, SEARCH, token=None, authorization=header)
+
+    assert (response.status_code, response.json()["type"]) == (401, "/problems/missing-token")
+    assert response["WWW-Authenticate"] == REALM
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("secret", ["unknown", "checker2", "CHECKER", "check er", "ü", "€", "\\ud800"])
+def test_with_a_token_that_nobody_issued(caller: Caller, secret: str) -> None:
+    response = caller.post("/v1/check", SEARCH, token=secret)
+
+    assert (response.status_code, response.json()["type"]) == (401, "/problems/invalid-token")
+    assert response["WWW-Authenticate"] == f'{REALM}, error="invalid_token"'
+
+
+@pytest.mark.usefixtures("shop")
+def test_with_a_token_of_another_scope(caller: Caller) -> None:
+    response = caller.post("/v1/check", SEARCH, token="manager")
+
+    assert (response.status_code, response.json()["type"]) == (403, "/problems/insufficient-scope")
+    assert response["WWW-Authenticate"] == f'{REALM}, error="insufficient_scope", scope="check"'
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("header", ["bearer checker", "BEARER checker", "Bearer   checker "])
+def test_the_scheme_has_no_case(caller: Caller, header: str) -> None:
+    assert caller.post("/v1/check", SEARCH, token=None, authorization=header).status_code == 200
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_stranger_learns_nothing_about_the_body(caller: Caller) -> None:
+    assert caller.send("/v1/check", b"{", token="unknown").status_code == 401
+
+
+def test_a_revoked_token_stops_with_the_publish(caller: Caller, shop: Store) -> None:
+    assert caller.search("ann").status_code == 200
+    shop.publish(replace(SHOP, tokens=(token("other", Scope.CHECK),)))
+
+    assert caller.search("ann").status_code == 401
+    shop.publish(SHOP)
+    assert caller.remaining("ann") == 2
+
+
+def test_a_scope_that_was_taken_away_stops_with_the_publish(caller: Caller, shop: Store) -> None:
+    assert caller.search("ann").status_code == 200
+    shop.publish(replace(SHOP, tokens=(token("checker", Scope.METRICS),)))
+
+    assert caller.search("ann").status_code == 403
+
+
+def test_a_new_token_is_known_at_once(caller: Caller, shop: Store) -> None:
+    assert caller.search("ann").status_code == 200
+    shop.publish(replace(SHOP, tokens=(*SHOP.tokens, token("new", Scope.CHECK))))
+
+    assert caller.post("/v1/check", SEARCH, token="new").status_code == 200
+
+
+def test_the_index_is_built_once_for_each_ruleset() -> None:
+    index, digest = TokenIndex(), token("checker").digest
+    same = replace(SHOP)
+
+    assert index.find(SHOP, digest) is SHOP.tokens[0]
+    built = index._built
+    assert index.find(SHOP, "unknown") is None
+    assert index._built is built
+    assert index.find(same, digest) is same.tokens[0]
+    assert index._built[0] is same
+
+
+class EngineWithoutStore:
+    """Holds a ruleset, or none, and cannot read another."""
+
+    def __init__(self, ruleset: Ruleset | None) -> None:
+        self.held: Any = SimpleNamespace(ruleset=ruleset) if ruleset else None
+
+    def refresh(self) -> None:
+        raise StoreUnavailable("away")
+
+
+def test_a_known_token_needs_no_store() -> None:
+    engine = cast(Engine, EngineWithoutStore(SHOP))
+
+    admit(engine, BearerToken.parse("Bearer checker"), Scope.CHECK)
+
+
+@pytest.mark.parametrize(("ruleset", "secret"), [(SHOP, "unknown"), (SHOP, "manager"), (None, "checker")])
+def test_a_token_is_not_refused_while_the_store_could_know_better(ruleset: Ruleset | None, secret: str) -> None:
+    engine = cast(Engine, EngineWithoutStore(ruleset))
+
+    with pytest.raises(StoreUnavailable):
+        admit(engine, BearerToken.parse(f"Bearer {secret}"), Scope.CHECK)
+
+
+def test_the_guard_refuses_what_the_new_rules_refuse() -> None:
+    bearer = BearerToken.parse("Bearer checker")
+
+    bearer.require(Scope.CHECK, SHOP)
+    with pytest.raises(Problem, match="not known"):
+        bearer.require(Scope.CHECK, replace(SHOP, tokens=()))
