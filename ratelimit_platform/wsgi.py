@@ -4,6 +4,9 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
+from api.wsgi import TolerantRequest
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ratelimit_platform.settings")
 
 application = get_wsgi_application()
+application.request_class = TolerantRequest

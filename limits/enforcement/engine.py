@@ -185,14 +185,21 @@ class Engine:
 
     def _hold(self, token: str, deadline: Deadline) -> None:
         """Makes this process hold the ruleset of ``token``. One thread reads, the others wait."""
-        with self._lock:
-            if self._state is not None and self._state[0].token == token:
-                return
-            version, ruleset = self._reader.read(token, deadline)
-            clients = self._state[1] if self._state else None
-            if clients is None or clients.epoch != version.epoch:
-                clients = ClientCache(version.epoch, self._cache_size)
-            self._state = Held(version, ruleset), clients
+        if not self._lock.acquire(timeout=deadline.remaining()):
+            raise StoreUnavailable("Another thread is still reading the rules.")
+        try:
+            if self._state is None or self._state[0].token != token:
+                self._state = self._read(token, deadline)
+        finally:
+            self._lock.release()
+
+    def _read(self, token: str, deadline: Deadline) -> tuple[Held, ClientCache]:
+        """Client records outlive a change of the rules, but not one of the database."""
+        version, ruleset = self._reader.read(token, deadline)
+        clients = self._state[1] if self._state else None
+        if clients is None or clients.epoch != version.epoch:
+            clients = ClientCache(version.epoch, self._cache_size)
+        return Held(version, ruleset), clients
 
 
 def _record(key: str, text: str | None) -> ClientRecord:

@@ -1,0 +1,214 @@
+"""Two real web servers beside each other, on one PostgreSQL and one Redis."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+from django.db import connection
+
+from limits.models import ApiToken, Client, Endpoint, Plan, Policy, PolicyLimit
+from limits.publishing import clients, rules, tokens
+from limits.publishing.reconciler import reconcile
+from tests.support.web import WebServer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CONNECTIONS = 32
+SECRET = "rl_of_the_test"
+
+
+@pytest.fixture
+def servers(web_servers: Callable[[int], list[WebServer]]) -> list[WebServer]:
+    """Two servers with an endpoint, a default plan and a token, all live."""
+    Plan.objects.create(slug="free", name="Free", is_default=True)
+    Plan.objects.create(slug="pro", name="Pro")
+    Endpoint.objects.create(slug="search", name="Search")
+    tokens.issue(name="test", scopes=["check"], secret=SECRET)
+    publish()
+    assert clients.load_all()
+    return web_servers(2)
+
+
+@pytest.fixture
+def http() -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {SECRET}"}
+    with httpx.Client(headers=headers, limits=httpx.Limits(max_connections=CONNECTIONS), timeout=30) as client:
+        yield client
+
+
+def publish() -> int:
+    """Publishes what the rows say, and returns the version that is live then."""
+    rules.record("test")
+    delivery = rules.deliver()
+    assert delivery.live
+    assert delivery.version
+    return delivery.version
+
+
+def policy(slug: str, *limits: tuple[int, int], plan: str | None = None) -> Policy:
+    row = Policy.objects.create(slug=slug, plan=Plan.objects.get(slug=plan) if plan else None)
+    PolicyLimit.objects.bulk_create(PolicyLimit(policy=row, quota=quota, window=window) for quota, window in limits)
+    return row
+
+
+def ask(http: httpx.Client, server: WebServer, verb: str = "check", client: str = "acme") -> dict[str, Any]:
+    answer = http.post(f"{server.url}/v1/{verb}", json={"client": client, "endpoint": "search"})
+    body: dict[str, Any] = answer.json()
+    return body | {"status": answer.status_code}
+
+
+def admitted_of_400(http: httpx.Client, servers: list[WebServer]) -> int:
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        answers = pool.map(lambda number: ask(http, servers[number % 2]), range(400))
+        return sum(answer["allowed"] for answer in answers)
+
+
+def test_400_requests_from_32_connections_admit_exactly_the_quota(
+    servers: list[WebServer], http: httpx.Client
+) -> None:
+    policy("all", (100, 3_600))
+    publish()
+    assert admitted_of_400(http, servers) == 100
+
+
+def test_several_limits_admit_the_smallest_and_the_others_lose_no_more(
+    servers: list[WebServer], http: httpx.Client
+) -> None:
+    policy("one", (100, 3_600), (70, 7_200))
+    policy("two", (90, 3_600))
+    publish()
+    assert admitted_of_400(http, servers) == 70
+    left = {limit["name"]: limit["remaining"] for limit in ask(http, servers[0], "peek")["limits"]}
+    assert left == {"one:3600s": 30, "one:7200s": 0, "two:3600s": 20}
+
+
+def under_load(
+    servers: list[WebServer], change: Callable[[Callable[[Any], None]], None]
+) -> list[tuple[Any, dict[str, Any]]]:
+    """Runs ``change`` while eight threads ask both servers. Returns for each check what had been
+    announced before it began, and its answer."""
+    announced: list[Any] = [None]
+    stop = threading.Event()
+
+    def load(server: WebServer) -> list[tuple[Any, dict[str, Any]]]:
+        seen = []
+        with httpx.Client(headers={"Authorization": f"Bearer {SECRET}"}, timeout=30) as http:
+            while not stop.is_set():
+                before = announced[0]
+                seen.append((before, ask(http, server)))
+        return seen
+
+    with ThreadPoolExecutor(8) as pool:
+        running = [pool.submit(load, servers[number % 2]) for number in range(8)]
+        try:
+            change(lambda value: announced.__setitem__(0, value))
+        finally:
+            stop.set()
+        return [pair for future in running for pair in future.result()]
+
+
+def test_twenty_publishes_under_load_leave_no_check_on_older_rules(servers: list[WebServer]) -> None:
+    limit = policy("all", (10**9, 3_600)).limits.get()
+
+    def change(announce: Callable[[Any], None]) -> None:
+        for number in range(20):
+            PolicyLimit.objects.filter(pk=limit.pk).update(quota=10**9 - number - 1)
+            announce((publish(), 10**9 - number - 1))
+
+    seen = [(before, answer) for before, answer in under_load(servers, change) if before]
+    stale = [pair for pair in seen if pair[1]["ruleset"] < pair[0][0] or pair[1]["limit"] > pair[0][1]]
+    assert len(seen) > 20
+    assert stale == []
+
+
+def test_twenty_changes_of_a_clients_plan_leave_no_check_on_the_older_plan(
+    servers: list[WebServer], http: httpx.Client
+) -> None:
+    policy("free", (10**9, 3_600), plan="free")
+    policy("pro", (10**9, 3_600), plan="pro")
+    publish()
+    client = Client.objects.create(key="acme")
+    plans = [Plan.objects.get(slug=slug) for slug in ("free", "pro")]
+    turn = threading.Lock()
+    wrong = []
+
+    def change(announce: Callable[[Any], None]) -> None:
+        for number in range(20):
+            plan = plans[number % 2]
+            with turn:
+                Client.objects.filter(pk=client.pk).update(plan=plan)
+                assert clients.deliver(["acme"]).live
+                wrong.extend(answer for server in servers if (answer := ask(http, server))["plan"] != plan.slug)
+            announce(plan.slug)
+
+    seen = under_load(servers, change)
+    assert len(seen) > 20
+    assert wrong == []
+
+
+def test_a_revoked_token_stops_with_the_publish_on_both_servers(servers: list[WebServer], http: httpx.Client) -> None:
+    policy("all", (10**9, 3_600))
+    publish()
+    assert [ask(http, server)["status"] for server in servers] == [200, 200]
+
+    def change(announce: Callable[[Any], None]) -> None:
+        ApiToken.objects.filter(name="test").update(revoked_at="2026-01-01T00:00:00Z")
+        publish()
+        announce("revoked")
+        for server in servers:
+            assert ask(http, server)["status"] == 401
+
+    seen = under_load(servers, change)
+    assert {answer["status"] for before, answer in seen if before} <= {401}
+
+
+def test_a_check_makes_one_redis_command_and_no_sql_query(
+    servers: list[WebServer], http: httpx.Client, redis_url: str
+) -> None:
+    from redis import Redis
+
+    policy("one", (10**9, 3_600), (10**9, 60))
+    policy("two", (10**9, 3_600))
+    publish()
+    for server in servers:
+        ask(http, server)
+    with Redis.from_url(redis_url) as redis:
+        redis.config_resetstat()
+        for number in range(50):
+            assert ask(http, servers[number % 2])["allowed"]
+        stats = redis.info("commandstats")
+    assert stats["cmdstat_evalsha"]["calls"] == 50
+    by_the_script = {"cmdstat_time", "cmdstat_hmget", "cmdstat_mget", "cmdstat_set"}
+    by_this_test = {"cmdstat_config", "cmdstat_config|resetstat", "cmdstat_info", "cmdstat_evalsha"}
+    assert set(stats) <= by_the_script | by_this_test | {"cmdstat_hello", "cmdstat_client", "cmdstat_select"}
+    assert sql_connections() == 0
+
+
+def sql_connections() -> int:
+    """How many others are connected to this database: whoever makes a query keeps its connection."""
+    assert connection.settings_dict["CONN_MAX_AGE"] > 0
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        return int(cursor.fetchone()[0])
+
+
+def test_an_emptied_redis_is_filled_again_and_nothing_is_admitted_beyond_the_rules(
+    servers: list[WebServer], http: httpx.Client, redis_url: str
+) -> None:
+    from redis import Redis
+
+    policy("all", (2, 3_600))
+    publish()
+    assert ask(http, servers[0])["allowed"]
+    with Redis.from_url(redis_url) as redis:
+        redis.flushall()
+    assert [ask(http, servers[0])["degraded"], ask(http, servers[0])["allowed"]] == [True, True]
+    assert ask(http, servers[0])["status"] == 429
+    assert reconcile().clients_loaded
+    answer = ask(http, servers[1])
+    assert (answer["status"], answer["degraded"]) == (429, False)
