@@ -1,0 +1,66 @@
+"""Real web servers of this platform, as `make web` starts them."""
+
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.db import connection
+
+from ratelimit_platform.embedded.redis import free_port
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+ANSWERS_WITHIN = 60.0
+
+
+@dataclass
+class WebServer:
+    """One granian with its workers."""
+
+    url: str
+    process: "subprocess.Popen[bytes]"
+
+    def wait_until_it_answers(self) -> "WebServer":
+        """Waits for ``/healthz``; a server without rules answers it too."""
+        end = time.monotonic() + ANSWERS_WITHIN
+        while not self._answers():
+            assert self.process.poll() is None, "The web server ended; its lines above say why."
+            assert time.monotonic() < end, "The web server did not answer in time."
+            time.sleep(0.05)
+        return self
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/healthz", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def start_web_server(workers: int = 1) -> WebServer:
+    """Starts a server on the test's own database and Redis. Wait until it answers."""
+    port = free_port()
+    command = [
+        *(sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--log-level", "warning"),
+        *("--host", "127.0.0.1", "--port", str(port), "--workers", str(workers), "--blocking-threads", "4"),
+        "ratelimit_platform.wsgi:application",
+    ]
+    environment = os.environ | {"DATABASE_URL": _test_database_url(), "PYTHONWARNINGS": "default"}
+    return WebServer(f"http://127.0.0.1:{port}", subprocess.Popen(command, cwd=BASE_DIR, env=environment))
+
+
+def _test_database_url() -> str:
+    base, _, _ = os.environ["DATABASE_URL"].rpartition("/")
+    return f"{base}/{connection.settings_dict['NAME']}"
