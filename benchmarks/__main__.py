@@ -28,7 +28,9 @@ def _rows(server: RedisServer) -> list[dict[str, object]]:
     with server.client as redis:
         all_cases = cases(redis)
         rounds = [[measure(redis, case) for case in all_cases] for _ in range(ROUNDS)]
-    return [_row(case, [each[at] for each in rounds], [each[0] for each in rounds]) for at, case in enumerate(all_cases)]
+    return [
+        _row(case, [each[at] for each in rounds], [each[0] for each in rounds]) for at, case in enumerate(all_cases)
+    ]
 
 
 def _row(case: Case, measured: Sequence[Measurement], floor: Sequence[Measurement]) -> dict[str, object]:

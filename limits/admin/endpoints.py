@@ -12,7 +12,7 @@ from limits.admin.publishing import PublishesRules
 from limits.models import Endpoint, Route
 
 
-class RouteFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
+class RouteFormSet(BaseInlineFormSet):
     """No pattern twice."""
 
     def clean(self) -> None:

@@ -10,7 +10,7 @@ from limits.admin.fields import AvailableChoices
 from limits.models import OverrideLimit, PolicyLimit
 
 
-class LimitFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
+class LimitFormSet(BaseInlineFormSet):
     """At least one limit, and one for each algorithm and window."""
 
     def clean(self) -> None:

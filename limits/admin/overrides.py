@@ -22,7 +22,7 @@ from limits.models import Override
 _FIELDS = ("policy", ("starts_at", "ends_at"), "reason")
 
 
-class OverrideFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
+class OverrideFormSet(BaseInlineFormSet):
     """No two overrides of one policy at one time, also among those typed together."""
 
     def clean(self) -> None:
@@ -83,7 +83,7 @@ class OverrideAdmin(PublishesClients, ModelAdmin):
 def remember_author(request: HttpRequest, rows: list[Any]) -> None:
     """Notes who made an override that is new."""
     for row in _new_overrides(rows):
-        row.created_by = request.user
+        row.created_by = request.user  # type: ignore[assignment]
 
 
 def _new_overrides(rows: list[Any]) -> Iterator[Override]:

@@ -1,24 +1,27 @@
 """Pages of big tables without counting them."""
 
+from typing import Any, cast
+
 from django.core.paginator import Paginator
 from django.db import connection
+from django.db.models import QuerySet
 from django.utils.functional import cached_property
 
 COUNTED = 10_000
 """Rows of a filtered list that are counted at most."""
 
 
-class BigTablePaginator(Paginator):  # type: ignore[type-arg]
+class BigTablePaginator(Paginator):
     """The whole table's size is PostgreSQL's own estimate; a filtered list is counted up to
     ``COUNTED`` rows, which is as far as its pages go."""
 
     @cached_property
     def count(self) -> int:
-        rows = self.object_list
-        if rows.query.where or rows.query.distinct:  # type: ignore[union-attr]
-            return len(rows.order_by().values_list("pk", flat=True)[:COUNTED])  # type: ignore[union-attr]
-        estimate = _estimate(rows.model._meta.db_table)  # type: ignore[union-attr]
-        return estimate if estimate > COUNTED else rows.order_by().count()  # type: ignore[union-attr, call-arg]
+        rows = cast("QuerySet[Any]", self.object_list)
+        if rows.query.where or rows.query.distinct:
+            return len(rows.order_by().values_list("pk", flat=True)[:COUNTED])
+        estimate = _estimate(rows.model._meta.db_table)
+        return estimate if estimate > COUNTED else rows.order_by().count()
 
 
 def _estimate(table: str) -> int:

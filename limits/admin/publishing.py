@@ -62,10 +62,10 @@ class PublishesRules:
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """What the compiler refuses is rolled back, and the form is shown again with the reasons."""
         try:
-            return super().changeform_view(request, *args, **kwargs)  # type: ignore[misc, no-any-return]
+            return super().changeform_view(request, *args, **kwargs)  # type: ignore[misc]
         except RulesetRefused as refusal:
             setattr(request, _PROBLEMS, refusal.problems)
-            return super().changeform_view(request, *args, **kwargs)  # type: ignore[misc, no-any-return]
+            return super().changeform_view(request, *args, **kwargs)  # type: ignore[misc]
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)  # type: ignore[misc]
@@ -74,13 +74,13 @@ class PublishesRules:
 
     def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
-            return super().delete_view(request, *args, **kwargs)  # type: ignore[misc, no-any-return]
+            return super().delete_view(request, *args, **kwargs)  # type: ignore[misc]
         except RulesetRefused as refusal:
             return _refuse(request, refusal)
 
     def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
-            return super().changelist_view(request, *args, **kwargs)  # type: ignore[misc, no-any-return]
+            return super().changelist_view(request, *args, **kwargs)  # type: ignore[misc]
         except RulesetRefused as refusal:
             return _refuse(request, refusal)
 

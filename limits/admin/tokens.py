@@ -24,7 +24,7 @@ _SCOPES = {
 }
 
 
-class TokenForm(forms.ModelForm):  # type: ignore[type-arg]
+class TokenForm(forms.ModelForm):
     """Scopes as boxes to tick."""
 
     scopes = forms.MultipleChoiceField(

@@ -69,7 +69,7 @@ def unknown(request: pytest.FixtureRequest) -> tuple[Platform, int]:
 ATTEMPTS: dict[str, Callable[[], object]] = {
     "rules": rules.deliver,
     "clients": clients.deliver,
-    "some clients": lambda: clients.deliver(["acme"]),
+    "some clients": lambda: clients.deliver(["late"]),
     "the reconciler": reconcile,
 }
 
