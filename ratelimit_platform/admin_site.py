@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 
@@ -20,6 +21,9 @@ UNFOLD: dict[str, Any] = {
     "SITE_HEADER": "Rate limits",
     "SITE_SUBHEADER": "Who may call what, how often",
     "SITE_SYMBOL": "speed",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("limits/favicon.svg")},
+    ],
     "ENVIRONMENT": "limits.admin.banner.environment",
     "SHOW_VIEW_ON_SITE": False,
     "SIDEBAR": {

@@ -19,7 +19,7 @@ from limits.domain.validation import overlaps
 from limits.domain.wording import limits_sentence
 from limits.models import Override
 
-_FIELDS = ("policy", ("starts_at", "ends_at"), "reason")
+_FIELDS = ("policy", "starts_at", "ends_at", "reason")
 
 
 class OverrideFormSet(BaseInlineFormSet):

@@ -1,7 +1,11 @@
 """Plans."""
 
+from typing import Any
+
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.db.models import Count, QuerySet
+from django.forms import ModelForm
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
@@ -11,14 +15,35 @@ from limits.admin.publishing import PublishesRules
 from limits.models import Plan
 
 
+class PlanForm(ModelForm):
+    """There is always one default plan; a plan that becomes it takes the place of the one before."""
+
+    def clean_is_default(self) -> bool:
+        chosen: bool = self.cleaned_data["is_default"]
+        others = Plan.objects.exclude(pk=self.instance.pk)
+        if not chosen and not others.filter(is_default=True).exists():
+            raise ValidationError("One plan must be the default. Open the one that is to be it, and tick this there.")
+        return chosen
+
+    def _get_validation_exclusions(self) -> set[str]:
+        """Leaves the constraint of one default plan out: saving makes room."""
+        return {*super()._get_validation_exclusions(), "is_default"}
+
+
 @admin.register(Plan)
 class PlanAdmin(SlugKept, PublishesRules, ModelAdmin):
+    form = PlanForm
     list_display = ("name", "slug", "default", "policies")
     search_fields = ("name", "slug")
     fields = ("name", "slug", "description", "is_default")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Plan]:
         return super().get_queryset(request).annotate(policy_count=Count("policies"))
+
+    def save_model(self, request: HttpRequest, obj: Plan, form: Any, change: bool) -> None:
+        if obj.is_default:
+            Plan.objects.filter(is_default=True).exclude(pk=obj.pk).update(is_default=False)
+        super().save_model(request, obj, form, change)
 
     @display(description="Default", boolean=True, ordering="is_default")
     def default(self, plan: Plan) -> bool:

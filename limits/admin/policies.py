@@ -24,7 +24,7 @@ class PolicyAdmin(AvailableChoices, SlugKept, PublishesRules, ModelAdmin):
     slug_from = "name"
     fieldsets = (
         (None, {"fields": ("name", "slug", ("plan", "endpoint"))}),
-        ("How it acts", {"fields": (("mode", "partition", "on_store_failure"),)}),
+        ("How it acts", {"fields": ("mode", "partition", "on_store_failure")}),
     )
     inlines = (PolicyLimitInline,)
 

@@ -98,7 +98,7 @@ class Migration(migrations.Migration):
                     "is_default",
                     models.BooleanField(
                         default=False,
-                        help_text="The plan of every client that has no plan of its own, and of every caller that is not registered.",
+                        help_text="The plan of every client that has no plan of its own, and of every caller that is not registered. There is one default plan: ticked here, another plan stops being it.",
                         verbose_name="default plan",
                     ),
                 ),

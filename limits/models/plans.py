@@ -15,7 +15,8 @@ class Plan(SlugKeptModel):
     is_default = models.BooleanField(
         "default plan",
         default=False,
-        help_text="The plan of every client that has no plan of its own, and of every caller that is not registered.",
+        help_text="The plan of every client that has no plan of its own, and of every caller that is not registered. "
+        "There is one default plan: ticked here, another plan stops being it.",
     )
 
     class Meta:

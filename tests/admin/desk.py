@@ -1,0 +1,103 @@
+"""The admin as a person uses it: opens a page, changes some fields, saves."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.contrib.messages import get_messages
+from django.db.models import Model
+from django.forms import BaseForm, MultiWidget
+from django.test import Client
+from django.urls import reverse
+
+
+class Page:
+    """What came back."""
+
+    def __init__(self, response: Any) -> None:
+        self.response = response
+        self.status: int = response.status_code
+        self.text: str = response.content.decode()
+
+    @property
+    def messages(self) -> list[str]:
+        """What the page says at its top."""
+        return [str(message) for message in get_messages(self.response.wsgi_request)] or [
+            str(message) for message in (self.response.context or {}).get("messages", ())
+        ]
+
+    @property
+    def errors(self) -> dict[str, list[str]]:
+        """Field (as the form names it; ``__all__``: the form as a whole) → what is wrong with it."""
+        found: dict[str, list[str]] = {}
+        for form in self._forms():
+            for field, messages in form.errors.items():
+                found.setdefault(form.add_prefix(field) if field != "__all__" else field, []).extend(messages)
+        for inline in self.response.context["inline_admin_formsets"]:
+            if messages := inline.formset.non_form_errors():
+                found[inline.formset.prefix] = list(messages)
+        return found
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """What the page would send if nothing were changed."""
+        data: dict[str, str] = {}
+        for form in self._forms():
+            data |= _fields(form)
+        for inline in self.response.context["inline_admin_formsets"]:
+            data |= _fields(inline.formset.management_form)
+        return data
+
+    def _forms(self) -> Iterator[BaseForm]:
+        yield self.response.context["adminform"].form
+        for inline in self.response.context["inline_admin_formsets"]:
+            yield from inline.formset.forms
+
+
+def _fields(form: BaseForm) -> dict[str, str]:
+    data: dict[str, str] = {}
+    for bound in form:
+        value = bound.value()
+        widget = bound.field.widget
+        if isinstance(widget, MultiWidget):
+            parts = enumerate(widget.decompress(value))
+            data |= {f"{bound.html_name}_{at}": "" if part is None else str(part) for at, part in parts}
+        elif value is True:
+            data[bound.html_name] = "on"
+        elif value is not False:
+            data[bound.html_name] = "" if value is None else str(value)
+    return data
+
+
+class Desk:
+    """A browser without a screen, logged in."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    def open(self, path: str, **query: str) -> Page:
+        return Page(self.client.get(path, query))
+
+    def list(self, model: type[Model], **query: str) -> Page:
+        return self.open(reverse(f"admin:limits_{model._meta.model_name}_changelist"), **query)
+
+    def change(self, row: Model, **changes: Any) -> Page:
+        """Opens a row's page, changes these fields (None: an unticked box) and saves."""
+        return self._save(reverse(f"admin:limits_{row._meta.model_name}_change", args=[row.pk]), changes)
+
+    def add(self, model: type[Model], **fields: Any) -> Page:
+        return self._save(reverse(f"admin:limits_{model._meta.model_name}_add"), fields)
+
+    def _save(self, path: str, changes: dict[str, Any]) -> Page:
+        data = self.open(path).fields | {name.replace("__", "-"): value for name, value in changes.items()}
+        sent = {name: value for name, value in data.items() if value is not None}
+        return Page(self.client.post(path, sent, follow=True))
+
+    def delete(self, row: Model) -> Page:
+        path = reverse(f"admin:limits_{row._meta.model_name}_delete", args=[row.pk])
+        return Page(self.client.post(path, {"post": "yes"}, follow=True))
+
+    def act(self, action: str, *rows: Model) -> Page:
+        """Runs an action of the list on these rows, and confirms it where it asks."""
+        path = reverse(f"admin:limits_{rows[0]._meta.model_name}_changelist")
+        chosen = {"action": action, "_selected_action": [str(row.pk) for row in rows], "post": "yes"}
+        return Page(self.client.post(path, chosen, follow=True))

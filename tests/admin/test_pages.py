@@ -1,0 +1,131 @@
+"""The pages: sentences that a person reads, and lists that stay quick."""
+
+import pytest
+from django.contrib.admin import site
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import RequestFactory
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from limits.admin.paginator import BigTablePaginator
+from limits.models import ApiToken, Client, Endpoint, Override, Plan, Policy, PolicyLimit, Publication
+from limits.models import Platform as PlatformRow
+from tests.admin.desk import Desk
+from tests.models import rows
+from tests.publishing.platforms import Platform
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+MANY = 12_000
+
+
+@pytest.fixture
+def full(shop: Platform) -> None:
+    """A row of every kind."""
+    endpoint = rows.endpoint("search", "GET /search", "* /search/{id}")
+    pro = rows.plan("pro")
+    policy = rows.policy("pro-search", quota=500, plan=pro, endpoint=endpoint, mode="shadow")
+    rows.limit(policy, quota=100, window=1, algorithm="token_bucket", burst=20)
+    client = rows.client("globex", name="Globex", plan=pro, status="blocked")
+    rows.override_limit(rows.override(client, policy, reason="Sale"), quota=5_000)
+    rows.token()
+
+
+LISTS = {
+    Plan: ["Free", "pro"],
+    Endpoint: ["GET /search, * /search/{id}"],
+    Policy: ["100 per minute", "500 per minute; and 100 per second, bursts of 20", "every plan", "all requests"],
+    Client: ["acme", "the default plan", "Globex", "blocked"],
+    Override: ["5,000 per minute", "Sale"],
+    ApiToken: ["…1234", "valid"],
+    Publication: ["live", "test"],
+}
+
+
+@pytest.mark.parametrize("model", LISTS, ids=lambda model: model.__name__)
+def test_a_list_says_what_its_rows_mean(desk: Desk, full: None, model: type[Plan]) -> None:
+    text = desk.list(model).text
+    assert [words for words in LISTS[model] if words not in text] == []
+
+
+@pytest.mark.parametrize("model", [*LISTS, PlatformRow], ids=lambda model: model.__name__)
+def test_a_row_has_a_page_with_a_favicon_and_no_foreign_address(desk: Desk, full: None, model: type[Plan]) -> None:
+    row = PlatformRow.load() if model is PlatformRow else model._default_manager.first()
+    page = desk.open(reverse(f"admin:limits_{model._meta.model_name}_change", args=[row.pk]))
+    assert page.status == 200
+    assert "favicon" in page.text
+    assert 'src="http' not in page.text
+
+
+@pytest.mark.parametrize(
+    ("model", "words", "found"),
+    [
+        (Client, "GLOB", ["globex"]),
+        (Client, "lobe", []),
+        (Policy, "pro-", ["pro-search"]),
+        (Endpoint, "/search/{id}", ["search"]),
+        (Override, "glob", ["globex"]),
+        (Publication, "1", ["test"]),
+    ],
+)
+def test_a_search_finds(desk: Desk, full: None, model: type[Plan], words: str, found: list[str]) -> None:
+    rows_found = desk.list(model, q=words).response.context["cl"].result_list
+    names = [
+        getattr(row, "key", getattr(row, "slug", getattr(row, "author", None))) or row.client.key for row in rows_found
+    ]
+    assert names == found
+
+
+@pytest.mark.parametrize("model", [Plan, Endpoint, Policy, Client, Override], ids=lambda model: model.__name__)
+def test_a_list_makes_the_same_queries_whatever_its_length(desk: Desk, full: None, model: type[Plan]) -> None:
+    desk.list(model)
+    with CaptureQueriesContext(connection) as few:
+        desk.list(model)
+    _more()
+    with CaptureQueriesContext(connection) as many:
+        desk.list(model)
+    assert len(many) == len(few)
+
+
+def _more() -> None:
+    for number in range(20):
+        plan, endpoint = rows.plan(f"plan-{number}"), rows.endpoint(f"endpoint-{number}", f"GET /{number}")
+        policy = rows.policy(f"policy-{number}", plan=plan, endpoint=endpoint)
+        rows.override_limit(rows.override(rows.client(f"client-{number}", plan=plan), policy))
+
+
+@pytest.fixture
+def many_clients(shop: Platform) -> None:
+    Client.objects.bulk_create(Client(key=f"key-{n}", name=f"Name {n}") for n in range(MANY))
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE limits_client")
+
+
+@pytest.mark.parametrize("words", ["key-1199", "Name 1199", "key-11999"])
+def test_a_search_among_many_clients_reads_no_whole_table(ada: User, many_clients: None, words: str) -> None:
+    request = RequestFactory().get("/", {"q": words})
+    request.user = ada
+    plan = site.get_model_admin(Client).get_changelist_instance(request).queryset[:100].explain()
+    assert "client_key_search" in plan
+    assert "client_name_search" in plan
+    assert "Seq Scan on limits_client" not in plan
+
+
+def test_a_long_list_is_estimated_and_a_filtered_one_counted_up_to_a_bound(many_clients: None) -> None:
+    estimated = BigTablePaginator(Client.objects.order_by("key"), 100)
+    assert estimated.count == MANY + 1
+    Client.objects.filter(key__startswith="key-1").delete()
+    assert BigTablePaginator(Client.objects.order_by("key"), 100).count == MANY + 1
+    assert BigTablePaginator(Client.objects.filter(key__startswith="key-2"), 100).count == 1_111
+    assert BigTablePaginator(Client.objects.exclude(key="acme"), 100).count <= 10_000
+
+
+def test_the_page_of_a_policy_speaks_of_its_limits_and_offers_only_what_can_be_enforced(
+    desk: Desk, shop: Platform
+) -> None:
+    page = desk.open(reverse("admin:limits_policy_change", args=[Policy.objects.get().pk]))
+    assert "a request has to fit every one of them" in page.text
+    form = page.response.context["inline_admin_formsets"][0].formset.forms[0]
+    assert [value for value, _ in form.fields["algorithm"].choices] == ["sliding_window", "token_bucket"]
+    assert str(PolicyLimit.objects.get()) == "100 per minute"
