@@ -1,7 +1,7 @@
 """Two real web servers beside each other, on one PostgreSQL and one Redis."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,63 +10,13 @@ import pytest
 from django.db import connection
 from redis import Redis
 
-from limits.models import ApiToken, Client, Endpoint, Plan, Policy, PolicyLimit
-from limits.publishing import clients, rules, tokens
+from limits.models import ApiToken, Client, Plan, PolicyLimit
+from limits.publishing import clients
 from limits.publishing.reconciler import reconcile
+from tests.end_to_end.shop import CONNECTIONS, SECRET, ask, policy, publish
 from tests.support.web import WebServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-CONNECTIONS = 32
-SECRET = "rl_of_the_test"
-
-
-@pytest.fixture
-def redis(redis_url: str) -> Iterator[Redis]:
-    """This test process's Redis, emptied: each test has a database, and so an epoch, of its own."""
-    with Redis.from_url(redis_url) as redis:
-        redis.flushall()
-        yield redis
-
-
-@pytest.fixture
-def servers(redis: Redis, web_servers: Callable[[int], list[WebServer]]) -> list[WebServer]:
-    """Two servers with an endpoint, a default plan and a token, all live."""
-    Plan.objects.create(slug="free", name="Free", is_default=True)
-    Plan.objects.create(slug="pro", name="Pro")
-    Endpoint.objects.create(slug="search", name="Search")
-    tokens.issue(name="test", scopes=["check"], secret=SECRET)
-    publish()
-    assert clients.load_all()
-    return web_servers(2)
-
-
-@pytest.fixture
-def http() -> Iterator[httpx.Client]:
-    headers = {"Authorization": f"Bearer {SECRET}"}
-    with httpx.Client(headers=headers, limits=httpx.Limits(max_connections=CONNECTIONS), timeout=30) as client:
-        yield client
-
-
-def publish() -> int:
-    """Publishes what the rows say, and returns the version that is live then."""
-    rules.record("test")
-    delivery = rules.deliver()
-    assert delivery.live
-    assert delivery.version
-    return delivery.version
-
-
-def policy(slug: str, *limits: tuple[int, int], plan: str | None = None) -> Policy:
-    row = Policy.objects.create(slug=slug, plan=Plan.objects.get(slug=plan) if plan else None)
-    PolicyLimit.objects.bulk_create(PolicyLimit(policy=row, quota=quota, window=window) for quota, window in limits)
-    return row
-
-
-def ask(http: httpx.Client, server: WebServer, verb: str = "check", client: str = "acme") -> dict[str, Any]:
-    answer = http.post(f"{server.url}/v1/{verb}", json={"client": client, "endpoint": "search"})
-    body: dict[str, Any] = answer.json()
-    return body | {"status": answer.status_code}
 
 
 def admitted_of_400(http: httpx.Client, servers: list[WebServer]) -> int:

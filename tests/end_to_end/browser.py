@@ -1,0 +1,75 @@
+"""A real Chromium at the admin, and what must never happen in it."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+
+from tests.support.web import WebServer
+
+LOADED = "domcontentloaded"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium; the tests fail where there is none."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    assert chromium, "The browser tests need Chromium: apt-get install chromium"
+    # Playwright's loop runs in this thread from now on; Django takes that for asynchronous code.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, servers: list[WebServer]) -> Iterator[Page]:
+    """A page at the first server. The test fails on any error in the console and on any request to
+    another host."""
+    seen = Watch()
+    context = browser.new_context(base_url=servers[0].url, viewport={"width": 1400, "height": 1000})
+    page = context.new_page()
+    page.on("console", seen.console)
+    page.on("pageerror", lambda error: seen.errors.append(str(error)))
+    page.on("request", seen.request)
+    yield page
+    context.close()
+    assert seen.errors == []
+    assert seen.hosts == {"127.0.0.1"}
+
+
+class Watch:
+    """What the page said and whom it asked."""
+
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+        self.hosts: set[str | None] = set()
+
+    def console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.errors.append(f"{message.text} ({message.location})")
+
+    def request(self, request: Request) -> None:
+        address = urlsplit(request.url)
+        if address.scheme in ("http", "https"):
+            self.hosts.add(address.hostname)
+
+
+def log_in(page: Page, username: str, password: str) -> None:
+    """Opens the admin and types a name and a password."""
+    page.goto("/admin/")
+    page.get_by_label("Username").fill(username)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url("**/admin/")
+
+
+def save(page: Page) -> str:
+    """Presses “Save and continue editing”; returns what the page says then."""
+    page.get_by_role("button", name="Save and continue editing").click()
+    page.wait_for_load_state(LOADED)
+    return page.locator("body").inner_text()

@@ -1,0 +1,42 @@
+"""Two servers with rules that are live, and what asks them."""
+
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+from redis import Redis
+
+from limits.models import Endpoint, Plan
+from limits.publishing import clients, tokens
+from tests.end_to_end.browser import browser, page
+from tests.end_to_end.shop import CONNECTIONS, SECRET, publish
+from tests.support.web import WebServer
+
+__all__ = ["browser", "page"]
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    """This test process's Redis, emptied: each test has a database, and so an epoch, of its own."""
+    with Redis.from_url(redis_url) as redis:
+        redis.flushall()
+        yield redis
+
+
+@pytest.fixture
+def servers(redis: Redis, web_servers: Callable[[int], list[WebServer]]) -> list[WebServer]:
+    """Two servers with an endpoint, a default plan and a token, all live."""
+    Plan.objects.create(slug="free", name="Free", is_default=True)
+    Plan.objects.create(slug="pro", name="Pro")
+    Endpoint.objects.create(slug="search", name="Search")
+    tokens.issue(name="test", scopes=["check"], secret=SECRET)
+    publish()
+    assert clients.load_all()
+    return web_servers(2)
+
+
+@pytest.fixture
+def http() -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {SECRET}"}
+    with httpx.Client(headers=headers, limits=httpx.Limits(max_connections=CONNECTIONS), timeout=30) as client:
+        yield client

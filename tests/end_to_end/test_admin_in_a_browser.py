@@ -1,0 +1,138 @@
+"""From a click on Save to the next check, in a real browser on two real servers."""
+
+import os
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import User
+from django.urls import reverse
+from playwright.sync_api import Page, expect
+
+from limits.models import Client, Endpoint, Override, Plan, Policy, Publication
+from tests.end_to_end.browser import log_in, save
+from tests.end_to_end.shop import ask, policy, publish
+from tests.models import rows
+from tests.support.web import WebServer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PASSWORD = "a password of Ada"
+
+
+@pytest.fixture
+def admin(page: Page) -> Page:
+    """Ada, logged in."""
+    User.objects.create_superuser("ada", "ada@example.com", PASSWORD)
+    log_in(page, "ada", PASSWORD)
+    return page
+
+
+def test_a_quota_changed_by_hand_decides_the_very_next_check_on_either_server(
+    admin: Page, servers: list[WebServer], http: httpx.Client
+) -> None:
+    row = policy("all", (100, 3_600))
+    publish()
+    before = [ask(http, server)["limit"] for server in servers]
+    for quota in (7, 50, 3):
+        admin.goto(reverse("admin:limits_policy_change", args=[row.pk]))
+        admin.locator("[name=limits-0-quota]").fill(str(quota))
+        said = save(admin)
+        answers = [ask(http, server) for server in servers]
+        (version,) = {answer["ruleset"] for answer in answers}
+        assert {answer["limit"] for answer in answers} == {quota}
+        assert f"Version {version} is live on every server." in said
+    assert before == [100, 100]
+
+
+def test_an_override_with_its_limit_is_added_on_the_clients_page(
+    admin: Page, servers: list[WebServer], http: httpx.Client
+) -> None:
+    row = policy("all", (100, 3_600))
+    publish()
+    client = Client.objects.create(key="acme")
+    admin.goto(reverse("admin:limits_client_change", args=[client.pk]))
+    admin.get_by_text("Add another Override").click()
+    admin.locator("[name=overrides-0-policy]").select_option(str(row.pk))
+    admin.locator("[name=overrides-0-reason]").fill("Christmas sale")
+    admin.locator("[name=overrides-0-limits-0-quota]").fill("500")
+    admin.locator("[name=overrides-0-limits-0-window]").fill("60")
+    assert "Live on every server: acme." in save(admin)
+    assert Override.objects.get().created_by == User.objects.get()
+    for server in servers:
+        assert [limit["quota"] for limit in ask(http, server)["limits"]] == [500]
+
+
+def test_a_token_made_in_the_admin_works_at_once_and_is_refused_once_revoked(
+    admin: Page, servers: list[WebServer]
+) -> None:
+    admin.goto(reverse("admin:limits_apitoken_add"))
+    admin.get_by_label("Name").fill("checkout")
+    admin.get_by_label("check: ask for decisions").check()
+    admin.get_by_role("button", name="Save", exact=True).click()
+    secret = admin.locator("#token-secret").inner_text()
+    with httpx.Client(headers={"Authorization": f"Bearer {secret}"}) as http:
+        assert [ask(http, server)["status"] for server in servers] == [200, 200]
+        admin.goto(reverse("admin:limits_apitoken_changelist"))
+        admin.locator("tr", has_text="checkout").locator("[name=_selected_action]").check()
+        admin.locator("[name=action]").first.select_option("revoke")
+        admin.get_by_role("button", name=re.compile("Run|Go")).first.click()
+        expect(admin.get_by_text("is live on every server.")).to_be_visible()
+        assert [ask(http, server)["status"] for server in servers] == [401, 401]
+
+
+def test_what_is_refused_is_said_at_the_field_and_what_was_typed_is_kept(admin: Page, servers: list[WebServer]) -> None:
+    row = policy("all", (100, 3_600))
+    admin.goto(reverse("admin:limits_policy_change", args=[row.pk]))
+    admin.locator("[name=name]").fill("A new name")
+    admin.locator("[name=limits-0-quota]").fill("1000000001")
+    said = save(admin)
+    assert "Must be between 0 and 1,000,000,000." in said
+    assert admin.locator("[name=name]").input_value() == "A new name"
+    assert admin.locator("[name=limits-0-quota]").input_value() == "1000000001"
+    assert Policy.objects.get().name == ""
+
+
+@pytest.fixture
+def full(servers: list[WebServer]) -> None:
+    """A row of every kind."""
+    rows.route(Endpoint.objects.get(), "GET /search")
+    row = policy("search", (100, 3_600), plan="pro")
+    rows.limit(row, quota=100, window=1, algorithm="token_bucket", burst=20)
+    rows.override_limit(rows.override(rows.client("globex", name="Globex", plan=Plan.objects.get(slug="pro")), row))
+    publish()
+
+
+MODELS = ["plan", "endpoint", "policy", "client", "override", "apitoken", "publication"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_opens_without_an_error(admin: Page, full: None, scheme: str) -> None:
+    """Also leaves a picture of each page where ``SCREENSHOTS`` names a folder."""
+    admin.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    addresses = ["/admin/", reverse("admin:limits_platform_changelist"), "/api/docs/"]
+    for model in MODELS:
+        addresses.append(reverse(f"admin:limits_{model}_changelist"))
+        addresses.append(_row(model))
+        if model != "publication":
+            addresses.append(reverse(f"admin:limits_{model}_add"))
+    addresses.append(reverse("admin:limits_policy_delete", args=[Policy.objects.get().pk]))
+    for address in addresses:
+        answer = admin.goto(address)
+        assert answer
+        assert answer.status == 200, address
+        _picture(admin, scheme, address)
+    assert Publication.objects.count() == 2
+
+
+def _row(model: str) -> str:
+    pk = apps.get_model("limits", model)._default_manager.values_list("pk", flat=True)[0]
+    return reverse(f"admin:limits_{model}_change", args=[pk])
+
+
+def _picture(page: Page, scheme: str, address: str) -> None:
+    if folder := os.environ.get("SCREENSHOTS"):
+        name = address.strip("/").replace("/", "-") or "index"
+        page.screenshot(path=Path(folder) / f"{scheme}-{name}.png", full_page=True)
