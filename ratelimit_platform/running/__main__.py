@@ -38,7 +38,8 @@ def main() -> int:
     try:
         with step("Preparing the data folder", f"{DATA_DIR} must be a folder that you may write to."):
             lock = _lock()
-        with _watchdog(run), lock:
+        # In this order: the folder is free for another run only once the watchdog has ended this one.
+        with lock, _watchdog(run):
             return _run()
     except StepFailed as error:
         print(f"\n{error}", file=sys.stderr)
@@ -63,7 +64,7 @@ def _lock() -> IO[str]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise StepFailed(
-            "`make run` is running here already. `make web PORT=8001` starts a second web server beside it; "
+            "`make run` is running here already, or is just ending. `make web PORT=8001` starts a second web server beside it; "
             "another DATA_DIR and PORT make a second platform."
         ) from error
     return lock
