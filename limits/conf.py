@@ -16,6 +16,9 @@ DEFAULTS: dict[str, Any] = {
     "MAX_CONNECTIONS": 64,
     # Client records that one process holds, at most.
     "CLIENT_CACHE_SIZE": 10_000,
+    # Usage counts that one of the 256 buckets holds between two drains; further clients are then
+    # counted together.
+    "COUNTS_PER_BUCKET": 512,
     # The older X-RateLimit-* headers: "off", "beside" the standard ones or "instead" of them.
     "LEGACY_HEADERS": "off",
 }

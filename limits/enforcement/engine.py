@@ -73,6 +73,8 @@ class _Attempt:
             consume=consume,
             valid_from=self.layout.valid_from,
             valid_until=self.layout.valid_until,
+            endpoint=self.endpoint.slug if self.endpoint else None,
+            status=self.record.status,
         )
 
 
@@ -208,13 +210,14 @@ def _record(key: str, text: str | None) -> ClientRecord:
 
 def get_engine() -> Engine:
     """The engine of this process."""
-    return _engine(setting("NAMESPACE"), setting("CHECK_DEADLINE"), setting("CLIENT_CACHE_SIZE"))
+    return _engine(
+        setting("NAMESPACE"), setting("CHECK_DEADLINE"), setting("CLIENT_CACHE_SIZE"), setting("COUNTS_PER_BUCKET")
+    )
 
 
 @lru_cache(maxsize=8)
-def _engine(namespace: str, deadline: float, cache_size: int) -> Engine:
+def _engine(namespace: str, deadline: float, cache_size: int, counts_per_bucket: int) -> Engine:
     keys = Keys(namespace)
     connections = hot_connections()
-    return Engine(
-        Decider(connections, keys), RulesetReader(connections, keys), deadline=deadline, cache_size=cache_size
-    )
+    decider = Decider(connections, keys, counts_per_bucket)
+    return Engine(decider, RulesetReader(connections, keys), deadline=deadline, cache_size=cache_size)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from limits.domain.words import ClientStatus
 from limits.store import scripts
 from limits.store.buckets import bucket_of
 from limits.store.connection import HotConnections
@@ -12,8 +13,14 @@ from limits.store.keys import Keys, client_field
 
 DECIDED, RULES_CHANGED, CLIENT_CHANGED, OUTSIDE_VALIDITY, NOT_LOADED = range(5)
 
+COUNTS_PER_BUCKET = 512
+"""Usage counts that a bucket holds between two drains before more clients go without their name."""
+
 GUESS = ""
 """In place of a revision: this process does not know whether the client is registered."""
+
+
+_COUNTED_AS = {ClientStatus.ACTIVE: "", ClientStatus.BLOCKED: "b", ClientStatus.EXEMPT: "e"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +29,8 @@ class Question:
 
     ``token`` and ``revision`` name the rules and the client's record that the caller decides by
     (``GUESS``: none). ``rules`` are packed; ``policies`` are their slugs, in the same order.
-    ``valid_from`` and ``valid_until`` are microseconds since 1970, None: open.
+    ``valid_from`` and ``valid_until`` are microseconds since 1970, None: open. ``endpoint`` None:
+    one that nobody registered. ``status`` decides how the request is counted.
     """
 
     client: str
@@ -34,6 +42,8 @@ class Question:
     consume: bool = True
     valid_from: int | None = None
     valid_until: int | None = None
+    endpoint: str | None = None
+    status: ClientStatus = ClientStatus.ACTIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +88,15 @@ Answer = Decided | RulesChanged | ClientChanged | OutsideValidity | NotLoaded
 class Decider:
     """Asks the store for decisions."""
 
-    def __init__(self, connections: HotConnections, keys: Keys) -> None:
+    def __init__(self, connections: HotConnections, keys: Keys, counts_per_bucket: int = COUNTS_PER_BUCKET) -> None:
         self._connections = connections
         self._keys = keys
+        self._counts_per_bucket = counts_per_bucket
         self._script = scripts.load("decide")
 
     def decide(self, question: Question, deadline: Deadline) -> Answer:
         """One round trip. Raises :class:`~limits.store.errors.StoreUnavailable`."""
-        reply = self._script.run(self._connections, self._keys_of(question), _arguments(question), deadline)
+        reply = self._script.run(self._connections, self._keys_of(question), self._arguments(question), deadline)
         return _read(reply)
 
     def _keys_of(self, question: Question) -> list[str]:
@@ -93,21 +104,26 @@ class Decider:
         counter = self._keys.counter
         return [
             self._keys.buckets[bucket],
+            self._keys.usage[bucket],
             *(counter(bucket, policy, question.client) for policy in question.policies),
         ]
 
-
-def _arguments(question: Question) -> tuple[str | int | bytes, ...]:
-    return (
-        question.token,
-        client_field(question.client),
-        GUESS if question.revision is None else f"{question.revision} ",
-        question.cost,
-        1 if question.consume else 0,
-        "" if question.valid_from is None else question.valid_from,
-        "" if question.valid_until is None else question.valid_until,
-        question.rules,
-    )
+    def _arguments(self, question: Question) -> tuple[str | int | bytes, ...]:
+        return (
+            question.token,
+            client_field(question.client),
+            GUESS if question.revision is None else f"{question.revision} ",
+            question.cost,
+            1 if question.consume else 0,
+            "" if question.valid_from is None else question.valid_from,
+            "" if question.valid_until is None else question.valid_until,
+            question.rules,
+            _COUNTED_AS[question.status],
+            self._counts_per_bucket,
+            question.endpoint or "",
+            question.client,
+            *question.policies,
+        )
 
 
 def _read(reply: list[Any]) -> Answer:

@@ -5,6 +5,8 @@
 ``<ns>:ruleset:<token>``              the bytes of that ruleset
 ``<ns>:{<tag>}:bucket``               hash: ``token``, ``complete``, ``loading``, ``c:<client>``
 ``<ns>:{<tag>}:n:<policy>:<client>``  one client's counter for one policy
+``<ns>:{<tag>}:usage``                hash: what was requested, counted for the drain
+``<ns>:{<tag>}:drain``                the same, taken away by the drain under ``id``
 ====================================  ======================================================
 
 The client's key comes last, since it may hold any character; slugs hold no colon.
@@ -37,6 +39,16 @@ class Keys:
     def buckets(self) -> tuple[str, ...]:
         """The hash of each bucket."""
         return tuple(f"{prefix}:bucket" for prefix in self._prefixes)
+
+    @cached_property
+    def usage(self) -> tuple[str, ...]:
+        """The usage counts of each bucket."""
+        return tuple(f"{prefix}:usage" for prefix in self._prefixes)
+
+    @cached_property
+    def drains(self) -> tuple[str, ...]:
+        """The usage counts of each bucket that are on their way to the database."""
+        return tuple(f"{prefix}:drain" for prefix in self._prefixes)
 
     def counter(self, bucket: int, policy: str, client: str) -> str:
         return f"{self._prefixes[bucket]}:n:{policy}:{client}"

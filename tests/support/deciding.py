@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from redis import Redis
 
@@ -12,7 +13,7 @@ from limits.domain.words import Algorithm, Mode
 from limits.store import scripts
 from limits.store.connection import HotConnections
 from limits.store.deadline import Deadline
-from limits.store.decider import Decided, Decider, Question
+from limits.store.decider import Answer, Decided, Decider, Question
 from limits.store.keys import COMPLETE_FIELD, TOKEN_FIELD, Keys
 from limits.store.packing import FIGURES, pack_rules
 
@@ -64,15 +65,17 @@ class Desk:
         self.now = now
         self.redis.mset({"clock:seconds": now // 1_000_000, "clock:rest": now % 1_000_000})
 
-    def question(self, client: str, policies: Sequence[EffectivePolicy], cost: int = 1, **fields: object) -> Question:
+    def question(self, client: str, policies: Sequence[EffectivePolicy], cost: int = 1, **fields: Any) -> Question:
         slugs = tuple(each.policy.slug for each in policies)
-        question = Question(client, TOKEN, 0, slugs, pack_rules(policies), cost)
-        return replace(question, **fields)  # type: ignore[arg-type]
+        return replace(Question(client, TOKEN, 0, slugs, pack_rules(policies), cost), **fields)
 
-    def ask(self, client: str, policies: Sequence[EffectivePolicy], cost: int = 1, **fields: object) -> Decided:
-        answer = self.decider.decide(self.question(client, policies, cost, **fields), Deadline(10))
+    def ask(self, client: str, policies: Sequence[EffectivePolicy], cost: int = 1, **fields: Any) -> Decided:
+        answer = self.decide(self.question(client, policies, cost, **fields))
         assert isinstance(answer, Decided)
         return answer
+
+    def decide(self, question: Question) -> Answer:
+        return self.decider.decide(question, Deadline(10))
 
     def close(self) -> None:
         self.redis.close()

@@ -6,19 +6,24 @@ local clock = redis.call('TIME')
 -- the clocks of two masters differ after a failover.
 --
 -- KEYS  1      the client's bucket: a hash with `token`, `complete` and one field per client
---       2...   one counter for each policy, in the order of the rules
+--       2      the usage counts of the bucket: a hash
+--       3...   one counter for each policy, in the order of the rules
 -- ARGV  1      the version token of the rules that the caller decides by
 --       2      the client's field in the bucket
 --       3      the head of the client's record that the caller decides by: its revision and a
 --              space; "0 " where the client is known to be unregistered; "" for a guess
 --       4      cost, 1 to 10^6
---       5      "1": consume what is admitted; "0": only look
+--       5      "1": consume what is admitted, and count the request; "0": only look
 --       6, 7   from when until when the rules below hold for this client, in microseconds since
 --              1970, the end excluded ("": open)
 --       8      the rules, packed big-endian: for each policy its mode (1: enforce, 0: shadow) and
 --              its number of limits; for each limit algorithm, window in seconds, quota, and for a
 --              bucket the time to refill one token and the whole burst, each as whole microseconds
 --              and a rest in 1 / quota of one
+--       9      how the request is counted: "b" as blocked, "e" as exempt, "" as it is decided
+--       10     how many usage counts this bucket may hold before more clients go without their name
+--       11, 12 the endpoint ("": one that nobody registered) and the client, as they are counted
+--       13...  the slug of each policy, in the order of the rules
 --
 -- Returns one of
 --   {0, store is complete, admitted, then for each limit: admits, four figures}
@@ -26,13 +31,19 @@ local clock = redis.call('TIME')
 --   {2, record or false}                       the caller's record is not the one in force
 --   {3, now}                                   the rules do not hold at this time
 --   {4}                                        not known here yet whether the client is registered
--- Only the first changes anything, and only where the request is admitted.
+-- Only the first changes anything: counters where the request is admitted, usage always.
 --
 -- Counter: for each limit of the policy `algorithm, window, length, payload`. A limit finds its
 -- state by algorithm and window, so that it never reads what another kind of limit wrote.
 --   sliding window: total cost, then runs (time of the last request, cost), oldest first
 --   token bucket:   time, time until full (whole, rest), the quota it was reckoned with
 -- It expires when all its limits are as if never used, and one millisecond later at the latest.
+--
+-- Usage: `minute, kind, endpoint, policy, client`, one in a line → how many. Kinds: a admitted,
+-- d denied, b blocked, e exempt, with an empty policy, and in capitals what the requests cost beyond
+-- 1 each; d and s with a policy: it denied, or would have denied in shadow mode. The hash does not
+-- expire: the drain takes it away as a whole. Beyond ARGV 10 counts, a client that has none yet is
+-- counted without its name; beyond four times as many, nobody drains, and hours stand for minutes.
 --
 -- Doubles hold every number here exactly: times stay below 2^53 microseconds, costs below 10^9,
 -- and a product of cost and rest below 10^15. Everything is read and checked before the first
@@ -46,6 +57,8 @@ local RUN, RUN_SIZE, TOTAL_SIZE = '>I8I4', 12, 4
 
 local now = clock[1] * 1000000 + clock[2]
 local cost = tonumber(ARGV[4])
+
+local minute = floor(clock[1] / 60)
 
 local function staleness()
   local bucket = redis.call('HMGET', KEYS[1], 'token', 'complete', ARGV[2])
@@ -209,7 +222,7 @@ local function read_policies(rules, counters)
   for index = 1, #counters do
     local enforced, count
     enforced, count, at = unpack('>BB', rules, at)
-    local policy = {admits = true}
+    local policy = {admits = true, enforced = enforced}
     for position = 1, count do
       policy[position], at = read_limit(rules, at, counters[index])
       policy.admits = policy.admits and policy[position].admits
@@ -231,14 +244,38 @@ local function write(key, policy)
   redis.call('SET', key, table.concat(sections), 'PX', math.ceil(expires_after / 1000) + 1)
 end
 
+local function count(held, kind, policy, by)
+  local bound = tonumber(ARGV[10])
+  local moment = held < 4 * bound and minute or minute - minute % 60
+  local nameless = table.concat({moment, kind, ARGV[11], policy, ''}, '\n')
+  local field = nameless .. ARGV[12]
+  if held >= bound and redis.call('HEXISTS', KEYS[2], field) == 0 then
+    field = nameless
+  end
+  redis.call('HINCRBY', KEYS[2], field, by)
+end
+
+local function count_request(policies, admitted)
+  local held = redis.call('HLEN', KEYS[2])
+  local kind = ARGV[9] ~= '' and ARGV[9] or admitted and 'a' or 'd'
+  count(held, kind, '', 1)
+  if cost > 1 then count(held, string.upper(kind), '', cost - 1) end
+  for index, policy in ipairs(policies) do
+    if not policy.admits then
+      count(held, policy.enforced == 1 and 'd' or 's', ARGV[12 + index], 1)
+    end
+  end
+end
+
 local stale, complete = staleness()
 if stale then return stale end
 
-local counters = #KEYS > 1 and redis.call('MGET', select(2, _G.unpack(KEYS))) or {}
+local counters = #KEYS > 2 and redis.call('MGET', select(3, _G.unpack(KEYS))) or {}
 local policies, admitted = read_policies(ARGV[8], counters)
-if admitted and ARGV[5] == '1' then
+if ARGV[5] == '1' then
+  count_request(policies, admitted)
   for index, policy in ipairs(policies) do
-    if policy.admits then write(KEYS[index + 1], policy) end
+    if admitted and policy.admits then write(KEYS[index + 2], policy) end
   end
 end
 

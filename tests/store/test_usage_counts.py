@@ -1,0 +1,105 @@
+"""Every decided request is counted in the call that decides it."""
+
+from collections import Counter
+
+import pytest
+
+from limits.domain.words import ClientStatus, Mode
+from limits.store import decider
+from limits.store.buckets import bucket_of
+from tests.support.deciding import START, TOKEN, Desk, policy, sliding
+
+MINUTE = START // 60_000_000
+
+
+def counts(desk: Desk, client: str = "acme") -> dict[tuple[str, ...], int]:
+    """(minute since START's, kind, endpoint, policy, client) → how many, in the client's bucket."""
+    found = desk.redis.hgetall(desk.keys.usage[bucket_of(client)])
+    fields = ((tuple(field.decode().split("\n")), int(value)) for field, value in found.items())
+    return {(str(int(minute) - MINUTE), *rest): value for (minute, *rest), value in fields}
+
+
+def test_admitted_and_denied_requests_are_counted_with_the_policy_that_denied(desk: Desk) -> None:
+    rules = [policy("tight", sliding(2, 60)), policy("wide", sliding(9, 60))]
+    for _ in range(5):
+        desk.ask("acme", rules, endpoint="search")
+    assert counts(desk) == {
+        ("0", "a", "search", "", "acme"): 2,
+        ("0", "d", "search", "", "acme"): 3,
+        ("0", "d", "search", "tight", "acme"): 3,
+    }
+
+
+def test_cost_beyond_one_each_is_counted_beside_the_requests(desk: Desk) -> None:
+    for cost in (1, 5, 7, 10**6):
+        desk.ask("acme", [policy("all", sliding(20, 60))], cost)
+    assert counts(desk) == {
+        ("0", "a", "", "", "acme"): 3,
+        ("0", "A", "", "", "acme"): 4 + 6,
+        ("0", "d", "", "", "acme"): 1,
+        ("0", "D", "", "", "acme"): 10**6 - 1,
+        ("0", "d", "", "all", "acme"): 1,
+    }
+
+
+def test_a_shadow_policy_that_would_have_denied_is_counted_and_the_request_as_admitted(desk: Desk) -> None:
+    rules = [policy("trial", sliding(1, 60), mode=Mode.SHADOW)]
+    for _ in range(3):
+        desk.ask("acme", rules, endpoint="cart")
+    assert counts(desk) == {("0", "a", "cart", "", "acme"): 3, ("0", "s", "cart", "trial", "acme"): 2}
+
+
+@pytest.mark.parametrize(("status", "kind"), [(ClientStatus.BLOCKED, "b"), (ClientStatus.EXEMPT, "e")])
+def test_blocked_and_exempt_requests_have_a_kind_of_their_own(desk: Desk, status: ClientStatus, kind: str) -> None:
+    desk.ask("acme", [], 3, status=status, endpoint="search")
+    assert counts(desk) == {("0", kind, "search", "", "acme"): 1, ("0", kind.upper(), "search", "", "acme"): 2}
+
+
+def test_each_minute_has_counts_of_its_own(desk: Desk) -> None:
+    for now in (START, START + 59_999_999, START + 60_000_000):
+        desk.at(now)
+        desk.ask("acme", [])
+    assert counts(desk) == {("0", "a", "", "", "acme"): 2, ("1", "a", "", "", "acme"): 1}
+
+
+def test_nothing_else_is_counted(desk: Desk) -> None:
+    rules = [policy("all", sliding(0, 60))]
+    desk.ask("acme", rules, consume=False)
+    for stale in (
+        desk.question("acme", rules, token="epoch:2:other"),
+        desk.question("acme", rules, revision=7),
+        desk.question("acme", rules, valid_from=START + 1),
+    ):
+        assert not isinstance(desk.decide(stale), decider.Decided)
+    assert counts(desk) == {}
+    assert desk.question("acme", rules).token == TOKEN
+
+
+def in_one_bucket(count: int) -> list[str]:
+    """Clients of the bucket of “acme”."""
+    numbered = (f"client {number}" for number in range(10**6))
+    same = (client for client in numbered if bucket_of(client) == bucket_of("acme"))
+    return [next(same) for _ in range(count)]
+
+
+def test_beyond_the_bound_new_clients_are_counted_together_and_known_ones_go_on(desk: Desk) -> None:
+    desk.decider._counts_per_bucket = 10
+    clients = in_one_bucket(25)
+    for client in [*clients, *clients]:
+        desk.ask(client, [], 2)
+    found = counts(desk)
+    named = Counter(client for *_, client in found if client)
+    assert named == dict.fromkeys(clients[:5], 2)
+    assert found["0", "a", "", "", ""] == 2 * 20
+    assert found["0", "A", "", "", ""] == 2 * 20
+    assert sum(found.values()) == 2 * 2 * 25
+
+
+def test_where_nobody_drains_for_long_the_counts_stay_bounded_and_nothing_is_lost(desk: Desk) -> None:
+    desk.decider._counts_per_bucket = 10
+    for minute in range(600):
+        desk.at(START + minute * 60_000_000)
+        desk.ask("acme", [])
+    found = counts(desk)
+    assert len(found) <= 4 * 10 + 600 // 60 + 1
+    assert sum(found.values()) == 600
