@@ -27,7 +27,7 @@ class PlanForm(ModelForm):
 
     def _get_validation_exclusions(self) -> set[str]:
         """Leaves the constraint of one default plan out: saving makes room."""
-        return {*super()._get_validation_exclusions(), "is_default"}
+        return {*super()._get_validation_exclusions(), "is_default"}  # type: ignore[misc]
 
 
 @admin.register(Plan)

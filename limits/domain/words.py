@@ -52,6 +52,15 @@ class ClientStatus(StrEnum):
     BLOCKED = "blocked"
 
 
+class Outcome(StrEnum):
+    """How a request is counted."""
+
+    ADMITTED = "admitted"
+    DENIED = "denied"
+    BLOCKED = "blocked"
+    EXEMPT = "exempt"
+
+
 class Scope(StrEnum):
     """What an API token may do."""
 

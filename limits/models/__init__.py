@@ -10,6 +10,7 @@ from limits.models.platform import Platform
 from limits.models.policies import Policy
 from limits.models.publications import Publication
 from limits.models.tokens import ApiToken
+from limits.models.usage import PolicyDenial, Usage, UsageParcel
 
 __all__ = [
     "ApiToken",
@@ -21,8 +22,11 @@ __all__ = [
     "Plan",
     "Platform",
     "Policy",
+    "PolicyDenial",
     "PolicyLimit",
     "Publication",
     "Route",
     "RuleChange",
+    "Usage",
+    "UsageParcel",
 ]

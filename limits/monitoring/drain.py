@@ -1,0 +1,116 @@
+"""The drain: usage counts from the store into rows, each count exactly once.
+
+Counts are set aside in the store under an id. One transaction writes the id and adds the counts
+to the rows; only then are they removed from the store. Whoever dies in between leaves them set
+aside: the next drain finds the id in the database, or it does not, and goes on from there.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from limits.conf import setting
+from limits.domain.words import Mode, Outcome
+from limits.models import UsageParcel
+from limits.store.connection import patient_client
+from limits.store.keys import Keys
+from limits.store.usage import Counted, Parcel, UsageReader
+
+PARCELS_AT_A_TIME = 32
+"""Parcels that one transaction writes."""
+
+IDS_KEPT = timedelta(days=7)
+"""How long the ids of finished parcels are kept: a store that comes back from an older state may
+show a parcel again."""
+
+_OUTCOMES = {"a": Outcome.ADMITTED, "d": Outcome.DENIED, "b": Outcome.BLOCKED, "e": Outcome.EXEMPT}
+_MODES = {"d": Mode.ENFORCE, "s": Mode.SHADOW}
+
+_TAKE_IDS = """
+    INSERT INTO limits_usageparcel (id, written_at) SELECT unnest(%s::text[]), now()
+    ON CONFLICT DO NOTHING RETURNING id
+"""
+_ADD_USAGE = """
+    INSERT INTO limits_usage AS kept (minute, client_key, endpoint, outcome, requests, cost)
+    SELECT * FROM unnest(%s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[])
+    ON CONFLICT (minute, client_key, endpoint, outcome)
+    DO UPDATE SET requests = kept.requests + EXCLUDED.requests, cost = kept.cost + EXCLUDED.cost
+"""
+_ADD_DENIALS = """
+    INSERT INTO limits_policydenial AS kept (minute, client_key, endpoint, policy, mode, requests)
+    SELECT * FROM unnest(%s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[])
+    ON CONFLICT (minute, client_key, endpoint, policy, mode)
+    DO UPDATE SET requests = kept.requests + EXCLUDED.requests
+"""
+
+
+def drain() -> int:
+    """Brings everything that was counted to the database. Returns how many parcels it wrote.
+    Raises :class:`~limits.store.errors.StoreUnavailable`."""
+    reader = UsageReader(patient_client(), Keys(setting("NAMESPACE")))
+    parcels = reader.set_aside()
+    written = 0
+    for start in range(0, len(parcels), PARCELS_AT_A_TIME):
+        written += _bring(reader, parcels[start : start + PARCELS_AT_A_TIME])
+    UsageParcel.objects.filter(finished_at__lt=timezone.now() - IDS_KEPT).delete()
+    return written
+
+
+def _bring(reader: UsageReader, parcels: Sequence[Parcel]) -> int:
+    contents = {parcel.id: reader.read(parcel) for parcel in parcels}
+    written = write(contents)
+    reader.finish(parcels)
+    UsageParcel.objects.filter(id__in=contents, finished_at=None).update(finished_at=timezone.now())
+    return written
+
+
+@transaction.atomic
+def write(contents: Mapping[str, Mapping[Counted, int]]) -> int:
+    """Adds the counts of those parcels whose id is new, and keeps the ids. Returns how many."""
+    # In order, here and below: two drains at once then wait for each other and never in a circle.
+    ids = [name for (name,) in _execute(_TAKE_IDS, [sorted(contents)])]
+    counts: Counter[Counted] = Counter()
+    for name in ids:
+        counts.update(contents[name])
+    if usage := sorted(_usage_rows(counts)):
+        _execute(_ADD_USAGE, _columns(usage))
+    if denials := sorted(_denial_rows(counts)):
+        _execute(_ADD_DENIALS, _columns(denials))
+    return len(ids)
+
+
+def _usage_rows(counts: Mapping[Counted, int]) -> Iterator[tuple[Any, ...]]:
+    """Requests and their cost, in one row for each client, endpoint, minute and outcome."""
+    requests: Counter[tuple[Any, ...]] = Counter()
+    cost: Counter[tuple[Any, ...]] = Counter()
+    for counted, amount in counts.items():
+        if not counted.policy:
+            row = (_moment(counted), counted.client, counted.endpoint, _OUTCOMES[counted.kind.lower()].value)
+            cost[row] += amount
+            requests[row] += amount if counted.kind.islower() else 0
+    return ((*row, requests[row], cost[row]) for row in cost)
+
+
+def _denial_rows(counts: Mapping[Counted, int]) -> Iterator[tuple[Any, ...]]:
+    for counted, amount in counts.items():
+        if counted.policy:
+            mode = _MODES[counted.kind].value
+            yield _moment(counted), counted.client, counted.endpoint, counted.policy, mode, amount
+
+
+def _moment(counted: Counted) -> datetime:
+    return datetime.fromtimestamp(counted.minute * 60, UTC)
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _execute(statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return cursor.fetchall() if cursor.description else []

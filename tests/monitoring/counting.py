@@ -1,0 +1,45 @@
+"""What tests of usage do: ask, and compare the store's counts with the rows."""
+
+from collections import Counter
+from datetime import UTC, datetime
+
+from limits.domain.words import Outcome
+from limits.models import PolicyDenial, Usage
+from limits.store.buckets import bucket_of
+from tests.publishing.platforms import Platform
+
+MINUTE = 29_700_000
+AT = datetime.fromtimestamp(MINUTE * 60, UTC)
+KINDS = {Outcome.ADMITTED: "a", Outcome.DENIED: "d", Outcome.BLOCKED: "b", Outcome.EXEMPT: "e"}
+
+
+def count(
+    platform: Platform,
+    client: str,
+    amount: int = 1,
+    *,
+    kind: str = "a",
+    endpoint: str = "search",
+    policy: str = "",
+    minute: int = MINUTE,
+) -> None:
+    """Counts as the decision script does."""
+    field = "\n".join([str(minute), kind, endpoint, policy, client])
+    platform.redis.hincrby(platform.keys.usage[bucket_of(client)], field, amount)
+
+
+def usage() -> dict[tuple[str, str, str], tuple[int, int]]:
+    """(client, endpoint, outcome) → (requests, cost), over all minutes."""
+    found: dict[tuple[str, str, str], tuple[int, int]] = {}
+    for row in Usage.objects.all():
+        requests, cost = found.get((row.client_key, row.endpoint, row.outcome), (0, 0))
+        found[row.client_key, row.endpoint, row.outcome] = (requests + row.requests, cost + row.cost)
+    return found
+
+
+def denials() -> Counter[tuple[str, str, str]]:
+    """(client, policy, mode) → requests."""
+    found: Counter[tuple[str, str, str]] = Counter()
+    for row in PolicyDenial.objects.all():
+        found[row.client_key, row.policy, row.mode] += row.requests
+    return found
