@@ -1,0 +1,201 @@
+"""Exporting: the database as a file that brings it back."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from limits.configfile.export import export
+from limits.domain.ruleset import digest_of
+from limits.models import Client, Override
+from limits.publishing.compiler import compile_ruleset
+from tests.configfile.files import STORE, empty_tables, put
+from tests.models import rows
+from tests.publishing.platforms import Platform
+
+pytestmark = pytest.mark.django_db
+
+DEMO = (Path(__file__).parents[2] / "demo" / "shop.yaml").read_text(encoding="utf-8")
+
+
+def meaning() -> list[Any]:
+    """What a platform is, apart from numbers that the database gives out."""
+    overrides = Override.objects.order_by("client__key", "policy__slug", "starts_at")
+    return [
+        digest_of(compile_ruleset().to_bytes()),
+        list(Client.objects.order_by("key").values_list("key", "name", "plan__slug", "status")),
+        list(overrides.values_list("client__key", "policy__slug", "starts_at", "ends_at", "reason")),
+        [[limit.as_domain() for limit in row.limits.all()] for row in overrides],
+    ]
+
+
+def test_the_demo_shop_comes_back(platform: Platform) -> None:
+    put(DEMO)
+    before, text = meaning(), export()
+    empty_tables()
+    put(text)
+    assert meaning() == before
+    assert export() == text
+
+
+def test_applying_an_export_changes_nothing(platform: Platform) -> None:
+    put(STORE)
+    assert put(export(), prune=True, prune_clients=True).changes == []
+    assert platform.sequence == 1
+
+
+def test_an_export_says_no_more_than_it_must(platform: Platform) -> None:
+    put(STORE)
+    assert (
+        export()
+        == """\
+plans:
+- slug: free
+  name: Free
+  default: true
+- slug: pro
+  name: Pro
+endpoints:
+- slug: orders
+  name: Orders
+  routes:
+  - POST /api/orders
+  - '* /api/orders/{id}'
+  cost: 5
+- slug: search
+  name: Product search
+  routes:
+  - GET /api/search
+  cost: 1
+policies:
+- slug: free-search
+  name: Search on Free
+  plan: free
+  endpoint: search
+  mode: shadow
+  on_store_failure: deny
+  limits:
+  - quota: 100
+    window: 60
+  - quota: 10
+    algorithm: token_bucket
+    window: 1
+    burst: 20
+- slug: pro-total
+  plan: pro
+  limits:
+  - quota: 1000
+    window: 3600
+clients:
+- key: acme
+  name: Acme Ltd
+  plan: pro
+- key: scraper
+  status: blocked
+overrides:
+- client: acme
+  policy: pro-total
+  limits:
+  - quota: 5000
+    window: 3600
+  starts_at: '2126-12-01T00:00:00Z'
+  ends_at: '2126-12-24T00:00:00Z'
+  reason: Christmas sale
+"""
+    )
+
+
+def test_an_empty_platform_has_empty_sections(platform: Platform) -> None:
+    assert export() == "plans: []\nendpoints: []\npolicies: []\nclients: []\noverrides: []\n"
+    assert put(export(), prune=True).changes == []
+
+
+def test_moments_are_exported_in_utc(shop: Platform) -> None:
+    put(
+        "overrides: [{client: acme, policy: all, limits: [{quota: 1, window: 60}], "
+        "starts_at: '2126-07-01T02:00:00.000001+02:00'}]"
+    )
+    assert "starts_at: '2126-07-01T00:00:00.000001Z'" in export()
+
+
+def test_names_are_exported_as_people_read_them(shop: Platform) -> None:
+    rows.client("müller", name="Bäckerei 😀")
+    assert "- key: müller\n  name: Bäckerei 😀\n" in export()
+
+
+ODD = [
+    '"quoted"',
+    "it's",
+    "Bäckerei Größe – naïve",
+    "名前",
+    "😀",
+    "a: b",
+    "a #b",
+    " leading and trailing ",
+    "  ",
+    "- item",
+    "[a, b]",
+    "{a: b}",
+    "*anchor",
+    "&anchor",
+    "!tag",
+    "| block",
+    "> folded",
+    "%directive",
+    "@at",
+    "`tick",
+    "back\\slash",
+    "?",
+    "=",
+    "<<",
+    "~",
+    "null",
+    "yes",
+    "Off",
+    "1",
+    "1.0",
+    "0x1f",
+    "1:30",
+    "2026-12-01",
+    "2026-12-01T00:00:00Z",
+    "---",
+    "...",
+    "non\u00a0breaking",
+    "zero\u200bwidth",
+    "\ufeffmark",
+    "line\u2028separator",
+    "e\u0301 is not \u00e9",
+    "word " * 39,
+]
+
+
+@pytest.mark.parametrize("name", ODD, ids=ascii)
+def test_odd_names_come_back(name: str, shop: Platform) -> None:
+    rows.plan("pro", name=name)
+    rows.endpoint("search", name=name)
+    rows.policy("more", name=name)
+    client = rows.client(name, name=name)
+    rows.override_limit(rows.override(client, rows.policy("total"), reason=name))
+    before, text = meaning(), export()
+    empty_tables()
+    put(text)
+    assert meaning() == before
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "tab\tbed", "return\r\n", "\n", "bell\x07", "delete\x7f"], ids=ascii)
+def test_control_characters_in_a_name_come_back(name: str, shop: Platform) -> None:
+    rows.client("odd", name=name)
+    text = export()
+    empty_tables()
+    put(text)
+    assert Client.objects.get(key="odd").name == name
+
+
+@pytest.mark.parametrize("path", ["/a%20b/{id}", "/ä/*", "/a:b", "/'", '/"', "/~x", "/{größe}", "//a"])
+def test_odd_routes_come_back(path: str, shop: Platform) -> None:
+    put(json.dumps({"endpoints": [{"slug": "odd", "routes": [f"* {path}"]}]}))
+    before, text = meaning(), export()
+    empty_tables()
+    put(text)
+    assert meaning() == before

@@ -1,0 +1,6 @@
+"""Fixtures of the commands' tests."""
+
+from tests.publishing.conftest import shop
+from tests.publishing.platforms import platform
+
+__all__ = ["platform", "shop"]

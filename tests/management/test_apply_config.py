@@ -1,0 +1,176 @@
+"""``apply_config``: what it reads, what it prints, and its exit status."""
+
+import getpass
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError
+
+from limits.models import Client, Publication
+from limits.publishing.reconciler import reconcile
+from tests.configfile.files import LIMITS, STORE, everything
+from tests.management.running import AWAY, Outcome, run
+from tests.publishing.platforms import Platform
+
+pytestmark = pytest.mark.django_db
+
+FEWER = "policies: [{slug: all, limits: [{quota: 5, window: 60}]}]"
+FEWER_SENTENCE = "Policy all, limits: 100 per minute → 5 per minute."
+
+Apply = Callable[..., Outcome]
+
+
+@pytest.fixture
+def apply_file(tmp_path: Path) -> Apply:
+    """Writes a file and applies it."""
+
+    def apply(text: str, *options: str) -> Outcome:
+        path = tmp_path / "rules.yaml"
+        path.write_text(text, encoding="utf-8")
+        return run("apply_config", str(path), *options)
+
+    return apply
+
+
+def test_status_0_means_live(shop: Platform, apply_file: Apply) -> None:
+    assert apply_file(FEWER) == Outcome(0, f"{FEWER_SENTENCE}\nVersion 2 is live.\n", "")
+    assert shop.quotas == {"all": 5}
+
+
+def test_a_file_applied_again_says_that_nothing_changes(shop: Platform, apply_file: Apply) -> None:
+    apply_file(FEWER)
+    assert apply_file(FEWER) == Outcome(0, "Nothing changes.\nVersion 2 is live.\n", "")
+    assert shop.sequence == 2
+
+
+def test_the_history_names_who_ran_it_and_the_file(shop: Platform, apply_file: Apply, tmp_path: Path) -> None:
+    apply_file(FEWER)
+    publication = Publication.objects.get(sequence=2)
+    assert publication.author == f"{getpass.getuser()} (command)"
+    assert publication.reason == f"apply_config {tmp_path / 'rules.yaml'}"
+
+
+def test_a_reason_can_be_given(shop: Platform, apply_file: Apply) -> None:
+    apply_file(FEWER, "--reason", "Abuse since Monday.")
+    assert Publication.objects.get(sequence=2).reason == "Abuse since Monday."
+
+
+def test_status_1_means_refused_and_nothing_changed(shop: Platform, apply_file: Apply) -> None:
+    before = everything(shop)
+    outcome = apply_file(f"""
+        plans: [{{slug: pro}}]
+        policies:
+          - {{slug: b, {LIMITS}}}
+          - {{slug: c, {LIMITS}}}
+          - {{slug: d, limits: [{{quota: -1, window: 60}}, {{quota: 1, window: 0}}]}}
+    """)
+    assert (outcome.status, outcome.out) == (1, "")
+    assert outcome.err.splitlines() == [
+        "policies[2].limits[0].quota: must be between 0 and 1,000,000,000.",
+        "policies[2].limits[1].window: must be between 1 and 31,622,400 seconds (366 days).",
+    ]
+    assert everything(shop) == before
+
+
+def test_a_file_that_does_not_fit_the_database_is_refused_too(shop: Platform, apply_file: Apply) -> None:
+    outcome = apply_file("clients: [{key: new, plan: nobody}]")
+    assert outcome == Outcome(1, "", "clients[0].plan: there is no plan “nobody”.\n")
+    assert not Client.objects.filter(key="new").exists()
+
+
+def test_status_2_means_saved_and_live_later(shop: Platform, apply_file: Apply) -> None:
+    shop.go_away()
+    outcome = apply_file(f"{FEWER}\nclients: [{{key: new}}]")
+    assert (outcome.status, outcome.lines) == (2, [FEWER_SENTENCE, "Client new changed."])
+    assert outcome.err == f"Saved, but not live yet. {AWAY}\n"
+    shop.come_back()
+    assert shop.quotas == {"all": 100}
+    reconcile()
+    assert (shop.quotas, shop.client("new").is_registered) == ({"all": 5}, True)
+
+
+def test_a_refusal_needs_no_store(shop: Platform, apply_file: Apply) -> None:
+    shop.go_away()
+    assert apply_file("rules: []").status == 1
+
+
+def test_a_dry_run_prints_the_differences_and_changes_nothing(shop: Platform, apply_file: Apply) -> None:
+    before = everything(shop)
+    outcome = apply_file(f"{FEWER}\nclients: [{{key: new}}]", "--dry-run")
+    assert outcome == Outcome(0, f"{FEWER_SENTENCE}\nClient new changed.\n", "")
+    assert everything(shop) == before
+
+
+def test_a_dry_run_of_nothing_says_so(shop: Platform, apply_file: Apply) -> None:
+    assert apply_file("", "--dry-run") == Outcome(0, "Nothing changes.\n", "")
+
+
+def test_a_dry_run_refuses_what_would_be_refused(shop: Platform, apply_file: Apply) -> None:
+    assert apply_file("plans: [{slug: Pro}]", "--dry-run").status == 1
+    assert apply_file("plans: [{slug: pro}]", "--dry-run", "--prune").err == "plans: one plan must be the default.\n"
+
+
+def test_prune_removes_what_is_not_named_and_keeps_clients(platform: Platform, apply_file: Apply) -> None:
+    apply_file(STORE)
+    outcome = apply_file("policies: []\noverrides: []\nclients: []", "--prune")
+    assert outcome.lines == [
+        "Policy free-search removed.",
+        "Policy pro-total removed.",
+        "Client acme changed.",
+        "Version 2 is live.",
+    ]
+    assert Client.objects.count() == 2
+
+
+def test_prune_clients_removes_clients(platform: Platform, apply_file: Apply) -> None:
+    apply_file(STORE)
+    outcome = apply_file("clients: [{key: acme, name: Acme Ltd, plan: pro}]", "--prune", "--prune-clients")
+    assert outcome.lines == ["Client scraper changed.", "Version 1 is live."]
+    assert Client.objects.get().key == "acme"
+
+
+def test_prune_clients_alone_is_refused(shop: Platform, apply_file: Apply) -> None:
+    assert apply_file("clients: []", "--prune-clients") == Outcome(1, "", "--prune-clients goes with --prune.\n")
+    assert Client.objects.exists()
+
+
+def test_pruning_what_is_used_is_refused(platform: Platform, apply_file: Apply) -> None:
+    apply_file(STORE)
+    before = everything(platform)
+    outcome = apply_file("policies: []", "--prune")
+    assert outcome == Outcome(1, "", "policies: cannot be pruned, still used by: Acme Ltd on pro-total.\n")
+    assert everything(platform) == before
+
+
+def test_a_dash_reads_standard_input(shop: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(FEWER))
+    assert run("apply_config", "-").status == 0
+    assert shop.quotas == {"all": 5}
+    assert Publication.objects.get(sequence=2).reason == "apply_config -"
+
+
+def test_a_file_that_is_not_there_is_refused(shop: Platform, tmp_path: Path) -> None:
+    path = str(tmp_path / "missing.yaml")
+    outcome = run("apply_config", path)
+    assert (outcome.status, outcome.out) == (1, "")
+    assert outcome.err.startswith(f"{path}: ")
+    assert "No such file" in outcome.err
+
+
+def test_a_folder_is_refused(shop: Platform, tmp_path: Path) -> None:
+    assert run("apply_config", str(tmp_path)).status == 1
+
+
+def test_a_file_that_is_not_utf_8_is_refused(shop: Platform, tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_bytes("clients: [{key: müller}]".encode("latin-1"))
+    outcome = run("apply_config", str(path))
+    assert outcome.status == 1
+    assert outcome.err.startswith(f"{path}: 'utf-8' codec can't decode byte 0xfc")
+
+
+def test_a_file_must_be_named(shop: Platform) -> None:
+    with pytest.raises(CommandError, match="file"):
+        run("apply_config")

@@ -1,0 +1,209 @@
+"""``explain_limit``: which policies apply, why, and where the counters stand."""
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.core.management import CommandError
+
+from limits.enforcement import CheckRequest, get_engine
+from ratelimit_platform.embedded.redis import RedisServer
+from tests.configfile.files import put
+from tests.management.running import Outcome, run
+from tests.publishing.platforms import Platform
+
+pytestmark = pytest.mark.django_db
+
+RULES = """
+plans: [{slug: free, default: true}, {slug: pro}]
+endpoints:
+  - {slug: orders, routes: ["POST /orders/{id}"], cost: 5}
+  - {slug: search, routes: ["GET /search"]}
+policies:
+  - {slug: all, limits: [{quota: 1000, window: 86400}]}
+  - {slug: paused, mode: disabled, limits: [{quota: 1, window: 60}]}
+  - {slug: pro-search, plan: pro, endpoint: search, limits: [
+      {quota: 100, window: 60}, {quota: 10, window: 1, algorithm: token_bucket, burst: 20}]}
+  - {slug: trial, endpoint: orders, mode: shadow, limits: [{quota: 20, window: 3600}]}
+clients:
+  - {key: acme, plan: pro}
+  - {key: scraper, status: blocked}
+  - {key: partner, plan: pro, status: exempt}
+  - {key: deal, plan: pro}
+overrides:
+  - {client: deal, policy: pro-search, limits: [{quota: 7777, window: 60}]}
+"""
+
+
+def publish() -> None:
+    """Publishes the rules, and every client."""
+    put(RULES)
+    assert run("publish_ruleset").status == 0
+
+
+@pytest.fixture
+def live(platform: Platform) -> Platform:
+    publish()
+    return platform
+
+
+@pytest.fixture
+def lone_server(platform: Platform, redis_server: Callable[[], RedisServer], redis_url: str) -> Iterator[RedisServer]:
+    """The rules on a Redis of its own, which the test may kill."""
+    server = redis_server()
+    platform.use(server.url)
+    publish()
+    yield server
+    platform.redis.close()
+    platform.use(redis_url)
+
+
+def consume(client: str, endpoint: str, cost: int | None = None) -> bool:
+    return get_engine().check(CheckRequest(client, endpoint, cost=cost)).allowed
+
+
+def test_it_tells_of_every_policy_why_it_applies_or_not(live: Platform) -> None:
+    assert run("explain_limit", "acme", "search") == Outcome(
+        0,
+        """\
+Client acme, plan pro, endpoint search.
+Version 1. One request now would be admitted.
+
+applies: all. It is for every plan and all requests of a client.
+  all:86400s: 1,000 per day; 1,000 of 1,000 left.
+
+does not apply: paused. It is disabled.
+
+applies: pro-search. It is for plan pro and endpoint search.
+  pro-search:60s: 100 per minute; 100 of 100 left.
+  pro-search:1s-bucket: 10 per second, bursts of 20; 20 of 20 left.
+
+does not apply: trial. It is for endpoint orders.
+""",
+        "",
+    )
+
+
+def test_a_caller_that_nobody_registered_is_on_the_default_plan(live: Platform) -> None:
+    lines = run("explain_limit", "stranger", "search").lines
+    assert lines[0] == "Client stranger, plan free, endpoint search."
+    assert "does not apply: pro-search. It is for plan pro; the client is on free." in lines
+
+
+def test_an_unknown_endpoint_has_the_policies_of_all_requests_only(live: Platform) -> None:
+    lines = run("explain_limit", "acme", "nowhere").lines
+    assert lines[0] == "Client acme, plan pro, endpoint that nobody registered."
+    assert [line for line in lines if line.startswith("applies")] == [
+        "applies: all. It is for every plan and all requests of a client."
+    ]
+    assert "does not apply: trial. It is for endpoint orders; this is an endpoint that nobody registered." in lines
+
+
+@pytest.mark.parametrize(
+    ("route", "endpoint"),
+    [
+        ("GET /search", "search"),
+        ("get /search", "search"),
+        ("HEAD /search", "search"),
+        ("GET  /search/?q=shoes", "search"),
+        ("POST /orders/7", "orders"),
+        ("GET /orders/7", "that nobody registered"),
+        ("GET /elsewhere", "that nobody registered"),
+    ],
+)
+def test_a_method_and_a_path_find_the_endpoint(route: str, endpoint: str, live: Platform) -> None:
+    assert run("explain_limit", "acme", route).lines[0] == f"Client acme, plan pro, endpoint {endpoint}."
+
+
+def test_a_policy_on_trial_says_that_it_never_denies(live: Platform) -> None:
+    lines = run("explain_limit", "acme", "orders").lines
+    assert "applies: trial. It is for every plan and endpoint orders. It reports only and never denies." in lines
+    assert "  trial:3600s: 20 per hour; 20 of 20 left." in lines
+
+
+def test_the_emergency_switch_shows(live: Platform) -> None:
+    run("shadow_all", "on")
+    lines = run("explain_limit", "acme", "search").lines
+    assert lines[1].startswith("Version 2. ")
+    assert "applies: all. It is for every plan and all requests of a client. It reports only and never denies." in lines
+
+
+def test_counters_stand_where_requests_left_them(live: Platform) -> None:
+    assert consume("acme", "search", 15)
+    lines = run("explain_limit", "acme", "search").lines
+    standing = next(line for line in lines if line.startswith("  pro-search:60s: "))
+    times = r"more in \d+\.\d s, unused again in \d+\.\d s"
+    assert re.fullmatch(rf"  pro-search:60s: 100 per minute; 85 of 100 left, {times}\.", standing)
+
+
+def test_looking_consumes_nothing(live: Platform) -> None:
+    assert run("explain_limit", "acme", "orders") == run("explain_limit", "acme", "orders")
+
+
+def test_a_limit_that_denies_says_so(live: Platform) -> None:
+    put("policies: [{slug: all, limits: [{quota: 3, window: 86400}, {quota: 50, window: 3600}]}]")
+    assert consume("acme", "search", 3)
+    lines = run("explain_limit", "acme", "search").lines
+    assert lines[1] == "Version 2. One request now would be denied."
+    denying = next(line for line in lines if line.startswith("  all:86400s: "))
+    assert re.fullmatch(
+        r"  all:86400s: 3 per day; 0 of 3 left, more in [\d.]+ s, unused again in [\d.]+ s, denies\.", denying
+    )
+    assert any(re.fullmatch(r"  all:3600s: 50 per hour; 47 of 50 left, .*\d s\.", line) for line in lines)
+
+
+def test_a_cost_that_no_limit_can_admit_is_told(live: Platform) -> None:
+    put("policies: [{slug: all, limits: [{quota: 3, window: 86400}]}]")
+    lines = run("explain_limit", "acme", "orders").lines
+    assert lines[1] == "Version 2. One request costs more than a limit can ever admit."
+    assert "  all:86400s: 3 per day; 3 of 3 left, denies." in lines
+
+
+def test_an_override_shows_its_own_limits(live: Platform) -> None:
+    lines = run("explain_limit", "deal", "search").lines
+    assert "  pro-search:60s: 7,777 per minute; 7,777 of 7,777 left." in lines
+    assert not any("100 per minute" in line or "bucket" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("client", "answer"),
+    [
+        ("scraper", "The client is blocked: every request is denied, whatever the limits."),
+        ("partner", "The client is exempt: every request is admitted, whatever the limits."),
+    ],
+)
+def test_blocked_and_exempt_clients_have_an_answer_and_no_counters(client: str, answer: str, live: Platform) -> None:
+    outcome = run("explain_limit", client, "search")
+    assert (outcome.status, outcome.lines[1]) == (0, f"Version 1. {answer}")
+    assert not any(line.startswith("  ") for line in outcome.lines)
+
+
+def test_new_rules_show_at_once(live: Platform) -> None:
+    run("explain_limit", "acme", "search")
+    put("policies: [{slug: all, limits: [{quota: 5, window: 86400}]}]")
+    lines = run("explain_limit", "acme", "search").lines
+    assert lines[1] == "Version 2. One request now would be admitted."
+    assert "  all:86400s: 5 per day; 5 of 5 left." in lines
+
+
+def test_nothing_published_is_said(platform: Platform) -> None:
+    assert run("explain_limit", "acme", "search") == Outcome(1, "", "No ruleset has been published yet.\n")
+
+
+def test_a_store_that_is_away_from_the_start_is_said(live: Platform) -> None:
+    live.go_away()
+    assert run("explain_limit", "acme", "search") == Outcome(1, "", "The store is away and no ruleset was read yet.\n")
+
+
+def test_a_store_that_goes_away_is_said(lone_server: RedisServer) -> None:
+    assert run("explain_limit", "acme", "search").status == 0
+    lone_server.kill()
+    assert run("explain_limit", "acme", "search") == Outcome(
+        2, "", "The store cannot be reached, so nobody knows where the counters stand.\n"
+    )
+
+
+@pytest.mark.parametrize("arguments", [(), ("acme",)])
+def test_a_client_and_an_endpoint_are_needed(arguments: tuple[str, ...], platform: Platform) -> None:
+    with pytest.raises(CommandError, match="required"):
+        run("explain_limit", *arguments)

@@ -1,0 +1,100 @@
+"""``issue_token``: prints a token once, and keeps only its digest."""
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.core.serializers import serialize
+
+from limits.models import ApiToken, Publication
+from limits.publishing.reconciler import reconcile
+from limits.publishing.tokens import digest_of_secret
+from tests.management.running import AWAY, run
+from tests.publishing.platforms import Platform
+
+pytestmark = pytest.mark.django_db
+
+
+def test_only_the_token_is_printed_on_standard_output(shop: Platform, capfd: pytest.CaptureFixture[str]) -> None:
+    call_command("issue_token", "checkout", "--scope", "check")
+    printed = capfd.readouterr()
+    secret, rest = printed.out.split("\n", 1)
+    assert (secret[:3], len(secret), rest) == ("rl_", 46, "")
+    assert digest_of_secret(secret) == ApiToken.objects.get().digest
+
+
+def test_the_token_works_at_once(shop: Platform) -> None:
+    secret = run("issue_token", "checkout", "--scope", "check", "--scope", "manage").out.strip()
+    (token,) = shop.ruleset.tokens
+    assert (token.name, token.digest, token.scopes) == ("checkout", digest_of_secret(secret), {"check", "manage"})
+
+
+def test_only_the_digest_is_stored(shop: Platform) -> None:
+    secret = run("issue_token", "checkout", "--scope", "check").out.strip()
+    stored = serialize("json", [*ApiToken.objects.all(), *Publication.objects.all()])
+    assert digest_of_secret(secret) in stored
+    assert secret not in stored
+    assert not any(secret.encode() in value for value in shop.content().values())
+    assert ApiToken.objects.get().hint == secret[-4:]
+
+
+def test_no_two_tokens_are_alike(shop: Platform) -> None:
+    secrets = {run("issue_token", name, "--scope", "check").out for name in ("a", "b", "c")}
+    assert len(secrets) == 3
+
+
+def test_a_new_version_says_which_token_was_issued(shop: Platform) -> None:
+    run("issue_token", "checkout", "--scope", "metrics")
+    publication = Publication.objects.get(sequence=2)
+    assert publication.reason == "Token “checkout” issued."
+    assert publication.changes == ["Token “checkout” added (metrics)."]
+
+
+def test_a_scope_that_is_given_twice_counts_once(shop: Platform) -> None:
+    run("issue_token", "checkout", "--scope", "manage", "--scope", "check", "--scope", "manage")
+    assert ApiToken.objects.get().scopes == ["check", "manage"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("taken", "API token with this Name already exists."),
+        ("", "This field cannot be blank."),
+        ("x" * 201, "Ensure this value has at most 200 characters (it has 201)."),
+    ],
+    ids=["taken", "empty", "too long"],
+)
+def test_bad_names_are_refused(name: str, message: str, shop: Platform) -> None:
+    run("issue_token", "taken", "--scope", "check")
+    outcome = run("issue_token", name, "--scope", "check")
+    assert (outcome.status, outcome.out, outcome.err) == (1, "", f"{message}\n")
+    assert ApiToken.objects.count() == 1
+    assert shop.sequence == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "required: name, --scope"),
+        (("checkout",), "required: --scope"),
+        (("checkout", "--scope"), "--scope: expected one argument"),
+        (("checkout", "--scope", "admin"), "--scope: invalid choice: 'admin'"),
+    ],
+)
+def test_a_name_and_known_scopes_are_needed(arguments: tuple[str, ...], message: str, shop: Platform) -> None:
+    with pytest.raises(CommandError, match=message):
+        run("issue_token", *arguments)
+    assert not ApiToken.objects.exists()
+
+
+def test_a_token_that_is_issued_while_the_store_is_away_works_when_it_is_back(
+    shop: Platform, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shop.go_away()
+    with pytest.raises(SystemExit) as ended:
+        call_command("issue_token", "checkout", "--scope", "check")
+    printed = capfd.readouterr()
+    assert ended.value.code == 2
+    assert digest_of_secret(printed.out.removesuffix("\n")) == ApiToken.objects.get().digest
+    assert f"The token is saved, but not live yet. {AWAY}" in printed.err
+    shop.come_back()
+    assert reconcile().published
+    assert [token.name for token in shop.ruleset.tokens] == ["checkout"]

@@ -1,0 +1,105 @@
+"""``publish_ruleset``: the repair command. Taking over another database's rules is in ``tests/publishing``."""
+
+import getpass
+
+import pytest
+
+from limits.models import Platform as PlatformRow
+from limits.models import PolicyLimit, Publication
+from limits.publishing.reconciler import reconcile
+from limits.store.buckets import bucket_of
+from limits.store.keys import client_field
+from tests.management.running import Outcome, run
+from tests.models import rows
+from tests.publishing.platforms import Platform
+
+pytestmark = pytest.mark.django_db
+
+
+def test_it_publishes_what_was_changed_past_the_admin(shop: Platform) -> None:
+    PolicyLimit.objects.update(quota=5)
+    assert run("publish_ruleset") == Outcome(0, "Version 2 is live.\n", "")
+    assert shop.quotas == {"all": 5}
+
+
+def test_unchanged_rules_are_no_new_version(shop: Platform) -> None:
+    assert run("publish_ruleset") == Outcome(0, "Version 1 is live.\n", "")
+    assert (shop.sequence, Publication.objects.count()) == (1, 1)
+
+
+def test_it_fills_an_emptied_store(shop: Platform) -> None:
+    before = shop.content()
+    shop.empty()
+    assert run("publish_ruleset") == Outcome(0, "Version 1 is live.\n", "")
+    assert (shop.is_complete, shop.client("acme").is_registered) == (True, True)
+    assert shop.content().keys() == before.keys()
+
+
+def test_it_brings_every_client_anew(shop: Platform) -> None:
+    shop.redis.hdel(shop.keys.buckets[bucket_of("acme")], client_field("acme"))
+    assert shop.client("acme") is None
+    run("publish_ruleset")
+    assert shop.client("acme").is_registered
+
+
+def test_an_empty_platform_publishes_version_1(platform: Platform) -> None:
+    assert run("publish_ruleset") == Outcome(0, "Version 1 is live.\n", "")
+    assert platform.is_complete
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"), [((), "publish_ruleset"), (("--reason", "After the outage."), "After the outage.")]
+)
+def test_the_history_says_who_and_why(options: tuple[str, ...], reason: str, shop: Platform) -> None:
+    PolicyLimit.objects.update(quota=5)
+    run("publish_ruleset", *options)
+    publication = Publication.objects.get(sequence=2)
+    assert (publication.author, publication.reason) == (f"{getpass.getuser()} (command)", reason)
+
+
+@pytest.mark.parametrize("options", [(), ("--take-over",)], ids=["publish", "take over"])
+def test_rules_that_mean_nothing_are_refused(options: tuple[str, ...], shop: Platform) -> None:
+    PolicyLimit.objects.all().delete()
+    rows.policy("everyone", partition="global")
+    before, epoch = shop.content(), PlatformRow.load().epoch
+    outcome = run("publish_ruleset", *options)
+    assert (outcome.status, outcome.out) == (1, "")
+    assert outcome.err.splitlines() == [
+        "policies.all.limits: must hold at least one limit.",
+        "policies.everyone.partition: “global” is not available in this release.",
+    ]
+    assert (shop.content(), PlatformRow.load().epoch) == (before, epoch)
+
+
+def test_what_is_published_while_the_store_is_away_goes_live_when_it_is_back(shop: Platform) -> None:
+    PolicyLimit.objects.update(quota=5)
+    shop.go_away()
+    outcome = run("publish_ruleset")
+    assert (outcome.status, outcome.out) == (2, "")
+    assert outcome.err.startswith("Saved, but not live yet. The store cannot be reached")
+    shop.come_back()
+    assert reconcile().published
+    assert shop.quotas == {"all": 5}
+
+
+def test_a_take_over_while_the_store_is_away_changes_nothing(shop: Platform) -> None:
+    epoch = PlatformRow.load().epoch
+    shop.go_away()
+    assert run("publish_ruleset", "--take-over").status == 2
+    assert (PlatformRow.load().epoch, Publication.objects.count()) == (epoch, 1)
+
+
+def test_the_rules_of_another_database_are_left_alone(shop: Platform) -> None:
+    PlatformRow.objects.update(epoch="another")
+    before = shop.content()
+    outcome = run("publish_ruleset")
+    assert (outcome.status, outcome.out) == (2, "")
+    assert "python manage.py publish_ruleset --take-over" in outcome.err
+    assert shop.content() == before
+
+
+def test_a_take_over_replaces_them(shop: Platform) -> None:
+    PlatformRow.objects.update(epoch="another")
+    PolicyLimit.objects.update(quota=5)
+    assert run("publish_ruleset", "--take-over") == Outcome(0, "Version 2 is live.\n", "")
+    assert (shop.quotas, shop.is_complete, shop.version.epoch) == ({"all": 5}, True, PlatformRow.load().epoch)

@@ -1,0 +1,69 @@
+"""``shadow_all``: the emergency switch."""
+
+import pytest
+from django.core.management import CommandError
+
+from limits.domain.words import Mode
+from limits.models import Platform as PlatformRow
+from limits.models import Publication
+from limits.publishing.reconciler import reconcile
+from tests.management.running import AWAY, Outcome, run
+from tests.publishing.platforms import Platform
+
+pytestmark = pytest.mark.django_db
+
+
+def effective_mode(platform: Platform) -> Mode:
+    """What the first policy in force does."""
+    return platform.ruleset.mode_of(platform.ruleset.policies[0])
+
+
+def test_on_makes_every_policy_report_by_a_new_version(shop: Platform) -> None:
+    assert run("shadow_all", "on") == Outcome(0, "Version 2 is live.\n", "")
+    assert (shop.sequence, effective_mode(shop)) == (2, Mode.SHADOW)
+    assert PlatformRow.load().shadow_all
+
+
+def test_a_second_on_changes_nothing(shop: Platform) -> None:
+    run("shadow_all", "on")
+    before = shop.content()
+    assert run("shadow_all", "on") == Outcome(0, "Version 2 is live.\n", "")
+    assert shop.content() == before
+    assert Publication.objects.count() == 2
+
+
+def test_off_makes_policies_enforce_again_by_a_new_version(shop: Platform) -> None:
+    run("shadow_all", "on")
+    assert run("shadow_all", "off") == Outcome(0, "Version 3 is live.\n", "")
+    assert (shop.sequence, effective_mode(shop)) == (3, Mode.ENFORCE)
+
+
+def test_off_where_it_was_never_on_changes_nothing(shop: Platform) -> None:
+    assert run("shadow_all", "off") == Outcome(0, "Version 1 is live.\n", "")
+    assert shop.sequence == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"), [((), "shadow_all on"), (("--reason", "Search is down."), "Search is down.")]
+)
+def test_the_history_says_what_was_switched_and_why(options: tuple[str, ...], reason: str, shop: Platform) -> None:
+    run("shadow_all", "on", *options)
+    publication = Publication.objects.get(sequence=2)
+    assert publication.reason == reason
+    assert publication.changes == ["Emergency switch on: every policy reports and none denies."]
+
+
+def test_a_switch_while_the_store_is_away_goes_live_when_it_is_back(shop: Platform) -> None:
+    shop.go_away()
+    assert run("shadow_all", "on") == Outcome(2, "", f"Saved, but not live yet. {AWAY}\n")
+    shop.come_back()
+    assert effective_mode(shop) is Mode.ENFORCE
+    assert reconcile().published
+    assert effective_mode(shop) is Mode.SHADOW
+
+
+@pytest.mark.parametrize("arguments", [(), ("maybe",), ("On",), ("on", "off")])
+def test_it_is_on_or_off(arguments: tuple[str, ...], shop: Platform) -> None:
+    with pytest.raises(CommandError):
+        run("shadow_all", *arguments)
+    assert shop.sequence == 1
