@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from limits.domain.problems import Problem, RulesetRefused
 from limits.publishing import clients, rules
 from limits.publishing.delivery import Delivery
+from limits.publishing.going_live import go_live
 
 _PROBLEMS = "_ruleset_problems"
 
@@ -121,7 +122,7 @@ def publish_clients(request: HttpRequest, keys: Collection[str]) -> None:
 
 
 def _deliver_rules(request: HttpRequest) -> None:
-    delivery = rules.deliver()
+    delivery = go_live()
     _tell(request, delivery, f"Version {delivery.version} is live on every server.")
 
 

@@ -7,15 +7,19 @@ from typing import Any
 from django.db import transaction
 from django.db.models import ProtectedError, QuerySet
 
+from limits.configfile.alert_rules import write_alert_rules
 from limits.configfile.document import Document
 from limits.configfile.reading import ConfigRefused
+from limits.configfile.references import reference_problems
 from limits.configfile.rows import write_clients, write_overrides, write_rules
+from limits.configfile.unpublished import changes, read_unpublished
 from limits.domain.differences import differences
 from limits.domain.problems import Location, Problem, RulesetRefused
-from limits.models import Client, ClientChange, Endpoint, Override, Plan, Policy
+from limits.models import AlertRule, Client, ClientChange, Endpoint, Override, Plan, Policy
 from limits.publishing import clients, rules
 from limits.publishing.compiler import compile_ruleset, read_ruleset
 from limits.publishing.delivery import Delivery
+from limits.publishing.going_live import go_live
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,31 +44,38 @@ def apply(
     prune_clients: bool = False,
 ) -> Applied:
     """Applies a document. Raises :class:`ConfigRefused` where nothing was changed."""
-    changes: list[str] = []
+    sentences: list[str] = []
     try:
         with transaction.atomic():
-            changes += _change_rows(document, prune=prune, prune_clients=prune_clients)
+            sentences += _change_rows(document, prune=prune, prune_clients=prune_clients)
             if dry_run:
                 raise _DryRun
             rules.record(author, reason=reason)
     except _DryRun:
-        return Applied(changes)
+        return Applied(sentences)
     except RulesetRefused as error:
         raise ConfigRefused([_in_file(problem, document) for problem in error.problems]) from error
-    return Applied(changes, _deliver())
+    return Applied(sentences, _deliver())
 
 
 def _change_rows(document: Document, *, prune: bool, prune_clients: bool) -> list[str]:
-    before = read_ruleset()
+    if problems := list(reference_problems(document)):
+        raise ConfigRefused(problems)
+    before, unpublished = read_ruleset(), read_unpublished()
     last_change = ClientChange.objects.order_by("-id").values_list("id", flat=True).first() or 0
     write_rules(document, prune=prune)
     write_clients(document.clients or ())
     if prune or prune_clients:
         _prune_clients(document, clients_too=prune_clients)
     write_overrides(document.overrides or ())
+    write_alert_rules(document.alert_rules or ())
     if prune:
         _prune_rules(document)
-    return [*differences(before, compile_ruleset()), *_client_changes(last_change)]
+    return [
+        *differences(before, compile_ruleset()),
+        *changes(unpublished, read_unpublished()),
+        *_client_changes(last_change),
+    ]
 
 
 def _prune_clients(document: Document, *, clients_too: bool) -> None:
@@ -78,7 +89,9 @@ def _prune_clients(document: Document, *, clients_too: bool) -> None:
 
 
 def _prune_rules(document: Document) -> None:
-    """Policies first: they hold on to plans and endpoints."""
+    """Alert rules first, then policies: they hold on to what follows."""
+    if document.alert_rules is not None:
+        AlertRule.objects.exclude(name__in=[rule.name for rule in document.alert_rules]).delete()
     for section, model in (("policies", Policy), ("endpoints", Endpoint), ("plans", Plan)):
         items = getattr(document, section)
         if items is not None:
@@ -103,7 +116,7 @@ def _client_changes(since: int) -> Iterator[str]:
 
 def _deliver() -> Delivery:
     """Rules first, since a client may be on a plan that is new."""
-    delivery = rules.deliver()
+    delivery = go_live()
     if not delivery.live:
         return delivery
     delivered = clients.deliver()

@@ -2,17 +2,20 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
+from limits.configfile import alert_rules
+from limits.configfile.alert_rules import alert_rule
 from limits.configfile.reading import ConfigRefused, parse
 from limits.configfile.schema import shape_problems
-from limits.domain.client import key_problem
+from limits.domain.alerting import AlertRule
+from limits.domain.client import Override, key_problem, microseconds
 from limits.domain.limit import Limit
 from limits.domain.problems import Problem
 from limits.domain.routes import Route
 from limits.domain.ruleset import Endpoint, Plan, Policy, limit_from_json
-from limits.domain.validation import limits_problems, route_problem, slug_problem
+from limits.domain.validation import cost_problem, limits_problems, overlaps, route_problem, slug_problem
 from limits.domain.words import ClientStatus, Mode, OnStoreFailure, Partition
 
 
@@ -44,18 +47,25 @@ class Document:
 
     plans: Sequence[Plan] | None = None
     default_plan: str | None = None
+    not_default: frozenset[str] = frozenset()
+    """Plans of which the file says that they are not the default."""
     endpoints: Sequence[Endpoint] | None = None
     policies: Sequence[Policy] | None = None
     policy_names: dict[str, str] = field(default_factory=dict)
     clients: Sequence[ClientEntry] | None = None
     overrides: Sequence[OverrideEntry] | None = None
+    alert_rules: Sequence[AlertRule] | None = None
 
 
 def read(text: str) -> Document:
     """Reads a config file. Raises :class:`ConfigRefused` with every problem that it has."""
     data = parse(text)
     data = {} if data is None else data
-    problems = list(shape_problems(data)) or list(_content_problems(data))
+    problems = list(shape_problems(data))
+    if isinstance(data, dict):
+        # What has its shape is read on, so that all problems are named at once.
+        misshapen = {problem.location[0] for problem in problems}
+        problems += _content_problems({name: items for name, items in data.items() if name not in misshapen})
     if problems:
         raise ConfigRefused(problems)
     return _document(data)
@@ -65,14 +75,19 @@ def _content_problems(data: dict[str, Any]) -> Iterator[Problem]:
     for section in ("plans", "endpoints", "policies"):
         yield from _name_problems(data, section, "slug", slug_problem)
     yield from _name_problems(data, "clients", "key", key_problem)
+    yield from _name_problems(data, "alert_rules", "name", _empty_problem)
+    yield from alert_rules.content_problems(data.get("alert_rules", ()))
     yield from _default_problems(data.get("plans", ()))
     for at, item in enumerate(data.get("endpoints", ())):
         yield from _route_problems(at, item)
+        if message := cost_problem(item.get("cost", 1)):
+            yield Problem(("endpoints", at, "cost"), message)
     for section in ("policies", "overrides"):
         for at, item in enumerate(data.get(section, ())):
             yield from _limit_problems((section, at), item)
-    for at, item in enumerate(data.get("overrides", ())):
-        yield from _time_problems(at, item)
+    overrides = data.get("overrides", ())
+    times = [problem for at, item in enumerate(overrides) for problem in _time_problems(at, item)]
+    yield from times or _overlap_problems(overrides)
 
 
 def _name_problems(
@@ -85,6 +100,10 @@ def _name_problems(
             yield Problem((section, at, field_name), message)
         if first.setdefault(name, at) != at:
             yield Problem((section, at, field_name), f"“{name}” is there already, as {section}[{first[name]}].")
+
+
+def _empty_problem(name: str) -> str | None:
+    return None if name.strip() else "must not be empty."
 
 
 def _default_problems(plans: Sequence[dict[str, Any]]) -> Iterator[Problem]:
@@ -110,12 +129,30 @@ def _time_problems(at: int, item: dict[str, Any]) -> Iterator[Problem]:
             yield Problem(("overrides", at, name), "must be a moment with its zone, such as 2026-12-01T00:00:00Z.")
 
 
+def _overlap_problems(items: Sequence[dict[str, Any]]) -> Iterator[Problem]:
+    """Yields overrides of one client and policy that are in force at one moment."""
+    spans: dict[tuple[str, str], list[tuple[int, Override]]] = {}
+    for at, item in enumerate(items):
+        entry = _override(item)
+        span = Override(entry.policy, (), *map(_microseconds, (entry.starts_at, entry.ends_at)))
+        earlier = spans.setdefault((entry.client, entry.policy), [])
+        clash = next((position for position, other in earlier if overlaps(span, other)), None)
+        if clash is not None:
+            yield Problem(("overrides", at), f"overlaps overrides[{clash}] of this client and policy.")
+        earlier.append((at, span))
+
+
+def _microseconds(moment: datetime | None) -> int | None:
+    return microseconds(moment) if moment else None
+
+
 def _moment(text: str | None) -> datetime | None:
+    """In UTC; None where it is no moment, has no zone, or lies outside the years 1 to 9999."""
     try:
         moment = datetime.fromisoformat(text or "")
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else None
+    except (ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo else None
 
 
 def _document(data: dict[str, Any]) -> Document:
@@ -123,11 +160,13 @@ def _document(data: dict[str, Any]) -> Document:
     return Document(
         plans=_each(plans, lambda item: Plan(item["slug"], item.get("name", item["slug"]))),
         default_plan=next((item["slug"] for item in plans or () if item.get("default")), None),
+        not_default=frozenset(item["slug"] for item in plans or () if item.get("default") is False),
         endpoints=_each(data.get("endpoints"), _endpoint),
         policies=_each(data.get("policies"), _policy),
         policy_names={item["slug"]: item.get("name", "") for item in data.get("policies", ())},
         clients=_each(data.get("clients"), _client),
         overrides=_each(data.get("overrides"), _override),
+        alert_rules=_each(data.get("alert_rules"), alert_rule),
     )
 
 

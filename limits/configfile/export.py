@@ -6,10 +6,11 @@ from typing import Any
 
 import yaml
 
+from limits.configfile.alert_rules import alert_rule_item
 from limits.domain.limit import Limit
 from limits.domain.ruleset import Endpoint, Plan, Policy, Ruleset, limit_to_json
 from limits.domain.words import Algorithm, ClientStatus, Mode, OnStoreFailure, Partition
-from limits.models import Client, Override
+from limits.models import AlertRule, Client, Override
 from limits.models import Policy as PolicyRow
 from limits.publishing.compiler import read_ruleset
 
@@ -24,6 +25,7 @@ def export() -> str:
         "policies": [_policy(policy, names[policy.slug]) for policy in ruleset.policies],
         "clients": list(_clients()),
         "overrides": list(_overrides()),
+        "alert_rules": list(_alert_rules()),
     }
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 
@@ -79,6 +81,11 @@ def _overrides() -> Iterator[dict[str, Any]]:
                 "reason": row.reason or None,
             }
         )
+
+
+def _alert_rules() -> Iterator[dict[str, Any]]:
+    for row in AlertRule.objects.select_related("plan", "endpoint", "policy"):
+        yield alert_rule_item(row.as_domain())
 
 
 def _moment(moment: datetime | None) -> str | None:

@@ -1,6 +1,7 @@
 """A document → rows, inside the caller's transaction. Rows that are right already stay untouched."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Model
@@ -12,7 +13,6 @@ from limits.domain.problems import Problem
 from limits.domain.routes import Route as DomainRoute
 from limits.domain.ruleset import Endpoint as DomainEndpoint
 from limits.domain.ruleset import Policy as DomainPolicy
-from limits.domain.words import Partition
 from limits.models import Client, Endpoint, Override, OverrideLimit, Plan, Policy, PolicyLimit, Route
 
 BATCH = 5_000
@@ -26,8 +26,6 @@ def write_rules(document: Document, *, prune: bool) -> None:
         _write_endpoints(document.endpoints, prune=prune)
     plans = {row.slug: row for row in Plan.objects.all()}
     endpoints = {row.slug: row for row in Endpoint.objects.all()}
-    _require_known("policies", "plan", [policy.plan for policy in document.policies or ()], plans)
-    _require_known("policies", "endpoint", [policy.endpoint for policy in document.policies or ()], endpoints)
     for policy in document.policies or ():
         parents = {"plan": plans.get(policy.plan or ""), "endpoint": endpoints.get(policy.endpoint or "")}
         _write_policy(policy, document.policy_names.get(policy.slug, ""), parents)
@@ -36,6 +34,7 @@ def write_rules(document: Document, *, prune: bool) -> None:
 def _write_plans(document: Document) -> None:
     if document.default_plan is not None:
         Plan.objects.filter(is_default=True).exclude(slug=document.default_plan).update(is_default=False)
+    Plan.objects.filter(slug__in=document.not_default).update(is_default=False)
     for plan in document.plans or ():
         wanted = {"name": plan.name}
         if document.default_plan is not None:
@@ -91,7 +90,6 @@ def _write_policy(policy: DomainPolicy, name: str, parents: dict[str, Any]) -> N
 def write_clients(clients: Sequence[ClientEntry]) -> None:
     """Creates and changes clients, in few queries however many there are."""
     plans = {row.slug: row for row in Plan.objects.all()}
-    _require_known("clients", "plan", [client.plan for client in clients], plans)
     for start in range(0, len(clients), BATCH):
         _write_clients(clients[start : start + BATCH], plans)
 
@@ -112,42 +110,59 @@ def _write_clients(clients: Sequence[ClientEntry], plans: dict[str, Plan]) -> No
 
 def write_overrides(overrides: Sequence[OverrideEntry]) -> None:
     """Creates and changes overrides. Client, policy and start tell one from another."""
-    clients = {row.key: row for row in Client.objects.filter(key__in=[entry.client for entry in overrides])}
-    policies = {row.slug: row for row in Policy.objects.all()}
-    _require_known("overrides", "client", [entry.client for entry in overrides], clients)
-    _require_known("overrides", "policy", [entry.policy for entry in overrides], policies)
-    problems = list(_override_problems(overrides, policies))
+    rows = _rows_of(overrides)
+    _refuse_overlaps(overrides, rows)
+    # Those that become shorter first, the new ones last: so no two ever overlap on the way.
+    for entry in sorted(overrides, key=lambda entry: _order(entry, rows.get(_identity(entry)))):
+        _write_override(entry)
+
+
+def _rows_of(overrides: Sequence[OverrideEntry]) -> dict[tuple[str, str, datetime | None], Override]:
+    """All overrides of the clients that the file has overrides for."""
+    keys = {entry.client for entry in overrides}
+    rows = Override.objects.filter(client__key__in=keys).select_related("client", "policy")
+    return {(row.client.key, row.policy.slug, row.starts_at): row for row in rows}
+
+
+def _identity(entry: OverrideEntry) -> tuple[str, str, datetime | None]:
+    return entry.client, entry.policy, entry.starts_at
+
+
+def _order(entry: OverrideEntry, row: Override | None) -> int:
+    if row is None:
+        return 2
+    shrinks = entry.ends_at is not None and (row.ends_at is None or entry.ends_at < row.ends_at)
+    return 0 if shrinks else 1
+
+
+def _refuse_overlaps(
+    overrides: Sequence[OverrideEntry], rows: Mapping[tuple[str, str, datetime | None], Override]
+) -> None:
+    """Rows that the file names are what it says of them; the others stay as they are."""
+    named = {_identity(entry) for entry in overrides}
+    others = [row for identity, row in rows.items() if identity not in named]
+    problems = [
+        Problem(("overrides", at), "overlaps another override of this client and policy.")
+        for at, entry in enumerate(overrides)
+        if any(_overlap(entry, row) for row in others)
+    ]
     if problems:
         raise ConfigRefused(problems)
-    for at, entry in enumerate(overrides):
-        _write_override(at, entry, clients[entry.client], policies[entry.policy])
 
 
-def _override_problems(overrides: Sequence[OverrideEntry], policies: dict[str, Policy]) -> Iterator[Problem]:
-    for at, entry in enumerate(overrides):
-        if policies[entry.policy].partition != Partition.CLIENT:
-            yield Problem(
-                ("overrides", at, "policy"), "only a policy that counts each client by itself can be overridden."
-            )
-        if entry.starts_at and entry.ends_at and entry.ends_at <= entry.starts_at:
-            yield Problem(("overrides", at, "ends_at"), "must be after the start.")
-
-
-def _write_override(at: int, entry: OverrideEntry, client: Client, policy: Policy) -> None:
-    same = {"client": client, "policy": policy, "starts_at": entry.starts_at}
-    row = Override.objects.filter(**same).first()
-    others = Override.objects.filter(client=client, policy=policy).exclude(pk=row.pk if row else 0)
-    if any(_overlap(entry, other) for other in others):
-        raise ConfigRefused([Problem(("overrides", at), "overlaps another override of this client and policy.")])
-    row = _write(Override, same, {"ends_at": entry.ends_at, "reason": entry.reason})
+def _write_override(entry: OverrideEntry) -> None:
+    client, policy = Client.objects.get(key=entry.client), Policy.objects.get(slug=entry.policy)
+    identity = {"client": client, "policy": policy, "starts_at": entry.starts_at}
+    row = _write(Override, identity, {"ends_at": entry.ends_at, "reason": entry.reason})
     if tuple(limit.as_domain() for limit in row.limits.all()) != entry.limits:
         row.limits.all().delete()
         OverrideLimit.objects.bulk_create(_limit_rows(OverrideLimit, entry.limits, override=row))
 
 
 def _overlap(entry: OverrideEntry, other: Override) -> bool:
+    same = (entry.client, entry.policy) == (other.client.key, other.policy.slug)
     begins = entry.starts_at is None or other.ends_at is None or entry.starts_at < other.ends_at
-    return begins and (other.starts_at is None or entry.ends_at is None or other.starts_at < entry.ends_at)
+    return same and begins and (other.starts_at is None or entry.ends_at is None or other.starts_at < entry.ends_at)
 
 
 def _limit_rows(model: Any, limits: Sequence[Limit], **parent: Model) -> Iterator[Any]:
@@ -185,13 +200,3 @@ def _with(row: Any, wanted: dict[str, Any]) -> Any:
 
 def _id(rows: dict[str, Plan], slug: str | None) -> int | None:
     return rows[slug].pk if slug is not None else None
-
-
-def _require_known(section: str, field: str, names: Iterable[str | None], known: dict[str, Any]) -> None:
-    problems = [
-        Problem((section, at, field), f"there is no {field} “{name}”.")
-        for at, name in enumerate(names)
-        if name is not None and name not in known
-    ]
-    if problems:
-        raise ConfigRefused(problems)

@@ -10,7 +10,16 @@ from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError
 
 from limits.domain.problems import Problem
-from limits.domain.words import Algorithm, ClientStatus, Mode, OnStoreFailure, Partition, Period
+from limits.domain.validation import (
+    MAX_NAME_LENGTH,
+    MAX_REASON_LENGTH,
+    MAX_ROUTE_LENGTH,
+    NOT_PRINTABLE,
+    PRINTABLE,
+)
+from limits.domain.words import AlertMetric, Algorithm, ClientStatus, GroupBy, Mode, OnStoreFailure, Partition, Period
+
+MAX_RULE_NAME_LENGTH = 100
 
 
 def _object(required: tuple[str, ...], **properties: Any) -> dict[str, Any]:
@@ -30,7 +39,12 @@ def _one_of(words: Any) -> dict[str, Any]:
     return {"enum": [word.value for word in words]}
 
 
+def _text(max_length: int) -> dict[str, Any]:
+    return {"type": "string", "maxLength": max_length, "pattern": PRINTABLE.pattern}
+
+
 _TEXT = {"type": "string"}
+_NAME = _text(MAX_NAME_LENGTH)
 _TEXT_OR_NULL = {"type": ["string", "null"]}
 _WHOLE = {"type": "integer"}
 _YES_NO = {"type": "boolean"}
@@ -49,13 +63,15 @@ _LIMITS = _list_of(
 
 SCHEMA = _object(
     (),
-    plans=_list_of(_object(("slug",), slug=_TEXT, name=_TEXT, default=_YES_NO)),
-    endpoints=_list_of(_object(("slug",), slug=_TEXT, name=_TEXT, routes=_list_of(_TEXT), cost=_WHOLE)),
+    plans=_list_of(_object(("slug",), slug=_TEXT, name=_NAME, default=_YES_NO)),
+    endpoints=_list_of(
+        _object(("slug",), slug=_TEXT, name=_NAME, routes=_list_of(_text(MAX_ROUTE_LENGTH)), cost=_WHOLE)
+    ),
     policies=_list_of(
         _object(
             ("slug", "limits"),
             slug=_TEXT,
-            name=_TEXT,
+            name=_NAME,
             plan=_TEXT_OR_NULL,
             endpoint=_TEXT_OR_NULL,
             partition=_one_of(Partition),
@@ -64,7 +80,7 @@ SCHEMA = _object(
             limits=_LIMITS,
         )
     ),
-    clients=_list_of(_object(("key",), key=_TEXT, name=_TEXT, plan=_TEXT_OR_NULL, status=_one_of(ClientStatus))),
+    clients=_list_of(_object(("key",), key=_TEXT, name=_NAME, plan=_TEXT_OR_NULL, status=_one_of(ClientStatus))),
     overrides=_list_of(
         _object(
             ("client", "policy", "limits"),
@@ -73,7 +89,23 @@ SCHEMA = _object(
             limits=_LIMITS,
             starts_at=_TEXT_OR_NULL,
             ends_at=_TEXT_OR_NULL,
-            reason=_TEXT,
+            reason=_text(MAX_REASON_LENGTH),
+        )
+    ),
+    alert_rules=_list_of(
+        _object(
+            ("name", "metric", "threshold", "emails"),
+            name=_text(MAX_RULE_NAME_LENGTH),
+            metric=_one_of(AlertMetric),
+            threshold={"type": "number"},
+            window=_WHOLE,
+            client=_TEXT_OR_NULL,
+            plan=_TEXT_OR_NULL,
+            endpoint=_TEXT_OR_NULL,
+            policy=_TEXT_OR_NULL,
+            group_by={"enum": [*(word.value for word in GroupBy), "none", None]},
+            cooldown=_WHOLE,
+            emails=_list_of(_TEXT),
         )
     ),
 )
@@ -82,6 +114,7 @@ SCHEMA = _object(
 _TYPES = {
     "string": "text (put it in quotes)",
     "integer": "a whole number",
+    "number": "a number",
     "boolean": "true or false",
     "array": "a list",
     "object": "a mapping of fields",
@@ -97,8 +130,14 @@ _VALIDATOR = validators.extend(Draft202012Validator, type_checker=_whole_numbers
 
 def shape_problems(data: Any) -> Iterator[Problem]:
     """Yields everything that is not in its place or of its type."""
-    for error in sorted(_VALIDATOR.iter_errors(data), key=lambda error: list(map(str, error.absolute_path))):
-        yield from _problems(error)
+    errors = sorted(_VALIDATOR.iter_errors(data), key=_place)
+    # Each missing field is an error of its own that lists them all.
+    yield from dict.fromkeys(problem for error in errors for problem in _problems(error))
+
+
+def _place(error: ValidationError) -> list[tuple[int, str]]:
+    """Positions as numbers: 2 comes before 10."""
+    return [(part, "") if isinstance(part, int) else (0, part) for part in error.absolute_path]
 
 
 def _problems(error: ValidationError) -> Iterator[Problem]:
@@ -108,13 +147,17 @@ def _problems(error: ValidationError) -> Iterator[Problem]:
     schema: Any = error.schema
     if error.validator == "additionalProperties":
         known = ", ".join(schema["properties"])
-        for name in given.keys() - schema["properties"].keys():
+        for name in (name for name in given if name not in schema["properties"]):
             yield Problem((*here, name), f"is not known here; known are: {known}.")
     elif error.validator == "required":
-        for name in set(wanted) - given.keys():
+        for name in (name for name in wanted if name not in given):
             yield Problem((*here, name), "is missing.")
     elif error.validator == "enum":
-        yield Problem(here, f"must be one of: {', '.join(wanted)}.")
+        yield Problem(here, f"must be one of: {', '.join(word for word in wanted if word)}.")
+    elif error.validator == "maxLength":
+        yield Problem(here, f"must have at most {wanted} characters.")
+    elif error.validator == "pattern":
+        yield Problem(here, NOT_PRINTABLE)
     else:
         yield Problem(here, f"must be {_type_names(wanted)}.")
 

@@ -14,6 +14,12 @@ from limits.domain.words import Algorithm, Partition
 SLUG = re.compile(r"[a-z0-9-]+")
 SLUG_MESSAGE = "must be small letters, digits and hyphens, such as “free-search”."
 MAX_SLUG_LENGTH = 64
+MAX_NAME_LENGTH = 200
+MAX_REASON_LENGTH = 500
+MAX_ROUTE_LENGTH = 500
+
+PRINTABLE = re.compile(r"\A[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z")
+NOT_PRINTABLE = "must not contain control characters."
 
 AVAILABLE_ALGORITHMS = frozenset({Algorithm.SLIDING_WINDOW, Algorithm.TOKEN_BUCKET})
 AVAILABLE_PARTITIONS = frozenset({Partition.CLIENT})
@@ -35,16 +41,21 @@ def route_problem(text: str) -> str | None:
     return None
 
 
+def cost_problem(cost: int) -> str | None:
+    """Why this cannot be an endpoint's cost, or None."""
+    return None if 1 <= cost <= MAX_COST else f"must be between 1 and {MAX_COST:,}."
+
+
 def limits_problems(limits: Sequence[Limit]) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Yields (place below the policy or override, message) for its limits together."""
     if not limits:
         yield ("limits",), "must hold at least one limit."
     for at, limit in enumerate(limits):
-        for field, message in limit_problems(limit):
-            yield ("limits", at, field), message
+        wrong = [(("limits", at, field), message) for field, message in limit_problems(limit)]
+        yield from wrong
         if limit.algorithm not in AVAILABLE_ALGORITHMS:
             yield ("limits", at, "algorithm"), f"“{limit.algorithm}” is not available in this release."
-        if any(limit.label == earlier.label for earlier in limits[:at]):
+        if not wrong and any(limit.label == earlier.label for earlier in limits[:at]):
             yield (
                 ("limits", at),
                 f"another limit is named “{limit.label}” already: one algorithm and window, one limit.",
@@ -108,8 +119,8 @@ def _plan_problems(ruleset: Ruleset) -> Iterator[Problem]:
 
 
 def _endpoint_problems(endpoint: Endpoint) -> Iterator[Problem]:
-    if not 1 <= endpoint.cost <= MAX_COST:
-        yield Problem(("endpoints", endpoint.slug, "cost"), f"must be between 1 and {MAX_COST:,}.")
+    if message := cost_problem(endpoint.cost):
+        yield Problem(("endpoints", endpoint.slug, "cost"), message)
 
 
 def _route_conflicts(endpoints: Sequence[Endpoint]) -> Iterator[Problem]:

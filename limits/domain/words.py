@@ -61,6 +61,22 @@ class Outcome(StrEnum):
     EXEMPT = "exempt"
 
 
+class AlertMetric(StrEnum):
+    """What an alert rule looks at."""
+
+    THROTTLED = "throttled"
+    THROTTLED_RATIO = "throttled_ratio"
+    USAGE_RATIO = "usage_ratio"
+
+
+class GroupBy(StrEnum):
+    """What an alert rule tells apart."""
+
+    CLIENT = "client"
+    ENDPOINT = "endpoint"
+    POLICY = "policy"
+
+
 class Scope(StrEnum):
     """What an API token may do."""
 

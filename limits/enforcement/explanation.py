@@ -40,7 +40,13 @@ def _policies(ruleset: Ruleset, decision: Decision) -> Iterator[PolicyExplanatio
     for policy in ruleset.policies:
         why_not = _why_not(ruleset, policy, decision)
         states = tuple(state for state in decision.limits if state.policy == policy.slug)
-        yield PolicyExplanation(policy, not why_not, why_not or _why(ruleset, policy), states)
+        why = why_not or _why(ruleset, policy) + _whose_limits(policy, states)
+        yield PolicyExplanation(policy, not why_not, why, states)
+
+
+def _whose_limits(policy: Policy, states: tuple[LimitState, ...]) -> str:
+    overridden = states and tuple(state.limit for state in states) != policy.limits
+    return " The limits are those of the client's override." if overridden else ""
 
 
 def _why_not(ruleset: Ruleset, policy: Policy, decision: Decision) -> str:

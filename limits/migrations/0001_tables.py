@@ -53,7 +53,7 @@ class Migration(migrations.Migration):
                         validators=[limits.models.fields.validate_slug],
                     ),
                 ),
-                ("name", models.CharField(max_length=200)),
+                ("name", models.CharField(max_length=200, validators=[limits.models.fields.validate_printable])),
                 ("description", models.TextField(blank=True)),
                 (
                     "cost",
@@ -92,7 +92,14 @@ class Migration(migrations.Migration):
                         validators=[limits.models.fields.validate_slug],
                     ),
                 ),
-                ("name", models.CharField(help_text="As your colleagues and your customers know it.", max_length=200)),
+                (
+                    "name",
+                    models.CharField(
+                        help_text="As your colleagues and your customers know it.",
+                        max_length=200,
+                        validators=[limits.models.fields.validate_printable],
+                    ),
+                ),
                 ("description", models.TextField(blank=True)),
                 (
                     "is_default",
@@ -129,7 +136,10 @@ class Migration(migrations.Migration):
                         validators=[limits.models.clients.validate_key],
                     ),
                 ),
-                ("name", models.CharField(blank=True, max_length=200)),
+                (
+                    "name",
+                    models.CharField(blank=True, max_length=200, validators=[limits.models.fields.validate_printable]),
+                ),
                 (
                     "status",
                     models.CharField(
@@ -191,7 +201,10 @@ class Migration(migrations.Migration):
                         validators=[limits.models.fields.validate_slug],
                     ),
                 ),
-                ("name", models.CharField(blank=True, max_length=200)),
+                (
+                    "name",
+                    models.CharField(blank=True, max_length=200, validators=[limits.models.fields.validate_printable]),
+                ),
                 (
                     "partition",
                     models.CharField(
@@ -255,7 +268,15 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("starts_at", models.DateTimeField(blank=True, help_text="Empty: at once.", null=True)),
                 ("ends_at", models.DateTimeField(blank=True, help_text="Empty: until it is removed.", null=True)),
-                ("reason", models.CharField(blank=True, help_text="Such as “Christmas sale”.", max_length=500)),
+                (
+                    "reason",
+                    models.CharField(
+                        blank=True,
+                        help_text="Such as “Christmas sale”.",
+                        max_length=500,
+                        validators=[limits.models.fields.validate_printable],
+                    ),
+                ),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
                 (
                     "client",
@@ -419,7 +440,10 @@ class Migration(migrations.Migration):
                 (
                     "name",
                     models.CharField(
-                        help_text="What it is for, such as “checkout service”.", max_length=200, unique=True
+                        help_text="What it is for, such as “checkout service”.",
+                        max_length=200,
+                        unique=True,
+                        validators=[limits.models.fields.validate_printable],
                     ),
                 ),
                 ("digest", models.CharField(editable=False, max_length=64, unique=True)),

@@ -1,5 +1,6 @@
 """What people edit: PostgreSQL rows. The store holds what is published of them."""
 
+from limits.models.alerts import Alert, AlertMail, AlertRule
 from limits.models.clients import Client
 from limits.models.endpoints import Endpoint, Route
 from limits.models.limits import PolicyLimit
@@ -13,6 +14,9 @@ from limits.models.tokens import ApiToken
 from limits.models.usage import PolicyDenial, Usage, UsageParcel
 
 __all__ = [
+    "Alert",
+    "AlertMail",
+    "AlertRule",
     "ApiToken",
     "Client",
     "ClientChange",

@@ -8,7 +8,7 @@ from django.db.models.functions import Length, Upper
 
 from limits.domain.client import MAX_KEY_LENGTH, key_problem
 from limits.domain.words import ClientStatus
-from limits.models.fields import choices, words_check
+from limits.models.fields import choices, validate_printable, words_check
 from limits.models.plans import Plan
 
 models.CharField.register_lookup(Length)
@@ -32,7 +32,7 @@ class Client(models.Model):
         validators=[validate_key],
         help_text="What the caller sends as “client”. It cannot be changed later.",
     )
-    name = models.CharField(max_length=200, blank=True)
+    name = models.CharField(max_length=200, validators=[validate_printable], blank=True)
     plan = models.ForeignKey(
         Plan,
         null=True,

@@ -10,14 +10,14 @@ from django.db.models import Q
 from limits.domain.limit import MAX_COST
 from limits.domain.routes import Route as Pattern
 from limits.domain.validation import route_problem
-from limits.models.fields import SlugKeptModel, slug_check, slug_field
+from limits.models.fields import SlugKeptModel, slug_check, slug_field, validate_printable
 
 
 class Endpoint(SlugKeptModel):
     """What is protected."""
 
     slug = slug_field("Names the endpoint in check requests and in the config file. It cannot be changed later.")
-    name = models.CharField(max_length=200)
+    name = models.CharField(max_length=200, validators=[validate_printable])
     description = models.TextField(blank=True)
     cost = models.PositiveIntegerField(
         default=1,

@@ -6,13 +6,19 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from limits.domain.validation import MAX_SLUG_LENGTH, SLUG, slug_problem
+from limits.domain.validation import MAX_SLUG_LENGTH, NOT_PRINTABLE, PRINTABLE, SLUG, slug_problem
 
 
 def validate_slug(slug: str) -> None:
     """Refuses what cannot be a slug."""
     if message := slug_problem(slug):
         raise ValidationError(f"A slug {message}", code="invalid_slug")
+
+
+def validate_printable(text: str) -> None:
+    """Refuses control characters, which no line of text shows."""
+    if not PRINTABLE.match(text):
+        raise ValidationError(f"It {NOT_PRINTABLE}", code="not_printable")
 
 
 def slug_field(help_text: str) -> Any:

@@ -9,6 +9,7 @@ from django.db.models import F, Func, Q, Value
 
 from limits.domain.words import Partition
 from limits.models.clients import Client
+from limits.models.fields import validate_printable
 from limits.models.limits import LimitFields, limit_checks, limit_uniques
 from limits.models.policies import Policy
 
@@ -31,7 +32,9 @@ class Override(models.Model):
     )
     starts_at = models.DateTimeField(null=True, blank=True, help_text="Empty: at once.")
     ends_at = models.DateTimeField(null=True, blank=True, help_text="Empty: until it is removed.")
-    reason = models.CharField(max_length=500, blank=True, help_text="Such as “Christmas sale”.")
+    reason = models.CharField(
+        max_length=500, validators=[validate_printable], blank=True, help_text="Such as “Christmas sale”."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="+"

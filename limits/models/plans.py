@@ -3,14 +3,16 @@
 from django.db import models
 from django.db.models import Q
 
-from limits.models.fields import SlugKeptModel, slug_check, slug_field
+from limits.models.fields import SlugKeptModel, slug_check, slug_field, validate_printable
 
 
 class Plan(SlugKeptModel):
     """A tier that clients are on."""
 
     slug = slug_field("Names the plan in the config file and in answers. It cannot be changed later.")
-    name = models.CharField(max_length=200, help_text="As your colleagues and your customers know it.")
+    name = models.CharField(
+        max_length=200, validators=[validate_printable], help_text="As your colleagues and your customers know it."
+    )
     description = models.TextField(blank=True)
     is_default = models.BooleanField(
         "default plan",

@@ -5,7 +5,7 @@ from django.db import models
 from limits.domain.wording import limits_sentence
 from limits.domain.words import Mode, OnStoreFailure, Partition
 from limits.models.endpoints import Endpoint
-from limits.models.fields import SlugKeptModel, choices, slug_check, slug_field, words_check
+from limits.models.fields import SlugKeptModel, choices, slug_check, slug_field, validate_printable, words_check
 from limits.models.plans import Plan
 
 
@@ -15,7 +15,7 @@ class Policy(SlugKeptModel):
     slug = slug_field(
         "Names the policy in answers and headers. It cannot be changed later: a new policy is a new counter."
     )
-    name = models.CharField(max_length=200, blank=True)
+    name = models.CharField(max_length=200, validators=[validate_printable], blank=True)
     plan = models.ForeignKey(
         Plan, null=True, blank=True, on_delete=models.PROTECT, related_name="policies", help_text="Empty: every plan."
     )

@@ -7,13 +7,18 @@ from django.db import models
 from django.db.models import Q
 
 from limits.domain.words import Scope
-from limits.models.fields import choices
+from limits.models.fields import choices, validate_printable
 
 
 class ApiToken(models.Model):
     """A token that a program calls the API with. Only its digest is kept."""
 
-    name = models.CharField(max_length=200, unique=True, help_text="What it is for, such as “checkout service”.")
+    name = models.CharField(
+        max_length=200,
+        validators=[validate_printable],
+        unique=True,
+        help_text="What it is for, such as “checkout service”.",
+    )
     digest = models.CharField(max_length=64, unique=True, editable=False)
     hint = models.CharField("ends with", max_length=4, editable=False)
     scopes = ArrayField(

@@ -195,7 +195,6 @@ def test_every_problem_of_content_is_named_at_once() -> None:
         "policies[2].limits[0].quota",
         "policies[2].limits[0].window",
         "policies[2].limits[1].window",
-        "policies[2].limits[1]",
         "overrides[0].limits[0].window",
         "overrides[0].starts_at",
         "overrides[0].ends_at",

@@ -97,7 +97,9 @@ def test_overlapping_overrides_of_one_file_are_refused(
     first: tuple[str, str], second: tuple[str, str], shop: Platform
 ) -> None:
     before = everything(shop)
-    assert refused(overrides(override(*first), override(*second))) == [f"overrides[1]: {OVERLAPS}"]
+    assert refused(overrides(override(*first), override(*second))) == [
+        "overrides[1]: overlaps overrides[0] of this client and policy."
+    ]
     assert everything(shop) == before
 
 

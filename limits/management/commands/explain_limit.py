@@ -39,7 +39,7 @@ class Command(BaseCommand):
 
     def _print(self, explanation: Explanation) -> None:
         if explanation.decision.reason is Reason.STORE_UNAVAILABLE:
-            self.stderr.write("The store cannot be reached, so nobody knows where the counters stand.")
+            self.stderr.write("The store cannot be reached, or does not hold all clients yet; nobody can decide now.")
             raise SystemExit(SAVED_NOT_LIVE)
         for line in _lines(explanation):
             self.stdout.write(line)
@@ -70,5 +70,5 @@ def _standing(state: LimitState) -> str:
     if state.next_capacity_after is not None:
         standing += f", more in {state.next_capacity_after:.1f} s, unused again in {state.reset_after:.1f} s"
     if not state.allowed:
-        standing += ", denies"
+        standing += ", denies" if state.is_enforced else ", would deny"
     return standing + "."

@@ -7,9 +7,11 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
+from limits.domain.problems import RulesetRefused
 from limits.domain.words import Scope
 from limits.management.output import SAVED_NOT_LIVE, author, refuse
 from limits.publishing import rules, tokens
+from limits.publishing.going_live import go_live
 
 
 class Command(BaseCommand):
@@ -32,12 +34,14 @@ class Command(BaseCommand):
                 rules.record(author(), reason=f"Token “{name}” issued.")
         except ValidationError as error:
             refuse(self.stderr, "\n".join(error.messages))
+        except RulesetRefused as error:
+            refuse(self.stderr, "\n".join(map(str, error.problems)))
         else:
             self._tell(secret)
 
     def _tell(self, secret: str) -> None:
         self.stdout.write(secret)
-        delivery = rules.deliver()
+        delivery = go_live()
         if not delivery.live:
             self.stderr.write(f"The token is saved, but not live yet. {delivery.problem}")
             raise SystemExit(SAVED_NOT_LIVE)

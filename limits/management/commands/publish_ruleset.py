@@ -1,14 +1,15 @@
 """``publish_ruleset``: the repair command."""
 
+import sys
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
 from limits.domain.problems import RulesetRefused
-from limits.management.output import author, refuse, tell
+from limits.management.output import SAVED_NOT_LIVE, author, refuse, tell
 from limits.publishing import clients, rules
-from limits.publishing.delivery import Delivery
+from limits.publishing.delivery import Delivery, not_reachable
 from limits.store.errors import StoreUnavailable
 
 
@@ -32,7 +33,8 @@ class Command(BaseCommand):
         except RulesetRefused as error:
             refuse(self.stderr, "\n".join(map(str, error.problems)))
         except StoreUnavailable as error:
-            tell(self, Delivery(False, problem=f"The store cannot be reached: {error}"))
+            self.stderr.write(f"Nothing was changed. The store cannot be reached: {error}")
+            sys.exit(SAVED_NOT_LIVE)
         else:
             tell(self, self._with_clients(delivery))
 
@@ -44,7 +46,10 @@ class Command(BaseCommand):
         """Rules without their clients would take registered clients for unknown ones."""
         if not delivery.live:
             return delivery
-        clients.deliver()
-        if clients.load_all():
-            return delivery
+        try:
+            clients.deliver()
+            if clients.load_all():
+                return delivery
+        except StoreUnavailable as error:
+            return not_reachable(error)
         return Delivery(False, problem="The store was emptied meanwhile; it is filled again by itself.")

@@ -6,9 +6,11 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
-from limits.management.output import author, tell
+from limits.domain.problems import RulesetRefused
+from limits.management.output import author, refuse, tell
 from limits.models import Platform
 from limits.publishing import rules
+from limits.publishing.going_live import go_live
 
 
 class Command(BaseCommand):
@@ -19,9 +21,15 @@ class Command(BaseCommand):
         parser.add_argument("--reason", default="", help="one sentence of why, for the history")
 
     def handle(self, *, state: str, reason: str, **_: Any) -> None:
-        with transaction.atomic():
-            platform = Platform.load()
-            platform.shadow_all = state == "on"
-            platform.save(update_fields=["shadow_all"])
-            rules.record(author(), reason=reason or f"shadow_all {state}")
-        tell(self, rules.deliver())
+        try:
+            self._switch(on=state == "on", reason=reason or f"shadow_all {state}")
+        except RulesetRefused as error:
+            refuse(self.stderr, "\n".join(map(str, error.problems)))
+        tell(self, go_live())
+
+    @transaction.atomic
+    def _switch(self, *, on: bool, reason: str) -> None:
+        platform = Platform.load()
+        platform.shadow_all = on
+        platform.save(update_fields=["shadow_all"])
+        rules.record(author(), reason=reason)

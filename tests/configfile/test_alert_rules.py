@@ -1,0 +1,92 @@
+"""The section of alert rules."""
+
+import pytest
+
+from limits.configfile.export import export
+from limits.domain.words import AlertMetric, GroupBy
+from limits.models import AlertRule
+from tests.configfile.files import put, refusal, refused
+from tests.models import rows
+from tests.publishing.platforms import Platform
+
+pytestmark = pytest.mark.django_db
+
+RULE = "name: abuse, metric: throttled, threshold: 50, emails: [ops@example.com]"
+FULL = f"""
+alert_rules:
+  - {{{RULE}, window: 300, client: acme, plan: free, endpoint: search, policy: all, group_by: client, cooldown: 60}}
+"""
+
+
+def test_a_rule_becomes_a_row_and_comes_back_in_the_export(shop: Platform) -> None:
+    rows.endpoint("search")
+    assert put(FULL).changes[0].startswith("Alert rule “abuse” added (50 requests denied in 5 minutes, for each client")
+    rule = AlertRule.objects.get().as_domain()
+    assert (rule.metric, rule.threshold, rule.window, rule.cooldown) == (AlertMetric.THROTTLED, 50, 300, 60)
+    assert (rule.client, rule.plan, rule.endpoint, rule.policy) == ("acme", "free", "search", "all")
+    assert (rule.group_by, rule.emails) == (GroupBy.CLIENT, ("ops@example.com",))
+    text = export()
+    AlertRule.objects.all().delete()
+    put(text)
+    assert AlertRule.objects.get().as_domain() == rule
+
+
+def test_the_defaults(shop: Platform) -> None:
+    put(f"alert_rules: [{{{RULE}, group_by: none}}]")
+    rule = AlertRule.objects.get().as_domain()
+    assert (rule.window, rule.cooldown, rule.group_by, rule.client) == (60, 600, None, None)
+
+
+def test_a_change_is_told_and_publishes_nothing(shop: Platform) -> None:
+    put(f"alert_rules: [{{{RULE}}}]")
+    (change,) = put(f"alert_rules: [{{{RULE.replace('50', '60')}}}]").changes
+    assert change.startswith("Alert rule “abuse”: 50 requests denied")
+    assert "→ 60 requests denied" in change
+    assert put(f"alert_rules: [{{{RULE.replace('50', '60')}}}]").changes == []
+    assert shop.sequence == 1
+
+
+def test_pruning_removes_what_the_section_does_not_name(shop: Platform) -> None:
+    put(f"alert_rules: [{{{RULE}}}, {{{RULE.replace('abuse', 'other')}}}]")
+    put("clients: []", prune=True)
+    assert AlertRule.objects.count() == 2
+    assert put(f"alert_rules: [{{{RULE}}}]", prune=True).changes == ["Alert rule “other” removed."]
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ("metric: usage_ratio", "metric: “usage_ratio” is not available in this release."),
+        ("metric: loudness", "metric: must be one of: throttled, throttled_ratio, usage_ratio."),
+        ("threshold: 0", "threshold: must be a whole number of requests, from 1 to 1,000,000,000,000."),
+        ("threshold: 0.5", "threshold: must be a whole number of requests, from 1 to 1,000,000,000,000."),
+        ("threshold: true", "threshold: must be a number."),
+        ("window: 90", "window: must be whole minutes in seconds, from 60 to 86,400."),
+        ("window: 0", "window: must be whole minutes in seconds, from 60 to 86,400."),
+        ("cooldown: -1", "cooldown: must be between 0 and 2,592,000 seconds."),
+        ("emails: []", "emails: must hold at least one address."),
+        ("emails: [nobody]", "emails[0]: must be a mail address."),
+        ("group_by: plan", "group_by: must be one of: client, endpoint, policy, none."),
+        ("name: ''", "name: must not be empty."),
+        ("colour: red", None),
+    ],
+)
+def test_a_wrong_rule_is_refused(fields: str, line: str | None) -> None:
+    name = fields.partition(":")[0]
+    kept = [part for part in RULE.split(", ") if not part.startswith(f"{name}:")]
+    (found,) = refusal(f"alert_rules: [{{{', '.join([*kept, fields])}}}]")
+    assert found.startswith(f"alert_rules[0].{line or name}")
+
+
+def test_a_rule_about_what_is_not_there_is_refused(shop: Platform) -> None:
+    assert refused(f"alert_rules: [{{{RULE}, plan: a, endpoint: b, policy: c}}]") == [
+        "alert_rules[0].plan: there is no plan “a”.",
+        "alert_rules[0].endpoint: there is no endpoint “b”.",
+        "alert_rules[0].policy: there is no policy “c”.",
+    ]
+
+
+def test_two_rules_of_one_name_are_refused() -> None:
+    assert refusal(f"alert_rules: [{{{RULE}}}, {{{RULE}}}]") == [
+        "alert_rules[1].name: “abuse” is there already, as alert_rules[0]."
+    ]
