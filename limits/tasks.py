@@ -1,11 +1,61 @@
-"""What Celery runs. Every task can run twice at once, be killed anywhere, and run again."""
+"""What Celery runs. Every task can run twice at once, be killed anywhere, and run again.
 
+Each step starts the next one where it made work for it, so that a mail follows a denial within
+seconds; beat starts each of them too, so that nothing waits for ever.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
 from celery import shared_task
+from django.db import OperationalError
+from kombu.exceptions import OperationalError as BrokerUnavailable
 
+from limits.monitoring import alerts, drain, mails
 from limits.publishing import reconciler
+from limits.store.errors import StoreUnavailable
+
+log = structlog.get_logger(__name__)
+
+_LIMITS: dict[str, Any] = {"ignore_result": True, "soft_time_limit": 120, "time_limit": 150}
 
 
-@shared_task(name="limits.tasks.reconcile", ignore_result=True, soft_time_limit=120, time_limit=150)
+@shared_task(name="limits.tasks.reconcile", **_LIMITS)
 def reconcile() -> None:
     """Compares the database with the store and repairs, every few seconds."""
-    reconciler.reconcile()
+    with _outages_logged("reconcile"):
+        reconciler.reconcile()
+
+
+@shared_task(name="limits.tasks.drain_usage", **_LIMITS)
+def drain_usage() -> None:
+    """Brings usage counts from the store to the database."""
+    with _outages_logged("drain_usage"):
+        if drain.drain():
+            evaluate_alerts.delay()
+
+
+@shared_task(name="limits.tasks.evaluate_alerts", **_LIMITS)
+def evaluate_alerts() -> None:
+    """Opens and resolves alerts."""
+    with _outages_logged("evaluate_alerts"):
+        if alerts.evaluate():
+            send_mails.delay()
+
+
+@shared_task(name="limits.tasks.send_mails", **_LIMITS)
+def send_mails() -> None:
+    """Sends the mails that are due."""
+    with _outages_logged("send_mails"):
+        mails.send_due()
+
+
+@contextmanager
+def _outages_logged(task: str) -> Iterator[None]:
+    """A store, broker or database that is away is expected: the next run does what this one could not."""
+    try:
+        yield
+    except (StoreUnavailable, BrokerUnavailable, OperationalError) as error:
+        log.warning("task_put_off", task=task, error=f"{type(error).__name__}: {error}")

@@ -44,6 +44,15 @@ UNFOLD: dict[str, Any] = {
                 ],
             },
             {
+                "title": "Watching",
+                "items": [
+                    _item("Usage", "monitoring", "usage"),
+                    _item("Denials by policy", "block", "policydenial"),
+                    _item("Alert rules", "notification_settings", "alertrule"),
+                    _item("Alerts", "notifications", "alert") | {"badge": "limits.admin.alerts.open_alerts"},
+                ],
+            },
+            {
                 "title": "Operation",
                 "items": [
                     _item("Publications", "history", "publication"),

@@ -7,6 +7,8 @@ DATABASE_URL          PostgreSQL: postgresql://user:pw@host:port/db   what `make
 REDIS_URL             redis://, rediss:// or unix://                  what `make run` started
 CELERY_BROKER_URL     the message broker of Celery                    the same Redis, next database
 EMAIL_URL             smtp://user:pw@host:port, smtp+tls://…          mails become files in DATA_DIR
+EMAIL_FROM            the sender of mails                             rate-limits@localhost
+PUBLIC_URL            where people reach the admin, for links         http://127.0.0.1:PORT
 DATA_DIR              the folder of everything that is kept locally   .data
 PORT                  the port of the web server                      8000
 WEB_WORKERS           processes of the web server                     2
@@ -100,7 +102,11 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = required("REDIS_URL", _START)
 CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": REDIS_URL}}
-RATELIMIT_PLATFORM = {"REDIS": "default", "NAMESPACE": env.str("NAMESPACE", "rl")}
+RATELIMIT_PLATFORM = {
+    "REDIS": "default",
+    "NAMESPACE": env.str("NAMESPACE", "rl"),
+    "PUBLIC_URL": env.str("PUBLIC_URL", f"http://127.0.0.1:{env.str('PORT', '8000')}"),
+}
 
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", "") or broker_of(REDIS_URL)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -114,6 +120,9 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
     # A run that no worker took in time is dropped: the next one does the same.
     "reconcile": {"task": "limits.tasks.reconcile", "schedule": 3.0, "options": {"expires": 6}},
+    "drain-usage": {"task": "limits.tasks.drain_usage", "schedule": 5.0, "options": {"expires": 10}},
+    "evaluate-alerts": {"task": "limits.tasks.evaluate_alerts", "schedule": 10.0, "options": {"expires": 20}},
+    "send-mails": {"task": "limits.tasks.send_mails", "schedule": 10.0, "options": {"expires": 20}},
 }
 
 _PASSWORDS = "django.contrib.auth.password_validation"
@@ -144,6 +153,8 @@ if email_url := env.str("EMAIL_URL", ""):
 else:
     EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     EMAIL_FILE_PATH = str(DATA_DIR / "mail")
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", "Rate limits <rate-limits@localhost>")
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0

@@ -1,5 +1,29 @@
 """The admin: where people edit what the servers decide by. One module for each kind of row."""
 
-from limits.admin import clients, endpoints, overrides, plans, platform, policies, publications, tokens, users
+from limits.admin import (
+    alerts,
+    clients,
+    endpoints,
+    overrides,
+    plans,
+    platform,
+    policies,
+    publications,
+    tokens,
+    usage,
+    users,
+)
 
-__all__ = ["clients", "endpoints", "overrides", "plans", "platform", "policies", "publications", "tokens", "users"]
+__all__ = [
+    "alerts",
+    "clients",
+    "endpoints",
+    "overrides",
+    "plans",
+    "platform",
+    "policies",
+    "publications",
+    "tokens",
+    "usage",
+    "users",
+]

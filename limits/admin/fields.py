@@ -5,9 +5,14 @@ from typing import Any
 from django.db.models import Field, Model
 from django.http import HttpRequest
 
+from limits.domain.alerting import AVAILABLE_METRICS
 from limits.domain.validation import AVAILABLE_ALGORITHMS, AVAILABLE_PARTITIONS
 
-_AVAILABLE = {"algorithm": AVAILABLE_ALGORITHMS, "partition": AVAILABLE_PARTITIONS}
+_AVAILABLE = {
+    "algorithm": AVAILABLE_ALGORITHMS,
+    "partition": AVAILABLE_PARTITIONS,
+    "metric": AVAILABLE_METRICS,
+}
 
 
 class SlugKept:
@@ -22,6 +27,19 @@ class SlugKept:
 
     def get_prepopulated_fields(self, request: HttpRequest, obj: Model | None = None) -> dict[str, tuple[str, ...]]:
         return {} if obj else {self.slug_field: (self.slug_from,)}
+
+
+class NobodyEdits:
+    """For rows that the platform writes: people look at them."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
 
 
 class AvailableChoices:

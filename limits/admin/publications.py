@@ -1,19 +1,20 @@
 """Publications: what went live, when, by whom and why. Nobody edits them."""
 
 from django.contrib import admin
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html_join
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
+from limits.admin.fields import NobodyEdits
 from limits.models import Publication
 
 _STATE_COLOURS = {"live": "success", "partial": "warning", "pending": "warning"}
 
 
 @admin.register(Publication)
-class PublicationAdmin(ModelAdmin):
+class PublicationAdmin(NobodyEdits, ModelAdmin):
     list_display = ("sequence", "created_at", "author", "reason", "first_change", "state_label")
     list_filter = ("state",)
     search_fields = ("=sequence", "author", "reason")
@@ -23,15 +24,6 @@ class PublicationAdmin(ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Publication]:
         return super().get_queryset(request).defer("content")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
 
     @display(description="What changed")
     def first_change(self, publication: Publication) -> str:

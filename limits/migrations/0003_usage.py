@@ -34,6 +34,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "verbose_name_plural": "denials by policy",
                 "ordering": ["-minute", "client_key", "endpoint", "policy", "mode"],
                 "constraints": [
                     models.UniqueConstraint(

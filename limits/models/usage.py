@@ -61,6 +61,7 @@ class PolicyDenial(Counts):
     mode = models.CharField(max_length=10, choices=choices(Mode))
 
     class Meta:
+        verbose_name_plural = "denials by policy"
         ordering = ["-minute", "client_key", "endpoint", "policy", "mode"]
         constraints = [
             models.UniqueConstraint(

@@ -68,7 +68,8 @@ def _send_next(now: datetime) -> bool | None:
     mail.attempts += 1
     try:
         _message(mail).send()
-    except (smtplib.SMTPException, OSError) as error:
+    except (smtplib.SMTPException, OSError, ValueError) as error:
+        # ValueError: an address or header that no mail can carry; the other mails must not wait for it.
         _note_problem(mail, error, now)
         return False
     mail.sent_at, mail.next_attempt_at, mail.problem = timezone.now(), None, ""

@@ -64,8 +64,8 @@ def _lock() -> IO[str]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise StepFailed(
-            "`make run` is running here already, or is just ending. `make web PORT=8001` starts a second web server beside it; "
-            "another DATA_DIR and PORT make a second platform."
+            "`make run` is running here already, or is just ending. `make web PORT=8001` starts a second web server "
+            "beside it; another DATA_DIR and PORT make a second platform."
         ) from error
     return lock
 

@@ -3,7 +3,18 @@
 import hashlib
 from typing import Any
 
-from limits.models import ApiToken, Client, Endpoint, Override, OverrideLimit, Plan, Policy, PolicyLimit, Route
+from limits.models import (
+    AlertRule,
+    ApiToken,
+    Client,
+    Endpoint,
+    Override,
+    OverrideLimit,
+    Plan,
+    Policy,
+    PolicyLimit,
+    Route,
+)
 
 
 def plan(slug: str = "free", **fields: Any) -> Plan:
@@ -56,3 +67,8 @@ def override_limit(row: Override, **fields: Any) -> OverrideLimit:
 def token(name: str = "shop", **fields: Any) -> ApiToken:
     digest = hashlib.sha256(name.encode()).hexdigest()
     return ApiToken.objects.create(name=name, **{"digest": digest, "hint": "1234", "scopes": ["check"]} | fields)
+
+
+def alert_rule(name: str = "abuse", **fields: Any) -> AlertRule:
+    """50 denied requests in a minute, told to the operators."""
+    return AlertRule.objects.create(name=name, **{"threshold": 50, "emails": ["ops@example.com"]} | fields)

@@ -1,0 +1,58 @@
+"""A real SMTP server that keeps what it is given."""
+
+import queue
+from collections.abc import Iterator
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from ratelimit_platform.embedded.redis import free_port
+
+PATIENCE = 60
+
+
+class Mailbox:
+    """Everything that was delivered, and how the server answers."""
+
+    def __init__(self) -> None:
+        self._mails: queue.Queue[EmailMessage] = queue.Queue()
+        self.answer = "250 OK"
+        self._controller = Controller(self, hostname="127.0.0.1", port=free_port())
+
+    @property
+    def port(self) -> int:
+        return int(self._controller.port)
+
+    def start(self) -> "Mailbox":
+        self._controller.start()
+        return self
+
+    def stop(self) -> None:
+        self._controller.stop(no_assert=True)
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        if self.answer.startswith("250"):
+            content = envelope.content
+            assert isinstance(content, bytes)
+            mail = message_from_bytes(content, policy=policy.default)
+            assert isinstance(mail, EmailMessage)
+            self._mails.put(mail)
+        return self.answer
+
+    def next(self) -> EmailMessage:
+        """The next mail; waits for it."""
+        return self._mails.get(timeout=PATIENCE)
+
+    @property
+    def is_empty(self) -> bool:
+        return self._mails.empty()
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    mailbox = Mailbox().start()
+    yield mailbox
+    mailbox.stop()
