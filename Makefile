@@ -6,7 +6,7 @@ WEB_WORKERS ?= 2
 HOST ?= 127.0.0.1
 export PORT PYTHON
 
-.PHONY: run web worker beat test bench audit clean
+.PHONY: run web worker beat traffic test bench audit clean
 
 run: .venv/run.stamp
 	@exec $(BIN)/python -m ratelimit_platform.running
@@ -21,6 +21,9 @@ worker: .venv/run.stamp
 
 beat: .venv/run.stamp
 	@exec $(BIN)/celery --quiet -A ratelimit_platform beat --loglevel warning
+
+traffic: .venv/run.stamp
+	@$(BIN)/python manage.py play_traffic
 
 test: .venv/test.stamp
 	@bash tests/run_all.sh

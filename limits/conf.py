@@ -19,6 +19,8 @@ DEFAULTS: dict[str, Any] = {
     # Usage counts that one of the 256 buckets holds between two drains; further clients are then
     # counted together.
     "COUNTS_PER_BUCKET": 512,
+    # Dotted path of a callable: DRF's request → the client's key. Empty: the user, else the address.
+    "CLIENT_IDENTIFIER": "",
     # Where people reach the admin, for the links in mails.
     "PUBLIC_URL": "http://127.0.0.1:8000",
     # The older X-RateLimit-* headers: "off", "beside" the standard ones or "instead" of them.

@@ -19,7 +19,7 @@ HTTPS                 served over TLS: secure cookies, HSTS           on
 DEBUG                 for development only                            off
 ADMIN_PASSWORD        of the admin that `make run` sets up            random, printed
 API_TOKEN             that `make run` sets up                         random, printed
-DEMO                  0: `make run` loads no demo shop                1
+DEMO                  0: no demo shop: neither its data nor /shop/    1
 LOG_FORMAT            console or json                                 console on a terminal, else json
 ====================  ==============================================  =================================
 """
@@ -37,6 +37,7 @@ _START = "Set it, or start `make run`, which brings its own."
 
 DEBUG = env.bool("DEBUG", False)
 HTTPS = env.bool("HTTPS", True)
+DEMO = env.bool("DEMO", True)
 
 if DEBUG:
     SECRET_KEY = env.str("SECRET_KEY", "for-development-only-" + "x" * 40)
@@ -59,6 +60,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "limits",
     "api",
+    *(["demo"] if DEMO else []),
 ]
 
 MIDDLEWARE = [
@@ -70,6 +72,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "limits.middleware.RateLimitHeadersMiddleware",
 ]
 
 ROOT_URLCONF = "ratelimit_platform.urls"
@@ -105,6 +108,7 @@ CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": RE
 RATELIMIT_PLATFORM = {
     "REDIS": "default",
     "NAMESPACE": env.str("NAMESPACE", "rl"),
+    "CLIENT_IDENTIFIER": "demo.shop.shop_client",
     "PUBLIC_URL": env.str("PUBLIC_URL", f"http://127.0.0.1:{env.str('PORT', '8000')}"),
 }
 

@@ -1,5 +1,6 @@
 """Addresses."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
@@ -9,6 +10,9 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("api.urls")),
 ]
+
+if settings.DEMO:
+    urlpatterns.append(path("shop/", include("demo.shop")))
 
 handler400 = "api.errors.bad_request"
 handler404 = "api.errors.not_found"

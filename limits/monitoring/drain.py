@@ -18,7 +18,7 @@ from limits.domain.words import Mode, Outcome
 from limits.models import UsageParcel
 from limits.store.connection import patient_client
 from limits.store.keys import Keys
-from limits.store.usage import Counted, Parcel, UsageReader
+from limits.store.usage import Counted, Parcel, UsageCounts
 
 PARCELS_AT_A_TIME = 32
 """Parcels that one transaction writes."""
@@ -51,19 +51,24 @@ _ADD_DENIALS = """
 def drain() -> int:
     """Brings everything that was counted to the database. Returns how many parcels it wrote.
     Raises :class:`~limits.store.errors.StoreUnavailable`."""
-    reader = UsageReader(patient_client(), Keys(setting("NAMESPACE")))
-    parcels = reader.set_aside()
+    counts = usage_counts()
+    parcels = counts.set_aside()
     written = 0
     for start in range(0, len(parcels), PARCELS_AT_A_TIME):
-        written += _bring(reader, parcels[start : start + PARCELS_AT_A_TIME])
+        written += _bring(counts, parcels[start : start + PARCELS_AT_A_TIME])
     UsageParcel.objects.filter(finished_at__lt=timezone.now() - IDS_KEPT).delete()
     return written
 
 
-def _bring(reader: UsageReader, parcels: Sequence[Parcel]) -> int:
-    contents = {parcel.id: reader.read(parcel) for parcel in parcels}
+def usage_counts() -> UsageCounts:
+    """The counts in the store."""
+    return UsageCounts(patient_client(), Keys(setting("NAMESPACE")))
+
+
+def _bring(counts: UsageCounts, parcels: Sequence[Parcel]) -> int:
+    contents = {parcel.id: counts.read(parcel) for parcel in parcels}
     written = write(contents)
-    reader.finish(parcels)
+    counts.finish(parcels)
     UsageParcel.objects.filter(id__in=contents, finished_at=None).update(finished_at=timezone.now())
     return written
 

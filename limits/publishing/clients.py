@@ -73,6 +73,12 @@ def _records_of(changes: Iterable[ClientChange]) -> list[ClientRecord]:
     return records + [ClientRecord(key, revision, deleted=True) for key, revision in gone.items()]
 
 
+def record_of(key: str) -> ClientRecord | None:
+    """What is published of a client; None: it is not registered."""
+    row = _with_overrides(Client.objects.filter(key=key)).first()
+    return _record(row) if row is not None else None
+
+
 def load_all() -> bool:
     """Brings all clients to the store and marks it as complete. Returns whether it is; a store
     that was emptied meanwhile is not. Raises :class:`StoreUnavailable`."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from redis import Redis
 
 from limits.store import scripts
+from limits.store.buckets import bucket_of
 from limits.store.errors import outages_named
 from limits.store.keys import Keys
 
@@ -34,13 +35,21 @@ class Parcel:
     id: str
 
 
-class UsageReader:
+class UsageCounts:
     """Sets counts aside, reads them and forgets them. All methods raise
     :class:`~limits.store.errors.StoreUnavailable`."""
 
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
+
+    def add(self, counts: Mapping[Counted, int]) -> None:
+        """Counts as the decision script does, for requests that were decided elsewhere."""
+        with outages_named():
+            pipeline = self._redis.pipeline(transaction=False)
+            for counted, amount in counts.items():
+                pipeline.hincrby(self._keys.usage[bucket_of(counted.client)], _field(counted), amount)
+            pipeline.execute()
 
     def set_aside(self) -> list[Parcel]:
         """Sets aside what every bucket has counted. A parcel that an earlier call set aside and
@@ -69,6 +78,10 @@ class UsageReader:
             for parcel in parcels:
                 pipeline.eval(source, 1, self._keys.drains[parcel.bucket], parcel.id)
             pipeline.execute()
+
+
+def _field(counted: Counted) -> str:
+    return "\n".join((str(counted.minute), counted.kind, counted.endpoint, counted.policy, counted.client))
 
 
 def _counts(fields: Mapping[bytes, bytes]) -> Iterator[tuple[Counted, int]]:

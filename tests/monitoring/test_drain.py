@@ -12,7 +12,7 @@ from limits.monitoring import drain as module
 from limits.monitoring.drain import drain
 from limits.store.buckets import bucket_of
 from limits.store.errors import StoreUnavailable
-from limits.store.usage import UsageReader
+from limits.store.usage import UsageCounts
 from tests.monitoring.counting import AT, MINUTE, count, denials, usage
 from tests.publishing.platforms import Platform
 
@@ -74,14 +74,14 @@ def test_a_drain_killed_after_a_step_is_repeated_without_counting_twice(
     platform: Platform, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     count(platform, "acme", 5)
-    step = getattr(UsageReader, where)
+    step = getattr(UsageCounts, where)
 
     def step_and_die(*arguments: object) -> None:
         step(*arguments)
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(UsageReader, where, step_and_die)
+        patch.setattr(UsageCounts, where, step_and_die)
         with pytest.raises(Killed):
             drain()
     count(platform, "acme", 2)
@@ -100,7 +100,7 @@ def test_a_drain_killed_between_its_transaction_and_the_forgetting(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(UsageReader, "finish", die)
+        patch.setattr(UsageCounts, "finish", die)
         with pytest.raises(Killed):
             drain()
     assert usage() == {("acme", "search", "admitted"): (5, 5)}

@@ -1,0 +1,1 @@
+"""A small shop that obeys the limits, and somebody who visits it."""
