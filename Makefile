@@ -14,7 +14,8 @@ run: .venv/run.stamp
 web: .venv/run.stamp
 	@$(BIN)/python manage.py collectstatic --noinput --verbosity 0
 	@exec $(BIN)/granian --interface wsgi --host $(HOST) --port $(PORT) --workers $(WEB_WORKERS) \
-		--blocking-threads 4 --no-ws --log-level warning ratelimit_platform.wsgi:application
+		--blocking-threads 4 --no-ws --log-level warning --respawn-failed-workers --respawn-interval 0.5 \
+		ratelimit_platform.wsgi:application
 
 worker: .venv/run.stamp
 	@exec $(BIN)/celery --quiet -A ratelimit_platform worker --concurrency 2 --loglevel warning --without-gossip --without-mingle

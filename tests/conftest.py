@@ -1,19 +1,24 @@
 """Fixtures of more than one folder."""
 
+import logging
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.support.web import WebServer, start_web_server
 
+# A line for each request would hide what a failing test has to say.
+for name in ("httpx", "httpcore", "mail.log"):
+    logging.getLogger(name).setLevel(logging.WARNING)
+
 
 @pytest.fixture
-def web_servers() -> Iterator[Callable[[int], list[WebServer]]]:
+def web_servers() -> Iterator[Callable[..., list[WebServer]]]:
     """Starts real web servers on this test's database (``transaction=True``) and Redis."""
     started: list[WebServer] = []
 
-    def start(count: int) -> list[WebServer]:
-        new = [start_web_server() for _ in range(count)]
+    def start(count: int, *, workers: int = 1) -> list[WebServer]:
+        new = [start_web_server(workers) for _ in range(count)]
         started.extend(new)
         return [server.wait_until_it_answers() for server in new]
 

@@ -24,7 +24,7 @@ def redis(redis_url: str) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def servers(redis: Redis, web_servers: Callable[[int], list[WebServer]]) -> list[WebServer]:
+def servers(redis: Redis, web_servers: Callable[..., list[WebServer]]) -> list[WebServer]:
     """Two servers with an endpoint, a default plan and a token, all live."""
     Plan.objects.create(slug="free", name="Free", is_default=True)
     Plan.objects.create(slug="pro", name="Pro")
@@ -32,7 +32,7 @@ def servers(redis: Redis, web_servers: Callable[[int], list[WebServer]]) -> list
     tokens.issue(name="test", scopes=["check"], secret=SECRET)
     publish()
     assert clients.load_all()
-    return web_servers(2)
+    return web_servers(2, workers=2)
 
 
 @pytest.fixture

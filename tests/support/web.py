@@ -9,6 +9,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from django.db import connection
 
 from ratelimit_platform.embedded.redis import free_port
@@ -40,13 +41,18 @@ class WebServer:
         except (urllib.error.URLError, OSError):
             return False
 
+    @property
+    def workers(self) -> list[psutil.Process]:
+        """Its worker processes, as they are now."""
+        return psutil.Process(self.process.pid).children()
+
     def stop(self) -> None:
+        workers = self.workers
         self.process.terminate()
-        try:
-            self.process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        _, alive = psutil.wait_procs([psutil.Process(self.process.pid), *workers], timeout=3)
+        for process in alive:
+            process.kill()
+        self.process.wait()
 
 
 def start_web_server(workers: int = 1) -> WebServer:
@@ -55,10 +61,15 @@ def start_web_server(workers: int = 1) -> WebServer:
     command = [
         *(sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--log-level", "warning"),
         *("--host", "127.0.0.1", "--port", str(port), "--workers", str(workers), "--blocking-threads", "4"),
+        *("--respawn-failed-workers", "--respawn-interval", "0.1"),
         "ratelimit_platform.wsgi:application",
     ]
-    environment = os.environ | {"DATABASE_URL": _test_database_url(), "PYTHONWARNINGS": "default"}
-    return WebServer(f"http://127.0.0.1:{port}", subprocess.Popen(command, cwd=BASE_DIR, env=environment))
+    return WebServer(f"http://127.0.0.1:{port}", subprocess.Popen(command, cwd=BASE_DIR, env=environment_of_test()))
+
+
+def environment_of_test(**variables: str) -> dict[str, str]:
+    """The environment of a process on this test's own database and Redis."""
+    return os.environ | {"DATABASE_URL": _test_database_url(), "PYTHONWARNINGS": "default"} | variables
 
 
 def _test_database_url() -> str:

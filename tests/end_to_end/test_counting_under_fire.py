@@ -1,0 +1,200 @@
+"""What is counted is what was answered, whoever is killed."""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from django.db import connection, transaction
+from redis import Redis
+
+from limits.models import Client, Endpoint, PolicyDenial, Usage, UsageParcel
+from limits.monitoring import drain as module
+from limits.monitoring.drain import drain
+from limits.publishing import clients
+from tests.end_to_end.shop import SECRET, policy, publish
+from tests.support.celery import CeleryProcess
+from tests.support.waiting import wait_until
+from tests.support.web import WebServer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CLIENTS = ("acme", "mallory", "vip", "denied")
+OUTCOMES = {"acme": "admitted", "mallory": "blocked", "vip": "exempt", "denied": "denied"}
+LOADERS = 4
+
+
+@pytest.fixture
+def celery(servers: list[WebServer], tmp_path: Path) -> Iterator[list[CeleryProcess]]:
+    started = [CeleryProcess(kind, tmp_path) for kind in ("worker", "beat")]
+    yield started
+    for process in started:
+        process.stop()
+
+
+@pytest.fixture
+def rules(servers: list[WebServer]) -> None:
+    """A client for each outcome."""
+    closed = Endpoint.objects.create(slug="closed", name="Closed")
+    policy("open", (10**9, 3_600))
+    row = policy("closed", (0, 3_600))
+    row.endpoint = closed
+    row.save()
+    publish()
+    Client.objects.create(key="mallory", status="blocked")
+    Client.objects.create(key="vip", status="exempt")
+    assert clients.deliver().live
+
+
+class Load:
+    """Asks both servers without end, and keeps what came back."""
+
+    def __init__(self, servers: list[WebServer]) -> None:
+        self._servers = servers
+        self.answered: Counter[str] = Counter()
+        self.unanswered: Counter[str] = Counter()
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(LOADERS)
+        self._running = [self._pool.submit(self._run, number) for number in range(LOADERS)]
+
+    def _run(self, number: int) -> None:
+        client = CLIENTS[number % len(CLIENTS)]
+        body = {"client": client, "endpoint": "closed" if client == "denied" else "search"}
+        with httpx.Client(headers={"Authorization": f"Bearer {SECRET}"}, timeout=30) as http:
+            turn = 0
+            while not self._stop.is_set():
+                turn += 1
+                self._note(client, self._ask(http, self._servers[turn % 2], body))
+
+    def _ask(self, http: httpx.Client, server: WebServer, body: dict[str, str]) -> bool:
+        try:
+            answer = http.post(f"{server.url}/v1/check?status=200", json=body)
+        except httpx.TransportError:
+            return False
+        assert answer.status_code in (200, 503), answer.text
+        return answer.status_code == 200
+
+    def _note(self, client: str, answered: bool) -> None:
+        with self._lock:
+            (self.answered if answered else self.unanswered)[client] += 1
+
+    def more(self, requests: int = 200) -> None:
+        """Waits until so many more were answered."""
+        goal = self.answered.total() + requests
+        wait_until(lambda: self.answered.total() >= goal)
+
+    def end(self) -> None:
+        self._stop.set()
+        self._pool.shutdown()
+        for future in self._running:
+            future.result()
+
+
+def a_load(servers: list[WebServer]) -> Load:
+    """Some hundred requests, all answered."""
+    load = Load(servers)
+    try:
+        load.more(400)
+    finally:
+        load.end()
+    return load
+
+
+def counted() -> dict[str, int]:
+    """Client → requests, each with the one outcome that it can have."""
+    totals: Counter[str] = Counter()
+    for row in Usage.objects.all():
+        assert row.outcome == OUTCOMES[row.client_key]
+        totals[row.client_key] += row.requests
+    return dict(totals)
+
+
+def drain_all(redis: Redis) -> None:
+    """Repeats what a killed worker left undone, until the store holds no counts."""
+    wait_until(lambda: (drain(), not list(redis.scan_iter("rl:*:usage")) + list(redis.scan_iter("rl:*:drain")))[1])
+
+
+def test_counts_are_exact_while_web_workers_celery_and_beat_are_killed(
+    servers: list[WebServer], celery: list[CeleryProcess], rules: None, redis: Redis
+) -> None:
+    # Each worker once: granian takes one that ends again within seconds for a crash loop.
+    web_workers = [worker for pair in zip(*(server.workers for server in servers), strict=True) for worker in pair]
+    redis.config_resetstat()
+    load = Load(servers)
+    try:
+        for number, web_worker in enumerate(web_workers):
+            _wait_for_a_drain()
+            web_worker.kill()
+            celery[number % 2].kill()
+            load.more()
+            celery[number % 2].start()
+        _wait_for_a_drain()
+    finally:
+        load.end()
+    assert len(web_workers) == 4
+    for process in celery:
+        process.kill()
+    drain_all(redis)
+    found = counted()
+    for client in CLIENTS:
+        assert load.answered[client] <= found[client] <= load.answered[client] + load.unanswered[client]
+    denials = sum(PolicyDenial.objects.values_list("requests", flat=True))
+    assert denials == found["denied"]
+    assert redis.info("commandstats")["cmdstat_hincrby"]["calls"] == sum(found.values()) + denials
+
+
+def _wait_for_a_drain() -> None:
+    """Until Celery has brought something that was not there before."""
+    before = UsageParcel.objects.count()
+    wait_until(lambda: UsageParcel.objects.count() > before)
+
+
+def test_a_worker_killed_inside_the_drains_transaction_loses_and_doubles_nothing(
+    servers: list[WebServer], rules: None, redis: Redis, tmp_path: Path
+) -> None:
+    load = a_load(servers)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE limits_usage IN EXCLUSIVE MODE")
+        started = [CeleryProcess(kind, tmp_path) for kind in ("worker", "beat")]
+        # The worker waits for the lock, with the ids written and the transaction open.
+        wait_until(lambda: _waits_for_a_lock(cursor))
+        for process in started:
+            process.kill()
+        wait_until(lambda: not _waits_for_a_lock(cursor) or _end_waiting(cursor))
+    assert Usage.objects.count() == 0
+    assert UsageParcel.objects.count() == 0
+    assert list(redis.scan_iter("rl:*:drain"))
+    drain_all(redis)
+    assert counted() == dict(load.answered)
+    assert module.drain() == 0
+
+
+def _waits_for_a_lock(cursor: Any) -> bool:
+    # Within a transaction PostgreSQL shows the same picture again unless it is told to look.
+    cursor.execute("SELECT pg_stat_clear_snapshot()")
+    cursor.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND wait_event_type = 'Lock' AND pid <> pg_backend_pid()"
+    )
+    return bool(cursor.fetchone()[0])
+
+
+def _end_waiting(cursor: Any) -> bool:
+    """PostgreSQL looks for a client that went away only now and then; this is that look."""
+    cursor.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND wait_event_type = 'Lock' AND pid <> pg_backend_pid()"
+    )
+    return False
+
+
+def test_counts_wait_while_celery_is_away(servers: list[WebServer], rules: None, redis: Redis) -> None:
+    load = a_load(servers)
+    assert Usage.objects.count() == 0
+    drain_all(redis)
+    assert counted() == dict(load.answered)
