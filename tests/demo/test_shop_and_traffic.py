@@ -1,0 +1,73 @@
+"""The demo: a shop that obeys, and an hour of visits."""
+
+import re
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client as Browser
+from pytest_django import Settings
+
+from demo.visitors import MINUTES, SCRAPER, visits
+from limits.models import Alert, PolicyDenial, Usage
+from limits.monitoring.alerts import evaluate
+from limits.monitoring.drain import drain
+from tests.publishing.platforms import Platform, platform
+
+__all__ = ["platform"]
+
+pytestmark = pytest.mark.django_db
+
+SHOP = Path(__file__).parents[2] / "demo" / "shop.yaml"
+
+
+@pytest.fixture
+def shop(platform: Platform, settings: Settings) -> Platform:
+    settings.RATELIMIT_PLATFORM |= {"CLIENT_IDENTIFIER": "demo.shop.shop_client"}
+    call_command("apply_config", str(SHOP), stdout=StringIO())
+    return platform
+
+
+def get(path: str, key: str | None = None) -> int:
+    return Browser().get(path, headers={"X-Shop-Key": key} if key else {}).status_code
+
+
+def test_a_newcomer_meets_a_429_in_the_search_and_elsewhere_not(shop: Platform) -> None:
+    assert [get("/shop/search?q=tea") for _ in range(11)] == [200] * 10 + [429]
+    assert get("/shop/cart") == 200
+    assert get("/shop/search", key="acme") == 200
+    assert get("/shop/search", key="scraper-9000") == 403
+
+
+def test_orders_cost_five_requests(shop: Platform) -> None:
+    answer = Browser().post("/shop/orders", headers={"X-Shop-Key": "acme"})
+    assert answer.status_code == 201
+    assert '"orders-per-hour:3600s";r=95' in answer["RateLimit"]
+
+
+def test_an_hour_of_traffic_fills_every_page(shop: Platform) -> None:
+    out = StringIO()
+    call_command("play_traffic", stdout=out)
+    told = sum(len(visits(minute)) for minute in range(MINUTES))
+    assert out.getvalue().startswith(f"{told:,} requests: ")
+    drain()
+    assert sum(Usage.objects.values_list("requests", flat=True)) == told
+    assert {row.outcome for row in Usage.objects.all()} == {"admitted", "denied", "blocked", "exempt"}
+    assert Usage.objects.values("minute").distinct().count() >= MINUTES
+    assert Usage.objects.filter(endpoint="").exists()
+    assert {row.mode for row in PolicyDenial.objects.all()} == {"enforce", "shadow"}
+    evaluate()
+    assert [alert.group for alert in Alert.objects.all()] == [SCRAPER]
+
+
+def test_the_outcomes_add_up_to_what_is_printed(shop: Platform) -> None:
+    out = StringIO()
+    call_command("play_traffic", stdout=out)
+    numbers = [int(number.replace(",", "")) for number in re.findall(r"[\d,]*\d", out.getvalue().splitlines()[0])]
+    assert numbers[0] == sum(numbers[1:])
+
+
+def test_without_rules_it_says_what_to_do(platform: Platform) -> None:
+    with pytest.raises(CommandError, match="Start the platform first: make run"):
+        call_command("play_traffic")
