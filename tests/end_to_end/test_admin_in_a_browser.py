@@ -9,9 +9,11 @@ import pytest
 from django.apps import apps
 from django.contrib.auth.models import User
 from django.urls import reverse
+from django.utils import timezone
 from playwright.sync_api import Page, expect
 
-from limits.models import Client, Endpoint, Override, Plan, Policy, Publication
+from limits.models import Client, Endpoint, Override, Plan, Policy, PolicyDenial, Publication, Usage
+from limits.monitoring.alerts import evaluate
 from tests.end_to_end.browser import log_in, save
 from tests.end_to_end.shop import ask, policy, publish
 from tests.models import rows
@@ -103,9 +105,16 @@ def full(servers: list[WebServer]) -> None:
     rows.limit(row, quota=100, window=1, algorithm="token_bucket", burst=20)
     rows.override_limit(rows.override(rows.client("globex", name="Globex", plan=Plan.objects.get(slug="pro")), row))
     publish()
+    rows.alert_rule("search-abuse", group_by="client")
+    now = timezone.now().replace(second=0, microsecond=0)
+    counted = {"minute": now, "client_key": "globex", "endpoint": "search", "requests": 60}
+    Usage.objects.create(**counted, outcome="denied", cost=60)
+    PolicyDenial.objects.create(**counted, policy="search", mode="enforce")
+    assert evaluate() == 1
 
 
-MODELS = ["plan", "endpoint", "policy", "client", "override", "apitoken", "publication"]
+MODELS = ["plan", "endpoint", "policy", "client", "override", "apitoken", "alertrule"]
+READ_ONLY = ["publication", "usage", "policydenial", "alert"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -113,11 +122,9 @@ def test_every_page_opens_without_an_error(admin: Page, full: None, scheme: str)
     """Also leaves a picture of each page where ``SCREENSHOTS`` names a folder."""
     admin.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     addresses = ["/admin/", reverse("admin:limits_platform_changelist"), "/api/docs/"]
-    for model in MODELS:
-        addresses.append(reverse(f"admin:limits_{model}_changelist"))
-        addresses.append(_row(model))
-        if model != "publication":
-            addresses.append(reverse(f"admin:limits_{model}_add"))
+    for model in [*MODELS, *READ_ONLY]:
+        addresses += [reverse(f"admin:limits_{model}_changelist"), _row(model)]
+    addresses += [reverse(f"admin:limits_{model}_add") for model in MODELS]
     addresses.append(reverse("admin:limits_policy_delete", args=[Policy.objects.get().pk]))
     for address in addresses:
         answer = admin.goto(address)
