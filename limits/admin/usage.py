@@ -14,7 +14,6 @@ _OUTCOME_COLOURS = {"admitted": "success", "denied": "danger", "blocked": "warni
 class CountsAdmin(NobodyEdits, ModelAdmin):
     """What lists of usage have in common; there may be millions of rows."""
 
-    date_hierarchy = None
     list_display_links = None
     search_fields = ("=client_key",)
     search_help_text = "The client's whole key"

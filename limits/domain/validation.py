@@ -124,11 +124,11 @@ def _endpoint_problems(endpoint: Endpoint) -> Iterator[Problem]:
 
 
 def _route_conflicts(endpoints: Sequence[Endpoint]) -> Iterator[Problem]:
-    owners: dict[str, tuple[str, Route]] = {}
+    owners: dict[str, tuple[str, int, Route]] = {}
     for endpoint in endpoints:
         for at, route in enumerate(endpoint.routes):
-            owner, other = owners.setdefault(route.shape, (endpoint.slug, route))
-            if other is not route:
+            owner, position, other = owners.setdefault(route.shape, (endpoint.slug, at, route))
+            if (owner, position) != (endpoint.slug, at):
                 where = "twice" if owner == endpoint.slug else f"as “{other}” of endpoint “{owner}” already"
                 yield Problem(("endpoints", endpoint.slug, "routes", at), f"“{route}” is there {where}.")
 

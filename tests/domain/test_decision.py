@@ -1,0 +1,87 @@
+"""Which limit speaks for all, and why a request is denied."""
+
+from typing import Any
+
+import pytest
+
+from limits.domain.decision import Decision, LimitState, denial_reason, sliding_window_state
+from limits.domain.limit import SECOND, Limit
+from limits.domain.sliding_window import NEVER
+from limits.domain.words import Mode, Reason
+
+
+def state(name: str, **fields: Any) -> LimitState:
+    defaults: dict[str, Any] = {
+        "policy": "policy",
+        "mode": Mode.ENFORCE,
+        "limit": Limit(10, 60),
+        "allowed": True,
+        "remaining": 5,
+        "reset_after": 30.0,
+        "next_capacity_after": 1.0,
+        "retry_after": None,
+        "can_ever_admit": True,
+    }
+    return LimitState(name=name, **defaults | fields)
+
+
+def decision(*limits: LimitState, allowed: bool = True) -> Decision:
+    return Decision(allowed, None, "acme", "free", "search", 1, 7, limits)
+
+
+def denying(name: str, wait: float | None) -> LimitState:
+    return state(name, allowed=False, remaining=0, retry_after=wait)
+
+
+def test_when_denied_the_denying_limit_with_the_longest_wait_leads() -> None:
+    denied = decision(denying("a", 3.0), denying("b", 9.0), state("c", remaining=0), allowed=False)
+    assert denied.leading
+    assert (denied.leading.name, denied.retry_after) == ("b", 9.0)
+
+
+def test_a_wait_that_cannot_help_is_the_longest() -> None:
+    denied = decision(denying("a", 3.0), denying("b", None), allowed=False)
+    assert denied.leading
+    assert (denied.leading.name, denied.retry_after) == ("b", None)
+
+
+@pytest.mark.parametrize(
+    ("states", "leader"),
+    [
+        ([state("a", remaining=2), state("b", remaining=1)], "b"),
+        ([state("a", reset_after=1.0), state("b", reset_after=2.0)], "b"),
+        ([state("b"), state("a")], "a"),
+        ([state("a"), state("b", remaining=0, mode=Mode.SHADOW, allowed=False)], "a"),
+    ],
+    ids=["least remaining", "then longest reset", "then by name", "never a shadow limit"],
+)
+def test_when_admitted_one_limit_leads(states: list[LimitState], leader: str) -> None:
+    admitted = decision(*states)
+    assert admitted.leading
+    assert admitted.leading.name == leader
+    assert admitted.retry_after is None
+
+
+def test_where_no_limit_applies_none_leads() -> None:
+    assert decision().leading is None
+    assert decision(state("a", mode=Mode.SHADOW)).leading is None
+
+
+@pytest.mark.parametrize(
+    ("states", "reason"),
+    [
+        ([state("a")], None),
+        ([state("a", allowed=False, mode=Mode.SHADOW)], None),
+        ([denying("a", 1.0), state("b")], Reason.LIMIT),
+        ([denying("a", 1.0), state("b", allowed=False, can_ever_admit=False)], Reason.COST_EXCEEDS_QUOTA),
+    ],
+)
+def test_the_reason_of_a_denial(states: list[LimitState], reason: Reason | None) -> None:
+    assert denial_reason(states) == reason
+
+
+def test_figures_become_seconds_and_never_remain_a_never() -> None:
+    read = sliding_window_state("n", "p", Mode.ENFORCE, Limit(0, 60), 1, False, (0, NEVER, 0, NEVER))
+    assert (read.next_capacity_after, read.retry_after, read.remaining, read.can_ever_admit) == (None, None, 0, False)
+    read = sliding_window_state("n", "p", Mode.ENFORCE, Limit(3, 60), 1, False, (5, SECOND, 2 * SECOND, SECOND // 2))
+    assert (read.next_capacity_after, read.reset_after, read.retry_after, read.remaining) == (1.0, 2.0, 0.5, 0)

@@ -1,0 +1,202 @@
+"""What is published: bytes that come back whole, versions, records, and what is refused."""
+
+import pytest
+
+from limits.domain.alerting import AlertRule, alert_rule_problems, alert_rule_sentence
+from limits.domain.client import ClientRecord, Override, key_problem
+from limits.domain.differences import differences
+from limits.domain.limit import Limit
+from limits.domain.routes import Route
+from limits.domain.ruleset import ApiToken, Endpoint, Plan, Policy, Ruleset, UnknownFormat, Version
+from limits.domain.validation import overlaps, override_problems, ruleset_problems
+from limits.domain.wording import limit_sentence, limits_sentence
+from limits.domain.words import (
+    AlertMetric,
+    Algorithm,
+    ClientStatus,
+    GroupBy,
+    Mode,
+    OnStoreFailure,
+    Partition,
+    Period,
+    Scope,
+)
+
+FULL = Ruleset(
+    plans=(Plan("free", "Gratis – für alle"), Plan("pro", "Pro")),
+    default_plan="free",
+    endpoints=(Endpoint("search", "Search", (Route.parse("GET /a/{id}"), Route.parse("* /b/*")), cost=5),),
+    policies=(
+        Policy("all", (Limit(1, 60), Limit(2, 1, Algorithm.TOKEN_BUCKET, 20)), mode=Mode.SHADOW),
+        Policy("one", (Limit(3, 60),), "pro", "search", on_store_failure=OnStoreFailure.DENY),
+    ),
+    tokens=(ApiToken("shop", "ab" * 32, frozenset({Scope.CHECK, Scope.MANAGE})),),
+    shadow_all=True,
+)
+
+
+@pytest.mark.parametrize("ruleset", [FULL, Ruleset()], ids=["full", "empty"])
+def test_a_ruleset_comes_back_from_its_bytes(ruleset: Ruleset) -> None:
+    assert Ruleset.from_bytes(ruleset.to_bytes()) == ruleset
+    assert Ruleset.from_bytes(ruleset.to_bytes()).to_bytes() == ruleset.to_bytes()
+
+
+def test_a_format_of_another_release_is_refused() -> None:
+    with pytest.raises(UnknownFormat, match="format 99; this release reads 1"):
+        Ruleset.from_bytes(FULL.to_bytes().replace(b'"format":1', b'"format":99'))
+
+
+def test_a_version_comes_back_from_its_token() -> None:
+    version = Version("epoch", 17, "ab" * 32)
+    assert Version.parse(str(version)) == version
+    with pytest.raises(ValueError, match="unpack"):
+        Version.parse("epoch:17")
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        ClientRecord("ä key: 1", 7),
+        ClientRecord("acme", 8, "pro", ClientStatus.BLOCKED, (Override("all", (Limit(5, 60),), None, 9),)),
+        ClientRecord("acme", 9, deleted=True),
+    ],
+)
+def test_a_client_comes_back_from_its_text(record: ClientRecord) -> None:
+    text = record.to_text()
+    assert ClientRecord.from_text(record.key, text) == record
+    assert text.startswith(f"{record.revision} ")
+
+
+@pytest.mark.parametrize("key", ["a", "x" * 256, "a b", "ä", "日本", "a:b", "😀", "\xa0"])
+def test_a_key_may_be_any_text(key: str) -> None:
+    assert key_problem(key) is None
+
+
+@pytest.mark.parametrize("key", ["", "x" * 257, "a\nb", "\0", "\x7f", "\x85", "\ud83d"])
+def test_a_key_has_no_control_characters_and_a_length(key: str) -> None:
+    assert key_problem(key)
+
+
+def problems(**fields: object) -> list[str]:
+    ruleset = Ruleset(**{"plans": (Plan("free", "Free"),), "default_plan": "free"} | fields)  # type: ignore[arg-type]
+    return [str(problem) for problem in ruleset_problems(ruleset)]
+
+
+ONE = (Limit(1, 60),)
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"default_plan": None}, "plans: one plan must be the default."),
+        ({"default_plan": "x"}, "plans: there is no plan “x” to be the default."),
+        ({"plans": (Plan("A", "A"),), "default_plan": "A"}, "plans.A.slug: must be small letters"),
+        ({"endpoints": (Endpoint("e", "E", cost=0),)}, "endpoints.e.cost: must be between 1 and 1,000,000."),
+        ({"policies": (Policy("p", ()),)}, "policies.p.limits: must hold at least one limit."),
+        ({"policies": (Policy("p", ONE, plan="x"),)}, "policies.p.plan: there is no plan “x”."),
+        ({"policies": (Policy("p", ONE, endpoint="x"),)}, "policies.p.endpoint: there is no endpoint “x”."),
+        (
+            {"policies": (Policy("p", ONE, partition=Partition.GLOBAL),)},
+            "policies.p.partition: “global”",
+        ),
+        ({"policies": (Policy("p", (Limit(-1, 60),)),)}, "policies.p.limits.0.quota: must be between 0"),
+        ({"policies": (Policy("p", ONE * 2),)}, "policies.p.limits.1: another limit is named “60s” already"),
+        ({"policies": (Policy("p", ONE), Policy("p", ONE))}, "policies.p.slug: is used twice."),
+        (
+            {"policies": (Policy("p", (Limit(1, algorithm=Algorithm.CALENDAR, period=Period.DAY),)),)},
+            "policies.p.limits.0.algorithm: “calendar” is not available",
+        ),
+    ],
+)
+def test_what_cannot_be_published_is_named(fields: dict[str, object], problem: str) -> None:
+    (found,) = problems(**fields)
+    assert found.startswith(problem)
+
+
+def test_two_equal_patterns_are_refused_whatever_their_parameters_are_called() -> None:
+    first, second = Endpoint("a", "A", (Route.parse("GET /x/{id}"),)), Endpoint("b", "B", (Route.parse("HEAD /x/{n}"),))
+    assert problems(endpoints=(first, second)) == [
+        "endpoints.b.routes.0: “GET /x/{n}” is there as “GET /x/{id}” of endpoint “a” already."
+    ]
+    assert problems(endpoints=(Endpoint("a", "A", first.routes * 2),)) == [
+        "endpoints.a.routes.1: “GET /x/{id}” is there twice."
+    ]
+
+
+def test_an_override_is_of_a_policy_that_counts_each_client_and_ends_after_it_starts() -> None:
+    rules = Ruleset(policies=(Policy("all", ONE), Policy("together", ONE, partition=Partition.GLOBAL)))
+
+    def found(override: Override) -> list[str]:
+        return [str(problem) for problem in override_problems(("overrides", 0), override, rules)]
+
+    assert found(Override("all", ONE, 1, 2)) == []
+    assert found(Override("none", ONE)) == ["overrides.0.policy: there is no policy “none”."]
+    assert found(Override("together", ONE))[0].startswith("overrides.0.policy: only a policy that counts each client")
+    assert found(Override("all", (), 2, 2)) == [
+        "overrides.0.ends_at: must be after the start.",
+        "overrides.0.limits: must hold at least one limit.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "together"),
+    [((1, 5), (5, 9), False), ((1, 5), (4, 9), True), ((None, None), (7, 8), True), ((None, 3), (3, None), False)],
+)
+def test_overrides_overlap_where_a_moment_has_both(
+    first: tuple[int | None, int | None], second: tuple[int | None, int | None], together: bool
+) -> None:
+    one, other = Override("p", ONE, *first), Override("p", ONE, *second)
+    assert overlaps(one, other) == overlaps(other, one) == together
+    assert not overlaps(one, Override("other", ONE, *second))
+
+
+def test_differences_are_sentences() -> None:
+    after = Ruleset(
+        plans=(Plan("free", "Free"), Plan("team", "Team")),
+        default_plan="team",
+        endpoints=FULL.endpoints,
+        policies=(Policy("all", (Limit(7, 60),), mode=Mode.SHADOW), FULL.policies[1]),
+        tokens=(ApiToken("other", "cd" * 32, frozenset({Scope.CHECK})),),
+    )
+    assert differences(FULL, after) == [
+        "Plan team added (name: Team).",
+        "Plan pro removed.",
+        "Plan free, name: Gratis – für alle → Free.",
+        "Default plan: free → team.",
+        "Policy all, limits: 1 per minute; and 2 per second, bursts of 20 → 7 per minute.",
+        "Token “other” added (check).",
+        "Token “shop” revoked.",
+        "Emergency switch off: policies enforce again.",
+    ]
+    assert differences(FULL, FULL) == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "sentence"),
+    [
+        (Limit(100, 60), "100 per minute"),
+        (Limit(1_000, 86_400), "1,000 per day"),
+        (Limit(5, 90), "5 per 90 seconds"),
+        (Limit(5, 7_200), "5 per 2 hours"),
+        (Limit(5, 604_800), "5 per week"),
+        (Limit(10, 1, Algorithm.TOKEN_BUCKET, 20), "10 per second, bursts of 20"),
+        (Limit(10, 1, Algorithm.TOKEN_BUCKET), "10 per second, bursts of 10"),
+        (Limit(0, 60), "nothing admitted"),
+    ],
+)
+def test_limits_are_sentences(limit: Limit, sentence: str) -> None:
+    assert limit_sentence(limit) == sentence
+    assert limits_sentence([limit, Limit(1, 1)]) == f"{sentence}; and 1 per second"
+
+
+def test_alert_rules_are_sentences_and_have_bounds() -> None:
+    rule = AlertRule(
+        "abuse", AlertMetric.THROTTLED, 50, 300, "acme", "pro", "search", "all", GroupBy.CLIENT, 60, ("a@example.com",)
+    )
+    assert alert_rule_sentence(rule) == (
+        "50 requests denied in 5 minutes, for each client, of client acme, of plan pro, "
+        "on endpoint search, by policy all"
+    )
+    assert list(alert_rule_problems(rule)) == []
+    wrong = AlertRule("abuse", AlertMetric.USAGE_RATIO, 0.5, 61, cooldown=-1)
+    assert [field for field, _ in alert_rule_problems(wrong)] == ["metric", "threshold", "window", "cooldown", "emails"]

@@ -1,0 +1,84 @@
+"""Which limits a client meets, and for how long that holds."""
+
+import pytest
+
+from limits.domain.client import ClientRecord, Override
+from limits.domain.limit import Limit
+from limits.domain.ruleset import Endpoint, Plan, Policy, Ruleset
+from limits.domain.selection import plan_of, select
+from limits.domain.words import Mode
+
+TEN, HUNDRED = (Limit(10, 60),), (Limit(100, 60),)
+RULES = Ruleset(
+    plans=(Plan("free", "Free"), Plan("pro", "Pro")),
+    default_plan="free",
+    endpoints=(Endpoint("search", "Search"),),
+    policies=(
+        Policy("everyone", TEN),
+        Policy("free-search", TEN, plan="free", endpoint="search"),
+        Policy("off", TEN, mode=Mode.DISABLED),
+        Policy("pro-all", TEN, plan="pro"),
+        Policy("search", TEN, endpoint="search", mode=Mode.SHADOW),
+    ),
+)
+
+
+def slugs(record: ClientRecord, endpoint: str | None, rules: Ruleset = RULES, now: int = 0) -> list[str]:
+    return [each.policy.slug for each in select(rules, record, endpoint, now).policies]
+
+
+@pytest.mark.parametrize(
+    ("plan", "endpoint", "met"),
+    [
+        (None, "search", ["everyone", "free-search", "search"]),
+        ("free", "search", ["everyone", "free-search", "search"]),
+        ("pro", "search", ["everyone", "pro-all", "search"]),
+        ("pro", None, ["everyone", "pro-all"]),
+        ("gone", None, ["everyone"]),
+    ],
+)
+def test_every_policy_that_matches_applies(plan: str | None, endpoint: str | None, met: list[str]) -> None:
+    assert slugs(ClientRecord("acme", 1, plan=plan), endpoint) == met
+
+
+def test_a_plan_that_is_gone_is_the_default_plan() -> None:
+    assert plan_of(RULES, ClientRecord("acme", 1, plan="gone")) == "free"
+    assert plan_of(Ruleset(), ClientRecord("acme")) is None
+
+
+def test_without_plans_nothing_applies() -> None:
+    assert slugs(ClientRecord("acme"), None, Ruleset()) == []
+
+
+def test_the_emergency_switch_makes_every_policy_report_only() -> None:
+    rules = Ruleset(RULES.plans, "free", RULES.endpoints, RULES.policies, shadow_all=True)
+    met = select(rules, ClientRecord("acme"), "search", 0).policies
+    assert {each.mode for each in met} == {Mode.SHADOW}
+    assert "off" not in [each.policy.slug for each in met]
+
+
+def limits_at(record: ClientRecord, now: int) -> tuple[Limit, ...]:
+    return select(RULES, record, "search", now).policies[0].limits
+
+
+def test_an_override_takes_the_place_of_its_policys_limits_for_its_time() -> None:
+    record = ClientRecord("acme", 1, overrides=(Override("everyone", HUNDRED, 100, 200),))
+    assert [limits_at(record, now) for now in (99, 100, 199, 200)] == [TEN, HUNDRED, HUNDRED, TEN]
+    assert select(RULES, record, "search", 150).policies[1].limits == TEN
+
+
+@pytest.mark.parametrize(
+    ("now", "span"),
+    [(50, (None, 100)), (100, (100, 200)), (250, (200, 300)), (300, (300, None))],
+)
+def test_a_selection_holds_until_an_override_starts_or_ends(now: int, span: tuple[int | None, int | None]) -> None:
+    overrides = (Override("everyone", HUNDRED, 100, 200), Override("search", HUNDRED, 300, None))
+    found = select(RULES, ClientRecord("acme", 1, overrides=overrides), "search", now)
+    assert (found.valid_from, found.valid_until) == span
+
+
+def test_overrides_of_policies_that_do_not_apply_change_nothing() -> None:
+    record = ClientRecord("acme", 1, overrides=(Override("pro-all", HUNDRED, 100, 200),))
+    found = select(RULES, record, "search", 150)
+    assert (found.valid_from, found.valid_until) == (None, None)
+    assert {each.limits for each in found.policies} == {TEN}

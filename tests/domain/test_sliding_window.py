@@ -1,0 +1,161 @@
+"""The sliding window's promises, held against a naive record of everything that was admitted."""
+
+from dataclasses import dataclass, field
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from limits.domain import sliding_window
+from limits.domain.limit import SECOND, Limit
+from limits.domain.sliding_window import NEVER, Window
+
+START = 1_800_000_000 * SECOND
+
+
+@dataclass
+class Alone:
+    """One client, alone on its counter, with a record of what was admitted and when."""
+
+    limit: Limit
+    now: int = START
+    window: Window = field(default_factory=Window)
+    admitted: list[tuple[int, int]] = field(default_factory=list)
+
+    def ask(self, cost: int = 1) -> bool:
+        self.window = sliding_window.advance(self.window, self.limit, self.now)
+        if not sliding_window.admits(self.window, self.limit, cost):
+            return False
+        self.window = sliding_window.consume(self.window, self.limit, cost)
+        self.admitted.append((self.now, cost))
+        return True
+
+    def figures(self, cost: int = 1) -> tuple[int, int, int, int]:
+        """(used, next capacity, reset, retry) of a request that only looks."""
+        window = sliding_window.advance(self.window, self.limit, self.now)
+        return sliding_window.figures(window, self.limit, cost, sliding_window.admits(window, self.limit, cost))
+
+    def in_window(self, *, late: int = 0) -> int:
+        """The cost that was admitted within the last window (and ``late`` microseconds more)."""
+        begin = self.now - self.limit.window_us - late
+        return sum(cost for at, cost in self.admitted if at > begin)
+
+
+waits = st.one_of(st.just(0), st.integers(0, 100_000), st.integers(0, 3 * SECOND), st.integers(0, 70 * SECOND))
+steps = st.lists(st.tuples(waits, st.integers(1, 6)), max_size=250)
+windows = st.sampled_from([1, 7, 60])
+tried = settings(max_examples=150, deadline=None, derandomize=True)
+
+
+@tried
+@given(steps=steps, quota=st.integers(0, 100), seconds=windows)
+def test_no_window_wherever_it_starts_holds_more_than_the_quota(
+    steps: list[tuple[int, int]], quota: int, seconds: int
+) -> None:
+    alone = Alone(Limit(quota, seconds))
+    for wait, cost in steps:
+        alone.now += wait
+        alone.ask(cost)
+        # Windows that end with a request are enough: any other window holds no more than one of these.
+        assert alone.in_window() <= quota
+
+
+@tried
+@given(steps=steps, quota=st.integers(1, 100), seconds=windows)
+def test_capacity_comes_back_at_most_a_64th_of_the_window_late(
+    steps: list[tuple[int, int]], quota: int, seconds: int
+) -> None:
+    alone = Alone(Limit(quota, seconds))
+    late = -(-alone.limit.window_us // 64)
+    for wait, cost in steps:
+        alone.now += wait
+        fits_for_sure = alone.in_window(late=late) + cost <= quota
+        assert alone.ask(cost) or not fits_for_sure
+
+
+@tried
+@given(steps=steps, quota=st.integers(1, 30), seconds=windows, cost=st.integers(1, 30))
+def test_who_waits_as_told_is_admitted_and_not_a_64th_earlier(
+    steps: list[tuple[int, int]], quota: int, seconds: int, cost: int
+) -> None:
+    alone = Alone(Limit(quota, seconds))
+    for wait, spent in steps:
+        alone.now += wait
+        alone.ask(spent)
+    retry = alone.figures(cost)[3]
+    if retry == NEVER:
+        assert cost > quota
+        return
+    if retry > 0:
+        # With so few requests none shares a run with another, so the wait is exact.
+        exact = len(alone.window.runs) < sliding_window.EXACT_RUNS
+        alone.now += retry - (1 if exact else retry)
+        assert alone.figures(cost)[3] > 0
+        alone.now += 1 if exact else retry
+    assert alone.ask(cost)
+
+
+@tried
+@given(steps=steps, quotas=st.lists(st.integers(0, 60), min_size=250, max_size=250))
+def test_a_changed_quota_keeps_what_was_used(steps: list[tuple[int, int]], quotas: list[int]) -> None:
+    alone = Alone(Limit(quotas[0], 7))
+    for (wait, cost), quota in zip(steps, quotas, strict=False):
+        alone.now += wait
+        alone.limit = Limit(quota, 7)
+        before = alone.in_window()
+        assert not alone.ask(cost) or before + cost <= quota
+
+
+@tried
+@given(steps=st.lists(st.tuples(st.integers(0, 2 * SECOND), st.integers(1, 9)), max_size=250))
+def test_there_are_never_more_than_130_runs(steps: list[tuple[int, int]]) -> None:
+    alone = Alone(Limit(10**9, 60))
+    for wait, cost in steps:
+        alone.now += wait
+        assert alone.ask(cost)
+        assert len(alone.window.runs) <= 130
+
+
+def test_capacity_comes_back_when_the_request_is_exactly_one_window_old() -> None:
+    alone = Alone(Limit(2, 60))
+    assert [alone.ask(), alone.ask(), alone.ask()] == [True, True, False]
+    alone.now += 60 * SECOND - 1
+    assert not alone.ask()
+    alone.now += 1
+    assert alone.ask()
+
+
+def test_figures_say_what_is_used_and_when_it_comes_back() -> None:
+    alone = Alone(Limit(3, 60))
+    alone.ask()
+    alone.now += 10 * SECOND
+    alone.ask(2)
+    assert alone.figures() == (3, 50 * SECOND, 60 * SECOND, 50 * SECOND)
+    assert alone.figures(2)[3] == 60 * SECOND
+    assert alone.figures(4)[3] == NEVER
+
+
+def test_an_unused_counter_has_nothing_to_wait_for() -> None:
+    assert Alone(Limit(3, 60)).figures() == (0, NEVER, 0, 0)
+
+
+def test_a_quota_of_zero_denies_for_ever() -> None:
+    assert Alone(Limit(0, 60)).figures() == (0, NEVER, 0, NEVER)
+
+
+def test_a_clock_that_runs_backwards_forgets_nothing_and_frees_nothing() -> None:
+    alone = Alone(Limit(1, 60))
+    assert alone.ask()
+    alone.now -= 3_600 * SECOND
+    assert not alone.ask()
+    assert alone.figures()[3] == 60 * SECOND
+
+
+def test_after_a_cut_of_the_quota_the_next_capacity_is_when_something_fits_again() -> None:
+    alone = Alone(Limit(5, 60))
+    for _ in range(5):
+        alone.ask()
+        alone.now += SECOND
+    alone.limit = Limit(2, 60)
+    used, next_capacity, reset, retry = alone.figures()
+    assert (used, next_capacity, retry) == (5, 58 * SECOND, 58 * SECOND)
+    assert reset == 59 * SECOND
