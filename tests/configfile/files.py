@@ -8,7 +8,7 @@ from limits.configfile.apply import Applied, apply
 from limits.configfile.document import read
 from limits.configfile.export import export
 from limits.configfile.reading import ConfigRefused
-from limits.models import Client, ClientChange, Endpoint, Override, Plan, Policy, Publication, RuleChange
+from limits.models import AlertRule, Client, ClientChange, Endpoint, Override, Plan, Policy, Publication, RuleChange
 from tests.publishing.platforms import Platform
 
 STORE = """
@@ -74,5 +74,5 @@ def everything(platform: Platform) -> list[Any]:
 
 def empty_tables() -> None:
     """Loses what a config file describes."""
-    for model in (Override, Client, Policy, Endpoint, Plan):
+    for model in (AlertRule, Override, Client, Policy, Endpoint, Plan):
         model.objects.all().delete()

@@ -1,6 +1,5 @@
 """What Django itself can say about the project."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,12 +8,13 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from ratelimit_platform.environment import broker_of, database
+from tests.support.web import outer_environment
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 
 
 def manage(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-    environment = os.environ | {"HTTPS": "1"} | variables
+    environment = outer_environment() | {"HTTPS": "1"} | variables
     command = [sys.executable, "manage.py", *arguments]
     return subprocess.run(command, cwd=BASE_DIR, env=environment, capture_output=True, text=True, check=False)
 

@@ -69,7 +69,12 @@ def start_web_server(workers: int = 1) -> WebServer:
 
 def environment_of_test(**variables: str) -> dict[str, str]:
     """The environment of a process on this test's own database and Redis."""
-    return os.environ | {"DATABASE_URL": _test_database_url(), "PYTHONWARNINGS": "default"} | variables
+    return outer_environment() | {"DATABASE_URL": _test_database_url(), "PYTHONWARNINGS": "default"} | variables
+
+
+def outer_environment() -> dict[str, str]:
+    """The tests' environment, without what a browser in this very process needs."""
+    return {name: value for name, value in os.environ.items() if name != "DJANGO_ALLOW_ASYNC_UNSAFE"}
 
 
 def _test_database_url() -> str:
