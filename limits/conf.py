@@ -16,9 +16,9 @@ DEFAULTS: dict[str, Any] = {
     "MAX_CONNECTIONS": 64,
     # Client records that one process holds, at most.
     "CLIENT_CACHE_SIZE": 10_000,
-    # Usage counts that one of the 256 buckets holds between two drains; further clients are then
-    # counted together.
-    "COUNTS_PER_BUCKET": 512,
+    # New usage counts that each of the 256 buckets takes in a minute; further clients that are not
+    # registered are then counted together.
+    "COUNTS_PER_BUCKET": 128,
     # Dotted path of a callable: DRF's request → the client's key. Empty: the user, else the address.
     "CLIENT_IDENTIFIER": "",
     # Where people reach the admin, for the links in mails.

@@ -13,8 +13,8 @@ from limits.store.keys import Keys, client_field
 
 DECIDED, RULES_CHANGED, CLIENT_CHANGED, OUTSIDE_VALIDITY, NOT_LOADED = range(5)
 
-COUNTS_PER_BUCKET = 512
-"""Usage counts that a bucket holds between two drains before more clients go without their name."""
+COUNTS_PER_BUCKET = 128
+"""New usage counts that a bucket takes in a minute before unregistered clients go without their name."""
 
 GUESS = ""
 """In place of a revision: this process does not know whether the client is registered."""

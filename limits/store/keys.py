@@ -3,7 +3,7 @@
 ====================================  ======================================================
 ``<ns>:pointer``                      the version token of the ruleset in force
 ``<ns>:ruleset:<token>``              the bytes of that ruleset
-``<ns>:{<tag>}:bucket``               hash: ``token``, ``complete``, ``loading``, ``c:<client>``
+``<ns>:{<tag>}:bucket``               hash: ``token``, ``complete``, ``loading``, ``counted``, ``c:<client>``
 ``<ns>:{<tag>}:n:<policy>:<client>``  one client's counter for one policy
 ``<ns>:{<tag>}:usage``                hash: what was requested, counted for the drain
 ``<ns>:{<tag>}:drain``                the same, taken away by the drain under ``id``

@@ -7,6 +7,7 @@ import pytest
 from limits.domain.words import ClientStatus, Mode
 from limits.store import decider
 from limits.store.buckets import bucket_of
+from limits.store.keys import client_field
 from tests.support.deciding import START, TOKEN, Desk, policy, sliding
 
 MINUTE = START // 60_000_000
@@ -95,11 +96,35 @@ def test_beyond_the_bound_new_clients_are_counted_together_and_known_ones_go_on(
     assert sum(found.values()) == 2 * 2 * 25
 
 
+def test_the_bound_holds_over_a_drain_and_begins_anew_with_the_minute(desk: Desk) -> None:
+    desk.decider._counts_per_bucket = 3
+    clients = in_one_bucket(9)
+    for client in clients[:5]:
+        desk.ask(client, [])
+    desk.redis.delete(desk.keys.usage[bucket_of("acme")])
+    desk.ask(clients[5], [])
+    assert counts(desk) == {("0", "a", "", "", ""): 1}
+    desk.at(START + 60_000_000)
+    desk.ask(clients[6], [])
+    assert ("1", "a", "", "", clients[6]) in counts(desk)
+
+
+def test_registered_clients_keep_their_names_in_any_flood(desk: Desk) -> None:
+    desk.decider._counts_per_bucket = 3
+    flood = in_one_bucket(20)
+    desk.redis.hset(desk.keys.buckets[bucket_of("acme")], client_field("acme"), "1 {}")
+    for client in flood:
+        desk.ask(client, [])
+    desk.ask("acme", [], revision=1)
+    assert counts(desk)["0", "a", "", "", "acme"] == 1
+    assert counts(desk)["0", "a", "", "", ""] == 17
+
+
 def test_where_nobody_drains_for_long_the_counts_stay_bounded_and_nothing_is_lost(desk: Desk) -> None:
     desk.decider._counts_per_bucket = 10
     for minute in range(600):
         desk.at(START + minute * 60_000_000)
         desk.ask("acme", [])
     found = counts(desk)
-    assert len(found) <= 4 * 10 + 600 // 60 + 1
+    assert len(found) <= 8 * 10 + 600 // 60 + 1
     assert sum(found.values()) == 600

@@ -21,7 +21,7 @@ local clock = redis.call('TIME')
 --              bucket the time to refill one token and the whole burst, each as whole microseconds
 --              and a rest in 1 / quota of one
 --       9      how the request is counted: "b" as blocked, "e" as exempt, "" as it is decided
---       10     how many usage counts this bucket may hold before more clients go without their name
+--       10     how many new usage counts of unregistered clients this bucket takes in a minute
 --       11, 12 the endpoint ("": one that nobody registered) and the client, as they are counted
 --       13...  the slug of each policy, in the order of the rules
 --
@@ -42,8 +42,9 @@ local clock = redis.call('TIME')
 -- Usage: `minute, kind, endpoint, policy, client`, one in a line → how many. Kinds: a admitted,
 -- d denied, b blocked, e exempt, with an empty policy, and in capitals what the requests cost beyond
 -- 1 each; d and s with a policy: it denied, or would have denied in shadow mode. The hash does not
--- expire: the drain takes it away as a whole. Beyond ARGV 10 counts, a client that has none yet is
--- counted without its name; beyond four times as many, nobody drains, and hours stand for minutes.
+-- expire: the drain takes it away as a whole. Beyond ARGV 10 new counts in a minute (which the bucket
+-- remembers as `counted`, over drains), an unregistered client is counted without its name; beyond
+-- eight times as many that wait, nobody drains, and hours stand for minutes.
 --
 -- Doubles hold every number here exactly: times stay below 2^53 microseconds, costs below 10^9,
 -- and a product of cost and rest below 10^15. Everything is read and checked before the first
@@ -60,8 +61,9 @@ local cost = tonumber(ARGV[4])
 
 local minute = floor(clock[1] / 60)
 
+local bucket = redis.call('HMGET', KEYS[1], 'token', 'complete', ARGV[2], 'counted')
+
 local function staleness()
-  local bucket = redis.call('HMGET', KEYS[1], 'token', 'complete', ARGV[2])
   local token, complete, record, held = bucket[1], bucket[2], bucket[3], ARGV[3]
   if token and token ~= ARGV[1] then
     return {1, token}
@@ -244,26 +246,46 @@ local function write(key, policy)
   redis.call('SET', key, table.concat(sections), 'PX', math.ceil(expires_after / 1000) + 1)
 end
 
-local function count(held, kind, policy, by)
-  local bound = tonumber(ARGV[10])
-  local moment = held < 4 * bound and minute or minute - minute % 60
-  local nameless = table.concat({moment, kind, ARGV[11], policy, ''}, '\n')
-  local field = nameless .. ARGV[12]
-  if held >= bound and redis.call('HEXISTS', KEYS[2], field) == 0 then
-    field = nameless
+local function counted_in_this_minute()
+  local at, number = string.match(bucket[4] or '', '^(%d+) (%d+)$')
+  return tonumber(at) == minute and tonumber(number) or 0
+end
+
+local function add(moment, what, client, by)
+  local field = moment .. '\n' .. what .. client
+  return field, redis.call('HINCRBY', KEYS[2], field, by)
+end
+
+-- Returns how many new counts this minute has had by then.
+local function count(new_counts, kind, policy, by)
+  local what = kind .. '\n' .. ARGV[11] .. '\n' .. policy .. '\n'
+  local field, total = add(minute, what, ARGV[12], by)
+  if total ~= by then return new_counts end
+  local bound, registered = tonumber(ARGV[10]), string.find(bucket[3] or '', '{', 1, true)
+  if redis.call('HLEN', KEYS[2]) > 8 * bound then
+    redis.call('HDEL', KEYS[2], field)
+    add(minute - minute % 60, what, registered and ARGV[12] or '', by)
+  elseif new_counts >= bound and not registered then
+    redis.call('HDEL', KEYS[2], field)
+    add(minute, what, '', by)
+  else
+    return new_counts + 1
   end
-  redis.call('HINCRBY', KEYS[2], field, by)
+  return new_counts
 end
 
 local function count_request(policies, admitted)
-  local held = redis.call('HLEN', KEYS[2])
+  local before = counted_in_this_minute()
   local kind = ARGV[9] ~= '' and ARGV[9] or admitted and 'a' or 'd'
-  count(held, kind, '', 1)
-  if cost > 1 then count(held, string.upper(kind), '', cost - 1) end
+  local after = count(before, kind, '', 1)
+  if cost > 1 then after = count(after, string.upper(kind), '', cost - 1) end
   for index, policy in ipairs(policies) do
     if not policy.admits then
-      count(held, policy.enforced == 1 and 'd' or 's', ARGV[12 + index], 1)
+      after = count(after, policy.enforced == 1 and 'd' or 's', ARGV[12 + index], 1)
     end
+  end
+  if after > before then
+    redis.call('HSET', KEYS[1], 'counted', minute .. ' ' .. after)
   end
 end
 
