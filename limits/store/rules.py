@@ -110,9 +110,11 @@ class RulesetWriter:
             pipeline.hset(bucket, TOKEN_FIELD, token)
 
     def is_whole(self, version: Version) -> bool:
-        """Whether the ruleset of this version is readable. Raises :class:`StoreUnavailable`."""
+        """Whether the ruleset of this version is there, byte for byte. Raises
+        :class:`StoreUnavailable`."""
         with outages_named():
-            return bool(self._redis.exists(self._keys.ruleset(str(version))))
+            data = self._redis.get(self._keys.ruleset(str(version)))
+        return data is not None and digest_of(data) == version.digest
 
 
 def _version(token: Any) -> Version | None:

@@ -1,0 +1,160 @@
+"""What the reconciler finds and mends: killed publishers, emptied stores, rows changed past the admin."""
+
+from collections.abc import Callable
+
+import pytest
+
+from limits.models import Client, ClientChange, PolicyLimit, Publication, RuleChange
+from limits.publishing import clients, rules
+from limits.publishing.reconciler import Reconciliation, reconcile
+from limits.store.clients import ClientWriter
+from limits.store.keys import COMPLETE_FIELD, TOKEN_FIELD
+from limits.store.rules import RulesetWriter
+from tests.models import rows
+from tests.publishing.platforms import Platform
+
+pytestmark = pytest.mark.django_db
+
+
+class Killed(BaseException):
+    """In place of kill -9."""
+
+
+def change(quota: int) -> None:
+    PolicyLimit.objects.update(quota=quota)
+    rules.record("test")
+
+
+def test_where_nothing_is_wrong_nothing_is_done(shop: Platform) -> None:
+    before = shop.content()
+    assert reconcile() == Reconciliation()
+    assert shop.content() == before
+
+
+def test_a_publisher_killed_before_it_wrote_to_the_store(shop: Platform) -> None:
+    change(7)
+    assert shop.quotas == {"all": 100}
+    assert reconcile().published
+    assert (shop.sequence, shop.quotas) == (2, {"all": 7})
+    assert Publication.objects.get(sequence=2).state == "live"
+
+
+def test_a_publisher_killed_after_it_wrote_to_the_store(shop: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish = RulesetWriter.publish
+
+    def publish_and_die(*arguments: object) -> None:
+        publish(*arguments)  # type: ignore[arg-type]
+        raise Killed
+
+    change(7)
+    with monkeypatch.context() as patch:
+        patch.setattr(RulesetWriter, "publish", publish_and_die)
+        with pytest.raises(Killed):
+            rules.deliver()
+    assert (shop.sequence, Publication.objects.get(sequence=2).state) == (2, "pending")
+    assert reconcile().published
+    assert Publication.objects.get(sequence=2).state == "live"
+    assert shop.sequence == 2
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["before", "after"])
+def test_a_publisher_of_clients_killed_around_its_write(
+    shop: Platform, monkeypatch: pytest.MonkeyPatch, written: bool
+) -> None:
+    put = ClientWriter.put
+
+    def put_and_die(*arguments: object) -> None:
+        if written:
+            put(*arguments)  # type: ignore[arg-type]
+        raise Killed
+
+    Client.objects.update(status="blocked")
+    with monkeypatch.context() as patch:
+        patch.setattr(ClientWriter, "put", put_and_die)
+        with pytest.raises(Killed):
+            clients.deliver()
+    assert ClientChange.objects.exists()
+    assert reconcile().clients_delivered
+    assert shop.client("acme").status == "blocked"
+    assert not ClientChange.objects.exists()
+
+
+def test_an_emptied_store_is_filled_again_with_rules_and_clients(shop: Platform) -> None:
+    before = shop.content()
+    shop.empty()
+    found = reconcile()
+    assert (found.published, found.clients_loaded) == (True, True)
+    assert shop.content().keys() == before.keys()
+    assert (shop.sequence, shop.quotas, shop.is_complete) == (1, {"all": 100}, True)
+    assert reconcile() == Reconciliation()
+
+
+def lose_the_pointer(shop: Platform) -> None:
+    shop.redis.delete(shop.keys.pointer)
+
+
+def lose_a_bucket(shop: Platform) -> None:
+    shop.redis.delete(shop.keys.buckets[7])
+
+
+def lose_a_token(shop: Platform) -> None:
+    shop.redis.hdel(shop.keys.buckets[7], TOKEN_FIELD)
+
+
+def lose_a_mark(shop: Platform) -> None:
+    shop.redis.hdel(shop.keys.buckets[7], COMPLETE_FIELD)
+
+
+def have_an_older_token(shop: Platform) -> None:
+    shop.redis.hset(shop.keys.buckets[7], TOKEN_FIELD, "epoch:0:older")
+
+
+def lose_the_ruleset(shop: Platform) -> None:
+    shop.redis.delete(shop.keys.ruleset(str(shop.version)))
+
+
+def spoil_the_ruleset(shop: Platform) -> None:
+    shop.redis.set(shop.keys.ruleset(str(shop.version)), b"{}")
+
+
+DAMAGE = [
+    lose_the_pointer,
+    lose_a_bucket,
+    lose_a_token,
+    lose_a_mark,
+    have_an_older_token,
+    lose_the_ruleset,
+    spoil_the_ruleset,
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
+def test_a_damaged_store_is_mended(shop: Platform, damage: Callable[[Platform], None]) -> None:
+    damage(shop)
+    assert reconcile() != Reconciliation()
+    assert (shop.sequence, shop.quotas, shop.is_complete) == (1, {"all": 100}, True)
+    assert shop.client("acme").revision == Client.objects.get().revision
+    assert reconcile() == Reconciliation()
+
+
+def test_rows_changed_past_the_admin_are_published(shop: Platform) -> None:
+    PolicyLimit.objects.update(quota=9)
+    assert reconcile().recorded
+    assert shop.quotas == {"all": 9}
+    assert not RuleChange.objects.exists()
+    assert Publication.objects.get(sequence=2).author == "reconciler"
+
+
+def test_rows_that_mean_nothing_wait_for_somebody_to_mend_them(shop: Platform) -> None:
+    rows.plan("pro")
+    RuleChange.objects.all().delete()
+    Client.objects.update(plan=None)
+    PolicyLimit.objects.update(quota=9)
+    limit = PolicyLimit.objects.get()
+    PolicyLimit.objects.filter(pk=limit.pk).update(algorithm="fixed_window")
+    assert not reconcile().recorded
+    assert shop.quotas == {"all": 100}
+    assert RuleChange.objects.exists()
+    PolicyLimit.objects.filter(pk=limit.pk).update(algorithm="sliding_window")
+    assert reconcile().recorded
+    assert shop.quotas == {"all": 9}
