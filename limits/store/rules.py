@@ -113,7 +113,7 @@ class RulesetWriter:
         """Whether the ruleset of this version is there, byte for byte. Raises
         :class:`StoreUnavailable`."""
         with outages_named():
-            data = self._redis.get(self._keys.ruleset(str(version)))
+            data: Any = self._redis.get(self._keys.ruleset(str(version)))
         return data is not None and digest_of(data) == version.digest
 
 

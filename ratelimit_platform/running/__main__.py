@@ -154,12 +154,17 @@ def _worker_answers() -> bool:
 
 def _welcome(port: str) -> str:
     base = f"http://127.0.0.1:{port}"
+    shop = (
+        ""
+        if os.environ.get("DEMO") == "0"
+        else f"\n  Shop     {base}/shop/search?q=tea   make traffic plays an hour of visits"
+    )
     mails = "" if os.environ.get("EMAIL_URL") else f"\n  Mails    files in {DATA_DIR}/mail"
     return f"""
 Everything answers.
 
   Admin    {base}/admin/   user admin, password {os.environ["ADMIN_PASSWORD"]}
-  API      {base}/api/docs/{mails}
+  API      {base}/api/docs/{shop}{mails}
 
   Try it, a few times in a row:
 
