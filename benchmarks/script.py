@@ -14,7 +14,7 @@ from limits.domain.selection import EffectivePolicy
 from limits.domain.words import Algorithm, Mode
 from limits.store.connection import HotConnections
 from limits.store.deadline import Deadline
-from limits.store.decider import Decider, Question
+from limits.store.decider import CounterOf, Decider, Question
 from limits.store.keys import COMPLETE_FIELD, TOKEN_FIELD, Keys
 from limits.store.packing import pack_rules
 from limits.store.scripts import Script
@@ -88,7 +88,7 @@ def _policy(slug: str, *limits: Limit) -> EffectivePolicy:
 
 
 def _decide(decider: Decider, *policies: EffectivePolicy) -> Callable[[], object]:
-    slugs = tuple(policy.policy.slug for policy in policies)
-    rules = pack_rules(policies)
-    questions = itertools.cycle([Question(f"client {n}", TOKEN, 0, slugs, rules, 1) for n in range(CLIENTS)])
+    counters = tuple(CounterOf(policy.policy.slug) for policy in policies)
+    rules = pack_rules(policies, now=0)
+    questions = itertools.cycle([Question(f"client {n}", TOKEN, 0, counters, rules, 1) for n in range(CLIENTS)])
     return lambda: decider.decide(next(questions), Deadline(PATIENT))

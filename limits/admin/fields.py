@@ -6,13 +6,8 @@ from django.db.models import Field, Model
 from django.http import HttpRequest
 
 from limits.domain.alerting import AVAILABLE_METRICS
-from limits.domain.validation import AVAILABLE_ALGORITHMS, AVAILABLE_PARTITIONS
 
-_AVAILABLE = {
-    "algorithm": AVAILABLE_ALGORITHMS,
-    "partition": AVAILABLE_PARTITIONS,
-    "metric": AVAILABLE_METRICS,
-}
+_AVAILABLE = {"metric": AVAILABLE_METRICS}
 
 
 class SlugKept:

@@ -1,12 +1,14 @@
 """Limits, inline in their policy or override."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.forms import BaseInlineFormSet
+from django.forms import BaseInlineFormSet, ModelForm
 from unfold.admin import TabularInline
+from unfold.widgets import UnfoldAdminSelectWidget
 
-from limits.admin.fields import AvailableChoices
+from limits.domain.calendar import DEFAULT_TIMEZONE, timezones
 from limits.models import OverrideLimit, PolicyLimit
 
 
@@ -22,7 +24,7 @@ class LimitFormSet(BaseInlineFormSet):
         for form in kept:
             label = form.instance.as_domain().label
             if label in labels:
-                form.add_error("window", "Another limit has this algorithm and window already.")
+                form.add_error("window", f"Another limit is named “{label}” already.")
             labels.add(label)
 
     def save_new(self, form: Any, commit: bool = True) -> Any:
@@ -36,9 +38,24 @@ def _is_kept(formset: Any, form: Any) -> bool:
     return bool(form.has_changed() or form.instance.pk) and not deleted and form.is_valid()
 
 
-class _LimitInline(AvailableChoices, TabularInline):
+class LimitForm(ModelForm):
+    """A limit with the time zones of this machine to choose from."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        zone = self.fields["timezone"]
+        names = timezones() | {self.instance.timezone or DEFAULT_TIMEZONE}
+        zone.widget = UnfoldAdminSelectWidget(choices=[("", f"{DEFAULT_TIMEZONE} or none"), *_choices(names)])
+
+
+def _choices(names: Iterable[str]) -> list[tuple[str, str]]:
+    return [(name, name) for name in sorted(names)]
+
+
+class _LimitInline(TabularInline):
+    form = LimitForm
     formset = LimitFormSet
-    fields = ("quota", "window", "algorithm", "burst")
+    fields = ("quota", "window", "algorithm", "burst", "period", "timezone")
     extra = 0
     min_num = 1
     verbose_name = "limit"

@@ -6,7 +6,7 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from limits.admin.fields import AvailableChoices, SlugKept
+from limits.admin.fields import SlugKept
 from limits.admin.limits import PolicyLimitInline
 from limits.admin.publishing import PublishesRules
 from limits.models import Policy
@@ -15,7 +15,7 @@ _MODE_COLOURS = {"enforce": "success", "shadow": "warning", "disabled": "danger"
 
 
 @admin.register(Policy)
-class PolicyAdmin(AvailableChoices, SlugKept, PublishesRules, ModelAdmin):
+class PolicyAdmin(SlugKept, PublishesRules, ModelAdmin):
     list_display = ("slug", "plan_or_every", "endpoint_or_all", "limits_in_words", "mode_label")
     list_filter = ("plan", "endpoint", "mode")
     list_select_related = ("plan", "endpoint")

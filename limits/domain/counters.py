@@ -3,21 +3,22 @@
 ``store/lua/decide.lua`` does the same on packed bytes in one script call.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from limits.domain import sliding_window, token_bucket
+from limits.domain import fixed_window, sliding_window, token_bucket
+from limits.domain.fixed_window import Span
 from limits.domain.limit import Limit
 from limits.domain.selection import EffectivePolicy
 from limits.domain.sliding_window import Window
 from limits.domain.token_bucket import Bucket
-from limits.domain.words import Algorithm, Mode
+from limits.domain.words import Algorithm, Mode, Partition
 
-State = Window | Bucket
+State = Window | Bucket | Span
 Counter = Mapping[tuple[Algorithm, int], State]
-"""The state of one policy for one client. A limit finds its own by algorithm and window, so that
-it never reads what another kind of limit wrote."""
+"""The state of one policy for one client, or for all of them. A limit finds its own by algorithm
+and window (period and zone), so that it never reads what another kind of limit wrote."""
 
 
 class Reading(NamedTuple):
@@ -28,17 +29,21 @@ class Reading(NamedTuple):
     figures: tuple[int, int, int, int]
 
 
+CounterKey = tuple[str, str | None]
+"""Whose counter: the slug of the policy, and the client (None: all of them together)."""
+
+
 @dataclass
 class Counters:
-    """The counters of one client: policy slug → state."""
+    """The counters of all clients."""
 
-    by_policy: dict[str, Counter] = field(default_factory=dict)
+    kept: MutableMapping[CounterKey, Counter] = field(default_factory=dict)
 
     def check(
-        self, policies: Sequence[EffectivePolicy], cost: int, now: int, *, consume: bool = True
+        self, policies: Sequence[EffectivePolicy], cost: int, now: int, *, client: str = "", consume: bool = True
     ) -> tuple[bool, list[list[Reading]]]:
         """Decides one request. Returns (admitted, the readings of each policy's limits)."""
-        states = [[self._state(policy, limit, now) for limit in policy.limits] for policy in policies]
+        states = [[self._state(policy, limit, client, now) for limit in policy.limits] for policy in policies]
         answers = [
             [_admits(state, limit, cost) for state, limit in zip(row, policy.limits, strict=True)]
             for row, policy in zip(states, policies, strict=True)
@@ -47,7 +52,7 @@ class Counters:
         for row, policy, answer in zip(states, policies, answers, strict=True):
             if consume and admitted and all(answer):
                 row[:] = [_consume(state, limit, cost) for state, limit in zip(row, policy.limits, strict=True)]
-                self._keep(policy, row)
+                self._keep(policy, client, row)
         return admitted, [
             [
                 Reading(admits, _figures(state, limit, cost, admits))
@@ -56,34 +61,52 @@ class Counters:
             for row, policy, answer in zip(states, policies, answers, strict=True)
         ]
 
-    def _state(self, policy: EffectivePolicy, limit: Limit, now: int) -> State:
-        kept = self.by_policy.get(policy.policy.slug, {}).get(_section(limit))
+    def _state(self, policy: EffectivePolicy, limit: Limit, client: str, now: int) -> State:
+        kept = self.kept.get(_key(policy, client), {}).get(_section(limit))
         if limit.algorithm is Algorithm.SLIDING_WINDOW:
             return sliding_window.advance(kept if isinstance(kept, Window) else Window(), limit, now)
-        return token_bucket.advance(kept if isinstance(kept, Bucket) else Bucket(), limit, now)
+        if limit.algorithm is Algorithm.TOKEN_BUCKET:
+            return token_bucket.advance(kept if isinstance(kept, Bucket) else Bucket(), limit, now)
+        return fixed_window.advance(kept if isinstance(kept, Span) else Span(), limit, now)
 
-    def _keep(self, policy: EffectivePolicy, states: Sequence[State]) -> None:
+    def _keep(self, policy: EffectivePolicy, client: str, states: Sequence[State]) -> None:
         sections = zip(map(_section, policy.limits), states, strict=True)
-        self.by_policy[policy.policy.slug] = dict(sections)
+        self.kept[_key(policy, client)] = dict(sections)
+
+
+def _key(policy: EffectivePolicy, client: str) -> CounterKey:
+    return policy.policy.slug, client if policy.policy.partition is Partition.CLIENT else None
 
 
 def _section(limit: Limit) -> tuple[Algorithm, int]:
-    return limit.algorithm, limit.window_us
+    return limit.algorithm, limit.span_code
 
 
 def _admits(state: State, limit: Limit, cost: int) -> bool:
-    if isinstance(state, Window):
-        return sliding_window.admits(state, limit, cost)
-    return token_bucket.admits(state, limit, cost)
+    match state:
+        case Window():
+            return sliding_window.admits(state, limit, cost)
+        case Bucket():
+            return token_bucket.admits(state, limit, cost)
+        case Span():
+            return fixed_window.admits(state, limit, cost)
 
 
 def _consume(state: State, limit: Limit, cost: int) -> State:
-    if isinstance(state, Window):
-        return sliding_window.consume(state, limit, cost)
-    return token_bucket.consume(state, limit, cost)
+    match state:
+        case Window():
+            return sliding_window.consume(state, limit, cost)
+        case Bucket():
+            return token_bucket.consume(state, limit, cost)
+        case Span():
+            return fixed_window.consume(state, limit, cost)
 
 
 def _figures(state: State, limit: Limit, cost: int, admits: bool) -> tuple[int, int, int, int]:
-    if isinstance(state, Window):
-        return sliding_window.figures(state, limit, cost, admits)
-    return token_bucket.figures(state)
+    match state:
+        case Window():
+            return sliding_window.figures(state, limit, cost, admits)
+        case Bucket():
+            return token_bucket.figures(state)
+        case Span():
+            return fixed_window.figures(state, limit, cost, admits)

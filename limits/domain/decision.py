@@ -75,10 +75,10 @@ def _wait(state: LimitState) -> float:
     return float("inf") if state.retry_after is None else state.retry_after
 
 
-def sliding_window_state(
+def window_state(
     name: str, policy: str, mode: Mode, limit: Limit, cost: int, admits: bool, figures: Figures
 ) -> LimitState:
-    """Reads the figures of :func:`limits.domain.sliding_window.figures`."""
+    """Reads the figures of :mod:`limits.domain.sliding_window` and :mod:`limits.domain.fixed_window`."""
     used, next_capacity, reset, retry = figures
     return LimitState(
         name=name,
@@ -124,8 +124,10 @@ def _refill_seconds(units: int, quota: int) -> float:
 
 
 STATE_READERS = {
-    Algorithm.SLIDING_WINDOW: sliding_window_state,
+    Algorithm.SLIDING_WINDOW: window_state,
     Algorithm.TOKEN_BUCKET: token_bucket_state,
+    Algorithm.FIXED_WINDOW: window_state,
+    Algorithm.CALENDAR: window_state,
 }
 
 

@@ -1,8 +1,10 @@
 """One limit: a quota over time, with the bounds that keep its arithmetic exact."""
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from limits.domain.calendar import DEFAULT_TIMEZONE, timezones
 from limits.domain.words import Algorithm, Period
 
 SECOND = 1_000_000
@@ -13,6 +15,9 @@ MAX_QUOTA = 10**9
 MAX_BURST = 10**9
 MAX_COST = 10**6
 MAX_REFILL = MAX_WINDOW_SECONDS * SECOND
+
+_ZONES = 2**28
+"""How many values a zone's checksum takes in :attr:`Limit.span_code`."""
 
 _NAME_SUFFIX = {
     Algorithm.SLIDING_WINDOW: "",
@@ -42,6 +47,16 @@ class Limit:
         if self.algorithm is Algorithm.CALENDAR:
             return str(self.period)
         return f"{self.window}s{_NAME_SUFFIX[self.algorithm]}"
+
+    @property
+    def span_code(self) -> int:
+        """What a policy's counter tells its limits of one algorithm apart by: the window in
+        seconds, or a number below 2^31 for a calendar's period and zone."""
+        if self.period is None:
+            return self.window or 0
+        return (
+            list(Period).index(self.period) * _ZONES + zlib.crc32((self.timezone or DEFAULT_TIMEZONE).encode()) % _ZONES
+        )
 
     @property
     def capacity(self) -> int:
@@ -77,6 +92,8 @@ def _calendar_problems(limit: Limit) -> Iterator[tuple[str, str]]:
         yield "window", "belongs to other algorithms; a calendar limit has a period."
     if limit.period is None:
         yield "period", "is needed for a calendar limit: hour, day, week or month."
+    if limit.timezone is not None and limit.timezone not in timezones():
+        yield "timezone", f"“{limit.timezone}” is not a time zone, such as “Europe/Berlin”."
 
 
 def _window_problems(limit: Limit) -> Iterator[tuple[str, str]]:

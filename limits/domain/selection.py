@@ -1,11 +1,13 @@
 """Which limits a request meets: the policies that match, with the client's overrides in force."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from limits.domain.client import ClientRecord, Override
+from limits.domain.fixed_window import span_around
 from limits.domain.limit import Limit
 from limits.domain.ruleset import Policy, Ruleset
-from limits.domain.words import Mode, Partition
+from limits.domain.words import Algorithm, Mode, Partition
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +47,38 @@ def matching(ruleset: Ruleset, plan: str, endpoint: str | None) -> tuple[Policy,
     )
 
 
+def own_policies(ruleset: Ruleset, record: ClientRecord) -> tuple[Policy, ...]:
+    """The policies that count this client by itself, on whichever endpoint."""
+    plan = plan_of(ruleset, record)
+    return tuple(
+        policy
+        for policy in ruleset.policies
+        if policy.plan in (None, plan)
+        and policy.partition is Partition.CLIENT
+        and ruleset.mode_of(policy) is not Mode.DISABLED
+    )
+
+
 def select(ruleset: Ruleset, record: ClientRecord, endpoint: str | None, now: int) -> Selection:
     """What a check of this client on this endpoint meets at ``now`` (microseconds since 1970)."""
     plan = plan_of(ruleset, record)
     policies = matching(ruleset, plan, endpoint) if plan is not None else ()
+    return effective(ruleset, record, policies, now)
+
+
+def effective(ruleset: Ruleset, record: ClientRecord, policies: Iterable[Policy], now: int) -> Selection:
+    """These policies as they stand for one client at ``now`` (microseconds since 1970)."""
+    policies = tuple(policies)
     slugs = {policy.slug for policy in policies if policy.partition is Partition.CLIENT}
-    relevant = tuple(override for override in record.overrides if override.policy in slugs)
-    valid_from, valid_until = _validity(relevant, now)
+    relevant = [override for override in record.overrides if override.policy in slugs]
     active = {override.policy: override for override in relevant if override.is_active(now)}
-    effective = tuple(_effective(ruleset, policy, active.get(policy.slug)) for policy in policies)
-    return Selection(effective, valid_from, valid_until)
+    chosen = tuple(_effective(ruleset, policy, active.get(policy.slug)) for policy in policies)
+    edges = {*_edges_of_overrides(relevant), *_edges_of_periods(chosen, now)}
+    return Selection(
+        chosen,
+        valid_from=max((edge for edge in edges if edge <= now), default=None),
+        valid_until=min((edge for edge in edges if edge > now), default=None),
+    )
 
 
 def _effective(ruleset: Ruleset, policy: Policy, override: Override | None) -> EffectivePolicy:
@@ -62,9 +86,13 @@ def _effective(ruleset: Ruleset, policy: Policy, override: Override | None) -> E
     return EffectivePolicy(policy, ruleset.mode_of(policy), limits, override)
 
 
-def _validity(overrides: tuple[Override, ...], now: int) -> tuple[int | None, int | None]:
-    """The stretch of time around ``now`` in which no override starts or ends."""
-    edges = {edge for override in overrides for edge in (override.starts_at, override.ends_at) if edge is not None}
-    past = [edge for edge in edges if edge <= now]
-    future = [edge for edge in edges if edge > now]
-    return max(past, default=None), min(future, default=None)
+def _edges_of_overrides(overrides: Iterable[Override]) -> Iterator[int]:
+    for override in overrides:
+        yield from (edge for edge in (override.starts_at, override.ends_at) if edge is not None)
+
+
+def _edges_of_periods(policies: Iterable[EffectivePolicy], now: int) -> Iterator[int]:
+    for policy in policies:
+        for limit in policy.limits:
+            if limit.algorithm is Algorithm.CALENDAR:
+                yield from span_around(limit, now)

@@ -9,7 +9,7 @@ from limits.domain.limit import MAX_COST, Limit, limit_problems
 from limits.domain.problems import Location, Problem
 from limits.domain.routes import PatternError, Route
 from limits.domain.ruleset import Endpoint, Policy, Ruleset
-from limits.domain.words import Algorithm, Partition
+from limits.domain.words import Partition
 
 SLUG = re.compile(r"[a-z0-9-]+")
 SLUG_MESSAGE = "must be small letters, digits and hyphens, such as “free-search”."
@@ -20,9 +20,6 @@ MAX_ROUTE_LENGTH = 500
 
 PRINTABLE = re.compile(r"\A[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z")
 NOT_PRINTABLE = "must not contain control characters."
-
-AVAILABLE_ALGORITHMS = frozenset({Algorithm.SLIDING_WINDOW, Algorithm.TOKEN_BUCKET})
-AVAILABLE_PARTITIONS = frozenset({Partition.CLIENT})
 
 
 def slug_problem(slug: str) -> str | None:
@@ -53,8 +50,6 @@ def limits_problems(limits: Sequence[Limit]) -> Iterator[tuple[tuple[str | int, 
     for at, limit in enumerate(limits):
         wrong = [(("limits", at, field), message) for field, message in limit_problems(limit)]
         yield from wrong
-        if limit.algorithm not in AVAILABLE_ALGORITHMS:
-            yield ("limits", at, "algorithm"), f"“{limit.algorithm}” is not available in this release."
         if not wrong and any(limit.label == earlier.label for earlier in limits[:at]):
             yield (
                 ("limits", at),
@@ -139,7 +134,5 @@ def _policy_problems(ruleset: Ruleset, policy: Policy) -> Iterator[Problem]:
         yield Problem((*here, "plan"), f"there is no plan “{policy.plan}”.")
     if policy.endpoint is not None and all(item.slug != policy.endpoint for item in ruleset.endpoints):
         yield Problem((*here, "endpoint"), f"there is no endpoint “{policy.endpoint}”.")
-    if policy.partition not in AVAILABLE_PARTITIONS:
-        yield Problem((*here, "partition"), f"“{policy.partition}” is not available in this release.")
     for place, message in limits_problems(policy.limits):
         yield Problem((*here, *place), message)

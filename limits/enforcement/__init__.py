@@ -1,7 +1,9 @@
 """One check, one decision: everything between a caller and the store."""
 
-from limits.enforcement.engine import Engine, Guard, Readiness, RulesetMissing, get_engine
+from limits.enforcement.attempts import Guard
+from limits.enforcement.engine import Engine, Readiness, get_engine
 from limits.enforcement.held import Held
+from limits.enforcement.holder import RulesetMissing
 from limits.enforcement.requests import CheckRequest
 from limits.store.errors import StoreUnavailable
 

@@ -12,8 +12,10 @@ from functools import cached_property
 from limits.domain.client import ClientRecord
 from limits.domain.routes import Router
 from limits.domain.ruleset import Endpoint, Ruleset, Version
-from limits.domain.selection import EffectivePolicy, Selection, plan_of, select
+from limits.domain.selection import EffectivePolicy, Selection, effective, own_policies, plan_of, select
+from limits.domain.words import Partition
 from limits.enforcement.requests import CheckRequest
+from limits.store.decider import CounterOf
 from limits.store.packing import pack_rules
 
 
@@ -22,16 +24,21 @@ class Layout:
     """The limits of one request, ready to be sent."""
 
     policies: tuple[EffectivePolicy, ...]
-    slugs: tuple[str, ...]
+    counters: tuple[CounterOf, ...]
     rules: bytes
     valid_from: int | None
     valid_until: int | None
 
     @classmethod
-    def of(cls, selection: Selection) -> "Layout":
+    def of(cls, selection: Selection, now: int) -> "Layout":
         policies = selection.policies
-        slugs = tuple(policy.policy.slug for policy in policies)
-        return cls(policies, slugs, pack_rules(policies), selection.valid_from, selection.valid_until)
+        counters = tuple(CounterOf(each.policy.slug, each.policy.partition is Partition.GLOBAL) for each in policies)
+        return cls(policies, counters, pack_rules(policies, now), selection.valid_from, selection.valid_until)
+
+    def is_valid(self, now: int) -> bool:
+        """Whether it holds at ``now`` (microseconds since 1970)."""
+        begun = self.valid_from is None or self.valid_from <= now
+        return begun and (self.valid_until is None or now < self.valid_until)
 
 
 NO_LIMITS = Layout((), (), b"", None, None)
@@ -65,12 +72,16 @@ class Held:
     def layout(self, record: ClientRecord, endpoint: str | None, now: int) -> Layout:
         """The limits that a client meets on an endpoint at ``now`` (microseconds since 1970)."""
         if record.overrides:
-            return Layout.of(select(self.ruleset, record, endpoint, now))
+            return Layout.of(select(self.ruleset, record, endpoint, now), now)
         key = self.plan_of(record), endpoint
         layout = self._layouts.get(key)
-        if layout is None:
-            layout = self._layouts[key] = Layout.of(select(self.ruleset, record, endpoint, now))
+        if layout is None or not layout.is_valid(now):
+            layout = self._layouts[key] = Layout.of(select(self.ruleset, record, endpoint, now), now)
         return layout
+
+    def whole_layout(self, record: ClientRecord, now: int) -> Layout:
+        """All limits that count this client by itself, on whichever endpoint."""
+        return Layout.of(effective(self.ruleset, record, own_policies(self.ruleset, record), now), now)
 
 
 class ClientCache:

@@ -14,21 +14,32 @@ class LimitFields(models.Model):
     """One limit as columns."""
 
     quota = models.PositiveBigIntegerField(help_text="How much is admitted in the window. 0 denies everything.")
-    window = models.PositiveIntegerField(null=True, blank=True, help_text="In seconds: 60 is a minute, 3600 an hour.")
+    window = models.PositiveIntegerField(
+        null=True, blank=True, help_text="In seconds: 60 is a minute, 3600 an hour. Empty for calendar limits."
+    )
     algorithm = models.CharField(
         max_length=20,
         choices=choices(Algorithm),
         default=Algorithm.SLIDING_WINDOW.value,
         help_text="A sliding window never admits more than the quota in any stretch of that length. "
-        "A token bucket refills steadily and lets bursts through.",
+        "A token bucket refills steadily and lets bursts through. A fixed window starts anew at each full minute, "
+        "hour, …; a calendar limit at each full hour, day, week or month of a time zone.",
     )
     burst = models.PositiveBigIntegerField(
         null=True,
         blank=True,
         help_text="For token buckets: how much can be used at once. Empty: as much as the quota.",
     )
-    period = models.CharField(max_length=10, choices=choices(Period), null=True, blank=True)
-    timezone = models.CharField(max_length=64, null=True, blank=True)
+    period = models.CharField(
+        max_length=10,
+        choices=choices(Period),
+        null=True,
+        blank=True,
+        help_text="For calendar limits, in place of a window.",
+    )
+    timezone = models.CharField(
+        "time zone", max_length=64, null=True, blank=True, help_text="For calendar limits. Empty: UTC."
+    )
     position = models.PositiveSmallIntegerField(default=0, editable=False)
 
     class Meta:

@@ -32,7 +32,7 @@ class Policy(SlugKeptModel):
         max_length=10,
         choices=choices(Partition),
         default=Partition.CLIENT.value,
-        help_text="client: each client by itself.",
+        help_text="client: each client by itself; global: all clients together, to protect the endpoint.",
     )
     mode = models.CharField(
         max_length=10,

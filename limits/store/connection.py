@@ -20,11 +20,16 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from limits.conf import setting
+from limits.store.breaker import Breaker
 from limits.store.deadline import Deadline
 from limits.store.errors import StoreUnavailable, outages_named
+from limits.store.keys import Keys
 
 PATIENCE = 2.0
 """Seconds that the config plane waits for Redis."""
+
+PROBE_PATIENCE = 0.5
+"""Seconds that a probe waits for a store that was away."""
 
 _NOT_OURS = ("decode_responses", "health_check_interval", "retry_on_error", "retry_on_timeout")
 
@@ -43,13 +48,13 @@ def _patient_client(location: str) -> Redis:
 
 def hot_connections() -> "HotConnections":
     """The data plane's connections of this process."""
-    return _hot_connections(setting("REDIS"), setting("MAX_CONNECTIONS"))
+    return _hot_connections(setting("REDIS"), setting("MAX_CONNECTIONS"), Keys(setting("NAMESPACE")).probe)
 
 
 @lru_cache(maxsize=8)
-def _hot_connections(location: str, size: int) -> "HotConnections":
+def _hot_connections(location: str, size: int, probe_key: str) -> "HotConnections":
     connection_class, options = _connection_options(location)
-    return HotConnections(lambda: connection_class(**options), size)
+    return HotConnections(lambda: connection_class(**options), size, probe_key=probe_key)
 
 
 def _connection_options(location: str) -> tuple[type[Connection], dict[str, Any]]:
@@ -72,12 +77,15 @@ def _pool(location: str) -> ConnectionPool:
 class HotConnections:
     """A bounded pool of connections, shared by threads; a forked child begins with an empty one."""
 
-    def __init__(self, make: Callable[[], Connection], size: int) -> None:
+    def __init__(self, make: Callable[[], Connection], size: int, *, probe_key: str = "rl:probe") -> None:
+        """``probe_key`` is written to find out whether the store is back."""
         self._make = make
         self._size = size
+        self._probe_key = probe_key
         self._begin()
 
     def _begin(self) -> None:
+        self.breaker = Breaker(self._probe)
         self._idle: deque[Connection] = deque()
         self._free = threading.BoundedSemaphore(self._size)
         self._pid = os.getpid()
@@ -85,15 +93,21 @@ class HotConnections:
     def execute(self, *command: Any, deadline: Deadline) -> Any:
         """Sends one command once and returns its answer.
 
-        Raises :class:`StoreUnavailable` for an outage, and other errors of Redis as they are.
+        Raises :class:`StoreUnavailable` for an outage, at once where it is known already, and other
+        errors of Redis as they are.
         """
         if self._pid != os.getpid():
             self._begin()
+        if self.breaker.is_open:
+            raise StoreUnavailable("The store is known to be away.")
         if not self._free.acquire(timeout=deadline.remaining()):
             raise StoreUnavailable("All connections to the store are in use.")
         try:
             with outages_named():
                 return self._execute(command, deadline)
+        except StoreUnavailable as error:
+            self.breaker.trip(str(error))
+            raise
         finally:
             self._free.release()
 
@@ -111,6 +125,17 @@ class HotConnections:
             raise
         finally:
             self._idle.append(connection)
+
+    def _probe(self) -> None:
+        """Writes, since a store that only answers reads cannot decide."""
+        connection = self._make()
+        try:
+            with outages_named():
+                _open(connection, Deadline(PROBE_PATIENCE))
+                connection.send_command("SET", self._probe_key, 1, "PX", 1000, check_health=False)
+                connection.read_response(timeout=PROBE_PATIENCE)
+        finally:
+            connection.disconnect()
 
 
 def _is_usable(connection: Connection) -> bool:

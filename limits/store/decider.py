@@ -1,8 +1,8 @@
-"""One check as one script call: what goes in, and what can come out."""
+"""Checks as one script call: what goes in, and what can come out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from limits.domain.words import ClientStatus
 from limits.store import scripts
@@ -23,12 +23,19 @@ GUESS = ""
 _COUNTED_AS = {ClientStatus.ACTIVE: "", ClientStatus.BLOCKED: "b", ClientStatus.EXEMPT: "e"}
 
 
+class CounterOf(NamedTuple):
+    """The counter of a policy: the client's own, or the one that all clients share."""
+
+    policy: str
+    shared: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """One check with all that it was prepared from.
 
     ``token`` and ``revision`` name the rules and the client's record that the caller decides by
-    (``GUESS``: none). ``rules`` are packed; ``policies`` are their slugs, in the same order.
+    (``GUESS``: none). ``rules`` are packed; ``policies`` name their counters, in the same order.
     ``valid_from`` and ``valid_until`` are microseconds since 1970, None: open. ``endpoint`` None:
     one that nobody registered. ``status`` decides how the request is counted.
     """
@@ -36,7 +43,7 @@ class Question:
     client: str
     token: str
     revision: int | None
-    policies: tuple[str, ...]
+    policies: tuple[CounterOf, ...]
     rules: bytes
     cost: int
     consume: bool = True
@@ -96,20 +103,30 @@ class Decider:
 
     def decide(self, question: Question, deadline: Deadline) -> Answer:
         """One round trip. Raises :class:`~limits.store.errors.StoreUnavailable`."""
-        reply = self._script.run(self._connections, self._keys_of(question), self._arguments(question), deadline)
-        return _read(reply)
+        return self.decide_in_order((question,), deadline)[0]
 
-    def _keys_of(self, question: Question) -> list[str]:
-        bucket = bucket_of(question.client)
-        counter = self._keys.counter
-        return [
-            self._keys.buckets[bucket],
-            self._keys.usage[bucket],
-            *(counter(bucket, policy, question.client) for policy in question.policies),
-        ]
+    def decide_in_order(self, questions: Sequence[Question], deadline: Deadline) -> list[Answer]:
+        """One round trip for several questions, decided one after another.
+
+        There are fewer answers than questions where one of them is not :class:`Decided`: it is the
+        last one, and nothing that comes after it was asked. Raises
+        :class:`~limits.store.errors.StoreUnavailable`.
+        """
+        keys = [key for question in questions for key in self._keys_of(question)]
+        arguments = [argument for question in questions for argument in self._arguments(question)]
+        return [_read(reply) for reply in self._script.run(self._connections, keys, arguments, deadline)]
+
+    def _keys_of(self, question: Question) -> Iterable[str]:
+        client, keys = question.client, self._keys
+        bucket = bucket_of(client)
+        yield keys.buckets[bucket]
+        yield keys.usage[bucket]
+        for policy, shared in question.policies:
+            yield keys.shared_counter(policy) if shared else keys.counter(bucket, policy, client)
 
     def _arguments(self, question: Question) -> tuple[str | int | bytes, ...]:
         return (
+            len(question.policies),
             question.token,
             client_field(question.client),
             GUESS if question.revision is None else f"{question.revision} ",
@@ -122,7 +139,7 @@ class Decider:
             self._counts_per_bucket,
             question.endpoint or "",
             question.client,
-            *question.policies,
+            *(counter.policy for counter in question.policies),
         )
 
 

@@ -3,8 +3,11 @@
 ====================================  ======================================================
 ``<ns>:pointer``                      the version token of the ruleset in force
 ``<ns>:ruleset:<token>``              the bytes of that ruleset
+``<ns>:processes``                    hash: process → when it last said that it enforces limits
+``<ns>:probe``                        written to find out whether the store is back
 ``<ns>:{<tag>}:bucket``               hash: ``token``, ``complete``, ``loading``, ``counted``, ``c:<client>``
 ``<ns>:{<tag>}:n:<policy>:<client>``  one client's counter for one policy
+``<ns>:{<tag>}:g:<policy>``           the counter of a policy that counts all clients together
 ``<ns>:{<tag>}:usage``                hash: what was requested, counted for the drain
 ``<ns>:{<tag>}:drain``                the same, taken away by the drain under ``id``
 ====================================  ======================================================
@@ -15,7 +18,7 @@ The client's key comes last, since it may hold any character; slugs hold no colo
 from dataclasses import dataclass
 from functools import cached_property
 
-from limits.store.buckets import BUCKETS, TAGS
+from limits.store.buckets import BUCKETS, TAGS, bucket_of
 
 TOKEN_FIELD = "token"
 COMPLETE_FIELD = "complete"
@@ -35,6 +38,14 @@ class Keys:
     def ruleset(self, token: str) -> str:
         return f"{self.namespace}:ruleset:{token}"
 
+    @property
+    def processes(self) -> str:
+        return f"{self.namespace}:processes"
+
+    @property
+    def probe(self) -> str:
+        return f"{self.namespace}:probe"
+
     @cached_property
     def buckets(self) -> tuple[str, ...]:
         """The hash of each bucket."""
@@ -52,6 +63,10 @@ class Keys:
 
     def counter(self, bucket: int, policy: str, client: str) -> str:
         return f"{self._prefixes[bucket]}:n:{policy}:{client}"
+
+    def shared_counter(self, policy: str) -> str:
+        """The counter of a global policy, in a bucket that belongs to the policy."""
+        return f"{self._prefixes[bucket_of(policy)]}:g:{policy}"
 
     @cached_property
     def _prefixes(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Sequence
 
+from limits.domain.fixed_window import span_around
 from limits.domain.limit import Limit
 from limits.domain.selection import EffectivePolicy
 from limits.domain.words import Algorithm, Mode
@@ -12,27 +13,34 @@ FIGURES = 5
 
 _POLICY = struct.Struct(">BB")
 _LIMIT = struct.Struct(">BIIQIQI")
-_CODES = {Algorithm.SLIDING_WINDOW: 1, Algorithm.TOKEN_BUCKET: 2}
+_CODES = {
+    Algorithm.SLIDING_WINDOW: 1,
+    Algorithm.TOKEN_BUCKET: 2,
+    Algorithm.FIXED_WINDOW: 3,
+    Algorithm.CALENDAR: 4,
+}
 
 
-def pack_rules(policies: Sequence[EffectivePolicy]) -> bytes:
-    """Lays out the limits of all policies, in their order."""
-    return b"".join(_pack_policy(policy) for policy in policies)
+def pack_rules(policies: Sequence[EffectivePolicy], now: int) -> bytes:
+    """Lays out the limits of all policies, in their order, with the calendar periods around
+    ``now`` (microseconds since 1970)."""
+    return b"".join(_pack_policy(policy, now) for policy in policies)
 
 
-def _pack_policy(policy: EffectivePolicy) -> bytes:
+def _pack_policy(policy: EffectivePolicy, now: int) -> bytes:
     head = _POLICY.pack(policy.mode is Mode.ENFORCE, len(policy.limits))
-    return head + b"".join(_pack_limit(limit) for limit in policy.limits)
+    return head + b"".join(_pack_limit(limit, now) for limit in policy.limits)
 
 
-def _pack_limit(limit: Limit) -> bytes:
-    token, token_rest, burst, burst_rest = _refill_times(limit)
-    return _LIMIT.pack(_CODES[limit.algorithm], limit.window or 0, limit.quota, token, token_rest, burst, burst_rest)
+def _pack_limit(limit: Limit, now: int) -> bytes:
+    return _LIMIT.pack(_CODES[limit.algorithm], limit.span_code, limit.quota, *_times(limit, now))
 
 
-def _refill_times(limit: Limit) -> tuple[int, int, int, int]:
-    """The time to refill one token and the whole burst, as whole microseconds and a rest in
-    1 / quota of one."""
+def _times(limit: Limit, now: int) -> tuple[int, int, int, int]:
+    """For a bucket the time to refill one token and the whole burst, each as whole microseconds
+    and a rest in 1 / quota of one; for a calendar limit the end of its period."""
+    if limit.algorithm is Algorithm.CALENDAR:
+        return span_around(limit, now)[1], 0, 0, 0
     if limit.algorithm is not Algorithm.TOKEN_BUCKET or limit.quota == 0:
         return 0, 0, 0, 0
     return (*divmod(limit.window_us, limit.quota), *divmod(limit.capacity * limit.window_us, limit.quota))

@@ -17,7 +17,7 @@ from limits.domain.client import ClientRecord
 from limits.domain.limit import Limit
 from limits.domain.routes import Route
 from limits.domain.ruleset import ApiToken, Endpoint, Plan, Policy, Ruleset
-from limits.domain.words import Algorithm, ClientStatus, Mode, Scope
+from limits.domain.words import Algorithm, ClientStatus, Mode, OnStoreFailure, Scope
 from tests.support.servers import PATIENT, Store
 
 if TYPE_CHECKING:
@@ -39,7 +39,13 @@ SHOP = Ruleset(
     ),
     policies=(
         Policy("closed", (Limit(0, 60),), endpoint="closed"),
-        Policy("free-orders", (Limit(10, 3_600, Algorithm.TOKEN_BUCKET, 20),), plan="free", endpoint="orders"),
+        Policy(
+            "free-orders",
+            (Limit(10, 3_600, Algorithm.TOKEN_BUCKET, 20),),
+            plan="free",
+            endpoint="orders",
+            on_store_failure=OnStoreFailure.DENY,
+        ),
         Policy("free-search", (Limit(3, 3_600),), plan="free", endpoint="search"),
         Policy("trial", (Limit(1, 3_600),), plan="free", endpoint="search", mode=Mode.SHADOW),
     ),

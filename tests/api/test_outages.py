@@ -29,7 +29,7 @@ def test_a_check_with_the_store_away_is_a_503_with_the_fields_of_a_check(
     assert caller.search("ann").status_code == 200
     lone_shop[0].kill()
 
-    response = caller.search("ann")
+    response = caller.post("/v1/check", {"client": "ann", "endpoint": "orders"})
 
     assert (response.status_code, response["Content-Type"]) == (503, "application/problem+json")
     assert response["Retry-After"] == "1"
@@ -46,7 +46,7 @@ def test_who_asked_for_status_200_gets_it(caller: Caller, lone_shop: tuple[Redis
     assert caller.search("ann").status_code == 200
     lone_shop[0].kill()
 
-    response = caller.search("ann", path)
+    response = caller.post(path, {"client": "ann", "endpoint": "orders"})
 
     assert (response.status_code, response["Content-Type"]) == (200, "application/json")
     assert (response.json()["allowed"], response.json()["degraded"]) == (False, True)

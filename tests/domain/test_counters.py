@@ -46,7 +46,7 @@ def test_a_shadow_policy_consumes_nothing_of_a_denied_request() -> None:
 def test_looking_consumes_nothing() -> None:
     counters, rules = Counters(), [policy("one", sliding(1, 60))]
     assert [counters.check(rules, 1, START, consume=False)[0] for _ in range(3)] == [True] * 3
-    assert counters.by_policy == {}
+    assert counters.kept == {}
 
 
 def test_without_policies_everything_is_admitted() -> None:

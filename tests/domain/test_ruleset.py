@@ -95,16 +95,12 @@ ONE = (Limit(1, 60),)
         ({"policies": (Policy("p", ()),)}, "policies.p.limits: must hold at least one limit."),
         ({"policies": (Policy("p", ONE, plan="x"),)}, "policies.p.plan: there is no plan “x”."),
         ({"policies": (Policy("p", ONE, endpoint="x"),)}, "policies.p.endpoint: there is no endpoint “x”."),
-        (
-            {"policies": (Policy("p", ONE, partition=Partition.GLOBAL),)},
-            "policies.p.partition: “global”",
-        ),
         ({"policies": (Policy("p", (Limit(-1, 60),)),)}, "policies.p.limits.0.quota: must be between 0"),
         ({"policies": (Policy("p", ONE * 2),)}, "policies.p.limits.1: another limit is named “60s” already"),
         ({"policies": (Policy("p", ONE), Policy("p", ONE))}, "policies.p.slug: is used twice."),
         (
-            {"policies": (Policy("p", (Limit(1, algorithm=Algorithm.CALENDAR, period=Period.DAY),)),)},
-            "policies.p.limits.0.algorithm: “calendar” is not available",
+            {"policies": (Policy("p", (Limit(1, None, Algorithm.CALENDAR, period=Period.DAY, timezone="Mars"),)),)},
+            "policies.p.limits.0.timezone: “Mars” is not a time zone",
         ),
     ],
 )

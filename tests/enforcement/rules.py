@@ -6,7 +6,7 @@ from limits.domain.client import ClientRecord
 from limits.domain.limit import Limit
 from limits.domain.routes import Route
 from limits.domain.ruleset import Endpoint, Plan, Policy, Ruleset
-from limits.domain.words import Mode
+from limits.domain.words import Mode, OnStoreFailure
 
 SEARCH = Endpoint("search", "Search", (Route("GET", "/search"),))
 ORDERS = Endpoint("orders", "Orders", (Route("POST", "/orders"),), cost=5)
@@ -27,9 +27,9 @@ def per_hour(quota: int) -> Limit:
     return Limit(quota, 3_600)
 
 
-def simple(quota: int) -> Ruleset:
+def simple(quota: int, on_store_failure: OnStoreFailure = OnStoreFailure.DENY) -> Ruleset:
     """Everybody may do ``quota`` per hour."""
-    return ruleset(policy("all", per_hour(quota)))
+    return ruleset(policy("all", per_hour(quota), on_store_failure=on_store_failure))
 
 
 def record(key: str, revision: int, **fields: object) -> ClientRecord:

@@ -151,7 +151,7 @@ def test_a_server_whose_clock_is_wrong_decides_by_the_clock_of_the_store(
     seconds, _ = store.redis.time()
     ends = (seconds + 86_400) * 1_000_000
     store.load(record("acme", 1, overrides=(Override("all", (per_hour(6),), None, ends),)))
-    monkeypatch.setattr("limits.enforcement.engine.time.time_ns", lambda: (seconds + 10**6) * 10**9)
+    monkeypatch.setattr("limits.enforcement.holder.time.time_ns", lambda: (seconds + 10**6) * 10**9)
     assert remaining(store.engine()) == {"all:3600s": 6}
 
 

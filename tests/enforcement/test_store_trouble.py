@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from limits.domain.words import ClientStatus, Reason
-from limits.enforcement import CheckRequest, RulesetMissing
+from limits.enforcement import CheckRequest, Engine, RulesetMissing
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.enforcement.rules import per_hour, policy, record, ruleset, simple
 from tests.support.servers import Store
@@ -23,6 +23,14 @@ def server(redis_server: Callable[..., RedisServer]) -> RedisServer:
 @pytest.fixture
 def own_store(server: RedisServer) -> Store:
     return Store(server.url, "own")
+
+
+def wait_for_the_store(engine: Engine) -> None:
+    """Until the engine has noticed that its store is back."""
+    ends = time.monotonic() + 10
+    while engine.readiness().missing:
+        assert time.monotonic() < ends
+        time.sleep(0.01)
 
 
 def test_an_emptied_store_is_decided_by_what_the_server_holds_and_marked(own_store: Store) -> None:
@@ -133,6 +141,7 @@ def test_checks_go_on_after_the_store_is_back(own_store: Store, server: RedisSer
     server.start()
     own_store.publish(simple(9))
     own_store.load()
+    wait_for_the_store(engine)
     assert engine.check(SEARCH).allowed
 
 
@@ -155,6 +164,7 @@ def test_a_full_store_is_an_outage_and_consumes_nothing(own_store: Store) -> Non
     own_store.redis.config_set("maxmemory", "1")
     assert engine.check(SEARCH).reason is Reason.STORE_UNAVAILABLE
     own_store.redis.config_set("maxmemory", "0")
+    wait_for_the_store(engine)
     assert engine.check(SEARCH, consume=False).limits[0].remaining == 8
 
 

@@ -9,11 +9,11 @@ from redis import Redis
 from limits.domain.limit import Limit
 from limits.domain.ruleset import Policy
 from limits.domain.selection import EffectivePolicy
-from limits.domain.words import Algorithm, Mode
+from limits.domain.words import Algorithm, Mode, Partition
 from limits.store import scripts
 from limits.store.connection import HotConnections
 from limits.store.deadline import Deadline
-from limits.store.decider import Answer, Decided, Decider, Question
+from limits.store.decider import Answer, CounterOf, Decided, Decider, Question
 from limits.store.keys import COMPLETE_FIELD, TOKEN_FIELD, Keys
 from limits.store.packing import FIGURES, pack_rules
 
@@ -33,8 +33,10 @@ def script_with_clock() -> scripts.Script:
     return scripts.Script(source.replace(EXPIRY, "1000000000"))
 
 
-def policy(slug: str, *limits: Limit, mode: Mode = Mode.ENFORCE) -> EffectivePolicy:
-    return EffectivePolicy(Policy(slug, limits), mode, limits)
+def policy(
+    slug: str, *limits: Limit, mode: Mode = Mode.ENFORCE, partition: Partition = Partition.CLIENT
+) -> EffectivePolicy:
+    return EffectivePolicy(Policy(slug, limits, partition=partition), mode, limits)
 
 
 def sliding(quota: int, window: int) -> Limit:
@@ -66,8 +68,8 @@ class Desk:
         self.redis.mset({"clock:seconds": now // 1_000_000, "clock:rest": now % 1_000_000})
 
     def question(self, client: str, policies: Sequence[EffectivePolicy], cost: int = 1, **fields: Any) -> Question:
-        slugs = tuple(each.policy.slug for each in policies)
-        return replace(Question(client, TOKEN, 0, slugs, pack_rules(policies), cost), **fields)
+        counters = tuple(CounterOf(each.policy.slug, each.policy.partition is Partition.GLOBAL) for each in policies)
+        return replace(Question(client, TOKEN, 0, counters, pack_rules(policies, self.now), cost), **fields)
 
     def ask(self, client: str, policies: Sequence[EffectivePolicy], cost: int = 1, **fields: Any) -> Decided:
         answer = self.decide(self.question(client, policies, cost, **fields))

@@ -5,11 +5,12 @@ from redis import Redis
 from limits.domain.client import ClientRecord
 from limits.domain.ruleset import Ruleset, Version, digest_of
 from limits.enforcement import Engine
+from limits.enforcement.engine import make_engine
 from limits.store.clients import ClientWriter
 from limits.store.connection import HotConnections
 from limits.store.decider import Decider
 from limits.store.keys import Keys
-from limits.store.rules import RulesetReader, RulesetWriter
+from limits.store.rules import RulesetWriter
 
 PATIENT = 10.0
 
@@ -41,5 +42,4 @@ class Store:
         """A server of its own."""
         pool = Redis.from_url(self.url, protocol=2).connection_pool
         hot = HotConnections(lambda: pool.connection_class(**pool.connection_kwargs), connections)
-        reader = RulesetReader(hot, self.keys)
-        return Engine(Decider(hot, self.keys), reader, deadline=deadline, cache_size=cache_size)
+        return make_engine(hot, Decider(hot, self.keys), self.keys, deadline=deadline, cache_size=cache_size)

@@ -1,48 +1,53 @@
 local clock = redis.call('TIME')
--- Decides one request over all limits of all its policies, all or nothing.
+-- Decides requests one after another, each over all limits of all its policies, all or nothing.
 --
 -- The line above is the only source of time, so that tests can load the script with another one.
 -- It is the Redis server's clock; for each counter it is held at the counter's last time, since
 -- the clocks of two masters differ after a failover.
 --
+-- For each request
 -- KEYS  1      the client's bucket: a hash with `token`, `complete` and one field per client
 --       2      the usage counts of the bucket: a hash
 --       3...   one counter for each policy, in the order of the rules
--- ARGV  1      the version token of the rules that the caller decides by
---       2      the client's field in the bucket
---       3      the head of the client's record that the caller decides by: its revision and a
+-- ARGV  1      the number of policies
+--       2      the version token of the rules that the caller decides by
+--       3      the client's field in the bucket
+--       4      the head of the client's record that the caller decides by: its revision and a
 --              space; "0 " where the client is known to be unregistered; "" for a guess
---       4      cost, 1 to 10^6
---       5      "1": consume what is admitted, and count the request; "0": only look
---       6, 7   from when until when the rules below hold for this client, in microseconds since
+--       5      cost, 1 to 10^6
+--       6      "1": consume what is admitted, and count the request; "0": only look
+--       7, 8   from when until when the rules below hold for this client, in microseconds since
 --              1970, the end excluded ("": open)
---       8      the rules, packed big-endian: for each policy its mode (1: enforce, 0: shadow) and
---              its number of limits; for each limit algorithm, window in seconds, quota, and for a
---              bucket the time to refill one token and the whole burst, each as whole microseconds
---              and a rest in 1 / quota of one
---       9      how the request is counted: "b" as blocked, "e" as exempt, "" as it is decided
---       10     how many new usage counts of unregistered clients this bucket takes in a minute
---       11, 12 the endpoint ("": one that nobody registered) and the client, as they are counted
---       13...  the slug of each policy, in the order of the rules
+--       9      the rules, packed big-endian: for each policy its mode (1: enforce, 0: shadow) and
+--              its number of limits; for each limit algorithm, span (window in seconds; for a
+--              calendar a number for period and zone), quota, and four more numbers: for a bucket
+--              the time to refill one token and the whole burst, each as whole microseconds and a
+--              rest in 1 / quota of one; for a calendar the end of its period, in microseconds
+--       10     how the request is counted: "b" as blocked, "e" as exempt, "" as it is decided
+--       11     how many new usage counts of unregistered clients this bucket takes in a minute
+--       12, 13 the endpoint ("": one that nobody registered) and the client, as they are counted
+--       14...  the slug of each policy, in the order of the rules
 --
--- Returns one of
+-- Returns for each request one of
 --   {0, store is complete, admitted, then for each limit: admits, four figures}
 --   {1, token of the rules in the store}       the caller's rules are not those in force
 --   {2, record or false}                       the caller's record is not the one in force
 --   {3, now}                                   the rules do not hold at this time
 --   {4}                                        not known here yet whether the client is registered
--- Only the first changes anything: counters where the request is admitted, usage always.
+-- Only the first changes anything: counters where the request is admitted, usage always. The
+-- others end the call: what comes after them is not decided, so that the order is kept.
 --
--- Counter: for each limit of the policy `algorithm, window, length, payload`. A limit finds its
--- state by algorithm and window, so that it never reads what another kind of limit wrote.
+-- Counter: for each limit of the policy `algorithm, span, length, payload`. A limit finds its
+-- state by algorithm and span, so that it never reads what another kind of limit wrote.
 --   sliding window: total cost, then runs (time of the last request, cost), oldest first
 --   token bucket:   time, time until full (whole, rest), the quota it was reckoned with
+--   fixed window, calendar: time, end of the window, cost
 -- It expires when all its limits are as if never used, and one millisecond later at the latest.
 --
 -- Usage: `minute, kind, endpoint, policy, client`, one in a line → how many. Kinds: a admitted,
 -- d denied, b blocked, e exempt, with an empty policy, and in capitals what the requests cost beyond
 -- 1 each; d and s with a policy: it denied, or would have denied in shadow mode. The hash does not
--- expire: the drain takes it away as a whole. Beyond ARGV 10 new counts in a minute (which the bucket
+-- expire: the drain takes it away as a whole. Beyond ARGV 11 new counts in a minute (which the bucket
 -- remembers as `counted`, over drains), an unregistered client is counted without its name; beyond
 -- eight times as many that wait, nobody drains, and hours stand for minutes.
 --
@@ -52,20 +57,20 @@ local clock = redis.call('TIME')
 
 local pack, unpack, floor = struct.pack, struct.unpack, math.floor
 local NEVER = -1
-local SLIDING_WINDOW, TOKEN_BUCKET = 1, 2
+local SLIDING_WINDOW, TOKEN_BUCKET, FIXED_WINDOW, CALENDAR = 1, 2, 3, 4
 local EXACT_RUNS, CELLS = 64, 64
 local RUN, RUN_SIZE, TOTAL_SIZE = '>I8I4', 12, 4
 
 local now = clock[1] * 1000000 + clock[2]
-local cost = tonumber(ARGV[4])
-
 local minute = floor(clock[1] / 60)
 
-local bucket = redis.call('HMGET', KEYS[1], 'token', 'complete', ARGV[2], 'counted')
+-- Of the request in hand: where its keys and arguments begin (less one), its cost, its bucket.
+local keys, args, cost, bucket = 0, 0, 0, nil
 
 local function staleness()
-  local token, complete, record, held = bucket[1], bucket[2], bucket[3], ARGV[3]
-  if token and token ~= ARGV[1] then
+  local token, complete, record, held = bucket[1], bucket[2], bucket[3], ARGV[args + 4]
+  local valid_from, valid_until = ARGV[args + 7], ARGV[args + 8]
+  if token and token ~= ARGV[args + 2] then
     return {1, token}
   end
   if record then
@@ -79,18 +84,18 @@ local function staleness()
   elseif held == '' then
     return {4}
   end
-  if (ARGV[6] ~= '' and now < tonumber(ARGV[6])) or (ARGV[7] ~= '' and now >= tonumber(ARGV[7])) then
+  if (valid_from ~= '' and now < tonumber(valid_from)) or (valid_until ~= '' and now >= tonumber(valid_until)) then
     return {3, now}
   end
   return nil, token and complete
 end
 
-local function payload_of(counter, algorithm, window)
+local function payload_of(counter, algorithm, span)
   local at, size = 1, counter and #counter or 0
   while at <= size do
-    local kind, seconds, length
-    kind, seconds, length, at = unpack('>BI4I2', counter, at)
-    if kind == algorithm and seconds == window then
+    local kind, code, length
+    kind, code, length, at = unpack('>BI4I2', counter, at)
+    if kind == algorithm and code == span then
       return string.sub(counter, at, at + length - 1)
     end
     at = at + length
@@ -102,14 +107,14 @@ local sliding_window = {}
 
 function sliding_window.read(limit, payload)
   local runs, used = '', 0
-  limit.span = limit.window * 1000000
+  limit.length = limit.span * 1000000
   if payload then
     used = unpack('>I4', payload)
     limit.now = math.max(now, (unpack(RUN, payload, #payload - RUN_SIZE + 1)))
     local at = TOTAL_SIZE + 1
     while at <= #payload do
       local last, spent, next_at = unpack(RUN, payload, at)
-      if last + limit.span > limit.now then break end
+      if last + limit.length > limit.now then break end
       used, at = used - spent, next_at
     end
     runs = string.sub(payload, at)
@@ -121,7 +126,7 @@ end
 function sliding_window.consume(limit)
   local runs, added = limit.runs, cost
   if #runs >= EXACT_RUNS * RUN_SIZE then
-    local cell = limit.span / CELLS
+    local cell = limit.length / CELLS
     local last, spent = unpack(RUN, runs, #runs - RUN_SIZE + 1)
     if floor(last / cell) == floor(limit.now / cell) then
       runs, added = string.sub(runs, 1, -RUN_SIZE - 1), added + spent
@@ -143,7 +148,7 @@ local function wait_for(limit, need)
     last, spent, at = unpack(RUN, runs, at)
     freed = freed + spent
     if freed >= need then
-      return last + limit.span - limit.now
+      return last + limit.length - limit.now
     end
   end
   return NEVER
@@ -151,7 +156,7 @@ end
 
 function sliding_window.reset(limit)
   if limit.runs == '' then return 0 end
-  return unpack(RUN, limit.runs, #limit.runs - RUN_SIZE + 1) + limit.span - limit.now
+  return unpack(RUN, limit.runs, #limit.runs - RUN_SIZE + 1) + limit.length - limit.now
 end
 
 function sliding_window.figures(limit)
@@ -208,14 +213,56 @@ function token_bucket.figures(limit)
   return limit.used, limit.rest, 0, 0
 end
 
-local ALGORITHMS = {[SLIDING_WINDOW] = sliding_window, [TOKEN_BUCKET] = token_bucket}
+local fixed_window = {}
+
+function fixed_window.read(limit, payload)
+  local used, ends = 0, 0
+  if payload then
+    local at
+    at, ends, used = unpack('>I8I8I4', payload)
+    limit.now = math.max(now, at)
+  end
+  if limit.now >= ends then
+    local length = limit.span * 1000000
+    -- The end of a calendar's period travels where a bucket has the time of its token.
+    used, ends = 0, limit.kind == CALENDAR and limit.token or limit.now - limit.now % length + length
+  end
+  limit.used, limit.ends = used, ends
+  limit.admits = used + cost <= limit.quota
+end
+
+function fixed_window.consume(limit)
+  limit.used = limit.used + cost
+end
+
+function fixed_window.payload(limit)
+  return pack('>I8I8I4', limit.now, limit.ends, limit.used)
+end
+
+function fixed_window.reset(limit)
+  return limit.used > 0 and limit.ends - limit.now or 0
+end
+
+function fixed_window.figures(limit)
+  local rest = limit.ends - limit.now
+  local next_capacity = limit.used > 0 and limit.quota > 0 and rest or NEVER
+  local retry = limit.admits and 0 or cost <= limit.quota and rest or NEVER
+  return limit.used, next_capacity, fixed_window.reset(limit), retry
+end
+
+local ALGORITHMS = {
+  [SLIDING_WINDOW] = sliding_window,
+  [TOKEN_BUCKET] = token_bucket,
+  [FIXED_WINDOW] = fixed_window,
+  [CALENDAR] = fixed_window,
+}
 
 local function read_limit(rules, at, counter)
   local limit = {now = now}
-  limit.kind, limit.window, limit.quota, limit.token, limit.token_rest, limit.burst, limit.burst_rest, at =
+  limit.kind, limit.span, limit.quota, limit.token, limit.token_rest, limit.burst, limit.burst_rest, at =
     unpack('>BI4I4I8I4I8I4', rules, at)
   limit.algorithm = ALGORITHMS[limit.kind]
-  limit.algorithm.read(limit, payload_of(counter, limit.kind, limit.window))
+  limit.algorithm.read(limit, payload_of(counter, limit.kind, limit.span))
   return limit, at
 end
 
@@ -240,7 +287,7 @@ local function write(key, policy)
   for position, limit in ipairs(policy) do
     limit.algorithm.consume(limit)
     local payload = limit.algorithm.payload(limit)
-    sections[position] = pack('>BI4I2', limit.kind, limit.window, #payload) .. payload
+    sections[position] = pack('>BI4I2', limit.kind, limit.span, #payload) .. payload
     expires_after = math.max(expires_after, limit.now + limit.algorithm.reset(limit) - now)
   end
   redis.call('SET', key, table.concat(sections), 'PX', math.ceil(expires_after / 1000) + 1)
@@ -253,20 +300,21 @@ end
 
 local function add(moment, what, client, by)
   local field = moment .. '\n' .. what .. client
-  return field, redis.call('HINCRBY', KEYS[2], field, by)
+  return field, redis.call('HINCRBY', KEYS[keys + 2], field, by)
 end
 
 -- Returns how many new counts this minute has had by then.
 local function count(new_counts, kind, policy, by)
-  local what = kind .. '\n' .. ARGV[11] .. '\n' .. policy .. '\n'
-  local field, total = add(minute, what, ARGV[12], by)
+  local what = kind .. '\n' .. ARGV[args + 12] .. '\n' .. policy .. '\n'
+  local client = ARGV[args + 13]
+  local field, total = add(minute, what, client, by)
   if total ~= by then return new_counts end
-  local bound, registered = tonumber(ARGV[10]), string.find(bucket[3] or '', '{', 1, true)
-  if redis.call('HLEN', KEYS[2]) > 8 * bound then
-    redis.call('HDEL', KEYS[2], field)
-    add(minute - minute % 60, what, registered and ARGV[12] or '', by)
+  local bound, registered = tonumber(ARGV[args + 11]), string.find(bucket[3] or '', '{', 1, true)
+  if redis.call('HLEN', KEYS[keys + 2]) > 8 * bound then
+    redis.call('HDEL', KEYS[keys + 2], field)
+    add(minute - minute % 60, what, registered and client or '', by)
   elseif new_counts >= bound and not registered then
-    redis.call('HDEL', KEYS[2], field)
+    redis.call('HDEL', KEYS[keys + 2], field)
     add(minute, what, '', by)
   else
     return new_counts + 1
@@ -276,37 +324,58 @@ end
 
 local function count_request(policies, admitted)
   local before = counted_in_this_minute()
-  local kind = ARGV[9] ~= '' and ARGV[9] or admitted and 'a' or 'd'
+  local kind = ARGV[args + 10]
+  if kind == '' then kind = admitted and 'a' or 'd' end
   local after = count(before, kind, '', 1)
   if cost > 1 then after = count(after, string.upper(kind), '', cost - 1) end
   for index, policy in ipairs(policies) do
     if not policy.admits then
-      after = count(after, policy.enforced == 1 and 'd' or 's', ARGV[12 + index], 1)
+      after = count(after, policy.enforced == 1 and 'd' or 's', ARGV[args + 13 + index], 1)
     end
   end
   if after > before then
-    redis.call('HSET', KEYS[1], 'counted', minute .. ' ' .. after)
+    redis.call('HSET', KEYS[keys + 1], 'counted', minute .. ' ' .. after)
   end
 end
 
-local stale, complete = staleness()
-if stale then return stale end
-
-local counters = #KEYS > 2 and redis.call('MGET', select(3, _G.unpack(KEYS))) or {}
-local policies, admitted = read_policies(ARGV[8], counters)
-if ARGV[5] == '1' then
-  count_request(policies, admitted)
-  for index, policy in ipairs(policies) do
-    if admitted and policy.admits then write(KEYS[index + 2], policy) end
+local function reply_of(complete, policies, admitted)
+  local reply = {0, complete and 1 or 0, admitted and 1 or 0}
+  for _, policy in ipairs(policies) do
+    for _, limit in ipairs(policy) do
+      local size = #reply
+      reply[size + 1] = limit.admits and 1 or 0
+      reply[size + 2], reply[size + 3], reply[size + 4], reply[size + 5] = limit.algorithm.figures(limit)
+    end
   end
+  return reply
 end
 
-local reply = {0, complete and 1 or 0, admitted and 1 or 0}
-for _, policy in ipairs(policies) do
-  for _, limit in ipairs(policy) do
-    local size = #reply
-    reply[size + 1] = limit.admits and 1 or 0
-    reply[size + 2], reply[size + 3], reply[size + 4], reply[size + 5] = limit.algorithm.figures(limit)
+local function decide(count_of_policies)
+  cost = tonumber(ARGV[args + 5])
+  bucket = redis.call('HMGET', KEYS[keys + 1], 'token', 'complete', ARGV[args + 3], 'counted')
+  local stale, complete = staleness()
+  if stale then return stale end
+
+  local counters = {}
+  if count_of_policies > 0 then
+    counters = redis.call('MGET', _G.unpack(KEYS, keys + 3, keys + 2 + count_of_policies))
   end
+  local policies, admitted = read_policies(ARGV[args + 9], counters)
+  if ARGV[args + 6] == '1' then
+    count_request(policies, admitted)
+    for index, policy in ipairs(policies) do
+      if admitted and policy.admits then write(KEYS[keys + 2 + index], policy) end
+    end
+  end
+  return reply_of(complete, policies, admitted)
 end
-return reply
+
+local replies = {}
+while args < #ARGV do
+  local count_of_policies = tonumber(ARGV[args + 1])
+  local reply = decide(count_of_policies)
+  replies[#replies + 1] = reply
+  if reply[1] ~= 0 then break end
+  keys, args = keys + 2 + count_of_policies, args + 13 + count_of_policies
+end
+return replies

@@ -1,0 +1,59 @@
+"""Fixed windows and calendar periods: a count that starts anew at each boundary.
+
+Windows of ``fixed_window`` are aligned to the Unix epoch; the periods of ``calendar`` come from
+:mod:`limits.domain.calendar`. Both count the same way.
+
+This is the reference for ``store/lua/decide.lua``; the same histories run through both.
+"""
+
+from dataclasses import dataclass, replace
+
+from limits.domain.calendar import period_around
+from limits.domain.limit import Limit
+from limits.domain.sliding_window import NEVER
+from limits.domain.words import Algorithm
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What has been used at ``now`` of the window that lasts until ``end`` (microseconds)."""
+
+    now: int = 0
+    end: int = 0
+    used: int = 0
+
+
+def span_around(limit: Limit, now: int) -> tuple[int, int]:
+    """The window or period of a limit that holds ``now``: its start and its end."""
+    if limit.algorithm is Algorithm.CALENDAR and limit.period is not None:
+        return period_around(limit.period, limit.timezone, now)
+    start = now - now % limit.window_us
+    return start, start + limit.window_us
+
+
+def advance(span: Span, limit: Limit, now: int) -> Span:
+    """The counter at ``now``: anew where its window is over."""
+    now = max(now, span.now)
+    if now < span.end:
+        return replace(span, now=now)
+    return Span(now, span_around(limit, now)[1])
+
+
+def admits(span: Span, limit: Limit, cost: int) -> bool:
+    return span.used + cost <= limit.quota
+
+
+def consume(span: Span, limit: Limit, cost: int) -> Span:
+    """The counter after an admitted request."""
+    return replace(span, used=span.used + cost)
+
+
+def figures(span: Span, limit: Limit, cost: int, admitted: bool) -> tuple[int, int, int, int]:
+    """(used, wait for the next capacity, wait until unused, wait until ``cost`` is admitted).
+
+    Waits are in microseconds; 0: none is needed; ``NEVER``: waiting cannot help.
+    """
+    rest = span.end - span.now
+    next_capacity = rest if span.used and limit.quota else NEVER
+    retry = 0 if admitted else rest if cost <= limit.quota else NEVER
+    return span.used, next_capacity, rest if span.used else 0, retry

@@ -1,0 +1,62 @@
+"""One try at a check, and everything that it is decided by."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from limits.domain.client import ClientRecord
+from limits.domain.ruleset import Endpoint, Ruleset
+from limits.domain.words import ClientStatus
+from limits.enforcement.held import NO_LIMITS, ClientCache, Held, Layout
+from limits.enforcement.requests import CheckRequest
+from limits.store.decider import Question
+
+Guard = Callable[[Ruleset], None]
+"""Called with the ruleset before each attempt; raises where the caller may not ask."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try at a check. ``known``: whether this process has met the client's record."""
+
+    held: Held
+    clients: ClientCache
+    record: ClientRecord
+    known: bool
+    endpoint: Endpoint | None
+    layout: Layout
+    cost: int
+
+    def question(self, *, consume: bool) -> Question:
+        """What the store is asked."""
+        return Question(
+            client=self.record.key,
+            token=self.held.token,
+            revision=self.record.revision if self.known else None,
+            policies=self.layout.counters,
+            rules=self.layout.rules,
+            cost=self.cost,
+            consume=consume,
+            valid_from=self.layout.valid_from,
+            valid_until=self.layout.valid_until,
+            endpoint=self.endpoint.slug if self.endpoint else None,
+            status=self.record.status,
+        )
+
+
+def prepare(held: Held, clients: ClientCache, request: CheckRequest, now: int) -> Attempt:
+    """A try at a check by these rules, at about ``now`` (microseconds since 1970)."""
+    met = clients.get(request.client)
+    record = met or ClientRecord(request.client)
+    endpoint = held.endpoint_of(request)
+    layout = NO_LIMITS
+    if record.status is ClientStatus.ACTIVE:
+        layout = held.layout(record, endpoint.slug if endpoint else None, now)
+    cost = request.cost or (endpoint.cost if endpoint else 1)
+    return Attempt(held, clients, record, met is not None, endpoint, layout, cost)
+
+
+def prepare_whole(held: Held, clients: ClientCache, client: str, now: int) -> Attempt:
+    """A look at every limit that counts this client by itself, whatever its status."""
+    met = clients.get(client)
+    record = met or ClientRecord(client)
+    return Attempt(held, clients, record, met is not None, None, held.whole_layout(record, now), 1)

@@ -1,0 +1,75 @@
+"""Decisions without the store: what each policy says of that, the strictest answer first."""
+
+import threading
+import time
+
+from limits.domain.decision import Decision, LimitState, denial_reason
+from limits.domain.words import Mode, OnStoreFailure, Reason
+from limits.enforcement.answers import STATUS_REASONS
+from limits.enforcement.attempts import Attempt
+from limits.enforcement.local_counters import LocalCounters
+from limits.store.breaker import Breaker
+from limits.store.deadline import Deadline
+from limits.store.errors import StoreUnavailable
+from limits.store.heartbeats import ALONE, BEAT_SECONDS, Heartbeats
+
+
+class Fallback:
+    """Answers for one process while the store is away. Safe for threads."""
+
+    def __init__(self, breaker: Breaker, heartbeats: Heartbeats) -> None:
+        self._breaker = breaker
+        self._heartbeats = heartbeats
+        self._local = LocalCounters()
+        self._share = ALONE
+        self._beating = threading.Lock()
+        self._next_beat = 0.0
+
+    def beat(self, patience: float) -> None:
+        """Says every few seconds that this process lives, and learns its share (``patience`` in
+        seconds). The share last known stays where the store is away."""
+        if time.monotonic() < self._next_beat or not self._beating.acquire(blocking=False):
+            return
+        try:
+            self._next_beat = time.monotonic() + BEAT_SECONDS
+            self._share = self._heartbeats.beat(Deadline(patience))
+        except StoreUnavailable:
+            pass
+        finally:
+            self._beating.release()
+
+    def decide(self, attempt: Attempt, now: int, *, consume: bool) -> Decision:
+        """A decision that is marked as degraded: ``deny`` goes before ``local`` before ``allow``.
+
+        ``now`` is in microseconds since 1970.
+        """
+        enforced = {each.policy.on_store_failure for each in attempt.layout.policies if each.mode is Mode.ENFORCE}
+        if OnStoreFailure.DENY in enforced:
+            return _decision(attempt, Reason.STORE_UNAVAILABLE, allowed=False)
+        states = self._ask_local(attempt, now, consume=consume)
+        reason = STATUS_REASONS.get(attempt.record.status) or denial_reason(states)
+        if reason is None and OnStoreFailure.ALLOW in enforced:
+            return _decision(attempt, Reason.STORE_UNAVAILABLE, states, allowed=True)
+        return _decision(attempt, reason, states, allowed=reason in (None, Reason.EXEMPT))
+
+    def _ask_local(self, attempt: Attempt, now: int, *, consume: bool) -> tuple[LimitState, ...]:
+        policies = [each for each in attempt.layout.policies if each.policy.on_store_failure is OnStoreFailure.LOCAL]
+        return self._local.check(
+            self._breaker.trips, self._share, attempt.record.key, policies, attempt.cost, now, consume=consume
+        )
+
+
+def _decision(
+    attempt: Attempt, reason: Reason | None, limits: tuple[LimitState, ...] = (), *, allowed: bool
+) -> Decision:
+    return Decision(
+        allowed=allowed,
+        reason=reason,
+        client=attempt.record.key,
+        plan=attempt.held.plan_of(attempt.record),
+        endpoint=attempt.endpoint.slug if attempt.endpoint else None,
+        cost=attempt.cost,
+        ruleset=attempt.held.version.sequence,
+        limits=limits,
+        degraded=True,
+    )

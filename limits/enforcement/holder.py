@@ -1,0 +1,93 @@
+"""The rules and client records that a process decides by, and how it gets newer ones."""
+
+import threading
+import time
+
+from limits.domain.client import ClientRecord
+from limits.enforcement.held import ClientCache, Held
+from limits.store.deadline import Deadline
+from limits.store.errors import StoreUnavailable
+from limits.store.rules import RulesetReader
+
+
+class RulesetMissing(Exception):
+    """No ruleset has ever been published here, or none could be read yet."""
+
+
+class StoreClock:
+    """The store's clock, as far as this process knows: its own, corrected by what the store said.
+
+    Only a guess that saves a round trip. What depends on time is decided by the store's clock.
+    """
+
+    def __init__(self) -> None:
+        self._ahead = 0
+
+    def now(self) -> int:
+        """Microseconds since 1970."""
+        return time.time_ns() // 1000 + self._ahead
+
+    def set(self, now: int) -> None:
+        """Takes over what the store said (microseconds since 1970)."""
+        self._ahead = now - time.time_ns() // 1000
+
+
+class Holder:
+    """Holds one ruleset at a time. Safe for threads."""
+
+    def __init__(self, reader: RulesetReader, cache_size: int) -> None:
+        self._reader = reader
+        self._cache_size = cache_size
+        self._lock = threading.Lock()
+        self._state: tuple[Held, ClientCache] | None = None
+
+    @property
+    def held(self) -> Held | None:
+        """What this process decides by; None before the first ruleset was read."""
+        return self._state[0] if self._state else None
+
+    def state(self, deadline: Deadline) -> tuple[Held, ClientCache]:
+        """The rules and clients, read first where there are none yet. Raises :class:`RulesetMissing`."""
+        if self._state is None:
+            self._hold_first(deadline)
+        if self._state is None:
+            raise RulesetMissing("No ruleset has been published yet.")
+        return self._state
+
+    def _hold_first(self, deadline: Deadline) -> None:
+        try:
+            self.refresh(deadline)
+        except StoreUnavailable as error:
+            raise RulesetMissing("The store is away and no ruleset was read yet.") from error
+
+    def refresh(self, deadline: Deadline) -> None:
+        """Loads what is published now, with one read where nothing changed.
+
+        Raises :class:`StoreUnavailable`.
+        """
+        token = self._reader.pointer(deadline)
+        if token is not None:
+            self.hold(token, deadline)
+
+    def hold(self, token: str, deadline: Deadline) -> None:
+        """Makes this process hold the ruleset of ``token``. One thread reads, the others wait."""
+        if not self._lock.acquire(timeout=deadline.remaining()):
+            raise StoreUnavailable("Another thread is still reading the rules.")
+        try:
+            if self._state is None or self._state[0].token != token:
+                self._state = self._read(token, deadline)
+        finally:
+            self._lock.release()
+
+    def _read(self, token: str, deadline: Deadline) -> tuple[Held, ClientCache]:
+        """Client records outlive a change of the rules, but not one of the database."""
+        version, ruleset = self._reader.read(token, deadline)
+        clients = self._state[1] if self._state else None
+        if clients is None or clients.epoch != version.epoch:
+            clients = ClientCache(version.epoch, self._cache_size)
+        return Held(version, ruleset), clients
+
+
+def record_of(key: str, text: str | None) -> ClientRecord:
+    """The record that the store answered with; None: the client is not registered."""
+    return ClientRecord(key) if text is None else ClientRecord.from_text(key, text)

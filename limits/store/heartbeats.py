@@ -1,0 +1,39 @@
+"""Which processes enforce limits now, so that each knows its share when the store goes away."""
+
+import secrets
+from typing import NamedTuple
+
+from limits.store import scripts
+from limits.store.connection import HotConnections
+from limits.store.deadline import Deadline
+from limits.store.keys import Keys
+
+BEAT_SECONDS = 5
+"""A process that decides says so this often."""
+
+LIVE_SECONDS = 15
+"""A process that has been silent for longer does not count any more."""
+
+
+class Share(NamedTuple):
+    """This process is number ``rank`` (from 0) of so many live ``processes``."""
+
+    rank: int
+    processes: int
+
+
+ALONE = Share(0, 1)
+
+
+class Heartbeats:
+    """The heartbeats of one process."""
+
+    def __init__(self, connections: HotConnections, keys: Keys) -> None:
+        self._connections = connections
+        self._key = keys.processes
+        self._process = secrets.token_hex(8)
+        self._script = scripts.load("heartbeat")
+
+    def beat(self, deadline: Deadline) -> Share:
+        """Says that this process lives. Raises :class:`~limits.store.errors.StoreUnavailable`."""
+        return Share(*self._script.run(self._connections, [self._key], [self._process, LIVE_SECONDS], deadline))

@@ -1,0 +1,181 @@
+"""Decisions while the store is away: allow, deny, local, the breaker, and the share of a process."""
+
+import time
+from collections.abc import Callable
+from unittest.mock import ANY
+
+import pytest
+import structlog
+
+from limits.domain.limit import Limit
+from limits.domain.words import Algorithm, ClientStatus, Mode, OnStoreFailure, Partition, Reason
+from limits.enforcement import CheckRequest, Engine
+from limits.enforcement.local_counters import share_of
+from limits.store.heartbeats import Share
+from ratelimit_platform.embedded.redis import RedisServer
+from tests.enforcement.rules import per_hour, policy, record, ruleset, simple
+from tests.enforcement.test_store_trouble import wait_for_the_store
+from tests.support.servers import Store
+
+SEARCH = CheckRequest("acme", "search")
+ALLOW, DENY, LOCAL = OnStoreFailure.ALLOW, OnStoreFailure.DENY, OnStoreFailure.LOCAL
+
+
+@pytest.fixture
+def server(redis_server: Callable[..., RedisServer]) -> RedisServer:
+    return redis_server()
+
+
+@pytest.fixture
+def own_store(server: RedisServer) -> Store:
+    return Store(server.url, "own")
+
+
+def ready_engine(store: Store, *policies: object, **options: object) -> Engine:
+    store.publish(ruleset(*policies))  # type: ignore[arg-type]
+    store.load(record("bad", 1, status=ClientStatus.BLOCKED), record("vip", 2, status=ClientStatus.EXEMPT))
+    engine = store.engine(deadline=0.1)
+    for client in ("acme", "bad", "vip"):
+        engine.check(CheckRequest(client, "search"))
+    return engine
+
+
+def test_each_policy_says_what_happens(own_store: Store, server: RedisServer) -> None:
+    engine = ready_engine(own_store, policy("p", per_hour(2), on_store_failure=ALLOW))
+    server.kill()
+    answers = [engine.check(SEARCH) for _ in range(5)]
+    assert {(answer.allowed, answer.reason, answer.degraded) for answer in answers} == {
+        (True, Reason.STORE_UNAVAILABLE, True)
+    }
+
+
+def test_local_counts_in_the_process_and_starts_with_what_is_its_share(own_store: Store, server: RedisServer) -> None:
+    engine = ready_engine(own_store, policy("p", per_hour(3), on_store_failure=LOCAL))
+    server.kill()
+    answers = [engine.check(SEARCH) for _ in range(5)]
+    assert [answer.allowed for answer in answers] == [True] * 3 + [False] * 2
+    assert [answer.reason for answer in answers] == [None] * 3 + [Reason.LIMIT] * 2
+    assert all(answer.degraded for answer in answers)
+    assert answers[-1].retry_after == pytest.approx(3_600, abs=5)
+    assert engine.check(CheckRequest("other", "search")).limits[0].remaining == 2
+
+
+@pytest.mark.parametrize(
+    ("failures", "allowed", "reason"),
+    [
+        ((ALLOW, LOCAL), True, Reason.STORE_UNAVAILABLE),
+        ((ALLOW, DENY), False, Reason.STORE_UNAVAILABLE),
+        ((LOCAL, DENY), False, Reason.STORE_UNAVAILABLE),
+        ((LOCAL, LOCAL), True, None),
+        ((), True, None),
+    ],
+)
+def test_the_strictest_answer_counts(
+    own_store: Store,
+    server: RedisServer,
+    failures: tuple[OnStoreFailure, ...],
+    allowed: bool,
+    reason: Reason | None,
+) -> None:
+    policies = [policy(f"p{n}", per_hour(9), on_store_failure=each) for n, each in enumerate(failures)]
+    engine = ready_engine(own_store, *policies)
+    server.kill()
+    answer = engine.check(SEARCH)
+    assert (answer.allowed, answer.reason, answer.degraded) == (allowed, reason, True)
+
+
+def test_a_shadow_policy_has_no_say(own_store: Store, server: RedisServer) -> None:
+    engine = ready_engine(own_store, policy("p", per_hour(9), mode=Mode.SHADOW, on_store_failure=DENY))
+    server.kill()
+    assert engine.check(SEARCH).allowed
+
+
+def test_blocked_and_exempt_stay_what_they_are(own_store: Store, server: RedisServer) -> None:
+    engine = ready_engine(own_store, policy("p", per_hour(1), on_store_failure=DENY))
+    server.kill()
+    bad, vip = (engine.check(CheckRequest(client, "search")) for client in ("bad", "vip"))
+    assert (bad.allowed, bad.reason, bad.degraded) == (False, Reason.BLOCKED, True)
+    assert (vip.allowed, vip.reason, vip.degraded) == (True, Reason.EXEMPT, True)
+
+
+def test_looking_locally_consumes_nothing(own_store: Store, server: RedisServer) -> None:
+    engine = ready_engine(own_store, policy("p", per_hour(1), on_store_failure=LOCAL))
+    server.kill()
+    assert [engine.check(SEARCH, consume=False).allowed for _ in range(3)] == [True] * 3
+    assert [engine.check(SEARCH).allowed for _ in range(2)] == [True, False]
+
+
+def test_a_global_policy_is_shared_by_the_clients_of_the_process(own_store: Store, server: RedisServer) -> None:
+    engine = ready_engine(own_store, policy("p", per_hour(2), partition=Partition.GLOBAL, on_store_failure=LOCAL))
+    server.kill()
+    clients = ("ann", "bob", "cid")
+    assert [engine.check(CheckRequest(client, "search")).allowed for client in clients] == [True, True, False]
+
+
+def test_the_next_outage_begins_with_empty_counters(own_store: Store, server: RedisServer) -> None:
+    engine = ready_engine(own_store, policy("p", per_hour(1), on_store_failure=LOCAL))
+    for _ in range(2):
+        server.kill()
+        assert [engine.check(SEARCH).allowed for _ in range(2)] == [True, False]
+        server.start()
+        wait_for_the_store(engine)
+
+
+def test_one_line_when_the_store_goes_and_one_when_it_is_back(own_store: Store, server: RedisServer) -> None:
+    engine = ready_engine(own_store, policy("p", per_hour(1), on_store_failure=ALLOW))
+    with structlog.testing.capture_logs() as lines:
+        server.kill()
+        for _ in range(20):
+            engine.check(SEARCH)
+        server.start()
+        wait_for_the_store(engine)
+        engine.check(SEARCH)
+    assert lines == [
+        {"event": "store_away", "log_level": "warning", "error": ANY},
+        {"event": "store_back", "log_level": "warning", "seconds": ANY},
+    ]
+
+
+def test_nobody_waits_for_a_store_that_is_known_to_hang(own_store: Store, server: RedisServer) -> None:
+    engine = ready_engine(own_store, policy("p", per_hour(1), on_store_failure=ALLOW))
+    server.pause()
+    engine.check(SEARCH)
+    began = time.monotonic()
+    for _ in range(100):
+        assert engine.check(SEARCH).degraded
+    assert time.monotonic() - began < 0.1
+    server.resume()
+    wait_for_the_store(engine)
+    assert not engine.check(SEARCH).degraded
+
+
+def test_the_shares_of_all_processes_are_the_limit() -> None:
+    for whole in (Limit(10, 60), Limit(3, 60), Limit(100, 60, Algorithm.TOKEN_BUCKET, 7)):
+        parts = [share_of(whole, Share(rank, 4)) for rank in range(4)]
+        assert sum(part.quota for part in parts) == whole.quota
+        assert sum(part.capacity for part in parts) == whole.capacity
+
+
+def test_processes_that_decide_share_what_there_is(own_store: Store, server: RedisServer) -> None:
+    own_store.publish(simple(5, LOCAL))
+    own_store.load()
+    engines = [own_store.engine(deadline=1) for _ in range(3)]
+    for engine in engines:
+        engine.check(SEARCH)
+    for engine in engines:
+        engine._fallback._next_beat = 0.0
+        engine.check(SEARCH)
+    server.kill()
+    admitted = [sum(engine.check(CheckRequest("new", "search")).allowed for _ in range(9)) for engine in engines]
+    assert sorted(admitted) == [1, 2, 2]
+
+
+def test_a_process_that_is_silent_stops_counting(own_store: Store) -> None:
+    own_store.publish(simple(9))
+    own_store.load()
+    own_store.redis.hset(own_store.keys.processes, "long ago", 1)
+    engine = own_store.engine()
+    engine.check(SEARCH)
+    assert engine._fallback._share == Share(0, 1)
+    assert own_store.redis.hlen(own_store.keys.processes) == 1
+    assert own_store.redis.ttl(own_store.keys.processes) > 0
