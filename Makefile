@@ -4,9 +4,10 @@ BIN := .venv/bin
 PORT ?= 8000
 WEB_WORKERS ?= 2
 HOST ?= 127.0.0.1
+EXAMPLES ?= 20000
 export PORT PYTHON
 
-.PHONY: run web worker beat traffic test bench audit clean
+.PHONY: run web worker beat traffic test fuzz mutants bench audit clean
 
 run: .venv/run.stamp
 	@exec $(BIN)/python -m ratelimit_platform.running
@@ -28,6 +29,12 @@ traffic: .venv/run.stamp
 
 test: .venv/test.stamp
 	@bash tests/run_all.sh
+
+fuzz: .venv/test.stamp
+	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/store tests/api/test_any_body.py -q
+
+mutants: .venv/test.stamp
+	@$(BIN)/python -m tests.mutants
 
 bench: .venv/test.stamp
 	@$(BIN)/python -m benchmarks

@@ -1,73 +1,47 @@
 """The decision script does what the model does, on the same histories."""
 
-from dataclasses import dataclass
-
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from limits.domain.counters import Counters
-from limits.domain.limit import Limit
 from limits.domain.selection import EffectivePolicy
-from limits.domain.words import Mode
 from limits.store.buckets import bucket_of
-from tests.support.deciding import START, Desk, bucket, policy, readings, sliding
-
-COSTS = st.one_of(st.just(1), st.integers(1, 12), st.integers(1, 10**6))
-QUOTAS = st.one_of(st.integers(0, 12), st.integers(13, 300), st.just(10**9))
-WINDOWS = st.sampled_from([1, 2, 7, 60, 3_600, 31_622_400])
-
-
-@st.composite
-def limits(draw: st.DrawFn) -> Limit:
-    quota, window = draw(QUOTAS), draw(WINDOWS)
-    if draw(st.booleans()):
-        return sliding(quota, window)
-    burst = draw(st.one_of(st.none(), st.integers(1, 40)))
-    if burst is not None and burst * window > 31_622_400 * max(1, quota):
-        burst = None
-    return bucket(quota, window, burst)
+from limits.store.deadline import Deadline
+from limits.store.decider import Decided
+from tests.support.deciding import START, Desk, policy, readings, sliding
+from tests.support.histories import STEPS, Step, history_settings, policies
 
 
-@st.composite
-def policies(draw: st.DrawFn) -> list[EffectivePolicy]:
-    drawn = draw(st.lists(st.lists(limits(), min_size=1, max_size=3, unique_by=lambda limit: limit.label), max_size=3))
-    mode = st.sampled_from([Mode.ENFORCE, Mode.ENFORCE, Mode.SHADOW])
-    return [policy(f"policy-{at}", *chosen, mode=draw(mode)) for at, chosen in enumerate(drawn)]
-
-
-@dataclass(frozen=True)
-class Step:
-    """A check, some time after the one before; ``rules`` picks which rules are in force by then."""
-
-    wait: int
-    cost: int
-    consume: bool
-    rules: int
-
-
-WAITS = st.one_of(st.just(0), st.integers(-100_000, 2_000_000), st.integers(0, 90_000_000), st.integers(0, 10**13))
-STEPS = st.builds(
-    Step, wait=WAITS, cost=COSTS, consume=st.sampled_from([True, True, True, False]), rules=st.integers(0, 2)
-)
-
-
-@settings(
-    max_examples=300,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(rules=st.lists(policies(), min_size=3, max_size=3), steps=st.lists(STEPS, max_size=60), number=st.integers())
+@history_settings(1_000)
+@given(rules=st.lists(policies(), min_size=3, max_size=3), steps=st.lists(STEPS, max_size=60))
 def test_script_and_model_decide_alike_while_rules_change(
-    desk: Desk, rules: list[list[EffectivePolicy]], steps: list[Step], number: int
+    desk: Desk, rules: list[list[EffectivePolicy]], steps: list[Step]
 ) -> None:
-    desk.redis.delete(*(desk.redis.keys("*:n:*") or ["none"]))
-    model, now, client = Counters(), START, f"client {number}"
+    desk.forget()
+    model, now = Counters(), START
     for step in steps:
         now = max(START, now + step.wait)
         desk.at(now)
-        answer = desk.ask(client, rules[step.rules], step.cost, consume=step.consume)
-        admitted, expected = model.check(rules[step.rules], step.cost, now, consume=step.consume)
+        answer = desk.ask(step.client, rules[step.rules], step.cost, consume=step.consume)
+        admitted, expected = model.check(rules[step.rules], step.cost, now, client=step.client, consume=step.consume)
+        assert answer.admitted == admitted
+        assert readings(answer) == [tuple(reading) for row in expected for reading in row]
+
+
+@history_settings(300)
+@given(rules=st.lists(policies(), min_size=3, max_size=3), steps=st.lists(STEPS, min_size=1, max_size=60))
+def test_a_batch_is_its_checks_one_after_another(
+    desk: Desk, rules: list[list[EffectivePolicy]], steps: list[Step]
+) -> None:
+    desk.forget()
+    desk.at(START)
+    questions = [desk.question(step.client, rules[step.rules], step.cost, consume=step.consume) for step in steps]
+    answers = desk.decider.decide_in_order(questions, Deadline(10))
+    model = Counters()
+    assert len(answers) == len(steps)
+    for step, answer in zip(steps, answers, strict=True):
+        admitted, expected = model.check(rules[step.rules], step.cost, START, client=step.client, consume=step.consume)
+        assert isinstance(answer, Decided)
         assert answer.admitted == admitted
         assert readings(answer) == [tuple(reading) for row in expected for reading in row]
 

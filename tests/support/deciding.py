@@ -56,6 +56,7 @@ class Desk:
         pool = Redis.from_url(url, protocol=2).connection_pool
         self.connections = HotConnections(lambda: pool.connection_class(**pool.connection_kwargs), 8)
         self.decider = Decider(self.connections, self.keys)
+        self.now = START
         if clock:
             self.decider._script = script_with_clock()
             self.at(START)
@@ -78,6 +79,10 @@ class Desk:
 
     def decide(self, question: Question) -> Answer:
         return self.decider.decide(question, Deadline(10))
+
+    def forget(self) -> None:
+        """Every counter starts anew."""
+        self.redis.delete(*(self.redis.keys("*:[ng]:*") or ["none"]))
 
     def close(self) -> None:
         self.redis.close()

@@ -1,0 +1,83 @@
+"""Random rules and random requests, for tests that run the same history through two things."""
+
+import os
+from dataclasses import dataclass
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+from limits.domain.limit import Limit
+from limits.domain.selection import EffectivePolicy
+from limits.domain.words import Algorithm, Mode, Partition, Period
+from tests.support.deciding import bucket, policy, sliding
+
+FUZZ_EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
+"""More examples than the tests run, and new ones each time: ``make fuzz``."""
+
+COSTS = st.one_of(st.just(1), st.integers(1, 12), st.integers(1, 10**6))
+QUOTAS = st.one_of(st.integers(0, 12), st.integers(13, 300), st.just(10**9))
+WINDOWS = st.sampled_from([1, 2, 7, 60, 3_600, 31_622_400])
+ZONES = st.sampled_from([None, "UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"])
+WAITS = st.one_of(st.just(0), st.integers(-100_000, 2_000_000), st.integers(0, 90_000_000), st.integers(0, 10**13))
+
+
+def history_settings(examples: int) -> settings:
+    """The same examples in every run, unless somebody fuzzes."""
+    return settings(
+        max_examples=FUZZ_EXAMPLES or examples,
+        derandomize=not FUZZ_EXAMPLES,
+        deadline=None,
+        database=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
+
+
+@st.composite
+def limits(draw: st.DrawFn) -> Limit:
+    quota, window = draw(QUOTAS), draw(WINDOWS)
+    match draw(st.sampled_from(Algorithm)):
+        case Algorithm.SLIDING_WINDOW:
+            return sliding(quota, window)
+        case Algorithm.FIXED_WINDOW:
+            return Limit(quota, window, Algorithm.FIXED_WINDOW)
+        case Algorithm.CALENDAR:
+            return Limit(quota, None, Algorithm.CALENDAR, period=draw(st.sampled_from(Period)), timezone=draw(ZONES))
+    burst = draw(st.one_of(st.none(), st.integers(1, 40)))
+    if burst is not None and burst * window > 31_622_400 * max(1, quota):
+        burst = None
+    return bucket(quota, window, burst)
+
+
+def limit_lists() -> st.SearchStrategy[list[Limit]]:
+    return st.lists(limits(), min_size=1, max_size=3, unique_by=lambda limit: limit.label)
+
+
+@st.composite
+def policies(draw: st.DrawFn, *, partitions: tuple[Partition, ...] = tuple(Partition)) -> list[EffectivePolicy]:
+    mode = st.sampled_from([Mode.ENFORCE, Mode.ENFORCE, Mode.SHADOW])
+    partition = st.sampled_from(partitions)
+    drawn = draw(st.lists(limit_lists(), max_size=3))
+    return [
+        policy(f"policy-{at}", *chosen, mode=draw(mode), partition=draw(partition)) for at, chosen in enumerate(drawn)
+    ]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A check, some time after the one before; ``rules`` picks which rules are in force by then."""
+
+    wait: int
+    client: str
+    cost: int
+    consume: bool
+    rules: int
+
+
+STEPS = st.builds(
+    Step,
+    wait=WAITS,
+    client=st.sampled_from(["ann", "ann", "bob"]),
+    cost=COSTS,
+    consume=st.sampled_from([True, True, True, False]),
+    rules=st.integers(0, 2),
+)
