@@ -57,6 +57,12 @@ class BearerToken:
             raise Problem(MISSING_TOKEN, "The request carries no bearer token.", headers={"WWW-Authenticate": _REALM})
         return cls(sha256(token.encode("latin-1", "replace")).hexdigest())
 
+    def name(self) -> str:
+        """What the operator called the token; of one that :func:`admit` let through."""
+        held = get_engine().held
+        token = _index.find(held.ruleset, self.digest) if held else None
+        return token.name if token else "unknown"
+
     def refusal(self, ruleset: Ruleset, scope: Scope) -> Problem | None:
         """Why this ruleset does not let the token do what needs ``scope``, or None."""
         token = _index.find(ruleset, self.digest)

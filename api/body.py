@@ -15,13 +15,14 @@ from api.problems import BODY_TOO_LARGE, LENGTH_REQUIRED, MALFORMED_BODY, UNSUPP
 from api.rendering import JSON, printable
 
 MAX_BODY = 64 * 1024
+MAX_BATCH_BODY = 4 * 1024 * 1024
 
 
-def read_json(request: Request) -> Any:
-    """The JSON value that a request carries. Raises :class:`Problem`."""
+def read_json(request: Request, limit: int = MAX_BODY) -> Any:
+    """The JSON value that a request carries, in at most ``limit`` bytes. Raises :class:`Problem`."""
     if request.META.get("CONTENT_TYPE") != JSON:
         _require_json(request)
-    return parse_json(_read(request))
+    return parse_json(_read(request, limit))
 
 
 def parse_json(data: bytes) -> Any:
@@ -49,13 +50,13 @@ def _require_json(request: Request) -> None:
         )
 
 
-def _read(request: Request) -> bytes:
+def _read(request: Request, limit: int) -> bytes:
     try:
-        data: bytes = request.read(MAX_BODY + 1)
+        data: bytes = request.read(limit + 1)
     except UnreadablePostError as error:
         raise _malformed("broke off before its end.") from error
-    if len(data) > MAX_BODY:
-        raise Problem(BODY_TOO_LARGE, f"The body has more than {MAX_BODY:,} bytes.")
+    if len(data) > limit:
+        raise Problem(BODY_TOO_LARGE, f"The body has more than {limit:,} bytes.")
     if not data:
         _explain_nothing(request)
     return data

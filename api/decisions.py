@@ -1,5 +1,6 @@
 """From a decision to the answer on the wire."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.http import HttpResponse
@@ -10,6 +11,7 @@ from limits.conf import setting
 from limits.domain.decision import Decision, LimitState
 from limits.domain.headers import LegacyHeaders, rate_limit_headers, retry_after_header
 from limits.domain.words import Algorithm, Reason
+from limits.enforcement import Standing
 
 STORE_RETRY_AFTER = {"Retry-After": "1"}
 """A server finds a store that is back within a second or two."""
@@ -22,6 +24,30 @@ def decision_response(decision: Decision, *, always_ok: bool = False) -> HttpRes
     if decision.allowed or always_ok:
         return json_response(body, headers=headers)
     return _denial(decision, body, headers)
+
+
+def batch_response(decisions: Sequence[Decision]) -> HttpResponse:
+    """The answers to a batch, in its order, each with the status that it would have had alone."""
+    return json_response({"results": [_result(decision) for decision in decisions]})
+
+
+def _result(decision: Decision) -> dict[str, Any]:
+    status = 200 if decision.allowed else _explanation(decision)[0].status
+    return {"status": status, **decision_body(decision)}
+
+
+def usage_body(standing: Standing) -> dict[str, Any]:
+    """Where the counters of a client stand."""
+    return {
+        "client": standing.record.key,
+        "plan": standing.decision.plan,
+        "status": standing.record.status,
+        "degraded": standing.decision.degraded,
+        "ruleset": standing.decision.ruleset,
+        "limits": [
+            {"endpoint": standing.endpoints[state.policy], **_limit_body(state)} for state in standing.decision.limits
+        ],
+    }
 
 
 def decision_body(decision: Decision) -> dict[str, Any]:

@@ -99,7 +99,7 @@ BODY_TOO_LARGE = ProblemType(
     "/problems/body-too-large",
     413,
     "The body is too large.",
-    "A body may have at most 64 KiB.",
+    "A body may have at most 64 KiB, a batch of checks at most 4 MiB.",
 )
 UNSUPPORTED_MEDIA_TYPE = ProblemType(
     "/problems/unsupported-media-type",
@@ -126,6 +126,12 @@ STORE_UNAVAILABLE = ProblemType(
     "The server cannot reach the store that it counts in, so it cannot decide. It comes back by itself; try again "
     "after the seconds in “Retry-After”.",
 )
+DATABASE_UNAVAILABLE = ProblemType(
+    "/problems/database-unavailable",
+    503,
+    "The database is not available.",
+    "The server cannot reach the database that clients are registered in. Checks go on without it; try again later.",
+)
 RULESET_MISSING = ProblemType(
     "/problems/ruleset-missing",
     503,
@@ -151,6 +157,7 @@ PROBLEM_TYPES = (
     QUOTA_EXCEEDED,
     INTERNAL_ERROR,
     STORE_UNAVAILABLE,
+    DATABASE_UNAVAILABLE,
     RULESET_MISSING,
 )
 

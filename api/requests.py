@@ -12,6 +12,7 @@ from limits.domain.client import key_problem
 from limits.domain.limit import MAX_COST
 from limits.enforcement import CheckRequest
 
+MAX_CHECKS = 1_000
 MAX_PATH_LENGTH = 8_192
 MAX_METHOD_LENGTH = 32
 TOKEN_CHARACTERS = r"!#$%&'*+.^_`|~0-9A-Za-z-"
@@ -28,6 +29,23 @@ def parse_check(body: Any) -> CheckRequest:
     if errors := _collected(_check_problems(body)):
         raise invalid(errors)
     return CheckRequest(**body)
+
+
+def parse_batch(body: Any) -> list[CheckRequest]:
+    """The checks of a batch. Raises :class:`Problem` with every field of every check that is wrong."""
+    if not isinstance(body, dict) or not isinstance(body.get("checks"), list):
+        raise invalid({"checks": [f"must be a list of 1 to {MAX_CHECKS:,} checks."]})
+    if errors := _collected(_batch_problems(body)):
+        raise invalid(errors)
+    return [CheckRequest(**check) for check in body["checks"]]
+
+
+def parse_client_query(query: str) -> str:
+    """The one parameter ``client`` of a query. Raises :class:`Problem`."""
+    given = parse_qs(query, keep_blank_values=True)
+    if errors := _collected(_client_query_problems(given)):
+        raise invalid(errors)
+    return given["client"][0]
 
 
 def parse_query(query: str, choices: Mapping[str, str]) -> dict[str, str]:
@@ -60,6 +78,28 @@ def _check_problems(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if message:
             yield name, message
     yield from _missing(fields)
+
+
+def _batch_problems(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield from ((name, "is not a field of a batch.") for name in body if name != "checks")
+    checks = body["checks"]
+    if not 1 <= len(checks) <= MAX_CHECKS:
+        yield "checks", f"must hold 1 to {MAX_CHECKS:,} checks, not {len(checks):,}."
+        return
+    for at, check in enumerate(checks):
+        if not isinstance(check, dict):
+            yield f"checks[{at}]", "must be a JSON object."
+            continue
+        yield from ((f"checks[{at}].{name}", message) for name, message in _check_problems(check))
+
+
+def _client_query_problems(given: Mapping[str, list[str]]) -> Iterator[tuple[str, str]]:
+    yield from ((name, "is not a query parameter here.") for name in given if name != "client")
+    values = given.get("client", [])
+    if len(values) != 1:
+        yield "client", "is needed, once."
+    elif message := _name_problem(values[0]):
+        yield "client", message
 
 
 def _missing(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -3,14 +3,20 @@
 from django.urls import path, re_path
 
 from api.errors import unknown_address
-from api.views.checks import CheckView, PeekView
+from api.management.views import ClientsView, ClientView, ResetView
+from api.views.checks import BatchView, CheckView, PeekView, UsageView
 from api.views.documentation import DocsView, SchemaView
 from api.views.health import HealthView, ReadinessView
 from api.views.problem_pages import ProblemPageView
 
 urlpatterns = [
     path("v1/check", CheckView.as_view(), name="check"),
+    path("v1/check/batch", BatchView.as_view(), name="batch"),
+    path("v1/usage", UsageView.as_view(), name="usage"),
     path("v1/peek", PeekView.as_view(), name="peek"),
+    path("v1/clients", ClientsView.as_view(), name="clients"),
+    path("v1/clients/<path:key>/reset", ResetView.as_view(), name="client-reset"),
+    path("v1/clients/<path:key>", ClientView.as_view(), name="client"),
     path("healthz", HealthView.as_view(), name="healthz"),
     path("readyz", ReadinessView.as_view(), name="readyz"),
     path("problems/<slug:name>", ProblemPageView.as_view(), name="problem"),

@@ -48,7 +48,7 @@ class PolicyThrottle(BaseThrottle):
         _remember(request._request, decision)
         if decision.reason is Reason.BLOCKED:
             raise PermissionDenied("This client is blocked.", code="blocked")
-        if decision.reason is Reason.STORE_UNAVAILABLE:
+        if decision.reason is Reason.STORE_UNAVAILABLE and not decision.allowed:
             raise CannotDecide
         return decision.allowed
 

@@ -41,6 +41,7 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _item("Clients", "groups", "client"),
                     _item("Overrides", "tune", "override"),
+                    _item("Forgotten counters", "restart_alt", "counterreset"),
                 ],
             },
             {

@@ -55,6 +55,23 @@ BLOCKED: dict[str, Any] = ADMITTED | _NO_FIGURES | {"allowed": False, "reason": 
 UNDECIDED: dict[str, Any] = BLOCKED | {"reason": "store_unavailable", "degraded": True}
 
 
+BATCH: dict[str, Any] = {"checks": [BY_ENDPOINT, BY_ROUTE]}
+BATCH_RESULTS: dict[str, Any] = {
+    "results": [
+        {"status": 200, **ADMITTED},
+        {"status": 429, **{name: value for name, value in DENIED.items() if name != "violated-policies"}},
+    ]
+}
+USAGE: dict[str, Any] = {
+    "client": "acme",
+    "plan": "pro",
+    "status": "active",
+    "degraded": False,
+    "ruleset": 17,
+    "limits": [{"endpoint": "search", **_LIMIT}],
+}
+
+
 def problem(kind: ProblemType, members: dict[str, Any]) -> dict[str, Any]:
     """An example of a problem document."""
     return {"type": kind.uri, "title": kind.title, "status": kind.status, "detail": kind.explanation, **members}

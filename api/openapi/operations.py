@@ -10,20 +10,22 @@ from api.openapi import examples
 from api.openapi.schemas import Schema, ref
 from api.problems import ProblemType
 from api.rendering import JSON, PROBLEM_JSON
+from limits.domain.client import MAX_KEY_LENGTH
 
 Responses = dict[tuple[int, str], OpenApiResponse]
 
 
-def _answer(schema: str, description: str, **values: dict[str, Any]) -> Responses:
+def answer(schema: str, description: str, *, status: int = 200, **values: dict[str, Any]) -> Responses:
+    """One status with a JSON body; ``values`` are examples by their names."""
     shown = [OpenApiExample(name, value) for name, value in values.items()]
-    return {(200, JSON): OpenApiResponse(ref(schema), description, shown)}
+    return {(status, JSON): OpenApiResponse(ref(schema), description, shown)}
 
 
-def _problems(kinds: Mapping[ProblemType, dict[str, Any]], schema: Schema | None = None) -> Responses:
+def kinds(problems_: Mapping[ProblemType, dict[str, Any]], schema: Schema | None = None) -> Responses:
     """One status. Takes the kinds of problem that share it, with the members of their examples."""
-    shown = [OpenApiExample(kind.title, examples.problem(kind, members)) for kind, members in kinds.items()]
-    description = " Or: ".join(kind.title for kind in kinds)
-    status = next(iter(kinds)).status
+    shown = [OpenApiExample(kind.title, examples.problem(kind, members)) for kind, members in problems_.items()]
+    description = " Or: ".join(kind.title for kind in problems_)
+    status = next(iter(problems_)).status
     return {(status, PROBLEM_JSON): OpenApiResponse(schema or ref("Problem"), description, shown)}
 
 
@@ -33,23 +35,23 @@ def _header(name: str, description: str, *statuses: int, kind: type = str, requi
     )
 
 
-_ALWAYS = _problems({problems.METHOD_NOT_ALLOWED: {}}) | _problems({problems.INTERNAL_ERROR: {}})
+ALWAYS = kinds({problems.METHOD_NOT_ALLOWED: {}}) | kinds({problems.INTERNAL_ERROR: {}})
 
-_BAD_INPUT = (
-    _problems(
+BAD_INPUT = (
+    kinds(
         {
             problems.INVALID_REQUEST: {"errors": {"cost": ["must be a whole number from 1 to 1,000,000."]}},
             problems.MALFORMED_BODY: {"errors": {"body": ["is empty."]}},
             problems.BAD_REQUEST: {},
         }
     )
-    | _problems({problems.NOT_ACCEPTABLE: {}})
-    | _problems({problems.LENGTH_REQUIRED: {}})
-    | _problems({problems.BODY_TOO_LARGE: {}})
-    | _problems({problems.UNSUPPORTED_MEDIA_TYPE: {}})
+    | kinds({problems.NOT_ACCEPTABLE: {}})
+    | kinds({problems.LENGTH_REQUIRED: {}})
+    | kinds({problems.BODY_TOO_LARGE: {}})
+    | kinds({problems.UNSUPPORTED_MEDIA_TYPE: {}})
 )
 
-_NO_TOKEN = _problems({problems.MISSING_TOKEN: {}, problems.INVALID_TOKEN: {}})
+NO_TOKEN = kinds({problems.MISSING_TOKEN: {}, problems.INVALID_TOKEN: {}})
 
 _UNDECIDED = {problems.STORE_UNAVAILABLE: examples.UNDECIDED, problems.RULESET_MISSING: {}}
 _DENIAL_OR_PROBLEM: Schema = {"anyOf": [ref("Denial"), ref("Problem")]}
@@ -77,24 +79,24 @@ def _rate_limit_headers(*statuses: int) -> list[OpenApiParameter]:
     ]
 
 
-_CHALLENGE = _header("WWW-Authenticate", "A challenge by RFC 6750.", 401, required=True)
+CHALLENGE = _header("WWW-Authenticate", "A challenge by RFC 6750.", 401, required=True)
 _RETRY_DENIED = _header("Retry-After", "In seconds; absent where waiting cannot help.", 429, kind=int)
-_RETRY_OUTAGE = _header("Retry-After", "In seconds.", 503, kind=int, required=True)
+RETRY_OUTAGE = _header("Retry-After", "In seconds.", 503, kind=int, required=True)
 
 check_operation = extend_schema(
     operation_id="check",
     tags=["checks"],
     summary="Decide a request and count it",
     description="Decides whether a request may be served, and counts it where it may. A denied request costs nothing.",
-    parameters=[_STATUS, *_rate_limit_headers(200, 429), _RETRY_DENIED, _RETRY_OUTAGE, _CHALLENGE],
+    parameters=[_STATUS, *_rate_limit_headers(200, 429), _RETRY_DENIED, RETRY_OUTAGE, CHALLENGE],
     request=_CHECK_REQUEST,
-    responses=_answer("Decision", "Admitted; with `?status=200` every decision.", admitted=examples.ADMITTED)
-    | _BAD_INPUT
-    | _NO_TOKEN
-    | _problems({problems.CLIENT_BLOCKED: examples.BLOCKED, problems.INSUFFICIENT_SCOPE: {}}, schema=_DENIAL_OR_PROBLEM)
-    | _problems({problems.QUOTA_EXCEEDED: examples.DENIED}, schema=ref("QuotaExceeded"))
-    | _problems(_UNDECIDED, schema=_DENIAL_OR_PROBLEM)
-    | _ALWAYS,
+    responses=answer("Decision", "Admitted; with `?status=200` every decision.", admitted=examples.ADMITTED)
+    | BAD_INPUT
+    | NO_TOKEN
+    | kinds({problems.CLIENT_BLOCKED: examples.BLOCKED, problems.INSUFFICIENT_SCOPE: {}}, schema=_DENIAL_OR_PROBLEM)
+    | kinds({problems.QUOTA_EXCEEDED: examples.DENIED}, schema=ref("QuotaExceeded"))
+    | kinds(_UNDECIDED, schema=_DENIAL_OR_PROBLEM)
+    | ALWAYS,
 )
 
 peek_operation = extend_schema(
@@ -102,24 +104,64 @@ peek_operation = extend_schema(
     tags=["checks"],
     summary="Look without counting",
     description="Answers as a check would, and consumes nothing. Every decision is answered with status 200.",
-    parameters=[*_rate_limit_headers(200), _RETRY_OUTAGE, _CHALLENGE],
+    parameters=[*_rate_limit_headers(200), RETRY_OUTAGE, CHALLENGE],
     request=_CHECK_REQUEST,
-    responses=_answer("Decision", "What a check would say now.", admitted=examples.ADMITTED)
-    | _BAD_INPUT
-    | _NO_TOKEN
-    | _problems({problems.INSUFFICIENT_SCOPE: {}})
-    | _problems({problems.STORE_UNAVAILABLE: {}, problems.RULESET_MISSING: {}})
-    | _ALWAYS,
+    responses=answer("Decision", "What a check would say now.", admitted=examples.ADMITTED)
+    | BAD_INPUT
+    | NO_TOKEN
+    | kinds({problems.INSUFFICIENT_SCOPE: {}})
+    | kinds({problems.STORE_UNAVAILABLE: {}, problems.RULESET_MISSING: {}})
+    | ALWAYS,
 )
 
-_REFUSED = _problems({problems.BAD_REQUEST: {}})
+batch_operation = extend_schema(
+    operation_id="checkBatch",
+    tags=["checks"],
+    summary="Decide up to 1,000 requests in order",
+    description=(
+        "Decides each check by itself, one after another, and counts those that are admitted: a hundred in each round "
+        "trip to the store. If the store fails in the middle, the rest is decided without it and marked as degraded."
+    ),
+    parameters=[CHALLENGE, RETRY_OUTAGE],
+    request={JSON: OpenApiRequest(ref("Batch"), examples=[OpenApiExample("Two checks", examples.BATCH)])},
+    responses=answer("BatchResults", "One result for each check.", results=examples.BATCH_RESULTS)
+    | BAD_INPUT
+    | NO_TOKEN
+    | kinds({problems.INSUFFICIENT_SCOPE: {}})
+    | kinds({problems.STORE_UNAVAILABLE: {}, problems.RULESET_MISSING: {}})
+    | ALWAYS,
+)
+
+_CLIENT_PARAMETER = OpenApiParameter(
+    "client",
+    {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH},
+    required=True,
+    description="The client's key.",
+)
+
+usage_operation = extend_schema(
+    operation_id="usage",
+    tags=["checks"],
+    summary="Where the counters of a client stand",
+    description="Every limit that counts this client by itself, on whichever endpoint. Consumes nothing.",
+    parameters=[_CLIENT_PARAMETER, CHALLENGE, RETRY_OUTAGE],
+    responses=answer("Usage", "Where they stand now.", usage=examples.USAGE)
+    | kinds({problems.INVALID_REQUEST: {"errors": {"client": ["is needed, once."]}}, problems.BAD_REQUEST: {}})
+    | kinds({problems.NOT_ACCEPTABLE: {}})
+    | NO_TOKEN
+    | kinds({problems.INSUFFICIENT_SCOPE: {}})
+    | kinds({problems.STORE_UNAVAILABLE: {}, problems.RULESET_MISSING: {}})
+    | ALWAYS,
+)
+
+_REFUSED = kinds({problems.BAD_REQUEST: {}})
 
 health_operation = extend_schema(
     operation_id="health",
     tags=["health"],
     summary="Whether the server is alive",
     description="Asks nothing of anybody else.",
-    responses=_answer("Health", "Alive.", alive={"status": "ok"}) | _REFUSED | _ALWAYS,
+    responses=answer("Health", "Alive.", alive={"status": "ok"}) | _REFUSED | ALWAYS,
 )
 
 readiness_operation = extend_schema(
@@ -127,14 +169,14 @@ readiness_operation = extend_schema(
     tags=["health"],
     summary="Whether the server can decide",
     description="`degraded` is ready too: the server holds rules, and says what it lacks.",
-    parameters=[_RETRY_OUTAGE],
-    responses=_answer(
+    parameters=[RETRY_OUTAGE],
+    responses=answer(
         "Readiness",
         "A ruleset is held.",
         ready={"status": "ready", "missing": []},
         degraded={"status": "degraded", "missing": ["store"]},
     )
     | _REFUSED
-    | _problems({problems.RULESET_MISSING: {"missing": ["ruleset"]}}, schema=ref("NotReady"))
-    | _ALWAYS,
+    | kinds({problems.RULESET_MISSING: {"missing": ["ruleset"]}}, schema=ref("NotReady"))
+    | ALWAYS,
 )

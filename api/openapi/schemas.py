@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from api.requests import MAX_METHOD_LENGTH, MAX_PATH_LENGTH, TOKEN_CHARACTERS
+from api.requests import MAX_CHECKS, MAX_METHOD_LENGTH, MAX_PATH_LENGTH, TOKEN_CHARACTERS
 from limits.domain.client import MAX_KEY_LENGTH
 from limits.domain.limit import MAX_COST
-from limits.domain.words import Algorithm, Mode, Reason
+from limits.domain.validation import MAX_NAME_LENGTH, MAX_REASON_LENGTH, MAX_SLUG_LENGTH
+from limits.domain.words import Algorithm, ClientStatus, Mode, Reason
 
 Schema = dict[str, Any]
 
@@ -124,6 +125,28 @@ _DECISION = _object(
     }
 )
 
+_RESULT: Schema = {
+    "allOf": [
+        ref("Decision"),
+        _object({"status": {"enum": [200, 403, 429, 503], "description": "As of a check alone."}}),
+    ]
+}
+_ENDPOINT_OF_LIMIT = _nullable(_TEXT) | {"description": "Of the limit's policy; null: all requests together."}
+_USAGE = _object(
+    {
+        "client": _TEXT,
+        "plan": _nullable(_TEXT),
+        "status": {"type": "string", "enum": [status.value for status in ClientStatus]},
+        "degraded": _FLAG | {"description": "Whether the store has lost something and is being refilled."},
+        "ruleset": _count("The version of the rules."),
+        "limits": {
+            "type": "array",
+            "items": {"allOf": [ref("Limit"), _object({"endpoint": _ENDPOINT_OF_LIMIT})]},
+            "description": "Every limit that counts this client by itself; `allowed`: whether a cost of 1 would be.",
+        },
+    }
+)
+
 _PROBLEM = _object(
     {
         "type": {"type": "string", "format": "uri-reference", "description": "The kind of error."},
@@ -139,12 +162,39 @@ _PROBLEM = _object(
     optional=("errors",),
 )
 
+_NAME = _TEXT | {"maxLength": MAX_NAME_LENGTH, **_PRINTABLE, "description": "What people call the client."}
+_PLAN = {"type": ["string", "null"], "maxLength": MAX_SLUG_LENGTH, "description": "A slug; null: the default plan."}
+_STATUS = {"type": "string", "enum": [status.value for status in ClientStatus]}
+_FIELDS = {"name": _NAME, "plan": _PLAN, "status": _STATUS}
+_LIVE = _FLAG | {"description": "Whether every server decides by the change already."}
+_LATER = _TEXT | {"description": "Why it is not live yet."}
+_CHANGE = {"key": _TEXT, **_FIELDS, "live": _LIVE, "detail": _LATER}
+_REASON = {"type": "string", "minLength": 1, "maxLength": MAX_REASON_LENGTH, **_PRINTABLE, "pattern": r"\S"}
+
 _MISSING: Schema = {"type": "array", "items": _TEXT, "description": "What is not available, such as `store`."}
 _VIOLATED = _object({"violated-policies": {"type": "array", "items": _TEXT, "description": "The limits that deny."}})
 
 SCHEMAS: dict[str, Schema] = {
+    "Batch": _object(
+        {
+            "checks": {
+                "type": "array",
+                "items": {"oneOf": [ref("CheckByEndpoint"), ref("CheckByRoute")]},
+                "minItems": 1,
+                "maxItems": MAX_CHECKS,
+            }
+        },
+        additionalProperties=False,
+    ),
+    "BatchResults": _object({"results": {"type": "array", "items": ref("BatchResult")}}),
+    "BatchResult": _RESULT,
     "CheckByEndpoint": _request({"endpoint": _name("The slug of the endpoint that the request is for.")}),
     "CheckByRoute": _request({"method": _METHOD, "path": _PATH}),
+    "Client": _object({"key": _TEXT, **_FIELDS}),
+    "ClientChange": _object(_CHANGE, optional=("detail",)),
+    "ClientFields": _object(_FIELDS, optional=tuple(_FIELDS), additionalProperties=False),
+    "ClientRemoval": _object({"key": _TEXT, "live": _LIVE, "detail": _LATER}),
+    "Clients": _object({"clients": {"type": "array", "items": ref("Client")}, "next": {"type": ["string", "null"]}}),
     "Decision": _DECISION,
     "Denial": {"allOf": [ref("Problem"), ref("Decision")]},
     "Health": _object({"status": {"const": "ok"}}),
@@ -152,5 +202,8 @@ SCHEMAS: dict[str, Schema] = {
     "NotReady": {"allOf": [ref("Problem"), _object({"missing": _MISSING})]},
     "Problem": _PROBLEM,
     "QuotaExceeded": {"allOf": [ref("Denial"), _VIOLATED]},
+    "Reset": _object({"reason": _REASON}, additionalProperties=False),
+    "ResetDone": _object({"client": _TEXT, "reason": _TEXT}),
+    "Usage": _USAGE,
     "Readiness": _object({"status": {"enum": ["ready", "degraded"]}, "missing": _MISSING}),
 }

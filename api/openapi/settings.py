@@ -17,6 +17,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "POSTPROCESSING_HOOKS": ["api.openapi.document.complete"],
     "TAGS": [
         {"name": "checks", "description": "Decisions about requests."},
+        {"name": "clients", "description": "Who is registered; for programs with the scope `manage`."},
         {"name": "health", "description": "For load balancers and supervisors."},
     ],
     # Nothing on the page from another host, the badge of an online validator included.

@@ -4,13 +4,15 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 from unfold.admin import ModelAdmin
-from unfold.decorators import display
+from unfold.decorators import action, display
 
 from limits.admin.overrides import OverrideInline, remember_author
 from limits.admin.paginator import BigTablePaginator
 from limits.admin.publishing import PublishesClients
+from limits.admin.resets import reset_view
 from limits.models import Client
 
 _STATUS_COLOURS = {"active": "success", "exempt": "info", "blocked": "danger"}
@@ -28,6 +30,11 @@ class ClientAdmin(PublishesClients, ModelAdmin):
     paginator = BigTablePaginator
     fields = ("key", "name", ("plan", "status"))
     inlines = (OverrideInline,)
+    actions_detail = ("reset_counters",)
+
+    @action(description="Forget counters…", url_path="reset", permissions=["change"])
+    def reset_counters(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        return reset_view(request, self.admin_site, get_object_or_404(Client, pk=object_id))
 
     def client_keys_of(self, queryset: QuerySet[Client]) -> list[str]:
         return list(queryset.values_list("key", flat=True))

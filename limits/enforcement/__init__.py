@@ -1,7 +1,7 @@
 """One check, one decision: everything between a caller and the store."""
 
 from limits.enforcement.attempts import Guard
-from limits.enforcement.engine import Engine, Readiness, get_engine
+from limits.enforcement.engine import Engine, Readiness, Standing, get_engine
 from limits.enforcement.held import Held
 from limits.enforcement.holder import RulesetMissing
 from limits.enforcement.requests import CheckRequest
@@ -14,6 +14,7 @@ __all__ = [
     "Held",
     "Readiness",
     "RulesetMissing",
+    "Standing",
     "StoreUnavailable",
     "get_engine",
 ]

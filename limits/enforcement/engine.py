@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from limits.conf import setting
+from limits.domain.client import ClientRecord
 from limits.domain.decision import Decision
 from limits.enforcement.answers import decision_of
 from limits.enforcement.attempts import Attempt, Guard, prepare, prepare_whole
@@ -35,6 +36,16 @@ class Readiness:
 
     ready: bool
     missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where every limit that counts one client by itself stands. ``endpoints``: policy → the slug of
+    its endpoint (None: all requests)."""
+
+    record: ClientRecord
+    decision: Decision
+    endpoints: dict[str, str | None]
 
 
 class Engine:
@@ -82,7 +93,7 @@ class Engine:
             self._fallback.beat(self._deadline)
         return decisions
 
-    def look_at_client(self, client: str, *, guard: Guard | None = None) -> tuple[Held, Decision, Attempt]:
+    def look_at_client(self, client: str, *, guard: Guard | None = None) -> Standing:
         """Where every limit that counts this client by itself stands.
 
         Raises :class:`StoreUnavailable`, and as :meth:`check` does.
@@ -91,9 +102,10 @@ class Engine:
         while True:
             held, clients = self._state(deadline, guard)
             attempt = prepare_whole(held, clients, client, self._clock.now())
-            (answer,) = self._decider.decide_in_order([attempt.question(consume=False)], deadline)
+            answer = self._decider.decide(attempt.question(consume=False), deadline)
             if isinstance(answer, Decided):
-                return held, decision_of(attempt, answer), attempt
+                endpoints = {each.policy.slug: each.policy.endpoint for each in attempt.layout.policies}
+                return Standing(attempt.record, decision_of(attempt, answer), endpoints)
             self._adapt(attempt, answer, deadline)
 
     def refresh(self) -> None:

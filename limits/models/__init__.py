@@ -10,6 +10,7 @@ from limits.models.plans import Plan
 from limits.models.platform import Platform
 from limits.models.policies import Policy
 from limits.models.publications import Publication
+from limits.models.resets import CounterReset
 from limits.models.tokens import ApiToken
 from limits.models.usage import PolicyDenial, Usage, UsageParcel
 
@@ -20,6 +21,7 @@ __all__ = [
     "ApiToken",
     "Client",
     "ClientChange",
+    "CounterReset",
     "Endpoint",
     "Override",
     "OverrideLimit",

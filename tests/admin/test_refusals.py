@@ -29,8 +29,9 @@ def nothing_is_published(shop: Platform) -> Any:
         ({"limits__0__window": ""}, "limits-0-window", "needed"),
         ({"limits__0__window": "0"}, "limits-0-window", "between 1 and 31,622,400"),
         ({"limits__0__burst": "5"}, "limits-0-burst", "token bucket"),
-        ({"limits__0__algorithm": "calendar"}, "limits-0-algorithm", "not one of the available choices"),
-        ({"partition": "global"}, "partition", "not one of the available choices"),
+        ({"limits__0__algorithm": "calendar", "limits__0__window": ""}, "limits-0-period", "needed for a calendar"),
+        ({"limits__0__period": "day"}, "limits-0-period", "calendar limits only"),
+        ({"partition": "everybody"}, "partition", "not one of the available choices"),
         ({"limits__0__DELETE": "on"}, "limits", "At least one limit is needed."),
     ],
 )
@@ -131,8 +132,8 @@ def test_an_overlapping_override_is_refused(desk: Desk) -> None:
 
 def test_what_only_the_compiler_sees_is_refused_on_the_form(desk: Desk) -> None:
     """Here a row that this form does not show, written past every form."""
-    PolicyLimit.objects.filter(policy=rows.policy("other")).update(algorithm="fixed_window")
+    PolicyLimit.objects.filter(policy=rows.policy("other")).delete()
     page = desk.change(Policy.objects.get(slug="all"), name="A new name")
-    message = "policies other, limits 1 algorithm: “fixed_window” is not available in this release."
+    message = "policies other, limits: Must hold at least one limit."
     assert page.errors == {"__all__": [message]}
     assert Policy.objects.get(slug="all").name == ""

@@ -105,8 +105,11 @@ BAD_LIMITS = [
     ("{quota: 1, window: 60, burst: 5}", "burst: belongs to token buckets only."),
     ("{quota: 1, window: 60, period: day}", f"period: {CALENDAR_ONLY}"),
     ("{quota: 1, window: 60, timezone: Europe/Berlin}", f"timezone: {CALENDAR_ONLY}"),
-    ("{quota: 1, window: 60, algorithm: fixed_window}", "algorithm: “fixed_window” is not available in this release."),
-    ("{quota: 1, period: day, algorithm: calendar}", "algorithm: “calendar” is not available in this release."),
+    (
+        "{quota: 1, period: day, algorithm: calendar, timezone: Mars}",
+        "timezone: “Mars” is not a time zone, such as “Europe/Berlin”.",
+    ),
+    ("{quota: 1, algorithm: calendar}", "period: is needed for a calendar limit: hour, day, week or month."),
 ]
 
 

@@ -89,9 +89,12 @@ def test_patterns_of_different_precision_stand_beside_one_another(shop: Platform
     assert [str(route) for route in shop.ruleset.endpoints[0].routes] == routes
 
 
-def test_a_global_policy_is_refused_by_its_place_in_the_file(shop: Platform) -> None:
-    text = f"policies: [{{slug: b, {LIMITS}}}, {{slug: everyone, partition: global, {LIMITS}}}]"
-    assert refused(text) == ["policies[1].partition: “global” is not available in this release."]
+def test_a_global_policy_cannot_be_overridden(shop: Platform) -> None:
+    rules = f"policies: [{{slug: b, {LIMITS}}}, {{slug: everyone, partition: global, {LIMITS}}}]"
+    overrides = f"overrides: [{{client: acme, policy: everyone, {LIMITS}}}]"
+    assert refused(f"{rules}\n{overrides}") == [
+        "overrides[0].policy: only a policy that counts each client by itself can be overridden."
+    ]
 
 
 def test_plans_without_a_default_are_refused(platform: Platform) -> None:
@@ -100,9 +103,9 @@ def test_plans_without_a_default_are_refused(platform: Platform) -> None:
 
 
 def test_a_problem_of_what_the_file_does_not_name_is_told_by_its_slug(shop: Platform) -> None:
-    rows.policy("elsewhere", partition="global")
+    rows.policy("elsewhere").limits.update(window=None, algorithm="calendar", period="day", timezone="Mars")
     assert refused("clients: [{key: new}]") == [
-        "policies.elsewhere.partition: “global” is not available in this release."
+        "policies.elsewhere.limits[0].timezone: “Mars” is not a time zone, such as “Europe/Berlin”."
     ]
 
 

@@ -5,7 +5,7 @@ import getpass
 import pytest
 
 from limits.models import Platform as PlatformRow
-from limits.models import PolicyLimit, Publication
+from limits.models import Policy, PolicyLimit, Publication
 from limits.publishing.reconciler import reconcile
 from limits.store.buckets import bucket_of
 from limits.store.keys import client_field
@@ -60,13 +60,14 @@ def test_the_history_says_who_and_why(options: tuple[str, ...], reason: str, sho
 @pytest.mark.parametrize("options", [(), ("--take-over",)], ids=["publish", "take over"])
 def test_rules_that_mean_nothing_are_refused(options: tuple[str, ...], shop: Platform) -> None:
     PolicyLimit.objects.all().delete()
-    rows.policy("everyone", partition="global")
+    on_mars = {"window": None, "algorithm": "calendar", "period": "day", "timezone": "Mars"}
+    rows.limit(Policy.objects.create(slug="everyone"), **on_mars)
     before, epoch = shop.content(), PlatformRow.load().epoch
     outcome = run("publish_ruleset", *options)
     assert (outcome.status, outcome.out) == (1, "")
     assert outcome.err.splitlines() == [
         "policies.all.limits: must hold at least one limit.",
-        "policies.everyone.partition: “global” is not available in this release.",
+        "policies.everyone.limits.0.timezone: “Mars” is not a time zone, such as “Europe/Berlin”.",
     ]
     assert (shop.content(), PlatformRow.load().epoch) == (before, epoch)
 

@@ -11,7 +11,6 @@ from limits.models import (
     ApiToken,
     Endpoint,
     Plan,
-    Policy,
     PolicyLimit,
     Publication,
     Route,
@@ -135,12 +134,8 @@ def equal_routes_of_two() -> None:
     Route.objects.update(path="/a")
 
 
-def unavailable_algorithm() -> None:
-    PolicyLimit.objects.update(algorithm="fixed_window")
-
-
-def unavailable_partition() -> None:
-    Policy.objects.update(partition="global")
+def no_such_zone() -> None:
+    PolicyLimit.objects.update(algorithm="calendar", window=None, period="day", timezone="Mars")
 
 
 def no_limits() -> None:
@@ -153,10 +148,7 @@ REFUSED = {
     equal_routes_of_two: [
         "endpoints.search.routes.0: “GET /a” is there as “GET /a” of endpoint “orders” already.",
     ],
-    unavailable_algorithm: [
-        "policies.all.limits.0.algorithm: “fixed_window” is not available in this release.",
-    ],
-    unavailable_partition: ["policies.all.partition: “global” is not available in this release."],
+    no_such_zone: ["policies.all.limits.0.timezone: “Mars” is not a time zone, such as “Europe/Berlin”."],
     no_limits: ["policies.all.limits: must hold at least one limit."],
 }
 

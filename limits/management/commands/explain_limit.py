@@ -38,8 +38,8 @@ class Command(BaseCommand):
             self._print(explanation)
 
     def _print(self, explanation: Explanation) -> None:
-        if explanation.decision.reason is Reason.STORE_UNAVAILABLE:
-            self.stderr.write("The store cannot be reached, or does not hold all clients yet; nobody can decide now.")
+        if explanation.decision.degraded:
+            self.stderr.write("The store cannot be reached, or does not hold all rules and clients yet.")
             raise SystemExit(SAVED_NOT_LIVE)
         for line in _lines(explanation):
             self.stdout.write(line)

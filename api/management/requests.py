@@ -1,0 +1,113 @@
+"""What a caller may ask of clients, field by field."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+
+from api.problems import NOT_FOUND, Problem
+from api.requests import invalid
+from limits.domain.client import key_problem
+from limits.domain.validation import MAX_NAME_LENGTH, MAX_REASON_LENGTH, NOT_PRINTABLE, PRINTABLE, slug_problem
+from limits.domain.words import ClientStatus
+
+PAGE = 100
+MAX_PAGE = 1_000
+_STATUSES = ", ".join(ClientStatus)
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """Which clients: those after ``after``, at most ``limit``, of a plan and status (None: all)."""
+
+    limit: int = PAGE
+    after: str = ""
+    plan: str | None = None
+    status: str | None = None
+
+
+def parse_client(body: Any) -> dict[str, Any]:
+    """The fields of a client. Raises :class:`Problem` with every field that is wrong."""
+    if not isinstance(body, dict):
+        raise invalid({"body": ["must be a JSON object."]})
+    return _checked(body, _CLIENT_FIELDS, "is not a field of a client.")
+
+
+def parse_reset(body: Any) -> str:
+    """The reason for a reset. Raises :class:`Problem`."""
+    if not isinstance(body, dict):
+        raise invalid({"body": ["must be a JSON object."]})
+    reason: str = _checked({"reason": None} | body, {"reason": _reason_problem}, "is not a field of a reset.")["reason"]
+    return reason
+
+
+def parse_page(query: str) -> PageRequest:
+    """The query of a list. Raises :class:`Problem`."""
+    values = parse_qs(query, keep_blank_values=True)
+    if twice := [name for name in values if len(values[name]) > 1]:
+        raise invalid({name: ["must be given once."] for name in twice})
+    given = {name: only for name, (only,) in values.items()}
+    fields = _checked(given, _PAGE_FIELDS, "is not a query parameter here.")
+    return PageRequest(**fields | {"limit": int(fields.get("limit", PAGE))})
+
+
+def require_key(key: str) -> str:
+    """The key of an address. Raises :class:`Problem` for what cannot be one."""
+    if message := key_problem(key):
+        raise Problem(NOT_FOUND, f"This cannot be a client's key: it {message}")
+    return key
+
+
+def _checked(
+    fields: Mapping[str, Any], checks: Mapping[str, Callable[[Any], str | None]], unknown: str
+) -> dict[str, Any]:
+    errors = {name: [message] for name, message in _problems(fields, checks, unknown)}
+    if errors:
+        raise invalid(errors)
+    return dict(fields)
+
+
+def _problems(
+    fields: Mapping[str, Any], checks: Mapping[str, Callable[[Any], str | None]], unknown: str
+) -> Iterator[tuple[str, str]]:
+    for name, value in fields.items():
+        check = checks.get(name)
+        if message := check(value) if check else unknown:
+            yield name, message
+
+
+def _text_problem(value: Any, most: int) -> str | None:
+    if not isinstance(value, str):
+        return "must be a string."
+    if len(value) > most:
+        return f"must have at most {most} characters."
+    return None if PRINTABLE.match(value) else NOT_PRINTABLE
+
+
+def _name_problem(value: Any) -> str | None:
+    return _text_problem(value, MAX_NAME_LENGTH)
+
+
+def _reason_problem(value: Any) -> str | None:
+    if value is None or value == "" or (isinstance(value, str) and not value.strip()):
+        return "is needed: why the counters are forgotten."
+    return _text_problem(value, MAX_REASON_LENGTH)
+
+
+def _plan_problem(value: Any) -> str | None:
+    if value is None:
+        return None
+    return slug_problem(value) if isinstance(value, str) else "must be the slug of a plan, or null."
+
+
+def _status_problem(value: Any) -> str | None:
+    return None if isinstance(value, str) and value in list(ClientStatus) else f"must be one of: {_STATUSES}."
+
+
+def _limit_problem(value: str) -> str | None:
+    valid = value.isascii() and value.isdigit() and len(value) <= 4 and 1 <= int(value) <= MAX_PAGE
+    return None if valid else f"must be a whole number from 1 to {MAX_PAGE:,}."
+
+
+_CLIENT_FIELDS = {"name": _name_problem, "plan": _plan_problem, "status": _status_problem}
+_PAGE_FIELDS = {"limit": _limit_problem, "after": key_problem, "plan": slug_problem, "status": _status_problem}

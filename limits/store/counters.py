@@ -1,0 +1,25 @@
+"""Forgetting the counters of a client."""
+
+from collections.abc import Iterable
+
+from redis import Redis
+
+from limits.store.buckets import bucket_of
+from limits.store.errors import outages_named
+from limits.store.keys import Keys
+
+
+class CounterEraser:
+    """Makes counters as if they had never been used."""
+
+    def __init__(self, redis: Redis, keys: Keys) -> None:
+        self._redis = redis
+        self._keys = keys
+
+    def erase(self, client: str, policies: Iterable[str]) -> int:
+        """Forgets the client's counters for these policies, all in one command. Returns how many
+        there were. Raises :class:`~limits.store.errors.StoreUnavailable`."""
+        bucket = bucket_of(client)
+        keys = [self._keys.counter(bucket, policy, client) for policy in policies]
+        with outages_named():
+            return int(self._redis.unlink(*keys)) if keys else 0
