@@ -1,0 +1,119 @@
+"""Whatever a caller sends: no answer that the document does not describe, and none of 500 or above."""
+
+import json
+import random
+from typing import Any
+
+import pytest
+import schemathesis
+from django.core.wsgi import get_wsgi_application
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from pytest_django import Settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.api.conftest import Caller
+from tests.api.test_clients import Manager, begin
+from tests.support.histories import history_settings
+
+FIELDS = st.sampled_from(["client", "endpoint", "method", "path", "cost", "checks", "x", "client\ud800"])
+SENSIBLE = st.sampled_from(["acme", "search", "orders", "GET", "/api/search", "/api/search/../orders", 1, 5, 10**6])
+VALUES = st.one_of(
+    SENSIBLE,
+    st.recursive(
+        st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text()),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+        max_leaves=5,
+    ),
+)
+BODIES = st.one_of(
+    st.fixed_dictionaries({"client": SENSIBLE, "endpoint": SENSIBLE}, optional={"cost": VALUES}),
+    st.dictionaries(FIELDS, VALUES, max_size=5),
+    st.fixed_dictionaries({"checks": st.lists(st.dictionaries(FIELDS, VALUES, max_size=4), max_size=4)}),
+    VALUES,
+)
+PATHS = st.sampled_from(["/v1/check", "/v1/check?status=200", "/v1/check/batch", "/v1/peek"])
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+
+
+@pytest.fixture(scope="module")
+def schemas() -> dict[tuple[str, str, str], Draft202012Validator]:
+    """(path, status, media type) → what the document says of such an answer."""
+    document = Caller().client.get("/api/schema/").json()
+    return {
+        (path, status, media): Draft202012Validator(
+            {"components": document["components"], "allOf": [content["schema"]]}
+        )
+        for path, operations in document["paths"].items()
+        for operation in operations.values()
+        for status, response in operation["responses"].items()
+        for media, content in response.get("content", {}).items()
+    }
+
+
+def hold(caller: Caller, schemas: Any, path: str, body: bytes | str) -> None:
+    response = caller.send(path, body)
+    assert response.status_code < 500, body
+    described = schemas[path.partition("?")[0], str(response.status_code), response["Content-Type"]]
+    described.validate(response.json())
+
+
+@pytest.mark.usefixtures("shop")
+@history_settings(6_000)
+@given(path=PATHS, body=BODIES)
+def test_any_json(caller: Caller, schemas: Any, path: str, body: Any) -> None:
+    hold(caller, schemas, path, json.dumps(body))
+
+
+@pytest.mark.usefixtures("shop")
+@history_settings(2_000)
+@given(path=PATHS, body=st.binary(max_size=200))
+def test_any_bytes(caller: Caller, schemas: Any, path: str, body: bytes) -> None:
+    hold(caller, schemas, path, body)
+
+
+@pytest.mark.usefixtures("shop")
+@history_settings(2_000)
+@given(path=PATHS, seed=st.integers(0, 2**32), cuts=st.integers(1, 4))
+def test_a_good_body_with_some_bytes_changed(caller: Caller, schemas: Any, path: str, seed: int, cuts: int) -> None:
+    chance = random.Random(seed)
+    body = bytearray(json.dumps({"client": "acme", "endpoint": "search", "cost": 3}).encode())
+    for _ in range(cuts):
+        body[chance.randrange(len(body))] = chance.randrange(256)
+    hold(caller, schemas, path, bytes(body))
+
+
+@pytest.fixture
+def manager(settings: Settings, redis_url: str, transactional_db: None) -> Manager:
+    return begin(settings, redis_url, "any-body")
+
+
+def test_every_operation_answers_as_the_document_says(manager: Manager) -> None:
+    document = schemathesis.openapi.from_wsgi("/api/schema/", get_wsgi_application())
+    operations = [found.ok() for found in document.get_all_operations()]
+    assert len(operations) == 12
+    for operation in operations:
+        hold_operation(operation, manager.manage if "/clients" in operation.path else manager.check)
+
+
+def hold_operation(operation: Any, token: str) -> None:
+    @history_settings(100)
+    @given(case=operation.as_strategy())
+    def holds(case: Any) -> None:
+        response = case.call(headers={"Authorization": f"Bearer {token}"})
+        case.validate_response(response, checks=CHECKS)
+
+    holds()

@@ -1,0 +1,79 @@
+"""Makes one mistake at a time in a copy of the project, runs the fast tests, and lists survivors."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Queue
+
+from tests.mutants.mutations import MUTATIONS, Mutation
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+COPIES = 2
+FAST_TESTS = (
+    "tests/domain",
+    "tests/store",
+    "tests/enforcement/test_deciding.py",
+    "tests/enforcement/test_fresh_rules.py",
+)
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".data", "__pycache__", ".*_cache", ".hypothesis")
+
+
+def main() -> int:
+    """Returns how many mistakes nobody noticed."""
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(COPIES) as pool:
+        copies: Queue[Path] = Queue()
+        for number in range(COPIES):
+            copies.put(_copy(Path(folder) / f"copy-{number}"))
+        noticed = list(pool.map(lambda mutation: _try(mutation, copies), MUTATIONS))
+    survivors = [mutation for mutation, seen in zip(MUTATIONS, noticed, strict=True) if not seen]
+    print(f"\n{len(MUTATIONS)} mistakes, {len(survivors)} of them unnoticed.")
+    for mutation in survivors:
+        print(f"  {mutation.file}: {mutation.old}  →  {mutation.new}")
+    return len(survivors)
+
+
+def _copy(place: Path) -> Path:
+    shutil.copytree(BASE_DIR, place, ignore=LEFT_OUT)
+    (place / ".venv").symlink_to(BASE_DIR / ".venv")
+    return place
+
+
+def _try(mutation: Mutation, copies: "Queue[Path]") -> bool:
+    place = copies.get()
+    try:
+        with _made(mutation, place):
+            seen = _tests_fail(place)
+    finally:
+        copies.put(place)
+    print("noticed " if seen else "SURVIVED", mutation.file, mutation.new, flush=True)
+    return seen
+
+
+@contextmanager
+def _made(mutation: Mutation, place: Path) -> Iterator[None]:
+    file = place / mutation.file
+    source = file.read_text(encoding="utf-8")
+    if source.count(mutation.old) != 1:
+        raise SystemExit(f"{mutation.file} has “{mutation.old}” {source.count(mutation.old)} times, not once.")
+    file.write_text(source.replace(mutation.old, mutation.new), encoding="utf-8")
+    try:
+        yield
+    finally:
+        file.write_text(source, encoding="utf-8")
+
+
+def _tests_fail(place: Path) -> bool:
+    command = [sys.executable, "-m", "pytest", *FAST_TESTS, "-q", "-x", "-n", "0", "-p", "no:cacheprovider"]
+    tried = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False, timeout=600)
+    if tried.returncode not in (0, 1):
+        raise SystemExit(tried.stdout[-2_000:] + tried.stderr[-2_000:])
+    return tried.returncode == 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
