@@ -63,6 +63,7 @@ class PolicyThrottle(BaseThrottle):
             method=request.method,
             path=request.path,
             cost=_cost(request, view),
+            decoded=True,
         )
         try:
             return get_engine().check(check)

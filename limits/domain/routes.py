@@ -91,9 +91,28 @@ def _one_form(segment: str) -> str:
 def path_segments(path: str) -> list[str]:
     """The segments of a request's path in one form: without query string and fragment,
     percent-decoded, without empty segments, dot segments resolved."""
+    return _without_dots(unquote(_bare(path)).split("/"))
+
+
+def data_segments(path: str) -> list[str]:
+    """The same, but an encoded slash does not end a segment: some servers take it for data."""
+    return _without_dots([unquote(segment) for segment in _bare(path).split("/")])
+
+
+def decoded_segments(path: str) -> list[str]:
+    """The segments of a path that a framework has decoded, and matches as it is: only empty ones
+    are left out. To decode it again, or to resolve its dots, would let a caller choose what it
+    is counted as."""
+    return [segment for segment in path.split("/") if segment]
+
+
+def _bare(path: str) -> str:
+    return path.partition("?")[0].partition("#")[0]
+
+
+def _without_dots(segments: Iterable[str]) -> list[str]:
     kept: list[str] = []
-    bare = path.partition("?")[0].partition("#")[0]
-    for segment in unquote(bare).split("/"):
+    for segment in segments:
         if segment == "..":
             del kept[-1:]
         elif segment not in ("", "."):
@@ -132,11 +151,21 @@ class Router:
             node = node.child(shape)
         (node.below if everything_below else node.ends).setdefault(route.method, slug)
 
-    def match(self, method: str, path: str) -> str | None:
-        """The slug of the most specific pattern that fits, or None."""
+    def match(self, method: str, path: str, *, decoded: bool = False) -> str | None:
+        """The slug of the most specific pattern that fits, or None.
+
+        ``path`` is as it was sent, or ``decoded`` by a framework that matches it as it is.
+        """
+        if decoded:
+            return self._find(method, decoded_segments(path))
+        found = self._find(method, path_segments(path))
+        if found is None and "%2f" in path.lower():
+            return self._find(method, data_segments(path))
+        return found
+
+    def _find(self, method: str, segments: list[str]) -> str | None:
         method = "GET" if method.upper() == "HEAD" else method.upper()
-        segments = [_one_form(segment) for segment in path_segments(path)]
-        return next(_candidates(self._root, segments, 0, method), None)
+        return next(_candidates(self._root, [_one_form(segment) for segment in segments], 0, method), None)
 
 
 def _candidates(node: _Node, segments: list[str], at: int, method: str) -> Iterator[str]:

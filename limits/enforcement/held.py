@@ -63,7 +63,7 @@ class Held:
         """The endpoint that a request means; None where nobody registered it."""
         slug = request.endpoint
         if slug is None and request.method is not None and request.path is not None:
-            slug = self._router.match(request.method, request.path)
+            slug = self._router.match(request.method, request.path, decoded=request.decoded)
         return self._endpoints.get(slug) if slug is not None else None
 
     def plan_of(self, record: ClientRecord) -> str | None:

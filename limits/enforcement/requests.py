@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class CheckRequest:
     """One check: who, where and at what cost.
 
-    The endpoint is named by its slug, or found by method and path. ``cost`` None: the endpoint's.
+    The endpoint is named by its slug, or found by method and path; ``decoded``: a framework has
+    decoded the path, and matches it as it is. ``cost`` None: the endpoint's.
     """
 
     client: str
@@ -15,3 +16,4 @@ class CheckRequest:
     method: str | None = None
     path: str | None = None
     cost: int | None = None
+    decoded: bool = False

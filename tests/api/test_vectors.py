@@ -140,3 +140,21 @@ def test_a_changed_algorithm_window_period_or_zone_starts_anew(platform: Platfor
     for limit in used_up:
         platform.limits(limit)
         assert platform.remaining(1, 1) == [(True, 0), (False, 0)]
+
+
+def test_a_quota_below_what_was_used_gives_capacity_when_enough_has_left(platform: Platform) -> None:
+    platform.limits(Limit(9, 60))
+    for second in range(6):
+        platform.at(START + second * 1_000_000)
+        platform.check()
+    platform.limits(Limit(4, 60))
+    denied = platform.check()
+    assert (denied["remaining"], denied["next_capacity_after"], denied["retry_after"]) == (0, 57.0, 57.0)
+
+
+def test_a_burst_below_what_was_used_is_an_empty_bucket(platform: Platform) -> None:
+    platform.limits(Limit(1, 1, Algorithm.TOKEN_BUCKET, 20))
+    platform.check(20)
+    platform.limits(Limit(1, 1, Algorithm.TOKEN_BUCKET, 5))
+    denied = platform.check()
+    assert (denied["remaining"], denied["retry_after"], denied["reset_after"]) == (0, 1.0, 5.0)

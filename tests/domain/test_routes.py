@@ -108,3 +108,51 @@ def test_equal_patterns_have_one_shape(first: str, second: str) -> None:
 def test_what_is_no_pattern_is_refused(text: str) -> None:
     with pytest.raises(PatternError):
         Route.parse(text)
+
+
+FILES = Router(
+    [
+        (Route.parse("GET /files/*"), "files"),
+        (Route.parse("GET /files/{name}"), "file"),
+        (Route.parse("GET /files/private"), "private"),
+        (Route.parse("GET /cheap"), "cheap"),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "slug"),
+    [
+        ("/files/private", "private"),
+        ("//files///private/", "private"),
+        ("/files/%70rivate", "file"),
+        ("/files/private?x", "file"),
+        ("/files/private#x", "file"),
+        ("/files/../cheap", "files"),
+        ("/files/./private", "files"),
+        ("/cheap", "cheap"),
+    ],
+)
+def test_a_path_that_a_framework_decoded_is_matched_as_it_is(path: str, slug: str) -> None:
+    assert FILES.match("GET", path, decoded=True) == slug
+
+
+@pytest.mark.parametrize(
+    ("path", "slug"),
+    [
+        ("/files/%70rivate", "private"),
+        ("/files%2Fprivate", "private"),
+        ("/files/a%2Fb", "files"),
+        ("/x/%2e%2e/files/private", "private"),
+        ("/files/%2e%2e/cheap?q=/files/private", "cheap"),
+        ("/%66iles//%2e/private/", "private"),
+    ],
+)
+def test_no_spelling_of_a_path_dodges_its_endpoint(path: str, slug: str) -> None:
+    assert FILES.match("GET", path) == slug
+
+
+def test_an_encoded_slash_that_is_data_finds_its_parameter() -> None:
+    items = Router([(Route.parse("GET /items/{id}"), "item")])
+    assert items.match("GET", "/items/a%2Fb") == "item"
+    assert items.match("GET", "/items/a/b") is None

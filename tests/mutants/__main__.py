@@ -19,6 +19,8 @@ FAST_TESTS = (
     "tests/store",
     "tests/enforcement/test_deciding.py",
     "tests/enforcement/test_fresh_rules.py",
+    "tests/enforcement/test_store_trouble.py",
+    "tests/api/test_vectors.py",
 )
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".data", "__pycache__", ".*_cache", ".hypothesis")
 

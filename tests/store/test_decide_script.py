@@ -1,5 +1,6 @@
 """The decision script does what the model does, on the same histories."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -7,13 +8,13 @@ from limits.domain.counters import Counters
 from limits.domain.selection import EffectivePolicy
 from limits.store.buckets import bucket_of
 from limits.store.deadline import Deadline
-from limits.store.decider import Decided
+from limits.store.decider import Decided, OutsideValidity, RulesChanged
 from tests.support.deciding import START, Desk, policy, readings, sliding
-from tests.support.histories import STEPS, Step, history_settings, policies
+from tests.support.histories import STEPS, Step, editions, history_settings
 
 
 @history_settings(1_000)
-@given(rules=st.lists(policies(), min_size=3, max_size=3), steps=st.lists(STEPS, max_size=60))
+@given(rules=editions(), steps=st.lists(STEPS, max_size=60))
 def test_script_and_model_decide_alike_while_rules_change(
     desk: Desk, rules: list[list[EffectivePolicy]], steps: list[Step]
 ) -> None:
@@ -29,7 +30,7 @@ def test_script_and_model_decide_alike_while_rules_change(
 
 
 @history_settings(300)
-@given(rules=st.lists(policies(), min_size=3, max_size=3), steps=st.lists(STEPS, min_size=1, max_size=60))
+@given(rules=editions(), steps=st.lists(STEPS, min_size=1, max_size=60))
 def test_a_batch_is_its_checks_one_after_another(
     desk: Desk, rules: list[list[EffectivePolicy]], steps: list[Step]
 ) -> None:
@@ -60,3 +61,27 @@ def test_a_busy_window_is_bounded_and_never_more_than_a_64th_late(desk: Desk) ->
     exact = 3 * sum(1 for at in range(1_500) if now - at * 50_021 > now - 64_000_000)
     used = readings(answer)[0][1][0]
     assert exact <= used <= exact + 3 * (1_000_000 // 50_021 + 1)
+
+
+@pytest.mark.parametrize(
+    ("valid_from", "valid_until", "decides"),
+    [(0, None, True), (1, None, False), (None, 1, True), (None, 0, False), (-1, 1, True)],
+)
+def test_rules_hold_from_their_first_moment_until_before_their_last(
+    desk: Desk, valid_from: int | None, valid_until: int | None, decides: bool
+) -> None:
+    edges = {
+        name: None if edge is None else START + edge
+        for name, edge in (("valid_from", valid_from), ("valid_until", valid_until))
+    }
+    answer = desk.decide(desk.question("acme", [policy("p", sliding(9, 60))], **edges))
+    assert isinstance(answer, Decided) == decides
+    assert decides or answer == OutsideValidity(START)
+
+
+def test_what_comes_after_a_check_by_old_rules_is_not_decided(desk: Desk) -> None:
+    rules = [policy("p", sliding(9, 60))]
+    questions = [desk.question("ann", rules), desk.question("ann", rules, token="old"), desk.question("ann", rules)]
+    answers = desk.decider.decide_in_order(questions, Deadline(10))
+    assert [type(answer) for answer in answers] == [Decided, RulesChanged]
+    assert readings(desk.ask("ann", rules, consume=False))[0][1][0] == 1

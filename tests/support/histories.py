@@ -1,7 +1,7 @@
 """Random rules and random requests, for tests that run the same history through two things."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -60,6 +60,24 @@ def policies(draw: st.DrawFn, *, partitions: tuple[Partition, ...] = tuple(Parti
     return [
         policy(f"policy-{at}", *chosen, mode=draw(mode), partition=draw(partition)) for at, chosen in enumerate(drawn)
     ]
+
+
+@st.composite
+def editions(draw: st.DrawFn) -> list[list[EffectivePolicy]]:
+    """Three editions of rules: unrelated ones, or the same ones with other quotas and bursts."""
+    first = draw(policies())
+    if draw(st.booleans()):
+        return [first, draw(policies()), draw(policies())]
+    return [first, *([_edited(draw, each) for each in first] for _ in range(2))]
+
+
+def _edited(draw: st.DrawFn, before: EffectivePolicy) -> EffectivePolicy:
+    small = st.integers(1, 12)
+    limits_ = tuple(
+        replace(limit, quota=draw(small), burst=draw(small) if limit.burst and limit.window == 1 else limit.burst and 1)
+        for limit in before.limits
+    )
+    return replace(before, policy=replace(before.policy, limits=limits_), limits=limits_)
 
 
 @dataclass(frozen=True)
