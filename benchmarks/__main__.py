@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
+from benchmarks.memory import QUOTAS, bytes_of_a_client
 from benchmarks.script import Case, Measurement, cases, measure
 from ratelimit_platform.embedded.redis import RedisServer, redis_executable
 
@@ -17,11 +18,12 @@ def main() -> None:
     """Runs every case in turn, several rounds, and prints medians and ratios."""
     server = RedisServer(Path(tempfile.mkdtemp(prefix="ratelimit-bench-"))).start()
     try:
-        rows = _rows(server)
+        rows, sizes = _rows(server), _sizes(server)
     finally:
         server.kill()
     _print(rows)
-    RESULTS.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    _print_sizes(sizes)
+    RESULTS.write_text(json.dumps({"calls": rows, "bytes": sizes}, indent=2) + "\n", encoding="utf-8")
 
 
 def _rows(server: RedisServer) -> list[dict[str, object]]:
@@ -31,6 +33,11 @@ def _rows(server: RedisServer) -> list[dict[str, object]]:
     return [
         _row(case, [each[at] for each in rounds], [each[0] for each in rounds]) for at, case in enumerate(all_cases)
     ]
+
+
+def _sizes(server: RedisServer) -> dict[int, int]:
+    with server.client as redis:
+        return {quota: bytes_of_a_client(redis, quota) for quota in QUOTAS}
 
 
 def _row(case: Case, measured: Sequence[Measurement], floor: Sequence[Measurement]) -> dict[str, object]:
@@ -51,6 +58,13 @@ def _print(rows: Sequence[dict[str, object]]) -> None:
     print("|---|---|---|---|---|")
     for row in rows:
         print(f"| {' | '.join(map(str, row.values()))} |")
+
+
+def _print_sizes(sizes: dict[int, int]) -> None:
+    print("\n| one client with 3 limits, quota of each | bytes in Redis |")
+    print("|---|---|")
+    for quota, size in sizes.items():
+        print(f"| {quota:,} | {size:,} |")
 
 
 if __name__ == "__main__":

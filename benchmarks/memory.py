@@ -1,0 +1,36 @@
+"""Bytes in Redis of one active client, as ``MEMORY USAGE`` counts them."""
+
+import itertools
+
+from redis import Redis
+
+from benchmarks.script import TOKEN
+from limits.domain.limit import Limit
+from limits.domain.ruleset import Policy
+from limits.domain.selection import EffectivePolicy
+from limits.domain.words import Algorithm, Mode
+from limits.store.buckets import bucket_of
+from limits.store.connection import HotConnections
+from limits.store.deadline import Deadline
+from limits.store.decider import CounterOf, Decider, Question
+from limits.store.keys import Keys
+from limits.store.packing import pack_rules
+
+QUOTAS = (10, 10**3, 10**6)
+CLIENT = "client"
+REQUESTS = 5_000
+"""In a row, so that both windows hold their 64 exact runs. Spread over the whole window they hold 130."""
+
+
+def bytes_of_a_client(redis: Redis, quota: int) -> int:
+    """Three limits of this quota in one policy, after many requests."""
+    limits = (Limit(quota, 60), Limit(quota, 3_600), Limit(quota, 60, Algorithm.TOKEN_BUCKET))
+    slug = f"of-{quota}"
+    rules = pack_rules([EffectivePolicy(Policy(slug, limits), Mode.ENFORCE, limits)], now=0)
+    options = redis.connection_pool.connection_kwargs
+    keys = Keys("bench")
+    decider = Decider(HotConnections(lambda: redis.connection_pool.connection_class(**options), 1), keys)
+    question = Question(CLIENT, TOKEN, 0, (CounterOf(slug),), rules, 1)
+    for _ in itertools.repeat(None, REQUESTS):
+        decider.decide(question, Deadline(10.0))
+    return int(redis.memory_usage(keys.counter(bucket_of(CLIENT), slug, CLIENT)) or 0)
