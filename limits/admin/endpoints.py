@@ -3,12 +3,13 @@
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.forms import BaseInlineFormSet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin, TabularInline
-from unfold.decorators import display
+from unfold.decorators import action, display
 
 from limits.admin.fields import SlugKept
 from limits.admin.publishing import PublishesRules
+from limits.admin.route_tester import route_test_view
 from limits.models import Endpoint, Route
 
 
@@ -40,6 +41,11 @@ class EndpointAdmin(SlugKept, PublishesRules, ModelAdmin):
     search_fields = ("name", "slug", "routes__path")
     fields = ("name", "slug", "description", "cost")
     inlines = (RouteInline,)
+    actions_list = ("try_a_route",)
+
+    @action(description="Try a route…", url_path="try-a-route", permissions=["view"])
+    def try_a_route(self, request: HttpRequest) -> HttpResponse:
+        return route_test_view(request, self.admin_site)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Endpoint]:
         return super().get_queryset(request).prefetch_related("routes")

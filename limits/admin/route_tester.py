@@ -1,0 +1,44 @@
+"""Which endpoint a method and a path belong to: a page to try it."""
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from limits.domain.routes import Router
+from limits.models import Endpoint
+from limits.publishing.compiler import read_ruleset
+
+
+class RouteTestForm(forms.Form):
+    """A request to try: a method and a path, as they are sent."""
+
+    request = forms.RegexField(
+        r"^[A-Za-z]+ /\S*$",
+        max_length=2_000,
+        widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "GET /api/products/search?q=tea"}),
+        error_messages={"invalid": "It must be a method and a path, such as “GET /api/products/7”."},
+    )
+
+
+def route_test_view(request: HttpRequest, admin_site: admin.AdminSite) -> HttpResponse:
+    """Asks for a request and says which endpoint it belongs to, by the routes as they are saved."""
+    form = RouteTestForm(request.GET or None)
+    asked = form.cleaned_data["request"] if form.is_valid() else None
+    context = {
+        **admin_site.each_context(request),
+        "title": "Try a route",
+        "opts": Endpoint._meta,
+        "form": form,
+        "asked": asked,
+        "endpoint": _endpoint_of(asked) if asked else None,
+    }
+    return TemplateResponse(request, "admin/limits/endpoint/route_test.html", context)
+
+
+def _endpoint_of(asked: str) -> Endpoint | None:
+    method, _, path = asked.partition(" ")
+    endpoints = read_ruleset().endpoints
+    router = Router((route, endpoint.slug) for endpoint in endpoints for route in endpoint.routes)
+    return Endpoint.objects.filter(slug=router.match(method, path)).first()

@@ -1,0 +1,64 @@
+"""Forgetting counters from a client's page, and trying a route."""
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.urls import reverse
+
+from limits.enforcement import CheckRequest, get_engine
+from limits.models import Client, CounterReset
+from tests.admin.conftest import desk_of
+from tests.admin.desk import Desk
+from tests.models import rows
+from tests.publishing.platforms import Platform
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def reset_page(client: Client) -> str:
+    return reverse("admin:limits_client_reset_counters", args=[client.pk])
+
+
+def test_counters_are_forgotten_with_a_reason(desk: Desk, shop: Platform) -> None:
+    client = Client.objects.get()
+    engine = get_engine()
+    engine.check(CheckRequest(client.key, "any"))
+    assert "Forget counters" in desk.open(reverse("admin:limits_client_change", args=[client.pk])).text
+    assert "begins anew" in desk.open(reset_page(client)).text
+    assert not CounterReset.objects.exists()
+
+    page = desk.client.post(reset_page(client), {"reason": "Paid for more."}, follow=True)
+
+    assert f"The counters of {client.key} are forgotten." in page.content.decode()
+    kept = CounterReset.objects.get()
+    assert (kept.client_key, kept.reason, kept.author) == (client.key, "Paid for more.", "ada")
+    assert engine.check(CheckRequest(client.key, "any"), consume=False).leading.remaining == 100  # type: ignore[union-attr]
+    assert "Paid for more." in desk.list(CounterReset).text
+
+
+def test_a_reason_is_needed(desk: Desk, shop: Platform) -> None:
+    page = desk.client.post(reset_page(Client.objects.get()), {"reason": ""})
+    assert "This field is required." in page.content.decode()
+    assert not CounterReset.objects.exists()
+
+
+def test_somebody_who_only_looks_cannot_forget(shop: Platform, transactional_db: None) -> None:
+    viewer = User.objects.create_user("viewer", password="a password of viewer", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_client"))
+    answer = desk_of(viewer).client.post(reset_page(Client.objects.get()), {"reason": "x"})
+    assert answer.status_code == 403
+    assert not CounterReset.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("GET /search/7", "(find)"),
+        ("get //search/%37/?q=1", "(find)"),
+        ("POST /search/7", "It belongs to no endpoint"),
+        ("search", "It must be a method and a path"),
+    ],
+)
+def test_a_route_can_be_tried(desk: Desk, shop: Platform, asked: str, found: str) -> None:
+    rows.endpoint("find", "GET /search/{id}")
+    page = desk.open(reverse("admin:limits_endpoint_try_a_route"), request=asked)
+    assert found in page.text

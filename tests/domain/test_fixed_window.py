@@ -1,0 +1,35 @@
+"""Fixed windows and calendar periods of the model, at their edges."""
+
+import pytest
+
+from limits.domain.fixed_window import Span, admits, advance, consume, figures
+from limits.domain.limit import SECOND, Limit
+from limits.domain.sliding_window import NEVER
+from limits.domain.words import Algorithm, Period
+
+MINUTE = Limit(2, 60, Algorithm.FIXED_WINDOW)
+DAY = Limit(2, None, Algorithm.CALENDAR, period=Period.DAY, timezone="Europe/Berlin")
+BEGINS = {MINUTE: 1_800_000_000 * SECOND, DAY: 1_800_054_000 * SECOND}
+LENGTHS = {MINUTE: 60 * SECOND, DAY: 86_400 * SECOND}
+
+
+@pytest.mark.parametrize("limit", [MINUTE, DAY], ids=str)
+def test_it_starts_anew_at_its_boundary_and_not_before(limit: Limit) -> None:
+    begins, length = BEGINS[limit], LENGTHS[limit]
+    used = consume(advance(Span(), limit, begins), limit, 2)
+    assert not admits(advance(used, limit, begins + length - 1), limit, 1)
+    assert admits(advance(used, limit, begins + length), limit, 2)
+    assert figures(used, limit, 1, False) == (2, length, length, length)
+
+
+@pytest.mark.parametrize("limit", [MINUTE, DAY], ids=str)
+def test_a_clock_that_runs_behind_stays_in_the_window(limit: Limit) -> None:
+    begins, length = BEGINS[limit], LENGTHS[limit]
+    used = consume(advance(Span(), limit, begins + 5), limit, 2)
+    behind = advance(used, limit, begins - 10)
+    assert (behind.used, behind.now, behind.end) == (2, begins + 5, begins + length)
+
+
+def test_waiting_cannot_help_a_cost_above_the_quota() -> None:
+    fresh = advance(Span(), MINUTE, BEGINS[MINUTE])
+    assert figures(fresh, MINUTE, 3, False) == (0, NEVER, 0, NEVER)
