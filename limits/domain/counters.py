@@ -22,8 +22,9 @@ and window (period and zone), so that it never reads what another kind of limit 
 
 
 class Reading(NamedTuple):
-    """One limit after a check: whether it admitted, and four figures whose meaning depends on
-    the algorithm (``figures`` of :mod:`sliding_window` and :mod:`token_bucket`)."""
+    """One limit as a check found it: whether it admits the request, and four figures of its state
+    before it, whose meaning depends on the algorithm (``figures`` of :mod:`sliding_window`,
+    :mod:`token_bucket` and :mod:`fixed_window`)."""
 
     admits: bool
     figures: tuple[int, int, int, int]
@@ -51,8 +52,8 @@ class Counters:
         admitted = all(all(row) for row, p in zip(answers, policies, strict=True) if p.mode is Mode.ENFORCE)
         for row, policy, answer in zip(states, policies, answers, strict=True):
             if consume and admitted and all(answer):
-                row[:] = [_consume(state, limit, cost) for state, limit in zip(row, policy.limits, strict=True)]
-                self._keep(policy, client, row)
+                taken = [_consume(state, limit, cost) for state, limit in zip(row, policy.limits, strict=True)]
+                self._keep(policy, client, taken)
         return admitted, [
             [
                 Reading(admits, _figures(state, limit, cost, admits))
@@ -109,4 +110,4 @@ def _figures(state: State, limit: Limit, cost: int, admits: bool) -> tuple[int, 
         case Bucket():
             return token_bucket.figures(state)
         case Span():
-            return fixed_window.figures(state, limit, cost, admits)
+            return fixed_window.figures(state)

@@ -1,9 +1,12 @@
 """The answer to one check."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
+from limits.domain.counters import Reading
 from limits.domain.limit import SECOND, Limit
+from limits.domain.selection import EffectivePolicy
 from limits.domain.sliding_window import NEVER
 from limits.domain.words import Algorithm, Mode, Reason
 
@@ -75,47 +78,57 @@ def _wait(state: LimitState) -> float:
     return float("inf") if state.retry_after is None else state.retry_after
 
 
-def window_state(
-    name: str, policy: str, mode: Mode, limit: Limit, cost: int, admits: bool, figures: Figures
-) -> LimitState:
-    """Reads the figures of :mod:`limits.domain.sliding_window` and :mod:`limits.domain.fixed_window`."""
-    used, next_capacity, reset, retry = figures
+def state_of(policy: EffectivePolicy, limit: Limit, cost: int, reading: Reading, *, consumed: bool) -> LimitState:
+    """One limit of a policy as the caller sees it after the check. ``reading`` is its state before
+    the request; ``consumed``: the request took its cost."""
+    remaining, reset_after, next_capacity_after, retry_after = _READERS[limit.algorithm](
+        limit, cost, reading.figures, consumed
+    )
     return LimitState(
-        name=name,
-        policy=policy,
-        mode=mode,
+        name=policy.policy.name_of(limit),
+        policy=policy.policy.slug,
+        mode=policy.mode,
         limit=limit,
-        allowed=admits,
-        remaining=max(0, limit.quota - used),
-        reset_after=reset / SECOND,
-        next_capacity_after=None if next_capacity == NEVER else next_capacity / SECOND,
-        retry_after=None if admits or retry == NEVER else retry / SECOND,
-        can_ever_admit=cost <= limit.quota,
+        allowed=reading.admits,
+        remaining=remaining,
+        reset_after=reset_after,
+        next_capacity_after=next_capacity_after,
+        retry_after=None if reading.admits else retry_after,
+        can_ever_admit=cost <= limit.capacity,
     )
 
 
-def token_bucket_state(
-    name: str, policy: str, mode: Mode, limit: Limit, cost: int, admits: bool, figures: Figures
-) -> LimitState:
-    """Reads the figures of :func:`limits.domain.token_bucket.figures`."""
+Shown = tuple[int, float, float | None, float | None]
+"""Remaining, reset_after, next_capacity_after, retry_after."""
+
+
+def _sliding_window(limit: Limit, cost: int, figures: Figures, consumed: bool) -> Shown:
+    used, next_capacity, reset, retry = figures
+    if consumed:
+        used, reset = used + cost, limit.window_us
+        next_capacity = limit.window_us if next_capacity == NEVER else next_capacity
+    return max(0, limit.quota - used), reset / SECOND, _seconds(next_capacity), _seconds(retry)
+
+
+def _token_bucket(limit: Limit, cost: int, figures: Figures, consumed: bool) -> Shown:
     used, rest = figures[0], figures[1]
     window, quota = limit.window_us, limit.quota
-    spent = used * quota + rest
+    spent = used * quota + rest + (cost * window if consumed else 0)
     free = limit.capacity * window - spent
     remaining = free // window
-    can_ever_admit = cost <= limit.capacity
-    return LimitState(
-        name=name,
-        policy=policy,
-        mode=mode,
-        limit=limit,
-        allowed=admits,
-        remaining=remaining,
-        reset_after=_refill_seconds(spent, quota) if spent else 0.0,
-        next_capacity_after=_refill_seconds((remaining + 1) * window - free, quota) if spent else None,
-        retry_after=None if admits or not can_ever_admit else _refill_seconds(cost * window - free, quota),
-        can_ever_admit=can_ever_admit,
-    )
+    next_capacity = _refill_seconds((remaining + 1) * window - free, quota) if spent else None
+    retry = _refill_seconds(cost * window - free, quota) if cost <= limit.capacity else None
+    return remaining, _refill_seconds(spent, quota) if spent else 0.0, next_capacity, retry
+
+
+def _fixed_window(limit: Limit, cost: int, figures: Figures, consumed: bool) -> Shown:
+    used, rest = figures[0] + (cost if consumed else 0), figures[1] / SECOND
+    next_capacity = rest if used and limit.quota else None
+    return max(0, limit.quota - used), rest if used else 0.0, next_capacity, rest if cost <= limit.quota else None
+
+
+def _seconds(microseconds: int) -> float | None:
+    return None if microseconds == NEVER else microseconds / SECOND
 
 
 def _refill_seconds(units: int, quota: int) -> float:
@@ -123,12 +136,29 @@ def _refill_seconds(units: int, quota: int) -> float:
     return -(-units // quota) / SECOND
 
 
-STATE_READERS = {
-    Algorithm.SLIDING_WINDOW: window_state,
-    Algorithm.TOKEN_BUCKET: token_bucket_state,
-    Algorithm.FIXED_WINDOW: window_state,
-    Algorithm.CALENDAR: window_state,
+_READERS = {
+    Algorithm.SLIDING_WINDOW: _sliding_window,
+    Algorithm.TOKEN_BUCKET: _token_bucket,
+    Algorithm.FIXED_WINDOW: _fixed_window,
+    Algorithm.CALENDAR: _fixed_window,
 }
+
+
+def states_of(
+    policies: Sequence[EffectivePolicy], cost: int, readings: Iterable[Reading], *, consumes: bool
+) -> tuple[LimitState, ...]:
+    """All limits of a check, in the order of the readings. ``consumes``: the request was admitted
+    and takes its cost from each policy that admits it."""
+    remaining = iter(readings)
+    states: list[LimitState] = []
+    for policy in policies:
+        row = list(islice(remaining, len(policy.limits)))
+        consumed = consumes and all(reading.admits for reading in row)
+        states += [
+            state_of(policy, limit, cost, reading, consumed=consumed)
+            for limit, reading in zip(policy.limits, row, strict=True)
+        ]
+    return tuple(states)
 
 
 def denial_reason(limits: Sequence[LimitState]) -> Reason | None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 from limits.domain.calendar import period_around
 from limits.domain.limit import Limit
-from limits.domain.sliding_window import NEVER
 from limits.domain.words import Algorithm
 
 
@@ -48,12 +47,6 @@ def consume(span: Span, limit: Limit, cost: int) -> Span:
     return replace(span, used=span.used + cost)
 
 
-def figures(span: Span, limit: Limit, cost: int, admitted: bool) -> tuple[int, int, int, int]:
-    """(used, wait for the next capacity, wait until unused, wait until ``cost`` is admitted).
-
-    Waits are in microseconds; 0: none is needed; ``NEVER``: waiting cannot help.
-    """
-    rest = span.end - span.now
-    next_capacity = rest if span.used and limit.quota else NEVER
-    retry = 0 if admitted else rest if cost <= limit.quota else NEVER
-    return span.used, next_capacity, rest if span.used else 0, retry
+def figures(span: Span) -> tuple[int, int, int, int]:
+    """(used, microseconds until the window ends, 0, 0)."""
+    return span.used, span.end - span.now, 0, 0

@@ -27,15 +27,17 @@ class Bucket:
 
 
 def advance(bucket: Bucket, limit: Limit, now: int) -> Bucket:
-    """The bucket at ``now``, refilled, in terms of this limit's quota and burst."""
-    now = max(now, bucket.now)
-    bucket = _refill(bucket, now)
-    if bucket.quota != limit.quota and limit.quota:
+    """The bucket at ``now``, refilled, in terms of this limit's quota and burst.
+
+    Where they were changed, it is as if they had held since the last request: so all that a caller
+    is told about waiting stays true, whoever asks meanwhile.
+    """
+    if bucket.quota not in (0, limit.quota) and limit.quota:
         bucket = _convert(bucket, limit.quota)
     capacity = divmod(limit.capacity * limit.window_us, limit.quota) if limit.quota else (0, 0)
     if (bucket.used, bucket.rest) > capacity:
         bucket = replace(bucket, used=capacity[0], rest=capacity[1])
-    return bucket
+    return _refill(bucket, max(now, bucket.now))
 
 
 def _refill(bucket: Bucket, now: int) -> Bucket:

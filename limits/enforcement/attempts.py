@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from limits.domain.client import ClientRecord
 from limits.domain.ruleset import Endpoint, Ruleset
-from limits.domain.words import ClientStatus
-from limits.enforcement.held import NO_LIMITS, ClientCache, Held, Layout
+from limits.enforcement.held import ClientCache, Held, Layout
 from limits.enforcement.requests import CheckRequest
 from limits.store.decider import Question
 
@@ -26,7 +25,7 @@ class Attempt:
     layout: Layout
     cost: int
 
-    def question(self, *, consume: bool) -> Question:
+    def question(self) -> Question:
         """What the store is asked."""
         return Question(
             client=self.record.key,
@@ -35,11 +34,6 @@ class Attempt:
             policies=self.layout.counters,
             rules=self.layout.rules,
             cost=self.cost,
-            consume=consume,
-            valid_from=self.layout.valid_from,
-            valid_until=self.layout.valid_until,
-            endpoint=self.endpoint.slug if self.endpoint else None,
-            status=self.record.status,
         )
 
 
@@ -48,9 +42,7 @@ def prepare(held: Held, clients: ClientCache, request: CheckRequest, now: int) -
     met = clients.get(request.client)
     record = met or ClientRecord(request.client)
     endpoint = held.endpoint_of(request)
-    layout = NO_LIMITS
-    if record.status is ClientStatus.ACTIVE:
-        layout = held.layout(record, endpoint.slug if endpoint else None, now)
+    layout = held.layout(record, endpoint.slug if endpoint else None, now)
     cost = request.cost or (endpoint.cost if endpoint else 1)
     return Attempt(held, clients, record, met is not None, endpoint, layout, cost)
 

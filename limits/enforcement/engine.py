@@ -20,7 +20,7 @@ from limits.enforcement.holder import Holder, StoreClock, record_of
 from limits.enforcement.requests import CheckRequest
 from limits.store.connection import HotConnections, hot_connections
 from limits.store.deadline import Deadline
-from limits.store.decider import Answer, ClientChanged, Decided, Decider, NotLoaded, OutsideValidity, RulesChanged
+from limits.store.decider import Answer, ClientChanged, Decided, Decider, NotLoaded, OutsideValidity, RulesChanged, Verb
 from limits.store.errors import StoreUnavailable
 from limits.store.heartbeats import Heartbeats
 from limits.store.keys import Keys
@@ -102,10 +102,10 @@ class Engine:
         while True:
             held, clients = self._state(deadline, guard)
             attempt = prepare_whole(held, clients, client, self._clock.now())
-            answer = self._decider.decide(attempt.question(consume=False), deadline)
+            answer = self._decider.decide(attempt.question(), deadline, Verb.LOOK)
             if isinstance(answer, Decided):
                 endpoints = {each.policy.slug: each.policy.endpoint for each in attempt.layout.policies}
-                return Standing(attempt.record, decision_of(attempt, answer), endpoints)
+                return Standing(attempt.record, decision_of(attempt, answer, consume=False), endpoints)
             self._adapt(attempt, answer, deadline)
 
     def refresh(self) -> None:
@@ -130,14 +130,15 @@ class Engine:
         consume: bool,
     ) -> None:
         """Appends a decision for each request. Raises :class:`StoreUnavailable` where there are fewer."""
-        decided = 0
+        decided, verb = 0, Verb.COUNT if consume else Verb.LOOK
         while decided < len(requests):
             attempts = self._attempts(requests[decided:], deadline, guard)
-            questions = [attempt.question(consume=consume) for attempt in attempts]
-            for attempt, answer in zip(attempts, self._decider.decide_in_order(questions, deadline), strict=False):
+            questions = [attempt.question() for attempt in attempts]
+            answers = self._decider.decide_in_order(questions, deadline, verb)
+            for attempt, answer in zip(attempts, answers, strict=False):
                 if isinstance(answer, Decided):
                     self._remember_unregistered(attempt, answer)
-                    decisions.append(decision_of(attempt, answer))
+                    decisions.append(decision_of(attempt, answer, consume=consume))
                 elif isinstance(answer, NotLoaded):
                     decisions.append(self._without_store(attempt, consume=consume))
                 else:

@@ -13,7 +13,7 @@ from limits.domain.client import ClientRecord
 from limits.domain.routes import Router
 from limits.domain.ruleset import Endpoint, Ruleset, Version
 from limits.domain.selection import EffectivePolicy, Selection, effective, own_policies, plan_of, select
-from limits.domain.words import Partition
+from limits.domain.words import ClientStatus, Partition
 from limits.enforcement.requests import CheckRequest
 from limits.store.decider import CounterOf
 from limits.store.packing import pack_rules
@@ -30,18 +30,19 @@ class Layout:
     valid_until: int | None
 
     @classmethod
-    def of(cls, selection: Selection, now: int) -> "Layout":
+    def of(cls, selection: Selection, endpoint: str | None, status: ClientStatus, now: int) -> "Layout":
         policies = selection.policies
         counters = tuple(CounterOf(each.policy.slug, each.policy.partition is Partition.GLOBAL) for each in policies)
-        return cls(policies, counters, pack_rules(policies, now), selection.valid_from, selection.valid_until)
+        valid_from, valid_until = selection.valid_from, selection.valid_until
+        rules = pack_rules(
+            policies, now, endpoint=endpoint, status=status, valid_from=valid_from, valid_until=valid_until
+        )
+        return cls(policies, counters, rules, valid_from, valid_until)
 
     def is_valid(self, now: int) -> bool:
         """Whether it holds at ``now`` (microseconds since 1970)."""
         begun = self.valid_from is None or self.valid_from <= now
         return begun and (self.valid_until is None or now < self.valid_until)
-
-
-NO_LIMITS = Layout((), (), b"", None, None)
 
 
 class Held:
@@ -52,7 +53,7 @@ class Held:
         self.ruleset = ruleset
         self.token = str(version)
         self._endpoints = {endpoint.slug: endpoint for endpoint in ruleset.endpoints}
-        self._layouts: dict[tuple[str | None, str | None], Layout] = {}
+        self._layouts: dict[tuple[ClientStatus, str | None, str | None], Layout] = {}
 
     @cached_property
     def _router(self) -> Router:
@@ -70,18 +71,25 @@ class Held:
         return plan_of(self.ruleset, record)
 
     def layout(self, record: ClientRecord, endpoint: str | None, now: int) -> Layout:
-        """The limits that a client meets on an endpoint at ``now`` (microseconds since 1970)."""
+        """The limits that a client meets on an endpoint at ``now`` (microseconds since 1970): none
+        where it is blocked or exempt."""
         if record.overrides:
-            return Layout.of(select(self.ruleset, record, endpoint, now), now)
-        key = self.plan_of(record), endpoint
+            return self._layout(record, endpoint, now)
+        key = record.status, self.plan_of(record), endpoint
         layout = self._layouts.get(key)
         if layout is None or not layout.is_valid(now):
-            layout = self._layouts[key] = Layout.of(select(self.ruleset, record, endpoint, now), now)
+            layout = self._layouts[key] = self._layout(record, endpoint, now)
         return layout
+
+    def _layout(self, record: ClientRecord, endpoint: str | None, now: int) -> Layout:
+        is_limited = record.status is ClientStatus.ACTIVE
+        selection = select(self.ruleset, record, endpoint, now) if is_limited else Selection(())
+        return Layout.of(selection, endpoint, record.status, now)
 
     def whole_layout(self, record: ClientRecord, now: int) -> Layout:
         """All limits that count this client by itself, on whichever endpoint."""
-        return Layout.of(effective(self.ruleset, record, own_policies(self.ruleset, record), now), now)
+        selection = effective(self.ruleset, record, own_policies(self.ruleset, record), now)
+        return Layout.of(selection, None, record.status, now)
 
 
 class ClientCache:

@@ -11,9 +11,11 @@ from dataclasses import replace
 from typing import TypeVar
 
 from limits.domain.counters import Counter, CounterKey, Counters
-from limits.domain.decision import STATE_READERS, LimitState
+from limits.domain.decision import LimitState, states_of
 from limits.domain.limit import Limit
+from limits.domain.ruleset import Policy
 from limits.domain.selection import EffectivePolicy
+from limits.domain.words import Algorithm
 from limits.store.heartbeats import Share
 
 MAX_COUNTERS = 20_000
@@ -38,9 +40,13 @@ class Recent(OrderedDict[Key, Value]):
 
 
 def share_of(limit: Limit, share: Share) -> Limit:
-    """What one process may admit of a limit. The shares of all processes add up to the limit."""
-    burst = None if limit.burst is None else _part(limit.burst, share)
-    return replace(limit, quota=_part(limit.quota, share), burst=burst)
+    """What one process may admit of a limit. The shares of all processes add up to the limit.
+
+    A token bucket is refilled more slowly by each; so its rate needs no whole numbers to be shared.
+    """
+    if limit.algorithm is Algorithm.TOKEN_BUCKET and limit.window is not None:
+        return replace(limit, window=limit.window * share.processes, burst=_part(limit.capacity, share))
+    return replace(limit, quota=_part(limit.quota, share))
 
 
 def _part(whole: int, share: Share) -> int:
@@ -76,24 +82,17 @@ class LocalCounters:
             if outage != self._outage:
                 kept: Recent[CounterKey, Counter] = Recent(self._size)
                 self._outage, self._counters = outage, Counters(kept)
-            _, readings = self._counters.check(shares, cost, now, client=client, consume=consume)
-        return tuple(
-            _state(policy, whole, part, cost, reading)
-            for policy, shared, row in zip(policies, shares, readings, strict=True)
-            for whole, part, reading in zip(policy.limits, shared.limits, row, strict=True)
-        )
+            admitted, readings = self._counters.check(shares, cost, now, client=client, consume=consume)
+        flat = [reading for row in readings for reading in row]
+        states = states_of(shares, cost, flat, consumes=consume and admitted)
+        wholes = [(each.policy, limit) for each in policies for limit in each.limits]
+        return tuple(_as_whole(state, *whole, cost) for state, whole in zip(states, wholes, strict=True))
 
 
 def _shares(policy: EffectivePolicy, share: Share) -> tuple[Limit, ...]:
     return tuple(share_of(limit, share) for limit in policy.limits)
 
 
-def _state(
-    policy: EffectivePolicy, whole: Limit, part: Limit, cost: int, reading: tuple[bool, Sequence[int]]
-) -> LimitState:
+def _as_whole(state: LimitState, policy: Policy, whole: Limit, cost: int) -> LimitState:
     """The limit by its own name and quota, with what is left of the process's share."""
-    admits, figures = reading
-    read = STATE_READERS[part.algorithm]
-    name = policy.policy.name_of(whole)
-    state = read(name, policy.policy.slug, policy.mode, part, cost, admits, figures)
-    return replace(state, limit=whole, can_ever_admit=cost <= whole.capacity)
+    return replace(state, name=policy.name_of(whole), limit=whole, can_ever_admit=cost <= whole.capacity)

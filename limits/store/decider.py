@@ -1,26 +1,36 @@
 """Checks as one script call: what goes in, and what can come out."""
 
+import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, NamedTuple
 
-from limits.domain.words import ClientStatus
+from limits.domain.counters import Reading
 from limits.store import scripts
 from limits.store.buckets import bucket_of
 from limits.store.connection import HotConnections
 from limits.store.deadline import Deadline
 from limits.store.keys import Keys, client_field
 
-DECIDED, RULES_CHANGED, CLIENT_CHANGED, OUTSIDE_VALIDITY, NOT_LOADED = range(5)
+RULES_CHANGED, CLIENT_CHANGED, OUTSIDE_VALIDITY, NOT_LOADED = range(1, 5)
 
 COUNTS_PER_BUCKET = 128
 """New usage counts that a bucket takes in a minute before unregistered clients go without their name."""
 
-GUESS = ""
+_GUESS = ""
 """In place of a revision: this process does not know whether the client is registered."""
 
+_HEAD = struct.Struct(">??q")
+_READING = struct.Struct(">?qqqq")
 
-_COUNTED_AS = {ClientStatus.ACTIVE: "", ClientStatus.BLOCKED: "b", ClientStatus.EXEMPT: "e"}
+
+class Verb(StrEnum):
+    """What becomes of an admitted request: consumed and counted, only consumed, or neither."""
+
+    COUNT = "count"
+    TAKE = "take"
+    LOOK = "look"
 
 
 class CounterOf(NamedTuple):
@@ -35,9 +45,8 @@ class Question:
     """One check with all that it was prepared from.
 
     ``token`` and ``revision`` name the rules and the client's record that the caller decides by
-    (``GUESS``: none). ``rules`` are packed; ``policies`` name their counters, in the same order.
-    ``valid_from`` and ``valid_until`` are microseconds since 1970, None: open. ``endpoint`` None:
-    one that nobody registered. ``status`` decides how the request is counted.
+    (None: a guess, for a client that it has not met). ``rules`` are packed; ``policies`` name
+    their counters, in the same order.
     """
 
     client: str
@@ -46,21 +55,18 @@ class Question:
     policies: tuple[CounterOf, ...]
     rules: bytes
     cost: int
-    consume: bool = True
-    valid_from: int | None = None
-    valid_until: int | None = None
-    endpoint: str | None = None
-    status: ClientStatus = ClientStatus.ACTIVE
 
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """The store decided. ``readings`` holds for each limit whether it admits, and four figures;
-    ``complete`` is False where the store has lost rules or clients and is being refilled."""
+    """The store decided at ``now`` (microseconds since 1970, by its clock). ``readings`` holds the
+    state of each limit before the request; ``complete`` is False where the store has lost rules or
+    clients and is being refilled."""
 
     admitted: bool
     complete: bool
-    readings: Sequence[int]
+    now: int
+    readings: Sequence[Reading]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,19 +107,23 @@ class Decider:
         self._counts_per_bucket = counts_per_bucket
         self._script = scripts.load("decide")
 
-    def decide(self, question: Question, deadline: Deadline) -> Answer:
+    def decide(self, question: Question, deadline: Deadline, verb: Verb = Verb.COUNT) -> Answer:
         """One round trip. Raises :class:`~limits.store.errors.StoreUnavailable`."""
-        return self.decide_in_order((question,), deadline)[0]
+        return self.decide_in_order((question,), deadline, verb)[0]
 
-    def decide_in_order(self, questions: Sequence[Question], deadline: Deadline) -> list[Answer]:
-        """One round trip for several questions, decided one after another.
+    def decide_in_order(
+        self, questions: Sequence[Question], deadline: Deadline, verb: Verb = Verb.COUNT
+    ) -> list[Answer]:
+        """One round trip for several questions by the same rules, decided one after another.
 
         There are fewer answers than questions where one of them is not :class:`Decided`: it is the
         last one, and nothing that comes after it was asked. Raises
         :class:`~limits.store.errors.StoreUnavailable`.
         """
         keys = [key for question in questions for key in self._keys_of(question)]
-        arguments = [argument for question in questions for argument in self._arguments(question)]
+        arguments: list[str | int | bytes] = [questions[0].token, verb.value, self._counts_per_bucket]
+        for question in questions:
+            arguments += _arguments_of(question)
         return [_read(reply) for reply in self._script.run(self._connections, keys, arguments, deadline)]
 
     def _keys_of(self, question: Question) -> Iterable[str]:
@@ -124,29 +134,17 @@ class Decider:
         for policy, shared in question.policies:
             yield keys.shared_counter(policy) if shared else keys.counter(bucket, policy, client)
 
-    def _arguments(self, question: Question) -> tuple[str | int | bytes, ...]:
-        return (
-            len(question.policies),
-            question.token,
-            client_field(question.client),
-            GUESS if question.revision is None else f"{question.revision} ",
-            question.cost,
-            1 if question.consume else 0,
-            "" if question.valid_from is None else question.valid_from,
-            "" if question.valid_until is None else question.valid_until,
-            question.rules,
-            _COUNTED_AS[question.status],
-            self._counts_per_bucket,
-            question.endpoint or "",
-            question.client,
-            *(counter.policy for counter in question.policies),
-        )
+
+def _arguments_of(question: Question) -> tuple[str | int | bytes, ...]:
+    held = _GUESS if question.revision is None else f"{question.revision} "
+    return client_field(question.client), held, question.cost, question.rules, question.client
 
 
-def _read(reply: list[Any]) -> Answer:
+def _read(reply: Any) -> Answer:
+    if isinstance(reply, bytes):
+        complete, admitted, now = _HEAD.unpack_from(reply)
+        return Decided(admitted, complete, now, list(map(_reading, _READING.iter_unpack(reply[_HEAD.size :]))))
     kind = reply[0]
-    if kind == DECIDED:
-        return Decided(admitted=reply[2] == 1, complete=reply[1] == 1, readings=reply[3:])
     if kind == RULES_CHANGED:
         return RulesChanged(reply[1].decode())
     if kind == CLIENT_CHANGED:
@@ -154,3 +152,7 @@ def _read(reply: list[Any]) -> Answer:
     if kind == OUTSIDE_VALIDITY:
         return OutsideValidity(reply[1])
     return NotLoaded()
+
+
+def _reading(numbers: tuple[bool, int, int, int, int]) -> Reading:
+    return Reading(numbers[0], numbers[1:])

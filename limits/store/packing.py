@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from limits.domain.fixed_window import span_around
 from limits.domain.limit import Limit
 from limits.domain.selection import EffectivePolicy
-from limits.domain.words import Algorithm, Mode
+from limits.domain.words import Algorithm, ClientStatus, Mode
 
-FIGURES = 5
-"""Numbers that the script answers for each limit: whether it admits, and four figures."""
-
+_HEAD = struct.Struct(">BQQcB")
 _POLICY = struct.Struct(">BB")
 _LIMIT = struct.Struct(">BIIQIQI")
 _CODES = {
@@ -21,10 +19,36 @@ _CODES = {
 }
 
 
-def pack_rules(policies: Sequence[EffectivePolicy], now: int) -> bytes:
-    """Lays out the limits of all policies, in their order, with the calendar periods around
-    ``now`` (microseconds since 1970)."""
-    return b"".join(_pack_policy(policy, now) for policy in policies)
+ALWAYS = 2**63
+"""After every time that a store's clock can show, in microseconds since 1970."""
+
+COUNTED_AS = {ClientStatus.ACTIVE: b"a", ClientStatus.BLOCKED: b"b", ClientStatus.EXEMPT: b"e"}
+
+
+def pack_rules(
+    policies: Sequence[EffectivePolicy],
+    now: int,
+    *,
+    endpoint: str | None = None,
+    status: ClientStatus = ClientStatus.ACTIVE,
+    valid_from: int | None = None,
+    valid_until: int | None = None,
+) -> bytes:
+    """Lays out the limits of all policies, in their order, with the calendar periods around ``now``.
+
+    Times are microseconds since 1970. ``endpoint`` None: one that nobody registered; ``status``
+    decides how the request is counted.
+    """
+    slug = (endpoint or "").encode()
+    until = ALWAYS if valid_until is None else valid_until
+    head = _HEAD.pack(len(policies), valid_from or 0, until, COUNTED_AS[status], len(slug))
+    limits = b"".join(_pack_policy(policy, now) for policy in policies)
+    return head + slug + limits + b"".join(_pack_slug(policy) for policy in policies)
+
+
+def _pack_slug(policy: EffectivePolicy) -> bytes:
+    slug = policy.policy.slug.encode()
+    return bytes((len(slug),)) + slug
 
 
 def _pack_policy(policy: EffectivePolicy, now: int) -> bytes:

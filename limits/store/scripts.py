@@ -1,6 +1,8 @@
-"""Lua scripts: each is a file beside this module, called by its digest."""
+"""Lua scripts: each is a file beside this module, called by its digest. Parts that several share are
+written once, in ``lua/parts``."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -12,6 +14,8 @@ from limits.store.connection import HotConnections
 from limits.store.deadline import Deadline
 
 _FOLDER = Path(__file__).parent / "lua"
+_INCLUDE = re.compile(r"^-- include: (\w+)$", re.MULTILINE)
+"""A line that stands for a file of the folder ``parts``: Redis knows no modules."""
 
 
 class Script:
@@ -40,4 +44,12 @@ class Script:
 @cache
 def load(name: str) -> Script:
     """The script of this file name, without its ending."""
-    return Script((_FOLDER / f"{name}.lua").read_text(encoding="utf-8"))
+    return Script(_INCLUDE.sub(_part, _read(name)))
+
+
+def _part(include: "re.Match[str]") -> str:
+    return _read(f"parts/{include[1]}").rstrip()
+
+
+def _read(name: str) -> str:
+    return (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")

@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
-from limits.domain.decision import Decision, LimitState, denial_reason, window_state
+from limits.domain.counters import Reading
+from limits.domain.decision import Decision, LimitState, denial_reason, state_of
 from limits.domain.limit import SECOND, Limit
 from limits.domain.sliding_window import NEVER
 from limits.domain.words import Mode, Reason
+from tests.support.deciding import policy
 
 
 def state(name: str, **fields: Any) -> LimitState:
@@ -80,8 +82,12 @@ def test_the_reason_of_a_denial(states: list[LimitState], reason: Reason | None)
     assert denial_reason(states) == reason
 
 
+def _denied(limit: Limit, figures: tuple[int, int, int, int]) -> LimitState:
+    return state_of(policy("p", limit), limit, 1, Reading(False, figures), consumed=False)
+
+
 def test_figures_become_seconds_and_never_remain_a_never() -> None:
-    read = window_state("n", "p", Mode.ENFORCE, Limit(0, 60), 1, False, (0, NEVER, 0, NEVER))
+    read = _denied(Limit(0, 60), (0, NEVER, 0, NEVER))
     assert (read.next_capacity_after, read.retry_after, read.remaining, read.can_ever_admit) == (None, None, 0, False)
-    read = window_state("n", "p", Mode.ENFORCE, Limit(3, 60), 1, False, (5, SECOND, 2 * SECOND, SECOND // 2))
+    read = _denied(Limit(3, 60), (5, SECOND, 2 * SECOND, SECOND // 2))
     assert (read.next_capacity_after, read.reset_after, read.retry_after, read.remaining) == (1.0, 2.0, 0.5, 0)

@@ -2,10 +2,12 @@
 
 import pytest
 
+from limits.domain.counters import Reading
+from limits.domain.decision import state_of
 from limits.domain.fixed_window import Span, admits, advance, consume, figures
 from limits.domain.limit import SECOND, Limit
-from limits.domain.sliding_window import NEVER
 from limits.domain.words import Algorithm, Period
+from tests.support.deciding import policy
 
 MINUTE = Limit(2, 60, Algorithm.FIXED_WINDOW)
 DAY = Limit(2, None, Algorithm.CALENDAR, period=Period.DAY, timezone="Europe/Berlin")
@@ -19,7 +21,7 @@ def test_it_starts_anew_at_its_boundary_and_not_before(limit: Limit) -> None:
     used = consume(advance(Span(), limit, begins), limit, 2)
     assert not admits(advance(used, limit, begins + length - 1), limit, 1)
     assert admits(advance(used, limit, begins + length), limit, 2)
-    assert figures(used, limit, 1, False) == (2, length, length, length)
+    assert figures(used) == (2, length, 0, 0)
 
 
 @pytest.mark.parametrize("limit", [MINUTE, DAY], ids=str)
@@ -32,4 +34,5 @@ def test_a_clock_that_runs_behind_stays_in_the_window(limit: Limit) -> None:
 
 def test_waiting_cannot_help_a_cost_above_the_quota() -> None:
     fresh = advance(Span(), MINUTE, BEGINS[MINUTE])
-    assert figures(fresh, MINUTE, 3, False) == (0, NEVER, 0, NEVER)
+    read = state_of(policy("p", MINUTE), MINUTE, 3, Reading(False, figures(fresh)), consumed=False)
+    assert (read.retry_after, read.next_capacity_after, read.reset_after) == (None, None, 0)

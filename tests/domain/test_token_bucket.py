@@ -7,10 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limits.domain import token_bucket
-from limits.domain.decision import LimitState, token_bucket_state
+from limits.domain.counters import Reading
+from limits.domain.decision import LimitState, state_of
 from limits.domain.limit import SECOND, Limit
 from limits.domain.token_bucket import Bucket
-from limits.domain.words import Algorithm, Mode
+from limits.domain.words import Algorithm
+from tests.support.deciding import policy
 
 START = 1_800_000_000 * SECOND
 
@@ -46,7 +48,8 @@ class Alone:
     def look(self, cost: int = 1) -> LimitState:
         now = token_bucket.advance(self.bucket, self.limit, self.now)
         admits = token_bucket.admits(now, self.limit, cost)
-        return token_bucket_state("name", "policy", Mode.ENFORCE, self.limit, cost, admits, token_bucket.figures(now))
+        reading = Reading(admits, token_bucket.figures(now))
+        return state_of(policy("policy", self.limit), self.limit, cost, reading, consumed=False)
 
 
 waits = st.one_of(st.just(0), st.integers(0, 1_000), st.integers(0, SECOND), st.integers(0, 100 * SECOND))

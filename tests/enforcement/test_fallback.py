@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from fractions import Fraction
 from unittest.mock import ANY
 
 import pytest
@@ -149,11 +150,13 @@ def test_nobody_waits_for_a_store_that_is_known_to_hang(own_store: Store, server
     assert not engine.check(SEARCH).degraded
 
 
-def test_the_shares_of_all_processes_are_the_limit() -> None:
-    for whole in (Limit(10, 60), Limit(3, 60), Limit(100, 60, Algorithm.TOKEN_BUCKET, 7)):
-        parts = [share_of(whole, Share(rank, 4)) for rank in range(4)]
-        assert sum(part.quota for part in parts) == whole.quota
-        assert sum(part.capacity for part in parts) == whole.capacity
+@pytest.mark.parametrize(
+    "whole", [Limit(10, 60), Limit(3, 60), *(Limit(quota, 60, Algorithm.TOKEN_BUCKET, 7) for quota in (100, 1))]
+)
+def test_the_shares_of_all_processes_are_the_limit(whole: Limit) -> None:
+    parts = [share_of(whole, Share(rank, 4)) for rank in range(4)]
+    assert sum(Fraction(part.quota, part.window_us) for part in parts) == Fraction(whole.quota, whole.window_us)
+    assert sum(part.capacity for part in parts) == whole.capacity
 
 
 def test_processes_that_decide_share_what_there_is(own_store: Store, server: RedisServer) -> None:

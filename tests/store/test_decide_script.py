@@ -4,13 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limits.domain.counters import Counters
+from limits.domain.counters import Counters, Reading
 from limits.domain.selection import EffectivePolicy
 from limits.store.buckets import bucket_of
 from limits.store.deadline import Deadline
-from limits.store.decider import Decided, OutsideValidity, RulesChanged
-from tests.support.deciding import START, Desk, policy, readings, sliding
+from limits.store.decider import ClientChanged, Decided, OutsideValidity
+from tests.support.deciding import START, Desk, policy, sliding
 from tests.support.histories import STEPS, Step, editions, history_settings
+
+
+def flat(readings: list[list[Reading]]) -> list[Reading]:
+    return [reading for row in readings for reading in row]
 
 
 @history_settings(1_000)
@@ -26,7 +30,7 @@ def test_script_and_model_decide_alike_while_rules_change(
         answer = desk.ask(step.client, rules[step.rules], step.cost, consume=step.consume)
         admitted, expected = model.check(rules[step.rules], step.cost, now, client=step.client, consume=step.consume)
         assert answer.admitted == admitted
-        assert readings(answer) == [tuple(reading) for row in expected for reading in row]
+        assert answer.readings == flat(expected)
 
 
 @history_settings(300)
@@ -36,15 +40,15 @@ def test_a_batch_is_its_checks_one_after_another(
 ) -> None:
     desk.forget()
     desk.at(START)
-    questions = [desk.question(step.client, rules[step.rules], step.cost, consume=step.consume) for step in steps]
+    questions = [desk.question(step.client, rules[step.rules], step.cost) for step in steps]
     answers = desk.decider.decide_in_order(questions, Deadline(10))
     model = Counters()
     assert len(answers) == len(steps)
     for step, answer in zip(steps, answers, strict=True):
-        admitted, expected = model.check(rules[step.rules], step.cost, START, client=step.client, consume=step.consume)
+        admitted, expected = model.check(rules[step.rules], step.cost, START, client=step.client)
         assert isinstance(answer, Decided)
         assert answer.admitted == admitted
-        assert readings(answer) == [tuple(reading) for row in expected for reading in row]
+        assert answer.readings == flat(expected)
 
 
 def test_a_busy_window_is_bounded_and_never_more_than_a_64th_late(desk: Desk) -> None:
@@ -55,11 +59,11 @@ def test_a_busy_window_is_bounded_and_never_more_than_a_64th_late(desk: Desk) ->
         desk.at(now)
         answer = desk.ask("acme", rules, 3)
         _, expected = model.check(rules, 3, now)
-        assert readings(answer) == [tuple(reading) for row in expected for reading in row]
+        assert answer.readings == flat(expected)
     size = desk.redis.strlen(desk.keys.counter(bucket_of("acme"), "busy", "acme"))
     assert size <= 7 + 4 + 130 * 12
     exact = 3 * sum(1 for at in range(1_500) if now - at * 50_021 > now - 64_000_000)
-    used = readings(answer)[0][1][0]
+    used = answer.readings[0].figures[0] + 3
     assert exact <= used <= exact + 3 * (1_000_000 // 50_021 + 1)
 
 
@@ -81,7 +85,7 @@ def test_rules_hold_from_their_first_moment_until_before_their_last(
 
 def test_what_comes_after_a_check_by_old_rules_is_not_decided(desk: Desk) -> None:
     rules = [policy("p", sliding(9, 60))]
-    questions = [desk.question("ann", rules), desk.question("ann", rules, token="old"), desk.question("ann", rules)]
+    questions = [desk.question("ann", rules), desk.question("ann", rules, revision=7), desk.question("ann", rules)]
     answers = desk.decider.decide_in_order(questions, Deadline(10))
-    assert [type(answer) for answer in answers] == [Decided, RulesChanged]
-    assert readings(desk.ask("ann", rules, consume=False))[0][1][0] == 1
+    assert [type(answer) for answer in answers] == [Decided, ClientChanged]
+    assert desk.ask("ann", rules, consume=False).readings[0].figures[0] == 1

@@ -1,19 +1,19 @@
 """What the contract promises of every algorithm, held against oracles that know nothing of its layout."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limits.domain.decision import STATE_READERS, LimitState
+from limits.domain.decision import LimitState, states_of
 from limits.domain.fixed_window import span_around
 from limits.domain.limit import SECOND, Limit
 from limits.domain.selection import EffectivePolicy
 from limits.domain.words import Algorithm, Mode, Partition
-from tests.support.deciding import START, Desk, policy, readings
-from tests.support.histories import COSTS, WAITS, history_settings, limit_lists, policies
+from tests.support.deciding import START, Desk, policy
+from tests.support.histories import COSTS, WAITS, editions, history_settings, limit_lists, policies
 
 Asked = Sequence[EffectivePolicy]
 TIMES = st.lists(st.tuples(WAITS.filter(lambda wait: wait >= 0), COSTS), max_size=12)
@@ -68,11 +68,7 @@ def states(
     """One request at ``now``, read as the API reads it."""
     desk.at(now)
     answer = desk.ask(client, rules, cost, consume=consume)
-    wanted = [(each, limit) for each in rules for limit in each.limits]
-    read = [
-        STATE_READERS[limit.algorithm](each.policy.name_of(limit), each.policy.slug, each.mode, limit, cost, *reading)
-        for (each, limit), reading in zip(wanted, readings(answer), strict=True)
-    ]
+    read = list(states_of(rules, cost, answer.readings, consumes=consume and answer.admitted))
     assert answer.admitted == all(state.allowed for state in read if state.is_enforced)
     return read
 
@@ -112,10 +108,31 @@ def test_safety_liveness_and_all_or_nothing(
 @given(limits=limit_lists(), requests=TIMES)
 def test_waits_are_honest_from_both_sides(desk: Desk, limits: list[Limit], requests: list[tuple[int, int]]) -> None:
     desk.forget()
-    rules, now = [policy("alone", *limits)], START
+    hold_waits(desk, [policy("alone", *limits)], START, requests)
+
+
+@history_settings(300)
+@given(edited=editions(), before=TIMES, since=TIMES)
+def test_waits_stay_honest_where_quota_and_burst_were_changed(
+    desk: Desk, edited: list[list[EffectivePolicy]], before: list[tuple[int, int]], since: list[tuple[int, int]]
+) -> None:
+    desk.forget()
+    first, second, _ = edited
+    now = START
+    for wait, cost in before:
+        now += wait
+        states(desk, first, now, cost, consume=True)
+    hold_waits(desk, second, now, since)
+
+
+def hold_waits(desk: Desk, rules: Asked, now: int, requests: list[tuple[int, int]]) -> None:
     for wait, cost in requests:
         now += wait
-        for at, state in enumerate(states(desk, rules, now, cost, consume=True)):
+        found = states(desk, rules, now, cost, consume=True)
+        assert [replace(state, allowed=True, retry_after=None) for state in found] == [
+            replace(state, allowed=True, retry_after=None) for state in states(desk, rules, now, cost)
+        ]
+        for at, state in enumerate(found):
 
             def after(microseconds_: int, at: int = at, now: int = now, cost: int = cost) -> LimitState:
                 return states(desk, rules, now + microseconds_, cost)[at]

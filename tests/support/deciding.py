@@ -1,7 +1,6 @@
 """The real script on a real Redis, with a clock that the test holds."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from redis import Redis
@@ -13,24 +12,24 @@ from limits.domain.words import Algorithm, Mode, Partition
 from limits.store import scripts
 from limits.store.connection import HotConnections
 from limits.store.deadline import Deadline
-from limits.store.decider import Answer, CounterOf, Decided, Decider, Question
+from limits.store.decider import Answer, CounterOf, Decided, Decider, Question, Verb
 from limits.store.keys import COMPLETE_FIELD, TOKEN_FIELD, Keys
-from limits.store.packing import FIGURES, pack_rules
+from limits.store.packing import pack_rules
 
 TOKEN = "epoch:1:digest"
 CLOCK_LINE = "local clock = redis.call('TIME')\n"
-EXPIRY = "math.ceil(expires_after / 1000) + 1"
+EXPIRY = "ceil((ends[index] - now) / 1000) + 1"
 START = 1_800_000_000_000_000
 
 
-def script_with_clock() -> scripts.Script:
-    """The production script, reading its time from two keys; a counter then outlives any test,
-    since Redis itself expires keys by the real clock."""
+def script_with_clock(*, expires: bool = False) -> scripts.Script:
+    """The production script, reading its time from two keys. A counter outlives any test, since
+    Redis itself expires keys by the real clock; unless it ``expires``."""
     source = scripts.load("decide").source
     assert source.startswith(CLOCK_LINE)
     assert source.count(EXPIRY) == 1
     source = source.replace(CLOCK_LINE, "local clock = redis.call('MGET', 'clock:seconds', 'clock:rest')\n", 1)
-    return scripts.Script(source.replace(EXPIRY, "1000000000"))
+    return scripts.Script(source if expires else source.replace(EXPIRY, "1000000000"))
 
 
 def policy(
@@ -68,17 +67,33 @@ class Desk:
         self.now = now
         self.redis.mset({"clock:seconds": now // 1_000_000, "clock:rest": now % 1_000_000})
 
-    def question(self, client: str, policies: Sequence[EffectivePolicy], cost: int = 1, **fields: Any) -> Question:
+    def question(
+        self,
+        client: str,
+        policies: Sequence[EffectivePolicy],
+        cost: int = 1,
+        *,
+        token: str = TOKEN,
+        revision: int | None = 0,
+        **rules: Any,
+    ) -> Question:
+        """``rules``: what :func:`pack_rules` takes."""
         counters = tuple(CounterOf(each.policy.slug, each.policy.partition is Partition.GLOBAL) for each in policies)
-        return replace(Question(client, TOKEN, 0, counters, pack_rules(policies, self.now), cost), **fields)
+        return Question(client, token, revision, counters, pack_rules(policies, self.now, **rules), cost)
 
-    def ask(self, client: str, policies: Sequence[EffectivePolicy], cost: int = 1, **fields: Any) -> Decided:
-        answer = self.decide(self.question(client, policies, cost, **fields))
+    def ask(
+        self, client: str, policies: Sequence[EffectivePolicy], cost: int = 1, *, consume: bool = True, **fields: Any
+    ) -> Decided:
+        answer = self.decide(self.question(client, policies, cost, **fields), consume=consume)
         assert isinstance(answer, Decided)
         return answer
 
-    def decide(self, question: Question) -> Answer:
-        return self.decider.decide(question, Deadline(10))
+    def decide(self, question: Question, *, consume: bool = True) -> Answer:
+        return self.decider.decide(question, Deadline(10), Verb.COUNT if consume else Verb.LOOK)
+
+    def let_counters_expire(self) -> None:
+        """By Redis' own clock, whatever the test's says."""
+        self.decider._script = script_with_clock(expires=True)
 
     def forget(self) -> None:
         """Every counter starts anew."""
@@ -88,9 +103,3 @@ class Desk:
         self.redis.close()
         for connection in self.connections._idle:
             connection.disconnect()
-
-
-def readings(answer: Decided) -> list[tuple[bool, tuple[int, ...]]]:
-    """(admits, four figures) of each limit."""
-    flat = answer.readings
-    return [(flat[at] == 1, tuple(flat[at + 1 : at + FIGURES])) for at in range(0, len(flat), FIGURES)]

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, replace
+from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -21,9 +22,10 @@ ZONES = st.sampled_from([None, "UTC", "Europe/Berlin", "America/New_York", "Aust
 WAITS = st.one_of(st.just(0), st.integers(-100_000, 2_000_000), st.integers(0, 90_000_000), st.integers(0, 10**13))
 
 
-def history_settings(examples: int) -> settings:
+def history_settings(examples: int, **options: Any) -> settings:
     """The same examples in every run, unless somebody fuzzes."""
     return settings(
+        **options,
         max_examples=FUZZ_EXAMPLES or examples,
         derandomize=not FUZZ_EXAMPLES,
         deadline=None,

@@ -6,30 +6,33 @@ local clock = redis.call('TIME')
 -- the clocks of two masters differ after a failover.
 --
 -- For each request
--- KEYS  1      the client's bucket: a hash with `token`, `complete` and one field per client
---       2      the usage counts of the bucket: a hash
---       3...   one counter for each policy, in the order of the rules
--- ARGV  1      the number of policies
---       2      the version token of the rules that the caller decides by
---       3      the client's field in the bucket
---       4      the head of the client's record that the caller decides by: its revision and a
---              space; "0 " where the client is known to be unregistered; "" for a guess
---       5      cost, 1 to 10^6
---       6      "1": consume what is admitted, and count the request; "0": only look
---       7, 8   from when until when the rules below hold for this client, in microseconds since
---              1970, the end excluded ("": open)
---       9      the rules, packed big-endian: for each policy its mode (1: enforce, 0: shadow) and
---              its number of limits; for each limit algorithm, span (window in seconds; for a
---              calendar a number for period and zone), quota, and four more numbers: for a bucket
---              the time to refill one token and the whole burst, each as whole microseconds and a
---              rest in 1 / quota of one; for a calendar the end of its period, in microseconds
---       10     how the request is counted: "b" as blocked, "e" as exempt, "" as it is decided
---       11     how many new usage counts of unregistered clients this bucket takes in a minute
---       12, 13 the endpoint ("": one that nobody registered) and the client, as they are counted
---       14...  the slug of each policy, in the order of the rules
+-- KEYS  1     the client's bucket: a hash with `token`, `complete` and one field per client
+--       2     the usage counts of the bucket: a hash
+--       3...  one counter for each policy, in the order of the rules
+--
+-- For all requests
+-- ARGV  1     the version token of the rules that the caller decides by
+--       2     "count": consume what is admitted, and count the request; "take": only consume;
+--             "look": neither
+--       3     how many new usage counts of unregistered clients a bucket takes in a minute
+-- For each request
+-- ARGV  1     the client's field in the bucket
+--       2     the head of the client's record that the caller decides by: its revision and a
+--             space; "0 " where the client is known to be unregistered; "" for a guess
+--       3     cost, 1 to 10^6
+--       4     the rules, packed (store/packing.py): number of policies; from when until when this
+--             holds, in microseconds since 1970, the end excluded; how the request is counted: "b"
+--             as blocked, "e" as exempt, "a" as it is decided; the endpoint; for each policy its
+--             mode (1: enforce, 0: shadow) and its number of limits; for each limit algorithm, span
+--             (window in seconds; for a calendar a number for period and zone), quota, and four
+--             more numbers: for a bucket the time to refill one token and the whole burst, each as
+--             whole microseconds and a rest in 1 / quota of one; for a calendar the end of its
+--             period, in microseconds; last the slug of each policy
+--       5     the client, as it is counted
 --
 -- Returns for each request one of
---   {0, store is complete, admitted, then for each limit: admits, four figures}
+--   packed: the store is complete, admitted, now; for each limit: admits, and four figures of its
+--   state before this request (see the algorithms)
 --   {1, token of the rules in the store}       the caller's rules are not those in force
 --   {2, record or false}                       the caller's record is not the one in force
 --   {3, now}                                   the rules do not hold at this time
@@ -37,345 +40,207 @@ local clock = redis.call('TIME')
 -- Only the first changes anything: counters where the request is admitted, usage always. The
 -- others end the call: what comes after them is not decided, so that the order is kept.
 --
--- Counter: for each limit of the policy `algorithm, span, length, payload`. A limit finds its
--- state by algorithm and span, so that it never reads what another kind of limit wrote.
---   sliding window: total cost, then runs (time of the last request, cost), oldest first
---   token bucket:   time, time until full (whole, rest), the quota it was reckoned with
---   fixed window, calendar: time, end of the window, cost
--- It expires when all its limits are as if never used, and one millisecond later at the latest.
---
--- Usage: `minute, kind, endpoint, policy, client`, one in a line → how many. Kinds: a admitted,
--- d denied, b blocked, e exempt, with an empty policy, and in capitals what the requests cost beyond
--- 1 each; d and s with a policy: it denied, or would have denied in shadow mode. The hash does not
--- expire: the drain takes it away as a whole. Beyond ARGV 11 new counts in a minute (which the bucket
--- remembers as `counted`, over drains), an unregistered client is counted without its name; beyond
--- eight times as many that wait, nobody drains, and hours stand for minutes.
+-- Counter: for each limit of the policy `algorithm, span, length, state`. A limit finds its state
+-- by algorithm and span, so that it never reads what another kind of limit wrote. The counter
+-- expires when all its limits are as if never used, and two milliseconds later at the latest.
 --
 -- Doubles hold every number here exactly: times stay below 2^53 microseconds, costs below 10^9,
 -- and a product of cost and rest below 10^15. Everything is read and checked before the first
 -- write, because a script that fails is not rolled back.
+--
+-- Redis runs this whole text for every call, so a function or a table costs more here than what
+-- it does: there are few (benchmarks/NOTES.md).
 
-local pack, unpack, floor = struct.pack, struct.unpack, math.floor
-local NEVER = -1
-local SLIDING_WINDOW, TOKEN_BUCKET, FIXED_WINDOW, CALENDAR = 1, 2, 3, 4
+local pack, unpack, floor, ceil = struct.pack, struct.unpack, math.floor, math.ceil
+local SLIDING_WINDOW, TOKEN_BUCKET, CALENDAR = 1, 2, 4
 local EXACT_RUNS, CELLS = 64, 64
-local RUN, RUN_SIZE, TOTAL_SIZE = '>I8I4', 12, 4
+local RUN, RUN_SIZE = '>I8I4', 12
+local NEVER = -1
 
 local now = clock[1] * 1000000 + clock[2]
 local minute = floor(clock[1] / 60)
+local token, verb, bound = ARGV[1], ARGV[2], ARGV[3]
 
--- Of the request in hand: where its keys and arguments begin (less one), its cost, its bucket.
-local keys, args, cost, bucket = 0, 0, 0, nil
+-- include: section
+-- include: usage
 
-local function staleness()
-  local token, complete, record, held = bucket[1], bucket[2], bucket[3], ARGV[args + 4]
-  local valid_from, valid_until = ARGV[args + 7], ARGV[args + 8]
-  if token and token ~= ARGV[args + 2] then
-    return {1, token}
-  end
-  if record then
-    if held == '' or string.sub(record, 1, #held) ~= held then
-      return {2, record}
-    end
-  elseif complete then
-    if held ~= '' and held ~= '0 ' then
-      return {2, false}
-    end
-  elseif held == '' then
-    return {4}
-  end
-  if (valid_from ~= '' and now < tonumber(valid_from)) or (valid_until ~= '' and now >= tonumber(valid_until)) then
-    return {3, now}
-  end
-  return nil, token and complete
-end
+-- Each algorithm is told where its state begins and stops in the counter (nil: never used). It
+-- answers whether it admits; its state after the request, and until when that matters (where it
+-- admits); and four figures of its state before.
 
-local function payload_of(counter, algorithm, span)
-  local at, size = 1, counter and #counter or 0
-  while at <= size do
-    local kind, code, length
-    kind, code, length, at = unpack('>BI4I2', counter, at)
-    if kind == algorithm and code == span then
-      return string.sub(counter, at, at + length - 1)
-    end
-    at = at + length
-  end
-  return nil
-end
-
-local sliding_window = {}
-
-function sliding_window.read(limit, payload)
-  local runs, used = '', 0
-  limit.length = limit.span * 1000000
-  if payload then
-    used = unpack('>I4', payload)
-    limit.now = math.max(now, (unpack(RUN, payload, #payload - RUN_SIZE + 1)))
-    local at = TOTAL_SIZE + 1
-    while at <= #payload do
-      local last, spent, next_at = unpack(RUN, payload, at)
-      if last + limit.length > limit.now then break end
-      used, at = used - spent, next_at
-    end
-    runs = string.sub(payload, at)
-  end
-  limit.runs, limit.used = runs, used
-  limit.admits = used + cost <= limit.quota
-end
-
-function sliding_window.consume(limit)
-  local runs, added = limit.runs, cost
-  if #runs >= EXACT_RUNS * RUN_SIZE then
-    local cell = limit.length / CELLS
-    local last, spent = unpack(RUN, runs, #runs - RUN_SIZE + 1)
-    if floor(last / cell) == floor(limit.now / cell) then
-      runs, added = string.sub(runs, 1, -RUN_SIZE - 1), added + spent
-    end
-  end
-  limit.runs, limit.used = runs .. pack(RUN, limit.now, added), limit.used + cost
-end
-
-function sliding_window.payload(limit)
-  return pack('>I4', limit.used) .. limit.runs
-end
-
--- How long until at least `need` of the cost has left the count.
-local function wait_for(limit, need)
-  if need <= 0 then return 0 end
-  local runs, at, freed = limit.runs, 1, 0
-  while at <= #runs do
+-- How long until runs of at least `need` have left the count.
+local function wait_for(need, counter, at, stop, length, moment)
+  local freed = 0
+  while at < stop do
     local last, spent
-    last, spent, at = unpack(RUN, runs, at)
+    last, spent, at = unpack(RUN, counter, at)
     freed = freed + spent
-    if freed >= need then
-      return last + limit.length - limit.now
-    end
+    if freed >= need then return last + length - moment end
   end
   return NEVER
 end
 
-function sliding_window.reset(limit)
-  if limit.runs == '' then return 0 end
-  return unpack(RUN, limit.runs, #limit.runs - RUN_SIZE + 1) + limit.length - limit.now
+-- State: total cost, then runs (time of the last request, cost), oldest first.
+-- Figures: used, wait for the next capacity, wait until unused, wait until this cost is admitted.
+local function sliding_window(counter, at, stop, length, quota, cost)
+  if not at then
+    if cost > quota then return false, nil, nil, 0, NEVER, 0, NEVER end
+    return true, pack('>I4I8I4', cost, now, cost), now + length, 0, NEVER, 0, 0
+  end
+  local moment, next_capacity, reset, used = now, NEVER, 0, nil
+  local newest, newest_cost = unpack(RUN, counter, stop - RUN_SIZE)
+  if newest > moment then moment = newest end
+  used, at = unpack('>I4', counter, at)
+  while at < stop do
+    local last, spent, following = unpack(RUN, counter, at)
+    if last + length > moment then
+      next_capacity, reset = last + length - moment, newest + length - moment
+      break
+    end
+    used, at = used - spent, following
+  end
+  if used > quota then next_capacity = wait_for(used - quota + 1, counter, at, stop, length, moment) end
+  if used + cost > quota then
+    local retry = wait_for(used + cost - quota, counter, at, stop, length, moment)
+    return false, nil, nil, used, next_capacity, reset, retry
+  end
+  local added, kept_until = cost, stop
+  if stop - at >= EXACT_RUNS * RUN_SIZE then
+    local cell = length / CELLS
+    if floor(newest / cell) == floor(moment / cell) then
+      added, kept_until = cost + newest_cost, stop - RUN_SIZE
+    end
+  end
+  local after = pack('>I4', used + cost) .. counter:sub(at, kept_until - 1) .. pack(RUN, moment, added)
+  return true, after, moment + length, used, next_capacity, reset, 0
 end
 
-function sliding_window.figures(limit)
-  local over = limit.used - limit.quota
-  local next_capacity = wait_for(limit, math.max(1, over + 1))
-  local retry = limit.admits and 0 or wait_for(limit, over + cost)
-  return limit.used, next_capacity, sliding_window.reset(limit), retry
-end
+-- Until when a bucket matters whose quota is another one than when it was written.
+local reckoned_anew
 
-local token_bucket = {}
-
-local function is_longer(whole, rest, other_whole, other_rest)
-  return whole > other_whole or (whole == other_whole and rest > other_rest)
-end
-
-function token_bucket.read(limit, payload)
-  local used, rest = 0, 0
-  if payload then
-    local at, quota
-    at, used, rest, quota = unpack('>I8I8I4I4', payload)
-    limit.now = math.max(now, at)
-    used = used - (limit.now - at)
+-- State: time, time until full (whole, rest), the quota that this was reckoned with.
+-- Figures: the time until full (whole, rest), 0, 0.
+local function token_bucket(counter, at, quota, cost, per_token, per_token_rest, burst, burst_rest)
+  if quota == 0 then return false, nil, nil, 0, 0, 0, 0 end
+  local moment, used, rest = now, 0, 0
+  if at then
+    local since, its_quota
+    since, used, rest, its_quota = unpack('>I8I8I4I4', counter, at)
+    if since > moment then moment = since end
+    if its_quota ~= quota then
+      used, rest = ceil(used * its_quota / quota + rest / quota), 0
+      reckoned_anew = since + used
+    end
+    if used > burst or (used == burst and rest > burst_rest) then used, rest = burst, burst_rest end
+    used = used - (moment - since)
     if used < 0 then used, rest = 0, 0 end
-    if quota ~= limit.quota and limit.quota > 0 then
-      used, rest = math.ceil(used * quota / limit.quota + rest / limit.quota), 0
-    end
   end
-  if is_longer(used, rest, limit.burst, limit.burst_rest) then
-    used, rest = limit.burst, limit.burst_rest
+  local then_rest = rest + cost * per_token_rest
+  local then_used = used + cost * per_token + floor(then_rest / quota)
+  then_rest = then_rest % quota
+  if then_used > burst or (then_used == burst and then_rest > burst_rest) then
+    return false, nil, nil, used, rest, 0, 0
   end
-  limit.used, limit.rest = used, rest
-  if limit.quota > 0 then
-    rest = rest + cost * limit.token_rest
-    limit.then_used = used + cost * limit.token + floor(rest / limit.quota)
-    limit.then_rest = rest % limit.quota
+  return true, pack('>I8I8I4I4', moment, then_used, then_rest, quota), moment + then_used + 1, used, rest, 0, 0
+end
+
+-- State: time, end of the window, cost in it.
+-- Figures: used, wait for the end of the window, 0, 0.
+local function fixed_window(counter, at, quota, cost, length, period_end)
+  local moment, ends, used = now, 0, 0
+  if at then
+    local since
+    since, ends, used = unpack('>I8I8I4', counter, at)
+    if since > moment then moment = since end
   end
-  limit.admits = limit.quota > 0
-    and not is_longer(limit.then_used, limit.then_rest, limit.burst, limit.burst_rest)
+  if moment >= ends then used, ends = 0, period_end or moment - moment % length + length end
+  if used + cost > quota then return false, nil, nil, used, ends - moment, 0, 0 end
+  return true, pack('>I8I8I4', moment, ends, used + cost), ends, used, ends - moment, 0, 0
 end
 
-function token_bucket.consume(limit)
-  limit.used, limit.rest = limit.then_used, limit.then_rest
-end
-
-function token_bucket.payload(limit)
-  return pack('>I8I8I4I4', limit.now, limit.used, limit.rest, limit.quota)
-end
-
-function token_bucket.reset(limit)
-  return limit.used + (limit.rest > 0 and 1 or 0)
-end
-
-function token_bucket.figures(limit)
-  return limit.used, limit.rest, 0, 0
-end
-
-local fixed_window = {}
-
-function fixed_window.read(limit, payload)
-  local used, ends = 0, 0
-  if payload then
-    local at
-    at, ends, used = unpack('>I8I8I4', payload)
-    limit.now = math.max(now, at)
+local function staleness(bucket, held, valid_from, valid_until)
+  local its_token, complete, record = bucket[1], bucket[2], bucket[3]
+  if its_token and its_token ~= token then return {1, its_token} end
+  if record then
+    if held == '' or record:sub(1, #held) ~= held then return {2, record} end
+  elseif complete then
+    if held ~= '' and held ~= '0 ' then return {2, false} end
+  elseif held == '' then
+    return {4}
   end
-  if limit.now >= ends then
-    local length = limit.span * 1000000
-    -- The end of a calendar's period travels where a bucket has the time of its token.
-    used, ends = 0, limit.kind == CALENDAR and limit.token or limit.now - limit.now % length + length
-  end
-  limit.used, limit.ends = used, ends
-  limit.admits = used + cost <= limit.quota
+  if now < valid_from or now >= valid_until then return {3, now} end
 end
 
-function fixed_window.consume(limit)
-  limit.used = limit.used + cost
-end
-
-function fixed_window.payload(limit)
-  return pack('>I8I8I4', limit.now, limit.ends, limit.used)
-end
-
-function fixed_window.reset(limit)
-  return limit.used > 0 and limit.ends - limit.now or 0
-end
-
-function fixed_window.figures(limit)
-  local rest = limit.ends - limit.now
-  local next_capacity = limit.used > 0 and limit.quota > 0 and rest or NEVER
-  local retry = limit.admits and 0 or cost <= limit.quota and rest or NEVER
-  return limit.used, next_capacity, fixed_window.reset(limit), retry
-end
-
-local ALGORITHMS = {
-  [SLIDING_WINDOW] = sliding_window,
-  [TOKEN_BUCKET] = token_bucket,
-  [FIXED_WINDOW] = fixed_window,
-  [CALENDAR] = fixed_window,
-}
-
-local function read_limit(rules, at, counter)
-  local limit = {now = now}
-  limit.kind, limit.span, limit.quota, limit.token, limit.token_rest, limit.burst, limit.burst_rest, at =
-    unpack('>BI4I4I8I4I8I4', rules, at)
-  limit.algorithm = ALGORITHMS[limit.kind]
-  limit.algorithm.read(limit, payload_of(counter, limit.kind, limit.span))
-  return limit, at
-end
-
-local function read_policies(rules, counters)
-  local policies, admitted, at = {}, true, 1
-  for index = 1, #counters do
-    local enforced, count
-    enforced, count, at = unpack('>BB', rules, at)
-    local policy = {admits = true, enforced = enforced}
-    for position = 1, count do
-      policy[position], at = read_limit(rules, at, counters[index])
-      policy.admits = policy.admits and policy[position].admits
-    end
-    policies[index] = policy
-    admitted = admitted and (policy.admits or enforced == 0)
-  end
-  return policies, admitted
-end
-
-local function write(key, policy)
-  local sections, expires_after = {}, 0
-  for position, limit in ipairs(policy) do
-    limit.algorithm.consume(limit)
-    local payload = limit.algorithm.payload(limit)
-    sections[position] = pack('>BI4I2', limit.kind, limit.span, #payload) .. payload
-    expires_after = math.max(expires_after, limit.now + limit.algorithm.reset(limit) - now)
-  end
-  redis.call('SET', key, table.concat(sections), 'PX', math.ceil(expires_after / 1000) + 1)
-end
-
-local function counted_in_this_minute()
-  local at, number = string.match(bucket[4] or '', '^(%d+) (%d+)$')
-  return tonumber(at) == minute and tonumber(number) or 0
-end
-
-local function add(moment, what, client, by)
-  local field = moment .. '\n' .. what .. client
-  return field, redis.call('HINCRBY', KEYS[keys + 2], field, by)
-end
-
--- Returns how many new counts this minute has had by then.
-local function count(new_counts, kind, policy, by)
-  local what = kind .. '\n' .. ARGV[args + 12] .. '\n' .. policy .. '\n'
-  local client = ARGV[args + 13]
-  local field, total = add(minute, what, client, by)
-  if total ~= by then return new_counts end
-  local bound, registered = tonumber(ARGV[args + 11]), string.find(bucket[3] or '', '{', 1, true)
-  if redis.call('HLEN', KEYS[keys + 2]) > 8 * bound then
-    redis.call('HDEL', KEYS[keys + 2], field)
-    add(minute - minute % 60, what, registered and client or '', by)
-  elseif new_counts >= bound and not registered then
-    redis.call('HDEL', KEYS[keys + 2], field)
-    add(minute, what, '', by)
-  else
-    return new_counts + 1
-  end
-  return new_counts
-end
-
-local function count_request(policies, admitted)
-  local before = counted_in_this_minute()
-  local kind = ARGV[args + 10]
-  if kind == '' then kind = admitted and 'a' or 'd' end
-  local after = count(before, kind, '', 1)
-  if cost > 1 then after = count(after, string.upper(kind), '', cost - 1) end
-  for index, policy in ipairs(policies) do
-    if not policy.admits then
-      after = count(after, policy.enforced == 1 and 'd' or 's', ARGV[args + 13 + index], 1)
-    end
-  end
-  if after > before then
-    redis.call('HSET', KEYS[keys + 1], 'counted', minute .. ' ' .. after)
-  end
-end
-
-local function reply_of(complete, policies, admitted)
-  local reply = {0, complete and 1 or 0, admitted and 1 or 0}
-  for _, policy in ipairs(policies) do
-    for _, limit in ipairs(policy) do
-      local size = #reply
-      reply[size + 1] = limit.admits and 1 or 0
-      reply[size + 2], reply[size + 3], reply[size + 4], reply[size + 5] = limit.algorithm.figures(limit)
-    end
-  end
-  return reply
-end
-
-local function decide(count_of_policies)
-  cost = tonumber(ARGV[args + 5])
-  bucket = redis.call('HMGET', KEYS[keys + 1], 'token', 'complete', ARGV[args + 3], 'counted')
-  local stale, complete = staleness()
-  if stale then return stale end
-
-  local counters = {}
-  if count_of_policies > 0 then
-    counters = redis.call('MGET', _G.unpack(KEYS, keys + 3, keys + 2 + count_of_policies))
-  end
-  local policies, admitted = read_policies(ARGV[args + 9], counters)
-  if ARGV[args + 6] == '1' then
-    count_request(policies, admitted)
-    for index, policy in ipairs(policies) do
-      if admitted and policy.admits then write(KEYS[keys + 2 + index], policy) end
-    end
-  end
-  return reply_of(complete, policies, admitted)
-end
-
-local replies = {}
+local replies, keys, args = {}, 0, 3
 while args < #ARGV do
-  local count_of_policies = tonumber(ARGV[args + 1])
-  local reply = decide(count_of_policies)
-  replies[#replies + 1] = reply
-  if reply[1] ~= 0 then break end
-  keys, args = keys + 2 + count_of_policies, args + 13 + count_of_policies
+  local rules, cost, client = ARGV[args + 4], tonumber(ARGV[args + 3]), ARGV[args + 5]
+  local policies, valid_from, valid_until, kind, endpoint, at = unpack('>BI8I8c1Bc0', rules)
+  local bucket = redis.call('HMGET', KEYS[keys + 1], 'token', 'complete', ARGV[args + 1], 'counted')
+  local stale = staleness(bucket, ARGV[args + 2], valid_from, valid_until)
+  if stale then
+    replies[#replies + 1] = stale
+    break
+  end
+
+  local counters = policies > 0 and redis.call('MGET', _G.unpack(KEYS, keys + 3, keys + 2 + policies))
+  local admitted, readings = true, ''
+  -- Of each policy: its counter after the request, and until when that matters (nil: it does not admit).
+  local after, ends, modes, lengthened = {}, {}, {}, nil
+  for index = 1, policies do
+    local counter, admits, value, value_ends = counters[index], true, '', 0
+    local mode, limits
+    mode, limits, at = unpack('>BB', rules, at)
+    for _ = 1, limits do
+      local algorithm, span, quota, token_or_end, token_rest, burst, burst_rest
+      algorithm, span, quota, token_or_end, token_rest, burst, burst_rest, at = unpack('>BI4I4I8I4I8I4', rules, at)
+      local from, stop, admits_it, state, state_ends, a, b, c, d
+      if counter then from, stop = section(counter, algorithm, span) end
+      if algorithm == SLIDING_WINDOW then
+        admits_it, state, state_ends, a, b, c, d =
+          sliding_window(counter, from, stop, span * 1000000, quota, cost)
+      elseif algorithm == TOKEN_BUCKET then
+        admits_it, state, state_ends, a, b, c, d =
+          token_bucket(counter, from, quota, cost, token_or_end, token_rest, burst, burst_rest)
+      else
+        admits_it, state, state_ends, a, b, c, d =
+          fixed_window(counter, from, quota, cost, span * 1000000, algorithm == CALENDAR and token_or_end)
+      end
+      readings = readings .. pack('>Bi8i8i8i8', admits_it and 1 or 0, a, b, c, d)
+      if admits_it then
+        value = value .. pack('>BI4I2', algorithm, span, #state) .. state
+        if state_ends > value_ends then value_ends = state_ends end
+      else
+        admits = false
+      end
+    end
+    after[index], ends[index], modes[index] = value, admits and value_ends, mode
+    admitted = admitted and (admits or mode == 0)
+    if reckoned_anew then
+      lengthened = lengthened or {}
+      lengthened[index], reckoned_anew = reckoned_anew, nil
+    end
+  end
+
+  if verb == 'count' then
+    if kind == 'a' and not admitted then kind = 'd' end
+    count(keys, bucket, kind, endpoint, '', client, 1)
+    if cost > 1 then count(keys, bucket, kind:upper(), endpoint, '', client, cost - 1) end
+    for index = 1, policies do
+      local slug
+      slug, at = unpack('Bc0', rules, at)
+      if not ends[index] then count(keys, bucket, modes[index] == 1 and 'd' or 's', endpoint, slug, client, 1) end
+    end
+  end
+  for index = 1, policies do
+    local key = KEYS[keys + 2 + index]
+    if admitted and ends[index] and verb ~= 'look' then
+      redis.call('SET', key, after[index], 'PX', ceil((ends[index] - now) / 1000) + 1)
+    elseif lengthened and lengthened[index] and now + redis.call('PTTL', key) * 1000 < lengthened[index] then
+      -- It lasts as long as the waits that are answered by the new quota.
+      redis.call('PEXPIRE', key, ceil((lengthened[index] - now) / 1000) + 1)
+    end
+  end
+  replies[#replies + 1] = pack('>BBI8', bucket[1] and bucket[2] and 1 or 0, admitted and 1 or 0, now) .. readings
+  keys, args = keys + 2 + policies, args + 5
 end
 return replies

@@ -1,0 +1,35 @@
+-- Usage counts of a bucket: a hash, `minute, kind, endpoint, policy, client` (one in a line) → how many.
+-- Kinds: a admitted, d denied, b blocked, e exempt, with an empty policy, and in capitals what the
+-- requests cost beyond 1 each; d and s with a policy: it denied, or would have denied in shadow mode.
+-- The hash does not expire: the drain takes it away as a whole.
+--
+-- `bound` new counts are taken in a minute (the bucket remembers them as `counted`, over drains); beyond
+-- them, a client that is not registered is counted without its name. Beyond eight times as many that
+-- wait, nobody drains, and hours stand for minutes.
+
+local function bound_new_count(keys, bucket, field, what, client, by)
+  local at, number = string.match(bucket[4] or '', '^(%d+) (%d+)$')
+  local new_counts = tonumber(at) == minute and tonumber(number) or 0
+  local registered = bucket[3] and bucket[3]:find('{', 1, true)
+  local instead
+  if redis.call('HLEN', KEYS[keys + 2]) > 8 * bound then
+    instead = minute - minute % 60 .. what .. (registered and client or '')
+  elseif new_counts >= tonumber(bound) and not registered then
+    instead = minute .. what
+  else
+    bucket[4] = minute .. ' ' .. new_counts + 1
+    redis.call('HSET', KEYS[keys + 1], 'counted', bucket[4])
+    return
+  end
+  redis.call('HDEL', KEYS[keys + 2], field)
+  redis.call('HINCRBY', KEYS[keys + 2], instead, by)
+end
+
+-- KEYS keys + 1: the bucket, keys + 2: its usage counts; `bucket`: token, complete, the client's record, counted.
+local function count(keys, bucket, kind, endpoint, policy, client, by)
+  local what = '\n' .. kind .. '\n' .. endpoint .. '\n' .. policy .. '\n'
+  local field = minute .. what .. client
+  if redis.call('HINCRBY', KEYS[keys + 2], field, by) == by then
+    bound_new_count(keys, bucket, field, what, client, by)
+  end
+end

@@ -1,0 +1,101 @@
+"""Any sequence of checks, edits, resets and clocks: the script stays with the model, step by step."""
+
+import os
+import secrets
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from limits.domain.counters import Counters
+from limits.domain.limit import Limit
+from limits.domain.selection import EffectivePolicy
+from limits.domain.words import Mode, Partition
+from limits.store.counters import CounterEraser
+from limits.store.deadline import Deadline
+from limits.store.decider import Decided
+from tests.support.deciding import START, Desk, policy
+from tests.support.histories import COSTS, WAITS, history_settings, limit_lists
+
+CLIENTS = st.sampled_from(["ann", "bob"])
+SLUGS = ("one", "two", "all")
+PARTITIONS = {"all": Partition.GLOBAL}
+
+
+class Platform(RuleBasedStateMachine):
+    """The script on a real Redis and the model beside it. Rules may change to anything at any time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.desk = Desk(os.environ["REDIS_URL"], f"test-{secrets.token_hex(4)}")
+        self.model = Counters()
+        self.rules: dict[str, EffectivePolicy] = {}
+        self.now = START
+
+    def teardown(self) -> None:
+        self.desk.forget()
+        self.desk.close()
+
+    @initialize(limits=limit_lists())
+    def begin(self, limits: list[Limit]) -> None:
+        self.put("one", limits, Mode.ENFORCE)
+
+    @rule(slug=st.sampled_from(SLUGS), limits=limit_lists(), mode=st.sampled_from([Mode.ENFORCE, Mode.SHADOW]))
+    def put(self, slug: str, limits: list[Limit], mode: Mode) -> None:
+        self.rules[slug] = policy(slug, *limits, mode=mode, partition=PARTITIONS.get(slug, Partition.CLIENT))
+
+    @rule(slug=st.sampled_from(SLUGS))
+    def remove(self, slug: str) -> None:
+        self.rules.pop(slug, None)
+
+    @rule(slug=st.sampled_from(SLUGS), quota=st.integers(0, 12))
+    def change_quota(self, slug: str, quota: int) -> None:
+        if before := self.rules.get(slug):
+            limits = tuple(replace(limit, quota=quota, burst=limit.burst and 1) for limit in before.limits)
+            self.rules[slug] = replace(before, policy=replace(before.policy, limits=limits), limits=limits)
+
+    @rule(wait=WAITS)
+    def pass_time(self, wait: int) -> None:
+        """Backwards too, as the clock of another master may be."""
+        self.now = max(START, self.now + wait)
+        self.desk.at(self.now)
+
+    @rule(client=CLIENTS, costs=st.lists(COSTS, min_size=1, max_size=4))
+    def check(self, client: str, costs: list[int]) -> None:
+        questions = [self.desk.question(client, self.policies, cost) for cost in costs]
+        answers = self.desk.decider.decide_in_order(questions, Deadline(10))
+        assert len(answers) == len(costs)
+        for cost, answer in zip(costs, answers, strict=True):
+            self.compare(answer, self.model.check(self.policies, cost, self.now, client=client))
+
+    @rule(client=CLIENTS, cost=COSTS)
+    def look(self, client: str, cost: int) -> None:
+        answer = self.desk.ask(client, self.policies, cost, consume=False)
+        self.compare(answer, self.model.check(self.policies, cost, self.now, client=client, consume=False))
+
+    @rule(client=CLIENTS)
+    def reset(self, client: str) -> None:
+        CounterEraser(self.desk.redis, self.desk.keys).erase(client, SLUGS)
+        for slug in SLUGS:
+            self.model.kept.pop((slug, client), None)
+
+    @invariant()
+    def every_counter_expires(self) -> None:
+        keys = self.desk.redis.keys(f"{self.desk.keys.namespace}:*:[ng]:*")
+        assert all(self.desk.redis.pttl(key) > 0 for key in keys)
+
+    @property
+    def policies(self) -> list[EffectivePolicy]:
+        return list(self.rules.values())
+
+    @staticmethod
+    def compare(answer: Any, expected: Any) -> None:
+        admitted, readings = expected
+        assert isinstance(answer, Decided)
+        assert answer.admitted == admitted
+        assert answer.readings == [reading for row in readings for reading in row]
+
+
+def test_the_script_stays_with_the_model_through_any_sequence() -> None:
+    run_state_machine_as_test(Platform, settings=history_settings(150, stateful_step_count=40))

@@ -1,0 +1,68 @@
+"""No counter without an end, and none that ends before its time."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from limits.domain.decision import LimitState, states_of
+from limits.domain.limit import Limit
+from limits.domain.selection import EffectivePolicy
+from limits.domain.words import Algorithm, Period
+from limits.store.buckets import bucket_of
+from tests.support.deciding import START, Desk, bucket, policy
+from tests.support.histories import history_settings
+
+CLIENT = "ann"
+LATE_MS = 2
+"""Redis counts in milliseconds; a counter may outlive its time by two of them."""
+
+LONG = st.sampled_from([60, 3_600, 31_622_400])
+SMALL = st.integers(1, 12)
+LIMITS = st.one_of(
+    st.builds(Limit, SMALL, LONG),
+    st.builds(Limit, SMALL, LONG, st.just(Algorithm.FIXED_WINDOW)),
+    st.builds(bucket, SMALL, LONG, st.just(1)),
+    st.builds(bucket, SMALL, st.just(60), st.one_of(st.none(), st.integers(1, 40))),
+    st.builds(Limit, SMALL, st.none(), st.just(Algorithm.CALENDAR), period=st.sampled_from(Period)),
+)
+EDITIONS = st.lists(st.lists(LIMITS, min_size=1, max_size=3, unique_by=lambda each: each.label), min_size=3, max_size=3)
+STEPS = st.lists(
+    st.tuples(st.integers(0, 5_000_000), st.integers(1, 14), st.booleans(), st.integers(0, 2)), min_size=1, max_size=15
+)
+
+
+@pytest.fixture
+def expiring(desk: Desk) -> Desk:
+    """The desk, with the real expiry: what it holds ends by Redis' own clock."""
+    desk.let_counters_expire()
+    return desk
+
+
+def resets(desk: Desk, rules: list[EffectivePolicy]) -> list[LimitState]:
+    return list(states_of(rules, 1, desk.ask(CLIENT, rules, consume=False).readings, consumes=False))
+
+
+@history_settings(250)
+@given(editions=EDITIONS, steps=STEPS)
+def test_a_counter_lives_until_it_no_longer_matters(
+    expiring: Desk, editions: list[list[Limit]], steps: list[tuple[int, int, bool, int]]
+) -> None:
+    """By whichever rules it is asked about: also by a smaller quota than it was written with."""
+    desk, now = expiring, START
+    desk.forget()
+    key = desk.keys.counter(bucket_of(CLIENT), "p", CLIENT)
+    for wait, cost, consume, edition in steps:
+        now += wait
+        desk.at(now)
+        rules = [policy("p", *editions[edition])]
+        began = time.monotonic()
+        answer = desk.ask(CLIENT, rules, cost, consume=consume)
+        longest = max(state.reset_after for state in resets(desk, rules)) * 1_000
+        left = desk.redis.pttl(key)
+        passed = (time.monotonic() - began) * 1_000
+        assert left != -1
+        assert max(left, 0) >= longest - passed - LATE_MS
+        if consume and answer.admitted:
+            assert left <= longest + LATE_MS
