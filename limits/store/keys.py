@@ -4,7 +4,7 @@
 ``<ns>:pointer``                      the version token of the ruleset in force
 ``<ns>:ruleset:<token>``              the bytes of that ruleset
 ``<ns>:processes``                    hash: process → when it last said that it enforces limits
-``<ns>:probe``                        written to find out whether the store is back
+``<ns>:probe``, ``<ns>:{<tag>}:probe``  written to find out whether the store is back
 ``<ns>:{<tag>}:bucket``               hash: ``token``, ``complete``, ``loading``, ``counted``, ``c:<client>``
 ``<ns>:{<tag>}:n:<policy>:<client>``  one client's counter for one policy
 ``<ns>:{<tag>}:g:<policy>``           the counter of a policy that counts all clients together
@@ -45,6 +45,11 @@ class Keys:
     @property
     def probe(self) -> str:
         return f"{self.namespace}:probe"
+
+    @cached_property
+    def probes(self) -> tuple[str, ...]:
+        """Keys to probe with, one in the slot of each bucket."""
+        return tuple(f"{prefix}:probe" for prefix in self._prefixes)
 
     @cached_property
     def buckets(self) -> tuple[str, ...]:
