@@ -1,8 +1,8 @@
 """Every key of the platform in Redis is spelled here and nowhere else.
 
 ====================================  ======================================================
-``<ns>:pointer``                      the version token of the ruleset in force
-``<ns>:ruleset:<token>``              the bytes of that ruleset
+``<ns>:{rules}:pointer``              the version token of the ruleset in force
+``<ns>:{rules}:ruleset:<token>``      the bytes of that ruleset
 ``<ns>:processes``                    hash: process → when it last said that it enforces limits
 ``<ns>:probe``, ``<ns>:{<tag>}:probe``  written to find out whether the store is back
 ``<ns>:{<tag>}:bucket``               hash: ``token``, ``complete``, ``loading``, ``counted``, ``c:<client>``
@@ -12,7 +12,8 @@
 ``<ns>:{<tag>}:drain``                the same, taken away by the drain under ``id``
 ====================================  ======================================================
 
-The client's key comes last, since it may hold any character; slugs hold no colon.
+Pointer and ruleset share a slot: on a Cluster they are there together or not at all. The client's
+key comes last, since it may hold any character; slugs hold no colon.
 """
 
 from dataclasses import dataclass
@@ -33,10 +34,10 @@ class Keys:
 
     @property
     def pointer(self) -> str:
-        return f"{self.namespace}:pointer"
+        return f"{self.namespace}:{{rules}}:pointer"
 
     def ruleset(self, token: str) -> str:
-        return f"{self.namespace}:ruleset:{token}"
+        return f"{self.namespace}:{{rules}}:ruleset:{token}"
 
     @property
     def processes(self) -> str:
