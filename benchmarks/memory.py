@@ -10,9 +10,9 @@ from limits.domain.ruleset import Policy
 from limits.domain.selection import EffectivePolicy
 from limits.domain.words import Algorithm, Mode
 from limits.store.buckets import bucket_of
-from limits.store.connection import HotConnections
 from limits.store.deadline import Deadline
 from limits.store.decider import CounterOf, Decider, Question
+from limits.store.hot import ServerConnections
 from limits.store.keys import Keys
 from limits.store.packing import pack_rules
 
@@ -29,7 +29,7 @@ def bytes_of_a_client(redis: Redis, quota: int) -> int:
     rules = pack_rules([EffectivePolicy(Policy(slug, limits), Mode.ENFORCE, limits)], now=0)
     options = redis.connection_pool.connection_kwargs
     keys = Keys("bench")
-    decider = Decider(HotConnections(lambda: redis.connection_pool.connection_class(**options), 1), keys)
+    decider = Decider(ServerConnections(lambda: redis.connection_pool.connection_class(**options), 1), keys)
     question = Question(CLIENT, TOKEN, 0, (CounterOf(slug),), rules, 1)
     for _ in itertools.repeat(None, REQUESTS):
         decider.decide(question, Deadline(10.0))

@@ -12,9 +12,9 @@ from limits.domain.limit import Limit
 from limits.domain.ruleset import Policy
 from limits.domain.selection import EffectivePolicy
 from limits.domain.words import Algorithm, Mode
-from limits.store.connection import HotConnections
 from limits.store.deadline import Deadline
 from limits.store.decider import CounterOf, Decider, Question
+from limits.store.hot import HotConnections, ServerConnections
 from limits.store.keys import COMPLETE_FIELD, TOKEN_FIELD, Keys
 from limits.store.packing import pack_rules
 from limits.store.scripts import Script
@@ -48,7 +48,7 @@ class Case:
 def cases(redis: Redis) -> list[Case]:
     """The floor first, then the decision script with ever more to do."""
     options = redis.connection_pool.connection_kwargs
-    connections = HotConnections(lambda: redis.connection_pool.connection_class(**options), 2)
+    connections = ServerConnections(lambda: redis.connection_pool.connection_class(**options), 2)
     keys = Keys("bench")
     for bucket in keys.buckets:
         redis.hset(bucket, mapping={TOKEN_FIELD: TOKEN, COMPLETE_FIELD: "1"})

@@ -4,7 +4,8 @@
 variable              what it is                                      where unset
 ====================  ==============================================  =================================
 DATABASE_URL          PostgreSQL: postgresql://user:pw@host:port/db   what `make run` started
-REDIS_URL             redis://, rediss:// or unix://                  what `make run` started
+REDIS_URL             redis://, rediss://, unix://,                   what `make run` started
+                      redis+sentinel:// or redis+cluster://
 CELERY_BROKER_URL     the message broker of Celery                    the same Redis, next database
 EMAIL_URL             smtp://user:pw@host:port, smtp+tls://…          mails become files in DATA_DIR
 EMAIL_FROM            the sender of mails                             rate-limits@localhost
@@ -28,7 +29,7 @@ import sys
 
 from api.openapi.settings import SPECTACULAR_SETTINGS
 from ratelimit_platform.admin_site import UNFOLD
-from ratelimit_platform.environment import DATA_DIR, broker_of, database, env, required
+from ratelimit_platform.environment import DATA_DIR, broker_of, broker_options, database, env, required
 from ratelimit_platform.logs import logging_config
 
 __all__ = ["SPECTACULAR_SETTINGS", "UNFOLD"]
@@ -104,7 +105,13 @@ DATABASES = {
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = required("REDIS_URL", _START)
-CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": REDIS_URL}}
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": [REDIS_URL],
+        "OPTIONS": {"CONNECTION_FACTORY": "limits.store.caching.ConnectionFactory"},
+    }
+}
 RATELIMIT_PLATFORM = {
     "REDIS": "default",
     "NAMESPACE": env.str("NAMESPACE", "rl"),
@@ -114,7 +121,9 @@ RATELIMIT_PLATFORM = {
 
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", "") or broker_of(REDIS_URL)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": f"{env.str('NAMESPACE', 'rl')}:celery:"}
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {"global_keyprefix": f"{env.str('NAMESPACE', 'rl')}:celery:"}
+if not env.str("CELERY_BROKER_URL", ""):
+    CELERY_BROKER_TRANSPORT_OPTIONS |= broker_options(REDIS_URL)
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1

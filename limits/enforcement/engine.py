@@ -195,5 +195,5 @@ def make_engine(
 ) -> Engine:
     """An engine over these connections. ``deadline`` is in seconds, for one whole check."""
     holder = Holder(RulesetReader(connections, keys), cache_size)
-    fallback = Fallback(connections.breaker, Heartbeats(connections, keys))
+    fallback = Fallback(connections.outages, Heartbeats(connections, keys))
     return Engine(decider, holder, fallback, deadline=deadline)

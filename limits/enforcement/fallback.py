@@ -8,7 +8,7 @@ from limits.domain.words import Mode, OnStoreFailure, Reason
 from limits.enforcement.answers import STATUS_REASONS
 from limits.enforcement.attempts import Attempt
 from limits.enforcement.local_counters import LocalCounters
-from limits.store.breaker import Breaker
+from limits.store.breaker import Outages
 from limits.store.deadline import Deadline
 from limits.store.errors import StoreUnavailable
 from limits.store.heartbeats import ALONE, BEAT_SECONDS, Heartbeats
@@ -17,8 +17,8 @@ from limits.store.heartbeats import ALONE, BEAT_SECONDS, Heartbeats
 class Fallback:
     """Answers for one process while the store is away. Safe for threads."""
 
-    def __init__(self, breaker: Breaker, heartbeats: Heartbeats) -> None:
-        self._breaker = breaker
+    def __init__(self, outages: Outages, heartbeats: Heartbeats) -> None:
+        self._outages = outages
         self._heartbeats = heartbeats
         self._local = LocalCounters()
         self._share = ALONE
@@ -55,7 +55,7 @@ class Fallback:
     def _ask_local(self, attempt: Attempt, now: int, *, consume: bool) -> tuple[LimitState, ...]:
         policies = [each for each in attempt.layout.policies if each.policy.on_store_failure is OnStoreFailure.LOCAL]
         return self._local.check(
-            self._breaker.trips, self._share, attempt.record.key, policies, attempt.cost, now, consume=consume
+            self._outages.trips, self._share, attempt.record.key, policies, attempt.cost, now, consume=consume
         )
 
 

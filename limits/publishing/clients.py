@@ -18,6 +18,7 @@ from limits.models import Client, ClientChange
 from limits.models import Override as OverrideRow
 from limits.publishing.delivery import Delivery, client_writer, not_reachable, ruleset_writer
 from limits.publishing.origin import ForeignRules, require_ours
+from limits.store.buckets import BUCKETS
 from limits.store.errors import StoreUnavailable
 
 log = structlog.get_logger(__name__)
@@ -79,10 +80,10 @@ def record_of(key: str) -> ClientRecord | None:
     return _record(row) if row is not None else None
 
 
-def load_all() -> bool:
-    """Brings all clients to the store and marks it as complete. Returns whether it is; a store
-    that was emptied meanwhile is not. Raises :class:`StoreUnavailable`."""
-    return client_writer().load_all(_all_records())
+def load_all(buckets: Collection[int] = range(BUCKETS)) -> bool:
+    """Brings all clients of these buckets to the store and marks them as complete. Returns whether
+    they are; one that was emptied meanwhile is not. Raises :class:`StoreUnavailable`."""
+    return client_writer().load_all(_all_records(), buckets)
 
 
 def _all_records() -> Iterator[ClientRecord]:

@@ -43,7 +43,8 @@ def _reconcile() -> Reconciliation:
     if delivery is not None and not delivery.live:
         return Reconciliation(recorded=recorded, problem=delivery.problem)
     delivered = ClientChange.objects.exists() and clients.deliver().live
-    loaded = _is_incomplete() and clients.load_all()
+    incomplete = _incomplete_buckets()
+    loaded = bool(incomplete) and clients.load_all(incomplete)
     found = Reconciliation(recorded, delivery is not None, delivered, loaded)
     if found != Reconciliation():
         log.info("reconciled", recorded=recorded, published=found.published, clients_loaded=loaded)
@@ -74,5 +75,7 @@ def _deliver_rules() -> Delivery | None:
     return rules.deliver()
 
 
-def _is_incomplete() -> bool:
-    return not all(mark.complete for mark in ruleset_writer().marks())
+def _incomplete_buckets() -> list[int]:
+    """Those that can be reached and do not hold all of their clients."""
+    marks = enumerate(ruleset_writer().marks())
+    return [bucket for bucket, mark in marks if mark.reachable and not mark.complete]

@@ -19,7 +19,7 @@ from limits.models import Platform, Publication, RuleChange
 from limits.publishing.compiler import compile_ruleset
 from limits.publishing.delivery import Delivery, not_reachable, ruleset_writer
 from limits.publishing.origin import ForeignRules, require_ours
-from limits.store.errors import StoreUnavailable
+from limits.store.errors import PartlyPublished, StoreUnavailable
 from limits.store.rules import MayFollow
 
 log = structlog.get_logger(__name__)
@@ -93,6 +93,8 @@ def deliver() -> Delivery:
         return Delivery(False, problem="Nothing has been published yet.")
     try:
         return _deliver(latest, _continues(latest))
+    except PartlyPublished as error:
+        return _partly_live(latest, error)
     except StoreUnavailable as error:
         log.warning("publish_failed", version=latest.sequence, error=str(error))
         return not_reachable(error)
@@ -104,10 +106,12 @@ def deliver() -> Delivery:
 def take_over(author: str, reason: str = "") -> Delivery:
     """Publishes over whatever the store holds. Raises :class:`StoreUnavailable` before anything
     is changed."""
-    found = ruleset_writer().pointer()
+    found = ruleset_writer().newest()
     publication = record_take_over(author, found.sequence if found else 0, reason)
     try:
         return _deliver(publication, lambda current: True)
+    except PartlyPublished as error:
+        return _partly_live(publication, error)
     except StoreUnavailable as error:
         log.warning("take_over_failed", version=publication.sequence, error=str(error))
         return Delivery(False, problem=_AGAIN)
@@ -118,6 +122,14 @@ def _deliver(publication: Publication, may_follow: MayFollow) -> Delivery:
     waiting = Publication.objects.filter(sequence__lte=live.sequence).exclude(state=Publication.State.LIVE)
     waiting.update(state=Publication.State.LIVE, live_at=timezone.now())
     return Delivery(True, version=live.sequence)
+
+
+def _partly_live(publication: Publication, error: PartlyPublished) -> Delivery:
+    log.warning("publish_incomplete", version=publication.sequence, error=str(error))
+    Publication.objects.filter(pk=publication.pk, state=Publication.State.PENDING).update(
+        state=Publication.State.PARTIAL
+    )
+    return Delivery(False, problem=str(error))
 
 
 def _continues(publication: Publication) -> MayFollow:

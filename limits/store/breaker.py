@@ -1,7 +1,8 @@
-"""The circuit breaker of one process: while the store is known to be away, nobody waits for it.
+"""The circuit breaker of one process: while a server is known to be away, nobody waits for it.
 
-(M. Nygard, “Release It!”, chapter 5.) The first failure opens it. A thread then tries the store,
-one probe at a time, and closes it as soon as one goes through, whether requests come or not.
+(M. Nygard, “Release It!”, chapter 5.) The first failure opens it. A thread then tries the server,
+one probe at a time, and closes it as soon as one goes through, whether requests come or not. Each
+master of a Cluster has its own, so that one that is lost does not degrade the clients of the others.
 """
 
 import threading
@@ -19,28 +20,59 @@ PROBE_INTERVAL = 0.25
 """Seconds between two probes."""
 
 
-class Breaker:
-    """Open while the store is known to be away. Safe for threads."""
+class Outages:
+    """What the breakers of one store say together. An outage begins when the first server is away,
+    and ends when all are back. Safe for threads."""
 
-    def __init__(self, probe: Callable[[], None], interval: float = PROBE_INTERVAL) -> None:
-        """``probe`` returns where the store can serve, and raises :class:`StoreUnavailable` where
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Knows of no outage; also in a forked child, where no probe runs."""
+        self._lock = threading.Lock()
+        self._away = 0
+        self.trips = 0
+        """How many outages there were, the present one included."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a server is known to be away."""
+        return self._away > 0
+
+    def note_away(self) -> None:
+        with self._lock:
+            self.trips += self._away == 0
+            self._away += 1
+
+    def note_back(self) -> None:
+        with self._lock:
+            self._away -= 1
+
+
+class Breaker:
+    """Open while one server is known to be away. Safe for threads."""
+
+    def __init__(
+        self, probe: Callable[[], None], interval: float = PROBE_INTERVAL, outages: Outages | None = None
+    ) -> None:
+        """``probe`` returns where the server can serve, and raises :class:`StoreUnavailable` where
         it cannot."""
         self._probe = probe
         self._interval = interval
         self._lock = threading.Lock()
+        self.outages = outages or Outages()
         self.is_open = False
-        self.trips = 0
-        """How many times it has opened: each is another outage."""
 
-    def trip(self, problem: str) -> None:
-        """Opens it, unless it is open."""
+    def trip(self, problem: str) -> bool:
+        """Opens it, unless it is open. Returns whether it did."""
         with self._lock:
             if self.is_open:
-                return
+                return False
             self.is_open = True
-            self.trips += 1
+        self.outages.note_away()
         log.warning("store_away", error=problem)
         threading.Thread(target=self._watch, name="store-probe", daemon=True).start()
+        return True
 
     def _watch(self) -> None:
         began = time.monotonic()
@@ -48,6 +80,7 @@ class Breaker:
             time.sleep(self._interval)
         with self._lock:
             self.is_open = False
+        self.outages.note_back()
         log.warning("store_back", seconds=round(time.monotonic() - began, 3))
 
     def _answers(self) -> bool:

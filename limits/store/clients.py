@@ -2,14 +2,13 @@
 
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
-
-from redis import Redis
 
 from limits.domain.client import ClientRecord
 from limits.store import scripts
-from limits.store.buckets import bucket_of
+from limits.store.buckets import BUCKETS, bucket_of
+from limits.store.cluster_client import PatientClient
 from limits.store.errors import outages_named
 from limits.store.keys import LOADING_FIELD, Keys, client_field
 
@@ -21,7 +20,7 @@ class ClientWriter:
     """Puts client records where the servers find them. All methods raise
     :class:`~limits.store.errors.StoreUnavailable`."""
 
-    def __init__(self, redis: Redis, keys: Keys) -> None:
+    def __init__(self, redis: PatientClient, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
 
@@ -29,13 +28,13 @@ class ClientWriter:
         """Writes records, each unless a newer one is there. Returns how many were written."""
         return sum(self._put_batch(batch) for batch in _batches(records))
 
-    def load_all(self, records: Iterable[ClientRecord]) -> bool:
-        """Writes the records of all clients and marks every bucket as complete. Returns whether
-        all are; a bucket that was emptied meanwhile is not."""
+    def load_all(self, records: Iterable[ClientRecord], buckets: Collection[int] = range(BUCKETS)) -> bool:
+        """Writes the records of all clients of these buckets and marks the buckets as complete.
+        Returns whether all are; one that was emptied meanwhile is not. Other clients are left out."""
         loading = secrets.token_hex(8)
-        self._begin_loading(loading)
-        self.put(records)
-        return self._finish_loading(loading)
+        self._begin_loading(loading, buckets)
+        self.put(record for record in records if bucket_of(record.key) in buckets)
+        return self._finish_loading(loading, buckets)
 
     def _put_batch(self, records: Sequence[ClientRecord]) -> int:
         by_bucket: dict[int, list[str]] = defaultdict(list)
@@ -48,19 +47,19 @@ class ClientWriter:
                 pipeline.eval(source, 1, self._keys.buckets[bucket], *arguments)
             return sum(pipeline.execute())
 
-    def _begin_loading(self, loading: str) -> None:
+    def _begin_loading(self, loading: str, buckets: Collection[int]) -> None:
         with outages_named():
             pipeline = self._redis.pipeline(transaction=False)
-            for bucket in self._keys.buckets:
-                pipeline.hset(bucket, LOADING_FIELD, loading)
+            for bucket in buckets:
+                pipeline.hset(self._keys.buckets[bucket], LOADING_FIELD, loading)
             pipeline.execute()
 
-    def _finish_loading(self, loading: str) -> bool:
+    def _finish_loading(self, loading: str, buckets: Collection[int]) -> bool:
         source = scripts.load("finish_loading").source
         with outages_named():
             pipeline = self._redis.pipeline(transaction=False)
-            for bucket in self._keys.buckets:
-                pipeline.eval(source, 1, bucket, loading)
+            for bucket in buckets:
+                pipeline.eval(source, 1, self._keys.buckets[bucket], loading)
             return all(pipeline.execute())
 
 

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable
 
-from redis import Redis
-
 from limits.store.buckets import bucket_of
+from limits.store.cluster_client import PatientClient
 from limits.store.errors import outages_named
 from limits.store.keys import Keys
 
@@ -12,7 +11,7 @@ from limits.store.keys import Keys
 class CounterEraser:
     """Makes counters as if they had never been used."""
 
-    def __init__(self, redis: Redis, keys: Keys) -> None:
+    def __init__(self, redis: PatientClient, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
 

@@ -19,3 +19,7 @@ class Deadline:
         if left <= 0:
             raise StoreUnavailable("No answer within the deadline.")
         return left
+
+    def part(self, parts: int) -> "Deadline":
+        """A deadline after the first of so many equal parts of what remains."""
+        return Deadline(self.remaining() / parts)

@@ -16,20 +16,30 @@ class StoreUnavailable(Exception):
     """The store cannot be reached, does not answer in time, or says that it cannot serve now."""
 
 
+class SlotMoving(StoreUnavailable):
+    """The keys are just moving from one master of a Cluster to another. Both serve everybody else."""
+
+
+class PartlyPublished(StoreUnavailable):
+    """Rules are in force, but not yet for everybody, or not safely; the message is for people."""
+
+
 @contextmanager
 def outages_named() -> Iterator[None]:
     """Turns the client library's ways to say “away” into :class:`StoreUnavailable`."""
     try:
         yield
     except exceptions.RedisError as error:
+        if isinstance(error, exceptions.TryAgainError):
+            raise SlotMoving(f"{type(error).__name__}: {error}") from error
         if is_outage(error):
             raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
         raise
 
 
-def is_outage(error: exceptions.RedisError) -> bool:
+def is_outage(error: BaseException) -> bool:
     """Whether this error means that the store is away, rather than a mistake of ours."""
-    if isinstance(error, exceptions.ConnectionError | exceptions.TimeoutError):
+    if isinstance(error, StoreUnavailable | exceptions.ConnectionError | exceptions.TimeoutError):
         return True
     if isinstance(error, exceptions.ReadOnlyError | exceptions.OutOfMemoryError | exceptions.ClusterDownError):
         return True

@@ -1,10 +1,10 @@
 """Every key of the platform in Redis is spelled here and nowhere else.
 
 ====================================  ======================================================
-``<ns>:pointer``                      the version token of the ruleset in force
-``<ns>:ruleset:<token>``              the bytes of that ruleset
+``<ns>:{rules}:pointer``              the version token of the ruleset in force
+``<ns>:{rules}:ruleset:<token>``      the bytes of that ruleset
 ``<ns>:processes``                    hash: process → when it last said that it enforces limits
-``<ns>:probe``                        written to find out whether the store is back
+``<ns>:probe``, ``<ns>:{<tag>}:probe``  written to find out whether the store is back
 ``<ns>:{<tag>}:bucket``               hash: ``token``, ``complete``, ``loading``, ``counted``, ``c:<client>``
 ``<ns>:{<tag>}:n:<policy>:<client>``  one client's counter for one policy
 ``<ns>:{<tag>}:g:<policy>``           the counter of a policy that counts all clients together
@@ -12,7 +12,8 @@
 ``<ns>:{<tag>}:drain``                the same, taken away by the drain under ``id``
 ====================================  ======================================================
 
-The client's key comes last, since it may hold any character; slugs hold no colon.
+Pointer and ruleset share a slot: on a Cluster they are there together or not at all. The client's
+key comes last, since it may hold any character; slugs hold no colon.
 """
 
 from dataclasses import dataclass
@@ -33,10 +34,10 @@ class Keys:
 
     @property
     def pointer(self) -> str:
-        return f"{self.namespace}:pointer"
+        return f"{self.namespace}:{{rules}}:pointer"
 
     def ruleset(self, token: str) -> str:
-        return f"{self.namespace}:ruleset:{token}"
+        return f"{self.namespace}:{{rules}}:ruleset:{token}"
 
     @property
     def processes(self) -> str:
@@ -45,6 +46,11 @@ class Keys:
     @property
     def probe(self) -> str:
         return f"{self.namespace}:probe"
+
+    @cached_property
+    def probes(self) -> tuple[str, ...]:
+        """Keys to probe with, one in the slot of each bucket."""
+        return tuple(f"{prefix}:probe" for prefix in self._prefixes)
 
     @cached_property
     def buckets(self) -> tuple[str, ...]:

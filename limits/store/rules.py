@@ -9,9 +9,11 @@ from redis.client import Pipeline
 from redis.exceptions import WatchError
 
 from limits.domain.ruleset import Ruleset, Version, digest_of
+from limits.store import cluster_rules, replicas
+from limits.store.cluster_client import ClusterClient, PatientClient
 from limits.store.connection import HotConnections
 from limits.store.deadline import Deadline
-from limits.store.errors import StoreUnavailable, outages_named
+from limits.store.errors import PartlyPublished, StoreUnavailable, is_outage, outages_named
 from limits.store.keys import COMPLETE_FIELD, TOKEN_FIELD, Keys
 
 KEEP_OLD_SECONDS = 3600
@@ -27,17 +29,24 @@ class RulesetReader:
 
     def pointer(self, deadline: Deadline) -> str | None:
         """The token of the ruleset in force; None where there is none."""
-        token = self._connections.execute("GET", self._keys.pointer, deadline=deadline)
+        key = self._keys.pointer
+        token = self._connections.execute("GET", key, key=key, deadline=deadline)
         return token.decode() if token is not None else None
 
     def read(self, token: str, deadline: Deadline) -> tuple[Version, Ruleset]:
         """The ruleset of a token, its digest verified. Raises :class:`StoreUnavailable`."""
-        data = self._connections.execute("GET", self._keys.ruleset(token), deadline=deadline)
+        key = self._keys.ruleset(token)
+        data = self._connections.execute("GET", key, key=key, deadline=deadline)
         version = Version.parse(token)
         if data is None or digest_of(data) != version.digest:
             raise StoreUnavailable(f"The ruleset of version {version.sequence} is not whole in the store.")
         return version, Ruleset.from_bytes(data)
 
+
+_BEHIND = (
+    "In force, but no replica has confirmed it: if the master of the store were lost now, older rules would come back. "
+    "It is tried again."
+)
 
 MayFollow = Callable[[Version], bool]
 """Says whether a new version may take the place of the one in force; it may raise."""
@@ -46,16 +55,17 @@ MayFollow = Callable[[Version], bool]
 @dataclass(frozen=True, slots=True)
 class BucketMarks:
     """What one bucket says of itself: its version token (None: none) and whether all of its
-    clients are there."""
+    clients are there. Not ``reachable``: the master that holds it cannot be asked."""
 
     token: str | None
     complete: bool
+    reachable: bool = True
 
 
 class RulesetWriter:
     """What the publisher and the reconciler do."""
 
-    def __init__(self, redis: Redis, keys: Keys) -> None:
+    def __init__(self, redis: PatientClient, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
 
@@ -66,29 +76,66 @@ class RulesetWriter:
         return _version(token)
 
     def marks(self) -> list[BucketMarks]:
-        """The marks of all buckets, in their order. Raises :class:`StoreUnavailable`."""
+        """The marks of all buckets, in their order. Raises :class:`StoreUnavailable` where none
+        can be reached."""
         with outages_named():
             pipeline = self._redis.pipeline(transaction=False)
             for bucket in self._keys.buckets:
                 pipeline.hmget(bucket, TOKEN_FIELD, COMPLETE_FIELD)
-            return [BucketMarks(token.decode() if token else None, bool(done)) for token, done in pipeline.execute()]
+            marks = [_marks(answer) for answer in pipeline.execute(raise_on_error=False)]
+        if not any(mark.reachable for mark in marks):
+            raise StoreUnavailable("No master of the store can be reached.")
+        return marks
+
+    def newest(self) -> Version | None:
+        """The version with the highest number that the pointer or a bucket names; None: none does.
+        Raises :class:`StoreUnavailable`."""
+        named = [Version.parse(mark.token) for mark in self.marks() if mark.token]
+        found = [*named, *filter(None, [self.pointer()])]
+        return max(found, key=lambda version: version.sequence, default=None)
 
     def publish(self, version: Version, data: bytes, may_follow: MayFollow) -> Version:
-        """Puts a ruleset in force on every bucket at once, in one transaction.
+        """Puts a ruleset in force on every bucket: at once, or on a Cluster master by master.
 
         ``may_follow`` is asked where a version is in force. Over another epoch's version all
         client records go too, since they are that database's. Returns the version in force
-        afterwards. Raises :class:`StoreUnavailable`, and what ``may_follow`` raises.
+        afterwards. Raises :class:`StoreUnavailable` and what ``may_follow`` raises, and
+        :class:`PartlyPublished` where it is in force, but not for everybody or not on a replica.
         """
         with outages_named():
             while True:
                 try:
-                    return self._publish(version, data, may_follow)
+                    live = self._publish(version, data, may_follow)
                 except WatchError:
                     continue
+                if live == version and replicas.are_behind(self._redis, self._keys):
+                    raise PartlyPublished(_BEHIND)
+                return live
 
     def _publish(self, version: Version, data: bytes, may_follow: MayFollow) -> Version:
-        with self._redis.pipeline(transaction=True) as pipeline:
+        if isinstance(self._redis, ClusterClient):
+            return self._publish_in_steps(self._redis, version, data, may_follow)
+        return self._publish_at_once(self._redis, version, data, may_follow)
+
+    def _publish_in_steps(self, redis: ClusterClient, version: Version, data: bytes, may_follow: MayFollow) -> Version:
+        current = self.pointer()
+        if current is not None and not may_follow(current):
+            return current
+        if not cluster_rules.move_pointer(redis, self._keys, current, version, data):
+            raise WatchError
+        if current is not None and current != version:
+            redis.expire(self._keys.ruleset(str(current)), KEEP_OLD_SECONDS)
+        latest = cluster_rules.put_tokens(redis, self._keys, version)
+        if latest != version and may_follow(latest):
+            raise PartlyPublished(
+                f"Some clients are still decided by version {latest.sequence}, which came from elsewhere."
+            )
+        if latest != version:
+            raise PartlyPublished(f"Version {latest.sequence} is just being published.")
+        return version
+
+    def _publish_at_once(self, redis: Redis, version: Version, data: bytes, may_follow: MayFollow) -> Version:
+        with redis.pipeline(transaction=True) as pipeline:
             pipeline.watch(self._keys.pointer)
             token = pipeline.get(self._keys.pointer)
             current = _version(token)
@@ -119,3 +166,12 @@ class RulesetWriter:
 
 def _version(token: Any) -> Version | None:
     return Version.parse(token.decode()) if token is not None else None
+
+
+def _marks(answer: Any) -> BucketMarks:
+    if isinstance(answer, Exception):
+        if not is_outage(answer):
+            raise answer
+        return BucketMarks(None, complete=False, reachable=False)
+    token, complete = answer
+    return BucketMarks(token.decode() if token else None, bool(complete))

@@ -32,13 +32,13 @@ class Script:
         arguments: Sequence[str | int | bytes],
         deadline: Deadline,
     ) -> Any:
-        """Runs it once. A server that forgot the script (restart, ``SCRIPT FLUSH``) has not run it,
-        so then, and only then, the source follows."""
+        """Runs it once, where the first key lies. A server that forgot the script (restart,
+        ``SCRIPT FLUSH``) has not run it, so then, and only then, the source follows."""
         tail = (len(keys), *keys, *arguments)
         try:
-            return connections.execute("EVALSHA", self.digest, *tail, deadline=deadline)
+            return connections.execute("EVALSHA", self.digest, *tail, key=keys[0], deadline=deadline)
         except NoScriptError:
-            return connections.execute("EVAL", self.source, *tail, deadline=deadline)
+            return connections.execute("EVAL", self.source, *tail, key=keys[0], deadline=deadline)
 
 
 @cache

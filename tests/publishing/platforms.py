@@ -5,12 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 from pytest_django import Settings
-from redis import Redis
 
 from limits.domain.client import ClientRecord
 from limits.domain.ruleset import Ruleset, Version
+from limits.store.addresses import parse
 from limits.store.buckets import bucket_of
 from limits.store.clients import ClientWriter
+from limits.store.connection import patient_client_of
 from limits.store.keys import Keys, client_field
 from limits.store.rules import RulesetWriter
 from ratelimit_platform.embedded.redis import free_port
@@ -28,7 +29,7 @@ class Platform:
     def use(self, url: str) -> None:
         """Publishes to this Redis from now on."""
         self.url = url
-        self.redis = Redis.from_url(url)
+        self.redis = patient_client_of(parse(url))
         self.rules = RulesetWriter(self.redis, self.keys)
         self.clients = ClientWriter(self.redis, self.keys)
         self._configure(url)

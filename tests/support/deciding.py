@@ -10,9 +10,9 @@ from limits.domain.ruleset import Policy
 from limits.domain.selection import EffectivePolicy
 from limits.domain.words import Algorithm, Mode, Partition
 from limits.store import scripts
-from limits.store.connection import HotConnections
 from limits.store.deadline import Deadline
 from limits.store.decider import Answer, CounterOf, Decided, Decider, Question, Verb
+from limits.store.hot import ServerConnections
 from limits.store.keys import COMPLETE_FIELD, TOKEN_FIELD, Keys
 from limits.store.packing import pack_rules
 
@@ -53,7 +53,7 @@ class Desk:
         self.redis = Redis.from_url(url)
         self.keys = Keys(namespace)
         pool = Redis.from_url(url, protocol=2).connection_pool
-        self.connections = HotConnections(lambda: pool.connection_class(**pool.connection_kwargs), 8)
+        self.connections = ServerConnections(lambda: pool.connection_class(**pool.connection_kwargs), 8)
         self.decider = Decider(self.connections, self.keys)
         self.now = START
         if clock:

@@ -1,13 +1,12 @@
 """Several servers in one process: engines that share nothing but a Redis."""
 
-from redis import Redis
-
 from limits.domain.client import ClientRecord
 from limits.domain.ruleset import Ruleset, Version, digest_of
 from limits.enforcement import Engine
 from limits.enforcement.engine import make_engine
+from limits.store.addresses import parse
 from limits.store.clients import ClientWriter
-from limits.store.connection import HotConnections
+from limits.store.connection import hot_connections_of, patient_client_of
 from limits.store.decider import Decider
 from limits.store.keys import Keys
 from limits.store.rules import RulesetWriter
@@ -20,7 +19,7 @@ class Store:
 
     def __init__(self, url: str, namespace: str, epoch: str = "epoch") -> None:
         self.url = url
-        self.redis = Redis.from_url(url)
+        self.redis = patient_client_of(parse(url))
         self.keys = Keys(namespace)
         self.epoch = epoch
         self.rules = RulesetWriter(self.redis, self.keys)
@@ -40,6 +39,5 @@ class Store:
 
     def engine(self, *, deadline: float = PATIENT, cache_size: int = 1_000, connections: int = 32) -> Engine:
         """A server of its own."""
-        pool = Redis.from_url(self.url, protocol=2).connection_pool
-        hot = HotConnections(lambda: pool.connection_class(**pool.connection_kwargs), connections)
+        hot = hot_connections_of(parse(self.url), connections, self.keys)
         return make_engine(hot, Decider(hot, self.keys), self.keys, deadline=deadline, cache_size=cache_size)

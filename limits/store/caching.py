@@ -1,0 +1,61 @@
+"""Sentinel and Cluster by URL for ``CACHES`` of django-redis.
+
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": ["redis+sentinel://10.0.0.1:26379,10.0.0.2:26379/mymaster/0"],
+        "OPTIONS": {"CONNECTION_FACTORY": "limits.store.caching.ConnectionFactory"},
+    }
+}
+
+``LOCATION`` is a list of one URL: django-redis splits a string at its commas.
+"""
+
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django_redis import pool
+from redis import Redis, RedisCluster
+from redis.cluster import ClusterNode
+from redis.connection import SSLConnection
+
+from limits.store.addresses import Kind, Location, is_of_several, parse
+from limits.store.sentinels import MasterPool
+
+PATIENCE = 2.0
+"""Seconds that the cache waits for a server, unless its options say otherwise."""
+
+
+class CacheCluster(RedisCluster):
+    """redis-py's client, which reads many keys from many masters: a cache asks for no more."""
+
+    def mget(self, keys: Any, *args: Any) -> Any:
+        return self.mget_nonatomic(keys, *args)
+
+
+class ConnectionFactory(pool.ConnectionFactory):
+    """django-redis' own, which also takes ``redis+sentinel://`` and ``redis+cluster://``."""
+
+    _clients: dict[str, Any] = {}
+
+    def connect(self, url: str) -> Any:
+        """redis-py's client of a store."""
+        if "://" not in url:
+            raise ImproperlyConfigured("CACHES: write LOCATION as a list of one URL; a string is split at its commas.")
+        if not is_of_several(url):
+            return super().connect(url)
+        if url not in self._clients:
+            self._clients[url] = self._client_of(parse(url))
+        return self._clients[url]
+
+    def _client_of(self, location: Location) -> Any:
+        timeouts = {
+            "socket_timeout": self.options.get("SOCKET_TIMEOUT", PATIENCE),
+            "socket_connect_timeout": self.options.get("SOCKET_CONNECT_TIMEOUT", PATIENCE),
+        }
+        if location.kind is Kind.SENTINEL:
+            return Redis(connection_pool=MasterPool(location, **timeouts))
+        nodes = [ClusterNode(host, port) for host, port in location.nodes]
+        options = {name: value for name, value in location.options.items() if name != "retry"}
+        ssl = issubclass(location.connection_class, SSLConnection)
+        return CacheCluster(startup_nodes=nodes, ssl=ssl, **{**options, **timeouts})

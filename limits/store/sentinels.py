@@ -1,0 +1,124 @@
+"""A store whose master Sentinels name."""
+
+import threading
+from typing import Any
+
+from redis import Connection, exceptions
+from redis.connection import SSLConnection
+from redis.sentinel import SentinelConnectionPool
+
+from limits.store.addresses import Address, Location
+from limits.store.deadline import Deadline
+from limits.store.errors import StoreUnavailable, outages_named
+from limits.store.hot import PROBE_PATIENCE, ServerConnections
+from limits.store.opening import ask, opened
+
+WATCH_INTERVAL = 1.0
+"""Seconds between two looks whether the Sentinels name another master."""
+
+
+class Sentinels:
+    """Asks all Sentinels, and believes the one whose configuration is the newest: one that is cut off
+    together with an old master still names that one."""
+
+    def __init__(self, location: Location) -> None:
+        self._location = location
+        self.master: Address | None = None
+        """The master as last found."""
+
+    def find(self, deadline: Deadline) -> Address:
+        """The master now. Raises :class:`StoreUnavailable` where no Sentinel names one in time."""
+        nodes = self._location.nodes
+        named = []
+        for asked, node in enumerate(nodes):
+            try:
+                named.append(self._ask(node, deadline.part(len(nodes) - asked)))
+            except (StoreUnavailable, exceptions.ResponseError):
+                continue
+        if not named:
+            raise StoreUnavailable(f"No Sentinel names a master for “{self._location.service}”.")
+        self.master = max(named)[1]
+        return self.master
+
+    def _ask(self, node: Address, deadline: Deadline) -> tuple[int, Address]:
+        """How new its configuration is, and the master in it."""
+        with outages_named(), opened(self._location.sentinel_connection(node), deadline) as connection:
+            answer = ask(connection, "SENTINEL", "MASTER", self._location.service, deadline=deadline)
+        state = _texts(answer)
+        return int(state["config-epoch"]), (state["ip"], int(state["port"]))
+
+
+def _texts(answer: Any) -> dict[str, str]:
+    """A mapping, as RESP 3 has it, or names and values in turn, as RESP 2 has them."""
+    pairs = answer.items() if isinstance(answer, dict) else zip(answer[::2], answer[1::2], strict=True)
+    return {name.decode(): value.decode() for name, value in pairs}
+
+
+class SentinelConnections(ServerConnections):
+    """The data plane's connections to the master that the Sentinels name.
+
+    While requests come, the Sentinels are asked every second: a master that is cut off from them
+    goes on taking writes, and nothing else would tell that its time is over.
+    """
+
+    def __init__(self, location: Location, size: int, *, probe_key: str) -> None:
+        self._sentinels = Sentinels(location)
+        super().__init__(location.connection, size, probe_key=probe_key)
+
+    def _begin(self) -> None:
+        super()._begin()
+        self._watching = threading.Lock()
+
+    def _open(self, connection: Connection, deadline: Deadline) -> None:
+        connection.host, connection.port = self._sentinels.master or self._sentinels.find(deadline)
+        super()._open(connection, deadline)
+        _require_master(connection, deadline)
+        if self._watching.acquire(blocking=False):
+            threading.Thread(target=self._watch, name="sentinel-watch", daemon=True).start()
+
+    def _probe(self) -> None:
+        self._sentinels.find(Deadline(PROBE_PATIENCE))
+        super()._probe()
+
+    def _watch(self) -> None:
+        pause = threading.Event()
+        while not pause.wait(WATCH_INTERVAL):
+            before = self._sentinels.master
+            try:
+                if self._sentinels.find(Deadline(PROBE_PATIENCE)) != before:
+                    self.forget_idle()
+            except StoreUnavailable:
+                continue
+
+
+def _require_master(connection: Connection, deadline: Deadline) -> None:
+    """A replica answers reads, with rules that may be old."""
+    role = ask(connection, "ROLE", deadline=deadline)[0]
+    if role != b"master":
+        raise exceptions.ConnectionError("The Sentinels name a server that is not a master yet.")
+
+
+class MasterPool(SentinelConnectionPool):
+    """The config plane's pool: before each use the Sentinels are asked, so that nothing is published
+    to a master whose time is over."""
+
+    def __init__(self, location: Location, **options: Any) -> None:
+        self._sentinels = Sentinels(location)
+        super().__init__(
+            location.service,
+            self,
+            ssl=issubclass(location.connection_class, SSLConnection),
+            **{**location.options, **options},
+        )
+        self._patience = float(options["socket_timeout"])
+
+    def discover_master(self, service_name: str) -> Address:
+        """What redis-py asks its Sentinels for."""
+        try:
+            return self._sentinels.find(Deadline(self._patience))
+        except StoreUnavailable as error:
+            raise exceptions.ConnectionError(str(error)) from error
+
+    def get_connection(self, *arguments: Any, **options: Any) -> Connection:
+        self.get_master_address()
+        return super().get_connection(*arguments, **options)

@@ -1,0 +1,157 @@
+"""Publishing to a Cluster, master by master, and to masters with replicas."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pytest_django import Settings
+
+from limits.domain.ruleset import Version
+from limits.models import Client, PolicyLimit, Publication
+from limits.publishing import clients, rules
+from limits.publishing.reconciler import Reconciliation, reconcile
+from limits.store.keys import TOKEN_FIELD
+from ratelimit_platform.embedded.redis import RedisServer
+from tests.models import rows
+from tests.publishing.platforms import Platform
+from tests.support.topologies import ClusterTopology, SentinelTopology
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[ClusterTopology]:
+    """Masters without replicas: what is lost stays lost until it is started again."""
+    options = ("--cluster-require-full-coverage", "no", "--appendonly", "yes")
+    cluster = ClusterTopology(tmp_path, replicas=0, options=options).start()
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def sentinel(tmp_path: Path) -> Iterator[SentinelTopology]:
+    sentinel = SentinelTopology(tmp_path).start()
+    yield sentinel
+    sentinel.stop()
+
+
+def shop_on(url: str, settings: Settings) -> Platform:
+    """A platform whose version 1 is live on this store."""
+    platform = Platform(settings, url)
+    rows.default_plan("free")
+    rows.policy("all", quota=100)
+    for number in range(50):
+        rows.client(f"client-{number}")
+    rules.record("test")
+    assert rules.deliver().live
+    assert clients.load_all()
+    assert clients.deliver().live
+    return platform
+
+
+def change(quota: int) -> None:
+    PolicyLimit.objects.update(quota=quota)
+    rules.record("test")
+
+
+def state(sequence: int) -> str:
+    return Publication.objects.get(sequence=sequence).state
+
+
+def tokens(platform: Platform) -> set[str | None]:
+    return {mark.token for mark in platform.rules.marks()}
+
+
+def test_all_buckets_of_a_cluster_are_confirmed(cluster: ClusterTopology, settings: Settings) -> None:
+    platform = shop_on(cluster.url, settings)
+    change(7)
+    assert rules.deliver().live
+    assert (state(2), platform.quotas, platform.is_complete) == ("live", {"all": 7}, True)
+    assert reconcile() == Reconciliation()
+
+
+def test_a_lost_master_leaves_a_publication_partial_until_it_is_back(
+    cluster: ClusterTopology, settings: Settings
+) -> None:
+    platform = shop_on(cluster.url, settings)
+    lost = next(server for server in cluster.masters if not holds_pointer(server, platform))
+    lost.kill()
+    change(7)
+    delivery = rules.deliver()
+    assert not delivery.live
+    assert "parts of the clients" in delivery.problem
+    assert state(2) == "partial"
+    assert reconcile().problem == delivery.problem
+    lost.start()
+    wait_until(cluster.is_whole)
+    wait_until(lambda: reconcile() == Reconciliation())
+    assert (state(2), platform.quotas) == ("live", {"all": 7})
+
+
+def holds_pointer(server: RedisServer, platform: Platform) -> bool:
+    with server.client as client:
+        return bool(client.keys(platform.keys.pointer))
+
+
+def test_where_the_pointer_cannot_be_reached_nothing_is_published(cluster: ClusterTopology, settings: Settings) -> None:
+    platform = shop_on(cluster.url, settings)
+    lost = next(server for server in cluster.masters if holds_pointer(server, platform))
+    before = tokens(platform)
+    lost.kill()
+    change(7)
+    assert not rules.deliver().live
+    assert state(2) == "pending"
+    assert tokens(platform) - {None} == before
+
+
+def test_one_emptied_master_of_a_cluster_gets_its_part_again(cluster: ClusterTopology, settings: Settings) -> None:
+    platform = shop_on(cluster.url, settings)
+    emptied = cluster.masters[0]
+    with emptied.client as client:
+        client.flushall()
+    found = reconcile()
+    assert (found.published, found.clients_loaded) == (True, True)
+    assert (platform.quotas, platform.is_complete) == ({"all": 100}, True)
+    assert all(platform.client(row.key).revision == row.revision for row in Client.objects.all())
+    assert reconcile() == Reconciliation()
+
+
+def test_a_slower_publisher_puts_no_older_version_over_a_newer_one(
+    cluster: ClusterTopology, settings: Settings
+) -> None:
+    platform = shop_on(cluster.url, settings)
+    newer = Version(platform.version.epoch, 9, "a-digest")
+    bucket = platform.keys.buckets[3]
+    platform.redis.hset(bucket, TOKEN_FIELD, str(newer))
+    change(7)
+    assert not rules.deliver().live
+    assert platform.redis.hget(bucket, TOKEN_FIELD).decode() == str(newer)
+
+
+def test_taking_over_goes_beyond_every_version_that_a_bucket_names(
+    cluster: ClusterTopology, settings: Settings
+) -> None:
+    platform = shop_on(cluster.url, settings)
+    bucket = platform.keys.buckets[3]
+    platform.redis.hset(bucket, TOKEN_FIELD, str(Version("another", 9, "a-digest")))
+    platform.redis.hset(bucket, "c:stranger", "1 {}")
+    assert rules.take_over("test").version == 10
+    assert tokens(platform) == {str(platform.version)}
+    assert not platform.redis.hexists(bucket, "c:stranger")
+
+
+def test_what_no_replica_has_confirmed_is_not_called_live(sentinel: SentinelTopology, settings: Settings) -> None:
+    platform = shop_on(sentinel.url, settings)
+    replicas = [server for server in sentinel.servers if server is not sentinel.master]
+    for replica in replicas:
+        replica.pause()
+    change(7)
+    delivery = rules.deliver()
+    for replica in replicas:
+        replica.resume()
+    assert not delivery.live
+    assert "no replica has confirmed it" in delivery.problem
+    assert (state(2), platform.quotas) == ("partial", {"all": 7})
+    wait_until(lambda: reconcile() == Reconciliation())
+    assert state(2) == "live"

@@ -1,0 +1,216 @@
+"""The store as Sentinels or a Cluster: who is asked, and what is done when a master is lost."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from limits.domain.words import Reason
+from limits.enforcement import CheckRequest, Engine
+from limits.store.addresses import parse
+from limits.store.buckets import bucket_of
+from limits.store.cluster import ClusterConnections
+from limits.store.cluster_client import ClusterClient
+from limits.store.connection import hot_connections_of
+from limits.store.deadline import Deadline
+from limits.store.errors import SlotMoving
+from limits.store.keys import Keys
+from limits.store.sentinels import Sentinels
+from ratelimit_platform.embedded.redis import RedisServer
+from tests.enforcement.rules import record, simple
+from tests.support.servers import Store
+from tests.support.topologies import ClusterTopology, SentinelTopology
+from tests.support.waiting import wait_until
+
+DEADLINE = 0.5
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[ClusterTopology]:
+    cluster = ClusterTopology(tmp_path, options=("--cluster-require-full-coverage", "no")).start()
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def sentinel(tmp_path: Path) -> Iterator[SentinelTopology]:
+    sentinel = SentinelTopology(tmp_path).start()
+    yield sentinel
+    sentinel.stop()
+
+
+def a_store(url: str, quota: int) -> Store:
+    store = Store(url, "own")
+    store.publish(simple(quota))
+    store.load(record("acme", 1))
+    return store
+
+
+def check(engine: Engine, client: str = "acme", *, consume: bool = True) -> tuple[bool, bool]:
+    """(allowed, degraded)"""
+    answer = engine.check(CheckRequest(client, "search"), consume=consume)
+    return answer.allowed, answer.degraded
+
+
+def is_shared_again(engine: Engine, client: str = "acme") -> bool:
+    return check(engine, client, consume=False)[1] is False
+
+
+def clients_of(store: Store, master: RedisServer, count: int = 20) -> list[str]:
+    """Clients whose keys this master of a Cluster holds."""
+    assert isinstance(store.redis, ClusterClient)
+    found = []
+    for number in range(10_000):
+        client = f"client-{number}"
+        held_by = store.redis.client_of(store.keys.buckets[bucket_of(client)])
+        if held_by.connection_pool.connection_kwargs["port"] == master.port:
+            found.append(client)
+        if len(found) == count:
+            return found
+    raise AssertionError("This master holds no clients.")
+
+
+def test_a_cluster_decides_and_counts_each_request_once(cluster: ClusterTopology) -> None:
+    store = a_store(cluster.url, quota=50)
+    engines = [store.engine(), store.engine()]
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda number: check(engines[number % 2]), range(200)))
+    assert Counter(answers) == {(True, False): 50, (False, False): 150}
+    with ThreadPoolExecutor(16) as pool:
+        everybody = list(pool.map(lambda number: check(engines[number % 2], f"client-{number}"), range(300)))
+    assert Counter(everybody) == {(True, False): 300}
+
+
+def test_a_master_of_a_cluster_is_lost_and_nobody_else_notices(cluster: ClusterTopology) -> None:
+    store = a_store(cluster.url, quota=10)
+    engine = store.engine(deadline=DEADLINE)
+    lost, kept, _ = cluster.masters
+    theirs, others = clients_of(store, lost), clients_of(store, kept)
+    assert Counter(check(engine, client) for client in theirs + others) == {(True, False): 40}
+    lost.kill()
+    answer = engine.check(CheckRequest(theirs[0], "search"))
+    assert (answer.degraded, answer.reason) == (True, Reason.STORE_UNAVAILABLE)
+    assert Counter(check(engine, client) for client in others) == {(True, False): 20}
+    wait_until(lambda: is_shared_again(engine, theirs[0]))
+    assert Counter(check(engine, client) for client in theirs) == {(True, False): 20}
+    left = [engine.check(CheckRequest(client, "search"), consume=False).limits[0].remaining for client in theirs]
+    assert set(left) <= {8, 9}
+
+
+def test_a_slot_that_moved_is_followed_within_the_same_check(cluster: ClusterTopology) -> None:
+    store = a_store(cluster.url, quota=10)
+    engine = store.engine(deadline=DEADLINE)
+    assert check(engine) == (True, False)
+    old = cluster.masters[0]
+    client = clients_of(store, old, 1)[0]
+    assert check(engine, client) == (True, False)
+    replica = next(server for server in cluster.servers if is_replica_of(server, old))
+    replica.client.execute_command("CLUSTER", "FAILOVER")
+    wait_until(lambda: replica in cluster.masters)
+    assert check(engine, client) == (True, False)
+    assert engine.check(CheckRequest(client, "search"), consume=False).limits[0].remaining == 8
+
+
+def is_replica_of(server: RedisServer, master: RedisServer) -> bool:
+    with server.client as client:
+        return bool(client.info("replication").get("master_port") == master.port)
+
+
+def test_a_slot_that_is_just_moving_is_asked_for_at_its_new_place(cluster: ClusterTopology) -> None:
+    store = a_store(cluster.url, quota=10)
+    assert isinstance(store.redis, ClusterClient)
+    hot = hot_connections_of(parse(cluster.url), 4, store.keys)
+    old, new, _ = cluster.masters
+    client = clients_of(store, old, 1)[0]
+    key = store.keys.counter(bucket_of(client), "some", client)
+    names = {server: server.client.execute_command("CLUSTER MYID").decode() for server in (old, new)}
+    slot = old.client.execute_command("CLUSTER KEYSLOT", key)
+    new.client.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", names[old])
+    old.client.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", names[new])
+    assert hot.execute("INCR", key, key=key, deadline=Deadline(DEADLINE)) == 1
+    assert hot.execute("INCR", key, key=key, deadline=Deadline(DEADLINE)) == 2
+    assert store.redis.incr(key) == 3
+    there = store.keys.buckets[bucket_of(client)]
+    with pytest.raises(SlotMoving):
+        hot.execute("EVAL", "return 1", 2, there, key, key=key, deadline=Deadline(DEADLINE))
+    assert not hot.outages.is_open
+
+
+def test_a_cluster_that_is_away_altogether_is_waited_for_once(cluster: ClusterTopology) -> None:
+    store = a_store(cluster.url, quota=10)
+    hot = hot_connections_of(parse(cluster.url), 4, store.keys)
+    assert isinstance(hot, ClusterConnections)
+    cluster.stop()
+    engine = store.engine(deadline=DEADLINE)
+    with pytest.raises(Exception, match="no ruleset was read"):
+        check(engine)
+    began = time.monotonic()
+    for _ in range(50):
+        with pytest.raises(Exception, match="no ruleset was read"):
+            check(engine)
+    assert time.monotonic() - began < 50 * DEADLINE / 2
+
+
+def test_the_master_is_lost_and_another_one_takes_over(sentinel: SentinelTopology) -> None:
+    store = a_store(sentinel.url, quota=10)
+    engine = store.engine(deadline=DEADLINE)
+    assert check(engine) == (True, False)
+    replicas_have_everything(sentinel.master)
+    sentinel.master.kill()
+    assert check(engine)[1]
+    wait_until(lambda: is_shared_again(engine))
+    assert engine.check(CheckRequest("acme", "search"), consume=False).limits[0].remaining == 9
+    store.publish(simple(5))
+    assert engine.check(CheckRequest("acme", "search"), consume=False).ruleset == 2
+
+
+def replicas_have_everything(master: RedisServer) -> None:
+    with master.client as client:
+        client.set("marker", 1)
+        assert client.wait(2, 10_000) == 2
+
+
+def test_a_master_whose_time_is_over_is_left_although_it_still_answers(sentinel: SentinelTopology) -> None:
+    store = a_store(sentinel.url, quota=10)
+    engine = store.engine(deadline=DEADLINE)
+    assert check(engine) == (True, False)
+    old = sentinel.master
+    sentinel.sentinels[0].client.sentinel_failover(sentinel.service)
+    wait_until(lambda: sentinel.master is not old)
+    wait_until(lambda: is_shared_again(engine) and connected_to(sentinel.master) > 0)
+    store.publish(simple(5))
+    assert engine.check(CheckRequest("acme", "search"), consume=False).ruleset == 2
+
+
+def connected_to(server: RedisServer) -> int:
+    with server.client as client:
+        return int(client.info("commandstats").get("cmdstat_evalsha", {}).get("calls", 0))
+
+
+def test_the_newest_configuration_of_the_sentinels_counts(sentinel: SentinelTopology) -> None:
+    """One Sentinel hangs through a failover and wakes up with the old master in mind."""
+    old, asleep = sentinel.master, sentinel.sentinels[0]
+    asleep.pause()
+    sentinel.sentinels[1].client.sentinel_failover(sentinel.service)
+
+    def found() -> int:
+        return Sentinels(parse(sentinel.url)).find(Deadline(3))[1]
+
+    wait_until(lambda: found() != old.port)
+    asleep.resume()
+    assert found() != old.port
+
+
+def test_a_forked_child_begins_with_connections_of_its_own(cluster: ClusterTopology) -> None:
+    keys = Keys("own")
+    hot = hot_connections_of(parse(cluster.url), 4, keys)
+    assert hot.execute("INCR", "n", key="n", deadline=Deadline(DEADLINE)) == 1
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if hot.execute("INCR", "n", key="n", deadline=Deadline(DEADLINE)) == 2 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert hot.execute("INCR", "n", key="n", deadline=Deadline(DEADLINE)) == 3

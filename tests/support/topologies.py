@@ -1,0 +1,156 @@
+"""Stores of several servers: a master with replicas under Sentinels, and a Cluster."""
+
+import socket
+from pathlib import Path
+
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS
+
+from ratelimit_platform.embedded.redis import RedisServer, free_port, redis_executable
+from tests.support.waiting import wait_until
+
+NOTICED_AFTER_MS = 1_000
+"""After this long a silent server counts as lost."""
+
+
+class SentinelServer(RedisServer):
+    """One Sentinel."""
+
+    def __init__(self, folder: Path, master_port: int, *, quorum: int = 2, service: str = "mymaster") -> None:
+        super().__init__(folder)
+        self._lines = (
+            f"sentinel monitor {service} 127.0.0.1 {master_port} {quorum}",
+            f"sentinel down-after-milliseconds {service} {NOTICED_AFTER_MS}",
+            f"sentinel failover-timeout {service} 3000",
+            f"sentinel parallel-syncs {service} 2",
+        )
+
+    def _command(self) -> list[str]:
+        # Sentinel keeps what it learns in its file, so a second start goes on from there.
+        file = self.folder / "sentinel.conf"
+        if not file.exists():
+            head = ("bind 127.0.0.1", f"port {self.port}", f"dir {self.folder}")
+            file.write_text("\n".join((*head, *self._lines)) + "\n", encoding="utf-8")
+        return [redis_executable(), str(file), "--sentinel"]
+
+
+class SentinelTopology:
+    """One master, two replicas and three Sentinels."""
+
+    service = "mymaster"
+
+    def __init__(self, folder: Path, *, options: tuple[str, ...] = ()) -> None:
+        first = RedisServer(folder / "server-0", options=options)
+        replicated = ("--replicaof", "127.0.0.1", str(first.port), "--repl-diskless-sync-delay", "0")
+        replicas = [RedisServer(folder / f"server-{n}", options=(*options, *replicated)) for n in (1, 2)]
+        self.servers = [first, *replicas]
+        self.sentinels = [SentinelServer(folder / f"sentinel-{n}", first.port) for n in range(3)]
+
+    @property
+    def url(self) -> str:
+        nodes = ",".join(f"127.0.0.1:{each.port}" for each in self.sentinels)
+        return f"redis+sentinel://{nodes}/{self.service}/0"
+
+    def start(self) -> "SentinelTopology":
+        for server in (*self.servers, *self.sentinels):
+            server.start()
+        wait_until(lambda: all(self._is_known_by(sentinel) for sentinel in self.sentinels))
+        return self
+
+    def _is_known_by(self, sentinel: RedisServer) -> bool:
+        with sentinel.client as client:
+            state = client.sentinel_master(self.service)
+        return bool(state["num-slaves"] == 2 and state["num-other-sentinels"] == 2)
+
+    @property
+    def master(self) -> RedisServer:
+        """The one that most Sentinels name."""
+        named = []
+        for sentinel in self.sentinels:
+            with sentinel.client as client:
+                named.append(client.sentinel_get_master_addr_by_name(self.service)[1])
+        port = max(named, key=named.count)
+        return next(server for server in self.servers if server.port == port)
+
+    def stop(self) -> None:
+        for server in (*self.sentinels, *self.servers):
+            server.kill()
+
+
+class ClusterTopology:
+    """Three masters, with a replica each unless told otherwise."""
+
+    def __init__(self, folder: Path, *, masters: int = 3, replicas: int = 1, options: tuple[str, ...] = ()) -> None:
+        clustered = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(NOTICED_AFTER_MS))
+        more = (*clustered, "--repl-diskless-sync-delay", "0", *options)
+        count = masters * (1 + replicas)
+        self.servers = [RedisServer(folder / f"node-{n}", port=free_cluster_port(), options=more) for n in range(count)]
+        self._masters = masters
+
+    @property
+    def url(self) -> str:
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{server.port}" for server in self.servers[: self._masters])
+
+    def start(self) -> "ClusterTopology":
+        for server in self.servers:
+            server.start()
+        for number, server in enumerate(self.servers[: self._masters]):
+            first, last = (REDIS_CLUSTER_HASH_SLOTS * n // self._masters for n in (number, number + 1))
+            _say(server, "CLUSTER", "ADDSLOTS", *range(first, last))
+            _say(server, "CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+        for server in self.servers[1:]:
+            _say(self.servers[0], "CLUSTER", "MEET", "127.0.0.1", server.port)
+        wait_until(lambda: all(len(self.nodes(server)) == len(self.servers) for server in self.servers))
+        for number, server in enumerate(self.servers[self._masters :]):
+            _say(server, "CLUSTER", "REPLICATE", _say(self.servers[number % self._masters], "CLUSTER", "MYID").decode())
+        wait_until(self.is_whole)
+        return self
+
+    def is_whole(self) -> bool:
+        """Whether every node that runs sees all slots served, by masters that are in touch with
+        their replicas."""
+        return all(self._sees_all_well(server) for server in self.running)
+
+    @property
+    def running(self) -> list[RedisServer]:
+        return [server for server in self.servers if server.is_running]
+
+    def _sees_all_well(self, server: RedisServer) -> bool:
+        with server.client as client:
+            info = client.info("replication")
+            in_touch = info["role"] == "master" or info["master_link_status"] == "up"
+            return bool(in_touch and client.execute_command("CLUSTER INFO")["cluster_state"] == "ok")
+
+    def nodes(self, server: RedisServer) -> list[str]:
+        """What a node says of all, a line each."""
+        with server.client as client:
+            return list(client.execute_command("CLUSTER NODES"))
+
+    @property
+    def masters(self) -> list[RedisServer]:
+        """Those that hold slots now, as one that runs sees it."""
+        with self.running[0].client as client:
+            ports = {slot[2][1] for slot in client.execute_command("CLUSTER", "SLOTS", NEVER_DECODE=True)}
+        return [server for server in self.servers if server.port in ports]
+
+    def stop(self) -> None:
+        for server in self.servers:
+            server.kill()
+
+
+def free_cluster_port() -> int:
+    """A port whose companion for the Cluster's own talk, ten thousand above, is free too."""
+    while True:
+        port = free_port()
+        with socket.socket() as probe:
+            try:
+                if port < 55_000:
+                    probe.bind(("127.0.0.1", port + 10_000))
+                    return port
+            except OSError:
+                continue
+
+
+def _say(server: RedisServer, *command: object) -> bytes:
+    with server.client as client:
+        client.response_callbacks.clear()
+        return client.execute_command(*command)
