@@ -11,6 +11,7 @@ from collections.abc import Callable
 import structlog
 from redis.exceptions import RedisError
 
+from limits.store import observers
 from limits.store.errors import StoreUnavailable
 
 log = structlog.get_logger(__name__)
@@ -40,6 +41,7 @@ class Breaker:
             self.is_open = True
             self.trips += 1
         log.warning("store_away", error=problem)
+        observers.observer.breaker_changed(is_open=True)
         threading.Thread(target=self._watch, name="store-probe", daemon=True).start()
 
     def _watch(self) -> None:
@@ -48,6 +50,7 @@ class Breaker:
             time.sleep(self._interval)
         with self._lock:
             self.is_open = False
+        observers.observer.breaker_changed(is_open=False)
         log.warning("store_back", seconds=round(time.monotonic() - began, 3))
 
     def _answers(self) -> bool:

@@ -7,6 +7,7 @@ command a second time: a script whose bytes have left may have run.
 
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
@@ -20,6 +21,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from limits.conf import setting
+from limits.store import observers
 from limits.store.breaker import Breaker
 from limits.store.deadline import Deadline
 from limits.store.errors import StoreUnavailable, outages_named
@@ -102,14 +104,17 @@ class HotConnections:
             raise StoreUnavailable("The store is known to be away.")
         if not self._free.acquire(timeout=deadline.remaining()):
             raise StoreUnavailable("All connections to the store are in use.")
+        began = time.perf_counter()
         try:
             with outages_named():
                 return self._execute(command, deadline)
         except StoreUnavailable as error:
             self.breaker.trip(str(error))
+            observers.observer.store_failed(error)
             raise
         finally:
             self._free.release()
+            observers.observer.store_called(time.perf_counter() - began)
 
     def _execute(self, command: tuple[Any, ...], deadline: Deadline) -> Any:
         connection = self._idle.pop() if self._idle else self._make()
