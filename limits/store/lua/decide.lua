@@ -46,7 +46,8 @@ local clock = redis.call('TIME')
 --
 -- Usage: `minute, kind, endpoint, policy, client`, one in a line → how many. Kinds: a admitted,
 -- d denied, b blocked, e exempt, with an empty policy, and in capitals what the requests cost beyond
--- 1 each; d and s with a policy: it denied, or would have denied in shadow mode. The hash does not
+-- 1 each; d and s with a policy: it denied, or would have denied in shadow mode; 50, 80, 90 and 100 with
+-- a policy that enforces: the request took a limit of it over that many hundredths. The hash does not
 -- expire: the drain takes it away as a whole. Beyond ARGV 11 new counts in a minute (which the bucket
 -- remembers as `counted`, over drains), an unregistered client is counted without its name; beyond
 -- eight times as many that wait, nobody drains, and hours stand for minutes.
@@ -59,6 +60,7 @@ local pack, unpack, floor = struct.pack, struct.unpack, math.floor
 local NEVER = -1
 local SLIDING_WINDOW, TOKEN_BUCKET, FIXED_WINDOW, CALENDAR = 1, 2, 3, 4
 local EXACT_RUNS, CELLS = 64, 64
+local MARKS = {50, 80, 90, 100}
 local RUN, RUN_SIZE, TOTAL_SIZE = '>I8I4', 12, 4
 
 local now = clock[1] * 1000000 + clock[2]
@@ -166,6 +168,11 @@ function sliding_window.figures(limit)
   return limit.used, next_capacity, sliding_window.reset(limit), retry
 end
 
+-- What is used before the request and after it, and of how much.
+function sliding_window.share(limit)
+  return limit.used, limit.used + cost, limit.quota
+end
+
 local token_bucket = {}
 
 local function is_longer(whole, rest, other_whole, other_rest)
@@ -213,7 +220,16 @@ function token_bucket.figures(limit)
   return limit.used, limit.rest, 0, 0
 end
 
-local fixed_window = {}
+-- In whole tokens, as a caller reads them: what is left is rounded down, so what is used is rounded up.
+function token_bucket.share(limit)
+  local token = limit.token + limit.token_rest / limit.quota
+  local used = (limit.used + limit.rest / limit.quota) / token
+  local then_used = (limit.then_used + limit.then_rest / limit.quota) / token
+  local capacity = (limit.burst + limit.burst_rest / limit.quota) / token
+  return math.ceil(used - 1e-4), math.ceil(then_used - 1e-4), floor(capacity + 0.5)
+end
+
+local fixed_window = {share = sliding_window.share}
 
 function fixed_window.read(limit, payload)
   local used, ends = 0, 0
@@ -322,6 +338,20 @@ local function count(new_counts, kind, policy, by)
   return new_counts
 end
 
+local function count_crossings(new_counts, policy, slug)
+  for _, limit in ipairs(policy) do
+    local before, after, capacity = limit.algorithm.share(limit)
+    if after * 100 >= MARKS[1] * capacity then
+      for _, mark in ipairs(MARKS) do
+        if before * 100 < mark * capacity and after * 100 >= mark * capacity then
+          new_counts = count(new_counts, mark, slug, 1)
+        end
+      end
+    end
+  end
+  return new_counts
+end
+
 local function count_request(policies, admitted)
   local before = counted_in_this_minute()
   local kind = ARGV[args + 10]
@@ -329,8 +359,11 @@ local function count_request(policies, admitted)
   local after = count(before, kind, '', 1)
   if cost > 1 then after = count(after, string.upper(kind), '', cost - 1) end
   for index, policy in ipairs(policies) do
+    local slug = ARGV[args + 13 + index]
     if not policy.admits then
-      after = count(after, policy.enforced == 1 and 'd' or 's', ARGV[args + 13 + index], 1)
+      after = count(after, policy.enforced == 1 and 'd' or 's', slug, 1)
+    elseif admitted and policy.enforced == 1 then
+      after = count_crossings(after, policy, slug)
     end
   end
   if after > before then
