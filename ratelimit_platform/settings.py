@@ -21,6 +21,7 @@ DEBUG                 for development only                            off
 ADMIN_PASSWORD        of the admin that `make run` sets up            random, printed
 API_TOKEN             that `make run` sets up                         random, printed
 DEMO                  0: no demo shop: neither its data nor /shop/    1
+METRICS_NETWORKS      who may read /metrics without a token           nobody
 LOG_FORMAT            console or json                                 console on a terminal, else json
 ====================  ==============================================  =================================
 """
@@ -116,6 +117,7 @@ RATELIMIT_PLATFORM = {
     "REDIS": "default",
     "NAMESPACE": env.str("NAMESPACE", "rl"),
     "CLIENT_IDENTIFIER": "demo.shop.shop_client",
+    "METRICS_NETWORKS": env.list("METRICS_NETWORKS", default=[]),
     "PUBLIC_URL": env.str("PUBLIC_URL", f"http://127.0.0.1:{env.str('PORT', '8000')}"),
 }
 

@@ -2,11 +2,25 @@
 
 import os
 
+from django.core.handlers.wsgi import WSGIHandler
 from django.core.wsgi import get_wsgi_application
 
 from api.wsgi import TolerantRequest
+from limits.monitoring.prometheus.folder import prepare
+from ratelimit_platform.environment import DATA_DIR
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ratelimit_platform.settings")
 
-application = get_wsgi_application()
-application.request_class = TolerantRequest
+def _application() -> WSGIHandler:
+    """Django's, in a process that keeps metrics."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ratelimit_platform.settings")
+    prepare(DATA_DIR / "metrics")
+    handler = get_wsgi_application()
+    handler.request_class = TolerantRequest
+    # Only now: it needs the complete application, and prometheus-client the folder.
+    from limits.monitoring.prometheus.exposition import watch
+
+    watch()
+    return handler
+
+
+application = _application()

@@ -75,3 +75,9 @@ USAGE: dict[str, Any] = {
 def problem(kind: ProblemType, members: dict[str, Any]) -> dict[str, Any]:
     """An example of a problem document."""
     return {"type": kind.uri, "title": kind.title, "status": kind.status, "detail": kind.explanation, **members}
+
+
+METRICS = """# HELP ratelimit_decisions_total Requests decided, peeks excluded.
+# TYPE ratelimit_decisions_total counter
+ratelimit_decisions_total{endpoint="search",outcome="admitted"} 1027.0
+"""

@@ -1,7 +1,7 @@
 """The operations: what each takes, and every status with which it can answer."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRequest, OpenApiResponse, extend_schema
 
@@ -178,5 +178,31 @@ readiness_operation = extend_schema(
     )
     | _REFUSED
     | kinds({problems.RULESET_MISSING: {"missing": ["ruleset"]}}, schema=ref("NotReady"))
+    | ALWAYS,
+)
+
+# drf-spectacular hands it on as it is; its annotation knows names only.
+_WITH_OR_WITHOUT_TOKEN = cast(Sequence[str], [{"bearer": []}, {}])
+
+metrics_operation = extend_schema(
+    operation_id="metrics",
+    tags=["health"],
+    summary="The metrics, for Prometheus",
+    description=(
+        "For a token with the scope `metrics`, and for direct callers from a network of `METRICS_NETWORKS`, who need "
+        "none. OpenMetrics for who accepts it, else the older text format."
+    ),
+    auth=_WITH_OR_WITHOUT_TOKEN,
+    parameters=[CHALLENGE, RETRY_OUTAGE],
+    responses={
+        (200, media_type): OpenApiResponse(
+            {"type": "string"}, "All metrics.", [OpenApiExample("text", examples.METRICS)]
+        )
+        for media_type in ("text/plain", "application/openmetrics-text")
+    }
+    | _REFUSED
+    | NO_TOKEN
+    | kinds({problems.INSUFFICIENT_SCOPE: {}})
+    | kinds({problems.STORE_UNAVAILABLE: {}, problems.RULESET_MISSING: {}})
     | ALWAYS,
 )

@@ -18,7 +18,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TAGS": [
         {"name": "checks", "description": "Decisions about requests."},
         {"name": "clients", "description": "Who is registered; for programs with the scope `manage`."},
-        {"name": "health", "description": "For load balancers and supervisors."},
+        {"name": "health", "description": "For load balancers, supervisors and Prometheus."},
     ],
     # Nothing on the page from another host, the badge of an online validator included.
     "SWAGGER_UI_DIST": "SIDECAR",

@@ -5,6 +5,7 @@ the process decided by with those in force; where they differ it changes nothing
 the check begins again with what is in force.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,7 @@ from limits.enforcement.fallback import Fallback
 from limits.enforcement.held import ClientCache, Held
 from limits.enforcement.holder import Holder, StoreClock, record_of
 from limits.enforcement.requests import CheckRequest
+from limits.store import observers
 from limits.store.connection import HotConnections, hot_connections
 from limits.store.deadline import Deadline
 from limits.store.decider import Answer, ClientChanged, Decided, Decider, NotLoaded, OutsideValidity, RulesChanged, Verb
@@ -80,6 +82,7 @@ class Engine:
         The deadline is for a round trip. Where the store fails, the rest is decided without it.
         Raises as :meth:`check` does.
         """
+        began = time.perf_counter()
         decisions: list[Decision] = []
         while len(decisions) < len(requests):
             first = len(decisions)
@@ -90,6 +93,7 @@ class Engine:
                 rest = self._attempts(requests[len(decisions) :], deadline, guard)
                 decisions += [self._without_store(attempt, consume=consume) for attempt in rest]
         if consume:
+            observers.observer.decided(decisions, time.perf_counter() - began)
             self._fallback.beat(self._deadline)
         return decisions
 

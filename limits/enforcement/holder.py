@@ -5,6 +5,7 @@ import time
 
 from limits.domain.client import ClientRecord
 from limits.enforcement.held import ClientCache, Held
+from limits.store import observers
 from limits.store.deadline import Deadline
 from limits.store.errors import StoreUnavailable
 from limits.store.rules import RulesetReader
@@ -85,6 +86,7 @@ class Holder:
         clients = self._state[1] if self._state else None
         if clients is None or clients.epoch != version.epoch:
             clients = ClientCache(version.epoch, self._cache_size)
+        observers.observer.ruleset_held(version.sequence)
         return Held(version, ruleset), clients
 
 

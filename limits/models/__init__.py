@@ -9,6 +9,7 @@ from limits.models.overrides import Override, OverrideLimit
 from limits.models.plans import Plan
 from limits.models.platform import Platform
 from limits.models.policies import Policy
+from limits.models.progress import Progress, Work
 from limits.models.publications import Publication
 from limits.models.resets import CounterReset
 from limits.models.tokens import ApiToken
@@ -30,9 +31,11 @@ __all__ = [
     "Policy",
     "PolicyDenial",
     "PolicyLimit",
+    "Progress",
     "Publication",
     "Route",
     "RuleChange",
     "Usage",
     "UsageParcel",
+    "Work",
 ]

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from limits.conf import setting
 from limits.domain.words import Mode, Outcome
-from limits.models import UsageParcel
+from limits.models import Progress, UsageParcel, Work
 from limits.store.connection import patient_client
 from limits.store.keys import Keys
 from limits.store.usage import Counted, Parcel, UsageCounts
@@ -56,6 +56,7 @@ def drain() -> int:
     written = 0
     for start in range(0, len(parcels), PARCELS_AT_A_TIME):
         written += _bring(counts, parcels[start : start + PARCELS_AT_A_TIME])
+    Progress.note(Work.DRAIN)
     UsageParcel.objects.filter(finished_at__lt=timezone.now() - IDS_KEPT).delete()
     return written
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import structlog
 from redis.exceptions import RedisError
 
+from limits.store import observers
 from limits.store.errors import StoreUnavailable
 
 log = structlog.get_logger(__name__)
@@ -71,6 +72,7 @@ class Breaker:
             self.is_open = True
         self.outages.note_away()
         log.warning("store_away", error=problem)
+        observers.observer.breaker_changed(is_open=True)
         threading.Thread(target=self._watch, name="store-probe", daemon=True).start()
         return True
 
@@ -81,6 +83,7 @@ class Breaker:
         with self._lock:
             self.is_open = False
         self.outages.note_back()
+        observers.observer.breaker_changed(is_open=False)
         log.warning("store_back", seconds=round(time.monotonic() - began, 3))
 
     def _answers(self) -> bool:

@@ -6,6 +6,7 @@ sent a second time: a script whose bytes have left may have run.
 
 import os
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any, Protocol
 
 from redis import Connection, exceptions
 
+from limits.store import observers
 from limits.store.breaker import Breaker, Outages
 from limits.store.deadline import Deadline
 from limits.store.errors import SlotMoving, StoreUnavailable, outages_named
@@ -82,6 +84,7 @@ class ServerConnections:
             raise StoreUnavailable("The store is known to be away.")
         if not self._free.acquire(timeout=deadline.remaining()):
             raise StoreUnavailable("All connections to the store are in use.")
+        began = time.perf_counter()
         try:
             with outages_named():
                 return self._execute(send, command, deadline)
@@ -89,9 +92,11 @@ class ServerConnections:
             raise
         except StoreUnavailable as error:
             self._trip(error)
+            observers.observer.store_failed(error)
             raise
         finally:
             self._free.release()
+            observers.observer.store_called(time.perf_counter() - began)
 
     def _trip(self, error: StoreUnavailable) -> None:
         if self._breaker.trip(str(error)):

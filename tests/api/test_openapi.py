@@ -34,7 +34,7 @@ def test_it_is_openapi_3_1(document: Document) -> None:
     validate_schema(document)
     assert document["openapi"].startswith("3.1")
     assert set(operations(document)) == {
-        *("check", "checkBatch", "peek", "usage", "health", "readiness"),
+        *("check", "checkBatch", "peek", "usage", "health", "readiness", "metrics"),
         *("listClients", "readClient", "putClient", "changeClient", "removeClient", "resetClient"),
     }
 
@@ -61,6 +61,7 @@ def test_yaml_for_who_asks(caller: Caller) -> None:
         ("resetClient", [200, 400, 401, 403, 404, 405, 406, 411, 413, 415, 500, 503]),
         ("health", [200, 400, 405, 500]),
         ("readiness", [200, 400, 405, 500, 503]),
+        ("metrics", [200, 400, 401, 403, 405, 500, 503]),
     ],
 )
 def test_every_status_is_described(document: Document, operation: str, statuses: list[int]) -> None:

@@ -24,14 +24,19 @@ def redis(redis_url: str) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def servers(redis: Redis, web_servers: Callable[..., list[WebServer]]) -> list[WebServer]:
-    """Two servers with an endpoint, a default plan and a token, all live."""
+def rules(redis: Redis) -> None:
+    """An endpoint, a default plan and a token, all live."""
     Plan.objects.create(slug="free", name="Free", is_default=True)
     Plan.objects.create(slug="pro", name="Pro")
     Endpoint.objects.create(slug="search", name="Search")
-    tokens.issue(name="test", scopes=["check"], secret=SECRET)
+    tokens.issue(name="test", scopes=["check", "metrics"], secret=SECRET)
     publish()
     assert clients.load_all()
+
+
+@pytest.fixture
+def servers(rules: None, web_servers: Callable[..., list[WebServer]]) -> list[WebServer]:
+    """Two servers of two processes."""
     return web_servers(2, workers=2)
 
 

@@ -50,14 +50,13 @@ def test_a_counter_lives_until_it_no_longer_matters(
     expiring: Desk, editions: list[list[Limit]], steps: list[tuple[int, int, bool, int]]
 ) -> None:
     """By whichever rules it is asked about: also by a smaller quota than it was written with."""
-    desk, now = expiring, START
+    desk, now, began = expiring, START, time.monotonic()
     desk.forget()
     key = desk.keys.counter(bucket_of(CLIENT), "p", CLIENT)
     for wait, cost, consume, edition in steps:
         now += wait
         desk.at(now)
         rules = [policy("p", *editions[edition])]
-        began = time.monotonic()
         answer = desk.ask(CLIENT, rules, cost, consume=consume)
         longest = max(state.reset_after for state in resets(desk, rules)) * 1_000
         left = desk.redis.pttl(key)

@@ -14,10 +14,13 @@ MINUTE = START // 60_000_000
 
 
 def counts(desk: Desk, client: str = "acme") -> dict[tuple[str, ...], int]:
-    """(minute since START's, kind, endpoint, policy, client) → how many, in the client's bucket."""
+    """(minute since START's, kind, endpoint, policy, client) → how many, in the client's
+    bucket; without the crossings, which have tests of their own."""
     found = desk.redis.hgetall(desk.keys.usage[bucket_of(client)])
     fields = ((tuple(field.decode().split("\n")), int(value)) for field, value in found.items())
-    return {(str(int(minute) - MINUTE), *rest): value for (minute, *rest), value in fields}
+    return {
+        (str(int(minute) - MINUTE), kind, *rest): value for (minute, kind, *rest), value in fields if not kind.isdigit()
+    }
 
 
 def test_admitted_and_denied_requests_are_counted_with_the_policy_that_denied(desk: Desk) -> None:

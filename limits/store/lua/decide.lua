@@ -183,9 +183,9 @@ while args < #ARGV do
   end
 
   local counters = policies > 0 and redis.call('MGET', _G.unpack(KEYS, keys + 3, keys + 2 + policies))
-  local admitted, readings = true, ''
+  local all_admit, admitted, readings = true, true, ''
   -- Of each policy: its counter after the request, and until when that matters (nil: it does not admit).
-  local after, ends, modes, lengthened = {}, {}, {}, nil
+  local after, ends, modes, lengthened, crossed = {}, {}, {}, nil, nil
   for index = 1, policies do
     local counter, admits, value, value_ends = counters[index], true, '', 0
     local mode, limits
@@ -209,11 +209,26 @@ while args < #ARGV do
       if admits_it then
         value = value .. pack('>BI4I2', algorithm, span, #state) .. state
         if state_ends > value_ends then value_ends = state_ends end
+        local used, capacity = a, quota
+        if algorithm == TOKEN_BUCKET then
+          -- In whole tokens, as a caller reads them: what is left is rounded down.
+          local per_token = token_or_end + token_rest / quota
+          used, capacity = ceil((a + b / quota) / per_token - 1e-4), floor((burst + burst_rest / quota) / per_token + 0.5)
+        end
+        if (used + cost) * 2 >= capacity and mode == 1 then
+          crossed = crossed or {}
+          for _, mark in ipairs({50, 80, 90, 100}) do
+            if used * 100 < mark * capacity and (used + cost) * 100 >= mark * capacity then
+              crossed[#crossed + 1] = {index, mark}
+            end
+          end
+        end
       else
         admits = false
       end
     end
     after[index], ends[index], modes[index] = value, admits and value_ends, mode
+    all_admit = all_admit and admits
     admitted = admitted and (admits or mode == 0)
     if reckoned_anew then
       lengthened = lengthened or {}
@@ -225,10 +240,17 @@ while args < #ARGV do
     if kind == 'a' and not admitted then kind = 'd' end
     count(keys, bucket, kind, endpoint, '', client, 1)
     if cost > 1 then count(keys, bucket, kind:upper(), endpoint, '', client, cost - 1) end
-    for index = 1, policies do
-      local slug
-      slug, at = unpack('Bc0', rules, at)
-      if not ends[index] then count(keys, bucket, modes[index] == 1 and 'd' or 's', endpoint, slug, client, 1) end
+    if crossed or not all_admit then
+      local slugs = {}
+      for index = 1, policies do
+        slugs[index], at = unpack('Bc0', rules, at)
+        if not ends[index] then
+          count(keys, bucket, modes[index] == 1 and 'd' or 's', endpoint, slugs[index], client, 1)
+        end
+      end
+      for _, each in ipairs(admitted and crossed or {}) do
+        count(keys, bucket, each[2], endpoint, slugs[each[1]], client, 1)
+      end
     end
   end
   for index = 1, policies do

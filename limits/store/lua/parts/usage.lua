@@ -1,7 +1,8 @@
 -- Usage counts of a bucket: a hash, `minute, kind, endpoint, policy, client` (one in a line) → how many.
 -- Kinds: a admitted, d denied, b blocked, e exempt, with an empty policy, and in capitals what the
--- requests cost beyond 1 each; d and s with a policy: it denied, or would have denied in shadow mode.
--- The hash does not expire: the drain takes it away as a whole.
+-- requests cost beyond 1 each; d and s with a policy: it denied, or would have denied in shadow mode;
+-- 50, 80, 90 and 100 with a policy that enforces: the request took a limit of it over that many
+-- hundredths. The hash does not expire: the drain takes it away as a whole.
 --
 -- `bound` new counts are taken in a minute (the bucket remembers them as `counted`, over drains); beyond
 -- them, a client that is not registered is counted without its name. Beyond eight times as many that

@@ -1,0 +1,35 @@
+"""A shop whose metrics can be read."""
+
+from collections.abc import Iterator
+
+import pytest
+from pytest_django import Settings
+
+from limits.monitoring.prometheus import exposition
+from limits.store import observers
+from tests.metrics.scraping import Scraper
+from tests.publishing.platforms import Platform, platform
+from tests.support.servers import Store
+
+__all__ = ["platform"]
+
+
+@pytest.fixture
+def watched() -> Iterator[None]:
+    """This process keeps metrics, from nothing."""
+    before = observers.observer
+    exposition.instruments.cache_clear()
+    exposition.watch()
+    yield
+    observers.install(before)
+    exposition.instruments.cache_clear()
+
+
+@pytest.fixture
+def store(platform: Platform) -> Store:
+    return Store(platform.url, platform.namespace)
+
+
+@pytest.fixture
+def scraper(watched: None, settings: Settings) -> Scraper:
+    return Scraper()
