@@ -34,6 +34,7 @@ class Attempt:
             policies=self.layout.counters,
             rules=self.layout.rules,
             cost=self.cost,
+            parts=self.layout.parts,
         )
 
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from limits.conf import setting
 from limits.domain.client import ClientRecord
+from limits.domain.counting import counts_of
 from limits.domain.decision import Decision
 from limits.enforcement.answers import decision_of
 from limits.enforcement.attempts import Attempt, Guard, prepare, prepare_whole
@@ -19,17 +20,28 @@ from limits.enforcement.fallback import Fallback
 from limits.enforcement.held import ClientCache, Held
 from limits.enforcement.holder import Holder, StoreClock, record_of
 from limits.enforcement.requests import CheckRequest
+from limits.enforcement.uncounted import Uncounted
 from limits.store import observers
+from limits.store.cluster import ClusterConnections
 from limits.store.connection import HotConnections, hot_connections
+from limits.store.counting import Counting
 from limits.store.deadline import Deadline
-from limits.store.decider import Answer, ClientChanged, Decided, Decider, NotLoaded, OutsideValidity, RulesChanged, Verb
-from limits.store.errors import StoreUnavailable
+from limits.store.decider import (
+    COUNTS_PER_BUCKET,
+    Answer,
+    ClientChanged,
+    Decided,
+    Decider,
+    NotLoaded,
+    OutsideValidity,
+    RulesChanged,
+    Verb,
+)
+from limits.store.errors import AnswerLost, StoreUnavailable
 from limits.store.heartbeats import Heartbeats
 from limits.store.keys import Keys
 from limits.store.rules import RulesetReader
-
-TOGETHER = 100
-"""Checks of a batch that one script call decides. Redis serves nobody else meanwhile: about 2 ms."""
+from limits.store.split_decider import SplitDecider
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +65,15 @@ class Standing:
 class Engine:
     """Decides checks. One for each process; safe for threads."""
 
-    def __init__(self, decider: Decider, holder: Holder, fallback: Fallback, *, deadline: float) -> None:
+    def __init__(
+        self, decider: Decider, holder: Holder, fallback: Fallback, counting: Counting, *, deadline: float
+    ) -> None:
         """``deadline`` is in seconds and covers one whole check."""
         self._decider = decider
         self._holder = holder
         self._fallback = fallback
+        self._counting = counting
+        self._uncounted = Uncounted(counting)
         self._deadline = deadline
         self._clock = StoreClock()
 
@@ -77,21 +93,19 @@ class Engine:
     def check_in_order(
         self, requests: Sequence[CheckRequest], *, consume: bool = True, guard: Guard | None = None
     ) -> list[Decision]:
-        """Decides requests one after another, each by itself: a hundred in a round trip.
+        """Decides requests one after another, each by itself: a hundred in a round trip (on a Cluster
+        those in a row whose clients share a bucket).
 
-        The deadline is for a round trip. Where the store fails, the rest is decided without it.
-        Raises as :meth:`check` does.
+        The deadline is for a round trip. What the store did not decide is decided without it. Raises
+        as :meth:`check` does.
         """
         began = time.perf_counter()
+        clients = [request.client for request in requests]
         decisions: list[Decision] = []
         while len(decisions) < len(requests):
             first = len(decisions)
-            deadline = Deadline(self._deadline)
-            try:
-                self._decide(requests[first : first + TOGETHER], decisions, deadline, guard, consume=consume)
-            except StoreUnavailable:
-                rest = self._attempts(requests[len(decisions) :], deadline, guard)
-                decisions += [self._without_store(attempt, consume=consume) for attempt in rest]
+            count = self._decider.together(clients[first:])
+            self._decide_together(requests[first : first + count], decisions, guard, consume=consume)
         if consume:
             observers.observer.decided(decisions, time.perf_counter() - began)
             self._fallback.beat(self._deadline)
@@ -124,6 +138,18 @@ class Engine:
             return Readiness(self.held is not None, ("store",))
         return Readiness(self.held is not None, () if self.held else ("ruleset",))
 
+    def _decide_together(
+        self, requests: Sequence[CheckRequest], decisions: list[Decision], guard: Guard | None, *, consume: bool
+    ) -> None:
+        """Appends a decision for each request, from the store or without it."""
+        deadline, end = Deadline(self._deadline), len(decisions) + len(requests)
+        try:
+            self._decide(requests, decisions, deadline, guard, consume=consume)
+        except StoreUnavailable as error:
+            rest = self._attempts(requests[len(decisions) - end :], deadline, guard)
+            count = consume and not isinstance(error, AnswerLost)
+            decisions += [self._without_store(attempt, consume=consume, count=count) for attempt in rest]
+
     def _decide(
         self,
         requests: Sequence[CheckRequest],
@@ -134,7 +160,7 @@ class Engine:
         consume: bool,
     ) -> None:
         """Appends a decision for each request. Raises :class:`StoreUnavailable` where there are fewer."""
-        decided, verb = 0, Verb.COUNT if consume else Verb.LOOK
+        decided, changes, verb = 0, 0, Verb.COUNT if consume else Verb.LOOK
         while decided < len(requests):
             attempts = self._attempts(requests[decided:], deadline, guard)
             questions = [attempt.question() for attempt in attempts]
@@ -142,11 +168,12 @@ class Engine:
             for attempt, answer in zip(attempts, answers, strict=False):
                 if isinstance(answer, Decided):
                     self._remember_unregistered(attempt, answer)
-                    decisions.append(decision_of(attempt, answer, consume=consume))
+                    decisions.append(self._decision(attempt, answer, deadline, consume=consume))
                 elif isinstance(answer, NotLoaded):
-                    decisions.append(self._without_store(attempt, consume=consume))
+                    decisions.append(self._without_store(attempt, consume=consume, count=consume))
                 else:
-                    self._adapt(attempt, answer, deadline)
+                    changes += isinstance(answer, RulesChanged)
+                    self._adapt(attempt, answer, deadline, agreed=changes < 2)
                     break
                 decided += 1
 
@@ -160,11 +187,14 @@ class Engine:
             guard(held.ruleset)
         return held, clients
 
-    def _adapt(self, attempt: Attempt, answer: Answer, deadline: Deadline) -> None:
-        """Takes over what is in force, so that the next try goes by it."""
+    def _adapt(self, attempt: Attempt, answer: Answer, deadline: Deadline, *, agreed: bool = True) -> None:
+        """Takes over what is in force, so that the next try goes by it. ``agreed``: no bucket has
+        said otherwise in this check."""
         match answer:
-            case RulesChanged(token):
+            case RulesChanged(token) if agreed:
                 self._holder.hold(token, deadline)
+            case RulesChanged(token, bucket):
+                self._holder.settle(token, bucket, deadline)
             case ClientChanged(record):
                 attempt.clients.put(record_of(attempt.record.key, record))
             case OutsideValidity(now):
@@ -172,8 +202,19 @@ class Engine:
             case NotLoaded():
                 raise StoreUnavailable("The store does not hold this client yet.")
 
-    def _without_store(self, attempt: Attempt, *, consume: bool) -> Decision:
-        return self._fallback.decide(attempt, self._clock.now(), consume=consume)
+    def _decision(self, attempt: Attempt, answer: Decided, deadline: Deadline, *, consume: bool) -> Decision:
+        decision = decision_of(attempt, answer, consume=consume)
+        if consume and not answer.counted:
+            self._counting.count(decision.client, decision.endpoint, counts_of(decision), deadline)
+        return decision
+
+    def _without_store(self, attempt: Attempt, *, consume: bool, count: bool) -> Decision:
+        """``count``: the store has certainly not counted it."""
+        now = self._clock.now()
+        decision = self._fallback.decide(attempt, now, consume=consume)
+        if count:
+            self._uncounted.add(decision, now)
+        return decision
 
     def _remember_unregistered(self, attempt: Attempt, answer: Decided) -> None:
         """So that this client keeps being decided while an emptied store is being refilled."""
@@ -190,14 +231,29 @@ def get_engine() -> Engine:
 
 @lru_cache(maxsize=8)
 def _engine(namespace: str, deadline: float, cache_size: int, counts_per_bucket: int) -> Engine:
-    decider = Decider(hot_connections(), Keys(namespace), counts_per_bucket)
-    return make_engine(hot_connections(), decider, Keys(namespace), deadline=deadline, cache_size=cache_size)
+    return make_engine(
+        hot_connections(),
+        Keys(namespace),
+        deadline=deadline,
+        cache_size=cache_size,
+        counts_per_bucket=counts_per_bucket,
+    )
 
 
 def make_engine(
-    connections: HotConnections, decider: Decider, keys: Keys, *, deadline: float, cache_size: int
+    connections: HotConnections,
+    keys: Keys,
+    *,
+    deadline: float,
+    cache_size: int,
+    counts_per_bucket: int = COUNTS_PER_BUCKET,
 ) -> Engine:
     """An engine over these connections. ``deadline`` is in seconds, for one whole check."""
-    holder = Holder(RulesetReader(connections, keys), cache_size)
-    fallback = Fallback(connections.outages, Heartbeats(connections, keys))
-    return Engine(decider, holder, fallback, deadline=deadline)
+    kind = SplitDecider if isinstance(connections, ClusterConnections) else Decider
+    return Engine(
+        kind(connections, keys, counts_per_bucket),
+        Holder(RulesetReader(connections, keys), cache_size),
+        Fallback(connections.outages, Heartbeats(connections, keys)),
+        Counting(connections, keys, counts_per_bucket),
+        deadline=deadline,
+    )

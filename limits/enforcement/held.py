@@ -6,8 +6,9 @@ checks that are under way finish, or start anew, with the one that they began wi
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from limits.domain.client import ClientRecord
 from limits.domain.routes import Router
@@ -15,7 +16,7 @@ from limits.domain.ruleset import Endpoint, Ruleset, Version
 from limits.domain.selection import EffectivePolicy, Selection, effective, own_policies, plan_of, select
 from limits.domain.words import ClientStatus, Partition
 from limits.enforcement.requests import CheckRequest
-from limits.store.decider import CounterOf
+from limits.store.decider import CounterOf, Part
 from limits.store.packing import pack_rules
 
 
@@ -26,23 +27,47 @@ class Layout:
     policies: tuple[EffectivePolicy, ...]
     counters: tuple[CounterOf, ...]
     rules: bytes
+    parts: tuple[Part, ...]
     valid_from: int | None
     valid_until: int | None
 
     @classmethod
     def of(cls, selection: Selection, endpoint: str | None, status: ClientStatus, now: int) -> "Layout":
         policies = selection.policies
-        counters = tuple(CounterOf(each.policy.slug, each.policy.partition is Partition.GLOBAL) for each in policies)
-        valid_from, valid_until = selection.valid_from, selection.valid_until
-        rules = pack_rules(
-            policies, now, endpoint=endpoint, status=status, valid_from=valid_from, valid_until=valid_until
+        pack = partial(
+            pack_rules,
+            now=now,
+            endpoint=endpoint,
+            status=status,
+            valid_from=selection.valid_from,
+            valid_until=selection.valid_until,
         )
-        return cls(policies, counters, rules, valid_from, valid_until)
+        counters = tuple(_counter_of(each) for each in policies)
+        parts = _parts(policies, pack) if any(counter.shared for counter in counters) else ()
+        return cls(policies, counters, pack(policies), parts, selection.valid_from, selection.valid_until)
 
     def is_valid(self, now: int) -> bool:
         """Whether it holds at ``now`` (microseconds since 1970)."""
         begun = self.valid_from is None or self.valid_from <= now
         return begun and (self.valid_until is None or now < self.valid_until)
+
+
+def _counter_of(policy: EffectivePolicy) -> CounterOf:
+    return CounterOf(policy.policy.slug, policy.policy.partition is Partition.GLOBAL)
+
+
+def _parts(policies: Sequence[EffectivePolicy], pack: Callable[[Sequence[EffectivePolicy]], bytes]) -> tuple[Part, ...]:
+    """The client's own policies together, also where there are none, and each global one by itself."""
+    own = [at for at, each in enumerate(policies) if each.policy.partition is Partition.CLIENT]
+    alone = [[at] for at in range(len(policies)) if at not in own]
+    return tuple(_part(places, [policies[at] for at in places], pack) for places in (own, *alone))
+
+
+def _part(
+    places: Sequence[int], policies: Sequence[EffectivePolicy], pack: Callable[[Sequence[EffectivePolicy]], bytes]
+) -> Part:
+    counters = tuple(_counter_of(each) for each in policies)
+    return Part(counters, pack(policies), tuple(places), tuple(len(each.limits) for each in policies))
 
 
 class Held:

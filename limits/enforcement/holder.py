@@ -34,13 +34,15 @@ class StoreClock:
 
 
 class Holder:
-    """Holds one ruleset at a time. Safe for threads."""
+    """Decides by one ruleset at a time, and keeps the one before: while a publish goes from master to
+    master, some clients are still decided by it. Safe for threads."""
 
     def __init__(self, reader: RulesetReader, cache_size: int) -> None:
         self._reader = reader
         self._cache_size = cache_size
         self._lock = threading.Lock()
         self._state: tuple[Held, ClientCache] | None = None
+        self._before: Held | None = None
 
     @property
     def held(self) -> Held | None:
@@ -80,14 +82,26 @@ class Holder:
         finally:
             self._lock.release()
 
+    def settle(self, found: str, bucket: int, deadline: Deadline) -> None:
+        """Where buckets do not agree, because a publish has not reached all of them: holds what the
+        pointer names, and moves this bucket on to it. Raises :class:`StoreUnavailable`."""
+        named = self._reader.pointer(deadline)
+        if named is None or named == found:
+            self.hold(found, deadline)
+        else:
+            self.hold(named, deadline)
+            self._reader.move_token(bucket, found, named, deadline)
+
     def _read(self, token: str, deadline: Deadline) -> tuple[Held, ClientCache]:
         """Client records outlive a change of the rules, but not one of the database."""
-        version, ruleset = self._reader.read(token, deadline)
-        clients = self._state[1] if self._state else None
-        if clients is None or clients.epoch != version.epoch:
-            clients = ClientCache(version.epoch, self._cache_size)
-        observers.observer.ruleset_held(version.sequence)
-        return Held(version, ruleset), clients
+        held, clients = self._state or (None, None)
+        known = self._before is not None and self._before.token == token
+        new = self._before if self._before and known else Held(*self._reader.read(token, deadline))
+        if clients is None or clients.epoch != new.version.epoch:
+            clients = ClientCache(new.version.epoch, self._cache_size)
+        self._before = held
+        observers.observer.ruleset_held(new.version.sequence)
+        return new, clients
 
 
 def record_of(key: str, text: str | None) -> ClientRecord:

@@ -16,6 +16,10 @@ class StoreUnavailable(Exception):
     """The store cannot be reached, does not answer in time, or says that it cannot serve now."""
 
 
+class AnswerLost(StoreUnavailable):
+    """The command was sent and nothing came back: it may have run, or may still run."""
+
+
 class SlotMoving(StoreUnavailable):
     """The keys are just moving from one master of a Cluster to another. Both serve everybody else."""
 

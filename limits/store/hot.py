@@ -17,7 +17,7 @@ from redis import Connection, exceptions
 from limits.store import observers
 from limits.store.breaker import Breaker, Outages
 from limits.store.deadline import Deadline
-from limits.store.errors import SlotMoving, StoreUnavailable, outages_named
+from limits.store.errors import AnswerLost, SlotMoving, StoreUnavailable, outages_named
 from limits.store.opening import ask, open_by
 
 PROBE_PATIENCE = 0.5
@@ -115,7 +115,7 @@ class ServerConnections:
         try:
             if not _is_usable(connection):
                 self._open(connection, deadline)
-            return send(connection, command, deadline)
+            return _sent(send, connection, command, deadline)
         except exceptions.ResponseError:
             raise
         except BaseException:
@@ -153,6 +153,15 @@ class ServerConnections:
 
 
 Send = Callable[[Connection, tuple[Any, ...], Deadline], Any]
+
+
+def _sent(send: Send, connection: Connection, command: tuple[Any, ...], deadline: Deadline) -> Any:
+    try:
+        return send(connection, command, deadline)
+    except exceptions.BusyLoadingError:
+        raise
+    except (exceptions.ConnectionError, exceptions.TimeoutError, StoreUnavailable) as error:
+        raise AnswerLost(f"{type(error).__name__}: {error}") from error
 
 
 def _taken_from(idle: deque[Connection]) -> Connection | None:

@@ -9,7 +9,7 @@ from redis.client import Pipeline
 from redis.exceptions import WatchError
 
 from limits.domain.ruleset import Ruleset, Version, digest_of
-from limits.store import cluster_rules, replicas
+from limits.store import cluster_rules, replicas, scripts
 from limits.store.cluster_client import ClusterClient, PatientClient
 from limits.store.connection import HotConnections
 from limits.store.deadline import Deadline
@@ -41,6 +41,12 @@ class RulesetReader:
         if data is None or digest_of(data) != version.digest:
             raise StoreUnavailable(f"The ruleset of version {version.sequence} is not whole in the store.")
         return version, Ruleset.from_bytes(data)
+
+    def move_token(self, bucket: int, found: str, named: str, deadline: Deadline) -> None:
+        """Moves a bucket from the token that was found there to the one that the pointer names.
+        Raises :class:`StoreUnavailable`."""
+        keys = [self._keys.buckets[bucket]]
+        scripts.load("move_token").run(self._connections, keys, [found, named], deadline)
 
 
 _BEHIND = (

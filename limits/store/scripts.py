@@ -44,7 +44,12 @@ class Script:
 @cache
 def load(name: str) -> Script:
     """The script of this file name, without its ending."""
-    return Script(_INCLUDE.sub(_part, _read(name)))
+    return Script(assembled(_read(name)))
+
+
+def assembled(text: str) -> str:
+    """A script with its parts in it."""
+    return _INCLUDE.sub(_part, text)
 
 
 def _part(include: "re.Match[str]") -> str:

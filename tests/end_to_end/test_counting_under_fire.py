@@ -37,7 +37,7 @@ def celery(servers: list[WebServer], tmp_path: Path) -> Iterator[list[CeleryProc
 
 
 @pytest.fixture
-def rules(servers: list[WebServer]) -> None:
+def a_client_for_each_outcome(servers: list[WebServer]) -> None:
     """A client for each outcome."""
     closed = Endpoint.objects.create(slug="closed", name="Closed")
     policy("open", (10**9, 3_600))
@@ -57,6 +57,8 @@ class Load:
         self._servers = servers
         self.answered: Counter[str] = Counter()
         self.unanswered: Counter[str] = Counter()
+        self.degraded: Counter[str] = Counter()
+        """Those of the answered that a busy Redis did not decide in time."""
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(LOADERS)
@@ -71,17 +73,18 @@ class Load:
                 turn += 1
                 self._note(client, self._ask(http, self._servers[turn % 2], body))
 
-    def _ask(self, http: httpx.Client, server: WebServer, body: dict[str, str]) -> bool:
+    def _ask(self, http: httpx.Client, server: WebServer, body: dict[str, str]) -> dict[str, Any] | None:
         try:
             answer = http.post(f"{server.url}/v1/check?status=200", json=body)
         except httpx.TransportError:
-            return False
+            return None
         assert answer.status_code in (200, 503), answer.text
-        return answer.status_code == 200
+        return answer.json() if answer.status_code == 200 else None
 
-    def _note(self, client: str, answered: bool) -> None:
+    def _note(self, client: str, answer: dict[str, Any] | None) -> None:
         with self._lock:
-            (self.answered if answered else self.unanswered)[client] += 1
+            (self.answered if answer else self.unanswered)[client] += 1
+            self.degraded[client] += bool(answer and answer["degraded"])
 
     def more(self, requests: int = 200) -> None:
         """Waits until so many more were answered."""
@@ -120,7 +123,7 @@ def drain_all(redis: Redis) -> None:
 
 
 def test_counts_are_exact_while_web_workers_celery_and_beat_are_killed(
-    servers: list[WebServer], celery: list[CeleryProcess], rules: None, redis: Redis
+    servers: list[WebServer], celery: list[CeleryProcess], a_client_for_each_outcome: None, redis: Redis
 ) -> None:
     # Each worker once: granian takes one that ends again within seconds for a crash loop.
     web_workers = [worker for pair in zip(*(server.workers for server in servers), strict=True) for worker in pair]
@@ -141,12 +144,16 @@ def test_counts_are_exact_while_web_workers_celery_and_beat_are_killed(
         process.kill()
     drain_all(redis)
     found = counted()
+    calls = redis.info("commandstats")["cmdstat_hincrby"]["calls"]
     for client in CLIENTS:
-        seen = (client, load.answered, load.unanswered, found, redis.info("commandstats")["cmdstat_hincrby"]["calls"])
-        assert load.answered[client] <= found[client] <= load.answered[client] + load.unanswered[client], seen
+        seen = (client, load.answered, load.unanswered, load.degraded, found, calls)
+        surely = load.answered[client] - load.degraded[client]
+        assert surely <= found[client] <= load.answered[client] + load.unanswered[client], seen
     denials = sum(PolicyDenial.objects.values_list("requests", flat=True))
     assert denials == found["denied"]
-    assert redis.info("commandstats")["cmdstat_hincrby"]["calls"] == sum(found.values()) + denials
+    # What was decided without the store is counted together, several by one command.
+    together = 2 * load.degraded.total()
+    assert sum(found.values()) + denials - together <= calls <= sum(found.values()) + denials
 
 
 def _wait_for_a_drain() -> None:
@@ -156,7 +163,7 @@ def _wait_for_a_drain() -> None:
 
 
 def test_a_worker_killed_inside_the_drains_transaction_loses_and_doubles_nothing(
-    servers: list[WebServer], rules: None, redis: Redis, tmp_path: Path
+    servers: list[WebServer], a_client_for_each_outcome: None, redis: Redis, tmp_path: Path
 ) -> None:
     load = a_load(servers)
     with transaction.atomic(), connection.cursor() as cursor:
@@ -170,8 +177,7 @@ def test_a_worker_killed_inside_the_drains_transaction_loses_and_doubles_nothing
     assert Usage.objects.count() == 0
     assert UsageParcel.objects.count() == 0
     assert list(redis.scan_iter("rl:*:drain"))
-    drain_all(redis)
-    assert counted() == dict(load.answered)
+    wait_until(lambda: _drained_to(load, redis))
     assert module.drain() == 0
 
 
@@ -194,8 +200,15 @@ def _end_waiting(cursor: Any) -> bool:
     return False
 
 
-def test_counts_wait_while_celery_is_away(servers: list[WebServer], rules: None, redis: Redis) -> None:
+def test_counts_wait_while_celery_is_away(
+    servers: list[WebServer], a_client_for_each_outcome: None, redis: Redis
+) -> None:
     load = a_load(servers)
     assert Usage.objects.count() == 0
+    wait_until(lambda: _drained_to(load, redis))
+
+
+def _drained_to(load: Load, redis: Redis) -> bool:
+    """Whether each answer is counted once; one that a busy Redis did not give comes a second later."""
     drain_all(redis)
-    assert counted() == dict(load.answered)
+    return counted() == dict(load.answered)

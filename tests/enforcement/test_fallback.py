@@ -1,6 +1,7 @@
 """Decisions while the store is away: allow, deny, local, the breaker, and the share of a process."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 from unittest.mock import ANY
@@ -10,13 +11,14 @@ import structlog
 
 from limits.domain.limit import Limit
 from limits.domain.words import Algorithm, ClientStatus, Mode, OnStoreFailure, Partition, Reason
-from limits.enforcement import CheckRequest, Engine
+from limits.enforcement import CheckRequest, Engine, uncounted
 from limits.enforcement.local_counters import share_of
 from limits.store.heartbeats import Share
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.enforcement.rules import per_hour, policy, record, ruleset, simple
 from tests.enforcement.test_store_trouble import wait_for_the_store
 from tests.support.servers import Store
+from tests.support.waiting import wait_until
 
 SEARCH = CheckRequest("acme", "search")
 ALLOW, DENY, LOCAL = OnStoreFailure.ALLOW, OnStoreFailure.DENY, OnStoreFailure.LOCAL
@@ -148,6 +150,71 @@ def test_nobody_waits_for_a_store_that_is_known_to_hang(own_store: Store, server
     server.resume()
     wait_for_the_store(engine)
     assert not engine.check(SEARCH).degraded
+
+
+def usage(store: Store) -> Counter[tuple[str, ...]]:
+    """(kind, endpoint, policy, client) → how many, over all minutes."""
+    totals: Counter[tuple[str, ...]] = Counter()
+    for key in store.keys.usage:
+        for field, amount in store.redis.hgetall(key).items():
+            totals[tuple(field.decode().split("\n")[1:])] += int(amount)
+    return totals
+
+
+def test_what_was_decided_without_the_store_is_counted_when_it_is_back(own_store: Store, server: RedisServer) -> None:
+    engine = ready_engine(own_store, policy("p", per_hour(3), on_store_failure=LOCAL))
+    server.kill()
+    for client in ("bad", "vip", *["acme"] * 5):
+        engine.check(CheckRequest(client, "search", cost=1 if client == "acme" else 4))
+    engine.check(CheckRequest("acme", "search"), consume=False)
+    server.start()
+    wanted = {
+        ("b", "search", "", "bad"): 1,
+        ("B", "search", "", "bad"): 3,
+        ("e", "search", "", "vip"): 1,
+        ("E", "search", "", "vip"): 3,
+        ("a", "search", "", "acme"): 3,
+        ("d", "search", "", "acme"): 2,
+        ("d", "search", "p", "acme"): 2,
+    }
+    wait_until(lambda: usage(own_store).total() == sum(wanted.values()))
+    assert usage(own_store) == wanted
+
+
+def test_a_refused_request_is_counted_as_denied(own_store: Store, server: RedisServer) -> None:
+    engine = ready_engine(own_store, policy("p", per_hour(9), on_store_failure=DENY))
+    server.kill()
+    engine.check_in_order([SEARCH] * 250)
+    server.start()
+    wait_until(lambda: usage(own_store) == {("d", "search", "", "acme"): 250})
+
+
+def test_what_may_have_reached_the_store_is_left_to_it_to_count(own_store: Store, server: RedisServer) -> None:
+    engine = ready_engine(own_store, policy("p", per_hour(9), on_store_failure=ALLOW))
+    own_store.redis.delete(*own_store.keys.usage)
+    server.pause()
+    assert engine.check(SEARCH).degraded
+    assert engine.check(SEARCH).degraded
+    server.resume()
+    # The first was sent and is counted by the script that runs late; the second was not.
+    wait_until(lambda: usage(own_store).total() >= 2)
+    wait_until(lambda: not engine._uncounted._bringing)
+    assert usage(own_store) == {("a", "search", "", "acme"): 2}
+
+
+def test_a_flood_without_the_store_is_bounded(
+    own_store: Store, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uncounted, "MAX_PLACES", 10)
+    engine = ready_engine(own_store, policy("p", per_hour(9), on_store_failure=ALLOW))
+    server.kill()
+    for number in range(50):
+        engine.check(CheckRequest(f"stranger-{number}", "search"))
+    server.start()
+    wait_until(lambda: usage(own_store).total() == 50)
+    found = usage(own_store)
+    assert len(found) <= 10 + 2
+    assert found["a", "search", "", ""] >= 40 - 2
 
 
 @pytest.mark.parametrize(

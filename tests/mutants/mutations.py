@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 
 LUA = "limits/store/lua/decide.lua"
+SLIDING_LUA = "limits/store/lua/parts/sliding_window.lua"
+BUCKET_LUA = "limits/store/lua/parts/token_bucket.lua"
+FIXED_LUA = "limits/store/lua/parts/fixed_window.lua"
 SECTION = "limits/store/lua/parts/section.lua"
 USAGE = "limits/store/lua/parts/usage.lua"
 SLIDING = "limits/domain/sliding_window.py"
@@ -31,30 +34,40 @@ MUTATIONS = (
     Mutation(LUA, "now >= valid_until", "now > valid_until"),
     Mutation(LUA, "now < valid_from", "now <= valid_from"),
     Mutation(SECTION, "if kind == algorithm and code == span", "if kind == algorithm or code == span"),
-    Mutation(LUA, "if last + length > moment then", "if last + length >= moment then"),
-    Mutation(LUA, "used, at = used - spent, following", "used, at = used + spent, following"),
-    Mutation(LUA, "if stop - at >= EXACT_RUNS * RUN_SIZE then", "if stop - at > EXACT_RUNS * RUN_SIZE then"),
-    Mutation(LUA, "local EXACT_RUNS, CELLS = 64, 64", "local EXACT_RUNS, CELLS = 64, 32"),
-    Mutation(LUA, "if floor(newest / cell) == floor(moment / cell)", "if floor(newest / cell) <= floor(moment / cell)"),
-    Mutation(LUA, "cost + newest_cost", "cost - newest_cost"),
+    Mutation(SLIDING_LUA, "if last + length > moment then", "if last + length >= moment then"),
+    Mutation(SLIDING_LUA, "used, at = used - spent, following", "used, at = used + spent, following"),
+    Mutation(SLIDING_LUA, "if stop - at >= EXACT_RUNS * RUN_SIZE then", "if stop - at > EXACT_RUNS * RUN_SIZE then"),
+    Mutation(SLIDING_LUA, "local EXACT_RUNS, CELLS = 64, 64", "local EXACT_RUNS, CELLS = 64, 32"),
     Mutation(
-        LUA, "added, kept_until = cost + newest_cost, stop - RUN_SIZE", "added, kept_until = cost + newest_cost, stop"
+        SLIDING_LUA,
+        "if floor(newest / cell) == floor(moment / cell)",
+        "if floor(newest / cell) <= floor(moment / cell)",
     ),
-    Mutation(LUA, "if newest > moment then moment = newest end", "if newest < moment then moment = newest end"),
-    Mutation(LUA, "if freed >= need then", "if freed > need then"),
-    Mutation(LUA, "wait_for(used - quota + 1,", "wait_for(used - quota,"),
-    Mutation(LUA, "if used > quota then next_capacity", "if used >= quota then next_capacity"),
-    Mutation(LUA, "if used + cost > quota then\n    local retry", "if used + cost >= quota then\n    local retry"),
-    Mutation(LUA, "used = used - (moment - since)", "used = used + (moment - since)"),
-    Mutation(LUA, "if used < 0 then used, rest = 0, 0 end", "if used > 0 then used, rest = 0, 0 end"),
-    Mutation(LUA, "if its_quota ~= quota then", "if its_quota == quota then"),
-    Mutation(LUA, "reckoned_anew = since + used", "reckoned_anew = since"),
-    Mutation(LUA, "then used, rest = burst, burst_rest end", "then used, rest = 0, burst_rest end"),
-    Mutation(LUA, "then_used == burst and then_rest > burst_rest", "then_used == burst and then_rest >= burst_rest"),
-    Mutation(LUA, "then_rest = then_rest % quota", "then_rest = 0"),
-    Mutation(LUA, "if moment >= ends then", "if moment > ends then"),
-    Mutation(LUA, "moment - moment % length + length", "moment + length"),
-    Mutation(LUA, "used, ends = 0, period_end or", "used, ends = 1, period_end or"),
+    Mutation(SLIDING_LUA, "cost + newest_cost", "cost - newest_cost"),
+    Mutation(
+        SLIDING_LUA,
+        "added, kept_until = cost + newest_cost, stop - RUN_SIZE",
+        "added, kept_until = cost + newest_cost, stop",
+    ),
+    Mutation(SLIDING_LUA, "if newest > moment then moment = newest end", "if newest < moment then moment = newest end"),
+    Mutation(SLIDING_LUA, "if freed >= need then", "if freed > need then"),
+    Mutation(SLIDING_LUA, "wait_for(used - quota + 1,", "wait_for(used - quota,"),
+    Mutation(SLIDING_LUA, "if used > quota then next_capacity", "if used >= quota then next_capacity"),
+    Mutation(
+        SLIDING_LUA, "if used + cost > quota then\n    local retry", "if used + cost >= quota then\n    local retry"
+    ),
+    Mutation(BUCKET_LUA, "used = used - (moment - since)", "used = used + (moment - since)"),
+    Mutation(BUCKET_LUA, "if used < 0 then used, rest = 0, 0 end", "if used > 0 then used, rest = 0, 0 end"),
+    Mutation(BUCKET_LUA, "if its_quota ~= quota then", "if its_quota == quota then"),
+    Mutation(BUCKET_LUA, "reckoned_anew = since + used", "reckoned_anew = since"),
+    Mutation(BUCKET_LUA, "then used, rest = burst, burst_rest end", "then used, rest = 0, burst_rest end"),
+    Mutation(
+        BUCKET_LUA, "then_used == burst and then_rest > burst_rest", "then_used == burst and then_rest >= burst_rest"
+    ),
+    Mutation(BUCKET_LUA, "then_rest = then_rest % quota", "then_rest = 0"),
+    Mutation(FIXED_LUA, "if moment >= ends then", "if moment > ends then"),
+    Mutation(FIXED_LUA, "moment - moment % length + length", "moment + length"),
+    Mutation(FIXED_LUA, "used, ends = 0, period_end or", "used, ends = 1, period_end or"),
     Mutation(LUA, "algorithm == CALENDAR and token_or_end", "algorithm ~= CALENDAR and token_or_end"),
     Mutation(LUA, "        admits = false\n", "        admits = admits\n"),
     Mutation(LUA, "admitted and (admits or mode == 0)", "admitted and (admits or mode == 1)"),

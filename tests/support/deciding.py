@@ -10,6 +10,7 @@ from limits.domain.ruleset import Policy
 from limits.domain.selection import EffectivePolicy
 from limits.domain.words import Algorithm, Mode, Partition
 from limits.store import scripts
+from limits.store.buckets import bucket_of
 from limits.store.deadline import Deadline
 from limits.store.decider import Answer, CounterOf, Decided, Decider, Question, Verb
 from limits.store.hot import ServerConnections
@@ -90,6 +91,9 @@ class Desk:
 
     def decide(self, question: Question, *, consume: bool = True) -> Answer:
         return self.decider.decide(question, Deadline(10), Verb.COUNT if consume else Verb.LOOK)
+
+    def bucket(self, client: str) -> int:
+        return bucket_of(client)
 
     def let_counters_expire(self) -> None:
         """By Redis' own clock, whatever the test's says."""

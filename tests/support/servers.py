@@ -7,7 +7,6 @@ from limits.enforcement.engine import make_engine
 from limits.store.addresses import parse
 from limits.store.clients import ClientWriter
 from limits.store.connection import hot_connections_of, patient_client_of
-from limits.store.decider import Decider
 from limits.store.keys import Keys
 from limits.store.rules import RulesetWriter
 
@@ -40,4 +39,4 @@ class Store:
     def engine(self, *, deadline: float = PATIENT, cache_size: int = 1_000, connections: int = 32) -> Engine:
         """A server of its own."""
         hot = hot_connections_of(parse(self.url), connections, self.keys)
-        return make_engine(hot, Decider(hot, self.keys), self.keys, deadline=deadline, cache_size=cache_size)
+        return make_engine(hot, self.keys, deadline=deadline, cache_size=cache_size)

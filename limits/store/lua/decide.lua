@@ -53,9 +53,6 @@ local clock = redis.call('TIME')
 
 local pack, unpack, floor, ceil = struct.pack, struct.unpack, math.floor, math.ceil
 local SLIDING_WINDOW, TOKEN_BUCKET, CALENDAR = 1, 2, 4
-local EXACT_RUNS, CELLS = 64, 64
-local RUN, RUN_SIZE = '>I8I4', 12
-local NEVER = -1
 
 local now = clock[1] * 1000000 + clock[2]
 local minute = floor(clock[1] / 60)
@@ -68,95 +65,9 @@ local token, verb, bound = ARGV[1], ARGV[2], ARGV[3]
 -- answers whether it admits; its state after the request, and until when that matters (where it
 -- admits); and four figures of its state before.
 
--- How long until runs of at least `need` have left the count.
-local function wait_for(need, counter, at, stop, length, moment)
-  local freed = 0
-  while at < stop do
-    local last, spent
-    last, spent, at = unpack(RUN, counter, at)
-    freed = freed + spent
-    if freed >= need then return last + length - moment end
-  end
-  return NEVER
-end
-
--- State: total cost, then runs (time of the last request, cost), oldest first.
--- Figures: used, wait for the next capacity, wait until unused, wait until this cost is admitted.
-local function sliding_window(counter, at, stop, length, quota, cost)
-  if not at then
-    if cost > quota then return false, nil, nil, 0, NEVER, 0, NEVER end
-    return true, pack('>I4I8I4', cost, now, cost), now + length, 0, NEVER, 0, 0
-  end
-  local moment, next_capacity, reset, used = now, NEVER, 0, nil
-  local newest, newest_cost = unpack(RUN, counter, stop - RUN_SIZE)
-  if newest > moment then moment = newest end
-  used, at = unpack('>I4', counter, at)
-  while at < stop do
-    local last, spent, following = unpack(RUN, counter, at)
-    if last + length > moment then
-      next_capacity, reset = last + length - moment, newest + length - moment
-      break
-    end
-    used, at = used - spent, following
-  end
-  if used > quota then next_capacity = wait_for(used - quota + 1, counter, at, stop, length, moment) end
-  if used + cost > quota then
-    local retry = wait_for(used + cost - quota, counter, at, stop, length, moment)
-    return false, nil, nil, used, next_capacity, reset, retry
-  end
-  local added, kept_until = cost, stop
-  if stop - at >= EXACT_RUNS * RUN_SIZE then
-    local cell = length / CELLS
-    if floor(newest / cell) == floor(moment / cell) then
-      added, kept_until = cost + newest_cost, stop - RUN_SIZE
-    end
-  end
-  local after = pack('>I4', used + cost) .. counter:sub(at, kept_until - 1) .. pack(RUN, moment, added)
-  return true, after, moment + length, used, next_capacity, reset, 0
-end
-
--- Until when a bucket matters whose quota is another one than when it was written.
-local reckoned_anew
-
--- State: time, time until full (whole, rest), the quota that this was reckoned with.
--- Figures: the time until full (whole, rest), 0, 0.
-local function token_bucket(counter, at, quota, cost, per_token, per_token_rest, burst, burst_rest)
-  if quota == 0 then return false, nil, nil, 0, 0, 0, 0 end
-  local moment, used, rest = now, 0, 0
-  if at then
-    local since, its_quota
-    since, used, rest, its_quota = unpack('>I8I8I4I4', counter, at)
-    if since > moment then moment = since end
-    if its_quota ~= quota then
-      used, rest = ceil(used * its_quota / quota + rest / quota), 0
-      reckoned_anew = since + used
-    end
-    if used > burst or (used == burst and rest > burst_rest) then used, rest = burst, burst_rest end
-    used = used - (moment - since)
-    if used < 0 then used, rest = 0, 0 end
-  end
-  local then_rest = rest + cost * per_token_rest
-  local then_used = used + cost * per_token + floor(then_rest / quota)
-  then_rest = then_rest % quota
-  if then_used > burst or (then_used == burst and then_rest > burst_rest) then
-    return false, nil, nil, used, rest, 0, 0
-  end
-  return true, pack('>I8I8I4I4', moment, then_used, then_rest, quota), moment + then_used + 1, used, rest, 0, 0
-end
-
--- State: time, end of the window, cost in it.
--- Figures: used, wait for the end of the window, 0, 0.
-local function fixed_window(counter, at, quota, cost, length, period_end)
-  local moment, ends, used = now, 0, 0
-  if at then
-    local since
-    since, ends, used = unpack('>I8I8I4', counter, at)
-    if since > moment then moment = since end
-  end
-  if moment >= ends then used, ends = 0, period_end or moment - moment % length + length end
-  if used + cost > quota then return false, nil, nil, used, ends - moment, 0, 0 end
-  return true, pack('>I8I8I4', moment, ends, used + cost), ends, used, ends - moment, 0, 0
-end
+-- include: sliding_window
+-- include: token_bucket
+-- include: fixed_window
 
 local function staleness(bucket, held, valid_from, valid_until)
   local its_token, complete, record = bucket[1], bucket[2], bucket[3]
