@@ -23,6 +23,10 @@ DEFAULTS: dict[str, Any] = {
     "CLIENT_IDENTIFIER": "",
     # Where people reach the admin, for the links in mails.
     "PUBLIC_URL": "http://127.0.0.1:8000",
+    # For how many days rows of usage are kept: by minute, by hour and by day.
+    "KEEP_MINUTES": 2,
+    "KEEP_HOURS": 60,
+    "KEEP_DAYS": 730,
     # Networks whose callers may read /metrics without a token, such as "10.1.0.0/16".
     "METRICS_NETWORKS": (),
     # The older X-RateLimit-* headers: "off", "beside" the standard ones or "instead" of them.

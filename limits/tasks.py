@@ -13,7 +13,7 @@ from celery import shared_task
 from django.db import OperationalError
 from kombu.exceptions import OperationalError as BrokerUnavailable
 
-from limits.monitoring import alerts, drain, mails
+from limits.monitoring import alerts, drain, mails, retention, rollups
 from limits.publishing import reconciler
 from limits.store.errors import StoreUnavailable
 
@@ -35,6 +35,14 @@ def drain_usage() -> None:
     with _outages_logged("drain_usage"):
         if drain.drain():
             evaluate_alerts.delay()
+
+
+@shared_task(name="limits.tasks.tidy_usage", **_LIMITS)
+def tidy_usage() -> None:
+    """Adds minutes up to hours and hours to days, and removes what is past its time."""
+    with _outages_logged("tidy_usage"):
+        rollups.roll_up()
+        retention.remove_old()
 
 
 @shared_task(name="limits.tasks.evaluate_alerts", **_LIMITS)

@@ -13,7 +13,16 @@ from limits.models.progress import Progress, Work
 from limits.models.publications import Publication
 from limits.models.resets import CounterReset
 from limits.models.tokens import ApiToken
-from limits.models.usage import PolicyDenial, Usage, UsageParcel
+from limits.models.usage import (
+    PolicyDenial,
+    PolicyDenialDay,
+    PolicyDenialHour,
+    QuotaCrossing,
+    Usage,
+    UsageDay,
+    UsageHour,
+    UsageParcel,
+)
 
 __all__ = [
     "Alert",
@@ -30,12 +39,17 @@ __all__ = [
     "Platform",
     "Policy",
     "PolicyDenial",
+    "PolicyDenialDay",
+    "PolicyDenialHour",
     "PolicyLimit",
     "Progress",
     "Publication",
+    "QuotaCrossing",
     "Route",
     "RuleChange",
     "Usage",
+    "UsageDay",
+    "UsageHour",
     "UsageParcel",
     "Work",
 ]
