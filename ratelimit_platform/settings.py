@@ -23,6 +23,8 @@ DEMO                  0: no demo shop: neither its data nor /shop/    1
 KEEP_MINUTES          days for which usage is kept by minute         2
 KEEP_HOURS            the same by hour                                60
 KEEP_DAYS             the same by day                                 730
+WEBHOOK_SECRET        signs webhooks: whsec_ and base64               no webhooks
+WEBHOOK_ALLOWED_NETWORKS  that webhooks may reach beside public ones  none
 METRICS_NETWORKS      who may read /metrics without a token           nobody
 LOG_FORMAT            console or json                                 console on a terminal, else json
 ====================  ==============================================  =================================
@@ -116,6 +118,8 @@ RATELIMIT_PLATFORM = {
     "KEEP_MINUTES": env.int("KEEP_MINUTES", 2),
     "KEEP_HOURS": env.int("KEEP_HOURS", 60),
     "KEEP_DAYS": env.int("KEEP_DAYS", 730),
+    "WEBHOOK_SECRET": env.str("WEBHOOK_SECRET", ""),
+    "WEBHOOK_ALLOWED_NETWORKS": env.list("WEBHOOK_ALLOWED_NETWORKS", default=[]),
     "METRICS_NETWORKS": env.list("METRICS_NETWORKS", default=[]),
     "PUBLIC_URL": env.str("PUBLIC_URL", f"http://127.0.0.1:{env.str('PORT', '8000')}"),
 }
@@ -136,6 +140,7 @@ CELERY_BEAT_SCHEDULE = {
     "tidy-usage": {"task": "limits.tasks.tidy_usage", "schedule": 60.0, "options": {"expires": 120}},
     "evaluate-alerts": {"task": "limits.tasks.evaluate_alerts", "schedule": 10.0, "options": {"expires": 20}},
     "send-mails": {"task": "limits.tasks.send_mails", "schedule": 10.0, "options": {"expires": 20}},
+    "send-webhooks": {"task": "limits.tasks.send_webhooks", "schedule": 10.0, "options": {"expires": 20}},
 }
 
 _PASSWORDS = "django.contrib.auth.password_validation"

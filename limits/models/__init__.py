@@ -1,6 +1,6 @@
 """What people edit: PostgreSQL rows. The store holds what is published of them."""
 
-from limits.models.alerts import Alert, AlertMail, AlertRule
+from limits.models.alerts import Alert, AlertRule, Message
 from limits.models.clients import Client
 from limits.models.endpoints import Endpoint, Route
 from limits.models.limits import PolicyLimit
@@ -26,13 +26,13 @@ from limits.models.usage import (
 
 __all__ = [
     "Alert",
-    "AlertMail",
     "AlertRule",
     "ApiToken",
     "Client",
     "ClientChange",
     "CounterReset",
     "Endpoint",
+    "Message",
     "Override",
     "OverrideLimit",
     "Plan",

@@ -109,7 +109,10 @@ class UsageHour(OutcomeCounts):
         verbose_name_plural = "usage by hour"
         ordering = ["-hour", "client_key", "endpoint", "outcome"]
         constraints = _usage_constraints("usagehour", "hour")
-        indexes = [models.Index(fields=["client_key", "-hour"], name="usagehour_of_client")]
+        indexes = [
+            models.Index(fields=["client_key", "-hour"], name="usagehour_of_client"),
+            models.Index(fields=["hour"], condition=Q(outcome="denied"), name="usagehour_denied"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.requests:,} {self.outcome}: {self.client_name} on {self.endpoint_name}, {self.hour:%F %R}"
