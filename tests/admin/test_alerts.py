@@ -56,7 +56,7 @@ def test_a_page_shows_the_addresses_as_they_were_typed(desk: Desk) -> None:
         ({"cooldown": "9999999"}, "cooldown", "between 0 and 2,592,000"),
         ({"metric": "usage_ratio", "threshold": "0.7"}, "threshold", "0.5, 0.8, 0.9 or 1"),
         ({"metric": "throttled_ratio", "threshold": "1.2"}, "threshold", "part of all requests"),
-        ({"metric": "platform", "threshold": "1"}, "group_by", "must be empty"),
+        ({"metric": "platform", "threshold": "1"}, "group_by", "ust be empty"),
         ({"webhooks": "https://127.0.0.1/hook"}, "webhooks", "not a public address"),
         ({"webhooks": "ftp://example.com/"}, "webhooks", "must begin with https://"),
         ({"min_requests": "0"}, "min_requests", "from 1 to"),

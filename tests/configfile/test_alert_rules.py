@@ -1,6 +1,7 @@
 """The section of alert rules."""
 
 import pytest
+from pytest_django import Settings
 
 from limits.configfile.export import export
 from limits.domain.words import AlertMetric, GroupBy
@@ -80,7 +81,8 @@ def test_pruning_removes_what_the_section_does_not_name(shop: Platform) -> None:
         ("colour: red", None),
     ],
 )
-def test_a_wrong_rule_is_refused(fields: str, line: str | None) -> None:
+def test_a_wrong_rule_is_refused(fields: str, line: str | None, settings: Settings) -> None:
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"WEBHOOK_SECRET": "whsec_" + "QUJD" * 8}
     name = fields.partition(":")[0]
     kept = [part for part in RULE.split(", ") if not part.startswith(f"{name}:")]
     (found,) = refusal(f"alert_rules: [{{{', '.join([*kept, fields])}}}]")
@@ -93,6 +95,27 @@ def test_a_rule_about_what_is_not_there_is_refused(shop: Platform) -> None:
         "alert_rules[0].endpoint: there is no endpoint “b”.",
         "alert_rules[0].policy: there is no policy “c”.",
     ]
+
+
+def test_the_channels_and_their_options_come_back_in_the_export(shop: Platform, settings: Settings) -> None:
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"WEBHOOK_SECRET": "whsec_" + "QUJD" * 8}
+    put(
+        "alert_rules: [{name: ratio, metric: throttled_ratio, threshold: 0.2, min_requests: 50, notify_resolved: true, "
+        "webhooks: ['https://example.com/hook']}, {name: platform, metric: platform, threshold: 1, emails: [a@b.de]}]"
+    )
+    before = {rule.name: rule.as_domain() for rule in AlertRule.objects.all()}
+    assert before["ratio"].webhooks == ("https://example.com/hook",)
+    assert (before["ratio"].min_requests, before["ratio"].notify_resolved, before["ratio"].emails) == (50, True, ())
+    text = export()
+    AlertRule.objects.all().delete()
+    put(text)
+    assert {rule.name: rule.as_domain() for rule in AlertRule.objects.all()} == before
+
+
+def test_webhooks_need_a_secret_that_signs() -> None:
+    assert refusal(
+        "alert_rules: [{name: hook, metric: throttled, threshold: 1, webhooks: ['https://example.com/']}]"
+    ) == ["alert_rules[0].webhooks: need WEBHOOK_SECRET to be set: without a signature nobody could trust them."]
 
 
 def test_two_rules_of_one_name_are_refused() -> None:
