@@ -1,5 +1,7 @@
 """``settings.RATELIMIT_PLATFORM``: every key, typed, with its default."""
 
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 
 from django.conf import settings
@@ -23,8 +25,16 @@ DEFAULTS: dict[str, Any] = {
     "CLIENT_IDENTIFIER": "",
     # Where people reach the admin, for the links in mails.
     "PUBLIC_URL": "http://127.0.0.1:8000",
+    # For how many days rows of usage are kept: by minute, by hour and by day.
+    "KEEP_MINUTES": 2,
+    "KEEP_HOURS": 60,
+    "KEEP_DAYS": 730,
     # Networks whose callers may read /metrics without a token, such as "10.1.0.0/16".
     "METRICS_NETWORKS": (),
+    # Signs what webhooks get: "whsec_" and at least 24 bytes in base64 (Standard Webhooks).
+    "WEBHOOK_SECRET": "",
+    # Networks that webhooks may reach beside public addresses, such as "10.1.0.0/16".
+    "WEBHOOK_ALLOWED_NETWORKS": (),
     # The older X-RateLimit-* headers: "off", "beside" the standard ones or "instead" of them.
     "LEGACY_HEADERS": "off",
 }
@@ -36,3 +46,16 @@ def setting(name: str) -> Any:
     if unknown := sorted(set(given) - set(DEFAULTS)):
         raise ImproperlyConfigured(f"RATELIMIT_PLATFORM has unknown keys: {', '.join(unknown)}.")
     return given.get(name, DEFAULTS[name])
+
+
+def networks(name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """The networks that one key names. Raises ``ImproperlyConfigured`` for what is none."""
+    return _networks(name, tuple(setting(name)))
+
+
+@lru_cache(maxsize=16)
+def _networks(name: str, given: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(ip_network(network) for network in given)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: {error}.") from error

@@ -13,7 +13,8 @@ from celery import shared_task
 from django.db import OperationalError
 from kombu.exceptions import OperationalError as BrokerUnavailable
 
-from limits.monitoring import alerts, drain, mails
+from limits.domain.words import Channel
+from limits.monitoring import alerts, delivery, drain, retention, rollups
 from limits.publishing import reconciler
 from limits.store.errors import StoreUnavailable
 
@@ -37,19 +38,35 @@ def drain_usage() -> None:
             evaluate_alerts.delay()
 
 
+@shared_task(name="limits.tasks.tidy_usage", **_LIMITS)
+def tidy_usage() -> None:
+    """Adds minutes up to hours and hours to days, and removes what is past its time."""
+    with _outages_logged("tidy_usage"):
+        rollups.roll_up()
+        retention.remove_old()
+
+
 @shared_task(name="limits.tasks.evaluate_alerts", **_LIMITS)
 def evaluate_alerts() -> None:
     """Opens and resolves alerts."""
     with _outages_logged("evaluate_alerts"):
         if alerts.evaluate():
             send_mails.delay()
+            send_webhooks.delay()
 
 
 @shared_task(name="limits.tasks.send_mails", **_LIMITS)
 def send_mails() -> None:
     """Sends the mails that are due."""
     with _outages_logged("send_mails"):
-        mails.send_due()
+        delivery.send_due(Channel.MAIL)
+
+
+@shared_task(name="limits.tasks.send_webhooks", **_LIMITS)
+def send_webhooks() -> None:
+    """Calls the webhooks that are due."""
+    with _outages_logged("send_webhooks"):
+        delivery.send_due(Channel.WEBHOOK)
 
 
 @contextmanager

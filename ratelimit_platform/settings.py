@@ -21,6 +21,11 @@ DEBUG                 for development only                            off
 ADMIN_PASSWORD        of the admin that `make run` sets up            random, printed
 API_TOKEN             that `make run` sets up                         random, printed
 DEMO                  0: no demo shop: neither its data nor /shop/    1
+KEEP_MINUTES          days for which usage is kept by minute         2
+KEEP_HOURS            the same by hour                                60
+KEEP_DAYS             the same by day                                 730
+WEBHOOK_SECRET        signs webhooks: whsec_ and base64               no webhooks
+WEBHOOK_ALLOWED_NETWORKS  that webhooks may reach beside public ones  none
 METRICS_NETWORKS      who may read /metrics without a token           nobody
 LOG_FORMAT            console or json                                 console on a terminal, else json
 ====================  ==============================================  =================================
@@ -117,6 +122,11 @@ RATELIMIT_PLATFORM = {
     "REDIS": "default",
     "NAMESPACE": env.str("NAMESPACE", "rl"),
     "CLIENT_IDENTIFIER": "demo.shop.shop_client",
+    "KEEP_MINUTES": env.int("KEEP_MINUTES", 2),
+    "KEEP_HOURS": env.int("KEEP_HOURS", 60),
+    "KEEP_DAYS": env.int("KEEP_DAYS", 730),
+    "WEBHOOK_SECRET": env.str("WEBHOOK_SECRET", ""),
+    "WEBHOOK_ALLOWED_NETWORKS": env.list("WEBHOOK_ALLOWED_NETWORKS", default=[]),
     "METRICS_NETWORKS": env.list("METRICS_NETWORKS", default=[]),
     "PUBLIC_URL": env.str("PUBLIC_URL", f"http://127.0.0.1:{env.str('PORT', '8000')}"),
 }
@@ -136,8 +146,10 @@ CELERY_BEAT_SCHEDULE = {
     # A run that no worker took in time is dropped: the next one does the same.
     "reconcile": {"task": "limits.tasks.reconcile", "schedule": 3.0, "options": {"expires": 6}},
     "drain-usage": {"task": "limits.tasks.drain_usage", "schedule": 5.0, "options": {"expires": 10}},
+    "tidy-usage": {"task": "limits.tasks.tidy_usage", "schedule": 60.0, "options": {"expires": 120}},
     "evaluate-alerts": {"task": "limits.tasks.evaluate_alerts", "schedule": 10.0, "options": {"expires": 20}},
     "send-mails": {"task": "limits.tasks.send_mails", "schedule": 10.0, "options": {"expires": 20}},
+    "send-webhooks": {"task": "limits.tasks.send_webhooks", "schedule": 10.0, "options": {"expires": 20}},
 }
 
 _PASSWORDS = "django.contrib.auth.password_validation"

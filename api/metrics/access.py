@@ -1,13 +1,10 @@
 """Who may read the metrics: a token with the scope ``metrics``, or a direct caller from an allowed network."""
 
-from collections.abc import Sequence
-from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
-from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 
-from limits.conf import setting
+from limits.conf import networks
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
@@ -19,16 +16,7 @@ def comes_from_an_allowed_network(request: HttpRequest) -> bool:
     proxy's address, so then it counts for nothing."""
     if any(request.META.get(header) for header in _SIGNS_OF_A_PROXY):
         return False
-    return _is_inside(request.META.get("REMOTE_ADDR", ""), networks(tuple(setting("METRICS_NETWORKS"))))
-
-
-@lru_cache(maxsize=8)
-def networks(given: Sequence[str]) -> Networks:
-    """The networks of the setting. Raises ``ImproperlyConfigured``."""
-    try:
-        return tuple(ip_network(network) for network in given)
-    except ValueError as error:
-        raise ImproperlyConfigured(f"METRICS_NETWORKS: {error}.") from error
+    return _is_inside(request.META.get("REMOTE_ADDR", ""), networks("METRICS_NETWORKS"))
 
 
 def _is_inside(address: str, allowed: Networks) -> bool:

@@ -1,22 +1,31 @@
-"""Alert rules, what fired, and the mails about it."""
+"""Alert rules, what fired, and the messages about it."""
 
+from datetime import timedelta
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.validators import validate_email
+from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
 from unfold.admin import ModelAdmin, TabularInline
-from unfold.decorators import display
-from unfold.widgets import UnfoldAdminTextareaWidget
+from unfold.decorators import action, display
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
-from limits.admin.fields import AvailableChoices, NobodyEdits
-from limits.models import Alert, AlertMail, AlertRule
+from limits.admin.fields import NobodyEdits
+from limits.models import Alert, AlertRule, Message
+from limits.monitoring.messages import in_words, write_test
+
+_STATE_COLOURS = {"open": "danger", "acknowledged": "warning", "silenced": "info", "resolved": "success"}
 
 
-class AddressesField(forms.CharField):
-    """Mail addresses, one in a line."""
+class LinesField(forms.CharField):
+    """Several values, one in a line."""
 
     widget = UnfoldAdminTextareaWidget
 
@@ -24,10 +33,18 @@ class AddressesField(forms.CharField):
         return "\n".join(value) if isinstance(value, list) else value
 
     def clean(self, value: Any) -> list[str]:
-        addresses: list[str] = super().clean(value).replace(",", " ").split()
+        given: list[str] = super().clean(value).replace(",", " ").split()
+        return list(dict.fromkeys(given))
+
+
+class AddressesField(LinesField):
+    """Mail addresses, one in a line."""
+
+    def clean(self, value: Any) -> list[str]:
+        addresses = super().clean(value)
         for address in addresses:
             self._validate(address)
-        return list(dict.fromkeys(addresses))
+        return addresses
 
     def _validate(self, address: str) -> None:
         try:
@@ -37,78 +54,201 @@ class AddressesField(forms.CharField):
 
 
 class AlertRuleForm(forms.ModelForm):
-    emails = AddressesField(help_text="Who gets the mail; one address in a line.")
+    emails = AddressesField(required=False, help_text="Who gets the mail; one address in a line.")
+    webhooks = LinesField(
+        required=False,
+        help_text="Addresses that get a signed POST, one in a line: https://… They may not lead into a private "
+        "network, unless WEBHOOK_ALLOWED_NETWORKS names it.",
+    )
 
 
 @admin.register(AlertRule)
-class AlertRuleAdmin(AvailableChoices, ModelAdmin):
+class AlertRuleAdmin(ModelAdmin):
     form = AlertRuleForm
     list_display = ("name", "sentence_in_words", "addresses", "open_alerts")
     list_select_related = ("plan", "endpoint", "policy")
     search_fields = ("name",)
     autocomplete_fields = ("endpoint", "policy")
     fieldsets = (
-        (None, {"fields": ("name", "metric", "threshold", "window", "group_by")}),
+        (None, {"fields": ("name", "metric", "threshold", "min_requests", "window", "group_by")}),
         ("Only these requests", {"fields": ("client_key", "plan", "endpoint", "policy")}),
-        ("Who is told", {"fields": ("emails", "cooldown")}),
+        ("Who is told", {"fields": ("emails", "webhooks", "cooldown", "notify_resolved")}),
     )
+    actions_detail = ("send_test",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AlertRule]:
         return super().get_queryset(request).prefetch_related("alerts")
+
+    @action(description="Send a test message", url_path="test", permissions=["change"])
+    def send_test(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        rule = get_object_or_404(AlertRule, pk=object_id)
+        with transaction.atomic():
+            for destination in rule.destinations:
+                write_test(*destination, rule, timezone.now())
+        messages.success(request, f"A test goes to {_whom(rule)} within ten seconds; this list says what became of it.")
+        return HttpResponseRedirect(reverse("admin:limits_message_changelist"))
 
     @display(description="Fires at")
     def sentence_in_words(self, rule: AlertRule) -> str:
         return rule.sentence
 
-    @display(description="Mail to")
+    @display(description="Tells")
     def addresses(self, rule: AlertRule) -> str:
-        return ", ".join(rule.emails)
+        return _whom(rule)
 
     @display(description="Open alerts")
     def open_alerts(self, rule: AlertRule) -> int:
         return sum(alert.resolved_at is None for alert in rule.alerts.all())
 
 
-class AlertMailInline(NobodyEdits, TabularInline):
-    model = AlertMail
-    fields = readonly_fields = ("subject", "recipients_in_words", "created_at", "state")
-    verbose_name_plural = "mails"
+def _whom(rule: AlertRule) -> str:
+    return ", ".join([*rule.emails, *rule.webhooks])
+
+
+class MessageInline(NobodyEdits, TabularInline):
+    model = Message.alerts.through
+    fields = readonly_fields = ("subject", "destination", "created_at", "state")
+    verbose_name_plural = "messages"
     extra = 0
 
+    @display(description="Subject")
+    def subject(self, link: Any) -> str:
+        return str(link.message.subject)
+
     @display(description="To")
-    def recipients_in_words(self, mail: AlertMail) -> str:
-        return ", ".join(mail.recipients)
+    def destination(self, link: Any) -> str:
+        return str(link.message.destination)
+
+    @display(description="Written")
+    def created_at(self, link: Any) -> Any:
+        return link.message.created_at
 
     @display(description="State")
-    def state(self, mail: AlertMail) -> str:
-        if mail.sent_at:
-            return f"sent {mail.sent_at:%F %T}"
-        if mail.next_attempt_at is None:
-            return f"given up after {mail.attempts} attempts: {mail.problem}"
-        return f"waits for attempt {mail.attempts + 1}. {mail.problem}"
+    def state(self, link: Any) -> str:
+        return str(link.message.state)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("message").order_by("-message__created_at")
+
+
+class SilenceForm(forms.Form):
+    """For how long an alert is silenced."""
+
+    HOURS = ((1, "an hour"), (4, "four hours"), (24, "a day"), (168, "a week"))
+
+    hours = forms.TypedChoiceField(choices=HOURS, coerce=int, widget=UnfoldAdminSelectWidget())
 
 
 @admin.register(Alert)
 class AlertAdmin(NobodyEdits, ModelAdmin):
-    list_display = ("rule", "group_name", "highest_in_words", "opened_at", "resolved_at", "state")
+    list_display = ("rule", "group_name", "value_in_words", "highest_in_words", "opened_at", "resolved_at", "state")
     list_filter = ("rule", ("resolved_at", admin.EmptyFieldListFilter))
     list_select_related = ("rule",)
     search_fields = ("rule__name", "group")
-    fields = readonly_fields = ("rule", "group_name", "highest_in_words", "opened_at", "resolved_at")
+    fields = readonly_fields = (
+        *("rule", "group_name", "state_in_words", "value_in_words", "highest_in_words"),
+        *("opened_at", "last_fired_at", "resolved_at", "told_at"),
+    )
     show_full_result_count = False
-    inlines = (AlertMailInline,)
+    inlines = (MessageInline,)
+    actions = ("acknowledge_selected",)
+    actions_detail = ("acknowledge", "silence", "lift")
+
+    def has_handle_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody edits an alert; who may change alerts may say that they look after it."""
+        return request.user.has_perm("limits.change_alert")
+
+    @action(description="Acknowledge", permissions=["handle"])
+    def acknowledge_selected(self, request: HttpRequest, queryset: QuerySet[Alert]) -> None:
+        count = _acknowledge(request, queryset)
+        messages.success(request, f"{count:,} alerts acknowledged: no more messages until they are over.")
+
+    @action(description="Acknowledge", url_path="acknowledge", permissions=["handle"])
+    def acknowledge(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        if _acknowledge(request, Alert.objects.filter(pk=object_id)):
+            messages.success(request, "Acknowledged: no more messages about this alert until it is over.")
+        return _page_of(object_id)
+
+    @action(description="Silence…", url_path="silence", permissions=["handle"])
+    def silence(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        alert = get_object_or_404(Alert.objects.select_related("rule"), pk=object_id)
+        form = SilenceForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            until = timezone.now() + timedelta(hours=form.cleaned_data["hours"])
+            Alert.objects.filter(pk=object_id).update(silenced_until=until)
+            messages.success(request, f"Silenced until {until:%F %R} UTC, also where it resolves and opens anew.")
+            return _page_of(object_id)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Silence “{alert}”",
+            "opts": Alert._meta,
+            "alert": alert,
+            "form": form,
+        }
+        return TemplateResponse(request, "admin/limits/alert/silence.html", context)
+
+    @action(description="Lift", url_path="lift", permissions=["handle"])
+    def lift(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        Alert.objects.filter(pk=object_id).update(silenced_until=None, acknowledged_at=None, acknowledged_by="")
+        messages.success(request, "It makes messages again.")
+        return _page_of(object_id)
 
     @display(description="Whom or what")
     def group_name(self, alert: Alert) -> str:
         return alert.group_name
 
+    @display(description="Last", ordering="value")
+    def value_in_words(self, alert: Alert) -> str:
+        return in_words(alert.value, alert.rule)
+
     @display(description="Highest", ordering="highest")
     def highest_in_words(self, alert: Alert) -> str:
-        return f"{alert.highest:,.0f} requests denied"
+        return in_words(alert.highest, alert.rule)
 
-    @display(description="State", label={"open": "danger", "resolved": "success"})
+    @display(description="State", label=_STATE_COLOURS)
     def state(self, alert: Alert) -> str:
-        return "resolved" if alert.resolved_at else "open"
+        return alert.state.value
+
+    @display(description="State")
+    def state_in_words(self, alert: Alert) -> str:
+        match alert.state:
+            case Alert.State.ACKNOWLEDGED:
+                return f"acknowledged by {alert.acknowledged_by}, {alert.acknowledged_at:%F %R} UTC"
+            case Alert.State.SILENCED:
+                return f"silenced until {alert.silenced_until:%F %R} UTC"
+        return alert.state.value
+
+
+def _acknowledge(request: HttpRequest, alerts: QuerySet[Alert]) -> int:
+    who = request.user.get_username()
+    unanswered = alerts.filter(resolved_at=None, acknowledged_at=None)
+    return unanswered.update(acknowledged_at=timezone.now(), acknowledged_by=who)
+
+
+def _page_of(alert: int) -> HttpResponse:
+    return HttpResponseRedirect(reverse("admin:limits_alert_change", args=[alert]))
+
+
+@admin.register(Message)
+class MessageAdmin(NobodyEdits, ModelAdmin):
+    list_display = ("subject", "channel", "destination", "created_at", "state")
+    list_filter = ("channel", "kind", ("sent_at", admin.EmptyFieldListFilter))
+    search_fields = ("destination", "subject")
+    fields = readonly_fields = (
+        "subject",
+        "kind",
+        "channel",
+        "destination",
+        "created_at",
+        "state",
+        "message_id",
+        "text",
+    )
+    show_full_result_count = False
+
+    @display(description="State")
+    def state(self, message: Message) -> str:
+        return message.state
 
 
 def open_alerts(request: HttpRequest) -> int | None:

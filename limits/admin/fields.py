@@ -1,13 +1,7 @@
 """What the forms have in common."""
 
-from typing import Any
-
-from django.db.models import Field, Model
+from django.db.models import Model
 from django.http import HttpRequest
-
-from limits.domain.alerting import AVAILABLE_METRICS
-
-_AVAILABLE = {"metric": AVAILABLE_METRICS}
 
 
 class SlugKept:
@@ -35,13 +29,3 @@ class NobodyEdits:
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
-
-
-class AvailableChoices:
-    """Offers only what this release can enforce."""
-
-    def formfield_for_choice_field(self, db_field: "Field[Any, Any]", request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name in _AVAILABLE:
-            words = _AVAILABLE[db_field.name]
-            kwargs["choices"] = [(value, label) for value, label in db_field.choices or () if value in words]
-        return super().formfield_for_choice_field(db_field, request, **kwargs)  # type: ignore[misc]

@@ -11,14 +11,16 @@ from limits.domain.problems import Problem
 from limits.domain.words import AlertMetric, GroupBy
 from limits.models import AlertRule as AlertRuleRow
 from limits.models import Endpoint, Plan, Policy
+from limits.models.alerts import webhook_problems
 
 _NO_GROUPS = (None, "none")
+_OPTIONAL = ("window", "cooldown", "min_requests", "notify_resolved")
 
 
 def alert_rule(item: dict[str, Any]) -> AlertRule:
     """One item of the section."""
     group_by = item.get("group_by")
-    optional = {name: item[name] for name in ("window", "cooldown") if name in item}
+    optional = {name: item[name] for name in _OPTIONAL if name in item}
     return AlertRule(
         name=item["name"],
         metric=AlertMetric(item["metric"]),
@@ -28,7 +30,8 @@ def alert_rule(item: dict[str, Any]) -> AlertRule:
         endpoint=item.get("endpoint"),
         policy=item.get("policy"),
         group_by=None if group_by in _NO_GROUPS else GroupBy(group_by),
-        emails=tuple(item["emails"]),
+        emails=tuple(item.get("emails", ())),
+        webhooks=tuple(item.get("webhooks", ())),
         **optional,
     )
 
@@ -38,9 +41,11 @@ def content_problems(items: Sequence[dict[str, Any]]) -> Iterator[Problem]:
     for at, item in enumerate(items):
         for field, message in alert_rule_problems(alert_rule(item)):
             yield Problem(("alert_rules", at, field), message)
-        for position, address in enumerate(item["emails"]):
+        for position, address in enumerate(item.get("emails", ())):
             if not _is_address(address):
                 yield Problem(("alert_rules", at, "emails", position), "must be a mail address.")
+        for field, message in webhook_problems(item.get("webhooks", ())):
+            yield Problem(("alert_rules", at, field), message)
 
 
 def _is_address(text: str) -> bool:
@@ -70,6 +75,9 @@ def write_alert_rules(rules: Sequence[AlertRule]) -> None:
                 "group_by": rule.group_by.value if rule.group_by else "",
                 "cooldown": rule.cooldown,
                 "emails": list(rule.emails),
+                "webhooks": list(rule.webhooks),
+                "min_requests": rule.min_requests,
+                "notify_resolved": rule.notify_resolved,
             },
         )
 
@@ -88,6 +96,9 @@ def alert_rule_item(rule: AlertRule) -> dict[str, Any]:
         "policy": rule.policy,
         "group_by": rule.group_by.value if rule.group_by else None,
         "cooldown": rule.cooldown,
-        "emails": list(rule.emails),
+        "emails": list(rule.emails) or None,
+        "webhooks": list(rule.webhooks) or None,
+        "min_requests": rule.min_requests if rule.min_requests > 1 else None,
+        "notify_resolved": rule.notify_resolved or None,
     }
     return {name: value for name, value in item.items() if value is not None}

@@ -94,7 +94,7 @@ SCHEMA = _object(
     ),
     alert_rules=_list_of(
         _object(
-            ("name", "metric", "threshold", "emails"),
+            ("name", "metric", "threshold"),
             name=_text(MAX_RULE_NAME_LENGTH),
             metric=_one_of(AlertMetric),
             threshold={"type": "number"},
@@ -106,6 +106,9 @@ SCHEMA = _object(
             group_by={"enum": [*(word.value for word in GroupBy), "none", None]},
             cooldown=_WHOLE,
             emails=_list_of(_TEXT),
+            webhooks=_list_of(_TEXT),
+            min_requests=_WHOLE,
+            notify_resolved={"type": "boolean"},
         )
     ),
 )

@@ -24,7 +24,9 @@ def read_unpublished() -> Unpublished:
 
 
 def _describe(rule: AlertRule) -> str:
-    return f"{rule.sentence}; to {', '.join(rule.emails)}; a mail every {rule.cooldown:,} seconds at most"
+    whom = ", ".join([*rule.emails, *rule.webhooks])
+    over = "; also when it is over" if rule.notify_resolved else ""
+    return f"{rule.sentence}; to {whom}; a message every {rule.cooldown:,} seconds at most{over}"
 
 
 def changes(before: Unpublished, after: Unpublished) -> Iterator[str]:

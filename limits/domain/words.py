@@ -67,6 +67,24 @@ class AlertMetric(StrEnum):
     THROTTLED = "throttled"
     THROTTLED_RATIO = "throttled_ratio"
     USAGE_RATIO = "usage_ratio"
+    PLATFORM = "platform"
+
+
+class Channel(StrEnum):
+    """How a message reaches people or programs."""
+
+    MAIL = "mail"
+    WEBHOOK = "webhook"
+
+
+class MessageKind(StrEnum):
+    """What a message is about."""
+
+    OPENED = "opened"
+    REMINDER = "reminder"
+    RESOLVED = "resolved"
+    DIGEST = "digest"
+    TEST = "test"
 
 
 class GroupBy(StrEnum):

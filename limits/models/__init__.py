@@ -1,6 +1,6 @@
 """What people edit: PostgreSQL rows. The store holds what is published of them."""
 
-from limits.models.alerts import Alert, AlertMail, AlertRule
+from limits.models.alerts import Alert, AlertRule, Message
 from limits.models.clients import Client
 from limits.models.endpoints import Endpoint, Route
 from limits.models.limits import PolicyLimit
@@ -13,29 +13,43 @@ from limits.models.progress import Progress, Work
 from limits.models.publications import Publication
 from limits.models.resets import CounterReset
 from limits.models.tokens import ApiToken
-from limits.models.usage import PolicyDenial, Usage, UsageParcel
+from limits.models.usage import (
+    PolicyDenial,
+    PolicyDenialDay,
+    PolicyDenialHour,
+    QuotaCrossing,
+    Usage,
+    UsageDay,
+    UsageHour,
+    UsageParcel,
+)
 
 __all__ = [
     "Alert",
-    "AlertMail",
     "AlertRule",
     "ApiToken",
     "Client",
     "ClientChange",
     "CounterReset",
     "Endpoint",
+    "Message",
     "Override",
     "OverrideLimit",
     "Plan",
     "Platform",
     "Policy",
     "PolicyDenial",
+    "PolicyDenialDay",
+    "PolicyDenialHour",
     "PolicyLimit",
     "Progress",
     "Publication",
+    "QuotaCrossing",
     "Route",
     "RuleChange",
     "Usage",
+    "UsageDay",
+    "UsageHour",
     "UsageParcel",
     "Work",
 ]

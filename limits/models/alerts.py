@@ -1,13 +1,19 @@
-"""Alerts: the rules that people edit, what fired, and the mails about it."""
+"""Alerts: the rules that people edit, what fired, and the messages about it."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q
+from django.utils import timezone
 
+from limits.conf import networks, setting
 from limits.domain import alerting
 from limits.domain.alerting import MAX_COOLDOWN, MAX_THRESHOLD, MAX_WINDOW, MINUTE
-from limits.domain.words import AlertMetric, GroupBy
+from limits.domain.webhooks import url_problem
+from limits.domain.words import AlertMetric, Channel, GroupBy, MessageKind
 from limits.models.endpoints import Endpoint
 from limits.models.fields import choices, validate_printable, words_check
 from limits.models.plans import Plan
@@ -22,15 +28,24 @@ class AlertRule(models.Model):
         max_length=100,
         validators=[validate_printable],
         unique=True,
-        help_text="Such as “search-abuse”; it is the mail's subject.",
+        help_text="Such as “search-abuse”; the subject of its messages begins with it.",
     )
     metric = models.CharField(
         max_length=20,
         choices=choices(AlertMetric),
         default=AlertMetric.THROTTLED.value,
-        help_text="throttled: requests that were denied.",
+        help_text="throttled: requests that were denied. throttled ratio: denied of all requests. usage ratio: a "
+        "client reached a part of a quota. platform: something is wrong with the platform itself.",
     )
-    threshold = models.FloatField(help_text="How many it takes in the window.")
+    threshold = models.FloatField(
+        help_text="throttled: how many in the window. throttled ratio: which part, 0 to 1. usage ratio: 0.5, 0.8, 0.9 "
+        "or 1. platform: 1."
+    )
+    min_requests = models.BigIntegerField(
+        "of at least",
+        default=1,
+        help_text="throttled ratio: how many requests it takes in the window for their ratio to say something.",
+    )
     window = models.PositiveIntegerField(
         default=MINUTE, help_text="In seconds, whole minutes: 60 looks at one minute by the clock, 300 at five."
     )
@@ -54,9 +69,13 @@ class AlertRule(models.Model):
         help_text="Counts each client, endpoint or policy by itself. Empty: all together.",
     )
     cooldown = models.PositiveIntegerField(
-        default=600, help_text="Seconds until the next mail about the same matter, at the soonest."
+        default=600, help_text="Seconds until the next message about the same matter, at the soonest."
     )
-    emails = ArrayField(models.EmailField(), help_text="Who gets the mail.")
+    emails = ArrayField(models.EmailField(), default=list, blank=True, help_text="Who gets the mail.")
+    webhooks = ArrayField(
+        models.CharField(max_length=500), default=list, blank=True, help_text="Addresses that get a signed POST."
+    )
+    notify_resolved = models.BooleanField("tell when it is over", default=False)
 
     class Meta:
         ordering = ["name"]
@@ -73,7 +92,10 @@ class AlertRule(models.Model):
                 name="alertrule_window_in_minutes",
             ),
             models.CheckConstraint(condition=Q(cooldown__lte=MAX_COOLDOWN), name="alertrule_cooldown_in_range"),
-            models.CheckConstraint(condition=Q(emails__len__gte=1), name="alertrule_has_an_address"),
+            models.CheckConstraint(
+                condition=Q(emails__len__gte=1) | Q(webhooks__len__gte=1), name="alertrule_has_an_address"
+            ),
+            models.CheckConstraint(condition=Q(min_requests__gte=1), name="alertrule_min_requests_positive"),
         ]
 
     def __str__(self) -> str:
@@ -93,6 +115,9 @@ class AlertRule(models.Model):
             group_by=GroupBy(self.group_by) if self.group_by else None,
             cooldown=self.cooldown,
             emails=tuple(self.emails),
+            webhooks=tuple(self.webhooks),
+            min_requests=self.min_requests,
+            notify_resolved=self.notify_resolved,
         )
 
     @property
@@ -103,25 +128,58 @@ class AlertRule(models.Model):
     def clean(self) -> None:
         super().clean()
         known = self.metric in list(AlertMetric) and self.group_by in ["", *GroupBy]
-        if not known or None in (self.threshold, self.window, self.cooldown) or self.emails is None:
+        if not known or None in (self.threshold, self.window, self.cooldown, self.min_requests, self.emails):
             return
         errors = {field: message[:1].upper() + message[1:] for field, message in self._problems()}
         if errors:
             raise ValidationError(errors)
 
     def _problems(self) -> list[tuple[str, str]]:
-        return list(alerting.alert_rule_problems(self.as_domain()))
+        return [*alerting.alert_rule_problems(self.as_domain()), *webhook_problems(self.webhooks)]
+
+    @property
+    def destinations(self) -> list[tuple[Channel, str]]:
+        """Whom its messages go to."""
+        mails = [(Channel.MAIL, address) for address in self.emails]
+        return mails + [(Channel.WEBHOOK, url) for url in self.webhooks]
+
+
+def webhook_problems(urls: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yields (field, what is wrong with these webhooks)."""
+    if urls and not setting("WEBHOOK_SECRET"):
+        yield "webhooks", "need WEBHOOK_SECRET to be set: without a signature nobody could trust them."
+    for url in urls:
+        if message := url_problem(url, networks("WEBHOOK_ALLOWED_NETWORKS")):
+            yield "webhooks", f"{url} {message}"
 
 
 class Alert(models.Model):
-    """A rule that fired for one group, from when to when. ``group`` is the client's key, or the slug
-    of the endpoint or policy; empty where the rule counts all together."""
+    """A rule that fired for one group, from when to when. ``group`` is the client's key, the slug of the
+    endpoint or policy, or the name of the platform's problem; empty where the rule counts all together.
+
+    ``value`` is the metric when the rule fired last, in the window that ends with ``last_minute``.
+    ``told_at``: when people last heard of this matter, also in an alert before this one.
+    """
+
+    class State(models.TextChoices):
+        OPEN = "open"
+        ACKNOWLEDGED = "acknowledged"
+        SILENCED = "silenced"
+        RESOLVED = "resolved"
 
     rule = models.ForeignKey(AlertRule, on_delete=models.CASCADE, related_name="alerts")
     group = models.CharField(max_length=256, blank=True)
     opened_at = models.DateTimeField()
     resolved_at = models.DateTimeField(null=True, blank=True)
+    value = models.FloatField(default=0)
     highest = models.FloatField(help_text="The highest value of the metric while the alert was open.")
+    last_fired_at = models.DateTimeField()
+    last_minute = models.DateTimeField()
+    acknowledged_at = models.DateTimeField(null=True, blank=True)
+    acknowledged_by = models.CharField(max_length=200, blank=True)
+    silenced_until = models.DateTimeField(null=True, blank=True)
+    told_at = models.DateTimeField(null=True, blank=True)
+    resolution_told_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["-opened_at"]
@@ -130,28 +188,51 @@ class Alert(models.Model):
                 fields=["rule", "group"], condition=Q(resolved_at=None), name="alert_one_open_per_group"
             ),
         ]
+        indexes = [
+            models.Index(fields=["rule", "group", "-opened_at"], name="alert_of_group"),
+            models.Index(fields=["-opened_at"], name="alert_newest"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.rule}: {self.group_name}"
+
+    def save(self, **options: Any) -> None:
+        """An alert that was just made fired when it opened."""
+        self.last_fired_at = self.last_fired_at or self.opened_at
+        self.last_minute = self.last_minute or self.opened_at.replace(second=0, microsecond=0)
+        super().save(**options)
 
     @property
     def group_name(self) -> str:
         """The group as people read it."""
         if not self.rule.group_by:
-            return "all together"
+            return self.group or "all together"
         nameless = OTHER if self.rule.group_by == GroupBy.CLIENT else UNKNOWN_ENDPOINT
         return self.group or nameless
 
+    @property
+    def state(self) -> State:
+        """What it is now. Only an open alert makes messages."""
+        if self.resolved_at is not None:
+            return self.State.RESOLVED
+        if self.silenced_until is not None and self.silenced_until > timezone.now():
+            return self.State.SILENCED
+        return self.State.OPEN if self.acknowledged_at is None else self.State.ACKNOWLEDGED
 
-class AlertMail(models.Model):
-    """A mail about an alert, written with the alert and sent after it, until it is delivered."""
 
-    alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="mails")
+class Message(models.Model):
+    """A message to one address or webhook, written with what it is about and sent after it, until it
+    is delivered."""
+
+    channel = models.CharField(max_length=10, choices=choices(Channel))
+    kind = models.CharField(max_length=10, choices=choices(MessageKind))
+    destination = models.CharField(max_length=500)
+    alerts = models.ManyToManyField(Alert, related_name="messages")
     message_id = models.CharField(max_length=200, unique=True)
-    recipients = ArrayField(models.EmailField())
     subject = models.CharField(max_length=250)
     text = models.TextField()
     html = models.TextField()
+    payload = models.JSONField(default=dict)
     created_at = models.DateTimeField()
     attempts = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True, blank=True)
@@ -159,10 +240,24 @@ class AlertMail(models.Model):
     problem = models.TextField(blank=True)
 
     class Meta:
-        ordering = ["-created_at"]
+        ordering = ["-created_at", "-id"]
+        constraints = [
+            words_check("message", "channel", Channel),
+            words_check("message", "kind", MessageKind),
+        ]
         indexes = [
-            models.Index(fields=["next_attempt_at"], condition=Q(sent_at=None), name="alertmail_waiting"),
+            models.Index(fields=["channel", "next_attempt_at"], condition=Q(sent_at=None), name="message_waiting"),
+            models.Index(fields=["-created_at"], name="message_newest"),
         ]
 
     def __str__(self) -> str:
         return self.subject
+
+    @property
+    def state(self) -> str:
+        """What became of it, as people read it."""
+        if self.sent_at:
+            return f"sent {self.sent_at:%F %T}"
+        if self.next_attempt_at is None:
+            return f"given up after {self.attempts} attempts: {self.problem}"
+        return f"waits for attempt {self.attempts + 1}. {self.problem}"

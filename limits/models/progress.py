@@ -12,6 +12,10 @@ class Work(StrEnum):
 
     DRAIN = "drain"
     """Bringing usage counts from the store."""
+    HOURS = "hours"
+    """Adding minutes up to hours: those before are in them."""
+    DAYS = "days"
+    """Adding hours up to days: those before are in them."""
 
 
 class Progress(models.Model):

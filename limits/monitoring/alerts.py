@@ -1,78 +1,108 @@
-"""Evaluating alert rules: alerts open, stay open, are resolved; a mail is written with each."""
+"""Evaluating alert rules: alerts open, are kept up to date, and are resolved. Who is told of it is for
+:mod:`limits.monitoring.telling`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 import structlog
 from django.db import transaction
+from django.db.models import Max
 from django.utils import timezone
 
-from limits.models import Alert, AlertMail, AlertRule
-from limits.monitoring.mails import write_mail
-from limits.monitoring.metrics import denied, minute_of
+from limits.domain.words import AlertMetric
+from limits.models import Alert, AlertRule
+from limits.monitoring.metrics import minute_of, values
+from limits.monitoring.telling import tell
 
 log = structlog.get_logger(__name__)
 
-AHEAD, BEHIND = 1, 1
-"""Minutes around the present one that windows may end in: the store's clock may be ahead of this
-one, and the counts of a minute that just ended arrive with the next drain."""
+LONG = 3_600
+"""Seconds from which on a window is looked at once: a minute more or less does not matter to it."""
+
+Firing = Mapping[str, tuple[float, datetime]]
+"""Group → (its highest value, the last minute of that window)."""
 
 
 def evaluate(now: datetime | None = None) -> int:
-    """Evaluates every rule. Returns how many mails were written. Two at once do no harm."""
+    """Evaluates every rule and writes what has to be told. Returns how many messages were written.
+    Two at once do no harm."""
     now = now or timezone.now()
-    return sum(_evaluate(key, now) for key in AlertRule.objects.values_list("pk", flat=True))
+    for key in AlertRule.objects.values_list("pk", flat=True):
+        _evaluate(key, now)
+    return tell(now)
+
+
+def evaluate_platform(now: datetime | None = None) -> int:
+    """The same for the platform's own problems alone."""
+    now = now or timezone.now()
+    for key in AlertRule.objects.filter(metric=AlertMetric.PLATFORM.value).values_list("pk", flat=True):
+        _evaluate(key, now)
+    return tell(now)
 
 
 @transaction.atomic
-def _evaluate(key: int, now: datetime) -> int:
+def _evaluate(key: int, now: datetime) -> None:
     """One rule at a time, held so that nobody else evaluates or changes it meanwhile."""
     rule = AlertRule.objects.select_for_update(of=("self",)).filter(pk=key).first()
     if rule is None:
-        return 0
-    values = _values(rule, now)
+        return
+    firing = _firing(rule, now)
     open_alerts = {alert.group: alert for alert in rule.alerts.filter(resolved_at=None)}
-    _resolve([alert for group, alert in open_alerts.items() if group not in values], now)
-    written = 0
-    for group, (value, last_minute) in values.items():
-        alert = open_alerts.get(group) or _open(rule, group, value, now)
-        _keep_highest(alert, value)
-        written += _mail_unless_told(alert, value, last_minute, now)
-    return written
+    _update([alert for group, alert in open_alerts.items() if group in firing], firing, now)
+    _open(rule, {group: fired for group, fired in firing.items() if group not in open_alerts}, now)
+    quiet = (alert for group, alert in open_alerts.items() if group not in firing)
+    _resolve([alert for alert in quiet if now - alert.last_fired_at >= timedelta(seconds=rule.window)], now)
 
 
-def _values(rule: AlertRule, now: datetime) -> Mapping[str, tuple[int, datetime]]:
-    """Group → (its highest value, the last minute of that window), where the rule fires."""
-    values: dict[str, tuple[int, datetime]] = {}
-    for offset in range(-BEHIND, AHEAD + 1):
-        last_minute = minute_of(now) + timedelta(minutes=offset)
-        for group, value in denied(rule, last_minute).items():
-            values[group] = max(values.get(group, (0, last_minute)), (value, last_minute))
-    return values
+def _firing(rule: AlertRule, now: datetime) -> Firing:
+    found: dict[str, tuple[float, datetime]] = {}
+    for last_minute in _last_minutes(rule, now):
+        for group, value in values(rule, last_minute).items():
+            found[group] = max(found.get(group, (0.0, last_minute)), (value, last_minute))
+    return found
 
 
-def _open(rule: AlertRule, group: str, value: int, now: datetime) -> Alert:
-    log.info("alert_opened", rule=rule.name, value=value)
-    return Alert.objects.create(rule=rule, group=group, opened_at=now, highest=value)
+def _last_minutes(rule: AlertRule, now: datetime) -> Iterable[datetime]:
+    """The minutes that windows end with. The store's clock may be ahead of this one, and the counts of a
+    minute that just ended arrive with the next drain."""
+    around = (0,) if rule.window >= LONG or rule.metric == AlertMetric.PLATFORM else (-1, 0, 1)
+    return [minute_of(now) + timedelta(minutes=offset) for offset in around]
 
 
-def _keep_highest(alert: Alert, value: int) -> None:
-    if value > alert.highest:
-        alert.highest = value
-        alert.save(update_fields=["highest"])
+def _open(rule: AlertRule, firing: Firing, now: datetime) -> None:
+    before = _earlier(rule, firing)
+    for group, (value, last_minute) in firing.items():
+        told_at, silenced_until = before.get(group, (None, None))
+        log.info("alert_opened", rule=rule.name, value=value)
+        Alert.objects.create(
+            rule=rule,
+            group=group,
+            opened_at=now,
+            value=value,
+            highest=value,
+            last_fired_at=now,
+            last_minute=last_minute,
+            told_at=told_at,
+            silenced_until=silenced_until,
+        )
+
+
+def _earlier(rule: AlertRule, groups: Iterable[str]) -> dict[str, tuple[datetime | None, datetime | None]]:
+    """Group → when people last heard of the matter, and until when somebody silenced it."""
+    rows = rule.alerts.filter(group__in=list(groups)).order_by().values_list("group")
+    found = rows.annotate(told=Max("told_at"), silenced=Max("silenced_until"))
+    return {group: (told, silenced) for group, told, silenced in found}
+
+
+def _update(alerts: list[Alert], firing: Firing, now: datetime) -> None:
+    for alert in alerts:
+        alert.value, alert.last_minute = firing[alert.group]
+        alert.highest = max(alert.highest, alert.value)
+        alert.last_fired_at = now
+    Alert.objects.bulk_update(alerts, ["value", "highest", "last_fired_at", "last_minute"], batch_size=1_000)
 
 
 def _resolve(alerts: list[Alert], now: datetime) -> None:
     Alert.objects.filter(pk__in=[alert.pk for alert in alerts]).update(resolved_at=now)
     for alert in alerts:
         log.info("alert_resolved", rule=alert.rule.name)
-
-
-def _mail_unless_told(alert: Alert, value: int, last_minute: datetime, now: datetime) -> int:
-    """One mail for each rule and group in its cooldown, also over several alerts."""
-    since = now - timedelta(seconds=alert.rule.cooldown)
-    about_it = AlertMail.objects.filter(alert__rule=alert.rule, alert__group=alert.group)
-    if about_it.filter(created_at__gt=since).exists():
-        return 0
-    write_mail(alert, value, last_minute, now)
-    return 1

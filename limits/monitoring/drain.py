@@ -10,12 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from limits.conf import setting
-from limits.domain.words import Mode, Outcome
-from limits.models import Progress, UsageParcel, Work
+from limits.domain.words import Mode, Outcome, Partition
+from limits.models import Policy, Progress, UsageParcel, Work
+from limits.monitoring import rollups
+from limits.monitoring.sql import columns, execute
 from limits.store.connection import patient_client
 from limits.store.keys import Keys
 from limits.store.usage import Counted, Parcel, UsageCounts
@@ -44,6 +46,12 @@ _ADD_DENIALS = """
     INSERT INTO limits_policydenial AS kept (minute, client_key, endpoint, policy, mode, requests)
     SELECT * FROM unnest(%s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[])
     ON CONFLICT (minute, client_key, endpoint, policy, mode)
+    DO UPDATE SET requests = kept.requests + EXCLUDED.requests
+"""
+_ADD_CROSSINGS = """
+    INSERT INTO limits_quotacrossing AS kept (minute, client_key, endpoint, policy, mark, requests)
+    SELECT * FROM unnest(%s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::int[], %s::bigint[])
+    ON CONFLICT (minute, client_key, endpoint, policy, mark)
     DO UPDATE SET requests = kept.requests + EXCLUDED.requests
 """
 
@@ -78,14 +86,19 @@ def _bring(counts: UsageCounts, parcels: Sequence[Parcel]) -> int:
 def write(contents: Mapping[str, Mapping[Counted, int]]) -> int:
     """Adds the counts of those parcels whose id is new, and keeps the ids. Returns how many."""
     # In order, here and below: two drains at once then wait for each other and never in a circle.
-    ids = [name for (name,) in _execute(_TAKE_IDS, [sorted(contents)])]
+    ids = [name for (name,) in execute(_TAKE_IDS, [sorted(contents)])]
     counts: Counter[Counted] = Counter()
     for name in ids:
         counts.update(contents[name])
+    marks = rollups.marks_held()
     if usage := sorted(_usage_rows(counts)):
-        _execute(_ADD_USAGE, _columns(usage))
+        execute(_ADD_USAGE, columns(usage))
+        rollups.add_late(rollups.USAGE, usage, marks)
     if denials := sorted(_denial_rows(counts)):
-        _execute(_ADD_DENIALS, _columns(denials))
+        execute(_ADD_DENIALS, columns(denials))
+        rollups.add_late(rollups.DENIALS, denials, marks)
+    if crossings := sorted(_crossing_rows(counts)):
+        execute(_ADD_CROSSINGS, columns(crossings))
     return len(ids)
 
 
@@ -103,20 +116,21 @@ def _usage_rows(counts: Mapping[Counted, int]) -> Iterator[tuple[Any, ...]]:
 
 def _denial_rows(counts: Mapping[Counted, int]) -> Iterator[tuple[Any, ...]]:
     for counted, amount in counts.items():
-        if counted.policy:
+        if counted.policy and not counted.kind.isdigit():
             mode = _MODES[counted.kind].value
             yield _moment(counted), counted.client, counted.endpoint, counted.policy, mode, amount
 
 
+def _crossing_rows(counts: Mapping[Counted, int]) -> Iterator[tuple[Any, ...]]:
+    """Where a policy counts everybody together, nobody in particular reached its quota."""
+    together = set(Policy.objects.filter(partition=Partition.GLOBAL.value).values_list("slug", flat=True))
+    rows: Counter[tuple[Any, ...]] = Counter()
+    for counted, amount in counts.items():
+        if counted.kind.isdigit():
+            client = "" if counted.policy in together else counted.client
+            rows[_moment(counted), client, counted.endpoint, counted.policy, int(counted.kind)] += amount
+    return ((*row, amount) for row, amount in rows.items())
+
+
 def _moment(counted: Counted) -> datetime:
     return datetime.fromtimestamp(counted.minute * 60, UTC)
-
-
-def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
-
-
-def _execute(statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        return cursor.fetchall() if cursor.description else []

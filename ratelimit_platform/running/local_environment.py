@@ -1,5 +1,6 @@
 """What `make run` has to make up: stores, secrets, addresses. Kept in ``DATA_DIR/env``."""
 
+import base64
 import os
 import secrets
 from collections.abc import Callable
@@ -13,6 +14,7 @@ _DEFAULTS: dict[str, Callable[[], str]] = {
     # Plain HTTP on this machine: secure cookies would not come back.
     "HTTPS": lambda: "0",
     "ADMIN_PASSWORD": lambda: secrets.token_urlsafe(12),
+    "WEBHOOK_SECRET": lambda: f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}",
     "API_TOKEN": lambda: f"rl_{secrets.token_urlsafe(32)}",
 }
 

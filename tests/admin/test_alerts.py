@@ -6,9 +6,10 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from limits.models import Alert, AlertMail, AlertRule, PolicyDenial, Usage
+from limits.domain.words import Channel
+from limits.models import Alert, AlertRule, Message, PolicyDenial, Usage
 from limits.monitoring.alerts import evaluate
-from limits.monitoring.mails import send_due
+from limits.monitoring.delivery import send_due
 from tests.admin.desk import Desk
 from tests.models import rows
 from tests.publishing.platforms import Platform
@@ -22,6 +23,7 @@ RULE = {
     "window": "60",
     "group_by": "client",
     "cooldown": "600",
+    "min_requests": "1",
     "emails": "ops@example.com\npm@example.com",
 }
 
@@ -47,12 +49,17 @@ def test_a_page_shows_the_addresses_as_they_were_typed(desk: Desk) -> None:
     ("changes", "field", "message"),
     [
         ({"emails": "nobody"}, "emails", "“nobody” is not a mail address."),
-        ({"emails": ""}, "emails", "required"),
+        ({"emails": ""}, "emails", "at least one address"),
         ({"threshold": "0"}, "threshold", "whole number of requests"),
         ({"threshold": "1.5"}, "threshold", "whole number of requests"),
         ({"window": "90"}, "window", "whole minutes"),
         ({"cooldown": "9999999"}, "cooldown", "between 0 and 2,592,000"),
-        ({"metric": "usage_ratio"}, "metric", "not one of the available choices"),
+        ({"metric": "usage_ratio", "threshold": "0.7"}, "threshold", "0.5, 0.8, 0.9 or 1"),
+        ({"metric": "throttled_ratio", "threshold": "1.2"}, "threshold", "part of all requests"),
+        ({"metric": "platform", "threshold": "1"}, "group_by", "ust be empty"),
+        ({"webhooks": "https://127.0.0.1/hook"}, "webhooks", "not a public address"),
+        ({"webhooks": "ftp://example.com/"}, "webhooks", "must begin with https://"),
+        ({"min_requests": "0"}, "min_requests", "from 1 to"),
         ({"name": "a\tb"}, "name", "control characters"),
     ],
 )
@@ -86,9 +93,9 @@ def test_the_menu_shows_how_many_are_open(desk: Desk, fired: Alert) -> None:
 def test_the_page_of_an_alert_says_what_became_of_its_mail(desk: Desk, fired: Alert) -> None:
     path = reverse("admin:limits_alert_change", args=[fired.pk])
     assert "waits for attempt 1" in desk.open(path).text
-    send_due()
+    send_due(Channel.MAIL)
     assert "sent 20" in desk.open(path).text
-    AlertMail.objects.update(sent_at=None, next_attempt_at=None, attempts=20, problem="SMTPServerDisconnected: gone")
+    Message.objects.update(sent_at=None, next_attempt_at=None, attempts=20, problem="SMTPServerDisconnected: gone")
     assert "given up after 20 attempts: SMTPServerDisconnected: gone" in desk.open(path).text
 
 

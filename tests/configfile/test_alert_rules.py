@@ -1,6 +1,7 @@
 """The section of alert rules."""
 
 import pytest
+from pytest_django import Settings
 
 from limits.configfile.export import export
 from limits.domain.words import AlertMetric, GroupBy
@@ -56,22 +57,32 @@ def test_pruning_removes_what_the_section_does_not_name(shop: Platform) -> None:
 @pytest.mark.parametrize(
     ("fields", "line"),
     [
-        ("metric: usage_ratio", "metric: “usage_ratio” is not available in this release."),
-        ("metric: loudness", "metric: must be one of: throttled, throttled_ratio, usage_ratio."),
+        (
+            "metric: usage_ratio",
+            "threshold: must be 0.5, 0.8, 0.9 or 1, the parts of a quota whose crossing is counted.",
+        ),
+        ("metric: throttled_ratio", "threshold: must be a part of all requests, above 0 and at most 1, such as 0.2."),
+        ("metric: platform", "threshold: must be 1: a problem of the platform is there or it is not."),
+        ("metric: loudness", "metric: must be one of: throttled, throttled_ratio, usage_ratio, platform."),
+        ("webhooks: ['http://example.com/']", "webhooks: http://example.com/ must begin with https://."),
+        ("webhooks: ['https://10.0.0.1/']", "webhooks: https://10.0.0.1/ leads to 10.0.0.1, which is not a public"),
+        ("min_requests: 0", "min_requests: must be a whole number from 1 to 1,000,000,000,000."),
+        ("notify_resolved: 1", "notify_resolved: must be true or false."),
         ("threshold: 0", "threshold: must be a whole number of requests, from 1 to 1,000,000,000,000."),
         ("threshold: 0.5", "threshold: must be a whole number of requests, from 1 to 1,000,000,000,000."),
         ("threshold: true", "threshold: must be a number."),
         ("window: 90", "window: must be whole minutes in seconds, from 60 to 86,400."),
         ("window: 0", "window: must be whole minutes in seconds, from 60 to 86,400."),
         ("cooldown: -1", "cooldown: must be between 0 and 2,592,000 seconds."),
-        ("emails: []", "emails: must hold at least one address."),
+        ("emails: []", "emails: must hold at least one address, unless there is a webhook."),
         ("emails: [nobody]", "emails[0]: must be a mail address."),
         ("group_by: plan", "group_by: must be one of: client, endpoint, policy, none."),
         ("name: ''", "name: must not be empty."),
         ("colour: red", None),
     ],
 )
-def test_a_wrong_rule_is_refused(fields: str, line: str | None) -> None:
+def test_a_wrong_rule_is_refused(fields: str, line: str | None, settings: Settings) -> None:
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"WEBHOOK_SECRET": "whsec_" + "QUJD" * 8}
     name = fields.partition(":")[0]
     kept = [part for part in RULE.split(", ") if not part.startswith(f"{name}:")]
     (found,) = refusal(f"alert_rules: [{{{', '.join([*kept, fields])}}}]")
@@ -84,6 +95,27 @@ def test_a_rule_about_what_is_not_there_is_refused(shop: Platform) -> None:
         "alert_rules[0].endpoint: there is no endpoint “b”.",
         "alert_rules[0].policy: there is no policy “c”.",
     ]
+
+
+def test_the_channels_and_their_options_come_back_in_the_export(shop: Platform, settings: Settings) -> None:
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"WEBHOOK_SECRET": "whsec_" + "QUJD" * 8}
+    put(
+        "alert_rules: [{name: ratio, metric: throttled_ratio, threshold: 0.2, min_requests: 50, notify_resolved: true, "
+        "webhooks: ['https://example.com/hook']}, {name: platform, metric: platform, threshold: 1, emails: [a@b.de]}]"
+    )
+    before = {rule.name: rule.as_domain() for rule in AlertRule.objects.all()}
+    assert before["ratio"].webhooks == ("https://example.com/hook",)
+    assert (before["ratio"].min_requests, before["ratio"].notify_resolved, before["ratio"].emails) == (50, True, ())
+    text = export()
+    AlertRule.objects.all().delete()
+    put(text)
+    assert {rule.name: rule.as_domain() for rule in AlertRule.objects.all()} == before
+
+
+def test_webhooks_need_a_secret_that_signs() -> None:
+    assert refusal(
+        "alert_rules: [{name: hook, metric: throttled, threshold: 1, webhooks: ['https://example.com/']}]"
+    ) == ["alert_rules[0].webhooks: need WEBHOOK_SECRET to be set: without a signature nobody could trust them."]
 
 
 def test_two_rules_of_one_name_are_refused() -> None:

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from limits.domain.words import Outcome
-from limits.models import Alert, AlertMail, Usage
+from limits.models import Alert, Message, Usage
 from limits.monitoring.alerts import evaluate
 from tests.end_to_end.shop import ask, policy, publish
 from tests.models import rows
@@ -62,6 +62,6 @@ def test_sixty_denials_become_one_mail_and_sixty_more_in_the_cooldown_none(
     deny(60)
     wait_until(lambda: counted() == 120)
     evaluate()
-    assert (Alert.objects.count(), AlertMail.objects.count()) == (1, 1)
+    assert (Alert.objects.count(), Message.objects.count()) == (1, 1)
     assert mailbox.is_empty
-    assert AlertMail.objects.get().sent_at
+    assert Message.objects.get().sent_at

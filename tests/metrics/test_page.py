@@ -186,19 +186,19 @@ def test_a_token_with_the_scope(header: str, status: int) -> None:
     ],
 )
 def test_an_allowed_network(address: str, headers: dict[str, str], status: int, settings: Settings) -> None:
-    settings.RATELIMIT_PLATFORM |= {"METRICS_NETWORKS": ["10.1.0.0/16", "fd00::/8"]}
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"METRICS_NETWORKS": ["10.1.0.0/16", "fd00::/8"]}
     assert Client(REMOTE_ADDR=address).get("/metrics", headers=headers).status_code == status
 
 
 @pytest.mark.usefixtures("shop")
 def test_a_network_that_is_none_is_named(settings: Settings) -> None:
-    settings.RATELIMIT_PLATFORM |= {"METRICS_NETWORKS": ["10.1.0.0/33"]}
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"METRICS_NETWORKS": ["10.1.0.0/33"]}
     with pytest.raises(ImproperlyConfigured, match=r"METRICS_NETWORKS: '10\.1\.0\.0/33'"):
         Client().get("/metrics")
 
 
 def test_from_an_allowed_network_it_answers_whatever_is_away(settings: Settings, platform: Platform) -> None:
-    settings.RATELIMIT_PLATFORM |= {"METRICS_NETWORKS": ["127.0.0.0/8"]}
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"METRICS_NETWORKS": ["127.0.0.0/8"]}
     platform.go_away()
-    settings.RATELIMIT_PLATFORM |= {"METRICS_NETWORKS": ["127.0.0.0/8"]}
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"METRICS_NETWORKS": ["127.0.0.0/8"]}
     assert b"ratelimit_store_up 0.0" in Client().get("/metrics").content

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from limits.conf import setting
 from limits.domain.ruleset import Version
-from limits.models import Alert, AlertMail, Progress, Publication, Work
+from limits.models import Alert, Message, Progress, Publication, Work
 from limits.store.connection import hot_connections
 from limits.store.deadline import Deadline
 from limits.store.errors import StoreUnavailable
@@ -71,6 +71,5 @@ def _work() -> Iterator[Reading]:
 
 def _alerts() -> Iterator[Reading]:
     yield Reading("ratelimit_alerts_open", "Alerts that are open.", Alert.objects.filter(resolved_at=None).count())
-    unsent = AlertMail.objects.filter(sent_at=None)
-    waiting = unsent.exclude(next_attempt_at=None).count()
-    yield Reading("ratelimit_notifications_waiting", "Messages about alerts that are not delivered yet.", waiting)
+    waiting = Message.objects.filter(sent_at=None).exclude(next_attempt_at=None).count()
+    yield Reading("ratelimit_messages_waiting", "Messages about alerts that are not delivered yet.", waiting)

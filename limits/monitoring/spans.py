@@ -1,0 +1,60 @@
+"""A stretch of time, read from as few rows as possible: whole hours from the hours' table, and its
+beginning and end from the minutes'."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from limits.models import Progress, Work
+
+HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From ``begin`` to ``end``, the end excluded; from ``first`` to ``last`` in whole hours, which
+    are all added up."""
+
+    begin: datetime
+    end: datetime
+    first: datetime
+    last: datetime
+
+    @classmethod
+    def between(cls, begin: datetime, end: datetime) -> "Span":
+        """Both are whole minutes."""
+        first = hour_of(begin + HOUR - timedelta(microseconds=1))
+        last = hour_of(min(end, Progress.of(Work.HOURS) or begin))
+        return cls(begin, end, *((first, last) if first < last else (begin, begin)))
+
+    @classmethod
+    def hours(cls, now: datetime, count: int) -> "Span":
+        """So many hours by the clock, the present one included as far as it has come, and a little
+        further: the store's clock may be ahead."""
+        end = hour_of(now) + HOUR
+        return cls.between(end - count * HOUR, end)
+
+    def usage(self, condition: str = "") -> str:
+        """A table expression over usage: its columns are ``moment``, ``client_key``, ``endpoint``,
+        ``outcome``, ``requests``. A condition begins with ``AND``."""
+        return self._rows("limits_usage", "client_key, endpoint, outcome, requests", condition)
+
+    def denials(self, condition: str = "") -> str:
+        """The same over denials by policy, with ``policy`` and ``mode`` in place of ``outcome``."""
+        return self._rows("limits_policydenial", "client_key, endpoint, policy, mode, requests", condition)
+
+    def _rows(self, table: str, columns: str, condition: str) -> str:
+        return (
+            f"(SELECT hour AS moment, {columns} FROM {table}hour WHERE hour >= %s AND hour < %s {condition}"
+            f" UNION ALL SELECT minute, {columns} FROM {table} WHERE minute >= %s AND minute < %s {condition}"
+            f" UNION ALL SELECT minute, {columns} FROM {table} WHERE minute >= %s AND minute < %s {condition}) AS rows"
+        )
+
+    def parameters(self, *of_condition: object) -> list[object]:
+        """What the expression takes; those of the condition are given once."""
+        pieces = ((self.first, self.last), (self.begin, self.first), (self.last, self.end))
+        return [each for piece in pieces for each in (*piece, *of_condition)]
+
+
+def hour_of(moment: datetime) -> datetime:
+    """The beginning of its hour."""
+    return moment.replace(minute=0, second=0, microsecond=0)

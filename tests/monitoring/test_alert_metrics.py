@@ -1,0 +1,240 @@
+"""What fires: each metric, over minutes and over hours, with filters and groups."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from limits.models import Alert, Message, PolicyDenial, Progress, Publication, QuotaCrossing, Usage, Work
+from limits.monitoring import problems
+from limits.monitoring.alerts import evaluate
+from limits.monitoring.rollups import roll_up
+from tests.models import rows
+from tests.monitoring.counting import AT, MINUTE, count
+from tests.publishing.platforms import Platform
+
+pytestmark = pytest.mark.django_db
+
+A_MINUTE = timedelta(minutes=1)
+NOW = AT + timedelta(seconds=30)
+
+
+def requests(
+    outcome: str, amount: int, client: str = "acme", *, endpoint: str = "search", minute: datetime = AT
+) -> None:
+    Usage.objects.create(
+        client_key=client, endpoint=endpoint, minute=minute, outcome=outcome, requests=amount, cost=amount
+    )
+
+
+def crossing(mark: int, client: str = "acme", policy: str = "tight", *, minute: datetime = AT) -> None:
+    QuotaCrossing.objects.create(
+        client_key=client, endpoint="search", policy=policy, mark=mark, minute=minute, requests=1
+    )
+
+
+def fired() -> dict[str, float]:
+    return {alert.group: alert.value for alert in Alert.objects.all()}
+
+
+# -- throttled_ratio
+
+
+@pytest.mark.parametrize(("denied", "fires"), [(19, False), (20, True), (21, True)])
+def test_a_ratio_is_that_of_denied_to_all(denied: int, fires: bool) -> None:
+    rows.alert_rule(metric="throttled_ratio", threshold=0.2)
+    requests("denied", denied)
+    requests("admitted", 60 - denied)
+    requests("blocked", 20)
+    requests("exempt", 20)
+    evaluate(NOW)
+    assert bool(fired()) == fires
+
+
+def test_a_ratio_of_few_requests_says_nothing() -> None:
+    rows.alert_rule(metric="throttled_ratio", threshold=0.2, min_requests=10, group_by="client")
+    requests("denied", 9, "few")
+    requests("denied", 5, "enough")
+    requests("admitted", 5, "enough")
+    requests("admitted", 90, "good")
+    evaluate(NOW)
+    assert fired() == {"enough": 0.5}
+
+
+def test_a_ratio_of_each_endpoint_and_of_one_plan() -> None:
+    rows.default_plan("free")
+    pro = rows.plan("pro")
+    rows.client("acme", plan=pro)
+    rows.alert_rule("endpoints", metric="throttled_ratio", threshold=0.5, group_by="endpoint", plan=pro)
+    requests("denied", 5)
+    requests("admitted", 5)
+    requests("admitted", 1_000, "stranger")
+    requests("denied", 1, endpoint="orders")
+    requests("admitted", 9, endpoint="orders")
+    evaluate(NOW)
+    assert fired() == {"search": 0.5}
+
+
+def test_a_ratio_of_policies_is_that_of_the_requests_they_applied_to() -> None:
+    search = rows.endpoint("search")
+    rows.policy("tight", endpoint=search)
+    rows.policy("wide")
+    rows.alert_rule(metric="throttled_ratio", threshold=0.25, group_by="policy")
+    requests("denied", 30)
+    requests("admitted", 70)
+    requests("admitted", 900, endpoint="orders")
+    for policy in ("tight", "wide"):
+        PolicyDenial.objects.create(
+            client_key="acme", endpoint="search", policy=policy, mode="enforce", minute=AT, requests=30
+        )
+    evaluate(NOW)
+    assert fired() == {"tight": 0.3}
+
+
+# -- usage_ratio
+
+
+@pytest.mark.parametrize(("mark", "fires"), [(50, False), (80, True), (90, True), (100, True)])
+def test_a_part_of_a_quota_is_reached(mark: int, fires: bool) -> None:
+    rows.alert_rule(metric="usage_ratio", threshold=0.8, group_by="client")
+    crossing(mark)
+    evaluate(NOW)
+    assert fired() == ({"acme": mark / 100} if fires else {})
+
+
+def test_the_mail_at_80_percent_and_none_at_79(platform: Platform) -> None:
+    """From the script's count to the mail."""
+    rows.alert_rule("quota", metric="usage_ratio", threshold=0.8, group_by="client")
+    minute = MINUTE
+    count(platform, "early", kind="50", policy="free-search", minute=minute)
+    count(platform, "acme", kind="80", policy="free-search", minute=minute)
+    from limits.monitoring.drain import drain
+
+    drain()
+    assert (evaluate(NOW), evaluate(NOW + timedelta(seconds=5))) == (1, 0)
+    mail = Message.objects.get()
+    assert mail.subject == "quota: acme reached 80 % of a quota"
+    assert "   80 %  acme, free-search" in mail.text
+
+
+def test_groups_and_filters_of_crossings() -> None:
+    tight = rows.policy("tight")
+    rows.alert_rule("by policy", metric="usage_ratio", threshold=0.9, group_by="policy")
+    rows.alert_rule("of tight", metric="usage_ratio", threshold=0.5, policy=tight)
+    rows.alert_rule("of globex", metric="usage_ratio", threshold=0.5, client_key="globex")
+    crossing(90)
+    crossing(100, policy="wide")
+    crossing(50, "globex", policy="wide")
+    evaluate(NOW)
+    found = {(alert.rule.name, alert.group): alert.value for alert in Alert.objects.all()}
+    assert found == {
+        ("by policy", "tight"): 0.9,
+        ("by policy", "wide"): 1.0,
+        ("of tight", ""): 0.9,
+        ("of globex", ""): 0.5,
+    }
+
+
+def test_where_all_are_counted_together_no_client_reached_it() -> None:
+    rows.alert_rule("clients", metric="usage_ratio", threshold=0.5, group_by="client")
+    rows.alert_rule("policies", metric="usage_ratio", threshold=0.5, group_by="policy")
+    crossing(80, "", policy="everybody")
+    evaluate(NOW)
+    assert fired() == {"everybody": 0.8}
+
+
+# -- long windows
+
+
+@pytest.mark.parametrize("added_up", [False, True])
+def test_a_window_of_a_day_is_read_from_hours_and_minutes_alike(added_up: bool) -> None:
+    for work in (Work.HOURS, Work.DAYS):
+        Progress.note(work, AT - timedelta(days=3))
+    rows.alert_rule(window=86_400, threshold=6, group_by="client")
+    day_ago = AT - timedelta(days=1)
+    for minute in (day_ago + A_MINUTE, AT - timedelta(hours=7), AT - timedelta(hours=2), AT):
+        requests("denied", 2, minute=minute)
+    requests("denied", 100, minute=day_ago)
+    requests("denied", 5, "globex")
+    if added_up:
+        roll_up(NOW)
+    evaluate(NOW)
+    assert fired() == {"acme": 8}
+
+
+# -- the platform itself
+
+
+def platform_rule() -> None:
+    rows.alert_rule("platform", metric="platform", threshold=1)
+
+
+def found() -> set[str]:
+    return {problem.name for problem in problems.found(AT + A_MINUTE)}
+
+
+@pytest.fixture
+def healthy(platform: Platform) -> Platform:
+    Progress.note(Work.DRAIN, NOW)
+    return platform
+
+
+def test_a_healthy_platform_has_no_problem(healthy: Platform) -> None:
+    platform_rule()
+    requests("denied", 5)
+    evaluate(NOW)
+    assert fired() == {}
+
+
+def test_a_store_that_is_away(healthy: Platform) -> None:
+    platform_rule()
+    healthy.go_away()
+    evaluate(NOW)
+    assert set(fired()) == {"store unreachable"}
+    mail = Message.objects.get()
+    assert mail.subject == "platform: store unreachable"
+    assert "Redis cannot be reached" in mail.text
+    healthy.come_back()
+    evaluate(NOW + timedelta(seconds=30))
+    assert Alert.objects.get().resolved_at is None
+    evaluate(NOW + timedelta(seconds=61))
+    assert Alert.objects.get().resolved_at
+
+
+@pytest.mark.parametrize(("state", "age", "wrong"), [("pending", 3, True), ("partial", 3, True), ("pending", 0, False)])
+def test_a_publish_that_is_not_live(healthy: Platform, state: str, age: int, wrong: bool) -> None:
+    publication = Publication.objects.create(sequence=7, epoch="e", digest="d", content="{}", state=state, author="ann")
+    Publication.objects.filter(pk=publication.pk).update(created_at=NOW - age * A_MINUTE)
+    assert found() == ({"publish not live"} if wrong else set())
+
+
+def test_a_publish_that_a_later_one_replaced_is_no_problem(healthy: Platform) -> None:
+    Publication.objects.create(sequence=7, epoch="e", digest="d", content="{}", author="ann")
+    Publication.objects.create(sequence=8, epoch="e", digest="d", content="{}", author="ann", state="live", live_at=NOW)
+    Publication.objects.update(created_at=NOW - timedelta(hours=1))
+    assert found() == set()
+
+
+@pytest.mark.parametrize(("minutes", "wrong"), [(4, False), (6, True)])
+def test_counts_that_nobody_brings(healthy: Platform, minutes: int, wrong: bool) -> None:
+    Progress.note(Work.DRAIN, AT - minutes * A_MINUTE)
+    assert found() == ({"counts not drained"} if wrong else set())
+
+
+def test_callers_without_a_name_and_unknown_endpoints(healthy: Platform) -> None:
+    requests("admitted", 7, "")
+    requests("admitted", 9, endpoint="")
+    assert found() == {"callers counted together", "unknown endpoints"}
+    sentences = [problem.sentence for problem in problems.found(AT + A_MINUTE)]
+    assert sentences[0].startswith("7 requests")
+    assert sentences[1].startswith("9 requests")
+
+
+def test_each_problem_is_an_alert_of_its_own(healthy: Platform) -> None:
+    platform_rule()
+    requests("admitted", 7, "")
+    requests("admitted", 9, endpoint="")
+    assert evaluate(NOW) == 2
+    assert {str(alert) for alert in Alert.objects.all()} == {
+        "platform: callers counted together",
+        "platform: unknown endpoints",
+    }

@@ -1,0 +1,150 @@
+"""Figures for people, over minutes that are in their hour already, and over those that are not."""
+
+import random
+from collections import Counter
+from datetime import datetime, timedelta
+
+import pytest
+
+from limits.models import Alert, Progress, QuotaCrossing, Usage, UsageHour, Work
+from limits.monitoring import figures
+from limits.monitoring.figures import HourOfRequests, Throttled
+from limits.monitoring.rollups import roll_up
+from limits.monitoring.spans import Span
+from limits.monitoring.sql import execute
+from tests.models import rows
+from tests.monitoring.counting import AT
+
+pytestmark = pytest.mark.django_db
+
+NOON = AT.replace(hour=12, minute=0)
+NOW = NOON + timedelta(minutes=30, seconds=20)
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+
+
+def requests(
+    ago: timedelta, client: str = "acme", amount: int = 1, *, outcome: str = "admitted", endpoint: str = "search"
+) -> None:
+    moment = (NOW - ago).replace(second=0)
+    Usage.objects.create(
+        minute=moment, client_key=client, endpoint=endpoint, outcome=outcome, requests=amount, cost=amount
+    )
+
+
+@pytest.fixture(params=["nothing is added up", "all that is settled is"])
+def added_up(request: pytest.FixtureRequest) -> bool:
+    for work in (Work.HOURS, Work.DAYS):
+        Progress.note(work, NOON - timedelta(days=3))
+    return str(request.param).startswith("all")
+
+
+def add_up(added_up: bool) -> None:
+    if added_up:
+        roll_up(NOW)
+        assert UsageHour.objects.exists()
+
+
+def test_the_last_hours_with_those_that_were_silent(added_up: bool) -> None:
+    requests(timedelta(0), amount=3)
+    requests(5 * HOUR, amount=7, outcome="denied")
+    requests(5 * HOUR + 10 * MINUTE, amount=2, outcome="exempt")
+    requests(23 * HOUR + 30 * MINUTE, "globex", amount=1, outcome="blocked")
+    requests(23 * HOUR + 31 * MINUTE, amount=100)
+    add_up(added_up)
+    found = figures.requests_by_hour(NOW)
+    assert [each.hour for each in found] == [NOON - hours * HOUR for hours in range(23, -1, -1)]
+    assert {each.hour: each for each in found if each.requests} == {
+        NOON: HourOfRequests(NOON, admitted=3),
+        NOON - 5 * HOUR: HourOfRequests(NOON - 5 * HOUR, denied=7, exempt=2),
+        NOON - 23 * HOUR: HourOfRequests(NOON - 23 * HOUR, blocked=1),
+    }
+    assert [each.requests for each in figures.client_by_hour("globex", NOW) if each.requests] == [1]
+
+
+def test_who_and_what_was_denied_most(added_up: bool) -> None:
+    requests(HOUR, "acme", 9, outcome="denied")
+    requests(2 * HOUR, "acme", 1)
+    requests(HOUR, "globex", 4, outcome="denied", endpoint="orders")
+    requests(MINUTE, "globex", 6, outcome="denied", endpoint="orders")
+    requests(HOUR, "", 1, outcome="denied", endpoint="")
+    requests(HOUR, "good", 500)
+    requests(30 * HOUR, "old", 500, outcome="denied")
+    add_up(added_up)
+    assert figures.most_throttled_clients(NOW) == [
+        Throttled("globex", 10, 10),
+        Throttled("acme", 9, 10),
+        Throttled("(other)", 1, 1),
+    ]
+    assert figures.most_throttled_clients(NOW)[1].ratio == 0.9
+    assert figures.most_throttled_clients(NOW, count=1) == [Throttled("globex", 10, 10)]
+    assert figures.most_throttled_endpoints(NOW) == [
+        Throttled("orders", 10, 10),
+        Throttled("search", 9, 510),
+        Throttled("(unknown)", 1, 1),
+    ]
+
+
+def test_endpoints_that_nobody_registered_and_callers_without_a_name(added_up: bool) -> None:
+    requests(HOUR, "acme", 3, endpoint="")
+    requests(MINUTE, "acme", 1, endpoint="")
+    requests(HOUR, "", 5, endpoint="")
+    requests(HOUR, "", 7)
+    requests(HOUR, "globex", 50)
+    add_up(added_up)
+    unknown = figures.unknown_endpoints(NOW)
+    assert (unknown.requests, unknown.clients) == (9, [("(other)", 5), ("acme", 4)])
+    assert figures.callers_folded(NOW) == 12
+
+
+def test_without_rows_there_are_noughts() -> None:
+    assert sum(each.requests for each in figures.requests_by_hour(NOW)) == 0
+    assert figures.most_throttled_clients(NOW) == []
+    assert figures.unknown_endpoints(NOW).requests == figures.callers_folded(NOW) == 0
+
+
+def test_who_is_close_to_a_limit() -> None:
+    for client, policy, mark, ago in (
+        ("acme", "tight", 80, 5),
+        ("acme", "tight", 90, 9),
+        ("acme", "wide", 50, 1),
+        ("globex", "tight", 100, 59),
+        ("old", "tight", 100, 61),
+    ):
+        QuotaCrossing.objects.create(
+            minute=(NOW - ago * MINUTE), client_key=client, endpoint="", policy=policy, mark=mark, requests=2
+        )
+    found = [(each.client, each.policy, each.mark) for each in figures.close_to_a_limit(NOW)]
+    assert found == [("globex", "tight", 100), ("acme", "tight", 90), ("acme", "wide", 50)]
+    assert figures.close_to_a_limit(NOW)[1].last == NOW - 5 * MINUTE
+
+
+def test_alerts_that_are_open_and_how_fresh_all_of_it_is() -> None:
+    rule = rows.alert_rule(group_by="client")
+    for group, resolved in (("acme", None), ("globex", NOW)):
+        Alert.objects.create(rule=rule, group=group, opened_at=NOW, resolved_at=resolved, highest=60)
+    assert [alert.group for alert in figures.open_alerts()] == ["acme"]
+    Progress.note(Work.DRAIN, NOW)
+    assert figures.counted_until() == NOW
+
+
+def test_any_span_holds_each_minute_once_however_far_the_hours_have_come() -> None:
+    chance = random.Random(3)
+    begin = NOON - 6 * HOUR
+    for number in range(6 * 60):
+        requests(NOW - (begin + number * MINUTE), amount=number + 1)
+    Progress.note(Work.HOURS, begin)
+    for mark in [begin + chance.randrange(7 * 60) * MINUTE for _ in range(12)]:
+        roll_up(mark + MINUTE)
+        for _ in range(8):
+            first, last = sorted(chance.randrange(7 * 60) for _ in range(2))
+            assert total(begin + first * MINUTE, begin + last * MINUTE) == wanted(first, last)
+
+
+def total(begin: datetime, end: datetime) -> int:
+    span = Span.between(begin, end)
+    return int(execute(f"SELECT coalesce(sum(requests), 0) FROM {span.usage()}", span.parameters())[0][0])
+
+
+def wanted(first: int, last: int) -> int:
+    counts = Counter({number: number + 1 for number in range(6 * 60)})
+    return sum(counts[number] for number in range(first, last))

@@ -1,0 +1,137 @@
+"""Rows go when their time is over; a client can be forgotten."""
+
+from datetime import datetime, timedelta
+from io import StringIO
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
+from django.utils import timezone
+from pytest_django import Settings
+
+from limits.models import Alert, CounterReset, Progress, QuotaCrossing, Usage, UsageDay, UsageHour, Work
+from limits.monitoring import erasure, retention
+from limits.monitoring.drain import drain
+from limits.monitoring.erasure import erase
+from limits.monitoring.retention import remove_old
+from limits.store.errors import StoreUnavailable
+from tests.models import rows
+from tests.monitoring.counting import AT, MINUTE, count, denials, usage
+from tests.publishing.platforms import Platform
+
+pytestmark = pytest.mark.django_db
+
+NOW = AT
+
+
+@pytest.fixture(autouse=True)
+def marks() -> None:
+    for work in (Work.HOURS, Work.DAYS):
+        Progress.note(work, NOW)
+
+
+def days_ago(days: float) -> datetime:
+    return NOW - timedelta(days=days)
+
+
+def make(*ages: float) -> None:
+    """A row of every resolution for each age in days."""
+    fields = {"client_key": "acme", "endpoint": "search", "outcome": "admitted", "requests": 1, "cost": 1}
+    for age in ages:
+        Usage.objects.create(minute=days_ago(age), **fields)
+        UsageHour.objects.create(hour=days_ago(age), **fields)
+        UsageDay.objects.create(day=days_ago(age), **fields)
+        QuotaCrossing.objects.create(
+            minute=days_ago(age), client_key="acme", endpoint="search", policy="tight", mark=80, requests=1
+        )
+
+
+def left() -> tuple[int, int, int, int]:
+    counts = [model.objects.count() for model in (Usage, UsageHour, UsageDay, QuotaCrossing)]
+    return (counts[0], counts[1], counts[2], counts[3])
+
+
+def test_each_resolution_has_its_time() -> None:
+    make(1.9, 2.1, 59, 61, 729, 731)
+    assert remove_old(NOW) == 5 + 3 + 1 + 5
+    assert left() == (1, 3, 5, 1)
+
+
+def test_the_times_are_settings(settings: Settings) -> None:
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"KEEP_MINUTES": 4, "KEEP_HOURS": 3, "KEEP_DAYS": 2}
+    make(1, 2.5, 3.5, 4.5)
+    remove_old(NOW)
+    assert left() == (3, 2, 1, 3)
+
+
+@pytest.mark.parametrize("value", [1, 0, -3, "2"])
+def test_a_time_that_is_none_is_named(settings: Settings, value: object) -> None:
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"KEEP_MINUTES": value}
+    with pytest.raises(ImproperlyConfigured, match="KEEP_MINUTES"):
+        remove_old(NOW)
+
+
+def test_what_is_not_added_up_yet_stays() -> None:
+    make(5, 70)
+    Progress.note(Work.HOURS, days_ago(6))
+    Progress.note(Work.DAYS, days_ago(80))
+    remove_old(NOW)
+    assert left() == (1, 2, 2, 1)
+
+
+def test_it_goes_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "ROWS_AT_A_TIME", 2)
+    make(*(3 + number for number in range(7)))
+    assert remove_old(NOW, seconds=0) == 0
+    assert remove_old(NOW) == 14
+
+
+def test_a_forgotten_client_stays_in_the_sums_without_its_name(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasure, "ROWS_AT_A_TIME", 2)
+    for minute in range(5):
+        count(platform, "acme", 2, minute=MINUTE + minute)
+        count(platform, "globex", 3, minute=MINUTE + minute)
+    count(platform, "acme", 4, kind="d", policy="tight")
+    count(platform, "", 1)
+    drain()
+    count(platform, "acme", 10)
+    rule = rows.alert_rule(group_by="client")
+    for group in ("acme", "globex"):
+        Alert.objects.create(rule=rule, group=group, opened_at=timezone.now(), highest=60)
+    CounterReset.objects.create(client_key="acme", reason="asked", author="ann")
+    erased = erase("acme")
+    assert (erased.alerts, erased.resets) == (1, 1)
+    assert usage() == {("globex", "search", "admitted"): (15, 15), ("", "search", "admitted"): (21, 21)}
+    assert denials() == {("", "tight", "enforce"): 4}
+    assert [alert.group for alert in Alert.objects.all()] == ["globex"]
+    assert "acme" not in str([list(model.objects.values()) for model in (Usage, UsageHour, UsageDay, CounterReset)])
+
+
+def test_the_command_says_what_it_did(platform: Platform) -> None:
+    rows.default_plan("free")
+    rows.client("acme")
+    count(platform, "acme")
+    out = StringIO()
+    call_command("erase_client", "acme", stdout=out)
+    assert out.getvalue() == (
+        "Forgotten: rows 1, alerts 0, resets 0.\n“acme” is still registered, and is counted by name from now on.\n"
+    )
+
+
+def test_with_the_store_away_nothing_is_forgotten(platform: Platform) -> None:
+    make(1)
+    platform.go_away()
+    with pytest.raises(StoreUnavailable):
+        erase("acme")
+    assert Usage.objects.get().client_key == "acme"
+    errors = StringIO()
+    with pytest.raises(SystemExit):
+        call_command("erase_client", "acme", stderr=errors)
+    assert "Nothing was changed" in errors.getvalue()
+
+
+def test_nobody_is_no_client() -> None:
+    with pytest.raises(ValueError, match="no name"):
+        erase("")
