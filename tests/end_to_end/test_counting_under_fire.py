@@ -37,7 +37,7 @@ def celery(servers: list[WebServer], tmp_path: Path) -> Iterator[list[CeleryProc
 
 
 @pytest.fixture
-def a_client_for_each_outcome(servers: list[WebServer]) -> None:
+def one_client_each(servers: list[WebServer]) -> None:
     """A client for each outcome."""
     closed = Endpoint.objects.create(slug="closed", name="Closed")
     policy("open", (10**9, 3_600))
@@ -123,7 +123,7 @@ def drain_all(redis: Redis) -> None:
 
 
 def test_counts_are_exact_while_web_workers_celery_and_beat_are_killed(
-    servers: list[WebServer], celery: list[CeleryProcess], a_client_for_each_outcome: None, redis: Redis
+    servers: list[WebServer], celery: list[CeleryProcess], one_client_each: None, redis: Redis
 ) -> None:
     # Each worker once: granian takes one that ends again within seconds for a crash loop.
     web_workers = [worker for pair in zip(*(server.workers for server in servers), strict=True) for worker in pair]
@@ -163,7 +163,7 @@ def _wait_for_a_drain() -> None:
 
 
 def test_a_worker_killed_inside_the_drains_transaction_loses_and_doubles_nothing(
-    servers: list[WebServer], a_client_for_each_outcome: None, redis: Redis, tmp_path: Path
+    servers: list[WebServer], one_client_each: None, redis: Redis, tmp_path: Path
 ) -> None:
     load = a_load(servers)
     with transaction.atomic(), connection.cursor() as cursor:
@@ -201,7 +201,7 @@ def _end_waiting(cursor: Any) -> bool:
 
 
 def test_counts_wait_while_celery_is_away(
-    servers: list[WebServer], a_client_for_each_outcome: None, redis: Redis
+    servers: list[WebServer], one_client_each: None, redis: Redis
 ) -> None:
     load = a_load(servers)
     assert Usage.objects.count() == 0
