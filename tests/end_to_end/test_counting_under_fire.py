@@ -200,9 +200,7 @@ def _end_waiting(cursor: Any) -> bool:
     return False
 
 
-def test_counts_wait_while_celery_is_away(
-    servers: list[WebServer], one_client_each: None, redis: Redis
-) -> None:
+def test_counts_wait_while_celery_is_away(servers: list[WebServer], one_client_each: None, redis: Redis) -> None:
     load = a_load(servers)
     assert Usage.objects.count() == 0
     wait_until(lambda: _drained_to(load, redis))
