@@ -61,7 +61,7 @@ class Past:
         self, visit: Visit, endpoint: str, policies: tuple[EffectivePolicy, ...], readings: list[list[Reading]]
     ) -> None:
         for policy, row in zip(policies, readings, strict=True):
-            if not all(reading.admits for reading in row):
+            if not all(admits for admits, *_ in row):
                 kind = "d" if policy.mode is Mode.ENFORCE else "s"
                 self._count(visit, kind, endpoint, policy.policy.slug, 1)
 

@@ -5,7 +5,6 @@
 
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from limits.domain import fixed_window, sliding_window, token_bucket
 from limits.domain.fixed_window import Span
@@ -21,14 +20,10 @@ Counter = Mapping[tuple[Algorithm, int], State]
 and window (period and zone), so that it never reads what another kind of limit wrote."""
 
 
-class Reading(NamedTuple):
-    """One limit as a check found it: whether it admits the request, and four figures of its state
-    before it, whose meaning depends on the algorithm (``figures`` of :mod:`sliding_window`,
-    :mod:`token_bucket` and :mod:`fixed_window`)."""
-
-    admits: bool
-    figures: tuple[int, int, int, int]
-
+Reading = tuple[bool, int, int, int, int]
+"""One limit as a check found it: whether it admits the request, and four figures of its state
+before it, whose meaning depends on the algorithm (``figures`` of :mod:`sliding_window`,
+:mod:`token_bucket` and :mod:`fixed_window`)."""
 
 CounterKey = tuple[str, str | None]
 """Whose counter: the slug of the policy, and the client (None: all of them together)."""
@@ -56,7 +51,7 @@ class Counters:
                 self._keep(policy, client, taken)
         return admitted, [
             [
-                Reading(admits, _figures(state, limit, cost, admits))
+                (admits, *_figures(state, limit, cost, admits))
                 for admits, state, limit in zip(answer, row, policy.limits, strict=True)
             ]
             for row, policy, answer in zip(states, policies, answers, strict=True)

@@ -1,8 +1,8 @@
 """The answer to one check."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from typing import NamedTuple
 
 from limits.domain.counters import Reading
 from limits.domain.limit import SECOND, Limit
@@ -10,11 +10,8 @@ from limits.domain.selection import EffectivePolicy
 from limits.domain.sliding_window import NEVER
 from limits.domain.words import Algorithm, Mode, Reason
 
-Figures = Sequence[int]
 
-
-@dataclass(frozen=True, slots=True)
-class LimitState:
+class LimitState(NamedTuple):
     """One limit as a check found it. Durations are in seconds."""
 
     name: str
@@ -78,23 +75,24 @@ def _wait(state: LimitState) -> float:
     return float("inf") if state.retry_after is None else state.retry_after
 
 
-def state_of(policy: EffectivePolicy, limit: Limit, cost: int, reading: Reading, *, consumed: bool) -> LimitState:
+def state_of(
+    name: str, policy: EffectivePolicy, limit: Limit, cost: int, reading: Reading, *, consumed: bool
+) -> LimitState:
     """One limit of a policy as the caller sees it after the check. ``reading`` is its state before
     the request; ``consumed``: the request took its cost."""
-    remaining, reset_after, next_capacity_after, retry_after = _READERS[limit.algorithm](
-        limit, cost, reading.figures, consumed
-    )
+    admits = reading[0]
+    remaining, reset_after, next_capacity_after, retry_after = _READERS[limit.algorithm](limit, cost, reading, consumed)
     return LimitState(
-        name=policy.policy.name_of(limit),
-        policy=policy.policy.slug,
-        mode=policy.mode,
-        limit=limit,
-        allowed=reading.admits,
-        remaining=remaining,
-        reset_after=reset_after,
-        next_capacity_after=next_capacity_after,
-        retry_after=None if reading.admits else retry_after,
-        can_ever_admit=cost <= limit.capacity,
+        name,
+        policy.policy.slug,
+        policy.mode,
+        limit,
+        admits,
+        remaining,
+        reset_after,
+        next_capacity_after,
+        None if admits else retry_after,
+        cost <= limit.capacity,
     )
 
 
@@ -102,27 +100,28 @@ Shown = tuple[int, float, float | None, float | None]
 """Remaining, reset_after, next_capacity_after, retry_after."""
 
 
-def _sliding_window(limit: Limit, cost: int, figures: Figures, consumed: bool) -> Shown:
-    used, next_capacity, reset, retry = figures
+def _sliding_window(limit: Limit, cost: int, reading: Reading, consumed: bool) -> Shown:
+    _, used, next_capacity, reset, retry = reading
     if consumed:
         used, reset = used + cost, limit.window_us
         next_capacity = limit.window_us if next_capacity == NEVER else next_capacity
     return max(0, limit.quota - used), reset / SECOND, _seconds(next_capacity), _seconds(retry)
 
 
-def _token_bucket(limit: Limit, cost: int, figures: Figures, consumed: bool) -> Shown:
-    used, rest = figures[0], figures[1]
-    window, quota = limit.window_us, limit.quota
+def _token_bucket(limit: Limit, cost: int, reading: Reading, consumed: bool) -> Shown:
+    _, used, rest, _, _ = reading
+    window, quota, capacity = limit.window_us, limit.quota, limit.capacity
     spent = used * quota + rest + (cost * window if consumed else 0)
-    free = limit.capacity * window - spent
+    free = capacity * window - spent
     remaining = free // window
-    next_capacity = _refill_seconds((remaining + 1) * window - free, quota) if spent else None
-    retry = _refill_seconds(cost * window - free, quota) if cost <= limit.capacity else None
-    return remaining, _refill_seconds(spent, quota) if spent else 0.0, next_capacity, retry
+    if not spent:
+        return remaining, 0.0, None, None
+    retry = _refill_seconds(cost * window - free, quota) if cost <= capacity else None
+    return remaining, _refill_seconds(spent, quota), _refill_seconds((remaining + 1) * window - free, quota), retry
 
 
-def _fixed_window(limit: Limit, cost: int, figures: Figures, consumed: bool) -> Shown:
-    used, rest = figures[0] + (cost if consumed else 0), figures[1] / SECOND
+def _fixed_window(limit: Limit, cost: int, reading: Reading, consumed: bool) -> Shown:
+    used, rest = reading[1] + (cost if consumed else 0), reading[2] / SECOND
     next_capacity = rest if used and limit.quota else None
     return max(0, limit.quota - used), rest if used else 0.0, next_capacity, rest if cost <= limit.quota else None
 
@@ -145,19 +144,18 @@ _READERS = {
 
 
 def states_of(
-    policies: Sequence[EffectivePolicy], cost: int, readings: Iterable[Reading], *, consumes: bool
+    policies: Sequence[EffectivePolicy], cost: int, readings: Sequence[Reading], *, consumes: bool
 ) -> tuple[LimitState, ...]:
     """All limits of a check, in the order of the readings. ``consumes``: the request was admitted
     and takes its cost from each policy that admits it."""
-    remaining = iter(readings)
     states: list[LimitState] = []
+    first = 0
     for policy in policies:
-        row = list(islice(remaining, len(policy.limits)))
-        consumed = consumes and all(reading.admits for reading in row)
-        states += [
-            state_of(policy, limit, cost, reading, consumed=consumed)
-            for limit, reading in zip(policy.limits, row, strict=True)
-        ]
+        row = readings[first : first + len(policy.limits)]
+        first += len(row)
+        consumed = consumes and all(admits for admits, *_ in row)
+        for name, limit, reading in zip(policy.names, policy.limits, row, strict=True):
+            states.append(state_of(name, policy, limit, cost, reading, consumed=consumed))
     return tuple(states)
 
 

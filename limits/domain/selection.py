@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from limits.domain.client import ClientRecord, Override
 from limits.domain.fixed_window import span_around
@@ -10,7 +11,7 @@ from limits.domain.ruleset import Policy, Ruleset
 from limits.domain.words import Algorithm, Mode, Partition
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EffectivePolicy:
     """A policy as it stands for one client now: its mode with the emergency switch applied, and
     the limits in force, which are the override's where there is one."""
@@ -19,6 +20,11 @@ class EffectivePolicy:
     mode: Mode
     limits: tuple[Limit, ...]
     override: Override | None = None
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The name of each limit in answers and headers."""
+        return tuple(self.policy.name_of(limit) for limit in self.limits)
 
 
 @dataclass(frozen=True, slots=True)

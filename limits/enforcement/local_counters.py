@@ -95,4 +95,4 @@ def _shares(policy: EffectivePolicy, share: Share) -> tuple[Limit, ...]:
 
 def _as_whole(state: LimitState, policy: Policy, whole: Limit, cost: int) -> LimitState:
     """The limit by its own name and quota, with what is left of the process's share."""
-    return replace(state, name=policy.name_of(whole), limit=whole, can_ever_admit=cost <= whole.capacity)
+    return state._replace(name=policy.name_of(whole), limit=whole, can_ever_admit=cost <= whole.capacity)

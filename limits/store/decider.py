@@ -173,7 +173,7 @@ def _home(question: Question) -> str:
 def _read(reply: Any, bucket: int) -> Answer:
     if isinstance(reply, bytes):
         complete, admitted, now = _HEAD.unpack_from(reply)
-        return Decided(admitted, complete, now, list(map(_reading, _READING.iter_unpack(reply[_HEAD.size :]))))
+        return Decided(admitted, complete, now, tuple(_READING.iter_unpack(reply[_HEAD.size :])))
     kind = reply[0]
     if kind == RULES_CHANGED:
         return RulesChanged(reply[1].decode(), bucket)
@@ -182,7 +182,3 @@ def _read(reply: Any, bucket: int) -> Answer:
     if kind == OUTSIDE_VALIDITY:
         return OutsideValidity(reply[1])
     return NotLoaded()
-
-
-def _reading(numbers: tuple[bool, int, int, int, int]) -> Reading:
-    return Reading(numbers[0], numbers[1:])

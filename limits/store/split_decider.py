@@ -78,7 +78,7 @@ class SplitDecider(Decider):
         for part, answer in zip(question.parts, answers, strict=False):
             if not answer.admitted:
                 return
-            flags = "".join("1" if all(reading.admits for reading in row) else "0" for row in _rows(part, answer))
+            flags = "".join("1" if all(reading[0] for reading in row) else "0" for row in _rows(part, answer))
             keys = [self._counter_key(bucket, question.client, counter) for counter in part.counters]
             if "1" in flags:
                 arguments = (answer.now, question.cost, flags, part.rules)

@@ -11,7 +11,7 @@ from tests.support.deciding import START, bucket, policy, sliding
 def used(counters: Counters, policies: Sequence[EffectivePolicy], now: int = START) -> list[list[int]]:
     """The first figure of each limit, looked up without consuming."""
     _, readings = counters.check(policies, 1, now, consume=False)
-    return [[reading.figures[0] for reading in row] for row in readings]
+    return [[reading[1] for reading in row] for row in readings]
 
 
 def test_a_denied_request_consumes_nothing_anywhere() -> None:

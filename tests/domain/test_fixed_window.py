@@ -2,7 +2,6 @@
 
 import pytest
 
-from limits.domain.counters import Reading
 from limits.domain.decision import state_of
 from limits.domain.fixed_window import Span, admits, advance, consume, figures
 from limits.domain.limit import SECOND, Limit
@@ -34,5 +33,5 @@ def test_a_clock_that_runs_behind_stays_in_the_window(limit: Limit) -> None:
 
 def test_waiting_cannot_help_a_cost_above_the_quota() -> None:
     fresh = advance(Span(), MINUTE, BEGINS[MINUTE])
-    read = state_of(policy("p", MINUTE), MINUTE, 3, Reading(False, figures(fresh)), consumed=False)
+    read = state_of("p", policy("p", MINUTE), MINUTE, 3, (False, *figures(fresh)), consumed=False)
     assert (read.retry_after, read.next_capacity_after, read.reset_after) == (None, None, 0)

@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limits.domain import token_bucket
-from limits.domain.counters import Reading
 from limits.domain.decision import LimitState, state_of
 from limits.domain.limit import SECOND, Limit
 from limits.domain.token_bucket import Bucket
@@ -48,8 +47,8 @@ class Alone:
     def look(self, cost: int = 1) -> LimitState:
         now = token_bucket.advance(self.bucket, self.limit, self.now)
         admits = token_bucket.admits(now, self.limit, cost)
-        reading = Reading(admits, token_bucket.figures(now))
-        return state_of(policy("policy", self.limit), self.limit, cost, reading, consumed=False)
+        reading = (admits, *token_bucket.figures(now))
+        return state_of("name", policy("policy", self.limit), self.limit, cost, reading, consumed=False)
 
 
 waits = st.one_of(st.just(0), st.integers(0, 1_000), st.integers(0, SECOND), st.integers(0, 100 * SECOND))

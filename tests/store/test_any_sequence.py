@@ -94,7 +94,7 @@ class Platform(RuleBasedStateMachine):
         admitted, readings = expected
         assert isinstance(answer, Decided)
         assert answer.admitted == admitted
-        assert answer.readings == [reading for row in readings for reading in row]
+        assert answer.readings == tuple(reading for row in readings for reading in row)
 
 
 def test_the_script_stays_with_the_model_through_any_sequence() -> None:

@@ -13,8 +13,8 @@ from tests.support.deciding import START, Desk, policy, sliding
 from tests.support.histories import STEPS, Step, editions, history_settings
 
 
-def flat(readings: list[list[Reading]]) -> list[Reading]:
-    return [reading for row in readings for reading in row]
+def flat(readings: list[list[Reading]]) -> tuple[Reading, ...]:
+    return tuple(reading for row in readings for reading in row)
 
 
 @history_settings(1_000)
@@ -63,7 +63,7 @@ def test_a_busy_window_is_bounded_and_never_more_than_a_64th_late(desk: Desk) ->
     size = desk.redis.strlen(desk.keys.counter(bucket_of("acme"), "busy", "acme"))
     assert size <= 7 + 4 + 130 * 12
     exact = 3 * sum(1 for at in range(1_500) if now - at * 50_021 > now - 64_000_000)
-    used = answer.readings[0].figures[0] + 3
+    used = answer.readings[0][1] + 3
     assert exact <= used <= exact + 3 * (1_000_000 // 50_021 + 1)
 
 
@@ -88,4 +88,4 @@ def test_what_comes_after_a_check_by_old_rules_is_not_decided(desk: Desk) -> Non
     questions = [desk.question("ann", rules), desk.question("ann", rules, revision=7), desk.question("ann", rules)]
     answers = desk.decider.decide_in_order(questions, Deadline(10))
     assert [type(answer) for answer in answers] == [Decided, ClientChanged]
-    assert desk.ask("ann", rules, consume=False).readings[0].figures[0] == 1
+    assert desk.ask("ann", rules, consume=False).readings[0][1] == 1

@@ -1,7 +1,7 @@
 """What the contract promises of every algorithm, held against oracles that know nothing of its layout."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from hypothesis import given
@@ -129,8 +129,8 @@ def hold_waits(desk: Desk, rules: Asked, now: int, requests: list[tuple[int, int
     for wait, cost in requests:
         now += wait
         found = states(desk, rules, now, cost, consume=True)
-        assert [replace(state, allowed=True, retry_after=None) for state in found] == [
-            replace(state, allowed=True, retry_after=None) for state in states(desk, rules, now, cost)
+        assert [state._replace(allowed=True, retry_after=None) for state in found] == [
+            state._replace(allowed=True, retry_after=None) for state in states(desk, rules, now, cost)
         ]
         for at, state in enumerate(found):
 
