@@ -14,6 +14,7 @@ DATA_DIR              the folder of everything that is kept locally   .data
 PORT                  the port of the web server                      8000
 WEB_WORKERS           processes of the web server                     2
 NAMESPACE             what every key in Redis begins with             rl
+CHECK_DEADLINE        seconds that one check may take at most         0.1
 SECRET_KEY            signs sessions                                  required, unless DEBUG
 ALLOWED_HOSTS         names that this site is reached by              required, unless DEBUG
 HTTPS                 served over TLS: secure cookies, HSTS           on
@@ -121,6 +122,7 @@ CACHES = {
 RATELIMIT_PLATFORM = {
     "REDIS": "default",
     "NAMESPACE": env.str("NAMESPACE", "rl"),
+    "CHECK_DEADLINE": env.float("CHECK_DEADLINE", 0.1),
     "CLIENT_IDENTIFIER": "demo.shop.shop_client",
     "KEEP_MINUTES": env.int("KEEP_MINUTES", 2),
     "KEEP_HOURS": env.int("KEEP_HOURS", 60),
