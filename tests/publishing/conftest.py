@@ -2,7 +2,7 @@
 
 import pytest
 
-from limits.publishing import clients, rules
+from limits.publishing import clients, loading, rules
 from tests.models import rows
 from tests.publishing.platforms import Platform, platform
 
@@ -18,5 +18,5 @@ def shop(platform: Platform) -> Platform:
     rules.record("test")
     assert rules.deliver().live
     assert clients.deliver().live
-    assert clients.load_all()
+    assert loading.load_all()
     return platform
