@@ -14,8 +14,11 @@ from limits.domain.client import ClientRecord
 from limits.models import ClientChange
 from limits.publishing.client_rows import CHUNK, records_of
 from limits.publishing.delivery import Delivery, client_writer, not_reachable, ruleset_writer
+from limits.publishing.loading import load_all
 from limits.publishing.origin import ForeignRules, require_ours
 from limits.store.errors import StoreUnavailable
+
+__all__ = ["deliver", "load_all", "record_of"]
 
 log = structlog.get_logger(__name__)
 

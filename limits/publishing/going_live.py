@@ -3,7 +3,7 @@
 import structlog
 
 from limits.models import Client
-from limits.publishing import loading, rules
+from limits.publishing import clients, rules
 from limits.publishing.delivery import Delivery, not_reachable, ruleset_writer
 from limits.store.errors import StoreUnavailable
 
@@ -30,4 +30,4 @@ def go_live() -> Delivery:
 def _load_missing_clients() -> None:
     complete = all(mark.complete for mark in ruleset_writer().marks())
     if not complete and Client.objects.count() <= FEW_CLIENTS:
-        loading.load_all()
+        clients.load_all()

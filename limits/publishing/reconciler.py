@@ -10,7 +10,7 @@ import structlog
 
 from limits.domain.problems import RulesetRefused
 from limits.models import ClientChange, Publication, RuleChange
-from limits.publishing import clients, loading, rules
+from limits.publishing import clients, rules
 from limits.publishing.delivery import Delivery, ruleset_writer
 from limits.store.errors import StoreUnavailable
 
@@ -44,7 +44,7 @@ def _reconcile() -> Reconciliation:
         return Reconciliation(recorded=recorded, problem=delivery.problem)
     delivered = ClientChange.objects.exists() and clients.deliver().live
     incomplete = _incomplete_buckets()
-    loaded = bool(incomplete) and loading.load_all(incomplete)
+    loaded = bool(incomplete) and clients.load_all(incomplete)
     found = Reconciliation(recorded, delivery is not None, delivered, loaded)
     if found != Reconciliation():
         log.info("reconciled", recorded=recorded, published=found.published, clients_loaded=loaded)

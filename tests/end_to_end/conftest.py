@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 
 from limits.models import Endpoint, Plan
-from limits.publishing import loading, tokens
+from limits.publishing import clients, tokens
 from tests.end_to_end.browser import browser, page
 from tests.end_to_end.shop import CONNECTIONS, SECRET, publish
 from tests.support.web import WebServer
@@ -31,7 +31,7 @@ def servers(redis: Redis, web_servers: Callable[..., list[WebServer]]) -> list[W
     Endpoint.objects.create(slug="search", name="Search")
     tokens.issue(name="test", scopes=["check"], secret=SECRET)
     publish()
-    assert loading.load_all()
+    assert clients.load_all()
     return web_servers(2, workers=2)
 
 

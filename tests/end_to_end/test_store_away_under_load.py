@@ -17,7 +17,7 @@ import pytest
 from pytest_django import Settings
 
 from limits.models import Endpoint, Plan, Policy, PolicyLimit
-from limits.publishing import loading, tokens
+from limits.publishing import clients, tokens
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.end_to_end.shop import SECRET, publish
 from tests.support.waiting import wait_until
@@ -50,7 +50,7 @@ def servers(store: RedisServer, web_servers: Callable[..., list[WebServer]]) -> 
         PolicyLimit.objects.create(policy=policy, quota=QUOTA, window=86_400)
     tokens.issue(name="test", scopes=["check"], secret=SECRET)
     publish()
-    assert loading.load_all()
+    assert clients.load_all()
     return web_servers(2, workers=1)
 
 

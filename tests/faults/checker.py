@@ -99,13 +99,16 @@ def back_after(history: History) -> float:
 
 
 def degraded_phases(history: History, endpoint: str) -> int:
-    """How often a server went over to degraded answers, all servers together."""
-    phases, before = 0, {}
+    """How often the servers went over to degraded answers for one client, all servers together, for
+    the client with the most."""
+    phases: Counter[str] = Counter()
+    before: dict[tuple[int, str], bool] = {}
     for request in sorted(history.of(endpoint), key=lambda request: request.end):
         if request.is_answered:
-            phases += request.degraded and not before.get(request.server, False)
-            before[request.server] = request.degraded
-    return phases
+            place = request.server, request.client
+            phases[request.client] += request.degraded and not before.get(place, False)
+            before[place] = request.degraded
+    return max(phases.values(), default=0)
 
 
 def miscounted(history: History, counted: Mapping[str, int]) -> dict[str, tuple[int, int, int]]:

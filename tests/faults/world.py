@@ -14,7 +14,7 @@ from pytest_django import Settings
 
 from limits.models import Client, Endpoint, Plan, Policy, PolicyLimit, Usage
 from limits.monitoring.drain import drain, usage_counts
-from limits.publishing import clients, loading, rules, tokens
+from limits.publishing import clients, rules, tokens
 from limits.publishing.reconciler import reconcile
 from limits.store.errors import StoreUnavailable
 from ratelimit_platform.embedded.redis import RedisServer, free_port
@@ -133,7 +133,7 @@ def _write_rules() -> None:
     tokens.issue(name="test", scopes=["check"], secret=SECRET)
     rules.record("test")
     wait_until(lambda: rules.deliver().live)
-    assert loading.load_all()
+    assert clients.load_all()
     assert clients.deliver().live
 
 

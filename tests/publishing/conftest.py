@@ -2,7 +2,7 @@
 
 import pytest
 
-from limits.publishing import clients, loading, rules
+from limits.publishing import clients, rules
 from tests.models import rows
 from tests.publishing.platforms import Platform, platform
 
@@ -18,5 +18,5 @@ def shop(platform: Platform) -> Platform:
     rules.record("test")
     assert rules.deliver().live
     assert clients.deliver().live
-    assert loading.load_all()
+    assert clients.load_all()
     return platform

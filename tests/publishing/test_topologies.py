@@ -8,7 +8,7 @@ from pytest_django import Settings
 
 from limits.domain.ruleset import Version
 from limits.models import Client, PolicyLimit, Publication
-from limits.publishing import clients, loading, rules
+from limits.publishing import clients, rules
 from limits.publishing.reconciler import Reconciliation, reconcile
 from limits.store.keys import TOKEN_FIELD
 from ratelimit_platform.embedded.redis import RedisServer
@@ -45,7 +45,7 @@ def shop_on(url: str, settings: Settings) -> Platform:
         rows.client(f"client-{number}")
     rules.record("test")
     assert rules.deliver().live
-    assert loading.load_all()
+    assert clients.load_all()
     assert clients.deliver().live
     return platform
 

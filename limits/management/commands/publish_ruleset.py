@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand
 
 from limits.domain.problems import RulesetRefused
 from limits.management.output import SAVED_NOT_LIVE, author, refuse, tell
-from limits.publishing import clients, loading, rules
+from limits.publishing import clients, rules
 from limits.publishing.delivery import Delivery, not_reachable
 from limits.store.errors import StoreUnavailable
 
@@ -48,7 +48,7 @@ class Command(BaseCommand):
             return delivery
         try:
             clients.deliver()
-            if loading.load_all():
+            if clients.load_all():
                 return delivery
         except StoreUnavailable as error:
             return not_reachable(error)
