@@ -18,6 +18,7 @@ from limits.store.addresses import Kind, location_of
 from limits.store.cluster_client import ClusterClient, PatientClient
 from limits.store.connection import patient_client_of
 from limits.store.errors import StoreUnavailable, outages_named
+from limits.store.hot import begin_anew_when_forked
 
 OLDEST = (6, 2)
 NEARLY_FULL = 0.9
@@ -101,8 +102,8 @@ def _about_disk(facts: Facts) -> Iterator[str]:
         return
     if settings is None:
         yield (
-            "Redis has no append-only file and no replica. Whether it takes snapshots is not known, since CONFIG is not "
-            "allowed here. Without any, a restart forgets all counters."
+            "Redis has no append-only file and no replica. Whether it takes snapshots is not known, since CONFIG is "
+            "not allowed here. Without any, a restart forgets all counters."
         )
     elif not settings.get("save"):
         yield "Redis keeps nothing over a restart. Set appendonly to yes, or every counter begins anew then."
@@ -136,6 +137,10 @@ class Advisor:
         """``name`` is a URL, or an alias of ``CACHES``."""
         self._name = name
         self._seen: list[str] = []
+        self._begin()
+        begin_anew_when_forked(self)
+
+    def _begin(self) -> None:
         self._next_look = 0.0
         self._looking = threading.Lock()
 

@@ -51,6 +51,8 @@ class Fault(ABC):
 
     name: str
     bound = Bound()
+    patience = 20.0
+    """Seconds that a fault may take to show."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -124,7 +126,7 @@ class Frozen(Fault):
 
     def prove(self) -> None:
         process = psutil.Process(self._frozen.process.pid)
-        require_soon(lambda: process.status() == psutil.STATUS_STOPPED, "The server still runs.")
+        require_soon(lambda: process.status() == psutil.STATUS_STOPPED, "The server still runs.", self.patience)
         require(not _answers(self._frozen), "The server still answers.")
 
     def mend(self) -> None:
@@ -280,7 +282,7 @@ class PlannedFailover(Fault):
             _replica_of(self._before[0], topology.servers).client.execute_command("CLUSTER", "FAILOVER")
 
     def prove(self) -> None:
-        require_soon(lambda: set(self.masters) != set(self._before), "No other master took over.")
+        require_soon(lambda: set(self.masters) != set(self._before), "No other master took over.", self.patience)
 
     def clear(self) -> None:
         wait_until(lambda: _is_whole(self.world))
@@ -307,7 +309,7 @@ class MasterCutOff(Fault):
         self._topology.cut_off(self._old)
 
     def prove(self) -> None:
-        require_soon(lambda: self._old not in self.masters, "No other master took over.")
+        require_soon(lambda: self._old not in self.masters, "No other master took over.", self.patience)
         with self._old.client as client:
             require(client.info("replication")["role"] == "master", "The old master was told.")
             require(bool(client.set("still-taken", 1)), "The old master takes no writes.")

@@ -1,10 +1,5 @@
-"""Every fault on every kind of store, under load over two web servers.
+"""Every fault on every kind of store, under load over two web servers."""
 
-``FAULT_SECONDS=15`` holds each fault longer, and holds the answers to the time stated for coming back as well,
-which needs a machine that does nothing else: ``make faults``.
-"""
-
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,15 +7,12 @@ import pytest
 from pytest_django import Settings
 
 from tests.faults.injectors import FAULTS
+from tests.faults.mode import DEADLINE, LONG, SECONDS
 from tests.faults.report import note
 from tests.faults.running import run, violations
 from tests.faults.world import World
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-LONG = "FAULT_SECONDS" in os.environ
-SECONDS = float(os.environ.get("FAULT_SECONDS", "1"))
-DEADLINE = 0.1 if LONG else 0.3
 
 
 @pytest.fixture
