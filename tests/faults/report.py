@@ -4,11 +4,6 @@ import os
 
 from tests.faults.running import Findings, violations
 
-_HEAD = (
-    *("store", "fault", "requests", "degraded", "over quota: bound", "found", "local: bound", "found"),
-    *("back after: bound", "found", "old rules after: bound", "found", "counts lost", ""),
-)
-
 
 def note(findings: Findings) -> None:
     """Prints one line, as a row of a table in Markdown."""
@@ -34,7 +29,3 @@ def note(findings: Findings) -> None:
     if file := os.environ.get("FAULT_TABLE"):
         with open(file, "a", encoding="utf-8") as table:
             table.write(line + "\n")
-
-
-def head() -> str:
-    return f"| {' | '.join(_HEAD)} |\n|{'---|' * len(_HEAD)}\n"

@@ -83,6 +83,7 @@ class World:
         """``deadline`` of one check, in seconds."""
         self._deadline = deadline
         self.servers: list[WebServer] = []
+        self.asked: Counter[str] = Counter()
         self.topology = STARTED[kind](folder)
         settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"REDIS": self.topology.url}
 
