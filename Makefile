@@ -7,7 +7,7 @@ HOST ?= 127.0.0.1
 EXAMPLES ?= 20000
 export PORT PYTHON
 
-.PHONY: run web worker beat traffic test fuzz mutants bench audit clean
+.PHONY: run web worker beat traffic test fuzz mutants faults bench audit clean
 
 run: .venv/run.stamp
 	@exec $(BIN)/python -m ratelimit_platform.running
@@ -35,6 +35,9 @@ fuzz: .venv/test.stamp
 
 mutants: .venv/test.stamp
 	@$(BIN)/python -m tests.mutants
+
+faults: .venv/test.stamp
+	@$(BIN)/python -m tests.faults
 
 bench: .venv/test.stamp
 	@$(BIN)/python -m benchmarks

@@ -23,7 +23,8 @@ log = structlog.get_logger(__name__)
 _LIMITS: dict[str, Any] = {"ignore_result": True, "soft_time_limit": 120, "time_limit": 150}
 
 
-@shared_task(name="limits.tasks.reconcile", **_LIMITS)
+# It may have a million clients to bring to an emptied store.
+@shared_task(name="limits.tasks.reconcile", **(_LIMITS | {"soft_time_limit": 900, "time_limit": 930}))
 def reconcile() -> None:
     """Compares the database with the store and repairs, every few seconds."""
     with _outages_logged("reconcile"):

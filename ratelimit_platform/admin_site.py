@@ -25,6 +25,7 @@ UNFOLD: dict[str, Any] = {
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("limits/favicon.svg")},
     ],
     "ENVIRONMENT": "limits.admin.banner.environment",
+    "DASHBOARD_CALLBACK": "limits.admin.store_warnings.dashboard",
     "SHOW_VIEW_ON_SITE": False,
     "SIDEBAR": {
         "navigation": [

@@ -14,7 +14,7 @@ DATA_DIR              the folder of everything that is kept locally   .data
 PORT                  the port of the web server                      8000
 WEB_WORKERS           processes of the web server                     2
 NAMESPACE             what every key in Redis begins with             rl
-CHECK_DEADLINE        seconds that one check may take at most         0.1
+CHECK_DEADLINE        seconds that one whole check may take           0.1
 SECRET_KEY            signs sessions                                  required, unless DEBUG
 ALLOWED_HOSTS         names that this site is reached by              required, unless DEBUG
 HTTPS                 served over TLS: secure cookies, HSTS           on

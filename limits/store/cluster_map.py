@@ -15,8 +15,7 @@ from limits.store.deadline import Deadline
 from limits.store.errors import StoreUnavailable, outages_named
 from limits.store.opening import ask, opened
 
-
-_RANDOM = random.Random()
+_RANDOM = random.Random()  # noqa: S311
 """Of its own: a project that seeds the common one does not want it used by a thread."""
 
 

@@ -56,7 +56,8 @@ class WebServer:
 
 
 def start_web_server(workers: int = 1, **variables: str) -> WebServer:
-    """Starts a server on the test's own database and Redis. Wait until it answers."""
+    """Starts a server on the test's own database and Redis, unless ``variables`` of its environment
+    say otherwise. Wait until it answers."""
     port = free_port()
     command = [
         *(sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--log-level", "warning"),
@@ -64,8 +65,8 @@ def start_web_server(workers: int = 1, **variables: str) -> WebServer:
         *("--respawn-failed-workers", "--respawn-interval", "0.1"),
         "ratelimit_platform.wsgi:application",
     ]
-    process = subprocess.Popen(command, cwd=BASE_DIR, env=environment_of_test(**variables))
-    return WebServer(f"http://127.0.0.1:{port}", process)
+    environment = environment_of_test(**variables)
+    return WebServer(f"http://127.0.0.1:{port}", subprocess.Popen(command, cwd=BASE_DIR, env=environment))
 
 
 def environment_of_test(**variables: str) -> dict[str, str]:
