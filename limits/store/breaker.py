@@ -4,16 +4,16 @@
 one probe at a time, and closes it as soon as one goes through, whether requests come or not.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 
-import structlog
 from redis.exceptions import RedisError
 
 from limits.store.errors import StoreUnavailable
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 PROBE_INTERVAL = 0.25
 """Seconds between two probes."""
@@ -39,16 +39,17 @@ class Breaker:
                 return
             self.is_open = True
             self.trips += 1
-        log.warning("store_away", error=problem)
+        log.warning("store_away: %s", problem, extra={"error": problem})
         threading.Thread(target=self._watch, name="store-probe", daemon=True).start()
 
     def _watch(self) -> None:
         began = time.monotonic()
         while not self._answers():
             time.sleep(self._interval)
+        seconds = round(time.monotonic() - began, 3)
+        log.warning("store_back: after %s s", seconds, extra={"seconds": seconds})
         with self._lock:
             self.is_open = False
-        log.warning("store_back", seconds=round(time.monotonic() - began, 3))
 
     def _answers(self) -> bool:
         try:

@@ -46,9 +46,10 @@ def _patient_client(location: str) -> Redis:
     return Redis(connection_pool=ConnectionPool(connection_class, **options | timeouts))
 
 
-def hot_connections() -> "HotConnections":
-    """The data plane's connections of this process."""
-    return _hot_connections(setting("REDIS"), setting("MAX_CONNECTIONS"), Keys(setting("NAMESPACE")).probe)
+def hot_connections(location: str | None = None) -> "HotConnections":
+    """The data plane's connections of this process, to ``RATELIMIT_PLATFORM["REDIS"]`` where no
+    other ``location`` of that kind is named."""
+    return _hot_connections(location or setting("REDIS"), setting("MAX_CONNECTIONS"), Keys(setting("NAMESPACE")).probe)
 
 
 @lru_cache(maxsize=8)
