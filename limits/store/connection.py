@@ -24,6 +24,7 @@ from limits.store.breaker import Breaker
 from limits.store.deadline import Deadline
 from limits.store.errors import StoreUnavailable, outages_named
 from limits.store.keys import Keys
+from limits.store.redis_py import is_connected, read_response
 
 PATIENCE = 2.0
 """Seconds that the config plane waits for Redis."""
@@ -118,7 +119,7 @@ class HotConnections:
             if not _is_usable(connection):
                 _open(connection, deadline)
             connection.send_command(*command, check_health=False)
-            return connection.read_response(timeout=deadline.remaining())
+            return read_response(connection, deadline.remaining())
         except exceptions.ResponseError:
             raise
         except BaseException:
@@ -134,7 +135,7 @@ class HotConnections:
             with outages_named():
                 _open(connection, Deadline(PROBE_PATIENCE))
                 connection.send_command("SET", self._probe_key, 1, "PX", 1000, check_health=False)
-                connection.read_response(timeout=PROBE_PATIENCE)
+                read_response(connection, PROBE_PATIENCE)
         finally:
             connection.disconnect()
 
@@ -142,7 +143,7 @@ class HotConnections:
 def _is_usable(connection: Connection) -> bool:
     """Whether it is open, still, and nothing unasked for waits in it."""
     try:
-        return connection.is_connected and not connection.can_read()
+        return is_connected(connection) and not connection.can_read()
     except exceptions.ConnectionError:
         return False
 
