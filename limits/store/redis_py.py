@@ -18,5 +18,6 @@ def read_response(connection: Connection, timeout: float) -> Any:
     """The answer to the command that was sent last, within ``timeout`` seconds. Raises as redis-py."""
     if _READS_IN_TIME:
         return connection.read_response(timeout=timeout)
-    connection._sock.settimeout(timeout)
+    sock: Any = connection._sock
+    sock.settimeout(timeout)
     return connection.read_response()
