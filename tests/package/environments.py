@@ -48,21 +48,19 @@ class Failed(Exception):
 
 
 def run(*command: str, folder: Path = BASE_DIR, **variables: str) -> str:
-    """What a command printed. The environment is this one's, without what names a Django project."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("DJANGO_", "PYTEST"))}
+    """What a command printed. Raises :class:`Failed`."""
+    environment = bare_environment() | variables
     done = subprocess.run(
-        command,
-        cwd=folder,
-        env=environment | variables,
-        stdout=PIPE,
-        stderr=STDOUT,
-        text=True,
-        check=False,
-        timeout=TIMEOUT,
+        command, cwd=folder, env=environment, stdout=PIPE, stderr=STDOUT, text=True, check=False, timeout=TIMEOUT
     )
     if done.returncode:
         raise Failed(f"{' '.join(command)}\n{done.stdout}")
     return done.stdout
+
+
+def bare_environment() -> dict[str, str]:
+    """This process's environment, without what names a Django project."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("DJANGO_", "PYTEST"))}
 
 
 def tests_of_the_framework(version: str, folder: Path) -> str:
