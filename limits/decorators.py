@@ -35,6 +35,7 @@ def rate_limit(
 
     def decorate(view: View) -> View:
         if hasattr(view, "cls"):
+            _require_api_view(view, refuse)
             return _limit_api_view(view, endpoint, cost)
         make = _async_view if iscoroutinefunction(view) else _sync_view
         return make(view, Question(endpoint, cost, refuse or _refuse))
@@ -93,8 +94,6 @@ def _async_view(view: View, question: Question) -> View:
 
 def _limit_api_view(view: Any, endpoint: str | None, cost: Cost | None) -> View:
     """Sets the attributes of the class that ``@api_view`` made for this one function."""
-    if view.cls.__qualname__ != "WrappedAPIView":
-        raise TypeError(f"Set throttle_endpoint and throttle_cost on {view.cls.__qualname__}, and throttle_classes.")
     view.cls.throttle_endpoint = endpoint
     view.cls.throttle_cost = staticmethod(cost) if callable(cost) else cost
     others = [throttle for throttle in view.cls.throttle_classes if not issubclass(throttle, PolicyThrottle)]
@@ -102,11 +101,18 @@ def _limit_api_view(view: Any, endpoint: str | None, cost: Cost | None) -> View:
     return view
 
 
+def _require_api_view(view: Any, refuse: Refuse | None) -> None:
+    if view.cls.__qualname__ != "WrappedAPIView":
+        raise TypeError(f"Set throttle_endpoint and throttle_cost on {view.cls.__qualname__}, and throttle_classes.")
+    if refuse is not None:
+        raise TypeError(
+            "rate_limit: refuse is for plain views; EXCEPTION_HANDLER of the REST framework is for its own."
+        )
+
+
 def _require(endpoint: Any, cost: Any) -> None:
     if endpoint is not None and not (isinstance(endpoint, str) and endpoint):
-        raise TypeError(
-            f"rate_limit: endpoint is {endpoint!r}, and must be the slug of an endpoint. Write @rate_limit()."
-        )
+        raise TypeError(f"rate_limit: endpoint is {endpoint!r}, and must be the slug of an endpoint.")
     if cost is None or callable(cost):
         return
     problem = "must be a whole number, or a callable." if type(cost) is not int else cost_problem(cost)

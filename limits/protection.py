@@ -55,7 +55,7 @@ def judge(request: AnyRequest, client: str, *, endpoint: str | None, cost: int |
     try:
         decision = get_engine().check(check)
     except RulesetMissing as error:
-        return _verdict_without_ruleset(error)
+        return Verdict(OK if admits_without_rules(error, _without_ruleset) else UNAVAILABLE)
     decisions_on(request).append(decision)
     return Verdict(_status(decision), decision)
 
@@ -63,18 +63,21 @@ def judge(request: AnyRequest, client: str, *, endpoint: str | None, cost: int |
 def _status(decision: Decision) -> int:
     if decision.allowed:
         return OK
-    return {Reason.BLOCKED: FORBIDDEN, Reason.STORE_UNAVAILABLE: UNAVAILABLE}.get(
-        decision.reason or Reason.LIMIT, TOO_MANY_REQUESTS
-    )
+    match decision.reason:
+        case Reason.BLOCKED:
+            return FORBIDDEN
+        case Reason.STORE_UNAVAILABLE:
+            return UNAVAILABLE
+        case _:
+            return TOO_MANY_REQUESTS
 
 
-def _verdict_without_ruleset(error: RulesetMissing) -> Verdict:
-    admits = setting("WITHOUT_RULESET") == "allow"
+def admits_without_rules(problem: Exception, log: SeldomLog) -> bool:
+    """What ``WITHOUT_RULESET`` says of a request that no rules can be asked about; told once a minute."""
+    admits: bool = setting("WITHOUT_RULESET") == "allow"
     doing = "admitted" if admits else "answered with 503"
-    _without_ruleset.warning(
-        "%s Requests are %s, as RATELIMIT_PLATFORM['WITHOUT_RULESET'] says, until there are rules.", error, doing
-    )
-    return Verdict(OK if admits else UNAVAILABLE)
+    log.warning("%s Requests are %s, as RATELIMIT_PLATFORM['WITHOUT_RULESET'] says.", problem, doing)
+    return admits
 
 
 def _require_cost(cost: Any) -> None:

@@ -15,7 +15,7 @@ PROBLEM_JSON = "application/problem+json"
 def refusal(verdict: Verdict) -> HttpResponse:
     """403, 429 or 503, with ``Retry-After`` where waiting helps."""
     response = JsonResponse(_problem(verdict), status=verdict.status, content_type=PROBLEM_JSON)
-    if verdict.status != FORBIDDEN and verdict.retry_after is not None:
+    if verdict.retry_after is not None:
         response["Retry-After"] = str(ceil(verdict.retry_after))
     # Django logs a line for every 4xx that does not carry this mark; a flood of requests would
     # become a flood of lines.

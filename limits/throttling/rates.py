@@ -13,6 +13,7 @@ from rest_framework.throttling import AnonRateThrottle, ScopedRateThrottle, Simp
 from limits.conf import setting
 from limits.domain.limit import SECOND
 from limits.domain.rate import Rate, parse_rate
+from limits.protection import admits_without_rules
 from limits.seldom import SeldomLog
 from limits.store.caches import alias_of
 from limits.store.connection import hot_connections
@@ -40,9 +41,12 @@ class History(Sequence[float]):
         return self._entries
 
     def __getitem__(self, index: Any) -> Any:
-        if self._oldest is None or index not in (-1, self._entries - 1):
-            raise IndexError("Of this history only its length and its oldest entry, history[-1], are known.")
-        return self._oldest
+        if self._oldest is not None and index in (-1, self._entries - 1):
+            return self._oldest
+        if index in range(-self._entries, self._entries) or isinstance(index, slice):
+            # Not an IndexError, at which a loop would end as if there were no more entries.
+            raise LookupError("Of this history only its length and its oldest entry, history[-1], are known.")
+        raise IndexError(index)
 
 
 class AtomicSimpleRateThrottle(SimpleRateThrottle):
@@ -73,7 +77,9 @@ class AtomicSimpleRateThrottle(SimpleRateThrottle):
         try:
             admission = self._admit(self.key)
         except StoreUnavailable as error:
-            return _without_store(error)
+            if admits_without_rules(error, _store_away):
+                return True
+            raise CannotDecide from error
         self.now = admission.now / SECOND
         oldest = None if admission.oldest is None else admission.oldest / SECOND
         self.history = History(admission.entries, oldest)
@@ -93,15 +99,6 @@ class AtomicSimpleRateThrottle(SimpleRateThrottle):
     def _own_time(self) -> int | None:
         """Microseconds by a ``timer`` that replaced the framework's; None: the store's clock."""
         return None if self.timer is time else round(self.timer() * SECOND)
-
-
-def _without_store(error: StoreUnavailable) -> bool:
-    admits = setting("WITHOUT_RULESET") == "allow"
-    doing = "admitted" if admits else "answered with 503"
-    _store_away.warning("%s Requests are %s, as RATELIMIT_PLATFORM['WITHOUT_RULESET'] says.", error, doing)
-    if not admits:
-        raise CannotDecide
-    return True
 
 
 class AtomicAnonRateThrottle(AnonRateThrottle, AtomicSimpleRateThrottle):

@@ -100,6 +100,15 @@ def test_above_a_shared_class_it_says_what_to_do() -> None:
         rate_limit(endpoint="orders")(type("Orders", (APIView,), {}).as_view())
 
 
+def test_a_response_of_ones_own_is_not_for_views_of_the_framework() -> None:
+    @api_view(["GET"])
+    def orders(request: Request) -> Response:
+        return Response("ordered")
+
+    with pytest.raises(TypeError, match="refuse is for plain views"):
+        rate_limit(endpoint="orders", refuse=lambda request, verdict: HttpResponse())(orders)
+
+
 def test_method_and_path_decide_where_no_endpoint_is_named() -> None:
     view = rate_limit()(lambda request: HttpResponse())
     view(request_of(path="/api/orders", method="post"))
@@ -142,7 +151,7 @@ def test_a_project_may_refuse_in_its_own_way() -> None:
     assert (answer.status_code, answer.content[:11]) == (429, b"Slow down: ")
 
 
-@pytest.mark.parametrize("endpoint", ["", 5, search], ids=["empty", "a number", "forgotten parentheses"])
+@pytest.mark.parametrize("endpoint", ["", 5, search], ids=["empty", "a number", "a view"])
 def test_an_endpoint_that_is_no_slug_is_refused_where_it_is_written(endpoint: Any) -> None:
     with pytest.raises(TypeError, match="rate_limit: endpoint is"):
         rate_limit(endpoint=endpoint)

@@ -121,8 +121,11 @@ def test_of_the_history_the_length_and_the_oldest_entry_are_there() -> None:
         throttle = at(ByName, second)()
         throttle.allow_request(None, "ann")
     assert (len(throttle.history), throttle.history[-1]) == (3, 0)
-    with pytest.raises(IndexError, match=r"history\[-1\]"):
-        throttle.history[1]
+    for look in (lambda: throttle.history[1], lambda: list(throttle.history)):
+        with pytest.raises(LookupError, match=r"history\[-1\]"):
+            look()
+    with pytest.raises(IndexError):
+        throttle.history[3]
 
 
 @pytest.mark.parametrize(("quota", "answers"), [("0/min", [False, False]), (None, [True, True])])

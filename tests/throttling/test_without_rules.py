@@ -46,8 +46,7 @@ def test_where_no_ruleset_was_ever_seen_requests_are_admitted_and_one_line_says_
     assert {answer.status_code for answer in answers} == {200}
     assert not any(answer.has_header("RateLimit") for answer in answers)
     assert caplog.messages == [
-        "No ruleset has been published yet. Requests are admitted, as RATELIMIT_PLATFORM['WITHOUT_RULESET'] says, "
-        "until there are rules."
+        "No ruleset has been published yet. Requests are admitted, as RATELIMIT_PLATFORM['WITHOUT_RULESET'] says."
     ]
 
 
