@@ -1,5 +1,6 @@
 """The rate limit fields, read by a parser of structured fields that is not ours."""
 
+from dataclasses import replace
 from math import ceil
 from typing import Any
 
@@ -145,8 +146,17 @@ def denied(name: str, wait: float | None) -> Decision:
         ([denied("a:60s", 3.0), denied("b:60s", 4.0)], 1),
         ([denied("a:60s", None), denied("b:60s", 4.0)], 0),
         ([decision(), decision(state("b:60s"))], 1),
+        ([denied("a:60s", 4.0), replace(decision(), allowed=False)], 1),
     ],
-    ids=["least remaining", "longest reset", "denied", "longest wait", "waiting cannot help", "a limit at all"],
+    ids=[
+        "least remaining",
+        "longest reset",
+        "denied",
+        "longest wait",
+        "waiting cannot help",
+        "a limit at all",
+        "blocked",
+    ],
 )
 def test_of_several_decisions_the_one_closest_to_denying_speaks(decisions: list[Decision], closest: int) -> None:
     assert closest_to_denying(decisions) is decisions[closest]

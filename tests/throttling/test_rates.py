@@ -84,6 +84,13 @@ def test_an_entry_that_is_exactly_one_duration_old_has_expired() -> None:
     assert allowed(at(ByName, 1_060.25))
 
 
+def test_a_clock_that_runs_back_is_held_at_the_last_entry() -> None:
+    assert [allowed(at(ByName, 1_000)) for _ in range(2)] == [True, True]
+    assert [allowed(at(ByName, 990)), allowed(at(ByName, 990))] == [True, False]
+    assert not allowed(at(ByName, 1_059))
+    assert [allowed(at(ByName, 1_060)) for _ in range(4)] == [True, True, True, False]
+
+
 def test_a_denied_request_is_not_charged() -> None:
     for second in range(3):
         assert allowed(at(ByName, second))
