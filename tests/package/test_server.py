@@ -157,20 +157,20 @@ def monitored(monitor: Any) -> Iterator[str]:
 
 
 def test_the_projects_user_cannot_publish(platform: None, shop_url: str, redis: Redis) -> None:
-    data = Ruleset().to_bytes()
+    data, keys = Ruleset().to_bytes(), Keys("rl")
     with Redis.from_url(shop_url) as user:
         with pytest.raises(NoPermissionError):
-            RulesetWriter(user, Keys("rl")).publish(Version("another", 99, digest_of(data)), data, lambda current: True)
+            RulesetWriter(user, keys).publish(Version("another", 99, digest_of(data)), data, lambda current: True)
         for command in (
             ["FLUSHDB"],
             ["KEYS", "*"],
-            ["DEL", "rl:pointer"],
+            ["DEL", keys.pointer],
             ["CONFIG", "GET", "*"],
             ["SET", "other", "1"],
         ):
             with pytest.raises(NoPermissionError):
                 user.execute_command(*command)
         if knows_read_only_keys(redis):
-            for key in ("rl:pointer", "rl:ruleset:another:99:digest"):
+            for key in (keys.pointer, keys.ruleset("another:99:digest")):
                 with pytest.raises(NoPermissionError):
                     user.set(key, "forged")
