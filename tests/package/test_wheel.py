@@ -30,7 +30,7 @@ print(*sorted({name.partition(".")[0] for name in sys.modules}))
 
 def test_it_holds_what_decides_and_no_part_of_the_platform(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    scripts = {str(file.relative_to(BASE_DIR)) for file in (BASE_DIR / "limits" / "store" / "lua").iterdir()}
+    scripts = {str(file.relative_to(BASE_DIR)) for file in (BASE_DIR / "limits" / "store" / "lua").rglob("*.lua")}
     assert scripts <= names
     assert {"limits/throttling/__init__.py", "limits/py.typed"} <= names
     assert not [name for name in names if re.match(rf"limits/({OF_THE_PLATFORM})/|limits/tasks", name)]
