@@ -39,7 +39,7 @@ class Breaker:
                 return
             self.is_open = True
             self.trips += 1
-        log.warning("store_away: %s", problem, extra={"error": problem})
+        log.warning("store_away: %s", problem, extra={"event": "store_away", "error": problem})
         threading.Thread(target=self._watch, name="store-probe", daemon=True).start()
 
     def _watch(self) -> None:
@@ -47,7 +47,7 @@ class Breaker:
         while not self._answers():
             time.sleep(self._interval)
         seconds = round(time.monotonic() - began, 3)
-        log.warning("store_back: after %s s", seconds, extra={"seconds": seconds})
+        log.warning("store_back: after %s s", seconds, extra={"event": "store_back", "seconds": seconds})
         with self._lock:
             self.is_open = False
 
