@@ -7,7 +7,7 @@ HOST ?= 127.0.0.1
 EXAMPLES ?= 20000
 export PORT PYTHON
 
-.PHONY: run web worker beat traffic test fuzz mutants faults bench audit clean
+.PHONY: run web worker beat traffic test fuzz mutants faults bench matrix audit clean
 
 run: .venv/run.stamp
 	@exec $(BIN)/python -m ratelimit_platform.running
@@ -41,6 +41,9 @@ faults: .venv/test.stamp
 
 bench: .venv/test.stamp
 	@$(BIN)/python -m benchmarks
+
+matrix: .venv/test.stamp
+	@$(BIN)/python -m tests.package
 
 audit: .venv/test.stamp
 	@$(BIN)/pip-audit --requirement requirements.txt

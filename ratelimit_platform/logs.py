@@ -12,7 +12,11 @@ _SHARED: list[Any] = [
 
 
 def logging_config(log_format: str) -> dict[str, Any]:
-    """A ``logging.config`` dictionary; structlog's and the standard library's lines look alike."""
+    """A ``logging.config`` dictionary; structlog's and the standard library's lines look alike.
+
+    The data plane uses the standard library, for projects that have no structlog: a readable text,
+    and in ``extra`` the ``event`` and its fields, which stand here in the text's place.
+    """
     structlog.configure(
         processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -25,7 +29,7 @@ def logging_config(log_format: str) -> dict[str, Any]:
         "formatters": {
             "lines": {
                 "()": structlog.stdlib.ProcessorFormatter,
-                "foreign_pre_chain": _SHARED,
+                "foreign_pre_chain": [*_SHARED, structlog.stdlib.ExtraAdder()],
                 "processors": [
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                     structlog.processors.format_exc_info,

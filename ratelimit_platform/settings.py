@@ -18,6 +18,7 @@ CHECK_DEADLINE        seconds that one whole check may take           0.1
 SECRET_KEY            signs sessions                                  required, unless DEBUG
 ALLOWED_HOSTS         names that this site is reached by              required, unless DEBUG
 HTTPS                 served over TLS: secure cookies, HSTS           on
+NUM_PROXIES           proxies before this server                      0
 DEBUG                 for development only                            off
 ADMIN_PASSWORD        of the admin that `make run` sets up            random, printed
 API_TOKEN             that `make run` sets up                         random, printed
@@ -199,6 +200,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     "UNAUTHENTICATED_USER": None,
+    "NUM_PROXIES": env.int("NUM_PROXIES", 0),
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
 LOGGING = logging_config(env.str("LOG_FORMAT", "console" if sys.stderr.isatty() else "json"))
