@@ -1,5 +1,6 @@
 """Alert rules, what fired, and the messages about it."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
@@ -27,7 +29,8 @@ _STATE_COLOURS = {"open": "danger", "acknowledged": "warning", "silenced": "info
 class LinesField(forms.CharField):
     """Several values, one in a line."""
 
-    widget = UnfoldAdminTextareaWidget
+    def __init__(self, **options: Any) -> None:
+        super().__init__(widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}), **options)
 
     def prepare_value(self, value: Any) -> Any:
         return "\n".join(value) if isinstance(value, list) else value
@@ -121,6 +124,7 @@ class MessageInline(NobodyEdits, TabularInline):
     fields = readonly_fields = ("subject", "destination", "created_at", "state")
     verbose_name_plural = "messages"
     extra = 0
+    hide_title = True
 
     @display(description="Subject")
     def subject(self, link: Any) -> str:
@@ -131,8 +135,8 @@ class MessageInline(NobodyEdits, TabularInline):
         return str(link.message.destination)
 
     @display(description="Written")
-    def created_at(self, link: Any) -> Any:
-        return link.message.created_at
+    def created_at(self, link: Any) -> str:
+        return f"{link.message.created_at:%F %T}"
 
     @display(description="State")
     def state(self, link: Any) -> str:
@@ -257,13 +261,18 @@ class MessageAdmin(NobodyEdits, ModelAdmin):
         "created_at",
         "state",
         "message_id",
-        "text",
+        "content",
     )
     show_full_result_count = False
 
     @display(description="State")
     def state(self, message: Message) -> str:
         return message.state
+
+    @display(description="Content")
+    def content(self, message: Message) -> str:
+        text = message.text or json.dumps(message.payload, indent=2, ensure_ascii=False)
+        return format_html('<pre style="white-space: pre-wrap">{}</pre>', text.strip())
 
 
 def open_alerts(request: HttpRequest) -> int | None:
