@@ -8,10 +8,12 @@ from collections import Counter, defaultdict
 from demo.visitors import Visit
 from limits.domain.client import ClientRecord
 from limits.domain.counters import Counters, Reading
+from limits.domain.decision import STATE_READERS
 from limits.domain.limit import SECOND
 from limits.domain.selection import EffectivePolicy, select
 from limits.domain.words import ClientStatus, Mode, Outcome
 from limits.enforcement import CheckRequest, Held
+from limits.models.usage import MARKS
 from limits.monitoring.drain import usage_counts
 from limits.publishing import clients
 from limits.store.usage import Counted
@@ -41,7 +43,7 @@ class Past:
             policies = select(self._held.ruleset, record, slug, now).policies
             admitted, readings = self._counters[visit.client].check(policies, cost, now)
             outcome = Outcome.ADMITTED if admitted else Outcome.DENIED
-            self._count_policies(visit, slug or "", policies, readings)
+            self._count_policies(visit, cost, slug or "", policies, readings, admitted=admitted)
         self._count(visit, _KINDS[outcome], slug or "", "", 1)
         if cost > 1:
             self._count(visit, _KINDS[outcome].upper(), slug or "", "", cost - 1)
@@ -58,12 +60,31 @@ class Past:
         return self._records[client]
 
     def _count_policies(
-        self, visit: Visit, endpoint: str, policies: tuple[EffectivePolicy, ...], readings: list[list[Reading]]
+        self,
+        visit: Visit,
+        cost: int,
+        endpoint: str,
+        policies: tuple[EffectivePolicy, ...],
+        readings: list[list[Reading]],
+        *,
+        admitted: bool,
     ) -> None:
         for policy, row in zip(policies, readings, strict=True):
             if not all(reading.admits for reading in row):
                 kind = "d" if policy.mode is Mode.ENFORCE else "s"
                 self._count(visit, kind, endpoint, policy.policy.slug, 1)
+            elif admitted and policy.mode is Mode.ENFORCE:
+                self._count_crossings(visit, cost, endpoint, policy, row)
+
+    def _count_crossings(
+        self, visit: Visit, cost: int, endpoint: str, policy: EffectivePolicy, row: list[Reading]
+    ) -> None:
+        for limit, reading in zip(policy.limits, row, strict=True):
+            state = STATE_READERS[limit.algorithm]("", "", policy.mode, limit, cost, reading.admits, reading.figures)
+            used = limit.capacity - state.remaining
+            for mark in MARKS:
+                if (used - cost) * 100 < mark * limit.capacity <= used * 100:
+                    self._count(visit, str(mark), endpoint, policy.policy.slug, 1)
 
     def _count(self, visit: Visit, kind: str, endpoint: str, policy: str, by: int) -> None:
         self._counts[Counted(self._begin + visit.minute, kind, endpoint, policy, visit.client)] += by
