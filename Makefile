@@ -7,7 +7,7 @@ HOST ?= 127.0.0.1
 EXAMPLES ?= 20000
 export PORT PYTHON
 
-.PHONY: run web worker beat traffic test fuzz mutants faults bench matrix audit clean
+.PHONY: run web worker beat traffic test fuzz mutants faults bench bench-usage matrix audit clean
 
 run: .venv/run.stamp
 	@exec $(BIN)/python -m ratelimit_platform.running
@@ -44,6 +44,9 @@ bench: .venv/test.stamp
 
 matrix: .venv/test.stamp
 	@$(BIN)/python -m tests.package
+
+bench-usage: .venv/test.stamp
+	@$(BIN)/python -m benchmarks.usage
 
 audit: .venv/test.stamp
 	@$(BIN)/pip-audit --requirement requirements.txt

@@ -49,9 +49,13 @@ UNFOLD: dict[str, Any] = {
                 "title": "Watching",
                 "items": [
                     _item("Usage", "monitoring", "usage"),
+                    _item("Usage by hour", "calendar_view_day", "usagehour"),
+                    _item("Usage by day", "calendar_month", "usageday"),
                     _item("Denials by policy", "block", "policydenial"),
+                    _item("Crossings of quotas", "data_usage", "quotacrossing"),
                     _item("Alert rules", "notification_settings", "alertrule"),
                     _item("Alerts", "notifications", "alert") | {"badge": "limits.admin.alerts.open_alerts"},
+                    _item("Messages", "outgoing_mail", "message"),
                 ],
             },
             {

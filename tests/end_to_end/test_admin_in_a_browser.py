@@ -12,7 +12,21 @@ from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
-from limits.models import Client, Endpoint, Override, Plan, Policy, PolicyDenial, Publication, Usage
+from limits.models import (
+    Alert,
+    AlertRule,
+    Client,
+    Endpoint,
+    Override,
+    Plan,
+    Policy,
+    PolicyDenial,
+    Publication,
+    QuotaCrossing,
+    Usage,
+    UsageDay,
+    UsageHour,
+)
 from limits.monitoring.alerts import evaluate
 from tests.end_to_end.browser import log_in, save
 from tests.end_to_end.shop import ask, policy, publish
@@ -110,11 +124,15 @@ def full(servers: list[WebServer]) -> None:
     counted = {"minute": now, "client_key": "globex", "endpoint": "search", "requests": 60}
     Usage.objects.create(**counted, outcome="denied", cost=60)
     PolicyDenial.objects.create(**counted, policy="search", mode="enforce")
+    QuotaCrossing.objects.create(**counted, policy="search", mark=80)
+    for model, time in ((UsageHour, "hour"), (UsageDay, "day")):
+        at = {time: now.replace(minute=0)}
+        model.objects.create(**at, client_key="", endpoint="", outcome="denied", requests=60, cost=60)
     assert evaluate() == 1
 
 
 MODELS = ["plan", "endpoint", "policy", "client", "override", "apitoken", "alertrule"]
-READ_ONLY = ["publication", "usage", "policydenial", "alert"]
+READ_ONLY = ["publication", "usage", "usagehour", "usageday", "policydenial", "quotacrossing", "alert", "message"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -126,6 +144,8 @@ def test_every_page_opens_without_an_error(admin: Page, full: None, scheme: str)
         addresses += [reverse(f"admin:limits_{model}_changelist"), _row(model)]
     addresses += [reverse(f"admin:limits_{model}_add") for model in MODELS]
     addresses.append(reverse("admin:limits_policy_delete", args=[Policy.objects.get().pk]))
+    addresses.append(reverse("admin:limits_alert_handle", args=[Alert.objects.get().pk]))
+    addresses.append(reverse("admin:limits_alertrule_send_test", args=[AlertRule.objects.get().pk]))
     for address in addresses:
         answer = admin.goto(address)
         assert answer
