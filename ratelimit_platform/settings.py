@@ -28,10 +28,11 @@ import sys
 
 from api.openapi.settings import SPECTACULAR_SETTINGS
 from ratelimit_platform.admin_site import UNFOLD
+from ratelimit_platform.content_security import CONTENT_SECURITY_POLICY
 from ratelimit_platform.environment import DATA_DIR, broker_of, database, env, required
 from ratelimit_platform.logs import logging_config
 
-__all__ = ["SPECTACULAR_SETTINGS", "UNFOLD"]
+__all__ = ["CONTENT_SECURITY_POLICY", "SPECTACULAR_SETTINGS", "UNFOLD"]
 
 _START = "Set it, or start `make run`, which brings its own."
 
@@ -48,6 +49,7 @@ else:
 
 INSTALLED_APPS = [
     "unfold",
+    "simple_history",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -72,6 +74,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "simple_history.middleware.HistoryRequestMiddleware",
     "limits.middleware.RateLimitHeadersMiddleware",
 ]
 

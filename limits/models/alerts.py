@@ -10,6 +10,7 @@ from limits.domain.alerting import MAX_COOLDOWN, MAX_THRESHOLD, MAX_WINDOW, MINU
 from limits.domain.words import AlertMetric, GroupBy
 from limits.models.endpoints import Endpoint
 from limits.models.fields import choices, validate_printable, words_check
+from limits.models.history import row_history
 from limits.models.plans import Plan
 from limits.models.policies import Policy
 from limits.models.usage import OTHER, UNKNOWN_ENDPOINT
@@ -57,6 +58,8 @@ class AlertRule(models.Model):
         default=600, help_text="Seconds until the next mail about the same matter, at the soonest."
     )
     emails = ArrayField(models.EmailField(), help_text="Who gets the mail.")
+
+    history = row_history()
 
     class Meta:
         ordering = ["name"]
