@@ -24,6 +24,8 @@ UNFOLD: dict[str, Any] = {
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("limits/favicon.svg")},
     ],
+    "STYLES": [lambda request: static("limits/admin.css")],
+    "SCRIPTS": [lambda request: static("limits/admin.js")],
     "ENVIRONMENT": "limits.admin.banner.environment",
     "SHOW_VIEW_ON_SITE": False,
     "SIDEBAR": {

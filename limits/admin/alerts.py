@@ -12,6 +12,8 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from limits.admin.fields import AvailableChoices, NobodyEdits
+from limits.admin.help import Introduced
+from limits.admin.row_history import ShowsHistory
 from limits.models import Alert, AlertMail, AlertRule
 
 
@@ -41,7 +43,8 @@ class AlertRuleForm(forms.ModelForm):
 
 
 @admin.register(AlertRule)
-class AlertRuleAdmin(AvailableChoices, ModelAdmin):
+class AlertRuleAdmin(Introduced, ShowsHistory, AvailableChoices, ModelAdmin):
+    introduction = "Who gets a mail when, for example, one client is denied fifty times in a minute."
     form = AlertRuleForm
     list_display = ("name", "sentence_in_words", "addresses", "open_alerts")
     list_select_related = ("plan", "endpoint", "policy")
@@ -89,7 +92,8 @@ class AlertMailInline(NobodyEdits, TabularInline):
 
 
 @admin.register(Alert)
-class AlertAdmin(NobodyEdits, ModelAdmin):
+class AlertAdmin(Introduced, NobodyEdits, ModelAdmin):
+    introduction = "What alert rules found. An alert stays open while its rule fires, and is resolved by itself."
     list_display = ("rule", "group_name", "highest_in_words", "opened_at", "resolved_at", "state")
     list_filter = ("rule", ("resolved_at", admin.EmptyFieldListFilter))
     list_select_related = ("rule",)

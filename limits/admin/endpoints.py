@@ -1,5 +1,8 @@
 """Endpoints, with their routes inline."""
 
+from collections.abc import Iterable
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.forms import BaseInlineFormSet
@@ -8,8 +11,10 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
 
 from limits.admin.fields import SlugKept
+from limits.admin.help import Introduced
 from limits.admin.publishing import PublishesRules
 from limits.admin.route_tester import route_test_view
+from limits.admin.row_history import ShowsHistory
 from limits.models import Endpoint, Route
 
 
@@ -36,7 +41,12 @@ class RouteInline(TabularInline):
 
 
 @admin.register(Endpoint)
-class EndpointAdmin(SlugKept, PublishesRules, ModelAdmin):
+class EndpointAdmin(Introduced, ShowsHistory, SlugKept, PublishesRules, ModelAdmin):
+    introduction = (
+        "What is protected: each endpoint stands for some of your API's addresses. Requests that match no route "
+        "here meet only the policies for all requests."
+    )
+    is_reviewed = True
     list_display = ("name", "slug", "patterns", "cost")
     search_fields = ("name", "slug", "routes__path")
     fields = ("name", "slug", "description", "cost")
@@ -46,6 +56,9 @@ class EndpointAdmin(SlugKept, PublishesRules, ModelAdmin):
     @action(description="Try a route…", url_path="try-a-route", permissions=["view"])
     def try_a_route(self, request: HttpRequest) -> HttpResponse:
         return route_test_view(request, self.admin_site)
+
+    def history_of_parts(self, pk: object) -> Iterable[QuerySet[Any]]:
+        return [Route.history.filter(endpoint_id=pk)]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Endpoint]:
         return super().get_queryset(request).prefetch_related("routes")

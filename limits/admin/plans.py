@@ -32,6 +32,7 @@ class PlanForm(ModelForm):
 
 @admin.register(Plan)
 class PlanAdmin(SlugKept, PublishesRules, ModelAdmin):
+    is_reviewed = True
     form = PlanForm
     list_display = ("name", "slug", "default", "policies")
     search_fields = ("name", "slug")

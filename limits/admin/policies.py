@@ -16,6 +16,7 @@ _MODE_COLOURS = {"enforce": "success", "shadow": "warning", "disabled": "danger"
 
 @admin.register(Policy)
 class PolicyAdmin(SlugKept, PublishesRules, ModelAdmin):
+    is_reviewed = True
     list_display = ("slug", "plan_or_every", "endpoint_or_all", "limits_in_words", "mode_label")
     list_filter = ("plan", "endpoint", "mode")
     list_select_related = ("plan", "endpoint")

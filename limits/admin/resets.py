@@ -9,6 +9,7 @@ from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from limits.admin.fields import NobodyEdits
+from limits.admin.help import Introduced
 from limits.domain.validation import MAX_REASON_LENGTH
 from limits.models import Client, CounterReset
 from limits.models.fields import validate_printable
@@ -25,7 +26,8 @@ class ResetForm(forms.Form):
 
 
 @admin.register(CounterReset)
-class CounterResetAdmin(NobodyEdits, ModelAdmin):
+class CounterResetAdmin(Introduced, NobodyEdits, ModelAdmin):
+    introduction = "Whose counters were forgotten, by whom and why. To forget some, open the client's page."
     list_display = ("client_key", "created_at", "author", "reason")
     fields = ("client_key", "created_at", "author", "reason")
     search_fields = ("^client_key",)

@@ -5,13 +5,14 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from limits.admin.fields import NobodyEdits
+from limits.admin.help import Introduced
 from limits.admin.paginator import BigTablePaginator
 from limits.models import PolicyDenial, Usage
 
 _OUTCOME_COLOURS = {"admitted": "success", "denied": "danger", "blocked": "warning", "exempt": "info"}
 
 
-class CountsAdmin(NobodyEdits, ModelAdmin):
+class CountsAdmin(Introduced, NobodyEdits, ModelAdmin):
     """What lists of usage have in common; there may be millions of rows."""
 
     list_display_links = None
@@ -32,6 +33,7 @@ class CountsAdmin(NobodyEdits, ModelAdmin):
 
 @admin.register(Usage)
 class UsageAdmin(CountsAdmin):
+    introduction = "Every request that was decided, counted by minute, client, endpoint and outcome."
     list_display = ("minute", "client_in_words", "endpoint_in_words", "outcome_label", "requests", "cost")
     list_filter = ("outcome",)
 
@@ -42,5 +44,9 @@ class UsageAdmin(CountsAdmin):
 
 @admin.register(PolicyDenial)
 class PolicyDenialAdmin(CountsAdmin):
+    introduction = (
+        "Which policy denied how many requests, by minute. A policy in shadow mode denies nothing: its rows say what "
+        "it would have denied."
+    )
     list_display = ("minute", "client_in_words", "endpoint_in_words", "policy", "mode", "requests")
     list_filter = ("mode",)

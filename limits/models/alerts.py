@@ -10,7 +10,7 @@ from limits.domain.alerting import MAX_COOLDOWN, MAX_THRESHOLD, MAX_WINDOW, MINU
 from limits.domain.words import AlertMetric, GroupBy
 from limits.models.endpoints import Endpoint
 from limits.models.fields import choices, validate_printable, words_check
-from limits.models.history import row_history
+from limits.models.history import RowHistory
 from limits.models.plans import Plan
 from limits.models.policies import Policy
 from limits.models.usage import OTHER, UNKNOWN_ENDPOINT
@@ -59,7 +59,7 @@ class AlertRule(models.Model):
     )
     emails = ArrayField(models.EmailField(), help_text="Who gets the mail.")
 
-    history = row_history()
+    history = RowHistory()
 
     class Meta:
         ordering = ["name"]

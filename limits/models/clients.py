@@ -9,7 +9,7 @@ from django.db.models.functions import Length, Upper
 from limits.domain.client import MAX_KEY_LENGTH, key_problem
 from limits.domain.words import ClientStatus
 from limits.models.fields import choices, validate_printable, words_check
-from limits.models.history import row_history
+from limits.models.history import RowHistory
 from limits.models.plans import Plan
 
 models.CharField.register_lookup(Length)
@@ -52,7 +52,7 @@ class Client(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
-    history = row_history(excluded_fields=["revision", "updated_at"])
+    history = RowHistory(excluded_fields=["revision", "updated_at"])
 
     class Meta:
         ordering = ["key"]

@@ -11,7 +11,7 @@ from limits.domain.limit import MAX_COST
 from limits.domain.routes import Route as Pattern
 from limits.domain.validation import route_problem
 from limits.models.fields import SlugKeptModel, slug_check, slug_field, validate_printable
-from limits.models.history import row_history
+from limits.models.history import RowHistory
 
 
 class Endpoint(SlugKeptModel):
@@ -26,7 +26,7 @@ class Endpoint(SlugKeptModel):
         help_text="What one request uses of a quota, unless the caller names another cost.",
     )
 
-    history = row_history()
+    history = RowHistory()
 
     class Meta:
         ordering = ["name"]
@@ -51,7 +51,7 @@ class Route(models.Model):
     shape = models.CharField(max_length=600, unique=True, editable=False)
     position = models.PositiveSmallIntegerField(default=0, editable=False)
 
-    history = row_history()
+    history = RowHistory()
 
     class Meta:
         ordering = ["position", "id"]

@@ -4,7 +4,7 @@ from django.db import models
 from django.db.models import Q
 
 from limits.models.fields import SlugKeptModel, slug_check, slug_field, validate_printable
-from limits.models.history import row_history
+from limits.models.history import RowHistory
 
 
 class Plan(SlugKeptModel):
@@ -22,7 +22,7 @@ class Plan(SlugKeptModel):
         "There is one default plan: ticked here, another plan stops being it.",
     )
 
-    history = row_history()
+    history = RowHistory()
 
     class Meta:
         ordering = ["name"]

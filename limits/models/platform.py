@@ -4,7 +4,7 @@ import secrets
 
 from django.db import models
 
-from limits.models.history import row_history
+from limits.models.history import RowHistory
 
 
 def new_epoch() -> str:
@@ -28,7 +28,7 @@ class Platform(models.Model):
         "Blocked clients stay blocked.",
     )
 
-    history = row_history(excluded_fields=["epoch"])
+    history = RowHistory(excluded_fields=["epoch"])
 
     class Meta:
         verbose_name = "emergency switch"

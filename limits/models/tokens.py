@@ -8,7 +8,7 @@ from django.db.models import Q
 
 from limits.domain.words import Scope
 from limits.models.fields import choices, validate_printable
-from limits.models.history import row_history
+from limits.models.history import RowHistory
 
 
 class ApiToken(models.Model):
@@ -32,7 +32,7 @@ class ApiToken(models.Model):
     )
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
 
-    history = row_history(excluded_fields=["digest"])
+    history = RowHistory(excluded_fields=["digest"])
 
     class Meta:
         ordering = ["name"]

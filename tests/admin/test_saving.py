@@ -6,7 +6,7 @@ from django.contrib.auth.models import User
 from limits.models import ApiToken, Client, Endpoint, Override, Plan, Policy, Publication
 from limits.models import Platform as PlatformRow
 from limits.publishing.reconciler import reconcile
-from tests.admin.desk import Desk
+from tests.admin.desk import WHY, Desk
 from tests.models import rows
 from tests.publishing.platforms import Platform
 
@@ -39,7 +39,7 @@ def test_the_publication_says_who_and_what(desk: Desk, ada: User, shop: Platform
     desk.change(Policy.objects.get(), limits__0__quota="7")
     publication = Publication.objects.get(sequence=2)
     assert (publication.author, publication.user, publication.state) == ("ada", ada, "live")
-    assert publication.reason == "Changed policy “all”."
+    assert publication.reason == WHY
     assert any("100 per minute" in change and "7 per minute" in change for change in publication.changes)
 
 
