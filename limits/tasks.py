@@ -13,6 +13,7 @@ from celery import shared_task
 from django.db import OperationalError
 from kombu.exceptions import OperationalError as BrokerUnavailable
 
+from limits.configfile import client_files
 from limits.monitoring import alerts, drain, mails
 from limits.publishing import reconciler
 from limits.store.errors import StoreUnavailable
@@ -50,6 +51,18 @@ def send_mails() -> None:
     """Sends the mails that are due."""
     with _outages_logged("send_mails"):
         mails.send_due()
+
+
+IMPORT_STEP = 60.0
+"""Seconds that an import of clients goes on before it makes way for others."""
+
+
+@shared_task(name="limits.tasks.import_clients", **_LIMITS)
+def import_clients(pk: int) -> None:
+    """Checks or imports a large file of clients, a step at a time."""
+    with _outages_logged("import_clients"):
+        if not client_files.work(pk, IMPORT_STEP):
+            import_clients.delay(pk)
 
 
 @contextmanager
