@@ -54,6 +54,10 @@ _MENU: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
 """Group → (title, icon, model, page) for each line of the menu."""
 
 
+_PAGES = ("compare", "explain")
+"""Pages that are no list."""
+
+
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """The menu; a line shows only to who may view its model."""
     home = {"title": "Home", "icon": "home", "link": reverse_lazy("admin:index")}
@@ -68,8 +72,21 @@ def _item(title: str, icon: str, model: str, page: str) -> dict[str, Any]:
         "title": title,
         "icon": icon,
         "link": reverse_lazy(f"admin:{app}_{model}_{page}"),
+        "active": lambda request: _is_active(request, f"admin:{app}_{model}_{page}"),
         "permission": lambda request: request.user.has_perm(f"{app}.view_{model}"),
     }
+
+
+def _is_active(request: HttpRequest, name: str) -> bool:
+    """Whether this line stands for the page; a page that has a line of its own belongs to that one."""
+    own = {
+        str(reverse_lazy(f"admin:limits_{model}_{page}"))
+        for _, lines in _MENU
+        for *_, model, page in lines
+        if page in _PAGES
+    }
+    link = str(reverse_lazy(name))
+    return request.path == link if request.path in own or link in own else request.path.startswith(link)
 
 
 def _show_open_alerts(request: HttpRequest, groups: list[dict[str, Any]]) -> None:

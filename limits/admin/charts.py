@@ -8,7 +8,7 @@ from django.utils.safestring import SafeString
 
 from limits.admin.figures import Requests
 
-WIDTH, HEIGHT, BOTTOM, TOP, LEFT = 720, 180, 22, 8, 44
+WIDTH, HEIGHT, BOTTOM, TOP, LEFT, RIGHT = 720, 180, 22, 8, 44, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,7 @@ class Column:
     """One bar: admitted below, denied above it. Lengths are in units of the drawing."""
 
     x: float
+    middle: float
     width: float
     admitted_y: float
     admitted_height: float
@@ -48,13 +49,14 @@ def chart(spans: Sequence[Requests], time_format: str, title_format: str) -> Saf
 def _column(
     at: int, span: Requests, spans: Sequence[Requests], highest: int, time_format: str, title_format: str
 ) -> Column:
-    step = (WIDTH - LEFT) / len(spans)
+    step = (WIDTH - LEFT - RIGHT) / len(spans)
     scale = (HEIGHT - BOTTOM - TOP) / (highest or 1)
     admitted, denied = _good(span) * scale, _bad(span) * scale
     base = HEIGHT - BOTTOM
     every = max(1, len(spans) // 8)
     return Column(
         x=round(LEFT + at * step + step * 0.1, 1),
+        middle=round(LEFT + at * step + step * 0.5, 1),
         width=round(step * 0.8, 1),
         admitted_y=round(base - admitted, 1),
         admitted_height=round(admitted, 1),

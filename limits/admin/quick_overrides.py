@@ -14,7 +14,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
-from unfold.widgets import UnfoldAdminDateWidget, UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from limits.admin.form_page import form_page, reason_field
 from limits.admin.publishing import publish_clients
@@ -52,7 +52,7 @@ class QuickOverrideForm(forms.Form):
     )
     last_day = forms.DateField(
         required=False,
-        widget=UnfoldAdminDateWidget(attrs={"placeholder": "2026-12-24"}),
+        widget=UnfoldAdminTextInputWidget(attrs={"type": "date"}),
         help_text="The last day on which it holds, only for “until the day below”. Days end at midnight UTC.",
     )
     why = reason_field("Christmas sale; agreed with their account manager.")

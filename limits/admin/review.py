@@ -118,7 +118,8 @@ def _before_and_after(publication: Publication) -> tuple[Ruleset, Ruleset]:
 
 def _forget_messages(request: HttpRequest) -> None:
     """What the save said of itself is not true: it was rolled back."""
-    messages.get_messages(request)._queued_messages.clear()
+    kept: Any = messages.get_messages(request)
+    kept._queued_messages.clear()
 
 
 def _fields(request: HttpRequest) -> Iterator[tuple[str, str]]:

@@ -20,7 +20,7 @@ NEARLY = 0.8
 @dataclass(frozen=True, slots=True)
 class Bar:
     """One limit as a bar. ``source``: whose limit it is. ``used`` and ``capacity`` are whole units
-    of cost; ``override``: it may have an override of its own."""
+    of cost."""
 
     name: str
     policy: str
@@ -63,8 +63,9 @@ def standing_of(key: str) -> ClientStanding:
     except StoreUnavailable:
         return ClientStanding(problem="The counters cannot be reached at this moment. Limits hold as they are set.")
     ruleset = engine.held.ruleset if engine.held else Ruleset()
+    plan = plan_of(ruleset, seen.record)
     return ClientStanding(
-        plan=plan_of(ruleset, seen.record),
+        plan=next((each.name for each in ruleset.plans if each.slug == plan), None),
         status=seen.record.status,
         bars=tuple(_bars(ruleset, seen)),
         shared=tuple(_shared(ruleset, seen.record)),
@@ -86,7 +87,7 @@ def _bars(ruleset: Ruleset, seen: Standing) -> Iterator[Bar]:
         yield Bar(
             name=state.name,
             policy=state.policy,
-            endpoint=names.get(endpoint, endpoint) if endpoint else "all requests",
+            endpoint=names.get(endpoint, endpoint) if endpoint else "All requests",
             sentence=limit_sentence(state.limit),
             source=_source(ruleset, seen.record, policies[state.policy], now),
             used=used(state),

@@ -240,10 +240,10 @@ def _chunks(content: str) -> Iterator[tuple[int, list[Line]]]:
 def export_lines(rows: QuerySet[Client]) -> Iterator[str]:
     """The file of these clients, line by line, as :func:`lines_of` reads it."""
     writer = csv.writer(_Echo())
-    yield writer.writerow(COLUMNS)  # type: ignore[misc]
+    yield writer.writerow(COLUMNS)
     fields = rows.order_by("key").values_list("key", "name", "plan__slug", "status")
     for row in fields.iterator(chunk_size=CHUNK):
-        yield writer.writerow(["" if value is None else value for value in row])  # type: ignore[misc]
+        yield writer.writerow(["" if value is None else value for value in row])
 
 
 class _Echo:

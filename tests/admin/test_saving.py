@@ -15,7 +15,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 NEW_LIMIT = {
     "limits__TOTAL_FORMS": "1",
     "limits__0__quota": "100",
-    "limits__0__window": "60",
+    "limits__0__window_0": "1",
+    "limits__0__window_1": "60",
     "limits__0__algorithm": "sliding_window",
 }
 

@@ -60,7 +60,7 @@ def test_an_override_with_its_limit_is_added_on_the_clients_page(
     admin.locator("[name=overrides-0-policy]").select_option(str(row.pk))
     admin.locator("[name=overrides-0-reason]").fill("Christmas sale")
     admin.locator("[name=overrides-0-limits-0-quota]").fill("500")
-    admin.locator("[name=overrides-0-limits-0-window]").fill("60")
+    admin.locator("[name=overrides-0-limits-0-window_0]").fill("1")
     assert "Live on every server: acme." in save(admin)
     assert Override.objects.get().created_by == User.objects.get()
     for server in servers:
