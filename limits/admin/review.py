@@ -18,7 +18,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from limits.domain.differences import Change, changes
 from limits.domain.ruleset import Ruleset
-from limits.domain.validation import MAX_REASON_LENGTH
+from limits.domain.validation import MAX_REASON_LENGTH, PRINTABLE
 from limits.models import Publication
 from limits.models.fields import validate_printable
 from limits.models.history import because
@@ -41,8 +41,10 @@ class ReviewForm(forms.Form):
 
 
 def reason_given(request: HttpRequest, otherwise: str) -> str:
-    """The sentence of why that was typed, or what stands for it where there is none."""
-    return (request.POST.get("why") or "").strip() or otherwise
+    """The sentence of why that was typed, or what stands for it where there is none. One that is
+    wrong is refused by its form."""
+    typed = (request.POST.get("why") or "").strip()
+    return typed if 0 < len(typed) <= MAX_REASON_LENGTH and PRINTABLE.match(typed) else otherwise
 
 
 def remember_publication(request: HttpRequest, publication: Publication | None) -> None:
@@ -79,8 +81,7 @@ def reviewed(
     _forget_messages(request)
     outdated = form.is_bound and form.data.get("reviewed_version") != str(publication.sequence)
     if outdated or not form.is_bound:
-        why = reason_given(request, "")
-        form = ReviewForm(initial={"reviewed_version": publication.sequence, "why": why})
+        form = ReviewForm(initial={"reviewed_version": publication.sequence, "why": reason_given(request, "")})
     page = {
         **admin_site.each_context(request),
         "title": "Review before it goes live",

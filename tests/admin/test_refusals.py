@@ -43,7 +43,12 @@ def test_a_wrong_limit_is_refused_at_its_field(desk: Desk, changes: dict[str, st
 
 
 def test_a_second_limit_of_one_name_is_refused_at_its_window(desk: Desk) -> None:
-    second = {"limits__1__quota": "5", "limits__1__window_0": "60", "limits__1__window_1": "1", "limits__1__algorithm": "sliding_window"}
+    second = {
+        "limits__1__quota": "5",
+        "limits__1__window_0": "60",
+        "limits__1__window_1": "1",
+        "limits__1__algorithm": "sliding_window",
+    }
     page = desk.change(Policy.objects.get(), limits__TOTAL_FORMS="2", **second)
     assert list(page.errors) == ["limits-1-window"]
     assert PolicyLimit.objects.count() == 1
