@@ -11,7 +11,7 @@ from django.template.response import TemplateResponse
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from limits.admin.routes import patterns_for
-from limits.admin.standing import about, comes_back, used
+from limits.admin.standing import AWAY, about, comes_back, used, why_no_rules
 from limits.domain.decision import Decision, LimitState
 from limits.domain.ruleset import Ruleset
 from limits.domain.wording import limit_sentence
@@ -29,7 +29,6 @@ _ANSWERS = {
     Reason.EXEMPT: "The client is exempt: every request is admitted, whatever the limits.",
     Reason.STORE_UNAVAILABLE: "The counters cannot be reached, and a policy says to refuse then.",
 }
-AWAY = "The counters cannot be reached at this moment, so nobody knows where they stand."
 
 
 class ExplainForm(forms.Form):
@@ -84,7 +83,7 @@ def _answer(client: str, asked: str) -> dict[str, Any]:
     try:
         explanation = explain(engine, question)
     except RulesetMissing:
-        return {"problem": "Nothing has been published yet, so nothing is limited."}
+        return {"problem": why_no_rules()}
     decision, ruleset = explanation.decision, engine.held.ruleset if engine.held else Ruleset()
     return {
         "asked": asked,

@@ -12,6 +12,9 @@ from limits.domain.selection import matching, plan_of
 from limits.domain.wording import duration, limit_sentence
 from limits.domain.words import ClientStatus, Mode, Partition
 from limits.enforcement import RulesetMissing, Standing, StoreUnavailable, get_engine
+from limits.models import Publication
+
+AWAY = "The counters cannot be reached at this moment, so nobody knows where they stand. Limits hold as they are set."
 
 NEARLY = 0.8
 """The used part of a quota from which on somebody is close to it."""
@@ -59,9 +62,9 @@ def standing_of(key: str) -> ClientStanding:
     try:
         seen = engine.look_at_client(key)
     except RulesetMissing:
-        return ClientStanding(problem="Nothing has been published yet, so nothing is limited.")
+        return ClientStanding(problem=why_no_rules())
     except StoreUnavailable:
-        return ClientStanding(problem="The counters cannot be reached at this moment. Limits hold as they are set.")
+        return ClientStanding(problem=AWAY)
     ruleset = engine.held.ruleset if engine.held else Ruleset()
     plan = plan_of(ruleset, seen.record)
     return ClientStanding(
@@ -70,6 +73,11 @@ def standing_of(key: str) -> ClientStanding:
         bars=tuple(_bars(ruleset, seen)),
         shared=tuple(_shared(ruleset, seen.record)),
     )
+
+
+def why_no_rules() -> str:
+    """Why this process holds no rules: there are none, or it could not read them."""
+    return AWAY if Publication.objects.exists() else "Nothing has been published yet, so nothing is limited."
 
 
 def highest_use(key: str) -> Bar | None:
