@@ -106,6 +106,8 @@ UNFOLD: dict[str, Any] = {
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("limits/favicon.svg")},
     ],
+    # A little lighter than django-unfold's own, which is hard to read on dark ground.
+    "COLORS": {"primary": {"500": "oklch(68% .22 304)"}},
     "STYLES": [lambda request: static("limits/admin.css")],
     "SCRIPTS": [lambda request: static("limits/admin.js")],
     "ENVIRONMENT": "limits.admin.banner.environment",

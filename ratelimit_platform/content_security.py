@@ -14,7 +14,7 @@ from typing import Any
 from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 
 _STYLES = (
-    "'sha256-CftXQ/6rIQ3AMOrJUsQzoK+KGLgk4scJJlfXyvE/1mQ='",  # django-unfold: colours
+    "'sha256-xG/PwWCbE+3pgUlKBq7ttndqS8suUMooQJGSUGVJuIs='",  # django-unfold: colours
     "'sha256-MMpT0iDxyjALd9PdfepImGX3DBfJPXZ4IlDWdPAgtn0='",  # drf-spectacular: the page of the API
 )
 

@@ -33,7 +33,6 @@ class PolicyAdmin(BackToComparison, Introduced, ShowsHistory, SlugKept, Publishe
     list_filter = ("plan", "endpoint", "mode")
     list_select_related = ("plan", "endpoint")
     search_fields = ("slug", "name", "plan__name", "endpoint__name")
-    autocomplete_fields = ("endpoint",)
     slug_from = "name"
     fieldsets = (
         (None, {"fields": ("name", "slug", ("plan", "endpoint"))}),

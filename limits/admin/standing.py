@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from limits.domain.client import ClientRecord, Override
+from limits.domain.client import ClientRecord, Override, microseconds
 from limits.domain.decision import LimitState
 from limits.domain.limit import SECOND
 from limits.domain.ruleset import Policy, Ruleset
@@ -89,7 +89,7 @@ def highest_use(key: str) -> Bar | None:
 def _bars(ruleset: Ruleset, seen: Standing) -> Iterator[Bar]:
     policies = {policy.slug: policy for policy in ruleset.policies}
     names = {endpoint.slug: endpoint.name for endpoint in ruleset.endpoints}
-    now = int(datetime.now(UTC).timestamp()) * SECOND
+    now = microseconds(datetime.now(UTC))
     for state in seen.decision.limits:
         endpoint = seen.endpoints[state.policy]
         yield Bar(
