@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.forms import BaseInlineFormSet
+from django.forms import BaseInlineFormSet, ModelForm
 from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
@@ -32,8 +32,18 @@ class RouteFormSet(BaseInlineFormSet):
             shapes.add(form.instance.shape)
 
 
+class RouteForm(ModelForm):
+    """Fields of a table, whose heads do not name them for a screen reader."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, field in self.fields.items():
+            field.widget.attrs["aria-label"] = f"Route: {name}"
+
+
 class RouteInline(TabularInline):
     model = Route
+    form = RouteForm
     formset = RouteFormSet
     fields = ("method", "path")
     extra = 0

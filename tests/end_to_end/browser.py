@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
 from tests.support.web import WebServer
@@ -57,6 +58,13 @@ class Watch:
         address = urlsplit(request.url)
         if address.scheme in ("http", "https"):
             self.hosts.add(address.hostname)
+
+
+def serious_findings(page: Page) -> list[str]:
+    """What axe-core finds on this page that keeps somebody from using it: rule and first element."""
+    found = Axe().run(page).response["violations"]
+    serious = [each for each in found if each["impact"] in ("serious", "critical")]
+    return [f"{each['id']} ({len(each['nodes'])}): {each['nodes'][0]['html'][:200]}" for each in serious]
 
 
 def log_in(page: Page, username: str, password: str) -> None:

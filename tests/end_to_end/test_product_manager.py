@@ -1,6 +1,5 @@
 """What a product manager does, in a real browser on two real servers: seen, changed, live, undone."""
 
-
 import httpx
 import pytest
 from django.contrib.auth.models import Group, Permission, User

@@ -7,8 +7,7 @@ function nameLists() {
   for (const select of document.querySelectorAll("select.select2-hidden-accessible")) {
     const label = document.querySelector(`label[for="${CSS.escape(select.id)}"]`);
     const drawn = select.nextElementSibling?.querySelectorAll("[role=combobox], [role=textbox]") ?? [];
-    for (const element of drawn) element.setAttribute("aria-label", label?.textContent.trim() || select.name);
+    for (const element of drawn) element.ariaLabel ??= label?.textContent.trim() || select.name;
   }
 }
-addEventListener("load", nameLists);
-document.addEventListener("formset:added", nameLists);
+new MutationObserver(nameLists).observe(document, { childList: true, subtree: true });
