@@ -7,7 +7,7 @@ HOST ?= 127.0.0.1
 EXAMPLES ?= 20000
 export PORT PYTHON
 
-.PHONY: run web worker beat traffic test fuzz mutants bench screenshots audit clean
+.PHONY: run web worker beat traffic test fuzz mutants bench bench-admin screenshots audit clean
 
 run: .venv/run.stamp
 	@exec $(BIN)/python -m ratelimit_platform.running
@@ -38,6 +38,9 @@ mutants: .venv/test.stamp
 
 bench: .venv/test.stamp
 	@$(BIN)/python -m benchmarks
+
+bench-admin: .venv/test.stamp
+	@$(BIN)/python -m benchmarks.admin
 
 screenshots: .venv/test.stamp
 	@$(BIN)/python -m tests.screenshots

@@ -4,7 +4,9 @@ Starts a platform of its own in a temporary folder, plays the demo's traffic, an
 light and in dark into ``docs/images``.
 """
 
+import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -17,6 +19,8 @@ from playwright.sync_api import Page, sync_playwright
 
 from ratelimit_platform.embedded.postgres import database_url, start_postgres
 from ratelimit_platform.embedded.redis import RedisServer, free_port
+from ratelimit_platform.running.processes import RUN_VARIABLE, end_run
+from tests.support.web import WebServer
 
 BASE_DIR = Path(__file__).resolve().parents[1]
 IMAGES = BASE_DIR / "docs" / "images"
@@ -53,6 +57,7 @@ def main() -> None:
 @contextmanager
 def platform(folder: Path) -> Iterator[str]:
     """A platform with the demo shop and an hour of its traffic; its address."""
+    name = os.environ[RUN_VARIABLE] = secrets.token_hex(8)
     postgres, redis, port = start_postgres(folder / "postgres"), RedisServer(folder / "redis").start(), free_port()
     os.environ |= {
         "DATA_DIR": str(folder),
@@ -68,58 +73,29 @@ def platform(folder: Path) -> Iterator[str]:
     for command in (["manage.py", "migrate", "-v0"], ["manage.py", "collectstatic", "--noinput", "-v0"]):
         run(*command)
     run("-m", "ratelimit_platform.running.bootstrap")
-    run("-m", "tests.screenshots", "history")
-    run("manage.py", "play_traffic")
-    web = subprocess.Popen(
-        [sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--log-level", "warning"]
-        + ["--port", str(port), "ratelimit_platform.wsgi:application"],
-        cwd=BASE_DIR,
-    )
+    command = [
+        *(sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--log-level", "warning"),
+        *("--port", str(port), "ratelimit_platform.wsgi:application"),
+    ]
     try:
-        run("-m", "tests.screenshots", "usage")
-        yield f"http://127.0.0.1:{port}"
+        web = WebServer(f"http://127.0.0.1:{port}", subprocess.Popen(command, cwd=BASE_DIR))
+        yield web.wait_until_it_answers().url
     finally:
-        web.terminate()
-        web.wait()
-        redis.kill()
-        postgres.cleanup()
+        end_run(name)
 
 
-def run(*command: str) -> None:
-    subprocess.run([sys.executable, *command], cwd=BASE_DIR, check=True)
+def run(*command: str) -> str:
+    """Runs Python so; what it printed."""
+    done = subprocess.run([sys.executable, *command], cwd=BASE_DIR, check=True, stdout=subprocess.PIPE, text=True)
+    return done.stdout
 
 
-def prepare(step: str) -> None:
-    """What the pictures need, in a process that has Django: a second version, and counted traffic."""
+def count_traffic() -> None:
+    """Brings the counts to the database and evaluates alerts, in a process that has Django."""
     import django
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ratelimit_platform.settings")
     django.setup()
-    if step == "history":
-        _publish_a_change()
-    else:
-        _count_traffic()
-
-
-def _publish_a_change() -> None:
-    from django.contrib.auth.models import User
-    from django.db import transaction
-
-    from limits.models import Policy
-    from limits.models.history import because
-    from limits.publishing import rules
-    from limits.publishing.going_live import go_live
-
-    why = "Pro customers asked for more; agreed in the pricing round."
-    with transaction.atomic(), because(why):
-        limit = Policy.objects.get(slug="pro-search").limits.get(window=60)
-        limit.quota = 120
-        limit.save()
-        rules.record("admin", user=User.objects.get(username="admin"), reason=why)
-    assert go_live().live
-
-
-def _count_traffic() -> None:
     from limits.monitoring.alerts import evaluate
     from limits.monitoring.drain import drain
 
@@ -128,9 +104,10 @@ def _count_traffic() -> None:
 
 
 def addresses() -> dict[str, str]:
-    """Each picture's page, with the rows of the demo filled in (a process that has Django prints it)."""
+    """Each picture's page, with the rows of the demo filled in."""
     import django
 
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ratelimit_platform.settings")
     django.setup()
     from limits.models import Client, Policy, Publication
 
@@ -144,21 +121,37 @@ def addresses() -> dict[str, str]:
 
 
 def take(url: str) -> None:
-    """Logs in and takes each page, light and dark."""
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ratelimit_platform.settings")
-    pages = addresses()
+    """Publishes a change, plays the traffic, and takes each page, light and dark."""
     IMAGES.mkdir(exist_ok=True)
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        pages: dict[str, str] = {}
         for scheme in ("light", "dark"):
             page = browser.new_page(base_url=url, viewport=SIZE, color_scheme=scheme)  # type: ignore[arg-type]
             _log_in(page)
+            if not pages:
+                _publish_a_change(page)
+                pages = json.loads(run("-m", "tests.screenshots", "addresses"))
             for name, address in pages.items():
                 page.goto(address)
+                if name == "policy":
+                    page.evaluate("() => window.scrollTo(0, document.body.scrollHeight)")
                 _take(page, f"{name}-{scheme}")
             _review(page, pages["policy"], scheme)
         browser.close()
+
+
+def _publish_a_change(page: Page) -> None:
+    page.goto("/admin/limits/policy/?q=pro-search")
+    page.locator("#result_list").get_by_role("link").first.click()
+    page.locator("[name=limits-0-quota]").fill("120")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_label("Why?").fill("Pro customers asked for more; agreed in the pricing round.")
+    page.get_by_role("button", name="Publish version").click()
+    page.get_by_text("is live on every server.").wait_for()
+    run("manage.py", "play_traffic")
+    run("-m", "tests.screenshots", "count")
 
 
 def _log_in(page: Page) -> None:
@@ -184,4 +177,10 @@ def _take(page: Page, name: str) -> None:
 
 
 if __name__ == "__main__":
-    prepare(sys.argv[1]) if len(sys.argv) > 1 else main()
+    match sys.argv[1:]:
+        case ["count"]:
+            count_traffic()
+        case ["addresses"]:
+            print(json.dumps(addresses()))
+        case _:
+            main()

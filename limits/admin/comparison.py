@@ -7,7 +7,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib.admin import AdminSite
-from django.db.models import Model
+from django.core.paginator import Paginator
+from django.db.models import Model, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -18,6 +19,19 @@ from limits.domain.words import Algorithm, Mode, Partition
 from limits.models import Endpoint, Plan, Policy
 
 BACK = {"back": "comparison"}
+
+
+ROWS = 50
+"""Endpoints on a page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a row is about: an endpoint, or all requests (``pk`` None)."""
+
+    pk: int | None
+    name: str
+    slug: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +89,16 @@ def _back(request: HttpRequest) -> HttpResponse | None:
 
 def comparison_view(request: HttpRequest, admin_site: AdminSite) -> HttpResponse:
     """The page. ``?plan=`` (several): only these plans; ``?q=``: endpoints whose name or slug has
-    it; ``?differing=on``: only rows in which plans differ."""
+    it; ``?differing=on``: only rows in which plans differ; ``?p=``: which page of rows."""
     every_plan = list(Plan.objects.order_by("-is_default", "name"))
     chosen = set(request.GET.getlist("plan"))
     plans = [plan for plan in every_plan if not chosen or plan.slug in chosen]
     words, differing = request.GET.get("q", "").strip(), "differing" in request.GET
-    rows = [row for row in _rows(plans) if _matches(row, words) and (row.differs or not differing)]
+    places = [place for place in _places() if _matches(place, words)]
+    if differing:
+        differ = {row.slug for row in _rows(plans, places) if row.differs}
+        places = [place for place in places if place.slug in differ]
+    page = Paginator(places, ROWS).get_page(request.GET.get("p"))
     context = {
         **admin_site.each_context(request),
         "title": "Plans side by side",
@@ -88,7 +106,8 @@ def comparison_view(request: HttpRequest, admin_site: AdminSite) -> HttpResponse
         "plans": plans,
         "every_plan": every_plan,
         "chosen": chosen,
-        "rows": rows,
+        "rows": list(_rows(plans, page.object_list)),
+        "page": page,
         "words": words,
         "differing": differing,
         "may_edit": request.user.has_perm("limits.change_policy"),
@@ -99,18 +118,24 @@ def comparison_view(request: HttpRequest, admin_site: AdminSite) -> HttpResponse
     return TemplateResponse(request, "admin/limits/plan/compare.html", context)
 
 
-def _matches(row: Row, words: str) -> bool:
-    return words.lower() in row.name.lower() or words.lower() in row.slug
+def _places() -> list[Place]:
+    """The rows that there could be."""
+    endpoints = Endpoint.objects.order_by("name").values_list("pk", "name", "slug")
+    return [Place(None, "All requests together", ""), *(Place(*endpoint) for endpoint in endpoints)]
 
 
-def _rows(plans: Sequence[Plan]) -> Iterator[Row]:
+def _matches(place: Place, words: str) -> bool:
+    return words.lower() in place.name.lower() or words.lower() in place.slug
+
+
+def _rows(plans: Sequence[Plan], places: Sequence[Place]) -> Iterator[Row]:
     policies: defaultdict[tuple[Any, Any], list[Entry]] = defaultdict(list)
-    for policy in Policy.objects.order_by("slug").prefetch_related("limits"):
+    shown = Q(endpoint__in=[place.pk for place in places if place.pk]) | Q(endpoint=None)
+    for policy in Policy.objects.filter(shown).order_by("slug").prefetch_related("limits"):
         policies[policy.endpoint_id, policy.plan_id].append(_entry(policy))
     add = reverse("admin:limits_policy_add")
-    yield Row("All requests together", "", tuple(_cells(plans, None, policies, add)))
-    for endpoint in Endpoint.objects.order_by("name"):
-        yield Row(endpoint.name, endpoint.slug, tuple(_cells(plans, endpoint.pk, policies, add)))
+    for place in places:
+        yield Row(place.name, place.slug, tuple(_cells(plans, place.pk, policies, add)))
 
 
 def _cells(

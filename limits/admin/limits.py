@@ -99,7 +99,7 @@ def _choices(names: Iterable[str]) -> list[tuple[str, str]]:
 class _LimitInline(StackedInline):
     form = LimitForm
     formset = LimitFormSet
-    fields = (("quota", "window"), "algorithm", "burst", ("period", "timezone"))
+    fields = ("quota", "window", "algorithm", "burst", ("period", "timezone"))
     extra = 0
     min_num = 1
     verbose_name = "limit"

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.forms import ModelForm
 from django.http import HttpRequest
 from django.urls import URLPattern, path
 from unfold.admin import ModelAdmin
@@ -16,9 +17,39 @@ from limits.admin.help import Introduced
 from limits.admin.limits import PolicyLimitInline, sentence_view
 from limits.admin.publishing import PublishesRules
 from limits.admin.row_history import ShowsHistory
+from limits.domain.words import Mode, OnStoreFailure, Partition
 from limits.models import Policy, PolicyLimit
 
 _MODE_COLOURS = {"enforce": "success", "shadow": "warning", "disabled": "danger"}
+
+
+_WORDS: dict[str, list[tuple[str, str]]] = {
+    "mode": [
+        (Mode.ENFORCE, "enforce: deny what is over the limit"),
+        (Mode.SHADOW, "shadow: only report what would be denied"),
+        (Mode.DISABLED, "disabled: do nothing"),
+    ],
+    "partition": [
+        (Partition.CLIENT, "each client by itself"),
+        (Partition.GLOBAL, "all clients together, to protect the endpoint"),
+    ],
+    "on_store_failure": [
+        (OnStoreFailure.LOCAL, "go on: each server with its share of the quota"),
+        (OnStoreFailure.ALLOW, "admit every request"),
+        (OnStoreFailure.DENY, "refuse every request"),
+    ],
+}
+"""What can be chosen, as people say it."""
+
+
+class PolicyForm(ModelForm):
+    """Choices that explain themselves."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in _WORDS.keys() & self.fields.keys():
+            self.fields[name].choices = [(str(value), label) for value, label in _WORDS[name]]  # type: ignore[attr-defined]
+            self.fields[name].help_text = ""
 
 
 @admin.register(Policy)
@@ -29,6 +60,7 @@ class PolicyAdmin(BackToComparison, Introduced, ShowsHistory, SlugKept, Publishe
     )
     introduction_links = (("See the plans side by side.", "admin:limits_plan_compare"),)
     is_reviewed = True
+    form = PolicyForm
     list_display = ("slug", "plan_or_every", "endpoint_or_all", "limits_in_words", "mode_label")
     list_filter = ("plan", "endpoint", "mode")
     list_select_related = ("plan", "endpoint")

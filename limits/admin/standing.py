@@ -8,8 +8,8 @@ from limits.domain.client import ClientRecord, Override, microseconds
 from limits.domain.decision import LimitState
 from limits.domain.limit import SECOND
 from limits.domain.ruleset import Policy, Ruleset
-from limits.domain.selection import matching, plan_of
-from limits.domain.wording import duration, limit_sentence
+from limits.domain.selection import plan_of
+from limits.domain.wording import duration, limit_sentence, limits_sentence
 from limits.domain.words import ClientStatus, Mode, Partition
 from limits.enforcement import RulesetMissing, Standing, StoreUnavailable, get_engine
 from limits.models import Publication
@@ -147,9 +147,8 @@ def _until(override: Override) -> str:
 
 def _shared(ruleset: Ruleset, record: ClientRecord) -> Iterator[str]:
     plan = plan_of(ruleset, record)
-    endpoints = [None, *(endpoint.slug for endpoint in ruleset.endpoints)]
-    seen = {policy for endpoint in endpoints for policy in (matching(ruleset, plan, endpoint) if plan else ())}
-    for policy in sorted(seen, key=lambda policy: policy.slug):
-        if policy.partition is Partition.GLOBAL:
+    for policy in ruleset.policies:
+        is_on = policy.plan in (None, plan) and ruleset.mode_of(policy) is not Mode.DISABLED
+        if is_on and policy.partition is Partition.GLOBAL:
             where = f"on {policy.endpoint}" if policy.endpoint else "on all requests"
-            yield f"{'; and '.join(map(limit_sentence, policy.limits))} {where} ({policy.slug})"
+            yield f"{limits_sentence(policy.limits)} {where} ({policy.slug})"

@@ -28,7 +28,8 @@ class Reach:
             return "It touches no client."
         parts = [f"{self.clients:,} registered client{'s' if self.clients != 1 else ''}"] if self.clients else []
         parts += ["every caller that is not registered"] if self.everybody_else else []
-        own = f" {self.overridden:,} of them keep limits of their own, by an override." if self.overridden else ""
+        keep = "keeps" if self.overridden == 1 else "keep"
+        own = f" {self.overridden:,} of them {keep} limits of their own, by an override." if self.overridden else ""
         return f"It touches {' and '.join(parts)}.{own}"
 
 

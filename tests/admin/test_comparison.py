@@ -6,7 +6,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from limits.admin.comparison import Row
-from limits.models import Plan, Policy
+from limits.models import Endpoint, Plan, Policy
 from tests.admin.desk import Desk, Page
 from tests.models import rows
 from tests.publishing.platforms import Platform
@@ -126,3 +126,10 @@ def test_a_wrong_name_of_a_copy_is_refused_at_its_field(
     page = copy(desk, **names)
     assert message in page.response.context["form"].errors[field][0]
     assert Plan.objects.count() == 3
+
+
+def test_many_endpoints_come_on_pages(desk: Desk, plans: None) -> None:
+    Endpoint.objects.bulk_create(Endpoint(slug=f"e{number:02}", name=f"E {number:02}") for number in range(60))
+    assert (len(table(desk)), len(table(desk, p="2"))) == (50, 13)
+    assert list(table(desk, differing="on")) == ["Orders", "Search"]
+    assert 'href="?p=2"' in desk.open(reverse(COMPARE)).text

@@ -98,7 +98,7 @@ def test_whom_a_change_touches_is_counted_by_plan_and_without_those_who_have_the
     rows.override_limit(rows.override(rows.client("hooli", plan=pro), policy))
     page = desk.send(change_page(policy), limits__0__quota="9")
     assert page.response.context["reach"].sentence == (
-        "It touches 3 registered clients. 1 of them keep limits of their own, by an override."
+        "It touches 3 registered clients. 1 of them keeps limits of their own, by an override."
     )
 
 
