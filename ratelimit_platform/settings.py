@@ -75,7 +75,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "csp.middleware.CSPMiddleware",
+    "ratelimit_platform.middleware.PagesCSPMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
     "limits.middleware.RateLimitHeadersMiddleware",
 ]

@@ -106,7 +106,7 @@ def comparison_view(request: HttpRequest, admin_site: AdminSite) -> HttpResponse
         "plans": plans,
         "every_plan": every_plan,
         "chosen": chosen,
-        "rows": list(_rows(plans, page.object_list)),
+        "rows": list(_rows(plans, list(page.object_list))),
         "page": page,
         "words": words,
         "differing": differing,

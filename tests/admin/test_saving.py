@@ -128,8 +128,9 @@ def test_an_override_is_live_and_ends_with_its_row(desk: Desk, ada: User, shop: 
 
 
 def test_the_emergency_switch_is_live_and_every_page_says_so(desk: Desk, shop: Platform) -> None:
-    page = desk.change(PlatformRow.load(), shadow_all="on")
+    page = desk.change(PlatformRow.load(), shadow_all="on", why="Something is wrong tonight.")
     assert published_of(page.messages) == live(2)
+    assert Publication.objects.get(sequence=2).reason == "Something is wrong tonight."
     assert shop.ruleset.shadow_all
     assert "Emergency switch is on: nothing is denied" in desk.list(Plan).text
     desk.change(PlatformRow.load(), shadow_all=None)
