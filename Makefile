@@ -7,7 +7,7 @@ HOST ?= 127.0.0.1
 EXAMPLES ?= 20000
 export PORT PYTHON
 
-.PHONY: run web worker beat traffic test fuzz mutants faults bench bench-usage matrix audit clean
+.PHONY: run web worker beat traffic test fuzz mutants faults bench bench-usage bench-admin matrix screenshots audit clean
 
 run: .venv/run.stamp
 	@exec $(BIN)/python -m ratelimit_platform.running
@@ -47,6 +47,12 @@ matrix: .venv/test.stamp
 
 bench-usage: .venv/test.stamp
 	@$(BIN)/python -m benchmarks.usage
+
+bench-admin: .venv/test.stamp
+	@$(BIN)/python -m benchmarks.admin
+
+screenshots: .venv/test.stamp
+	@$(BIN)/python -m tests.screenshots
 
 audit: .venv/test.stamp
 	@$(BIN)/pip-audit --requirement requirements.txt

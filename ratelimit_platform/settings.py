@@ -37,10 +37,11 @@ import sys
 
 from api.openapi.settings import SPECTACULAR_SETTINGS
 from ratelimit_platform.admin_site import UNFOLD
+from ratelimit_platform.content_security import CONTENT_SECURITY_POLICY
 from ratelimit_platform.environment import DATA_DIR, broker_of, broker_options, database, env, required
 from ratelimit_platform.logs import logging_config
 
-__all__ = ["SPECTACULAR_SETTINGS", "UNFOLD"]
+__all__ = ["CONTENT_SECURITY_POLICY", "SPECTACULAR_SETTINGS", "UNFOLD"]
 
 _START = "Set it, or start `make run`, which brings its own."
 
@@ -57,12 +58,14 @@ else:
 
 INSTALLED_APPS = [
     "unfold",
+    "simple_history",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django.contrib.humanize",
     "django.contrib.postgres",
     "rest_framework",
     "drf_spectacular",
@@ -82,6 +85,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "ratelimit_platform.middleware.PagesCSPMiddleware",
+    "simple_history.middleware.HistoryRequestMiddleware",
     "limits.middleware.RateLimitHeadersMiddleware",
 ]
 
@@ -167,6 +172,7 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = False
 USE_TZ = True
+DATE_FORMAT, TIME_FORMAT, DATETIME_FORMAT = "j M Y", "H:i", "j M Y, H:i"
 
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"

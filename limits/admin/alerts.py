@@ -20,6 +20,8 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from limits.admin.fields import NobodyEdits
+from limits.admin.help import Introduced
+from limits.admin.row_history import ShowsHistory
 from limits.models import Alert, AlertRule, Message
 from limits.monitoring.messages import in_words, write_test
 
@@ -66,7 +68,8 @@ class AlertRuleForm(forms.ModelForm):
 
 
 @admin.register(AlertRule)
-class AlertRuleAdmin(ModelAdmin):
+class AlertRuleAdmin(Introduced, ShowsHistory, ModelAdmin):
+    introduction = "Who is told when, for example, one client is denied fifty times in a minute."
     form = AlertRuleForm
     list_display = ("name", "sentence_in_words", "addresses", "open_alerts")
     list_select_related = ("plan", "endpoint", "policy")
@@ -163,7 +166,8 @@ class HandleForm(forms.Form):
 
 
 @admin.register(Alert)
-class AlertAdmin(NobodyEdits, ModelAdmin):
+class AlertAdmin(Introduced, NobodyEdits, ModelAdmin):
+    introduction = "What alert rules found. An alert stays open while its rule fires, and is resolved by itself."
     list_display = ("rule", "group_name", "value_in_words", "highest_in_words", "opened_at", "resolved_at", "state")
     list_filter = ("rule", ("resolved_at", admin.EmptyFieldListFilter))
     list_select_related = ("rule",)

@@ -1,10 +1,5 @@
 """The admin's first page says what is wrong with how the store is set up."""
 
-from typing import Any
-
-from django.contrib import messages
-from django.http import HttpRequest
-
 from limits.store.advice import advisor
 from limits.store.errors import StoreUnavailable
 
@@ -15,10 +10,3 @@ def store_warnings() -> list[str]:
         return advisor().look()
     except StoreUnavailable:
         return []
-
-
-def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Shows them to everybody who may see the first page."""
-    for sentence in store_warnings():
-        messages.warning(request, sentence)
-    return context
