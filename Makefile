@@ -7,7 +7,7 @@ HOST ?= 127.0.0.1
 EXAMPLES ?= 20000
 export PORT PYTHON
 
-.PHONY: run web worker beat traffic test fuzz mutants bench audit clean
+.PHONY: run web worker beat traffic test fuzz mutants faults bench bench-usage bench-admin matrix screenshots audit clean
 
 run: .venv/run.stamp
 	@exec $(BIN)/python -m ratelimit_platform.running
@@ -36,8 +36,23 @@ fuzz: .venv/test.stamp
 mutants: .venv/test.stamp
 	@$(BIN)/python -m tests.mutants
 
+faults: .venv/test.stamp
+	@$(BIN)/python -m tests.faults
+
 bench: .venv/test.stamp
 	@$(BIN)/python -m benchmarks
+
+matrix: .venv/test.stamp
+	@$(BIN)/python -m tests.package
+
+bench-usage: .venv/test.stamp
+	@$(BIN)/python -m benchmarks.usage
+
+bench-admin: .venv/test.stamp
+	@$(BIN)/python -m benchmarks.admin
+
+screenshots: .venv/test.stamp
+	@$(BIN)/python -m tests.screenshots
 
 audit: .venv/test.stamp
 	@$(BIN)/pip-audit --requirement requirements.txt

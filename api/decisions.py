@@ -10,6 +10,7 @@ from api.rendering import json_response
 from limits.conf import setting
 from limits.domain.decision import Decision, LimitState
 from limits.domain.headers import LegacyHeaders, rate_limit_headers, retry_after_header
+from limits.domain.quota_problem import violated_policies
 from limits.domain.words import Algorithm, Reason
 from limits.enforcement import Standing
 
@@ -93,7 +94,7 @@ def _denial(decision: Decision, body: dict[str, Any], headers: dict[str, str]) -
     kind, detail = _explanation(decision)
     if kind is QUOTA_EXCEEDED:
         headers |= retry_after_header(decision)
-        body["violated-policies"] = [state.name for state in decision.denying]
+        body["violated-policies"] = violated_policies(decision)
     elif kind is STORE_UNAVAILABLE:
         headers |= STORE_RETRY_AFTER
     return problem_response(kind, detail, body, headers=headers)

@@ -11,6 +11,7 @@ from typing import Any
 from django.http import HttpResponse
 
 from api.rendering import PROBLEM_JSON, json_response
+from limits.domain.quota_problem import QUOTA_EXCEEDED_TITLE, QUOTA_EXCEEDED_TYPE
 
 Errors = Mapping[str, Sequence[str]]
 """Field path → what is wrong with the field."""
@@ -108,9 +109,9 @@ UNSUPPORTED_MEDIA_TYPE = ProblemType(
     "Send the body as JSON, with the header “Content-Type: application/json”.",
 )
 QUOTA_EXCEEDED = ProblemType(
-    "https://iana.org/assignments/http-problem-types#quota-exceeded",
+    QUOTA_EXCEEDED_TYPE,
     429,
-    "Request cannot be satisfied as assigned quota has been exceeded",
+    QUOTA_EXCEEDED_TITLE,
     "One or more limits deny the request; the member “violated-policies” names them.",
 )
 INTERNAL_ERROR = ProblemType(

@@ -8,6 +8,7 @@ from statistics import median
 
 from benchmarks.memory import QUOTAS, bytes_of_a_client
 from benchmarks.script import Case, Measurement, cases, measure
+from benchmarks.throttles import print_throttles, throttle_rows
 from ratelimit_platform.embedded.redis import RedisServer, redis_executable
 
 ROUNDS = 7
@@ -19,11 +20,15 @@ def main() -> None:
     server = RedisServer(Path(tempfile.mkdtemp(prefix="ratelimit-bench-"))).start()
     try:
         rows, sizes = _rows(server), _sizes(server)
+        throttles = throttle_rows(server.url)
     finally:
         server.kill()
     _print(rows)
     _print_sizes(sizes)
-    RESULTS.write_text(json.dumps({"calls": rows, "bytes": sizes}, indent=2) + "\n", encoding="utf-8")
+    print_throttles(throttles)
+    RESULTS.write_text(
+        json.dumps({"calls": rows, "bytes": sizes, "throttles": throttles}, indent=2) + "\n", encoding="utf-8"
+    )
 
 
 def _rows(server: RedisServer) -> list[dict[str, object]]:

@@ -7,17 +7,19 @@ from collections import Counter, defaultdict
 
 from demo.visitors import Visit
 from limits.domain.client import ClientRecord
-from limits.domain.counters import Counters, Reading
+from limits.domain.counters import Counters
+from limits.domain.counting import counts_of
+from limits.domain.decision import Decision, states_of
 from limits.domain.limit import SECOND
-from limits.domain.selection import EffectivePolicy, select
-from limits.domain.words import ClientStatus, Mode, Outcome
+from limits.domain.selection import select
+from limits.domain.words import Outcome, Reason
 from limits.enforcement import CheckRequest, Held
+from limits.enforcement.answers import STATUS_REASONS
 from limits.monitoring.drain import usage_counts
 from limits.publishing import clients
 from limits.store.usage import Counted
 
-_KINDS = {Outcome.ADMITTED: "a", Outcome.DENIED: "d", Outcome.BLOCKED: "b", Outcome.EXEMPT: "e"}
-_BY_STATUS = {ClientStatus.BLOCKED: Outcome.BLOCKED, ClientStatus.EXEMPT: Outcome.EXEMPT}
+_OUTCOMES: dict[Reason | None, Outcome] = {Reason.BLOCKED: Outcome.BLOCKED, Reason.EXEMPT: Outcome.EXEMPT}
 
 
 class Past:
@@ -33,19 +35,23 @@ class Past:
 
     def ask(self, visit: Visit) -> Outcome:
         """Decides and counts one request."""
+        decision = self._decide(visit)
+        for kind, policy, amount in counts_of(decision):
+            counted = Counted(self._begin + visit.minute, kind, decision.endpoint or "", policy, visit.client)
+            self._counts[counted] += amount
+        return _OUTCOMES.get(decision.reason) or (Outcome.ADMITTED if decision.allowed else Outcome.DENIED)
+
+    def _decide(self, visit: Visit) -> Decision:
         endpoint = self._held.endpoint_of(CheckRequest(visit.client, method=visit.method, path=visit.path))
         slug, cost = (endpoint.slug, endpoint.cost) if endpoint else (None, 1)
         record = self._record(visit.client)
+        reason = STATUS_REASONS.get(record.status)
         now = int(((self._begin + visit.minute) * 60 + visit.second) * SECOND)
-        if (outcome := _BY_STATUS.get(record.status)) is None:
-            policies = select(self._held.ruleset, record, slug, now).policies
-            admitted, readings = self._counters[visit.client].check(policies, cost, now)
-            outcome = Outcome.ADMITTED if admitted else Outcome.DENIED
-            self._count_policies(visit, slug or "", policies, readings)
-        self._count(visit, _KINDS[outcome], slug or "", "", 1)
-        if cost > 1:
-            self._count(visit, _KINDS[outcome].upper(), slug or "", "", cost - 1)
-        return outcome
+        policies = () if reason else select(self._held.ruleset, record, slug, now).policies
+        admitted, rows = self._counters[visit.client].check(policies, cost, now)
+        limits = states_of(policies, cost, [reading for row in rows for reading in row], consumes=admitted)
+        allowed = admitted and reason is not Reason.BLOCKED
+        return Decision(allowed, reason, visit.client, None, slug, cost, self._held.version.sequence, limits)
 
     def count(self) -> None:
         """Brings the counts to the store. Raises :class:`~limits.store.errors.StoreUnavailable`."""
@@ -56,14 +62,3 @@ class Past:
         if client not in self._records:
             self._records[client] = clients.record_of(client) or ClientRecord(client)
         return self._records[client]
-
-    def _count_policies(
-        self, visit: Visit, endpoint: str, policies: tuple[EffectivePolicy, ...], readings: list[list[Reading]]
-    ) -> None:
-        for policy, row in zip(policies, readings, strict=True):
-            if not all(admits for admits, *_ in row):
-                kind = "d" if policy.mode is Mode.ENFORCE else "s"
-                self._count(visit, kind, endpoint, policy.policy.slug, 1)
-
-    def _count(self, visit: Visit, kind: str, endpoint: str, policy: str, by: int) -> None:
-        self._counts[Counted(self._begin + visit.minute, kind, endpoint, policy, visit.client)] += by

@@ -21,8 +21,11 @@ DEFAULTS: dict[str, Any] = {
     # New usage counts that each of the 256 buckets takes in a minute; further clients that are not
     # registered are then counted together.
     "COUNTS_PER_BUCKET": 128,
-    # Dotted path of a callable: DRF's request → the client's key. Empty: the user, else the address.
+    # Dotted path of a callable: the request → the client's key. Empty: the user, else the address.
     "CLIENT_IDENTIFIER": "",
+    # Where no rules can be asked: "allow" admits, "deny" answers 503. That is where no ruleset was
+    # ever seen, and for the throttle classes with rates of their own while the store is away.
+    "WITHOUT_RULESET": "allow",
     # Where people reach the admin, for the links in mails.
     "PUBLIC_URL": "http://127.0.0.1:8000",
     # For how many days rows of usage are kept: by minute, by hour and by day.

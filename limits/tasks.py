@@ -13,6 +13,7 @@ from celery import shared_task
 from django.db import OperationalError
 from kombu.exceptions import OperationalError as BrokerUnavailable
 
+from limits.configfile import client_files
 from limits.domain.words import Channel
 from limits.monitoring import alerts, delivery, drain, retention, rollups
 from limits.publishing import reconciler
@@ -23,7 +24,8 @@ log = structlog.get_logger(__name__)
 _LIMITS: dict[str, Any] = {"ignore_result": True, "soft_time_limit": 120, "time_limit": 150}
 
 
-@shared_task(name="limits.tasks.reconcile", **_LIMITS)
+# It may have a million clients to bring to an emptied store.
+@shared_task(name="limits.tasks.reconcile", **(_LIMITS | {"soft_time_limit": 900, "time_limit": 930}))
 def reconcile() -> None:
     """Compares the database with the store and repairs, every few seconds."""
     with _outages_logged("reconcile"):
@@ -67,6 +69,18 @@ def send_webhooks() -> None:
     """Calls the webhooks that are due."""
     with _outages_logged("send_webhooks"):
         delivery.send_due(Channel.WEBHOOK)
+
+
+IMPORT_STEP = 60.0
+"""Seconds that an import of clients goes on before it makes way for others."""
+
+
+@shared_task(name="limits.tasks.import_clients", **_LIMITS)
+def import_clients(pk: int) -> None:
+    """Checks or imports a large file of clients, a step at a time."""
+    with _outages_logged("import_clients"):
+        if not client_files.work(pk, IMPORT_STEP):
+            import_clients.delay(pk)
 
 
 @contextmanager

@@ -14,9 +14,11 @@ DATA_DIR              the folder of everything that is kept locally   .data
 PORT                  the port of the web server                      8000
 WEB_WORKERS           processes of the web server                     2
 NAMESPACE             what every key in Redis begins with             rl
+CHECK_DEADLINE        seconds that one whole check may take           0.1
 SECRET_KEY            signs sessions                                  required, unless DEBUG
 ALLOWED_HOSTS         names that this site is reached by              required, unless DEBUG
 HTTPS                 served over TLS: secure cookies, HSTS           on
+NUM_PROXIES           proxies before this server                      0
 DEBUG                 for development only                            off
 ADMIN_PASSWORD        of the admin that `make run` sets up            random, printed
 API_TOKEN             that `make run` sets up                         random, printed
@@ -35,10 +37,11 @@ import sys
 
 from api.openapi.settings import SPECTACULAR_SETTINGS
 from ratelimit_platform.admin_site import UNFOLD
+from ratelimit_platform.content_security import CONTENT_SECURITY_POLICY
 from ratelimit_platform.environment import DATA_DIR, broker_of, broker_options, database, env, required
 from ratelimit_platform.logs import logging_config
 
-__all__ = ["SPECTACULAR_SETTINGS", "UNFOLD"]
+__all__ = ["CONTENT_SECURITY_POLICY", "SPECTACULAR_SETTINGS", "UNFOLD"]
 
 _START = "Set it, or start `make run`, which brings its own."
 
@@ -55,12 +58,14 @@ else:
 
 INSTALLED_APPS = [
     "unfold",
+    "simple_history",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django.contrib.humanize",
     "django.contrib.postgres",
     "rest_framework",
     "drf_spectacular",
@@ -71,6 +76,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "ratelimit_platform.request_ids.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -79,6 +85,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "ratelimit_platform.middleware.PagesCSPMiddleware",
+    "simple_history.middleware.HistoryRequestMiddleware",
     "limits.middleware.RateLimitHeadersMiddleware",
 ]
 
@@ -121,6 +129,7 @@ CACHES = {
 RATELIMIT_PLATFORM = {
     "REDIS": "default",
     "NAMESPACE": env.str("NAMESPACE", "rl"),
+    "CHECK_DEADLINE": env.float("CHECK_DEADLINE", 0.1),
     "CLIENT_IDENTIFIER": "demo.shop.shop_client",
     "KEEP_MINUTES": env.int("KEEP_MINUTES", 2),
     "KEEP_HOURS": env.int("KEEP_HOURS", 60),
@@ -163,6 +172,7 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = False
 USE_TZ = True
+DATE_FORMAT, TIME_FORMAT, DATETIME_FORMAT = "j M Y", "H:i", "j M Y, H:i"
 
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
@@ -197,6 +207,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     "UNAUTHENTICATED_USER": None,
+    "NUM_PROXIES": env.int("NUM_PROXIES", 0),
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
 LOGGING = logging_config(env.str("LOG_FORMAT", "console" if sys.stderr.isatty() else "json"))

@@ -17,8 +17,8 @@ def web_servers() -> Iterator[Callable[..., list[WebServer]]]:
     """Starts real web servers on this test's database (``transaction=True``) and Redis."""
     started: list[WebServer] = []
 
-    def start(count: int, *, workers: int = 1) -> list[WebServer]:
-        new = [start_web_server(workers) for _ in range(count)]
+    def start(count: int, *, workers: int = 1, **variables: str) -> list[WebServer]:
+        new = [start_web_server(workers, **variables) for _ in range(count)]
         started.extend(new)
         return [server.wait_until_it_answers() for server in new]
 

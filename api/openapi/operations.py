@@ -173,8 +173,8 @@ readiness_operation = extend_schema(
     responses=answer(
         "Readiness",
         "A ruleset is held.",
-        ready={"status": "ready", "missing": []},
-        degraded={"status": "degraded", "missing": ["store"]},
+        ready={"status": "ready", "missing": [], "warnings": []},
+        degraded={"status": "degraded", "missing": ["store"], "warnings": []},
     )
     | _REFUSED
     | kinds({problems.RULESET_MISSING: {"missing": ["ruleset"]}}, schema=ref("NotReady"))

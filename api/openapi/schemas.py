@@ -205,5 +205,15 @@ SCHEMAS: dict[str, Schema] = {
     "Reset": _object({"reason": _REASON}, additionalProperties=False),
     "ResetDone": _object({"client": _TEXT, "reason": _TEXT}),
     "Usage": _USAGE,
-    "Readiness": _object({"status": {"enum": ["ready", "degraded"]}, "missing": _MISSING}),
+    "Readiness": _object(
+        {
+            "status": {"enum": ["ready", "degraded"]},
+            "missing": _MISSING,
+            "warnings": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "What should be changed in how Redis is set up, in sentences; looked at once a minute.",
+            },
+        }
+    ),
 }

@@ -6,7 +6,7 @@ from drf_spectacular.renderers import (
     OpenApiYamlRenderer,
     OpenApiYamlRenderer2,
 )
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from api.views.base import ProblemAnswers
 
@@ -18,7 +18,7 @@ class SchemaView(ProblemAnswers, SpectacularAPIView):
     renderer_classes = [OpenApiJsonRenderer2, OpenApiJsonRenderer, OpenApiYamlRenderer2, OpenApiYamlRenderer]
 
 
-class DocsView(ProblemAnswers, SpectacularSwaggerView):
+class DocsView(ProblemAnswers, SpectacularSwaggerSplitView):
     """``GET /api/docs/``"""
 
     schema = None

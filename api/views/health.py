@@ -9,6 +9,7 @@ from api.problems import RULESET_MISSING, problem_response
 from api.rendering import json_response
 from api.views.base import ApiView
 from limits.enforcement import get_engine
+from limits.store.advice import advisor
 
 _NOT_STORED = {"Cache-Control": "no-store"}
 
@@ -32,4 +33,5 @@ class ReadinessView(ApiView):
             headers = _NOT_STORED | STORE_RETRY_AFTER
             return problem_response(RULESET_MISSING, "No ruleset is held yet.", {"missing": missing}, headers=headers)
         status = "degraded" if missing else "ready"
-        return json_response({"status": status, "missing": missing}, headers=_NOT_STORED)
+        body = {"status": status, "missing": missing, "warnings": advisor().warnings()}
+        return json_response(body, headers=_NOT_STORED)

@@ -2,8 +2,10 @@
 
 from limits.admin import (
     alerts,
+    client_files,
     clients,
     endpoints,
+    home,
     overrides,
     plans,
     platform,
@@ -17,8 +19,10 @@ from limits.admin import (
 
 __all__ = [
     "alerts",
+    "client_files",
     "clients",
     "endpoints",
+    "home",
     "overrides",
     "plans",
     "platform",

@@ -1,5 +1,6 @@
 """Alert rules, what fired, and the messages about it."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -13,11 +14,14 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from limits.admin.fields import NobodyEdits
+from limits.admin.help import Introduced
+from limits.admin.row_history import ShowsHistory
 from limits.models import Alert, AlertRule, Message
 from limits.monitoring.messages import in_words, write_test
 
@@ -27,7 +31,8 @@ _STATE_COLOURS = {"open": "danger", "acknowledged": "warning", "silenced": "info
 class LinesField(forms.CharField):
     """Several values, one in a line."""
 
-    widget = UnfoldAdminTextareaWidget
+    def __init__(self, **options: Any) -> None:
+        super().__init__(widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}), **options)
 
     def prepare_value(self, value: Any) -> Any:
         return "\n".join(value) if isinstance(value, list) else value
@@ -63,7 +68,8 @@ class AlertRuleForm(forms.ModelForm):
 
 
 @admin.register(AlertRule)
-class AlertRuleAdmin(ModelAdmin):
+class AlertRuleAdmin(Introduced, ShowsHistory, ModelAdmin):
+    introduction = "Who is told when, for example, one client is denied fifty times in a minute."
     form = AlertRuleForm
     list_display = ("name", "sentence_in_words", "addresses", "open_alerts")
     list_select_related = ("plan", "endpoint", "policy")
@@ -79,14 +85,25 @@ class AlertRuleAdmin(ModelAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[AlertRule]:
         return super().get_queryset(request).prefetch_related("alerts")
 
-    @action(description="Send a test message", url_path="test", permissions=["change"])
+    @action(description="Send a test message…", url_path="test", permissions=["change"])
     def send_test(self, request: HttpRequest, object_id: int) -> HttpResponse:
         rule = get_object_or_404(AlertRule, pk=object_id)
-        with transaction.atomic():
-            for destination in rule.destinations:
-                write_test(*destination, rule, timezone.now())
-        messages.success(request, f"A test goes to {_whom(rule)} within ten seconds; this list says what became of it.")
-        return HttpResponseRedirect(reverse("admin:limits_message_changelist"))
+        if request.method == "POST":
+            with transaction.atomic():
+                for destination in rule.destinations:
+                    write_test(*destination, rule, timezone.now())
+            messages.success(
+                request, f"A test goes to {_whom(rule)} within ten seconds; this list says what became of it."
+            )
+            return HttpResponseRedirect(reverse("admin:limits_message_changelist"))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Send a test message of “{rule}”",
+            "opts": AlertRule._meta,
+            "rule": rule,
+            "whom": _whom(rule),
+        }
+        return TemplateResponse(request, "admin/limits/alertrule/test.html", context)
 
     @display(description="Fires at")
     def sentence_in_words(self, rule: AlertRule) -> str:
@@ -110,6 +127,7 @@ class MessageInline(NobodyEdits, TabularInline):
     fields = readonly_fields = ("subject", "destination", "created_at", "state")
     verbose_name_plural = "messages"
     extra = 0
+    hide_title = True
 
     @display(description="Subject")
     def subject(self, link: Any) -> str:
@@ -120,8 +138,8 @@ class MessageInline(NobodyEdits, TabularInline):
         return str(link.message.destination)
 
     @display(description="Written")
-    def created_at(self, link: Any) -> Any:
-        return link.message.created_at
+    def created_at(self, link: Any) -> str:
+        return f"{link.message.created_at:%F %T}"
 
     @display(description="State")
     def state(self, link: Any) -> str:
@@ -131,16 +149,25 @@ class MessageInline(NobodyEdits, TabularInline):
         return super().get_queryset(request).select_related("message").order_by("-message__created_at")
 
 
-class SilenceForm(forms.Form):
-    """For how long an alert is silenced."""
+class HandleForm(forms.Form):
+    """What somebody does about an alert."""
 
-    HOURS = ((1, "an hour"), (4, "four hours"), (24, "a day"), (168, "a week"))
+    ACKNOWLEDGE, LIFT = "acknowledge", "lift"
+    CHOICES = (
+        (ACKNOWLEDGE, "Acknowledge: no more messages until it is over"),
+        ("1", "Silence for an hour"),
+        ("4", "Silence for four hours"),
+        ("24", "Silence for a day"),
+        ("168", "Silence for a week"),
+        (LIFT, "Lift: it makes messages again"),
+    )
 
-    hours = forms.TypedChoiceField(choices=HOURS, coerce=int, widget=UnfoldAdminSelectWidget())
+    what = forms.ChoiceField(choices=CHOICES, widget=UnfoldAdminSelectWidget())
 
 
 @admin.register(Alert)
-class AlertAdmin(NobodyEdits, ModelAdmin):
+class AlertAdmin(Introduced, NobodyEdits, ModelAdmin):
+    introduction = "What alert rules found. An alert stays open while its rule fires, and is resolved by itself."
     list_display = ("rule", "group_name", "value_in_words", "highest_in_words", "opened_at", "resolved_at", "state")
     list_filter = ("rule", ("resolved_at", admin.EmptyFieldListFilter))
     list_select_related = ("rule",)
@@ -152,7 +179,7 @@ class AlertAdmin(NobodyEdits, ModelAdmin):
     show_full_result_count = False
     inlines = (MessageInline,)
     actions = ("acknowledge_selected",)
-    actions_detail = ("acknowledge", "silence", "lift")
+    actions_detail = ("handle",)
 
     def has_handle_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Nobody edits an alert; who may change alerts may say that they look after it."""
@@ -163,35 +190,21 @@ class AlertAdmin(NobodyEdits, ModelAdmin):
         count = _acknowledge(request, queryset)
         messages.success(request, f"{count:,} alerts acknowledged: no more messages until they are over.")
 
-    @action(description="Acknowledge", url_path="acknowledge", permissions=["handle"])
-    def acknowledge(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        if _acknowledge(request, Alert.objects.filter(pk=object_id)):
-            messages.success(request, "Acknowledged: no more messages about this alert until it is over.")
-        return _page_of(object_id)
-
-    @action(description="Silence…", url_path="silence", permissions=["handle"])
-    def silence(self, request: HttpRequest, object_id: int) -> HttpResponse:
+    @action(description="Acknowledge or silence…", url_path="handle", permissions=["handle"])
+    def handle(self, request: HttpRequest, object_id: int) -> HttpResponse:
         alert = get_object_or_404(Alert.objects.select_related("rule"), pk=object_id)
-        form = SilenceForm(request.POST or None)
+        form = HandleForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
-            until = timezone.now() + timedelta(hours=form.cleaned_data["hours"])
-            Alert.objects.filter(pk=object_id).update(silenced_until=until)
-            messages.success(request, f"Silenced until {until:%F %R} UTC, also where it resolves and opens anew.")
-            return _page_of(object_id)
+            messages.success(request, _handle(request, alert, form.cleaned_data["what"]))
+            return HttpResponseRedirect(reverse("admin:limits_alert_change", args=[object_id]))
         context = {
             **self.admin_site.each_context(request),
-            "title": f"Silence “{alert}”",
+            "title": f"Acknowledge or silence “{alert}”",
             "opts": Alert._meta,
             "alert": alert,
             "form": form,
         }
-        return TemplateResponse(request, "admin/limits/alert/silence.html", context)
-
-    @action(description="Lift", url_path="lift", permissions=["handle"])
-    def lift(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        Alert.objects.filter(pk=object_id).update(silenced_until=None, acknowledged_at=None, acknowledged_by="")
-        messages.success(request, "It makes messages again.")
-        return _page_of(object_id)
+        return TemplateResponse(request, "admin/limits/alert/handle.html", context)
 
     @display(description="Whom or what")
     def group_name(self, alert: Alert) -> str:
@@ -219,14 +232,24 @@ class AlertAdmin(NobodyEdits, ModelAdmin):
         return alert.state.value
 
 
+def _handle(request: HttpRequest, alert: Alert, what: str) -> str:
+    """Does it, and returns what to say."""
+    this_one = Alert.objects.filter(pk=alert.pk)
+    if what == HandleForm.ACKNOWLEDGE:
+        _acknowledge(request, this_one)
+        return "Acknowledged: no more messages about this alert until it is over."
+    if what == HandleForm.LIFT:
+        this_one.update(silenced_until=None, acknowledged_at=None, acknowledged_by="")
+        return "It makes messages again."
+    until = timezone.now() + timedelta(hours=int(what))
+    this_one.update(silenced_until=until)
+    return f"Silenced until {until:%F %R} UTC, also where it resolves and opens anew."
+
+
 def _acknowledge(request: HttpRequest, alerts: QuerySet[Alert]) -> int:
     who = request.user.get_username()
     unanswered = alerts.filter(resolved_at=None, acknowledged_at=None)
     return unanswered.update(acknowledged_at=timezone.now(), acknowledged_by=who)
-
-
-def _page_of(alert: int) -> HttpResponse:
-    return HttpResponseRedirect(reverse("admin:limits_alert_change", args=[alert]))
 
 
 @admin.register(Message)
@@ -242,13 +265,18 @@ class MessageAdmin(NobodyEdits, ModelAdmin):
         "created_at",
         "state",
         "message_id",
-        "text",
+        "content",
     )
     show_full_result_count = False
 
     @display(description="State")
     def state(self, message: Message) -> str:
         return message.state
+
+    @display(description="Content")
+    def content(self, message: Message) -> str:
+        text = message.text or json.dumps(message.payload, indent=2, ensure_ascii=False)
+        return format_html('<pre style="white-space: pre-wrap">{}</pre>', text.strip())
 
 
 def open_alerts(request: HttpRequest) -> int | None:

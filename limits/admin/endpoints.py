@@ -1,15 +1,20 @@
 """Endpoints, with their routes inline."""
 
+from collections.abc import Iterable
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.forms import BaseInlineFormSet
+from django.forms import BaseInlineFormSet, ModelForm
 from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
 
 from limits.admin.fields import SlugKept
+from limits.admin.help import Introduced
 from limits.admin.publishing import PublishesRules
 from limits.admin.route_tester import route_test_view
+from limits.admin.row_history import ShowsHistory
 from limits.models import Endpoint, Route
 
 
@@ -27,8 +32,18 @@ class RouteFormSet(BaseInlineFormSet):
             shapes.add(form.instance.shape)
 
 
+class RouteForm(ModelForm):
+    """Fields of a table, whose heads do not name them for a screen reader."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, field in self.fields.items():
+            field.widget.attrs["aria-label"] = f"Route: {name}"
+
+
 class RouteInline(TabularInline):
     model = Route
+    form = RouteForm
     formset = RouteFormSet
     fields = ("method", "path")
     extra = 0
@@ -36,7 +51,12 @@ class RouteInline(TabularInline):
 
 
 @admin.register(Endpoint)
-class EndpointAdmin(SlugKept, PublishesRules, ModelAdmin):
+class EndpointAdmin(Introduced, ShowsHistory, SlugKept, PublishesRules, ModelAdmin):
+    introduction = (
+        "What is protected: each endpoint stands for some of your API's addresses. Requests that match no route "
+        "here meet only the policies for all requests."
+    )
+    is_reviewed = True
     list_display = ("name", "slug", "patterns", "cost")
     search_fields = ("name", "slug", "routes__path")
     fields = ("name", "slug", "description", "cost")
@@ -46,6 +66,9 @@ class EndpointAdmin(SlugKept, PublishesRules, ModelAdmin):
     @action(description="Try a route…", url_path="try-a-route", permissions=["view"])
     def try_a_route(self, request: HttpRequest) -> HttpResponse:
         return route_test_view(request, self.admin_site)
+
+    def history_of_parts(self, pk: object) -> Iterable[QuerySet[Any]]:
+        return [Route.history.filter(endpoint_id=pk)]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Endpoint]:
         return super().get_queryset(request).prefetch_related("routes")

@@ -1,6 +1,6 @@
 """Overrides: a page of their own, and inline in their client."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import combinations
 from typing import Any
 
@@ -11,13 +11,15 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin, StackedInline
 from unfold.decorators import display
 
+from limits.admin.help import Introduced
 from limits.admin.limits import OverrideLimitInline
 from limits.admin.publishing import PublishesClients
+from limits.admin.row_history import ShowsHistory
 from limits.domain.client import Override as Span
 from limits.domain.client import microseconds
 from limits.domain.validation import overlaps
 from limits.domain.wording import limits_sentence
-from limits.models import Override
+from limits.models import Override, OverrideLimit
 
 _FIELDS = ("policy", "starts_at", "ends_at", "reason")
 
@@ -52,7 +54,11 @@ class OverrideInline(StackedInline):
 
 
 @admin.register(Override)
-class OverrideAdmin(PublishesClients, ModelAdmin):
+class OverrideAdmin(Introduced, ShowsHistory, PublishesClients, ModelAdmin):
+    introduction = (
+        "A client's own limits in place of a policy's, for a time: a sale, a load test, a customer who pays for more. "
+        "The quickest way to one is the client's page."
+    )
     list_display = ("client", "policy", "limits_in_words", "starts_at", "ends_at", "reason")
     list_filter = ("policy",)
     list_select_related = ("client", "policy")
@@ -61,6 +67,9 @@ class OverrideAdmin(PublishesClients, ModelAdmin):
     fields = ("client", *_FIELDS)
     autocomplete_fields = ("client",)
     inlines = (OverrideLimitInline,)
+
+    def history_of_parts(self, pk: object) -> Iterable[QuerySet[Any]]:
+        return [OverrideLimit.history.filter(override_id=pk)]
 
     def client_keys_of(self, queryset: QuerySet[Override]) -> list[str]:
         return list(queryset.values_list("client__key", flat=True))

@@ -1,6 +1,6 @@
 """A save publishes: when the page comes back, the change is live, and the page says so."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
@@ -10,6 +10,7 @@ from django.db.models import Model, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
+from limits.admin.review import EDIT_AGAIN, reason_given, remember_publication, reviewed
 from limits.domain.problems import Problem, RulesetRefused
 from limits.publishing import clients, rules
 from limits.publishing.delivery import Delivery
@@ -31,19 +32,29 @@ class RefusedForm(ModelForm):
             if len(problem.location) == 3 and field in self.fields:
                 self.add_error(field, message)
             else:
-                self.add_error(None, f"{_place(problem)}: {message}")
+                self.add_error(None, f"{place_of(problem)}: {message}")
         return cleaned
 
 
-def _place(problem: Problem) -> str:
+def place_of(problem: Problem) -> str:
     """“policies free-search, limits 1, quota”: positions count from one, as on the form."""
     section, *rest = problem.location
     words = [f"{part + 1}" if isinstance(part, int) else str(part) for part in rest]
     return " ".join([str(section), *words[:1]]) + ("," if words[1:] else "") + " ".join(["", *words[1:]])
 
 
+class EditedAgainForm(ModelForm):
+    """A form that came back from the review: shown once more as it was typed, whatever it holds."""
+
+    def is_valid(self) -> bool:
+        return False
+
+
 class PublishesRules:
-    """For the admin of rows that rules are compiled from."""
+    """For the admin of rows that rules are compiled from. ``is_reviewed``: what a save or a
+    deletion would publish is shown first, and confirmed with a sentence of why."""
+
+    is_reviewed = False
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)  # type: ignore[misc]
@@ -61,6 +72,18 @@ class PublishesRules:
             publish_rules(request, f"Deleted {names}.")
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return self._reviewed(request, lambda: self._changeform_or_reasons(request, *args, **kwargs))
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return self._reviewed(request, lambda: self._delete_or_reasons(request, *args, **kwargs), can_edit=False)
+
+    def _reviewed(self, request: HttpRequest, save: Callable[[], HttpResponse], **options: Any) -> HttpResponse:
+        if request.method != "POST" or not self.is_reviewed:
+            return save()
+        opts = self.opts  # type: ignore[attr-defined]
+        return reviewed(request, self.admin_site, save, back=request.get_full_path(), opts=opts, **options)  # type: ignore[attr-defined]
+
+    def _changeform_or_reasons(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """What the compiler refuses is rolled back, and the form is shown again with the reasons."""
         try:
             return super().changeform_view(request, *args, **kwargs)  # type: ignore[misc]
@@ -70,10 +93,12 @@ class PublishesRules:
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)  # type: ignore[misc]
+        if EDIT_AGAIN in request.POST:
+            return type(form)(form.__name__, (EditedAgainForm, form), {})
         problems = getattr(request, _PROBLEMS, ())
         return type(form)(form.__name__, (RefusedForm, form), {"problems": problems}) if problems else form
 
-    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def _delete_or_reasons(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
             return super().delete_view(request, *args, **kwargs)  # type: ignore[misc]
         except RulesetRefused as refusal:
@@ -112,7 +137,8 @@ class PublishesClients:
 def publish_rules(request: HttpRequest, reason: str) -> None:
     """Records the rules as they are now, in this transaction, and delivers them after it."""
     user = request.user if request.user.is_authenticated else None
-    rules.record(request.user.get_username(), user=user, reason=reason)
+    publication = rules.record(request.user.get_username(), user=user, reason=reason_given(request, reason))
+    remember_publication(request, publication)
     transaction.on_commit(partial(_deliver_rules, request))
 
 
@@ -140,7 +166,7 @@ def _tell(request: HttpRequest, delivery: Delivery, success: str) -> None:
 
 def _refuse(request: HttpRequest, refusal: RulesetRefused) -> HttpResponse:
     for problem in refusal.problems:
-        messages.error(request, f"Nothing was changed. {_place(problem)}: {problem.message}")
+        messages.error(request, f"Nothing was changed. {place_of(problem)}: {problem.message}")
     return HttpResponseRedirect(request.get_full_path())
 
 

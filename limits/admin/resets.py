@@ -2,16 +2,15 @@
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold.admin import ModelAdmin
-from unfold.widgets import UnfoldAdminTextInputWidget
 
 from limits.admin.fields import NobodyEdits
-from limits.domain.validation import MAX_REASON_LENGTH
+from limits.admin.form_page import form_page, reason_field
+from limits.admin.help import Introduced
 from limits.models import Client, CounterReset
-from limits.models.fields import validate_printable
 from limits.publishing.resets import reset
 from limits.store.errors import StoreUnavailable
 
@@ -19,13 +18,12 @@ from limits.store.errors import StoreUnavailable
 class ResetForm(forms.Form):
     """Why the counters are forgotten."""
 
-    reason = forms.CharField(
-        max_length=MAX_REASON_LENGTH, validators=[validate_printable], widget=UnfoldAdminTextInputWidget()
-    )
+    reason = reason_field("Our own load test used up their day.")
 
 
 @admin.register(CounterReset)
-class CounterResetAdmin(NobodyEdits, ModelAdmin):
+class CounterResetAdmin(Introduced, NobodyEdits, ModelAdmin):
+    introduction = "Whose counters were forgotten, by whom and why. To forget some, open the client's page."
     list_display = ("client_key", "created_at", "author", "reason")
     fields = ("client_key", "created_at", "author", "reason")
     search_fields = ("^client_key",)
@@ -35,17 +33,24 @@ class CounterResetAdmin(NobodyEdits, ModelAdmin):
 
 def reset_view(request: HttpRequest, admin_site: admin.AdminSite, client: Client) -> HttpResponse:
     """The page that asks for the reason, and what it leads to."""
+    if not request.user.has_perm("limits.reset_client"):
+        raise PermissionDenied
     form = ResetForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         return _reset(request, client, form.cleaned_data["reason"])
-    context = {
-        **admin_site.each_context(request),
-        "title": f"Forget the counters of “{client}”",
-        "opts": Client._meta,
-        "client": client,
-        "form": form,
-    }
-    return TemplateResponse(request, "admin/limits/client/reset.html", context)
+    return form_page(
+        request,
+        admin_site,
+        form,
+        title=f"Forget the counters of “{client}”",
+        intro=[
+            f"Every counter of “{client.key}” begins anew, on every endpoint. What all clients share is not touched, "
+            "and past usage stays recorded."
+        ],
+        submit="Forget the counters",
+        back=reverse("admin:limits_client_change", args=[client.pk]),
+        opts=Client._meta,
+    )
 
 
 def _reset(request: HttpRequest, client: Client, reason: str) -> HttpResponse:

@@ -12,7 +12,9 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from limits.admin.help import Introduced
 from limits.admin.publishing import PublishesRules, publish_rules
+from limits.admin.row_history import ShowsHistory
 from limits.domain.words import Scope
 from limits.models import ApiToken
 from limits.publishing.tokens import digest_of_secret, new_secret
@@ -38,7 +40,11 @@ class TokenForm(forms.ModelForm):
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(PublishesRules, ModelAdmin):
+class ApiTokenAdmin(Introduced, ShowsHistory, PublishesRules, ModelAdmin):
+    introduction = (
+        "What your programs identify themselves with when they ask whether a request is admitted. The secret is shown "
+        "once, when a token is made; a revoked one stops at once."
+    )
     form = TokenForm
     list_display = ("name", "scopes_in_words", "hint_in_words", "created_at", "state")
     search_fields = ("name",)

@@ -5,13 +5,15 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from limits.admin.fields import NobodyEdits
+from limits.admin.help import Introduced
 from limits.admin.paginator import BigTablePaginator
-from limits.models import PolicyDenial, Usage
+from limits.models import PolicyDenial, QuotaCrossing, Usage, UsageDay, UsageHour
+from limits.models.usage import Counts, OutcomeCounts
 
 _OUTCOME_COLOURS = {"admitted": "success", "denied": "danger", "blocked": "warning", "exempt": "info"}
 
 
-class CountsAdmin(NobodyEdits, ModelAdmin):
+class CountsAdmin(Introduced, NobodyEdits, ModelAdmin):
     """What lists of usage have in common; there may be millions of rows."""
 
     list_display_links = None
@@ -22,25 +24,68 @@ class CountsAdmin(NobodyEdits, ModelAdmin):
     sortable_by = ("minute",)
 
     @display(description="Client")
-    def client_in_words(self, row: Usage | PolicyDenial) -> str:
+    def client_in_words(self, row: Counts) -> str:
         return row.client_name
 
     @display(description="Endpoint")
-    def endpoint_in_words(self, row: Usage | PolicyDenial) -> str:
+    def endpoint_in_words(self, row: Counts) -> str:
         return row.endpoint_name
 
 
-@admin.register(Usage)
-class UsageAdmin(CountsAdmin):
-    list_display = ("minute", "client_in_words", "endpoint_in_words", "outcome_label", "requests", "cost")
+class OutcomeAdmin(CountsAdmin):
+    """By how requests came out."""
+
     list_filter = ("outcome",)
 
     @display(description="Outcome", label=_OUTCOME_COLOURS)
-    def outcome_label(self, row: Usage) -> str:
+    def outcome_label(self, row: OutcomeCounts) -> str:
         return row.outcome
+
+
+@admin.register(Usage)
+class UsageAdmin(OutcomeAdmin):
+    introduction = "Every request that was decided, counted by minute, client, endpoint and outcome."
+    list_display = ("minute", "client_in_words", "endpoint_in_words", "outcome_label", "requests", "cost")
+
+
+@admin.register(UsageHour)
+class UsageHourAdmin(OutcomeAdmin):
+    introduction = "The same, added up by hour. Hours are kept longer than minutes."
+    list_display = ("hour", "client_in_words", "endpoint_in_words", "outcome_label", "requests", "cost")
+    sortable_by = ("hour",)
+
+
+@admin.register(UsageDay)
+class UsageDayAdmin(OutcomeAdmin):
+    introduction = "The same, added up by day. Clients that are not registered are added up together."
+    list_display = ("date", "client_in_words", "endpoint_in_words", "outcome_label", "requests", "cost")
+    sortable_by = ("date",)
+
+    @display(description="Day (UTC)", ordering="day")
+    def date(self, row: UsageDay) -> str:
+        return f"{row.day:%F}"
 
 
 @admin.register(PolicyDenial)
 class PolicyDenialAdmin(CountsAdmin):
+    introduction = (
+        "Which policy denied how many requests, by minute. A policy in shadow mode denies nothing: its rows say what "
+        "it would have denied."
+    )
     list_display = ("minute", "client_in_words", "endpoint_in_words", "policy", "mode", "requests")
     list_filter = ("mode",)
+
+
+@admin.register(QuotaCrossing)
+class QuotaCrossingAdmin(CountsAdmin):
+    introduction = "How often a client's requests took a limit over 50, 80, 90 or 100 % of its quota, by minute."
+    list_display = ("minute", "client_in_words", "policy", "reached", "endpoint_in_words", "times")
+    list_filter = ("mark",)
+
+    @display(description="Reached", ordering="mark")
+    def reached(self, row: QuotaCrossing) -> str:
+        return f"{row.mark} %"
+
+    @display(description="Times")
+    def times(self, row: QuotaCrossing) -> int:
+        return row.requests

@@ -7,12 +7,17 @@ from django.contrib.auth.models import Group, User
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from limits.admin.help import Introduced
+
 admin.site.unregister(User)
 admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(BaseUserAdmin, ModelAdmin):
+class UserAdmin(Introduced, BaseUserAdmin, ModelAdmin):
+    introduction = (
+        "Who may log in here. Tick “staff status”, and choose a group: Product managers, Support, Viewers or Operators."
+    )
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm

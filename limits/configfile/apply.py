@@ -70,7 +70,7 @@ def _change_rows(document: Document, *, prune: bool, prune_clients: bool) -> lis
     write_overrides(document.overrides or ())
     write_alert_rules(document.alert_rules or ())
     if prune:
-        _prune_rules(document)
+        prune_rules(document)
     return [
         *differences(before, compile_ruleset()),
         *changes(unpublished, read_unpublished()),
@@ -88,8 +88,9 @@ def _prune_clients(document: Document, *, clients_too: bool) -> None:
         Client.objects.exclude(key__in=[client.key for client in document.clients]).delete()
 
 
-def _prune_rules(document: Document) -> None:
-    """Alert rules first, then policies: they hold on to what follows."""
+def prune_rules(document: Document) -> None:
+    """Removes what the sections present do not name. Alert rules first, then policies: they hold on
+    to what follows. Raises :class:`ConfigRefused` for what is still used."""
     if document.alert_rules is not None:
         AlertRule.objects.exclude(name__in=[rule.name for rule in document.alert_rules]).delete()
     for section, model in (("policies", Policy), ("endpoints", Endpoint), ("plans", Plan)):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from limits.domain.counting import MARKS
 from limits.domain.words import AlertMetric, GroupBy
 
 MINUTE = 60
@@ -10,7 +11,7 @@ MAX_WINDOW = 86_400
 MAX_COOLDOWN = 30 * 86_400
 MAX_THRESHOLD = 10**12
 
-USAGE_MARKS = (0.5, 0.8, 0.9, 1.0)
+USAGE_MARKS = tuple(mark / 100 for mark in MARKS)
 """The parts of a quota whose crossing is counted."""
 
 

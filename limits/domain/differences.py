@@ -1,58 +1,64 @@
-"""What changed between two rulesets, in sentences that a person reads."""
+"""What changed between two rulesets: each change as its parts, and as a sentence that a person reads."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from limits.domain.ruleset import Endpoint, Policy, Ruleset
+from limits.domain.ruleset import ApiToken, Endpoint, Policy, Ruleset
 from limits.domain.wording import limits_sentence
+
+Facts = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that was added (``before`` None), removed (``after`` None) or changed. ``fact`` is
+    what changed of it; empty where the whole thing came, went or is a switch by itself."""
+
+    kind: str
+    name: str
+    fact: str
+    before: str | None
+    after: str | None
+
+    @property
+    def subject(self) -> str:
+        """“Policy free-search”"""
+        return f"{self.kind} {self.name}".strip()
+
+    def __str__(self) -> str:
+        if self.before is None:
+            return f"{self.subject} added ({self.after})."
+        if self.after is None:
+            return f"{self.subject} {'revoked' if self.kind == 'Token' else 'removed'}."
+        return f"{self.subject}{f', {self.fact}' if self.fact else ''}: {self.before} → {self.after}."
 
 
 def differences(old: Ruleset, new: Ruleset) -> list[str]:
     """One sentence for each thing that was added, removed or changed."""
-    return [*_plans(old, new), *_endpoints(old, new), *_policies(old, new), *_tokens(old, new), *_switch(old, new)]
+    return list(map(str, changes(old, new)))
 
 
-def _plans(old: Ruleset, new: Ruleset) -> Iterator[str]:
-    yield from _compare("Plan", _by_slug(old.plans), _by_slug(new.plans), lambda plan: {"name": plan.name})
-    if old.default_plan != new.default_plan:
-        yield f"Default plan: {old.default_plan or 'none'} → {new.default_plan or 'none'}."
+def changes(old: Ruleset, new: Ruleset) -> list[Change]:
+    """Each thing that was added, removed or changed, with what it was and is."""
+    found = [
+        *_compare("Plan", _by_slug(old.plans), _by_slug(new.plans), lambda plan: {"name": plan.name}),
+        *_change("Default plan", old.default_plan or "none", new.default_plan or "none"),
+        *_compare("Endpoint", _by_slug(old.endpoints), _by_slug(new.endpoints), endpoint_facts),
+        *_compare("Policy", _by_slug(old.policies), _by_slug(new.policies), policy_facts),
+        *_compare("Token", _by_name(old.tokens), _by_name(new.tokens), _token_facts),
+    ]
+    return [*found, *_switch(old, new)]
 
 
-def _endpoints(old: Ruleset, new: Ruleset) -> Iterator[str]:
-    yield from _compare("Endpoint", _by_slug(old.endpoints), _by_slug(new.endpoints), _endpoint_facts)
-
-
-def _policies(old: Ruleset, new: Ruleset) -> Iterator[str]:
-    yield from _compare("Policy", _by_slug(old.policies), _by_slug(new.policies), _policy_facts)
-
-
-def _tokens(old: Ruleset, new: Ruleset) -> Iterator[str]:
-    before = {token.digest: token for token in old.tokens}
-    after = {token.digest: token for token in new.tokens}
-    for digest in sorted(after.keys() - before.keys(), key=lambda digest: after[digest].name):
-        yield f"Token “{after[digest].name}” added ({', '.join(sorted(after[digest].scopes))})."
-    for digest in sorted(before.keys() - after.keys(), key=lambda digest: before[digest].name):
-        yield f"Token “{before[digest].name}” revoked."
-    for digest in sorted(before.keys() & after.keys(), key=lambda digest: after[digest].name):
-        if before[digest].scopes != after[digest].scopes:
-            yield f"Token “{after[digest].name}”: scopes are now {', '.join(sorted(after[digest].scopes))}."
-
-
-def _switch(old: Ruleset, new: Ruleset) -> Iterator[str]:
-    if old.shadow_all != new.shadow_all:
-        yield (
-            "Emergency switch on: every policy reports and none denies."
-            if new.shadow_all
-            else "Emergency switch off: policies enforce again."
-        )
-
-
-def _endpoint_facts(endpoint: Endpoint) -> dict[str, str]:
+def endpoint_facts(endpoint: Endpoint) -> dict[str, str]:
+    """What can change of an endpoint, in words."""
     routes = ", ".join(map(str, endpoint.routes)) or "none"
     return {"name": endpoint.name, "routes": routes, "cost": str(endpoint.cost)}
 
 
-def _policy_facts(policy: Policy) -> dict[str, str]:
+def policy_facts(policy: Policy) -> dict[str, str]:
+    """What can change of a policy, in words."""
     return {
         "plan": policy.plan or "every plan",
         "endpoint": policy.endpoint or "all requests",
@@ -63,18 +69,47 @@ def _policy_facts(policy: Policy) -> dict[str, str]:
     }
 
 
+def _token_facts(token: ApiToken) -> dict[str, str]:
+    return {"": ", ".join(sorted(token.scopes))}
+
+
+def _switch(old: Ruleset, new: Ruleset) -> Iterator[Change]:
+    on, off = "on: every policy reports and none denies", "off: policies enforce again"
+    if old.shadow_all != new.shadow_all:
+        yield Change("Emergency switch", "", "", "on" if old.shadow_all else "off", on if new.shadow_all else off)
+
+
 def _by_slug(items: Iterable[Any]) -> dict[str, Any]:
     return {item.slug: item for item in items}
 
 
-def _compare(kind: str, old: Mapping[str, Any], new: Mapping[str, Any], facts: Any) -> Iterator[str]:
-    for slug in sorted(new.keys() - old.keys()):
-        described = "; ".join(f"{name}: {fact}" for name, fact in facts(new[slug]).items())
-        yield f"{kind} {slug} added ({described})."
-    for slug in sorted(old.keys() - new.keys()):
-        yield f"{kind} {slug} removed."
-    for slug in sorted(old.keys() & new.keys()):
-        before, after = facts(old[slug]), facts(new[slug])
-        for name in after:
-            if before[name] != after[name]:
-                yield f"{kind} {slug}, {name}: {before[name]} → {after[name]}."
+def _by_name(tokens: Iterable[ApiToken]) -> dict[str, ApiToken]:
+    """A token that was revoked and made anew under its name is another one."""
+    return {f"“{token.name}”\0{token.digest}": token for token in tokens}
+
+
+def _change(kind: str, before: str, after: str) -> Iterator[Change]:
+    if before != after:
+        yield Change(kind, "", "", before, after)
+
+
+def _compare(
+    kind: str, old: Mapping[str, Any], new: Mapping[str, Any], facts: Callable[[Any], Facts]
+) -> Iterator[Change]:
+    for key in sorted(new.keys() - old.keys()):
+        yield Change(kind, _shown(key), "", None, _described(facts(new[key])))
+    for key in sorted(old.keys() - new.keys()):
+        yield Change(kind, _shown(key), "", _described(facts(old[key])), None)
+    for key in sorted(old.keys() & new.keys()):
+        before, after = facts(old[key]), facts(new[key])
+        for fact in after:
+            if before[fact] != after[fact]:
+                yield Change(kind, _shown(key), fact, before[fact], after[fact])
+
+
+def _shown(key: str) -> str:
+    return key.partition("\0")[0]
+
+
+def _described(facts: Facts) -> str:
+    return "; ".join(f"{name}: {fact}" if name else fact for name, fact in facts.items())

@@ -5,8 +5,9 @@ structured fields (RFC 9651) with one Item for each enforcing limit, named by a 
 labels are plain ASCII without quotes, so a name needs no escaping inside that String.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
-from math import ceil
+from math import ceil, inf
 
 from limits.domain.decision import Decision, LimitState
 
@@ -17,6 +18,20 @@ class LegacyHeaders(StrEnum):
     OFF = "off"
     BESIDE = "beside"
     INSTEAD = "instead"
+
+
+def closest_to_denying(decisions: Iterable[Decision]) -> Decision:
+    """The one of several decisions about a request whose headers a caller needs most: a denied one,
+    with the longest wait; else the one with the least remaining, then with the longest reset."""
+    return min(decisions, key=_room)
+
+
+def _room(decision: Decision) -> tuple[float, ...]:
+    leading, wait = decision.leading, decision.retry_after
+    denied_for = 0.0 if decision.allowed else inf if wait is None else wait
+    if leading is None:
+        return decision.allowed, -denied_for, inf
+    return decision.allowed, -denied_for, leading.remaining, -leading.reset_after
 
 
 def rate_limit_headers(decision: Decision, legacy: LegacyHeaders = LegacyHeaders.OFF) -> dict[str, str]:

@@ -16,6 +16,9 @@ MAX_URL_LENGTH = 500
 _TRANSLATED = ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/48")
 """IPv6 addresses that a translator turns into the IPv4 address in their last bits (RFC 6052, RFC 8215)."""
 
+_RESERVED = ip_network("192.0.0.0/24"), ip_network("2001::/23")
+"""Protocol assignments, which older releases of Python take for public in parts (CVE-2024-4032)."""
+
 
 def url_problem(url: str, allowed: Sequence[Network] = ()) -> str | None:
     """What is wrong with the URL of a webhook, as far as it can be told without asking anybody."""
@@ -62,6 +65,8 @@ def _is_public(address: Address) -> bool:
     inner = _embedded(address)
     if inner is not None:
         return _is_public(inner)
+    if any(address in network for network in _RESERVED):
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 

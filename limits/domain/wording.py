@@ -35,3 +35,69 @@ def duration(seconds: int) -> str:
             count = seconds // length
             return unit if count == 1 else f"{count:,} {unit}s"
     return f"{seconds:,} seconds"
+
+
+def limit_meaning(limit: Limit) -> str:
+    """What a limit does, for somebody who never thought about algorithms."""
+    if limit.quota == 0:
+        return "Every request is denied."
+    return _MEANINGS[limit.algorithm](limit)
+
+
+def _sliding_window(limit: Limit) -> str:
+    length = _length(limit.window or 0)
+    return (
+        f"In no stretch of {length}, wherever it begins, are more than {limit.quota:,} admitted. "
+        f"What a request used comes back when it is {length} old."
+    )
+
+
+def _token_bucket(limit: Limit) -> str:
+    return (
+        f"After a pause {limit.capacity:,} may come at once; from then on there is room for one more every "
+        f"{_interval(limit)}. A bucket that is empty is full again after {_seconds(_refill(limit))}."
+    )
+
+
+def _fixed_window(limit: Limit) -> str:
+    return (
+        f"Counting begins anew on the clock, every {duration(limit.window or 0)}. Around such a moment up to "
+        f"{2 * limit.quota:,} may come close together."
+    )
+
+
+def _calendar(limit: Limit) -> str:
+    begins = {"hour": "at every full hour", "day": "at midnight", "week": "on Monday", "month": "on the first"}
+    return (
+        f"{limit.quota:,} in one {limit.period}, whenever they come. Counting begins anew {begins[str(limit.period)]}, "
+        f"by the clock of {limit.timezone or 'UTC'}."
+    )
+
+
+_MEANINGS = {
+    Algorithm.SLIDING_WINDOW: _sliding_window,
+    Algorithm.TOKEN_BUCKET: _token_bucket,
+    Algorithm.FIXED_WINDOW: _fixed_window,
+    Algorithm.CALENDAR: _calendar,
+}
+
+
+def _length(seconds: int) -> str:
+    """“one minute”, “10 minutes”"""
+    words = duration(seconds)
+    return words if words[0].isdigit() else f"one {words}"
+
+
+def _interval(limit: Limit) -> str:
+    return _seconds((limit.window or 0) / limit.quota)
+
+
+def _refill(limit: Limit) -> float:
+    return limit.capacity * (limit.window or 0) / limit.quota
+
+
+def _seconds(seconds: float) -> str:
+    """“0.1 seconds”, “2 minutes”: about as exact as people think."""
+    if seconds >= 1 and seconds == int(seconds):
+        return _length(int(seconds))
+    return f"{seconds:,.3g} seconds" if seconds < 120 else f"about {_length(round(seconds / 60) * 60)}"

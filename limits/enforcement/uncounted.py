@@ -2,6 +2,7 @@
 
 import threading
 import time
+import weakref
 from collections import Counter
 
 from limits.domain.counting import Count, counts_of
@@ -51,20 +52,16 @@ class Uncounted:
                 counts[kind, policy] += amount
             if not self._bringing:
                 self._bringing = True
-                threading.Thread(target=self._bring, name="uncounted", daemon=True).start()
+                threading.Thread(target=_bring, args=(weakref.ref(self),), name="uncounted", daemon=True).start()
 
-    def _bring(self) -> None:
-        """Until everything is there. A thread, so that nobody waits for it."""
-        while self._pending():
-            time.sleep(PAUSE)
-            self._bring_once()
-
-    def _pending(self) -> bool:
+    def is_done(self) -> bool:
+        """Whether everything is there; then whoever brings it may end."""
         with self._lock:
             self._bringing = bool(self._places)
-            return self._bringing
+            return not self._bringing
 
-    def _bring_once(self) -> None:
+    def bring(self) -> None:
+        """Brings to the store what it takes."""
         with self._lock:
             places, self._places = self._places, {}
         while places:
@@ -88,3 +85,15 @@ class Uncounted:
         with self._lock:
             for place, counts in places.items():
                 self._places.setdefault(place, Counter()).update(counts)
+
+
+def _bring(reference: "weakref.ref[Uncounted]") -> None:
+    """Until everything is there, or nobody decides by these rules any more. A thread, so that nobody
+    waits for it."""
+    time.sleep(PAUSE)
+    while (uncounted := reference()) is not None:
+        uncounted.bring()
+        if uncounted.is_done():
+            return
+        del uncounted
+        time.sleep(PAUSE)

@@ -3,6 +3,7 @@
 from limits.models.alerts import Alert, AlertRule, Message
 from limits.models.clients import Client
 from limits.models.endpoints import Endpoint, Route
+from limits.models.imports import ClientImport
 from limits.models.limits import PolicyLimit
 from limits.models.outbox import ClientChange, RuleChange
 from limits.models.overrides import Override, OverrideLimit
@@ -30,6 +31,7 @@ __all__ = [
     "ApiToken",
     "Client",
     "ClientChange",
+    "ClientImport",
     "CounterReset",
     "Endpoint",
     "Message",

@@ -16,6 +16,7 @@ from limits.domain.webhooks import url_problem
 from limits.domain.words import AlertMetric, Channel, GroupBy, MessageKind
 from limits.models.endpoints import Endpoint
 from limits.models.fields import choices, validate_printable, words_check
+from limits.models.history import RowHistory
 from limits.models.plans import Plan
 from limits.models.policies import Policy
 from limits.models.usage import OTHER, UNKNOWN_ENDPOINT
@@ -76,6 +77,8 @@ class AlertRule(models.Model):
         models.CharField(max_length=500), default=list, blank=True, help_text="Addresses that get a signed POST."
     )
     notify_resolved = models.BooleanField("tell when it is over", default=False)
+
+    history = RowHistory()
 
     class Meta:
         ordering = ["name"]

@@ -9,6 +9,7 @@ from django.db.models.functions import Length, Upper
 from limits.domain.client import MAX_KEY_LENGTH, key_problem
 from limits.domain.words import ClientStatus
 from limits.models.fields import choices, validate_printable, words_check
+from limits.models.history import RowHistory
 from limits.models.plans import Plan
 
 models.CharField.register_lookup(Length)
@@ -51,8 +52,14 @@ class Client(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
+    history = RowHistory(excluded_fields=["revision", "updated_at"])
+
     class Meta:
         ordering = ["key"]
+        permissions = [
+            ("block_client", "Can block clients, and end that"),
+            ("reset_client", "Can forget the counters of clients"),
+        ]
         indexes = [
             models.Index(OpClass(Upper("key"), name="text_pattern_ops"), name="client_key_search"),
             models.Index(OpClass(Upper("name"), name="text_pattern_ops"), name="client_name_search"),

@@ -11,6 +11,7 @@ from limits.domain.limit import MAX_COST
 from limits.domain.routes import Route as Pattern
 from limits.domain.validation import route_problem
 from limits.models.fields import SlugKeptModel, slug_check, slug_field, validate_printable
+from limits.models.history import RowHistory
 
 
 class Endpoint(SlugKeptModel):
@@ -24,6 +25,8 @@ class Endpoint(SlugKeptModel):
         validators=[MinValueValidator(1), MaxValueValidator(MAX_COST)],
         help_text="What one request uses of a quota, unless the caller names another cost.",
     )
+
+    history = RowHistory()
 
     class Meta:
         ordering = ["name"]
@@ -47,6 +50,8 @@ class Route(models.Model):
     )
     shape = models.CharField(max_length=600, unique=True, editable=False)
     position = models.PositiveSmallIntegerField(default=0, editable=False)
+
+    history = RowHistory()
 
     class Meta:
         ordering = ["position", "id"]

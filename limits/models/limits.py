@@ -8,6 +8,7 @@ from limits.domain.limit import MAX_BURST, MAX_QUOTA, MAX_WINDOW_SECONDS, Limit,
 from limits.domain.wording import limit_sentence
 from limits.domain.words import Algorithm, Period
 from limits.models.fields import choices
+from limits.models.history import RowHistory
 
 
 class LimitFields(models.Model):
@@ -110,6 +111,7 @@ class PolicyLimit(LimitFields):
     """A limit of a policy."""
 
     policy = models.ForeignKey("limits.Policy", on_delete=models.CASCADE, related_name="limits")
+    history = RowHistory()
 
     class Meta:
         ordering = ["position", "id"]

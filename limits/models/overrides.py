@@ -10,6 +10,7 @@ from django.db.models import F, Func, Q, Value
 from limits.domain.words import Partition
 from limits.models.clients import Client
 from limits.models.fields import validate_printable
+from limits.models.history import RowHistory
 from limits.models.limits import LimitFields, limit_checks, limit_uniques
 from limits.models.policies import Policy
 
@@ -39,6 +40,8 @@ class Override(models.Model):
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="+"
     )
+
+    history = RowHistory()
 
     class Meta:
         ordering = ["client", "policy", "starts_at"]
@@ -74,6 +77,7 @@ class OverrideLimit(LimitFields):
     """A limit of an override."""
 
     override = models.ForeignKey(Override, on_delete=models.CASCADE, related_name="limits")
+    history = RowHistory()
 
     class Meta:
         ordering = ["position", "id"]

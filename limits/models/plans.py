@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models import Q
 
 from limits.models.fields import SlugKeptModel, slug_check, slug_field, validate_printable
+from limits.models.history import RowHistory
 
 
 class Plan(SlugKeptModel):
@@ -20,6 +21,8 @@ class Plan(SlugKeptModel):
         help_text="The plan of every client that has no plan of its own, and of every caller that is not registered. "
         "There is one default plan: ticked here, another plan stops being it.",
     )
+
+    history = RowHistory()
 
     class Meta:
         ordering = ["name"]

@@ -4,6 +4,8 @@ import secrets
 
 from django.db import models
 
+from limits.models.history import RowHistory
+
 
 def new_epoch() -> str:
     """A name that no other database has."""
@@ -25,6 +27,8 @@ class Platform(models.Model):
         help_text="While it is on, every policy reports what it would have done, and none denies a request. "
         "Blocked clients stay blocked.",
     )
+
+    history = RowHistory(excluded_fields=["epoch"])
 
     class Meta:
         verbose_name = "emergency switch"

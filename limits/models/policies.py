@@ -6,6 +6,7 @@ from limits.domain.wording import limits_sentence
 from limits.domain.words import Mode, OnStoreFailure, Partition
 from limits.models.endpoints import Endpoint
 from limits.models.fields import SlugKeptModel, choices, slug_check, slug_field, validate_printable, words_check
+from limits.models.history import RowHistory
 from limits.models.plans import Plan
 
 
@@ -48,6 +49,8 @@ class Policy(SlugKeptModel):
         default=OnStoreFailure.LOCAL.value,
         help_text="local: each server goes on by itself with its share of the quota; allow: admit; deny: refuse.",
     )
+
+    history = RowHistory()
 
     class Meta:
         ordering = ["slug"]

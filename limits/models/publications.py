@@ -34,6 +34,7 @@ class Publication(models.Model):
 
     class Meta:
         ordering = ["-sequence"]
+        permissions = [("roll_back", "Can roll back to an earlier version of the rules")]
         constraints = [
             models.CheckConstraint(condition=Q(sequence__gte=1), name="publication_sequence_positive"),
             models.CheckConstraint(

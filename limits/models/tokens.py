@@ -8,6 +8,7 @@ from django.db.models import Q
 
 from limits.domain.words import Scope
 from limits.models.fields import choices, validate_printable
+from limits.models.history import RowHistory
 
 
 class ApiToken(models.Model):
@@ -30,6 +31,8 @@ class ApiToken(models.Model):
         settings.AUTH_USER_MODEL, null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="+"
     )
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    history = RowHistory(excluded_fields=["digest"])
 
     class Meta:
         ordering = ["name"]

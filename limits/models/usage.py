@@ -7,6 +7,7 @@ are read from few rows, and so that minutes need not be kept for long.
 from django.db import models
 from django.db.models import Q
 
+from limits.domain.counting import MARKS
 from limits.domain.words import Mode, Outcome
 from limits.models.fields import choices, words_check
 
@@ -15,10 +16,6 @@ OTHER = "(other)"
 
 UNKNOWN_ENDPOINT = "(unknown)"
 """How people read the empty endpoint: one that nobody registered."""
-
-
-MARKS = (50, 80, 90, 100)
-"""The percentages of a quota whose crossing is counted."""
 
 
 class Counts(models.Model):

@@ -19,6 +19,8 @@ log = structlog.get_logger(__name__)
 LONG = 3_600
 """Seconds from which on a window is looked at once: a minute more or less does not matter to it."""
 
+_NEVER = (None, None)
+
 Firing = Mapping[str, tuple[float, datetime]]
 """Group → (its highest value, the last minute of that window)."""
 
@@ -51,7 +53,7 @@ def _evaluate(key: int, now: datetime) -> None:
     _update([alert for group, alert in open_alerts.items() if group in firing], firing, now)
     _open(rule, {group: fired for group, fired in firing.items() if group not in open_alerts}, now)
     quiet = (alert for group, alert in open_alerts.items() if group not in firing)
-    _resolve([alert for alert in quiet if now - alert.last_fired_at >= timedelta(seconds=rule.window)], now)
+    _resolve(rule, [alert for alert in quiet if now - alert.last_fired_at >= timedelta(seconds=rule.window)], now)
 
 
 def _firing(rule: AlertRule, now: datetime) -> Firing:
@@ -70,11 +72,11 @@ def _last_minutes(rule: AlertRule, now: datetime) -> Iterable[datetime]:
 
 
 def _open(rule: AlertRule, firing: Firing, now: datetime) -> None:
+    if not firing:
+        return
     before = _earlier(rule, firing)
-    for group, (value, last_minute) in firing.items():
-        told_at, silenced_until = before.get(group, (None, None))
-        log.info("alert_opened", rule=rule.name, value=value)
-        Alert.objects.create(
+    Alert.objects.bulk_create(
+        Alert(
             rule=rule,
             group=group,
             opened_at=now,
@@ -82,9 +84,12 @@ def _open(rule: AlertRule, firing: Firing, now: datetime) -> None:
             highest=value,
             last_fired_at=now,
             last_minute=last_minute,
-            told_at=told_at,
-            silenced_until=silenced_until,
+            told_at=before.get(group, _NEVER)[0],
+            silenced_until=before.get(group, _NEVER)[1],
         )
+        for group, (value, last_minute) in firing.items()
+    )
+    log.info("alerts_opened", rule=rule.name, count=len(firing), highest=max(value for value, _ in firing.values()))
 
 
 def _earlier(rule: AlertRule, groups: Iterable[str]) -> dict[str, tuple[datetime | None, datetime | None]]:
@@ -102,7 +107,7 @@ def _update(alerts: list[Alert], firing: Firing, now: datetime) -> None:
     Alert.objects.bulk_update(alerts, ["value", "highest", "last_fired_at", "last_minute"], batch_size=1_000)
 
 
-def _resolve(alerts: list[Alert], now: datetime) -> None:
-    Alert.objects.filter(pk__in=[alert.pk for alert in alerts]).update(resolved_at=now)
-    for alert in alerts:
-        log.info("alert_resolved", rule=alert.rule.name)
+def _resolve(rule: AlertRule, alerts: list[Alert], now: datetime) -> None:
+    if alerts:
+        Alert.objects.filter(pk__in=[alert.pk for alert in alerts]).update(resolved_at=now)
+        log.info("alerts_resolved", rule=rule.name, count=len(alerts))

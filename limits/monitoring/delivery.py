@@ -71,6 +71,7 @@ class _Run:
             return self._channel is Channel.WEBHOOK or isinstance(error, smtplib.SMTPRecipientsRefused | ValueError)
         message.sent_at, message.next_attempt_at, message.problem = timezone.now(), None, ""
         message.save()
+        log.info("message_sent", message=message.pk, channel=message.channel, kind=message.kind)
         self.sent += 1
         return True
 

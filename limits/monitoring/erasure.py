@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from django.db import transaction
+from django.db.models import Q
 
 from limits.domain.words import GroupBy
-from limits.models import Alert, CounterReset
+from limits.models import Alert, CounterReset, Message
 from limits.monitoring.drain import drain
 from limits.monitoring.sql import execute
 
@@ -78,4 +79,5 @@ def _fold_all(table: str, keys: tuple[str, ...], sums: tuple[str, ...], client: 
 @transaction.atomic
 def _erase_alerts(client: str) -> int:
     about_it = Alert.objects.filter(group=client, rule__group_by=GroupBy.CLIENT.value)
+    Message.objects.filter(Q(alerts__in=about_it) | Q(text__contains=client) | Q(payload__icontains=client)).delete()
     return about_it.delete()[1].get("limits.Alert", 0)

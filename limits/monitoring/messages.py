@@ -54,7 +54,10 @@ def write_digest(
         "verb": _VERBS[kind],
         "rules": [_rule_line(name, alerts) for name in names],
         "alerts": highest[:DIGEST_LINES],
-        "lines": [(headline(alert), _url("admin:limits_alert_change", alert.pk)) for alert in highest[:DIGEST_LINES]],
+        "lines": [
+            (_digest_line(alert, len(names)), _url("admin:limits_alert_change", alert.pk))
+            for alert in highest[:DIGEST_LINES]
+        ],
         "more": len(alerts) - DIGEST_LINES,
         "alerts_url": f"{_url('admin:limits_alert_changelist')}?{urlencode({'resolved_at__isempty': '1'})}",
     }
@@ -171,6 +174,11 @@ def _problem(alert: Alert) -> str:
         return ""
     found = {problem.name: problem.sentence for problem in problems.found(alert.last_minute + MINUTE)}
     return found.get(alert.group, "It is not there any more.")
+
+
+def _digest_line(alert: Alert, rules: int) -> str:
+    """With the name of its rule where there are several."""
+    return headline(alert) if rules == 1 else f"{alert.rule.name}: {headline(alert)}"
 
 
 def _payload(name: uuid.UUID, kind: MessageKind, context: Any, now: datetime) -> dict[str, Any]:

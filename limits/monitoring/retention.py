@@ -6,12 +6,14 @@ their day.
 
 import time
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from limits.conf import setting
-from limits.models import Progress, Work
+from limits.models import Alert, Message, Progress, Work
 from limits.monitoring.sql import execute
 
 ROWS_AT_A_TIME = 10_000
@@ -38,7 +40,21 @@ def remove_old(now: datetime | None = None, seconds: float = 60.0) -> int:
     for table, column, before in _due(now or timezone.now()):
         while time.monotonic() < end and (step := _remove(table, column, before)):
             removed += step
-    return removed
+    return removed + _remove_told(now or timezone.now())
+
+
+def _remove_told(now: datetime) -> int:
+    """Messages that are done go with the hours, alerts that are over with the days."""
+    done = Message.objects.filter(next_attempt_at=None, created_at__lt=now - _kept("KEEP_HOURS", LEAST_DAYS_OF_MINUTES))
+    over = Alert.objects.filter(resolved_at__lt=now - _kept("KEEP_DAYS", 1))
+    return sum(_remove_some(rows) for rows in (done, over))
+
+
+def _remove_some(rows: QuerySet[Any]) -> int:
+    """The next run takes the rest."""
+    some = list(rows.order_by("pk").values_list("pk", flat=True)[:ROWS_AT_A_TIME])
+    rows.filter(pk__in=some).delete()
+    return len(some)
 
 
 def _due(now: datetime) -> list[tuple[str, str, datetime]]:

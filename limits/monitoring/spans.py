@@ -11,20 +11,25 @@ HOUR = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """From ``begin`` to ``end``, the end excluded; from ``first`` to ``last`` in whole hours, which
-    are all added up."""
+    """From ``begin`` to ``end``, the end excluded. The hours from ``first`` to ``last`` hold everything
+    from ``first`` to ``known``; what is before and after is read from the minutes."""
 
     begin: datetime
     end: datetime
     first: datetime
     last: datetime
+    known: datetime
 
     @classmethod
     def between(cls, begin: datetime, end: datetime) -> "Span":
         """Both are whole minutes."""
         first = hour_of(begin + HOUR - timedelta(microseconds=1))
-        last = hour_of(min(end, Progress.of(Work.HOURS) or begin))
-        return cls(begin, end, *((first, last) if first < last else (begin, begin)))
+        mark = Progress.of(Work.HOURS) or begin
+        # The hour that is being added up holds its minutes up to the mark.
+        last, known = (hour_of(mark) + HOUR, mark) if mark <= end else (hour_of(end), hour_of(end))
+        if known <= first:
+            return cls(begin, end, begin, begin, begin)
+        return cls(begin, end, first, last, known)
 
     @classmethod
     def hours(cls, now: datetime, count: int) -> "Span":
@@ -51,7 +56,7 @@ class Span:
 
     def parameters(self, *of_condition: object) -> list[object]:
         """What the expression takes; those of the condition are given once."""
-        pieces = ((self.first, self.last), (self.begin, self.first), (self.last, self.end))
+        pieces = ((self.first, self.last), (self.begin, self.first), (self.known, self.end))
         return [each for piece in pieces for each in (*piece, *of_condition)]
 
 

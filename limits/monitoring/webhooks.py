@@ -5,7 +5,6 @@ libraries in most languages; ``docs/usage-and-alerts.md`` checks it in a few lin
 """
 
 import base64
-import binascii
 import hmac
 import socket
 from collections.abc import Mapping
@@ -63,7 +62,7 @@ def secret() -> bytes:
     prefix, _, text = str(setting("WEBHOOK_SECRET")).partition("_")
     try:
         key = base64.b64decode(text, validate=True)
-    except binascii.Error:
+    except ValueError:
         key = b""
     if prefix != "whsec" or len(key) < LEAST_SECRET:
         raise ImproperlyConfigured(f"WEBHOOK_SECRET must be “whsec_” and at least {LEAST_SECRET} bytes in base64.")

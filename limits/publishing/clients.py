@@ -5,29 +5,22 @@ outbox, in the same transaction. The row goes when the store has confirmed the r
 takes a record only where it is not older than the one there, so order and repetition do no harm.
 """
 
-from collections.abc import Collection, Iterable, Iterator
-from datetime import timedelta
+from collections.abc import Collection, Iterable
 
 import structlog
-from django.db.models import Prefetch, Q, QuerySet
-from django.utils import timezone
+from django.db.models import QuerySet
 
-from limits.domain.client import ClientRecord, Override, microseconds
-from limits.domain.words import ClientStatus
-from limits.models import Client, ClientChange
-from limits.models import Override as OverrideRow
+from limits.domain.client import ClientRecord
+from limits.models import ClientChange
+from limits.publishing.client_rows import CHUNK, records_of
 from limits.publishing.delivery import Delivery, client_writer, not_reachable, ruleset_writer
+from limits.publishing.loading import load_all
 from limits.publishing.origin import ForeignRules, require_ours
-from limits.store.buckets import BUCKETS
 from limits.store.errors import StoreUnavailable
 
+__all__ = ["deliver", "load_all", "record_of"]
+
 log = structlog.get_logger(__name__)
-
-CHUNK = 2_000
-"""Rows that are read and delivered together."""
-
-ENDED = timedelta(days=1)
-"""An override that ended this long ago is left out of the records."""
 
 
 def deliver(keys: Collection[str] | None = None) -> Delivery:
@@ -68,7 +61,7 @@ def _records_of(changes: Iterable[ClientChange]) -> list[ClientRecord]:
     gone: dict[str, int] = {}
     for change in changes:
         gone[change.client_key] = max(change.revision, gone.get(change.client_key, 0))
-    records = list(map(_record, _with_overrides(Client.objects.filter(key__in=gone))))
+    records = list(records_of(gone))
     for record in records:
         del gone[record.key]
     return records + [ClientRecord(key, revision, deleted=True) for key, revision in gone.items()]
@@ -76,41 +69,4 @@ def _records_of(changes: Iterable[ClientChange]) -> list[ClientRecord]:
 
 def record_of(key: str) -> ClientRecord | None:
     """What is published of a client; None: it is not registered."""
-    row = _with_overrides(Client.objects.filter(key=key)).first()
-    return _record(row) if row is not None else None
-
-
-def load_all(buckets: Collection[int] = range(BUCKETS)) -> bool:
-    """Brings all clients of these buckets to the store and marks them as complete. Returns whether
-    they are; one that was emptied meanwhile is not. Raises :class:`StoreUnavailable`."""
-    return client_writer().load_all(_all_records(), buckets)
-
-
-def _all_records() -> Iterator[ClientRecord]:
-    rows = _with_overrides(Client.objects.order_by("pk"))
-    return map(_record, rows.iterator(chunk_size=CHUNK))
-
-
-def _with_overrides(rows: QuerySet[Client]) -> QuerySet[Client]:
-    current = Q(ends_at=None) | Q(ends_at__gt=timezone.now() - ENDED)
-    overrides = OverrideRow.objects.filter(current).select_related("policy").prefetch_related("limits")
-    return rows.select_related("plan").prefetch_related(Prefetch("overrides", overrides.order_by("pk")))
-
-
-def _record(row: Client) -> ClientRecord:
-    return ClientRecord(
-        key=row.key,
-        revision=row.revision,
-        plan=row.plan.slug if row.plan else None,
-        status=ClientStatus(row.status),
-        overrides=tuple(_override(override) for override in row.overrides.all()),
-    )
-
-
-def _override(row: OverrideRow) -> Override:
-    return Override(
-        policy=row.policy.slug,
-        limits=tuple(limit.as_domain() for limit in row.limits.all()),
-        starts_at=microseconds(row.starts_at) if row.starts_at else None,
-        ends_at=microseconds(row.ends_at) if row.ends_at else None,
-    )
+    return next(records_of([key]), None)

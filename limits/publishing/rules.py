@@ -120,7 +120,8 @@ def take_over(author: str, reason: str = "") -> Delivery:
 def _deliver(publication: Publication, may_follow: MayFollow) -> Delivery:
     live = ruleset_writer().publish(publication.version, publication.content.encode(), may_follow)
     waiting = Publication.objects.filter(sequence__lte=live.sequence).exclude(state=Publication.State.LIVE)
-    waiting.update(state=Publication.State.LIVE, live_at=timezone.now())
+    if waiting.update(state=Publication.State.LIVE, live_at=timezone.now()):
+        log.info("published", version=live.sequence)
     return Delivery(True, version=live.sequence)
 
 

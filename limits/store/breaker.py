@@ -5,17 +5,17 @@ one probe at a time, and closes it as soon as one goes through, whether requests
 master of a Cluster has its own, so that one that is lost does not degrade the clients of the others.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 
-import structlog
 from redis.exceptions import RedisError
 
 from limits.store import observers
 from limits.store.errors import StoreUnavailable
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 PROBE_INTERVAL = 0.25
 """Seconds between two probes."""
@@ -71,7 +71,7 @@ class Breaker:
                 return False
             self.is_open = True
         self.outages.note_away()
-        log.warning("store_away", error=problem)
+        log.warning("store_away: %s", problem, extra={"event": "store_away", "error": problem})
         observers.observer.breaker_changed(is_open=True)
         threading.Thread(target=self._watch, name="store-probe", daemon=True).start()
         return True
@@ -80,11 +80,12 @@ class Breaker:
         began = time.monotonic()
         while not self._answers():
             time.sleep(self._interval)
+        seconds = round(time.monotonic() - began, 3)
+        log.warning("store_back: after %s s", seconds, extra={"event": "store_back", "seconds": seconds})
         with self._lock:
             self.is_open = False
         self.outages.note_back()
         observers.observer.breaker_changed(is_open=False)
-        log.warning("store_back", seconds=round(time.monotonic() - began, 3))
 
     def _answers(self) -> bool:
         try:

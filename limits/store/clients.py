@@ -12,7 +12,7 @@ from limits.store.cluster_client import PatientClient
 from limits.store.errors import outages_named
 from limits.store.keys import LOADING_FIELD, Keys, client_field
 
-BATCH = 2_000
+BATCH = 8_000
 """Records that are written in one go: one pipeline, at most one script call for each bucket."""
 
 

@@ -4,11 +4,11 @@ A master that answers MOVED or ASK has not run the command, so it is sent on to 
 within the same deadline. Each master has a breaker of its own.
 """
 
+import logging
 import threading
 import time
 from typing import Any
 
-import structlog
 from redis.exceptions import AskError, MovedError
 
 from limits.store.addresses import Address, Location
@@ -19,7 +19,7 @@ from limits.store.errors import StoreUnavailable
 from limits.store.hot import PROBE_PATIENCE, ServerConnections, begin_anew_when_forked
 from limits.store.keys import Keys
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 MAX_REDIRECTIONS = 5
 """Times that a command is sent on. More means that the masters do not agree yet."""
@@ -115,7 +115,7 @@ class ClusterConnections:
         try:
             self.map.read(Deadline(PROBE_PATIENCE))
         except StoreUnavailable as error:
-            log.warning("cluster_map_not_read", error=str(error))
+            log.warning("cluster_map_not_read: %s", error, extra={"event": "cluster_map_not_read", "error": str(error)})
         finally:
             time.sleep(PROBE_INTERVAL)
             self._reading.release()

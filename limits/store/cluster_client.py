@@ -67,6 +67,11 @@ class ClusterClient(_Commands):
             raise exceptions.ClusterDownError("No master of the Cluster holds this slot.")
         return self._client(master)
 
+    def masters(self) -> list[Redis]:
+        """redis-py's clients of all masters that hold slots."""
+        self._read_old_map()
+        return [self._client(master) for master in self._map.masters]
+
     def close(self) -> None:
         """Closes every connection."""
         for client in self._clients.values():

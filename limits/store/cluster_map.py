@@ -15,6 +15,9 @@ from limits.store.deadline import Deadline
 from limits.store.errors import StoreUnavailable, outages_named
 from limits.store.opening import ask, opened
 
+_RANDOM = random.Random()  # noqa: S311
+"""Of its own: a project that seeds the common one does not want it used by a thread."""
+
 
 @lru_cache(maxsize=4096)
 def _slot_of_tag(tag: str) -> int:
@@ -83,7 +86,7 @@ class ClusterMap:
         """The masters that hold slots; empty before the first reading."""
 
     def _best_view(self, deadline: Deadline) -> View:
-        nodes = random.sample(self._known, len(self._known))
+        nodes = _RANDOM.sample(self._known, len(self._known))
         views = []
         for asked, node in enumerate(nodes):
             try:

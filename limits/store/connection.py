@@ -43,9 +43,10 @@ def patient_client_of(location: Location, patience: float = PATIENCE) -> Patient
     return Redis(connection_pool=ConnectionPool(location.connection_class, **{**location.options, **timeouts}))
 
 
-def hot_connections() -> HotConnections:
-    """The data plane's connections of this process."""
-    return _hot_connections(setting("REDIS"), setting("MAX_CONNECTIONS"), setting("NAMESPACE"))
+def hot_connections(location: str | None = None) -> HotConnections:
+    """The data plane's connections of this process, to ``RATELIMIT_PLATFORM["REDIS"]`` where no
+    other ``location`` of that kind is named."""
+    return _hot_connections(location or setting("REDIS"), setting("MAX_CONNECTIONS"), setting("NAMESPACE"))
 
 
 @lru_cache(maxsize=8)

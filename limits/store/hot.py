@@ -19,6 +19,7 @@ from limits.store.breaker import Breaker, Outages
 from limits.store.deadline import Deadline
 from limits.store.errors import AnswerLost, SlotMoving, StoreUnavailable, outages_named
 from limits.store.opening import ask, open_by
+from limits.store.redis_py import is_connected, read_response
 
 PROBE_PATIENCE = 0.5
 """Seconds that a probe waits for a server that was away."""
@@ -130,7 +131,7 @@ class ServerConnections:
     @staticmethod
     def _send(connection: Connection, command: tuple[Any, ...], deadline: Deadline) -> Any:
         connection.send_command(*command, check_health=False)
-        return connection.read_response(timeout=deadline.remaining())
+        return read_response(connection, deadline.remaining())
 
     @staticmethod
     def _send_asking(connection: Connection, command: tuple[Any, ...], deadline: Deadline) -> Any:
@@ -174,7 +175,7 @@ def _taken_from(idle: deque[Connection]) -> Connection | None:
 def _is_usable(connection: Connection) -> bool:
     """Whether it is open, still, and nothing unasked for waits in it."""
     try:
-        return connection.is_connected and not connection.can_read()
+        return is_connected(connection) and not connection.can_read()
     except exceptions.ConnectionError:
         return False
 

@@ -5,6 +5,8 @@
 ``<ns>:{rules}:ruleset:<token>``      the bytes of that ruleset
 ``<ns>:processes``                    hash: process → when it last said that it enforces limits
 ``<ns>:probe``, ``<ns>:{<tag>}:probe``  written to find out whether the store is back
+``<ns>:probe``                        written to find out whether the store is back
+``<ns>:rate:<cache key>``             list: when a throttle class with a rate of its own admitted
 ``<ns>:{<tag>}:bucket``               hash: ``token``, ``complete``, ``loading``, ``counted``, ``c:<client>``
 ``<ns>:{<tag>}:n:<policy>:<client>``  one client's counter for one policy
 ``<ns>:{<tag>}:g:<policy>``           the counter of a policy that counts all clients together
@@ -46,6 +48,9 @@ class Keys:
     @property
     def probe(self) -> str:
         return f"{self.namespace}:probe"
+
+    def rate_log(self, cache_key: str) -> str:
+        return f"{self.namespace}:rate:{cache_key}"
 
     @cached_property
     def probes(self) -> tuple[str, ...]:

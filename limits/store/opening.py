@@ -7,6 +7,7 @@ from typing import Any
 from redis import Connection
 
 from limits.store.deadline import Deadline
+from limits.store.redis_py import read_response
 
 
 def open_by(connection: Connection, deadline: Deadline) -> None:
@@ -19,7 +20,7 @@ def open_by(connection: Connection, deadline: Deadline) -> None:
 def ask(connection: Connection, *command: Any, deadline: Deadline) -> Any:
     """Sends a command once and returns its answer."""
     connection.send_command(*command, check_health=False)
-    return connection.read_response(timeout=deadline.remaining())
+    return read_response(connection, deadline.remaining())
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import WatchError
 
-from limits.domain.ruleset import Ruleset, Version, digest_of
+from limits.domain.ruleset import Ruleset, UnknownFormat, Version, digest_of
 from limits.store import cluster_rules, replicas, scripts
 from limits.store.cluster_client import ClusterClient, PatientClient
 from limits.store.connection import HotConnections
@@ -34,13 +34,17 @@ class RulesetReader:
         return token.decode() if token is not None else None
 
     def read(self, token: str, deadline: Deadline) -> tuple[Version, Ruleset]:
-        """The ruleset of a token, its digest verified. Raises :class:`StoreUnavailable`."""
+        """The ruleset of a token, its digest verified. Raises :class:`StoreUnavailable`, also where a
+        later release wrote it in a format that this one cannot read."""
         key = self._keys.ruleset(token)
         data = self._connections.execute("GET", key, key=key, deadline=deadline)
         version = Version.parse(token)
         if data is None or digest_of(data) != version.digest:
             raise StoreUnavailable(f"The ruleset of version {version.sequence} is not whole in the store.")
-        return version, Ruleset.from_bytes(data)
+        try:
+            return version, Ruleset.from_bytes(data)
+        except UnknownFormat as error:
+            raise StoreUnavailable(str(error)) from error
 
     def move_token(self, bucket: int, found: str, named: str, deadline: Deadline) -> None:
         """Moves a bucket from the token that was found there to the one that the pointer names.

@@ -9,6 +9,8 @@ from django.forms import BaseForm, MultiWidget
 from django.test import Client
 from django.urls import reverse
 
+WHY = "Somebody asked for it."
+
 
 class Page:
     """What came back."""
@@ -46,6 +48,19 @@ class Page:
         for inline in self.response.context["inline_admin_formsets"]:
             data |= _fields(inline.formset.management_form)
         return data
+
+    @property
+    def is_review(self) -> bool:
+        """Whether it asks to confirm what will go live."""
+        return "admin/limits/review.html" in [template.name for template in self.response.templates]
+
+    @property
+    def sent_again(self) -> dict[str, list[str]]:
+        """What a review keeps of the form that led to it."""
+        kept: dict[str, list[str]] = {}
+        for name, value in self.response.context["fields"]:
+            kept.setdefault(name, []).append(value)
+        return kept
 
     def _forms(self) -> Iterator[BaseForm]:
         yield self.response.context["adminform"].form
@@ -88,13 +103,25 @@ class Desk:
         return self._save(reverse(f"admin:limits_{model._meta.model_name}_add"), fields)
 
     def _save(self, path: str, changes: dict[str, Any]) -> Page:
+        return self.confirm(self.send(path, **changes))
+
+    def send(self, path: str, **changes: Any) -> Page:
+        """Saves, and stops at the review where there is one."""
         data = self.open(path).fields | {name.replace("__", "-"): value for name, value in changes.items()}
         sent = {name: value for name, value in data.items() if value is not None}
         return Page(self.client.post(path, sent, follow=True))
 
     def delete(self, row: Model) -> Page:
         path = reverse(f"admin:limits_{row._meta.model_name}_delete", args=[row.pk])
-        return Page(self.client.post(path, {"post": "yes"}, follow=True))
+        return self.confirm(Page(self.client.post(path, {"post": "yes"}, follow=True)))
+
+    def confirm(self, page: Page, why: str = "") -> Page:
+        """Publishes what a review shows; any other page is as it was."""
+        if not page.is_review:
+            return page
+        answer = {"_confirm": "1", "why": why or WHY, "reviewed_version": page.response.context["version"]}
+        path = page.response.wsgi_request.get_full_path()
+        return Page(self.client.post(path, page.sent_again | answer, follow=True))
 
     def act(self, action: str, *rows: Model) -> Page:
         """Runs an action of the list on these rows, and confirms it where it asks."""

@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
@@ -119,3 +121,79 @@ def test_the_list_of_usage_names_others_and_unknown_endpoints(desk: Desk, fired:
     )
     found = desk.list(Usage, q="acme").response.context["cl"].result_list
     assert [row.client_key for row in found] == ["acme"]
+
+
+# -- looking after alerts
+
+
+def handle(desk: Desk, alert: Alert, what: str) -> str:
+    """The page that follows."""
+    path = reverse("admin:limits_alert_handle", args=[alert.pk])
+    assert "A silence holds for" in desk.open(path).text
+    page = desk.client.post(path, {"what": what}, follow=True).content.decode()
+    alert.refresh_from_db()
+    return page
+
+
+def test_an_alert_is_acknowledged_by_whoever_says_so(desk: Desk, fired: Alert) -> None:
+    assert "acknowledged by" in handle(desk, fired, "acknowledge")
+    assert (fired.state, bool(fired.acknowledged_by)) == (Alert.State.ACKNOWLEDGED, True)
+    assert "It makes messages again." in handle(desk, fired, "lift")
+    assert fired.state == Alert.State.OPEN
+
+
+def test_several_are_acknowledged_at_once(desk: Desk, fired: Alert) -> None:
+    path = reverse("admin:limits_alert_changelist")
+    data = {"action": "acknowledge_selected", "_selected_action": [str(fired.pk)]}
+    answer = desk.client.post(path, data, follow=True)
+    assert "1 alerts acknowledged" in answer.content.decode()
+    fired.refresh_from_db()
+    assert fired.acknowledged_at
+
+
+@pytest.mark.parametrize("hours", [1, 24, 168])
+def test_an_alert_is_silenced_for_a_time(desk: Desk, fired: Alert, hours: int) -> None:
+    assert "silenced until" in handle(desk, fired, str(hours))
+    assert fired.state == Alert.State.SILENCED
+    assert fired.silenced_until
+    assert abs((fired.silenced_until - timezone.now()).total_seconds() - hours * 3_600) < 60
+
+
+@pytest.mark.parametrize("what", ["9999", "", "delete"])
+def test_what_cannot_be_done_is_refused(desk: Desk, fired: Alert, what: str) -> None:
+    assert ("Select a valid choice" if what else "required") in handle(desk, fired, what)
+    assert fired.state == Alert.State.OPEN
+
+
+def test_looking_at_the_page_changes_nothing(desk: Desk, fired: Alert) -> None:
+    desk.open(reverse("admin:limits_alert_handle", args=[fired.pk]) + "?what=acknowledge")
+    fired.refresh_from_db()
+    assert fired.state == Alert.State.OPEN
+
+
+def test_who_may_only_look_at_alerts_does_nothing_about_them(client: Client, fired: Alert) -> None:
+    user = User.objects.create_user("viewer", password="secret", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_alert"))
+    client.force_login(user)
+    path = reverse("admin:limits_alert_handle", args=[fired.pk])
+    assert client.post(path, {"what": "acknowledge"}).status_code == 403
+    fired.refresh_from_db()
+    assert fired.state == Alert.State.OPEN
+
+
+def test_a_test_message_goes_to_everybody_and_says_that_it_is_one(desk: Desk, shop: Platform) -> None:
+    rule = rows.alert_rule("search-abuse", emails=["a@example.com"], webhooks=["https://example.com/hook"])
+    path = reverse("admin:limits_alertrule_send_test", args=[rule.pk])
+    assert "a@example.com, https://example.com/hook" in desk.open(path).text
+    assert not Message.objects.exists()
+    page = desk.client.post(path, follow=True).content.decode()
+    assert "A test goes to a@example.com, https://example.com/hook" in page
+    messages = list(Message.objects.order_by("channel"))
+    assert [(each.channel, each.kind, each.destination) for each in messages] == [
+        ("mail", "test", "a@example.com"),
+        ("webhook", "test", "https://example.com/hook"),
+    ]
+    assert messages[0].subject == "Test: search-abuse"
+    assert "Somebody asked for this message" in messages[0].text
+    assert messages[1].payload["type"] == "alert.test"
+    assert send_due(Channel.MAIL) == 1

@@ -26,10 +26,10 @@ def nothing_is_published(shop: Platform) -> Any:
         ({"limits__0__quota": "-1"}, "limits-0-quota", "greater than or equal to 0"),
         ({"limits__0__quota": "1000000001"}, "limits-0-quota", "between 0 and 1,000,000,000"),
         ({"limits__0__quota": "ten"}, "limits-0-quota", "whole number"),
-        ({"limits__0__window": ""}, "limits-0-window", "needed"),
-        ({"limits__0__window": "0"}, "limits-0-window", "between 1 and 31,622,400"),
+        ({"limits__0__window_0": ""}, "limits-0-window", "needed"),
+        ({"limits__0__window_0": "0"}, "limits-0-window", "between 1 and 31,622,400"),
         ({"limits__0__burst": "5"}, "limits-0-burst", "token bucket"),
-        ({"limits__0__algorithm": "calendar", "limits__0__window": ""}, "limits-0-period", "needed for a calendar"),
+        ({"limits__0__algorithm": "calendar", "limits__0__window_0": ""}, "limits-0-period", "needed for a calendar"),
         ({"limits__0__period": "day"}, "limits-0-period", "calendar limits only"),
         ({"partition": "everybody"}, "partition", "not one of the available choices"),
         ({"limits__0__DELETE": "on"}, "limits", "At least one limit is needed."),
@@ -43,7 +43,12 @@ def test_a_wrong_limit_is_refused_at_its_field(desk: Desk, changes: dict[str, st
 
 
 def test_a_second_limit_of_one_name_is_refused_at_its_window(desk: Desk) -> None:
-    second = {"limits__1__quota": "5", "limits__1__window": "60", "limits__1__algorithm": "sliding_window"}
+    second = {
+        "limits__1__quota": "5",
+        "limits__1__window_0": "60",
+        "limits__1__window_1": "1",
+        "limits__1__algorithm": "sliding_window",
+    }
     page = desk.change(Policy.objects.get(), limits__TOTAL_FORMS="2", **second)
     assert list(page.errors) == ["limits-1-window"]
     assert PolicyLimit.objects.count() == 1

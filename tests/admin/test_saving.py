@@ -6,7 +6,7 @@ from django.contrib.auth.models import User
 from limits.models import ApiToken, Client, Endpoint, Override, Plan, Policy, Publication
 from limits.models import Platform as PlatformRow
 from limits.publishing.reconciler import reconcile
-from tests.admin.desk import Desk
+from tests.admin.desk import WHY, Desk
 from tests.models import rows
 from tests.publishing.platforms import Platform
 
@@ -15,7 +15,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 NEW_LIMIT = {
     "limits__TOTAL_FORMS": "1",
     "limits__0__quota": "100",
-    "limits__0__window": "60",
+    "limits__0__window_0": "1",
+    "limits__0__window_1": "60",
     "limits__0__algorithm": "sliding_window",
 }
 
@@ -39,7 +40,7 @@ def test_the_publication_says_who_and_what(desk: Desk, ada: User, shop: Platform
     desk.change(Policy.objects.get(), limits__0__quota="7")
     publication = Publication.objects.get(sequence=2)
     assert (publication.author, publication.user, publication.state) == ("ada", ada, "live")
-    assert publication.reason == "Changed policy “all”."
+    assert publication.reason == WHY
     assert any("100 per minute" in change and "7 per minute" in change for change in publication.changes)
 
 
@@ -127,8 +128,9 @@ def test_an_override_is_live_and_ends_with_its_row(desk: Desk, ada: User, shop: 
 
 
 def test_the_emergency_switch_is_live_and_every_page_says_so(desk: Desk, shop: Platform) -> None:
-    page = desk.change(PlatformRow.load(), shadow_all="on")
+    page = desk.change(PlatformRow.load(), shadow_all="on", why="Something is wrong tonight.")
     assert published_of(page.messages) == live(2)
+    assert Publication.objects.get(sequence=2).reason == "Something is wrong tonight."
     assert shop.ruleset.shadow_all
     assert "Emergency switch is on: nothing is denied" in desk.list(Plan).text
     desk.change(PlatformRow.load(), shadow_all=None)

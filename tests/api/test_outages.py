@@ -10,6 +10,7 @@ from ratelimit_platform.embedded.redis import RedisServer
 from tests.api.conftest import CLIENTS, SHOP, Caller, serve
 from tests.api.test_check import CHECK_FIELDS
 from tests.support.servers import Store
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -64,12 +65,23 @@ def test_an_unknown_token_with_the_store_away(caller: Caller, lone_shop: tuple[R
 
 
 def test_readiness_with_the_store_away(caller: Caller, lone_shop: tuple[RedisServer, Store]) -> None:
-    assert caller.client.get("/readyz").json() == {"status": "ready", "missing": []}
+    assert readiness(caller) == ("ready", [])
     lone_shop[0].kill()
+    assert readiness(caller) == ("degraded", ["store"])
 
+
+def readiness(caller: Caller) -> tuple[str, list[str]]:
     response = caller.client.get("/readyz")
+    assert response.status_code == 200
+    return response.json()["status"], response.json()["missing"]
 
-    assert (response.status_code, response.json()) == (200, {"status": "degraded", "missing": ["store"]})
+
+def test_readiness_says_what_should_be_changed_in_the_store(
+    caller: Caller, lone_shop: tuple[RedisServer, Store]
+) -> None:
+    wait_until(lambda: caller.client.get("/readyz").json()["warnings"] != [])
+    assert "Redis keeps nothing over a restart" in caller.client.get("/readyz").json()["warnings"][0]
+    assert readiness(caller) == ("ready", [])
 
 
 def test_readiness_before_the_first_ruleset(caller: Caller, store: Store) -> None:
@@ -79,7 +91,7 @@ def test_readiness_before_the_first_ruleset(caller: Caller, store: Store) -> Non
     assert response.json()["type"] == "/problems/ruleset-missing"
     assert response.json()["missing"] == ["ruleset"]
     store.publish(SHOP)
-    assert caller.client.get("/readyz").json() == {"status": "ready", "missing": []}
+    assert readiness(caller) == ("ready", [])
 
 
 @pytest.mark.usefixtures("store")

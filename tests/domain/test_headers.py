@@ -1,5 +1,6 @@
 """The rate limit fields, read by a parser of structured fields that is not ours."""
 
+from dataclasses import replace
 from math import ceil
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limits.domain.decision import Decision, LimitState
-from limits.domain.headers import LegacyHeaders, rate_limit_headers, retry_after_header
+from limits.domain.headers import LegacyHeaders, closest_to_denying, rate_limit_headers, retry_after_header
 from limits.domain.limit import Limit
 from limits.domain.words import Algorithm, Mode, Period
 
@@ -130,3 +131,33 @@ def test_every_list_of_limits_can_be_read_back(drawn: list[tuple[str, int, int, 
     assert parsed(headers["RateLimit"]) == [
         (name, {"r": remaining} | ({} if wait is None else {"t": ceil(wait)})) for name, _, remaining, wait in drawn
     ]
+
+
+def denied(name: str, wait: float | None) -> Decision:
+    return decision(state(name, allowed=False, remaining=0, retry_after=wait))
+
+
+@pytest.mark.parametrize(
+    ("decisions", "closest"),
+    [
+        ([decision(state("a:60s", remaining=3)), decision(state("b:60s", remaining=2))], 1),
+        ([decision(state("a:60s", reset_after=9.0)), decision(state("b:60s", reset_after=8.0))], 0),
+        ([decision(state("a:60s", remaining=0)), denied("b:60s", 3.0)], 1),
+        ([denied("a:60s", 3.0), denied("b:60s", 4.0)], 1),
+        ([denied("a:60s", None), denied("b:60s", 4.0)], 0),
+        ([decision(), decision(state("b:60s"))], 1),
+        ([denied("a:60s", 4.0), replace(decision(), allowed=False)], 1),
+    ],
+    ids=[
+        "least remaining",
+        "longest reset",
+        "denied",
+        "longest wait",
+        "waiting cannot help",
+        "a limit at all",
+        "blocked",
+    ],
+)
+def test_of_several_decisions_the_one_closest_to_denying_speaks(decisions: list[Decision], closest: int) -> None:
+    assert closest_to_denying(decisions) is decisions[closest]
+    assert closest_to_denying(reversed(decisions)) is decisions[closest]

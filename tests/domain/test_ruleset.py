@@ -162,7 +162,7 @@ def test_differences_are_sentences() -> None:
         "Policy all, limits: 1 per minute; and 2 per second, bursts of 20 → 7 per minute.",
         "Token “other” added (check).",
         "Token “shop” revoked.",
-        "Emergency switch off: policies enforce again.",
+        "Emergency switch: on → off: policies enforce again.",
     ]
     assert differences(FULL, FULL) == []
 

@@ -3,6 +3,7 @@
 import os
 import re
 from pathlib import Path
+from urllib.parse import urljoin
 
 import httpx
 import pytest
@@ -10,11 +11,27 @@ from django.apps import apps
 from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils import timezone
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from limits.models import Client, Endpoint, Override, Plan, Policy, PolicyDenial, Publication, Usage
+from limits.configfile.client_files import work
+from limits.models import (
+    Alert,
+    AlertRule,
+    Client,
+    ClientImport,
+    Endpoint,
+    Override,
+    Plan,
+    Policy,
+    PolicyDenial,
+    Publication,
+    QuotaCrossing,
+    Usage,
+    UsageDay,
+    UsageHour,
+)
 from limits.monitoring.alerts import evaluate
-from tests.end_to_end.browser import log_in, save
+from tests.end_to_end.browser import log_in, save, serious_findings
 from tests.end_to_end.shop import ask, policy, publish
 from tests.models import rows
 from tests.support.web import WebServer
@@ -60,7 +77,7 @@ def test_an_override_with_its_limit_is_added_on_the_clients_page(
     admin.locator("[name=overrides-0-policy]").select_option(str(row.pk))
     admin.locator("[name=overrides-0-reason]").fill("Christmas sale")
     admin.locator("[name=overrides-0-limits-0-quota]").fill("500")
-    admin.locator("[name=overrides-0-limits-0-window]").fill("60")
+    admin.locator("[name=overrides-0-limits-0-window_0]").fill("1")
     assert "Live on every server: acme." in save(admin)
     assert Override.objects.get().created_by == User.objects.get()
     for server in servers:
@@ -110,28 +127,91 @@ def full(servers: list[WebServer]) -> None:
     counted = {"minute": now, "client_key": "globex", "endpoint": "search", "requests": 60}
     Usage.objects.create(**counted, outcome="denied", cost=60)
     PolicyDenial.objects.create(**counted, policy="search", mode="enforce")
+    QuotaCrossing.objects.create(**counted, policy="search", mark=80)
+    for model, time in ((UsageHour, "hour"), (UsageDay, "day")):
+        at = {time: now.replace(minute=0)}
+        model.objects.create(**at, client_key="", endpoint="", outcome="denied", requests=60, cost=60)
     assert evaluate() == 1
 
 
 MODELS = ["plan", "endpoint", "policy", "client", "override", "apitoken", "alertrule"]
-READ_ONLY = ["publication", "usage", "policydenial", "alert"]
+READ_ONLY = ["publication", "usage", "usagehour", "usageday", "policydenial", "quotacrossing", "alert", "message"]
+LISTS = ["clientimport", "counterreset"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_page_opens_without_an_error(admin: Page, full: None, scheme: str) -> None:
-    """Also leaves a picture of each page where ``SCREENSHOTS`` names a folder."""
+    """Nor with a serious finding of axe. Leaves a picture of each page where ``SCREENSHOTS`` names a folder."""
     admin.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-    addresses = ["/admin/", reverse("admin:limits_platform_changelist"), "/api/docs/"]
+    addresses = ["/admin/", reverse("admin:limits_platform_changelist"), "/api/docs/", *_own_pages()]
     for model in [*MODELS, *READ_ONLY]:
         addresses += [reverse(f"admin:limits_{model}_changelist"), _row(model)]
+    addresses += [reverse(f"admin:limits_{model}_changelist") for model in LISTS]
     addresses += [reverse(f"admin:limits_{model}_add") for model in MODELS]
     addresses.append(reverse("admin:limits_policy_delete", args=[Policy.objects.get().pk]))
+    addresses.append(reverse("admin:limits_alert_handle", args=[Alert.objects.get().pk]))
+    addresses.append(reverse("admin:limits_alertrule_send_test", args=[AlertRule.objects.get().pk]))
+    findings: dict[str, list[str]] = {}
     for address in addresses:
         answer = admin.goto(address)
         assert answer
         assert answer.status == 200, address
         _picture(admin, scheme, address)
+        if address != "/api/docs/":
+            findings |= {address: found} if (found := serious_findings(admin)) else {}
+    assert findings == {}
     assert Publication.objects.count() == 2
+
+
+def _own_pages() -> list[str]:
+    """The pages that are no list and no form of a row."""
+    client, policy, plan = Client.objects.get(), Policy.objects.get(), Plan.objects.get(slug="pro")
+    upload = ClientImport.objects.create(file_name="a.csv", content="key\nb\n", reason="x", author="ada")
+    work(upload.pk, 60)
+    return [
+        reverse("admin:limits_plan_compare"),
+        reverse("admin:limits_plan_copy", args=[plan.pk]),
+        reverse("admin:limits_client_explain") + "?client=globex&request=GET%20/search",
+        reverse("admin:limits_client_more", args=[client.pk]),
+        reverse("admin:limits_client_status", args=[client.pk, "blocked"]),
+        reverse("admin:limits_client_reset_counters", args=[client.pk]),
+        reverse("admin:limits_client_import_clients"),
+        reverse("admin:limits_clientimport_change", args=[upload.pk]),
+        reverse("admin:limits_endpoint_try_a_route") + "?request=GET%20/search",
+        reverse("admin:limits_policy_history", args=[policy.pk]),
+        reverse("admin:limits_publication_roll_back", args=[Publication.objects.earliest("sequence").pk]),
+    ]
+
+
+def test_the_login_has_no_serious_finding(page: Page) -> None:
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.goto("/admin/login/")
+        assert serious_findings(page) == []
+
+
+def test_no_page_runs_a_script_or_takes_a_style_that_was_smuggled_into_it(browser: Browser, admin: Page) -> None:
+    """The policy holds: what an attacker could write into a page does nothing."""
+    context = browser.new_context(storage_state=admin.context.storage_state())
+    page = context.new_page()
+    answer = page.goto(urljoin(admin.url, "/admin/"))
+    assert answer
+    policy_sent = answer.headers["content-security-policy"]
+    assert "script-src 'self' 'unsafe-eval';" in policy_sent
+    assert "'unsafe-inline'" not in policy_sent.replace("style-src-attr 'unsafe-inline'", "")
+    page.evaluate(
+        """() => {
+            document.body.innerHTML += '<img src=x onerror="window.hacked = 1">';
+            for (const [tag, text] of [["script", "window.hacked = 1"], ["style", "body { display: none }"]]) {
+                const element = document.createElement(tag);
+                element.textContent = text;
+                document.body.append(element);
+            }
+        }"""
+    )
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("() => [window.hacked ?? null, getComputedStyle(document.body).display]") == [None, "block"]
+    context.close()
 
 
 def _row(model: str) -> str:

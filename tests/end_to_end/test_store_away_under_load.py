@@ -51,7 +51,7 @@ def servers(store: RedisServer, web_servers: Callable[..., list[WebServer]]) -> 
     tokens.issue(name="test", scopes=["check"], secret=SECRET)
     publish()
     assert clients.load_all()
-    return web_servers(2, workers=1)
+    return web_servers(2, workers=1, CHECK_DEADLINE=str(DEADLINE))
 
 
 @dataclass

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from limits.domain.ruleset import Version, digest_of
 from limits.domain.words import ClientStatus, Reason
 from limits.enforcement import CheckRequest, Engine, RulesetMissing
 from ratelimit_platform.embedded.redis import RedisServer
@@ -185,3 +186,22 @@ def test_a_ruleset_whose_bytes_are_damaged_is_not_taken(own_store: Store) -> Non
     own_store.redis.set(own_store.keys.ruleset(str(version)), simple(10**9).to_bytes())
     with pytest.raises(RulesetMissing):
         own_store.engine().check(SEARCH)
+
+
+def test_rules_in_a_later_releases_format_are_an_outage_for_this_one(own_store: Store) -> None:
+    """As in a rolling upgrade that published too early."""
+    own_store.publish(simple(2))
+    own_store.load()
+    engine = own_store.engine()
+    assert engine.check(SEARCH).allowed
+    publish_bytes(own_store, simple(9).to_bytes().replace(b'"format":1', b'"format":2'))
+    answer = engine.check(SEARCH)
+    assert (answer.reason, answer.degraded, answer.ruleset) == (Reason.STORE_UNAVAILABLE, True, 1)
+    assert engine.readiness().missing == ("store",)
+    own_store.publish(simple(3))
+    assert engine.check(SEARCH, consume=False).limits[0].limit.quota == 3
+
+
+def publish_bytes(store: Store, data: bytes) -> None:
+    store.sequence += 1
+    store.rules.publish(Version("epoch", store.sequence, digest_of(data)), data, lambda current: True)

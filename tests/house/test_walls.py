@@ -7,7 +7,20 @@ from pathlib import Path
 BASE_DIR = Path(__file__).resolve().parents[2]
 DATA_PLANE = (
     *("limits/domain", "limits/store", "limits/enforcement", "api"),
-    *("limits/throttling.py", "limits/client_identifier.py", "limits/middleware.py"),
+    *(
+        "limits/throttling",
+        "limits/checks",
+        "limits/protection.py",
+        "limits/refusals.py",
+        "limits/client_identifier.py",
+    ),
+    *(
+        "limits/decorators.py",
+        "limits/mixins.py",
+        "limits/exception_handler.py",
+        "limits/middleware.py",
+        "limits/apps.py",
+    ),
 )
 
 

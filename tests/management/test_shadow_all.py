@@ -50,7 +50,7 @@ def test_the_history_says_what_was_switched_and_why(options: tuple[str, ...], re
     run("shadow_all", "on", *options)
     publication = Publication.objects.get(sequence=2)
     assert publication.reason == reason
-    assert publication.changes == ["Emergency switch on: every policy reports and none denies."]
+    assert publication.changes == ["Emergency switch: off → on: every policy reports and none denies."]
 
 
 def test_a_switch_while_the_store_is_away_goes_live_when_it_is_back(shop: Platform) -> None:

@@ -1,16 +1,21 @@
 """Mails leave the outbox over real SMTP, are tried again, and are never lost."""
 
+import ssl
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
+import trustme
 from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 from pytest_django import Settings
 
 from limits.domain.words import Channel, MessageKind
-from limits.models import Alert, Message
+from limits.models import Alert, Message, Usage
 from limits.monitoring import delivery
 from limits.monitoring.delivery import FIRST_PAUSE, MAX_ATTEMPTS
 from limits.monitoring.messages import write_message
@@ -135,3 +140,153 @@ def in_another_session() -> int:
 
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(run).result()
+
+
+# -- over TLS
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
+    """A certificate authority that this process trusts."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    return authority
+
+
+@pytest.fixture
+def tls_mailbox(authority: trustme.CA, settings: Settings) -> Iterator[Mailbox]:
+    """A server that takes mails over STARTTLS only."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    mailbox = Mailbox(tls=context).start()
+    settings.EMAIL_PORT, settings.EMAIL_USE_TLS = mailbox.port, True
+    yield mailbox
+    mailbox.stop()
+
+
+def test_a_mail_goes_over_starttls(alert: Alert, tls_mailbox: Mailbox) -> None:
+    mail = write(alert)
+    assert send_due() == 1
+    assert tls_mailbox.next()["Message-ID"] == mail.message_id
+
+
+def test_without_tls_the_server_refuses_and_the_mail_waits(
+    alert: Alert, tls_mailbox: Mailbox, settings: Settings
+) -> None:
+    settings.EMAIL_USE_TLS = False
+    mail = write(alert)
+    assert send_due() == 0
+    mail.refresh_from_db()
+    assert "STARTTLS" in mail.problem
+
+
+def test_a_server_that_nobody_vouches_for_gets_no_mail(
+    alert: Alert, tls_mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    mail = write(alert)
+    assert send_due() == 0
+    mail.refresh_from_db()
+    assert "CERTIFICATE_VERIFY_FAILED" in mail.problem
+    assert tls_mailbox.is_empty
+
+
+# -- outages and kills
+
+
+def test_a_server_that_is_down_for_a_minute_gets_the_mail_once(alert: Alert, settings: Settings) -> None:
+    settings.EMAIL_PORT = free_port()
+    mail = write(alert)
+    begin = timezone.now()
+    for second in range(0, 60, 5):
+        assert send_due(begin + timedelta(seconds=second)) == 0
+    back = Mailbox(port=settings.EMAIL_PORT).start()
+    try:
+        sent = [send_due(begin + timedelta(seconds=second)) for second in range(60, 180, 5)]
+        assert sum(sent) == 1
+        assert sent.index(1) * 5 < 30, "the pauses are still short by then"
+        assert back.next()["Message-ID"] == mail.message_id
+        assert back.is_empty
+    finally:
+        back.stop()
+
+
+class Killed(BaseException):
+    """In place of kill -9."""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_killed_after_the_server_took_the_mail_sends_it_again_under_the_same_id(
+    alert: Alert, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(alert)
+
+    def die(*arguments: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Message, "save", die)
+        with pytest.raises(Killed):
+            send_due()
+    assert send_due() == 1
+    first, second = mailbox.next(), mailbox.next()
+    assert first["Message-ID"] == second["Message-ID"]
+    assert mailbox.is_empty
+
+
+def test_the_server_is_asked_once_in_a_run_while_it_is_away(alert: Alert, settings: Settings) -> None:
+    settings.EMAIL_PORT = free_port()
+    mails = [write(alert, f"{name}@example.com") for name in ("a", "b", "c")]
+    send_due()
+    attempts = [Message.objects.get(pk=mail.pk).attempts for mail in mails]
+    assert sorted(attempts) == [0, 0, 1]
+
+
+def test_an_address_that_is_refused_does_not_keep_the_others(alert: Alert, mailbox: Mailbox) -> None:
+    mailbox.refused = "gone@example.com"
+    bad, good = write(alert, "gone@example.com"), write(alert, "here@example.com")
+    assert send_due() == 1
+    assert mailbox.next()["To"] == good.destination
+    bad.refresh_from_db()
+    assert "550" in bad.problem
+
+
+# -- both forms say the same
+
+
+class Words(HTMLParser):
+    """The text of a page, and where its links lead."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.text = ""
+        self.links: list[str] = []
+        self.feed(page)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.links += [value or "" for name, value in attributes if name == "href"]
+
+
+def test_text_and_html_say_the_same(alert: Alert, mailbox: Mailbox) -> None:
+    minute = timezone.now().replace(second=0, microsecond=0)
+    Usage.objects.create(
+        client_key="müller", endpoint="search", minute=minute, outcome="denied", requests=1_060, cost=1
+    )
+    Alert.objects.update(last_minute=minute, group="müller")
+    alert.refresh_from_db()
+    write(alert)
+    send_due()
+    received = mailbox.next()
+    plain, page = received.get_body(("plain",)), received.get_body(("html",))
+    assert plain
+    assert page
+    text, words = plain.get_content(), Words(page.get_content())
+    for fact in ("müller was denied 60 times in a minute", "50 requests denied in 1 minute, for each client", "1,060"):
+        assert fact in text
+        assert fact in words.text
+    assert all(link in text for link in words.links)
+    assert len(words.links) == 2

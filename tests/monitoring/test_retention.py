@@ -9,10 +9,12 @@ from django.core.management import call_command
 from django.utils import timezone
 from pytest_django import Settings
 
-from limits.models import Alert, CounterReset, Progress, QuotaCrossing, Usage, UsageDay, UsageHour, Work
+from limits.domain.words import Channel, MessageKind
+from limits.models import Alert, CounterReset, Message, Progress, QuotaCrossing, Usage, UsageDay, UsageHour, Work
 from limits.monitoring import erasure, retention
 from limits.monitoring.drain import drain
 from limits.monitoring.erasure import erase
+from limits.monitoring.messages import write_message
 from limits.monitoring.retention import remove_old
 from limits.store.errors import StoreUnavailable
 from tests.models import rows
@@ -77,6 +79,25 @@ def test_what_is_not_added_up_yet_stays() -> None:
     Progress.note(Work.DAYS, days_ago(80))
     remove_old(NOW)
     assert left() == (1, 2, 2, 1)
+
+
+def test_messages_that_are_done_and_alerts_that_are_over_go_too() -> None:
+    rule = rows.alert_rule()
+    for age, resolved in ((731, True), (729, True), (800, False)):
+        Alert.objects.create(
+            rule=rule,
+            group=str(age),
+            opened_at=days_ago(age),
+            resolved_at=days_ago(age) if resolved else None,
+            highest=60,
+        )
+    for age, waits in ((61, False), (59, False), (70, True)):
+        alert = Alert.objects.get(group="731")
+        message = write_message(Channel.MAIL, "ops@example.com", alert, MessageKind.OPENED, days_ago(age))
+        Message.objects.filter(pk=message.pk).update(next_attempt_at=NOW if waits else None, attempts=age)
+    assert remove_old(NOW) == 2
+    assert set(Alert.objects.values_list("group", flat=True)) == {"729", "800"}
+    assert set(Message.objects.values_list("attempts", flat=True)) == {59, 70}
 
 
 def test_it_goes_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:

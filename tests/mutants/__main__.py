@@ -21,6 +21,7 @@ FAST_TESTS = (
     "tests/enforcement/test_fresh_rules.py",
     "tests/enforcement/test_store_trouble.py",
     "tests/api/test_vectors.py",
+    "tests/throttling",
 )
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".data", "__pycache__", ".*_cache", ".hypothesis")
 

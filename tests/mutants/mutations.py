@@ -16,6 +16,10 @@ CALENDAR = "limits/domain/calendar.py"
 DECISION = "limits/domain/decision.py"
 SELECTION = "limits/domain/selection.py"
 PACKING = "limits/store/packing.py"
+RATE_LUA = "limits/store/lua/admit_by_rate.lua"
+RATE = "limits/domain/rate.py"
+HEADERS = "limits/domain/headers.py"
+PROTECTION = "limits/protection.py"
 
 
 @dataclass(frozen=True)
@@ -117,5 +121,17 @@ MUTATIONS = (
     ),
     Mutation(SELECTION, "if edge <= now), default=None)", "if edge < now), default=None)"),
     Mutation(SELECTION, "policy.partition is Partition.CLIENT}", "policy.partition is Partition.GLOBAL}"),
+    Mutation(RATE_LUA, "tonumber(oldest) <= now - window", "tonumber(oldest) < now - window"),
+    Mutation(RATE_LUA, "if entries >= quota then", "if entries > quota then"),
+    Mutation(RATE_LUA, "if newest then now = math.max", "if newest then now = math.min"),
+    Mutation(RATE_LUA, "return {1, entries + 1,", "return {1, entries,"),
+    Mutation(RATE_LUA, "math.ceil(window / 1000) + 1", "math.ceil(window / 1000000) + 1"),
+    Mutation(RATE_LUA, "'LINDEX', KEYS[1], -1)\nwhile", "'LINDEX', KEYS[1], 0)\nwhile"),
+    Mutation(RATE, "int(times or 1)", "int(times or 0)"),
+    Mutation(RATE, "if not 1 <= rate.window", "if not 0 <= rate.window"),
+    Mutation(HEADERS, "return decision.allowed, -denied_for, inf", "return decision.allowed, denied_for, inf"),
+    Mutation(HEADERS, "leading.remaining, -leading.reset_after", "leading.remaining, leading.reset_after"),
+    Mutation(PROTECTION, "max(wait, 1.0)", "wait"),
+    Mutation(PROTECTION, 'setting("WITHOUT_RULESET") == "allow"', 'setting("WITHOUT_RULESET") != "allow"'),
     Mutation(PACKING, "return span_around(limit, now)[1], 0, 0, 0", "return span_around(limit, now)[0], 0, 0, 0"),
 )

@@ -9,7 +9,7 @@ from pytest_django import DjangoAssertNumQueries
 from limits.domain.client import ClientRecord, Override, microseconds
 from limits.domain.limit import Limit
 from limits.models import Client, ClientChange, OverrideLimit
-from limits.publishing import clients
+from limits.publishing import clients, loading
 from tests.models import rows
 from tests.publishing.platforms import Platform
 
@@ -137,9 +137,9 @@ def test_a_load_brings_every_client_and_marks_every_bucket(shop: Platform) -> No
 
 
 def test_a_load_does_not_bring_back_what_was_removed_meanwhile(shop: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = list(clients._all_records())
+    read = list(loading.all_records())
     Client.objects.all().delete()
     clients.deliver()
-    monkeypatch.setattr(clients, "_all_records", lambda: iter(read))
+    monkeypatch.setattr(loading, "all_records", lambda: iter(read))
     assert clients.load_all()
     assert shop.client("acme").deleted

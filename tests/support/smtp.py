@@ -1,6 +1,7 @@
 """A real SMTP server that keeps what it is given."""
 
 import queue
+import ssl
 from collections.abc import Iterator
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -17,10 +18,14 @@ PATIENCE = 60
 class Mailbox:
     """Everything that was delivered, and how the server answers."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, port: int | None = None, tls: ssl.SSLContext | None = None) -> None:
+        """``tls``: takes mails only after STARTTLS."""
         self._mails: queue.Queue[EmailMessage] = queue.Queue()
         self.answer = "250 OK"
-        self._controller = Controller(self, hostname="127.0.0.1", port=free_port())
+        self.refused = ""
+        self._controller = Controller(
+            self, hostname="127.0.0.1", port=port or free_port(), tls_context=tls, require_starttls=tls is not None
+        )
 
     @property
     def port(self) -> int:
@@ -32,6 +37,14 @@ class Mailbox:
 
     def stop(self) -> None:
         self._controller.stop(no_assert=True)
+
+    async def handle_RCPT(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if address == self.refused:
+            return "550 Nobody of that name"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         if self.answer.startswith("250"):

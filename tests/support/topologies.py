@@ -11,6 +11,13 @@ from tests.support.waiting import wait_until
 NOTICED_AFTER_MS = 1_000
 """After this long a silent server counts as lost."""
 
+_ALL = ("on", ">secret", "~*", "&*", "+@all")
+_USERS = (
+    # Replicas and Sentinels come under names of their own, so that a test can cut them off.
+    *("--user", "replica", *_ALL, "--user", "sentinel", *_ALL),
+    *("--masteruser", "replica", "--masterauth", "secret"),
+)
+
 
 class SentinelServer(RedisServer):
     """One Sentinel."""
@@ -19,6 +26,8 @@ class SentinelServer(RedisServer):
         super().__init__(folder)
         self._lines = (
             f"sentinel monitor {service} 127.0.0.1 {master_port} {quorum}",
+            f"sentinel auth-user {service} sentinel",
+            f"sentinel auth-pass {service} secret",
             f"sentinel down-after-milliseconds {service} {NOTICED_AFTER_MS}",
             f"sentinel failover-timeout {service} 3000",
             f"sentinel parallel-syncs {service} 2",
@@ -39,6 +48,7 @@ class SentinelTopology:
     service = "mymaster"
 
     def __init__(self, folder: Path, *, options: tuple[str, ...] = ()) -> None:
+        options = (*_USERS, *options)
         first = RedisServer(folder / "server-0", options=options)
         replicated = ("--replicaof", "127.0.0.1", str(first.port), "--repl-diskless-sync-delay", "0")
         replicas = [RedisServer(folder / f"server-{n}", options=(*options, *replicated)) for n in (1, 2)]
@@ -70,6 +80,33 @@ class SentinelTopology:
                 named.append(client.sentinel_get_master_addr_by_name(self.service)[1])
         port = max(named, key=named.count)
         return next(server for server in self.servers if server.port == port)
+
+    @property
+    def masters(self) -> list[RedisServer]:
+        return [self.master]
+
+    def is_whole(self) -> bool:
+        """Whether everybody knows everybody, and both replicas are in touch with the master."""
+        with self.master.client as client:
+            info = client.info("replication")
+        known = all(self._is_known_by(sentinel) for sentinel in self.sentinels)
+        return bool(known and info["role"] == "master" and info["connected_slaves"] == 2)
+
+    def cut_off(self, server: RedisServer) -> None:
+        """From replicas and Sentinels, who take it for lost. Everybody else reaches it."""
+        with server.client as client:
+            for user in ("replica", "sentinel"):
+                client.execute_command("ACL", "SETUSER", user, "off")
+                client.execute_command("CLIENT", "KILL", "USER", user)
+            # Where a Sentinel cannot log in it is still the user that needs no password.
+            client.execute_command("ACL", "SETUSER", "default", "-ping")
+
+    def reconnect(self, server: RedisServer) -> None:
+        """Undoes :meth:`cut_off`."""
+        with server.client as client:
+            for user in ("replica", "sentinel"):
+                client.execute_command("ACL", "SETUSER", user, "on")
+            client.execute_command("ACL", "SETUSER", "default", "+ping")
 
     def stop(self) -> None:
         for server in (*self.sentinels, *self.servers):

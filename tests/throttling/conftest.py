@@ -1,5 +1,17 @@
 """A platform that the views of this process ask."""
 
+import pytest
+from pytest_django import Settings
+
 from tests.api.conftest import shop, store
+from tests.support.servers import Store
+from tests.throttling.views import KEY_IN_HEADER
 
 __all__ = ["shop", "store"]
+
+
+@pytest.fixture
+def keyed_shop(shop: Store, settings: Settings) -> Store:
+    """A platform with the shop's rules; a client is whom the header ``X-Key`` names."""
+    settings.RATELIMIT_PLATFORM |= {"CLIENT_IDENTIFIER": KEY_IN_HEADER}
+    return shop

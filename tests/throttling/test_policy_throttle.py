@@ -4,18 +4,24 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import AnonymousUser, User
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpResponse
 from pytest_django import Settings
+from rest_framework.decorators import action, api_view, throttle_classes
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.test import APIRequestFactory
+from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
+from rest_framework.viewsets import ViewSet
 
+from limits.decorators import rate_limit
 from limits.enforcement import CheckRequest, get_engine
 from limits.middleware import RateLimitHeadersMiddleware
+from limits.mixins import RateLimitHeadersMixin
+from limits.protection import Verdict
 from limits.throttling import PolicyThrottle
-from ratelimit_platform.embedded.redis import free_port
+from tests.domain.test_decision import decision, denying
 from tests.support.servers import Store
 
 Ask = Callable[..., HttpResponse]
@@ -82,12 +88,24 @@ def test_method_and_path_decide_the_endpoint_unless_the_view_names_one(ask: Ask)
 
 @pytest.mark.parametrize(
     ("cost", "left"),
-    [(None, 15), (2, 18), (lambda self, request: len(request.headers["X-Key"]), 12)],
-    ids=["the endpoint's", "a number", "a callable"],
+    [
+        (None, 15),
+        (2, 18),
+        (lambda self, request: len(request.headers["X-Key"]), 12),
+        (lambda request: len(request.headers["X-Key"]), 12),
+        (staticmethod(lambda request: len(request.headers["X-Key"])), 12),
+    ],
+    ids=["the endpoint's", "a number", "a method", "a callable", "a static method"],
 )
 def test_the_cost_is_the_views_or_the_endpoints(ask: Ask, cost: Any, left: int) -> None:
     ask("somebody", "/api/orders", "post", **({} if cost is None else {"throttle_cost": cost}))
     assert remaining("somebody", "orders") == left
+
+
+@pytest.mark.parametrize("cost", [0, -1, 1.5, "5", True, 10**6 + 1])
+def test_a_cost_that_cannot_be_is_named(ask: Ask, cost: Any) -> None:
+    with pytest.raises(ImproperlyConfigured, match="The cost of a request is"):
+        ask(throttle_cost=cost)
 
 
 def test_waiting_that_cannot_help_has_no_retry_after(ask: Ask) -> None:
@@ -101,14 +119,6 @@ def test_a_blocked_client_is_refused_for_good_and_an_exempt_one_is_never_limited
     assert {ask("vip").status_code for _ in range(6)} == {200}
 
 
-def test_without_the_store_the_answer_is_503_and_says_when_to_try_again(ask: Ask, settings: Settings) -> None:
-    ask()
-    settings.RATELIMIT_PLATFORM |= {"REDIS": f"redis://127.0.0.1:{free_port()}/0", "CHECK_DEADLINE": 0.1}
-    answer = ask()
-    assert (answer.status_code, answer["Retry-After"]) == (503, "1")
-    assert not answer.has_header("RateLimit")
-
-
 def test_a_view_without_the_throttle_has_no_headers(ask: Ask) -> None:
     assert not ask(throttle_classes=()).has_header("RateLimit")
 
@@ -120,37 +130,85 @@ def test_the_older_headers_are_there_where_they_are_wanted(ask: Ask, settings: S
     assert answer.has_header("RateLimit")
 
 
-def client_named(shop: Store, settings: Settings, request: HttpRequest, user: Any = None) -> str:
-    """Who the throttle takes the request for, by default."""
-    settings.RATELIMIT_PLATFORM |= {"CLIENT_IDENTIFIER": ""}
-    throttle, drf_request = PolicyThrottle(), Request(request)
-    drf_request.user = user
-    throttle.allow_request(drf_request, View())
-    assert throttle._decision
-    return throttle._decision.client
+def test_a_refusal_of_a_blocked_client_says_why(ask: Ask) -> None:
+    answer = ask("mallory")
+    assert isinstance(answer, Response)
+    assert answer.data == {"detail": "This client is blocked."}
 
 
-@pytest.mark.parametrize(
-    ("address", "client"),
-    [
-        ("192.0.2.7", "ip:192.0.2.7"),
-        ("2001:db8:1:2:3:4:5:6", "ip:2001:db8:1:2::/64"),
-        ("2001:db8:1:2::1", "ip:2001:db8:1:2::/64"),
-        ("::ffff:192.0.2.7", "ip:192.0.2.7"),
-        ("unix:", "ip:unix:"),
-    ],
-)
-def test_who_is_not_logged_in_is_an_address(shop: Store, settings: Settings, address: str, client: str) -> None:
-    request = APIRequestFactory().get("/api/search", REMOTE_ADDR=address)
-    assert client_named(shop, settings, request, AnonymousUser()) == client
+def test_the_body_of_a_denial_is_the_frameworks(ask: Ask) -> None:
+    answer = [ask() for _ in range(4)][3]
+    assert isinstance(answer, Response)
+    assert answer.data["detail"].startswith("Request was throttled. Expected available in 3")
 
 
-def test_who_is_logged_in_is_a_user(shop: Store, settings: Settings) -> None:
-    request = APIRequestFactory().get("/api/search")
-    assert client_named(shop, settings, request, User(pk=7)) == "user:7"
+class Shop(RateLimitHeadersMixin, ViewSet):
+    throttle_classes = (PolicyThrottle,)
+    throttle_endpoint = {"list": "search", "create": "orders"}
+    throttle_cost = {"create": 2}
+
+    def list(self, request: Request) -> Response:
+        return Response([])
+
+    def create(self, request: Request) -> Response:
+        return Response(status=201)
+
+    @action(detail=False, throttle_endpoint="closed")
+    def closed(self, request: Request) -> Response:
+        return Response("never")
 
 
-def test_proxies_are_counted_as_the_framework_counts_them(shop: Store, settings: Settings) -> None:
-    settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"NUM_PROXIES": 1}
-    request = APIRequestFactory().get("/api/search", headers={"X-Forwarded-For": "198.51.100.1, 192.0.2.9"})
-    assert client_named(shop, settings, request) == "ip:192.0.2.9"
+def test_a_viewset_has_values_for_each_action(ask: Ask) -> None:
+    factory = APIRequestFactory()
+    listed = Shop.as_view({"get": "list"})(factory.get("/x", headers={"X-Key": "ann"}))
+    created = Shop.as_view({"post": "create"})(factory.post("/x", headers={"X-Key": "ann"}))
+    closed = Shop.as_view({"get": "closed"}, **Shop.closed.kwargs)(factory.get("/x", headers={"X-Key": "ann"}))
+    assert [listed.status_code, created.status_code, closed.status_code] == [200, 201, 429]
+    assert (remaining("ann"), remaining("ann", "orders")) == (2, 18)
+
+
+def test_a_view_made_of_a_function_is_found_by_its_path_or_says_its_endpoint(ask: Ask) -> None:
+    @api_view(["GET"])
+    @throttle_classes([PolicyThrottle])
+    def found(request: Request) -> Response:
+        return Response("here")
+
+    @rate_limit(endpoint="orders", cost=lambda request: 7)
+    @api_view(["GET"])
+    def named(request: Request) -> Response:
+        return Response("here")
+
+    requests = [APIRequestFactory().get("/api/search", headers={"X-Key": "ann"}) for _ in range(5)]
+    assert [found(request).status_code for request in requests[:4]] == [200, 200, 200, 429]
+    assert named(requests[4]).status_code == 200
+    assert remaining("ann", "orders") == 13
+
+
+class Denying(BaseThrottle):
+    """A throttle of the project's own."""
+
+    asked = 0
+    wait_for: float | None = 7_000
+
+    def allow_request(self, request: Request, view: APIView) -> bool:
+        Denying.asked += 1
+        return False
+
+    def wait(self) -> float | None:
+        return self.wait_for
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_all_throttles_of_a_view_run_and_the_longest_wait_wins(ask: Ask, order: int) -> None:
+    classes = (PolicyThrottle, Denying)[::order]
+    before, answers = Denying.asked, [ask(throttle_classes=classes) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [429] * 4
+    assert Denying.asked == before + 4
+    assert {answer["Retry-After"] for answer in answers} == {"7000"}
+    assert remaining("somebody") == 0, "A request that another throttle denies was charged all the same."
+
+
+def test_a_wait_below_a_second_is_told_as_one() -> None:
+    """The framework leaves Retry-After away where the wait is 0."""
+    assert Verdict(429, decision(denying("a", 0.0), allowed=False)).retry_after == 1.0
+    assert Verdict(429, decision(denying("a", 1.5), allowed=False)).retry_after == 1.5

@@ -5,12 +5,15 @@ Labels take few values: endpoints, policies, outcomes, kinds of errors. Never a 
 
 from collections.abc import Callable, Sequence
 
+import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from limits.domain.decision import Decision
 from limits.domain.words import Outcome, Reason
 from limits.models.usage import UNKNOWN_ENDPOINT
 from limits.store.observers import Observer
+
+log = structlog.get_logger(__name__)
 
 UNAVAILABLE = "unavailable"
 """The outcome of a request that was answered with 503."""
@@ -116,6 +119,7 @@ class Instruments(Observer):
             self._breaker_opened.inc()
 
     def ruleset_held(self, sequence: int) -> None:
+        log.info("ruleset_loaded", version=sequence)
         self._version.set(sequence)
         self._reloads.inc()
         # What the old rules named is not needed any more.

@@ -1,0 +1,83 @@
+"""Bars of requests as SVG: no script, the same in print, and a sentence for who does not see it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
+
+from limits.admin.figures import Requests
+
+WIDTH, HEIGHT, BOTTOM, TOP, LEFT, RIGHT = 720, 180, 22, 8, 44, 10
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One bar: admitted below, denied above it. Lengths are in units of the drawing."""
+
+    x: float
+    middle: float
+    width: float
+    admitted_y: float
+    admitted_height: float
+    denied_y: float
+    denied_height: float
+    label: str
+    title: str
+
+
+def chart(spans: Sequence[Requests], time_format: str, title_format: str) -> SafeString:
+    """The chart of these hours or days; formats are those of ``strftime``."""
+    highest = max((span.requests for span in spans), default=0)
+    columns = [_column(at, span, spans, highest, time_format, title_format) for at, span in enumerate(spans)]
+    total, denied = sum(span.requests for span in spans), sum(map(_bad, spans))
+    context = {
+        "columns": columns,
+        "width": WIDTH,
+        "height": HEIGHT,
+        "left": LEFT,
+        "top": TOP,
+        "base": HEIGHT - BOTTOM,
+        "middle": TOP + (HEIGHT - BOTTOM - TOP) / 2,
+        "highest": _short(highest),
+        "half": _short(highest / 2),
+        "summary": f"{total:,} requests, {denied:,} of them denied.",
+    }
+    return render_to_string("admin/limits/chart.html", context)
+
+
+def _column(
+    at: int, span: Requests, spans: Sequence[Requests], highest: int, time_format: str, title_format: str
+) -> Column:
+    step = (WIDTH - LEFT - RIGHT) / len(spans)
+    scale = (HEIGHT - BOTTOM - TOP) / (highest or 1)
+    admitted, denied = _good(span) * scale, _bad(span) * scale
+    base = HEIGHT - BOTTOM
+    every = max(1, len(spans) // 8)
+    return Column(
+        x=round(LEFT + at * step + step * 0.1, 1),
+        middle=round(LEFT + at * step + step * 0.5, 1),
+        width=round(step * 0.8, 1),
+        admitted_y=round(base - admitted, 1),
+        admitted_height=round(admitted, 1),
+        denied_y=round(base - admitted - denied, 1),
+        denied_height=round(denied, 1),
+        label=span.begin.strftime(time_format) if (len(spans) - 1 - at) % every == 0 else "",
+        title=f"{span.begin.strftime(title_format)}: {_good(span):,} admitted, {_bad(span):,} denied",
+    )
+
+
+def _good(span: Requests) -> int:
+    return span.admitted + span.exempt
+
+
+def _bad(span: Requests) -> int:
+    return span.denied + span.blocked
+
+
+def _short(number: float) -> str:
+    """“950”, “12 k”, “3.4 M”"""
+    for size, unit in ((1_000_000, " M"), (1_000, " k")):
+        if number >= size:
+            return f"{number / size:.3g}{unit}"
+    return f"{number:.3g}"

@@ -1,0 +1,145 @@
+"""The first page: what is live, what happens, who is in trouble; and what to do first."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse
+
+from limits.admin import figures
+from limits.admin.charts import chart
+from limits.admin.store_warnings import store_warnings
+from limits.models import ApiToken, Client, ClientChange, Endpoint, Plan, Policy, Publication, Usage
+from limits.publishing.delivery import ruleset_writer
+from limits.publishing.origin import ForeignRules, require_ours
+from limits.store.errors import StoreUnavailable
+
+admin.site.index_template = "admin/limits/home.html"
+
+COUNTED = 1_000
+"""Waiting changes that are counted at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publishing:
+    """What is live. ``problem`` says why the newest version is not, else it is empty; ``waiting`` are
+    changes of clients that are not live yet."""
+
+    newest: Publication | None
+    live: Publication | None
+    problem: str
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do before the platform limits anything."""
+
+    done: bool
+    title: str
+    text: str
+    url: str
+
+
+def add_home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """What the template shows; each part only to who may see it."""
+    steps = list(first_steps())
+    home: dict[str, Any] = {
+        "steps": steps if not all(step.done for step in steps) else (),
+        "warnings": list(warnings()),
+    }
+    if request.user.has_perm("limits.view_publication"):
+        home["publishing"] = publishing()
+    if request.user.has_perm("limits.view_usage"):
+        home |= _figures()
+    return context | {"title": "Home"} | home
+
+
+def publishing() -> Publishing:
+    """The newest version, whether it is live, and why not."""
+    newest = Publication.objects.defer("content").order_by("-sequence").first()
+    live = Publication.objects.defer("content").filter(state=Publication.State.LIVE).order_by("-sequence").first()
+    waiting = len(ClientChange.objects.values_list("pk")[:COUNTED])
+    return Publishing(newest, live, _problem() if newest else "", waiting)
+
+
+def warnings() -> Iterator[str]:
+    """What an operator should know, a sentence each. Whoever finds something adds it here."""
+    yield from store_warnings()
+
+
+def first_steps() -> Iterator[Step]:
+    """What an empty platform needs, in this order."""
+    yield Step(
+        Plan.objects.exists(),
+        "Add a plan",
+        "The tier that everybody is on until they have another, such as Free. Tick “default plan”.",
+        reverse("admin:limits_plan_add"),
+    )
+    yield Step(
+        Endpoint.objects.exists(),
+        "Add an endpoint",
+        "Which part of your API is protected: a name, and its routes, such as GET /api/products/{id}.",
+        reverse("admin:limits_endpoint_add"),
+    )
+    yield Step(
+        Policy.objects.exists(),
+        "Add a policy",
+        "How much the plan's clients may use of the endpoint, such as 100 per minute.",
+        reverse("admin:limits_policy_add"),
+    )
+    yield Step(
+        ApiToken.objects.filter(revoked_at=None).exists(),
+        "Make an API token",
+        "What your program identifies itself with. It is shown once.",
+        reverse("admin:limits_apitoken_add"),
+    )
+    yield Step(
+        Usage.objects.exists(),
+        "Ask for the first decision",
+        "Send POST /v1/check with the token from your program. It shows here some seconds later.",
+        reverse("api-docs"),
+    )
+
+
+def _problem() -> str:
+    """Why what is recorded may not be in force; empty where nothing is wrong."""
+    try:
+        found = ruleset_writer().pointer()
+        if found is not None:
+            require_ours(found)
+    except StoreUnavailable:
+        return "Redis cannot be reached. Servers go on with the rules that they hold; changes go live when it is back."
+    except ForeignRules as error:
+        return str(error)
+    if found is None:
+        return "Redis holds no rules. They are brought back within seconds, if the worker and beat are running."
+    return ""
+
+
+def _figures() -> dict[str, Any]:
+    hours = figures.requests_by_hour()
+    clients, endpoints = figures.most_throttled_clients(), figures.most_throttled_endpoints()
+    close = figures.close_to_a_limit()
+    return {
+        "chart": chart(hours, "%H:%M", "%A %H:%M"),
+        "requests": sum(hour.requests for hour in hours),
+        "denied": sum(hour.denied + hour.blocked for hour in hours),
+        "throttled_clients": _with_rows(clients),
+        "throttled_endpoints": endpoints,
+        "close": [(each, _pages([each.client]).get(each.client)) for each in close],
+        "alerts": list(figures.open_alerts()),
+        "unknown": figures.unknown_endpoint_requests(),
+    }
+
+
+def _with_rows(clients: list[figures.Throttled]) -> list[tuple[figures.Throttled, int | None]]:
+    """Each with the page of its row; None: it is not registered."""
+    rows = _pages([each.name for each in clients])
+    return [(each, rows.get(each.name)) for each in clients]
+
+
+def _pages(keys: list[str]) -> dict[str, int]:
+    return dict(Client.objects.filter(key__in=keys).values_list("key", "pk"))

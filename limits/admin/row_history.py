@@ -1,0 +1,102 @@
+"""The history of a row, with what belongs to it: who changed what, when and why."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.db.models import Field, Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+
+NEWEST = 200
+"""Records that are read of each table."""
+
+_HIDDEN = ("id", "position", "shape", "created_at", "updated_at", "digest", "created_by")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One change of one row. ``changes``: (field, before, after), only for what was changed."""
+
+    at: datetime
+    who: str
+    reason: str
+    what: str
+    changes: tuple[tuple[str, str, str], ...] = ()
+
+
+class ShowsHistory:
+    """For the admin of rows with a history. ``history_of_parts`` adds the rows that belong to one."""
+
+    def history_of_parts(self, pk: object) -> Iterable[QuerySet[Any]]:
+        return ()
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        row = get_object_or_404(self.model, pk=object_id)  # type: ignore[attr-defined]
+        if not self.has_view_or_change_permission(request, row):  # type: ignore[attr-defined]
+            raise PermissionDenied
+        histories = [type(row).history.filter(id=row.pk), *self.history_of_parts(row.pk)]
+        context = {
+            **self.admin_site.each_context(request),  # type: ignore[attr-defined]
+            "title": f"History of “{row}”",
+            "opts": self.opts,  # type: ignore[attr-defined]
+            "object": row,
+            "entries": entries(histories),
+            **(extra_context or {}),
+        }
+        return TemplateResponse(request, "admin/limits/row_history.html", context)
+
+
+def entries(histories: Iterable[QuerySet[Any]]) -> list[Entry]:
+    """What these histories tell, the newest first."""
+    found = [entry for history in histories for entry in _entries(history)]
+    return sorted(found, key=lambda entry: entry.at, reverse=True)
+
+
+def _entries(history: QuerySet[Any]) -> Iterator[Entry]:
+    before: dict[object, Any] = {}
+    for record in reversed(history.select_related("history_user").order_by("-history_id")[:NEWEST]):
+        if entry := _entry(record, before.get(record.id)):
+            yield entry
+        before[record.id] = record
+
+
+def _entry(record: Any, before: Any) -> Entry | None:
+    """A save that changed nothing is no entry."""
+    verb = {"+": "added", "~": "changed", "-": "deleted"}[record.history_type]
+    changes = tuple(_changes(before, record)) if before is not None and verb == "changed" else ()
+    if before is not None and verb == "changed" and not changes:
+        return None
+    row = f"{record.instance_type._meta.verbose_name} “{_named(record)}”"
+    user = str(record.history_user) if record.history_user else "not at the admin"
+    return Entry(record.history_date, user, record.history_change_reason or "", f"{row} {verb}", changes)
+
+
+def _named(record: Any) -> str:
+    try:
+        return str(record.instance)
+    except ObjectDoesNotExist:
+        return f"number {record.id}"
+
+
+def _changes(before: Any, after: Any) -> Iterator[tuple[str, str, str]]:
+    for field in after.tracked_fields:
+        old, new = getattr(before, field.attname), getattr(after, field.attname)
+        if field.name not in _HIDDEN and old != new:
+            yield str(field.verbose_name), _shown(field, before, old), _shown(field, after, new)
+
+
+def _shown(field: "Field[Any, Any]", record: Model, value: object) -> str:
+    if value in (None, ""):
+        return "none"
+    if not field.is_relation:
+        return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else str(value)
+    try:
+        return str(getattr(record, field.name))
+    except ObjectDoesNotExist:
+        return f"number {value}, which is gone"

@@ -1,0 +1,253 @@
+"""Clients as a CSV file: checked as a whole, imported in steps, exported line by line.
+
+The first line names the columns, in any order: ``key``, and any of ``name``, ``plan`` and
+``status``. A column that is missing leaves what is there; an empty plan is the default plan. A step
+that is killed is done again: what it imported already is then unchanged.
+"""
+
+import csv
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+from simple_history.utils import bulk_create_with_history, bulk_update_with_history
+
+from limits.domain.client import key_problem
+from limits.domain.validation import MAX_NAME_LENGTH, NOT_PRINTABLE, PRINTABLE
+from limits.domain.words import ClientStatus
+from limits.models import Client, ClientImport, Plan
+from limits.publishing import clients
+
+COLUMNS = ("key", "name", "plan", "status")
+CHUNK = 2_000
+"""Lines that are worked on together."""
+SHOWN = 100
+"""Wrong lines that are kept with their problems; the others are only counted."""
+_STATES = ClientImport.State
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the file. ``fields``: column → text, only for columns that the file has."""
+
+    number: int
+    fields: Mapping[str, str]
+    problem: str = ""
+
+    @property
+    def key(self) -> str:
+        return self.fields.get("key", "")
+
+
+class FileRefused(ValueError):
+    """The file is not one of clients; the message says why."""
+
+
+def lines_of(content: str) -> Iterator[Line]:
+    """The lines below the header. Raises :class:`FileRefused` for a wrong header."""
+    texts = content.splitlines(keepends=True)
+    if not texts:
+        raise FileRefused("The file is empty. Its first line names the columns: key, name, plan, status.")
+    rows = csv.reader(texts, delimiter=";" if texts[0].count(";") > texts[0].count(",") else ",")
+    columns = [column.strip().lower() for column in next(rows)]
+    _require_columns(columns)
+    for row in rows:
+        if any(row):
+            problem = (
+                "" if len(row) == len(columns) else f"It has {len(row)} columns; the first line has {len(columns)}."
+            )
+            yield Line(rows.line_num, dict(zip(columns, row, strict=False)), problem)
+
+
+def _require_columns(columns: list[str]) -> None:
+    if "key" not in columns:
+        raise FileRefused("The first line must name the columns, and one of them must be “key”.")
+    if unknown := [column for column in columns if column not in COLUMNS]:
+        raise FileRefused(f"There is no column “{unknown[0]}”. The columns are key, name, plan and status.")
+    if len(set(columns)) < len(columns):
+        raise FileRefused("The first line names a column twice.")
+
+
+def work(pk: int, seconds: float) -> bool:
+    """Goes on with an import for about so long. Returns whether the present step is finished."""
+    row = ClientImport.objects.get(pk=pk)
+    if row.state == _STATES.CHECKING:
+        return _check(row, seconds)
+    return _import(row, seconds) if row.state == _STATES.IMPORTING else True
+
+
+def begin_import(row: ClientImport) -> bool:
+    """Makes a checked file one that is being imported. Returns False where somebody else did."""
+    waiting = ClientImport.objects.filter(pk=row.pk, state=_STATES.CHECKED)
+    return bool(waiting.update(state=_STATES.IMPORTING, line=0))
+
+
+def _check(row: ClientImport, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    seen: set[str] = set()
+    plans = set(Plan.objects.values_list("slug", flat=True))
+    try:
+        for at, chunk in _chunks(row.content):
+            if at >= row.line:
+                _check_chunk(row, chunk, seen, plans)
+                row.save()
+                if time.monotonic() > end:
+                    return False
+            seen.update(line.key for line in chunk)
+    except (FileRefused, csv.Error) as error:
+        row.problems, row.problem_count = [{"line": 1, "message": str(error)}], 1
+    _finish_check(row)
+    return True
+
+
+def _finish_check(row: ClientImport) -> None:
+    row.lines = row.line
+    row.state = _STATES.REFUSED if row.problem_count else _STATES.CHECKED
+    if row.problem_count:
+        row.content, row.finished_at = "", timezone.now()
+    row.save()
+
+
+def _check_chunk(row: ClientImport, chunk: list[Line], seen: set[str], plans: set[str]) -> None:
+    known = _known(chunk)
+    for line in chunk:
+        if message := _problem(line, seen, plans):
+            row.problem_count += 1
+            row.problems += [{"line": line.number, "message": message}] if len(row.problems) < SHOWN else []
+        else:
+            _count(row, line, known.get(line.key))
+        seen.add(line.key)
+    row.line += len(chunk)
+
+
+def _problem(line: Line, seen: set[str], plans: set[str]) -> str:
+    fields = line.fields
+    if line.problem:
+        return line.problem
+    if message := key_problem(line.key):
+        return f"key: {message}"
+    if line.key in seen:
+        return f"key: “{line.key}” is in the file twice."
+    if len(fields.get("name", "")) > MAX_NAME_LENGTH:
+        return f"name: must have at most {MAX_NAME_LENGTH} characters."
+    if not PRINTABLE.match(fields.get("name", "")):
+        return f"name: {NOT_PRINTABLE}"
+    if fields.get("plan") and fields["plan"] not in plans:
+        return f"plan: there is no plan “{fields['plan']}”; there are {', '.join(sorted(plans)[:10])}."
+    if fields.get("status") and fields["status"] not in list(ClientStatus):
+        return f"status: “{fields['status']}” is none; it is active, exempt or blocked."
+    return ""
+
+
+def _count(row: ClientImport, line: Line, client: Client | None) -> None:
+    if client is None:
+        row.added += 1
+        _remember(row, line, "new", [])
+        return
+    changes = [
+        {"field": field, "before": before, "after": after}
+        for field, before, after in _changes(client, line, client.plan.slug if client.plan else "")
+    ]
+    row.changed += bool(changes)
+    row.unchanged += not changes
+    if changes:
+        _remember(row, line, "changed", changes)
+
+
+def _remember(row: ClientImport, line: Line, what: str, changes: list[dict[str, str]]) -> None:
+    """The first lines of each kind are shown before anything is imported."""
+    if sum(example["what"] == what for example in row.examples) < 5:
+        row.examples += [{"line": line.number, "key": line.key, "what": what, "changes": changes}]
+
+
+def _changes(client: Client, line: Line, plan: str) -> Iterator[tuple[str, str, str]]:
+    """(field, before, after) for what the line changes of a client that is there."""
+    now = {"name": client.name, "plan": plan, "status": client.status}
+    for field, before in now.items():
+        after = line.fields.get(field, before) or ("active" if field == "status" else "")
+        if before != after:
+            yield field, before, after
+
+
+def _import(row: ClientImport, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    for at, chunk in _chunks(row.content):
+        if at >= row.line:
+            _import_chunk(row, chunk)
+            if time.monotonic() > end:
+                return False
+    row.state, row.content, row.finished_at = _STATES.DONE, "", timezone.now()
+    row.save()
+    clients.deliver()
+    return True
+
+
+@transaction.atomic
+def _import_chunk(row: ClientImport, chunk: list[Line]) -> None:
+    """One chunk and the mark of how far it is, together."""
+    ClientImport.objects.select_for_update().get(pk=row.pk)
+    plans = {plan.slug: plan for plan in Plan.objects.all()}
+    known = _known(chunk)
+    history: dict[str, Any] = {
+        "batch_size": CHUNK,
+        "default_user": row.user,
+        "default_change_reason": row.reason,
+    }
+    new = [_fill(Client(key=line.key), line, plans) for line in chunk if line.key not in known]
+    bulk_create_with_history(new, Client, **history)
+    changed = [known[line.key] for line in chunk if line.key in known and _differs(known[line.key], line)]
+    for line in chunk:
+        if line.key in known:
+            _fill(known[line.key], line, plans)
+    if changed:
+        bulk_update_with_history(changed, Client, ["name", "plan", "status"], **history)
+    row.line += len(chunk)
+    row.save(update_fields=["line"])
+
+
+def _differs(client: Client, line: Line) -> bool:
+    return any(_changes(client, line, client.plan.slug if client.plan else ""))
+
+
+def _fill(client: Client, line: Line, plans: Mapping[str, Plan]) -> Client:
+    """Takes over what the line says. A plan that went meanwhile leaves the default plan."""
+    fields = line.fields
+    client.name = fields.get("name", client.name)
+    client.status = fields.get("status") or (ClientStatus.ACTIVE.value if "status" in fields else client.status)
+    if "plan" in fields:
+        client.plan = plans.get(fields["plan"])
+    return client
+
+
+def _known(chunk: Iterable[Line]) -> dict[str, Client]:
+    rows = Client.objects.filter(key__in=[line.key for line in chunk]).select_related("plan")
+    return {row.key: row for row in rows}
+
+
+def _chunks(content: str) -> Iterator[tuple[int, list[Line]]]:
+    """(lines before it, lines)"""
+    lines, at = lines_of(content), 0
+    while chunk := list(islice(lines, CHUNK)):
+        yield at, chunk
+        at += len(chunk)
+
+
+def export_lines(rows: QuerySet[Client]) -> Iterator[str]:
+    """The file of these clients, line by line, as :func:`lines_of` reads it."""
+    writer = csv.writer(_Echo())
+    yield writer.writerow(COLUMNS)
+    fields = rows.order_by("key").values_list("key", "name", "plan__slug", "status")
+    for row in fields.iterator(chunk_size=CHUNK):
+        yield writer.writerow(["" if value is None else value for value in row])
+
+
+class _Echo:
+    """A file that gives back what is written."""
+
+    def write(self, text: str) -> str:
+        return text

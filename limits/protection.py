@@ -1,0 +1,104 @@
+"""One request to a view of a Django project: asked about, and answered with a status."""
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest, HttpResponseBase
+
+from limits.client_identifier import AnyRequest
+from limits.conf import setting
+from limits.domain.decision import Decision
+from limits.domain.headers import LegacyHeaders, closest_to_denying, rate_limit_headers
+from limits.domain.validation import cost_problem
+from limits.domain.words import Reason
+from limits.enforcement import CheckRequest, RulesetMissing, get_engine
+from limits.seldom import SeldomLog
+
+OK, FORBIDDEN, TOO_MANY_REQUESTS, UNAVAILABLE = 200, 403, 429, 503
+
+STORE_RETRY_AFTER = 1
+"""Seconds: a server finds a store that is back within a second or two."""
+
+_DECISIONS = "_rate_limit_decisions"
+"""Where the decisions lie on Django's request, for those who write the headers."""
+
+_without_ruleset = SeldomLog(logging.getLogger(__name__))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a request deserves: ``status`` is 200 (it may go on), 403 (the client is blocked), 429
+    (a limit denies it) or 503 (nobody can decide). ``decision`` None: no ruleset was ever seen."""
+
+    status: int
+    decision: Decision | None = None
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds until the request would be admitted, at least 1; None where waiting cannot help."""
+        if self.status == UNAVAILABLE:
+            return STORE_RETRY_AFTER
+        wait = self.decision.retry_after if self.decision else None
+        return None if wait is None else max(wait, 1.0)
+
+
+def judge(request: AnyRequest, client: str, *, endpoint: str | None, cost: int | None) -> Verdict:
+    """Asks the platform about a request, and remembers the decision on it.
+
+    ``endpoint`` is a slug; None: method and path decide. ``cost`` None: the endpoint's. Raises
+    ``ImproperlyConfigured`` for a cost that cannot be.
+    """
+    _require_cost(cost)
+    check = CheckRequest(client, endpoint, request.method, request.path, cost, decoded=True)
+    try:
+        decision = get_engine().check(check)
+    except RulesetMissing as error:
+        return Verdict(OK if admits_without_rules(error, _without_ruleset) else UNAVAILABLE)
+    decisions_on(request).append(decision)
+    return Verdict(_status(decision), decision)
+
+
+def _status(decision: Decision) -> int:
+    if decision.allowed:
+        return OK
+    match decision.reason:
+        case Reason.BLOCKED:
+            return FORBIDDEN
+        case Reason.STORE_UNAVAILABLE:
+            return UNAVAILABLE
+        case _:
+            return TOO_MANY_REQUESTS
+
+
+def admits_without_rules(problem: Exception, log: SeldomLog) -> bool:
+    """What ``WITHOUT_RULESET`` says of a request that no rules can be asked about; told once a minute."""
+    admits: bool = setting("WITHOUT_RULESET") == "allow"
+    doing = "admitted" if admits else "answered with 503"
+    log.warning("%s Requests are %s, as RATELIMIT_PLATFORM['WITHOUT_RULESET'] says.", problem, doing)
+    return admits
+
+
+def _require_cost(cost: Any) -> None:
+    # `True` is an int to Python, and to nobody else.
+    problem = None if cost is None else "must be a whole number." if type(cost) is not int else cost_problem(cost)
+    if problem:
+        raise ImproperlyConfigured(f"The cost of a request is {cost!r}: {problem}")
+
+
+def decisions_on(request: AnyRequest) -> list[Decision]:
+    """Every decision about this request so far."""
+    bare: HttpRequest = getattr(request, "_request", request)
+    decisions: list[Decision] = bare.__dict__.setdefault(_DECISIONS, [])
+    return decisions
+
+
+def add_headers(request: AnyRequest, response: Any) -> None:
+    """Puts one set of rate limit headers on the response to a request that was decided about: of
+    the decision that is closest to denying."""
+    decisions = decisions_on(request)
+    if decisions and isinstance(response, HttpResponseBase):
+        headers = rate_limit_headers(closest_to_denying(decisions), LegacyHeaders(setting("LEGACY_HEADERS")))
+        for name, value in headers.items():
+            response.headers[name] = value

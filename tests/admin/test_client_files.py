@@ -1,0 +1,209 @@
+"""Clients from a CSV file and into one."""
+
+from typing import Any
+
+import pytest
+from celery import current_app
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.urls import reverse
+
+from limits import tasks
+from limits.admin import client_files as pages
+from limits.configfile import client_files
+from limits.configfile.client_files import CHUNK, begin_import, work
+from limits.models import Client, ClientImport
+from tests.admin.desk import Desk, Page
+from tests.models import rows
+from tests.publishing.platforms import Platform
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+FILE = "key,name,plan,status\nacme,Acme Ltd,pro,\nglobex,Globex,,blocked\n"
+
+
+def upload(desk: Desk, content: str | bytes, why: str = "The contract list.") -> Page:
+    data = content.encode() if isinstance(content, str) else content
+    file = SimpleUploadedFile("clients.csv", data, "text/csv")
+    return Page(
+        desk.client.post(reverse("admin:limits_client_import_clients"), {"file": file, "why": why}, follow=True)
+    )
+
+
+def run(desk: Desk) -> Page:
+    row = ClientImport.objects.latest("id")
+    return Page(desk.client.post(reverse("admin:limits_clientimport_run", args=[row.pk]), follow=True))
+
+
+@pytest.fixture(autouse=True)
+def pro(shop: Platform) -> None:
+    rows.plan("pro")
+
+
+def imported() -> dict[str, tuple[str, str, str]]:
+    found = Client.objects.order_by("key").values_list("key", "name", "plan__slug", "status")
+    return {key: (name, plan or "", status) for key, name, plan, status in found}
+
+
+def test_a_file_is_shown_before_it_is_imported_and_then_live(desk: Desk, shop: Platform) -> None:
+    page = upload(desk, FILE)
+    row = page.response.context["row"]
+    assert (row.state, row.lines, row.added, row.changed, row.unchanged) == ("checked", 2, 1, 1, 0)
+    assert "Nothing is imported yet." in page.text
+    assert "plan: <del>none</del> → <ins>pro</ins>" in page.text
+    assert list(imported()) == ["acme"]
+
+    assert "Imported." in run(desk).text
+    assert imported() == {"acme": ("Acme Ltd", "pro", "active"), "globex": ("Globex", "", "blocked")}
+    assert (shop.client("acme").plan, shop.client("globex").status) == ("pro", "blocked")  # type: ignore[union-attr]
+    assert ClientImport.objects.get().content == ""
+
+
+def test_the_import_is_in_the_history_of_each_client(desk: Desk) -> None:
+    upload(desk, FILE)
+    run(desk)
+    for record in (Client.objects.get(key="acme").history.first(), Client.objects.get(key="globex").history.first()):
+        assert (record.history_user.username, record.history_change_reason) == ("ada", "The contract list.")
+
+
+def test_a_second_time_changes_nothing(desk: Desk) -> None:
+    for _ in range(2):
+        page = upload(desk, FILE)
+        run(desk)
+    assert page.response.context["row"].unchanged == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "client"),
+    [
+        ("key;name\nacme;Acme; Inc\n".replace("Acme; Inc", '"Acme; Inc"'), ("Acme; Inc", "", "active")),
+        ("\ufeffKey , NAME\nacme,Ürün\n", ("Ürün", "", "active")),
+        ('name,key\r\n"Two\nlines".replace,acme\r\n'.replace('"Two\nlines".replace', "Acme"), ("Acme", "", "active")),
+        ("key,plan\nacme,pro\n\n", ("", "pro", "active")),
+        ("key,status\nacme,exempt", ("", "", "exempt")),
+    ],
+)
+def test_spreadsheets_write_in_many_ways(desk: Desk, content: str, client: tuple[str, str, str]) -> None:
+    upload(desk, content)
+    run(desk)
+    assert imported() == {"acme": client}
+
+
+def test_a_column_that_is_missing_leaves_what_is_there(desk: Desk) -> None:
+    Client.objects.update(name="Acme Ltd", status="blocked", plan=Client.objects.get().plan)
+    upload(desk, "key,plan\nacme,pro\n")
+    run(desk)
+    assert imported() == {"acme": ("Acme Ltd", "pro", "blocked")}
+
+
+def test_wrong_lines_are_named_and_nothing_is_imported(desk: Desk) -> None:
+    page = upload(
+        desk,
+        "key,name,plan,status\nok,Fine,pro,active\n,No key,,\nok,Twice,,\na,A,gold,\nb,B,,gone\nc,C\nd,\x07,,\n"
+        f"e,{'x' * 201},,\n",
+    )
+    problems = page.response.context["row"].problems
+    assert [problem["line"] for problem in problems] == [3, 4, 5, 6, 7, 8, 9]
+    for problem, message in zip(
+        problems,
+        ("1 to 256", "in the file twice", "no plan “gold”", "“gone” is none", "2 columns", "control", "200 characters"),
+        strict=True,
+    ):
+        assert message in problem["message"]
+    assert "Nothing was imported: 7 lines are wrong." in page.text
+    run(desk)
+    assert list(imported()) == ["acme"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("name\nAcme\n", "one of them must be “key”"),
+        ("key,price\nacme,5\n", "There is no column “price”"),
+        ("key,key\nacme,acme\n", "names a column twice"),
+    ],
+)
+def test_a_file_with_another_first_line_is_refused(desk: Desk, content: str, message: str) -> None:
+    assert message in upload(desk, content).text
+
+
+@pytest.mark.parametrize(
+    ("content", "why", "field", "message"),
+    [
+        (b"key\n\xff\xfe\n", "x", "file", "UTF-8"),
+        ("key\na\0b\n", "x", "file", "not a text file"),
+        ("", "x", "file", "empty"),
+        (FILE, "", "why", "required"),
+    ],
+)
+def test_what_is_no_file_of_text_is_refused_at_its_field(
+    desk: Desk, content: str | bytes, why: str, field: str, message: str
+) -> None:
+    page = upload(desk, content, why)
+    assert message in page.response.context["form"].errors[field][0]
+    assert not ClientImport.objects.exists()
+
+
+def test_a_file_that_is_too_large_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "LARGEST", 10)
+    assert "larger than 64 MB" in upload(desk, FILE).response.context["form"].errors["file"][0]
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What Celery was asked to do."""
+    asked: list[Any] = []
+    monkeypatch.setattr(pages, "SMALL", 10)
+    monkeypatch.setattr(current_app, "send_task", lambda name, args: asked.append((name, args)))
+    return asked
+
+
+def test_a_large_file_goes_to_the_worker_and_shows_its_progress(desk: Desk, sent: list[Any], shop: Platform) -> None:
+    page = upload(desk, FILE)
+    row = ClientImport.objects.get()
+    assert sent == [("limits.tasks.import_clients", [row.pk])]
+    assert "0 of 3 lines" in page.text
+    tasks.import_clients(row.pk)
+    assert "Nothing is imported yet." in desk.open(reverse("admin:limits_clientimport_progress", args=[row.pk])).text
+    assert "The file is being imported." in run(desk).text
+    tasks.import_clients(row.pk)
+    assert shop.client("globex").status == "blocked"  # type: ignore[union-attr]
+
+
+def test_a_long_import_goes_on_where_it_stopped(desk: Desk, sent: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [f"key-{number}\n" for number in range(2 * CHUNK + 5)]
+    upload(desk, "key\n" + "".join([*lines, "key-3\n"]))
+    row = ClientImport.objects.get()
+    assert [work(row.pk, 0.0) for _ in range(3)] == [False, False, False]
+    assert work(row.pk, 0.0)
+    row.refresh_from_db()
+    assert (row.state, row.problem_count, row.problems[0]["line"]) == ("refused", 1, 2 * CHUNK + 7)
+
+    upload(desk, "key\n" + "".join(lines))
+    row = ClientImport.objects.latest("id")
+    assert work(row.pk, 60.0)
+    assert begin_import(ClientImport.objects.get(pk=row.pk))
+    assert not work(row.pk, 0.0)
+    assert Client.objects.count() == CHUNK + 1
+    assert work(row.pk, 60.0)
+    assert Client.objects.count() == 2 * CHUNK + 6
+
+
+def test_two_people_begin_an_import_once(desk: Desk) -> None:
+    upload(desk, FILE)
+    row = ClientImport.objects.get()
+    assert [begin_import(row), begin_import(row)] == [True, False]
+
+
+def test_an_export_is_a_file_that_can_be_imported_again(desk: Desk) -> None:
+    rows.client('a,"b"', name="Comma, Inc\u2028", plan=None, status="exempt")
+    answer = desk.client.get(reverse("admin:limits_client_export_clients"))
+    content = b"".join(answer.streaming_content).decode()  # type: ignore[attr-defined]
+    assert answer["Content-Type"] == "text/csv; charset=utf-8"
+    assert [line.fields["key"] for line in client_files.lines_of(content)] == ['a,"b"', "acme"]
+    assert upload(desk, content).response.context["row"].unchanged == 2
+
+
+def test_an_export_can_be_of_one_plan_or_status(desk: Desk) -> None:
+    rows.client("globex", status="blocked")
+    answer = desk.client.get(reverse("admin:limits_client_export_clients"), {"status": "blocked"})
+    assert b"".join(answer.streaming_content).decode().split("\r\n")[1:] == ["globex,,,blocked", ""]  # type: ignore[attr-defined]

@@ -1,0 +1,185 @@
+"""The page of a client: limits with their source, bars, and what can be done there, each with a reason."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from limits.admin.quick_overrides import end_of, scaled
+from limits.admin.standing import Bar
+from limits.domain.limit import Limit
+from limits.domain.words import Algorithm
+from limits.enforcement import CheckRequest, get_engine
+from limits.models import Client, Override, Policy, Usage
+from limits.publishing import clients, rules
+from tests.admin.desk import Desk, Page
+from tests.models import rows
+from tests.publishing.platforms import Platform
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def address(name: str, *more: str) -> str:
+    return reverse(f"admin:limits_client_{name}", args=[Client.objects.get(key="acme").pk, *more])
+
+
+def bars(desk: Desk) -> dict[str, Bar]:
+    standing = desk.open(address("standing")).response.context["standing"]
+    return {bar.name: bar for bar in standing.bars}
+
+
+def live() -> None:
+    rules.record("test")
+    assert rules.deliver().live
+    assert clients.deliver().live
+
+
+def test_bars_show_what_is_used_now_and_whose_limit_it_is(desk: Desk, shop: Platform) -> None:
+    pro = rows.plan("pro")
+    search = rows.policy("pro-search", quota=50, plan=pro, endpoint=rows.endpoint("search"))
+    rows.policy("ocean", quota=9_000, partition="global")
+    Client.objects.update(plan=pro)
+    rows.override_limit(
+        rows.override(Client.objects.get(), search, ends_at=datetime(2099, 12, 24, tzinfo=UTC)), quota=500
+    )
+    live()
+    for _ in range(3):
+        get_engine().check(CheckRequest("acme", "search"))
+    shown = bars(desk)
+    assert {name: (bar.endpoint, bar.sentence, bar.source, bar.used, bar.capacity) for name, bar in shown.items()} == {
+        "all:60s": ("All requests", "100 per minute", "every plan", 3, 100),
+        "pro-search:60s": ("Search", "500 per minute", "override until Thu 24 Dec 2099, 00:00 UTC", 3, 500),
+    }
+    assert "more in" in shown["all:60s"].comes_back
+    text = desk.open(address("change")).text
+    assert "Shared with all clients: 9,000 per minute on all requests (ocean)" in text
+    assert "3 of 500" in text
+
+
+@pytest.mark.parametrize(("plan", "source"), [(None, "default plan, Free"), ("free", "plan Free")])
+def test_a_client_without_a_plan_has_the_default_plans_limits(
+    desk: Desk, shop: Platform, plan: str | None, source: str
+) -> None:
+    free = Policy.objects.get()
+    rows.policy("free", plan=rows.plan("other"))
+    rows.policy("of-free", plan=type(free)._meta.get_field("plan").related_model.objects.get(slug="free"))
+    if plan:
+        Client.objects.update(plan=Policy.objects.get(slug="of-free").plan)
+    live()
+    assert bars(desk)["of-free:60s"].source == source
+
+
+def test_without_the_store_the_page_says_so(desk: Desk, shop: Platform) -> None:
+    shop.go_away()
+    page = desk.open(address("change"))
+    assert page.status == 200
+    assert "cannot be reached" in page.text
+
+
+@pytest.mark.parametrize(
+    ("status", "word"), [("blocked", "Every request is refused"), ("exempt", "No limit is applied")]
+)
+def test_a_status_is_changed_with_a_reason_and_shown(desk: Desk, shop: Platform, status: str, word: str) -> None:
+    page = desk.open(address("status", status))
+    assert "From the next request on" in page.text
+    assert "required" in Page(desk.client.post(address("status", status), {"why": ""})).text
+    done = Page(desk.client.post(address("status", status), {"why": "It scrapes."}, follow=True))
+    assert "Live on every server: acme." in done.messages
+    assert word in done.text
+    assert shop.client("acme").status == status  # type: ignore[union-attr]
+    assert Client.history.first().history_change_reason == "It scrapes."
+    desk.client.post(address("status", "active"), {"why": "They stopped."})
+    assert shop.client("acme").status == "active"  # type: ignore[union-attr]
+
+
+def test_an_unknown_status_is_no_page(desk: Desk, shop: Platform) -> None:
+    assert desk.client.get(address("status", "gone")).status_code == 404
+
+
+def more(desk: Desk, **changes: Any) -> Page:
+    data = {"policy": "all", "percent": "150", "until": "sunday", "why": "A sale."} | changes
+    return Page(desk.client.post(address("more"), data, follow=True))
+
+
+def test_half_as_much_again_until_sunday(desk: Desk, shop: Platform) -> None:
+    rows.limit(Policy.objects.get(), quota=10, window=1, algorithm="token_bucket", burst=5)
+    live()
+    page = more(desk)
+    assert "Live on every server: acme." in page.messages
+    override = Override.objects.get()
+    assert override.ends_at == end_of("sunday", None, timezone.now())
+    assert [(limit.quota, limit.burst) for limit in override.limits.all()] == [(150, None), (15, 8)]
+    assert (override.reason, override.created_by.username) == ("A sale.", "ada")  # type: ignore[union-attr]
+    assert [bar.capacity for bar in bars(desk).values()] == [150, 8]
+    assert "150 per minute" in page.messages[0]
+
+
+def test_the_link_of_a_bar_fills_the_form_in(desk: Desk, shop: Platform) -> None:
+    link = f"{address('more')}?policy=all&amp;percent=150&amp;until=sunday"
+    assert link in desk.open(address("change")).text
+    form = desk.open(address("more"), policy="all", percent="200", until="month").response.context["form"]
+    assert [form[name].value() for name in ("policy", "percent", "until")] == ["all", "200", "month"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "message"),
+    [
+        ({"policy": "nothing"}, "policy", "valid choice"),
+        ({"until": "date"}, "last_day", "Which day is its last?"),
+        ({"until": "date", "last_day": "2020-01-01"}, "last_day", "That day is over."),
+        ({"until": "date", "last_day": "soon"}, "last_day", "valid date"),
+        ({"why": ""}, "why", "required"),
+    ],
+)
+def test_wrong_answers_are_refused_at_their_field(
+    desk: Desk, shop: Platform, changes: dict[str, str], field: str, message: str
+) -> None:
+    page = more(desk, **changes)
+    assert message in page.response.context["form"].errors[field][0]
+    assert not Override.objects.exists()
+
+
+def test_a_second_override_of_a_policy_is_refused_with_the_end_of_the_first(desk: Desk, shop: Platform) -> None:
+    more(desk, until="")
+    page = more(desk)
+    assert page.response.context["form"].errors["policy"] == [
+        "There is an override of it already, without an end. Change or end that one."
+    ]
+    assert Override.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("until", "now", "end"),
+    [
+        ("sunday", datetime(2026, 11, 25, 12, tzinfo=UTC), datetime(2026, 11, 30, tzinfo=UTC)),
+        ("sunday", datetime(2026, 11, 29, 23, tzinfo=UTC), datetime(2026, 11, 30, tzinfo=UTC)),
+        ("month", datetime(2026, 12, 31, 23, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)),
+        ("month", datetime(2028, 2, 1, tzinfo=UTC), datetime(2028, 3, 1, tzinfo=UTC)),
+        ("day", datetime(2026, 11, 25, 12, tzinfo=UTC), datetime(2026, 11, 26, 12, tzinfo=UTC)),
+        ("", datetime(2026, 11, 25, tzinfo=UTC), None),
+    ],
+)
+def test_when_it_ends(until: str, now: datetime, end: datetime | None) -> None:
+    assert end_of(until, None, now) == end
+
+
+def test_scaled_limits_are_rounded_up_and_stay_in_bounds() -> None:
+    limits = [Limit(1, 60), Limit(900_000_000, 60, Algorithm.TOKEN_BUCKET, 700_000_000), Limit(0, 60)]
+    assert [(limit.quota, limit.burst) for limit in scaled(limits, 150)] == [(2, None), (10**9, 10**9), (0, None)]
+
+
+def test_the_chart_is_of_this_client_and_the_page_makes_few_queries(desk: Desk, shop: Platform) -> None:
+    minute = timezone.now().replace(second=0, microsecond=0)
+    for key, outcome, number in (("acme", "admitted", 40), ("acme", "denied", 2), ("other", "admitted", 1_000)):
+        Usage.objects.create(client_key=key, endpoint="", minute=minute, outcome=outcome, requests=number, cost=1)
+    Usage.objects.create(
+        client_key="acme", endpoint="", minute=minute - timedelta(days=20), outcome="denied", requests=9, cost=1
+    )
+    assert "42 requests, 2 of them denied." in desk.open(address("change")).text
+    with CaptureQueriesContext(connection) as queries:
+        desk.open(address("change"))
+    assert len(queries) <= 30

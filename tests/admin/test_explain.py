@@ -1,0 +1,113 @@
+"""“Why was this denied?”"""
+
+import pytest
+from django.urls import reverse
+
+from limits.enforcement import CheckRequest, get_engine
+from limits.models import Client, Policy, PolicyLimit
+from limits.publishing import clients, rules
+from tests.admin.desk import Desk, Page
+from tests.models import rows
+from tests.publishing.platforms import Platform
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def ask(desk: Desk, client: str, request: str) -> Page:
+    return desk.open(reverse("admin:limits_client_explain"), client=client, request=request)
+
+
+@pytest.fixture
+def search(shop: Platform) -> None:
+    """Two endpoints whose routes overlap, and a small limit on one."""
+    endpoint = rows.endpoint("search", "GET /shop/{id}", name="Search")
+    rows.endpoint("rest", "* /shop/*", name="The rest")
+    rows.policy("search", quota=2, endpoint=endpoint)
+    rows.policy("of-others", plan=rows.plan("pro"))
+    rules.record("test")
+    assert rules.deliver().live
+
+
+def test_a_denied_request_is_explained_and_nothing_is_used_up(desk: Desk, search: None) -> None:
+    engine = get_engine()
+    for _ in range(2):
+        engine.check(CheckRequest("acme", "search"))
+    for _ in range(3):
+        page = ask(desk, "acme", "GET /shop/7?q=tea")
+    answer = page.response.context
+    assert "One request now would be denied." in page.text
+    assert "Denied by search:60s." in page.text
+    assert [(p.route, p.endpoint, p.wins) for p in answer["patterns"]] == [
+        ("GET /shop/{id}", "Search", True),
+        ("* /shop/*", "The rest", False),
+    ]
+    limits = {item["policy"].slug: item["limits"][0] for item in answer["applying"]}
+    assert {slug: (limit["used"], limit["verdict"]) for slug, limit in limits.items()} == {
+        "all": (2, ""),
+        "search": (2, "denies"),
+    }
+    assert [(policy.policy.slug, policy.why) for policy in answer["others"]] == [
+        ("of-others", "It is for plan pro; the client is on free.")
+    ]
+
+
+def test_a_slug_will_do_and_a_client_need_not_be_registered(desk: Desk, search: None) -> None:
+    page = ask(desk, "somebody", "search")
+    assert "One request now would be admitted." in page.text
+    assert "not registered" in page.text
+    assert page.response.context["patterns"] == ()
+
+
+def test_an_address_that_nobody_registered(desk: Desk, search: None) -> None:
+    page = ask(desk, "acme", "POST /elsewhere")
+    assert "none that is registered" in page.text
+    assert [item["policy"].slug for item in page.response.context["applying"]] == ["all"]
+
+
+@pytest.mark.parametrize(("status", "word"), [("blocked", "The client is blocked"), ("exempt", "The client is exempt")])
+def test_blocked_and_exempt_clients(desk: Desk, search: None, status: str, word: str) -> None:
+    Client.objects.update(status=status)
+    assert clients.deliver().live
+    assert word in ask(desk, "acme", "search").text
+
+
+def test_a_cost_above_the_quota(desk: Desk, search: None) -> None:
+    PolicyLimit.objects.filter(policy=Policy.objects.get(slug="search")).update(quota=0)
+    rules.record("test")
+    rules.deliver()
+    assert "waiting does not help" in ask(desk, "acme", "search").text
+
+
+def test_without_the_store_nobody_knows(desk: Desk, search: None, shop: Platform) -> None:
+    shop.go_away()
+    text = ask(desk, "acme", "search").text
+    assert "cannot be reached" in text
+    assert "would be" not in text
+
+
+@pytest.mark.parametrize(
+    ("client", "request_", "field", "message"),
+    [
+        ("", "search", "client", "required"),
+        ("a\tb", "search", "client", "control characters"),
+        ("acme", "", "request", "required"),
+        ("acme", "GET shop", "request", "It must be a slug, or a method and a path"),
+        ("acme", "/shop", "request", "It must be a slug, or a method and a path"),
+    ],
+)
+def test_a_wrong_question_is_refused_at_its_field(
+    desk: Desk, search: None, client: str, request_: str, field: str, message: str
+) -> None:
+    assert message in ask(desk, client, request_).response.context["form"].errors[field][0]
+
+
+def test_the_route_tester_names_every_pattern_that_fits(desk: Desk, search: None) -> None:
+    page = desk.open(reverse("admin:limits_endpoint_try_a_route"), request="GET /shop/7")
+    assert [(p.route, p.wins) for p in page.response.context["patterns"]] == [
+        ("GET /shop/{id}", True),
+        ("* /shop/*", False),
+    ]
+
+
+def test_before_the_first_version_nothing_is_limited(desk: Desk, platform: Platform) -> None:
+    assert "Nothing has been published yet" in ask(desk, "acme", "search").text

@@ -1,0 +1,114 @@
+"""The first page."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from limits.enforcement import CheckRequest, get_engine
+from limits.models import Client, Policy, Publication, Usage
+from limits.monitoring.alerts import evaluate
+from tests.admin.desk import Desk
+from tests.models import rows
+from tests.publishing.platforms import Platform
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def count(key: str, outcome: str, requests: int, endpoint: str = "search", ago: timedelta = timedelta()) -> datetime:
+    minute = timezone.now().replace(second=0, microsecond=0) - ago
+    Usage.objects.create(
+        client_key=key, endpoint=endpoint, minute=minute, outcome=outcome, requests=requests, cost=requests
+    )
+    return minute
+
+
+def test_it_says_what_is_live_since_when_and_by_whom(desk: Desk, shop: Platform) -> None:
+    desk.change(Policy.objects.get(), limits__0__quota="7")
+    live_at = Publication.objects.get(sequence=2).live_at
+    text = desk.open("/admin/").text
+    assert f"Version 2 is live everywhere since {live_at:%-d %B, %H:%M} UTC." in text
+    assert "Published by ada: Somebody asked for it." in text
+
+
+def test_it_says_what_is_not_live_and_why(desk: Desk, shop: Platform) -> None:
+    shop.go_away()
+    desk.change(Policy.objects.get(), limits__0__quota="7")
+    desk.change(Client.objects.get(), status="blocked")
+    text = desk.open("/admin/").text
+    assert "Version 2 is not live yet; servers decide by version 1." in text
+    assert "Redis cannot be reached." in text
+    assert "1 change of clients is on the way to the servers." in text
+
+
+def test_it_says_that_the_store_is_empty_or_anothers(desk: Desk, shop: Platform) -> None:
+    shop.empty()
+    assert "Redis holds no rules." in desk.open("/admin/").text
+
+
+def test_it_says_that_the_store_is_another_databases(desk: Desk, shop: Platform) -> None:
+    Publication.objects.update(epoch="another")
+    assert "publish_ruleset --take-over" in desk.open("/admin/").text
+
+
+def test_it_shows_the_last_day(desk: Desk, shop: Platform) -> None:
+    count("acme", "admitted", 70)
+    count("acme", "denied", 20)
+    count("bot", "denied", 30)
+    count("", "denied", 5, endpoint="")
+    count("bot", "denied", 1_000, ago=timedelta(hours=30))
+    page = desk.open("/admin/")
+    shown = page.response.context
+    assert "125 requests, 55 of them denied." in page.text
+    assert [(each.name, each.denied, each.requests, pk is not None) for each, pk in shown["throttled_clients"]] == [
+        ("bot", 30, 30, False),
+        ("acme", 20, 90, True),
+        ("(other)", 5, 5, False),
+    ]
+    assert [(each.name, each.denied) for each in shown["throttled_endpoints"]] == [("search", 50), ("(unknown)", 5)]
+    assert shown["unknown"] == 5
+
+
+def test_it_shows_who_is_close_to_a_limit_now(desk: Desk, shop: Platform) -> None:
+    for key, used in (("acme", 85), ("quiet", 10)):
+        get_engine().check(CheckRequest(key, "any", cost=used))
+        count(key, "admitted", used)
+    close = desk.open("/admin/").response.context["close"]
+    assert [(each.client, each.policy, each.mark) for each, _ in close] == [("acme", "all", 80)]
+
+
+def test_it_shows_open_alerts(desk: Desk, shop: Platform) -> None:
+    rows.alert_rule("abuse", group_by="client")
+    count("bot", "denied", 60)
+    evaluate()
+    assert "abuse: bot" in desk.open("/admin/").text
+
+
+def test_an_empty_platform_is_told_what_to_do_first(desk: Desk, platform: Platform) -> None:
+    page = desk.open("/admin/")
+    assert [step.done for step in page.response.context["steps"]] == [False] * 5
+    assert "What to do first" in page.text
+    rows.default_plan("free")
+    assert [step.done for step in desk.open("/admin/").response.context["steps"]] == [True, *[False] * 4]
+
+
+def test_a_platform_at_work_is_not_told_what_to_do_first(desk: Desk, shop: Platform) -> None:
+    rows.endpoint("search")
+    rows.token()
+    count("acme", "admitted", 1)
+    assert "What to do first" not in desk.open("/admin/").text
+
+
+def test_it_makes_the_same_queries_however_much_there_is(desk: Desk, shop: Platform) -> None:
+    count("acme", "denied", 1)
+    desk.open("/admin/")
+    with CaptureQueriesContext(connection) as few:
+        desk.open("/admin/")
+    for number in range(50):
+        rows.client(f"client-{number}")
+        count(f"client-{number}", "denied", number, endpoint=f"endpoint-{number % 9}")
+    with CaptureQueriesContext(connection) as many:
+        desk.open("/admin/")
+    assert len(many) <= len(few)

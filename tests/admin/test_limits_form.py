@@ -1,0 +1,106 @@
+"""Limits in the units that people think in, and the sentence that follows the form."""
+
+import pytest
+from django.test import Client as Browser
+from django.urls import reverse
+
+from limits.models import Policy, PolicyLimit
+from tests.admin.desk import Desk
+from tests.publishing.platforms import Platform
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def said(desk: Desk, **typed: str) -> dict[str, str]:
+    answer: dict[str, str] = desk.client.get(reverse("admin:limits_policy_sentence"), typed).json()
+    return answer
+
+
+BUCKET = {"algorithm": "token_bucket", "quota": "10", "window_0": "1", "window_1": "1", "burst": "20"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence", "meaning"),
+    [
+        (
+            {"algorithm": "sliding_window", "quota": "100", "window_0": "10", "window_1": "60"},
+            "100 per 10 minutes.",
+            "In no stretch of 10 minutes, wherever it begins, are more than 100 admitted.",
+        ),
+        (
+            BUCKET,
+            "10 per second, bursts of 20.",
+            "After a pause 20 may come at once; from then on there is room for one",
+        ),
+        (
+            BUCKET,
+            "10 per second, bursts of 20.",
+            "every 0.1 seconds. A bucket that is empty is full again after 2 seconds",
+        ),
+        (
+            {"algorithm": "fixed_window", "quota": "100", "window_0": "1", "window_1": "3600"},
+            "100 per hour, on the clock.",
+            "up to 200 may come close together",
+        ),
+        (
+            {"algorithm": "calendar", "quota": "1000", "period": "month", "timezone": "Europe/Berlin"},
+            "1,000 per month in Europe/Berlin.",
+            "begins anew on the first, by the clock of Europe/Berlin",
+        ),
+        (
+            {"algorithm": "sliding_window", "quota": "0", "window_0": "1", "window_1": "60"},
+            "Nothing admitted.",
+            "denied",
+        ),
+    ],
+)
+def test_what_is_typed_is_said_in_words(
+    desk: Desk, shop: Platform, typed: dict[str, str], sentence: str, meaning: str
+) -> None:
+    answer = said(desk, **typed)
+    assert answer["sentence"] == sentence
+    assert meaning in answer["meaning"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "problem"),
+    [
+        ({"algorithm": "sliding_window", "quota": "ten", "window_0": "1", "window_1": "60"}, "Enter a whole number."),
+        ({"algorithm": "sliding_window", "quota": "10"}, "Is needed: the length of the window in seconds."),
+        ({"algorithm": "calendar", "quota": "10"}, "Is needed for a calendar limit: hour, day, week or month."),
+    ],
+)
+def test_what_is_wrong_is_said_while_it_is_typed(
+    desk: Desk, shop: Platform, typed: dict[str, str], problem: str
+) -> None:
+    assert said(desk, **typed) == {"problem": problem}
+
+
+def test_nobody_else_is_answered(shop: Platform) -> None:
+    assert Browser().get(reverse("admin:limits_policy_sentence")).status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("seconds", "number", "unit"),
+    [(600, "10", "60"), (90, "90", "1"), (7_200, "2", "3600"), (86_400, "1", "86400"), (604_800, "1", "604800")],
+)
+def test_a_window_is_shown_in_its_largest_unit_and_kept(
+    desk: Desk, shop: Platform, seconds: int, number: str, unit: str
+) -> None:
+    PolicyLimit.objects.update(window=seconds)
+    page = desk.open(reverse("admin:limits_policy_change", args=[Policy.objects.get().pk]))
+    assert (page.fields["limits-0-window_0"], page.fields["limits-0-window_1"]) == (number, unit)
+    desk.change(Policy.objects.get(), limits__0__quota="7")
+    assert PolicyLimit.objects.get().window == seconds
+
+
+def test_a_typed_window_becomes_seconds(desk: Desk, shop: Platform) -> None:
+    desk.change(Policy.objects.get(), limits__0__window_0="2", limits__0__window_1="604800")
+    assert PolicyLimit.objects.get().window == 1_209_600
+
+
+@pytest.mark.parametrize("number", ["ten", "1.5", "-3"])
+def test_a_wrong_window_is_refused_at_its_field_and_kept(desk: Desk, shop: Platform, number: str) -> None:
+    page = desk.change(Policy.objects.get(), limits__0__window_0=number)
+    assert list(page.errors) == ["limits-0-window"]
+    assert PolicyLimit.objects.get().window == 60

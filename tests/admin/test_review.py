@@ -1,0 +1,107 @@
+"""What a save would publish is shown first; nothing is live before it is confirmed."""
+
+import pytest
+from django.urls import reverse
+
+from limits.models import Plan, Policy, PolicyLimit, Publication
+from tests.admin.desk import Desk, Page
+from tests.models import rows
+from tests.publishing.platforms import Platform
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def change_page(row: Policy | Plan) -> str:
+    return reverse(f"admin:limits_{row._meta.model_name}_change", args=[row.pk])
+
+
+def send_quota(desk: Desk, quota: str = "7", **more: str) -> Page:
+    return desk.send(change_page(Policy.objects.get(slug="all")), limits__0__quota=quota, **more)
+
+
+def confirm(desk: Desk, page: Page, **answer: str) -> Page:
+    path = page.response.wsgi_request.get_full_path()
+    data = {"_confirm": "1", "why": "A sale.", "reviewed_version": page.response.context["version"]} | answer
+    return Page(desk.client.post(path, page.sent_again | data, follow=True))
+
+
+def test_a_save_shows_old_and_new_and_whom_it_touches_and_changes_nothing(desk: Desk, shop: Platform) -> None:
+    page = send_quota(desk)
+    assert page.is_review
+    assert [(str(change), change.before, change.after) for change in page.response.context["changes"]] == [
+        ("Policy all, limits: 100 per minute → 7 per minute.", "100 per minute", "7 per minute")
+    ]
+    assert "It touches 1 registered client and every caller that is not registered." in page.text
+    assert page.messages == []
+    assert (shop.quotas, PolicyLimit.objects.get().quota, Publication.objects.count()) == ({"all": 100}, 100, 1)
+
+
+def test_a_confirmed_review_is_live_with_its_reason(desk: Desk, shop: Platform) -> None:
+    page = confirm(desk, send_quota(desk))
+    assert "Version 2 is live on every server." in page.messages
+    assert shop.quotas == {"all": 7}
+    assert Publication.objects.get(sequence=2).reason == "A sale."
+
+
+@pytest.mark.parametrize(
+    ("why", "message"), [("", "required"), ("a\tb", "control characters"), ("a\0b", ""), ("x" * 501, "500")]
+)
+def test_a_review_needs_a_sentence(desk: Desk, shop: Platform, why: str, message: str) -> None:
+    page = confirm(desk, send_quota(desk), why=why)
+    assert page.is_review
+    assert message in page.response.context["form"].errors["why"][0]
+    assert shop.quotas == {"all": 100}
+
+
+def test_a_review_that_somebody_else_overtook_is_shown_again(desk: Desk, shop: Platform) -> None:
+    page = send_quota(desk)
+    desk.add(Plan, name="Pro", slug="pro")
+    again = confirm(desk, page)
+    assert again.is_review
+    assert "Somebody else published while you were looking." in again.text
+    assert (again.response.context["version"], again.response.context["form"].initial["why"]) == (3, "A sale.")
+    assert "Version 3 is live on every server." in confirm(desk, again).messages
+
+
+def test_going_on_editing_shows_the_form_as_it_was_typed(desk: Desk, shop: Platform) -> None:
+    page = send_quota(desk, name="Everything")
+    path = page.response.wsgi_request.get_full_path()
+    form = Page(desk.client.post(path, page.sent_again | {"_edit_again": "1"}))
+    assert (form.fields["name"], form.fields["limits-0-quota"]) == ("Everything", "7")
+    assert form.errors == {}
+    assert Policy.objects.get().name == ""
+
+
+def test_what_no_server_needs_to_know_is_saved_without_a_review(desk: Desk, shop: Platform) -> None:
+    page = desk.send(change_page(Policy.objects.get()), name="Everything")
+    assert not page.is_review
+    assert Policy.objects.get().name == "Everything"
+    assert Publication.objects.count() == 1
+
+
+def test_a_deletion_is_reviewed_too(desk: Desk, shop: Platform) -> None:
+    path = reverse("admin:limits_policy_delete", args=[Policy.objects.get().pk])
+    page = Page(desk.client.post(path, {"post": "yes"}, follow=True))
+    assert [str(change) for change in page.response.context["changes"]] == ["Policy all removed."]
+    assert Policy.objects.exists()
+    confirm(desk, page)
+    assert shop.quotas == {}
+
+
+def test_whom_a_change_touches_is_counted_by_plan_and_without_those_who_have_their_own(
+    desk: Desk, shop: Platform
+) -> None:
+    pro = rows.plan("pro")
+    policy = rows.policy("pro", plan=pro)
+    for key in ("globex", "initech"):
+        rows.client(key, plan=pro)
+    rows.override_limit(rows.override(rows.client("hooli", plan=pro), policy))
+    page = desk.send(change_page(policy), limits__0__quota="9")
+    assert page.response.context["reach"].sentence == (
+        "It touches 3 registered clients. 1 of them keeps limits of their own, by an override."
+    )
+
+
+def test_a_plan_without_clients_touches_nobody(desk: Desk, shop: Platform) -> None:
+    page = desk.send(reverse("admin:limits_plan_add"), name="Pro", slug="pro")
+    assert page.response.context["reach"].sentence == "It touches no client."

@@ -1,0 +1,131 @@
+"""Groups by migration, and what each may do, decided on the server."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.urls import reverse
+
+from limits.models import AlertRule, ApiToken, Client, Endpoint, Override, Plan, Policy, Publication, Usage
+from limits.models import Platform as PlatformRow
+from limits.models.roles import OPERATORS, PRODUCT_MANAGERS, ROLES, SUPPORT, VIEWERS, create_roles
+from tests.admin.conftest import desk_of
+from tests.admin.desk import Desk
+from tests.models import rows
+from tests.publishing.platforms import Platform
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def member(shop: Platform) -> Callable[[str], Desk]:
+    """Somebody of a role at the admin."""
+    create_roles(Group.objects, Permission.objects)
+
+    def member(role: str) -> Desk:
+        user = User.objects.create_user(role, password="a password of theirs", is_staff=True)
+        user.groups.add(Group.objects.get(name=role))
+        return desk_of(user)
+
+    return member
+
+
+def client_page(name: str, *more: str) -> str:
+    return reverse(f"admin:limits_client_{name}", args=[Client.objects.get().pk, *more])
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "change a policy": lambda: reverse("admin:limits_policy_change", args=[Policy.objects.get().pk]),
+    "add a plan": lambda: reverse("admin:limits_plan_add"),
+    "copy a plan": lambda: reverse("admin:limits_plan_copy", args=[Plan.objects.get().pk]),
+    "roll back": lambda: reverse("admin:limits_publication_roll_back", args=[Publication.objects.get().pk]),
+    "change a client": lambda: reverse("admin:limits_client_change", args=[Client.objects.get().pk]),
+    "import clients": lambda: reverse("admin:limits_client_import_clients"),
+    "give more": lambda: client_page("more"),
+    "block": lambda: client_page("status", "blocked"),
+    "exempt": lambda: client_page("status", "exempt"),
+    "reset": lambda: client_page("reset_counters"),
+    "add an override": lambda: reverse("admin:limits_override_add"),
+    "add a token": lambda: reverse("admin:limits_apitoken_add"),
+    "add an alert rule": lambda: reverse("admin:limits_alertrule_add"),
+    "switch": lambda: reverse("admin:limits_platform_change", args=[PlatformRow.load().pk]),
+}
+
+MAY = {
+    VIEWERS: set(),
+    SUPPORT: {"give more", "block", "reset", "add an override"},
+    PRODUCT_MANAGERS: {
+        *("change a policy", "add a plan", "copy a plan", "roll back", "change a client", "import clients"),
+        *("give more", "block", "exempt", "reset", "add an override"),
+    },
+    OPERATORS: {"add a token", "add an alert rule", "switch"},
+}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_may_do_its_own_and_nothing_else(member: Callable[[str], Desk], role: str) -> None:
+    desk = member(role)
+    answers = {name: desk.client.post(page(), {}).status_code for name, page in PAGES.items()}
+    assert {name for name, status in answers.items() if status != 403} == MAY[role]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_everybody_sees_everything(member: Callable[[str], Desk], role: str) -> None:
+    desk = member(role)
+    for model in (Plan, Endpoint, Policy, Client, Override, ApiToken, AlertRule, Publication, Usage):
+        assert desk.list(model).status == 200
+    for name in ("admin:index", "admin:limits_plan_compare", "admin:limits_client_explain"):
+        assert desk.open(reverse(name)).status == 200
+    assert desk.open(reverse("admin:limits_client_change", args=[Client.objects.get().pk])).status == 200
+
+
+def test_support_ends_a_block_but_not_an_exemption(member: Callable[[str], Desk]) -> None:
+    desk = member(SUPPORT)
+    for before, allowed in (("blocked", True), ("exempt", False)):
+        Client.objects.update(status=before)
+        answer = desk.client.post(client_page("status", "active"), {"why": "They paid."})
+        assert (answer.status_code == 302) == allowed
+        assert (Client.objects.get().status == "active") == allowed
+
+
+def test_buttons_are_those_that_may_be_used(member: Callable[[str], Desk]) -> None:
+    page = reverse("admin:limits_client_change", args=[Client.objects.get().pk])
+    text = member(SUPPORT).open(page).text
+    assert "Block…" in text
+    assert "Exempt…" not in text
+    text = member(VIEWERS).open(page).text
+    assert [word for word in ("Block…", "More for a time…", "Forget counters…", "+50 %") if word in text] == []
+
+
+def test_the_migration_makes_the_groups_and_leaves_those_that_are_there(transactional_db: None) -> None:
+    Group.objects.all().delete()
+    Group.objects.create(name=VIEWERS)
+    migration: Any = MigrationExecutor(connection).loader.get_migration("limits", "0012_roles")
+    state = MigrationExecutor(connection).loader.project_state([("limits", "0012_roles")])
+    migration.operations[0].code(state.apps, None)
+    assert set(Group.objects.values_list("name", flat=True)) == set(ROLES)
+    assert not Group.objects.get(name=VIEWERS).permissions.exists()
+    assert Group.objects.get(name=SUPPORT).permissions.filter(codename="reset_client").exists()
+
+
+def test_each_change_is_in_the_history_with_its_author(member: Callable[[str], Desk], shop: Platform) -> None:
+    member(SUPPORT).client.post(client_page("status", "blocked"), {"why": "It scrapes."})
+    assert shop.client("acme").status == "blocked"  # type: ignore[union-attr]
+    record = Client.history.first()
+    assert (record.history_user.username, record.history_change_reason, record.status) == (
+        SUPPORT,
+        "It scrapes.",
+        "blocked",
+    )
+
+
+def test_a_wrong_role_cannot_confirm_a_review(member: Callable[[str], Desk], desk: Desk) -> None:
+    rows.plan("pro")
+    path = reverse("admin:limits_policy_change", args=[Policy.objects.get().pk])
+    page = desk.send(path, limits__0__quota="7")
+    answer = page.sent_again | {"_confirm": "1", "why": "Mine.", "reviewed_version": page.response.context["version"]}
+    assert member(SUPPORT).client.post(path, answer).status_code == 403
+    assert Policy.objects.get().limits.get().quota == 100

@@ -1,0 +1,91 @@
+"""Going back to an earlier version, as a new one."""
+
+import pytest
+from django.urls import reverse
+
+from limits.models import ApiToken, Client, Endpoint, Plan, Policy, Publication
+from limits.models import Platform as PlatformRow
+from tests.admin.desk import Desk, Page
+from tests.models import rows
+from tests.publishing.platforms import Platform
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def roll_back(desk: Desk, version: int) -> Page:
+    publication = Publication.objects.get(sequence=version)
+    return desk.open(reverse("admin:limits_publication_roll_back", args=[publication.pk]))
+
+
+def confirm(desk: Desk, version: int, why: str = "It was a mistake.") -> Page:
+    page = roll_back(desk, version)
+    path = page.response.wsgi_request.get_full_path()
+    answer = {"_confirm": "1", "why": why, "reviewed_version": page.response.context["version"]}
+    return Page(desk.client.post(path, answer, follow=True))
+
+
+def test_a_look_at_the_review_changes_nothing(desk: Desk, shop: Platform) -> None:
+    desk.change(Policy.objects.get(), limits__0__quota="7")
+    page = roll_back(desk, 1)
+    assert [str(change) for change in page.response.context["changes"]] == [
+        "Policy all, limits: 7 per minute → 100 per minute."
+    ]
+    assert (shop.quotas, Publication.objects.count()) == ({"all": 7}, 2)
+
+
+def test_a_confirmed_rollback_is_live_as_a_new_version(desk: Desk, shop: Platform) -> None:
+    desk.change(Policy.objects.get(), limits__0__quota="7")
+    page = confirm(desk, 1)
+    assert "Version 3 is live on every server." in page.messages
+    assert (shop.quotas, Publication.objects.get(sequence=3).reason) == ({"all": 100}, "It was a mistake.")
+    assert Policy.objects.get().limits.get().quota == 100
+
+
+def test_everything_that_came_since_goes_and_what_went_comes_back_with_its_name(desk: Desk, shop: Platform) -> None:
+    desk.change(Policy.objects.get(), name="Everything")
+    desk.delete(Policy.objects.get())
+    plan, endpoint = rows.plan("pro"), rows.endpoint("search", "GET /search")
+    rows.policy("search", plan=plan, endpoint=endpoint)
+    desk.change(plan, name="Pro")
+    confirm(desk, 1)
+    assert shop.quotas == {"all": 100}
+    assert (Plan.objects.count(), Endpoint.objects.count(), Policy.objects.get().name) == (1, 0, "Everything")
+
+
+def test_tokens_and_the_switch_stay_as_they_are(desk: Desk, shop: Platform) -> None:
+    token = rows.token()
+    desk.change(Policy.objects.get(), limits__0__quota="7")
+    desk.act("revoke", token)
+    desk.change(PlatformRow.load(), shadow_all="on")
+    desk.change(Policy.objects.get(), limits__0__quota="9")
+    confirm(desk, 2)
+    assert shop.quotas == {"all": 7}
+    assert shop.ruleset.tokens == ()
+    assert ApiToken.objects.get().revoked_at is not None
+    assert shop.ruleset.shadow_all
+
+
+def test_what_is_still_used_stops_a_rollback(desk: Desk, shop: Platform) -> None:
+    desk.add(Plan, name="Pro", slug="pro")
+    Client.objects.update(plan=Plan.objects.get(slug="pro"))
+    page = desk.client.get(
+        reverse("admin:limits_publication_roll_back", args=[Publication.objects.get(sequence=1).pk]), follow=True
+    )
+    (message,) = Page(page).messages
+    assert "Nothing was changed." in message
+    assert "acme" in message
+    assert Plan.objects.filter(slug="pro").exists()
+
+
+def test_going_back_to_what_is_live_says_so(desk: Desk, shop: Platform) -> None:
+    publication = Publication.objects.get()
+    page = Page(desk.client.get(reverse("admin:limits_publication_roll_back", args=[publication.pk]), follow=True))
+    assert "The rules are those of version 1 already." in page.messages
+    assert Publication.objects.count() == 1
+
+
+def test_the_page_of_a_version_shows_what_it_changed(desk: Desk, shop: Platform) -> None:
+    desk.change(Policy.objects.get(), limits__0__quota="7")
+    text = desk.open(reverse("admin:limits_publication_change", args=[Publication.objects.get(sequence=2).pk])).text
+    assert "<del>100 per minute</del>" in text
+    assert "<ins>7 per minute</ins>" in text

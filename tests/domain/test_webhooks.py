@@ -1,0 +1,81 @@
+"""Where a webhook may not lead."""
+
+from ipaddress import ip_address, ip_network
+
+import pytest
+
+from limits.domain.webhooks import address_problem, url_problem
+
+FORBIDDEN = [
+    *("127.0.0.1", "127.255.255.254", "0.0.0.0", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1"),
+    *("169.254.169.254", "100.64.0.1", "192.0.0.8", "192.0.2.1", "198.18.0.1", "198.51.100.7", "203.0.113.9"),
+    *("224.0.0.1", "239.1.2.3", "240.0.0.1", "255.255.255.255"),
+    *("::", "::1", "fe80::1", "fc00::1", "fd12:3456::1", "ff02::1", "2001:db8::1", "100::1"),
+    # What other addresses stand for: mapped, 6to4, Teredo, and those of translators.
+    *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "2002:7f00:1::", "2002:a00:1::1", "64:ff9b::7f00:1", "64:ff9b::a00:1"),
+    *("64:ff9b:1::a00:1", "2001:0:4136:e378:8000:63bf:80ff:fffe"),
+]
+
+
+@pytest.mark.parametrize("address", FORBIDDEN)
+def test_addresses_that_are_not_public(address: str) -> None:
+    message = address_problem(ip_address(address))
+    assert message
+    assert "not a public address" in message
+
+
+@pytest.mark.parametrize(
+    "address", ["1.1.1.1", "8.8.8.8", "2606:4700:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101", "2002:101:101::"]
+)
+def test_public_addresses(address: str) -> None:
+    assert address_problem(ip_address(address)) is None
+
+
+def test_networks_that_are_allowed() -> None:
+    allowed = [ip_network("10.1.0.0/16"), ip_network("fd00::/64")]
+    assert address_problem(ip_address("10.1.2.3"), allowed) is None
+    assert address_problem(ip_address("::ffff:10.1.2.3"), allowed) is None
+    assert address_problem(ip_address("fd00::7"), allowed) is None
+    assert address_problem(ip_address("10.2.0.1"), allowed)
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("https://example.com", None),
+        ("https://example.com:8443/a?b=c", None),
+        ("https://[2606:4700:4700::1111]/", None),
+        ("http://example.com/", "must begin with https://"),
+        ("http://1.1.1.1/", "must begin with https://"),
+        ("ftp://example.com/", "must begin with https://"),
+        ("//example.com/", "must begin with https://"),
+        ("https:///path", "must begin with https://"),
+        ("example.com", "must begin with https://"),
+        ("https://user@example.com/", "neither a user"),
+        ("https://user:password@example.com/", "neither a user"),
+        ("https://example.com/#part", "neither a user"),
+        ("https://example.com:99999/", "is not a URL"),
+        ("https://[::1/", "is not a URL"),
+        ("https://exa mple.com/", "without blanks"),
+        ("https://example.com/\r\nHost: evil", "without blanks"),
+        ("https://exämple.com/", "without blanks"),
+        ("https://example.com/" + "x" * 500, "at most 500"),
+        ("https://127.0.0.1/", "not a public address"),
+        ("https://[::1]/", "not a public address"),
+        ("https://[::ffff:7f00:1]/", "not a public address"),
+        ("https://169.254.169.254/latest/meta-data", "not a public address"),
+        ("https://localhost/", "not a public address"),
+        ("https://LOCALHOST:8443/", "not a public address"),
+    ],
+)
+def test_urls(url: str, problem: str | None) -> None:
+    message = url_problem(url)
+    assert (message is None) == (problem is None), message
+    assert problem is None or problem in str(message)
+
+
+def test_plain_http_is_for_networks_that_are_allowed() -> None:
+    allowed = [ip_network("10.1.0.0/16")]
+    assert url_problem("http://10.1.2.3/hook", allowed) is None
+    assert url_problem("http://intranet/hook", allowed) is None
+    assert "https://" in str(url_problem("http://1.1.1.1/hook", allowed))

@@ -1,0 +1,203 @@
+"""What a product manager does, in a real browser on two real servers: seen, changed, live, undone."""
+
+import httpx
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.urls import reverse
+from playwright.sync_api import Page, expect
+
+from limits.models import Client, Endpoint, Override, Plan, Policy, Publication
+from limits.models.roles import PRODUCT_MANAGERS, VIEWERS, create_roles
+from limits.publishing import clients
+from tests.end_to_end.browser import log_in, publish
+from tests.end_to_end.shop import ask
+from tests.end_to_end.shop import publish as publish_rows
+from tests.models import rows
+from tests.support.web import WebServer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PASSWORD = "a password of Pam"
+
+
+def member(page: Page, role: str) -> None:
+    """Logs somebody of this role in."""
+    create_roles(Group.objects, Permission.objects)
+    user = User.objects.create_user("pam", password=PASSWORD, is_staff=True)
+    user.groups.add(Group.objects.get(name=role))
+    log_in(page, "pam", PASSWORD)
+
+
+@pytest.fixture
+def search(servers: list[WebServer]) -> Policy:
+    """Free callers may search ten times an hour; acme is one of them."""
+    free = Plan.objects.get(slug="free")
+    policy = rows.policy("free-search", plan=free, endpoint=Endpoint.objects.get())
+    policy.limits.update(quota=10, window=3_600)
+    rows.client("acme", plan=free)
+    publish_rows()
+    clients.deliver()
+    return policy
+
+
+@pytest.fixture
+def pam(page: Page, search: Policy) -> Page:
+    """A product manager at the admin."""
+    member(page, PRODUCT_MANAGERS)
+    return page
+
+
+def test_a_quota_is_changed_from_the_comparison_reviewed_published_and_obeyed(
+    pam: Page, servers: list[WebServer], http: httpx.Client
+) -> None:
+    before = ask(http, servers[1])["limit"]
+    pam.get_by_role("link", name="Plans side by side").click()
+    pam.locator("#comparison").get_by_role("link", name="10 per hour").click()
+    meaning = pam.locator(".rl-meaning").first
+    expect(meaning).to_contain_text("10 per hour. In no stretch of one hour, wherever it begins, are more than 10")
+    pam.locator("[name=limits-0-quota]").fill("25")
+    expect(meaning).to_contain_text("25 per hour. In no stretch of one hour, wherever it begins, are more than 25")
+    pam.locator("[name=limits-0-quota]").fill("-5")
+    expect(meaning).to_contain_text("greater than or equal to 0")
+    pam.locator("[name=limits-0-quota]").fill("25")
+    pam.get_by_role("button", name="Save", exact=True).click()
+    expect(pam.locator("#review")).to_contain_text("10 per hour")
+    expect(pam.locator("#reach")).to_contain_text("It touches 1 registered client and every caller that is not")
+    assert ask(http, servers[1])["limit"] == before == 10
+    publish(pam, "Black Friday.")
+    expect(pam.get_by_text("Version 3 is live on every server.")).to_be_visible()
+    assert [ask(http, server)["limit"] for server in servers] == [25, 25]
+    expect(pam.locator("#comparison").get_by_role("link", name="25 per hour")).to_be_visible()
+    pam.goto("/admin/")
+    expect(pam.locator("#publishing")).to_contain_text("Version 3 is live everywhere since")
+    expect(pam.locator("#publishing")).to_contain_text("Published by pam: Black Friday.")
+
+
+def test_a_review_can_be_gone_back_from_and_cancelled(pam: Page, search: Policy) -> None:
+    change = reverse("admin:limits_policy_change", args=[search.pk])
+    pam.goto(change)
+    pam.locator("[name=limits-0-quota]").fill("25")
+    pam.get_by_role("button", name="Save", exact=True).click()
+    pam.get_by_role("button", name="Go on editing").click()
+    expect(pam.locator("[name=limits-0-quota]")).to_have_value("25")
+    pam.get_by_role("button", name="Save", exact=True).click()
+    pam.get_by_role("button", name="Publish version").click()
+    expect(pam.get_by_text("This field is required.").or_(pam.locator("#id_why:invalid"))).to_be_visible()
+    pam.get_by_role("link", name="Cancel, change nothing").click()
+    expect(pam.locator("[name=limits-0-quota]")).to_have_value("10")
+    assert Publication.objects.count() == 2
+
+
+def test_the_way_of_counting_decides_which_fields_there_are(pam: Page, search: Policy) -> None:
+    pam.goto(reverse("admin:limits_policy_change", args=[search.pk]))
+    algorithm, burst = pam.locator("[name=limits-0-algorithm]"), pam.locator("[name=limits-0-burst]")
+    window, period = pam.locator("[name=limits-0-window_0]"), pam.locator("[name=limits-0-period]")
+    expect(burst).to_be_hidden()
+    expect(period).to_be_hidden()
+    algorithm.select_option("token_bucket")
+    expect(burst).to_be_visible()
+    burst.fill("20")
+    expect(pam.locator(".rl-meaning").first).to_contain_text("After a pause 20 may come at once")
+    algorithm.select_option("calendar")
+    expect(burst).to_be_hidden()
+    expect(window).to_be_hidden()
+    period.select_option("month")
+    pam.locator("[name=limits-0-timezone]").select_option("Europe/Berlin")
+    pam.get_by_role("button", name="Save", exact=True).click()
+    publish(pam)
+    assert str(search.limits.get()) == "10 per month in Europe/Berlin"
+
+
+def test_a_version_is_rolled_back_to_as_a_new_one(
+    pam: Page, search: Policy, servers: list[WebServer], http: httpx.Client
+) -> None:
+    search.limits.update(quota=99)
+    publish_rows()
+    assert ask(http, servers[0])["limit"] == 99
+    pam.get_by_role("link", name="Publications").click()
+    pam.locator("#result_list").get_by_role("link", name="2", exact=True).click()
+    pam.get_by_role("link", name="Roll back to this version…").click()
+    expect(pam.locator("#review")).to_contain_text("99 per hour")
+    assert ask(http, servers[0])["limit"] == 99
+    publish(pam, "Too much.")
+    expect(pam.get_by_text("Version 4 is live on every server.")).to_be_visible()
+    assert [ask(http, server)["limit"] for server in servers] == [10, 10]
+
+
+def test_half_as_much_again_until_sunday_in_two_clicks(pam: Page, servers: list[WebServer], http: httpx.Client) -> None:
+    for _ in range(3):
+        ask(http, servers[0])
+    pam.goto(reverse("admin:limits_client_change", args=[Client.objects.get().pk]))
+    expect(pam.locator("#standing")).to_contain_text("3 of 10")
+    ask(http, servers[0])
+    expect(pam.locator("#standing")).to_contain_text("4 of 10", timeout=20_000)
+    pam.get_by_role("link", name="+50 % until Sunday").click()
+    pam.get_by_label("Why?").fill("They asked nicely.")
+    pam.get_by_role("button", name="Give it").click()
+    expect(pam.get_by_text("Live on every server: acme.")).to_be_visible()
+    expect(pam.locator("#standing")).to_contain_text("4 of 15")
+    expect(pam.locator("#standing")).to_contain_text("override until Mon")
+    assert [ask(http, server)["limit"] for server in servers] == [15, 15]
+    assert Override.objects.get().ends_at is not None
+
+
+def test_a_client_is_blocked_with_a_reason_and_its_history_tells(
+    pam: Page, servers: list[WebServer], http: httpx.Client
+) -> None:
+    pam.goto(reverse("admin:limits_client_change", args=[Client.objects.get().pk]))
+    pam.get_by_role("link", name="Block…").click()
+    pam.get_by_label("Why?").fill("It scrapes.")
+    pam.get_by_role("button", name="Block it").click()
+    expect(pam.get_by_text("Every request is refused, whatever the limits.")).to_be_visible()
+    assert [ask(http, server)["reason"] for server in servers] == ["blocked", "blocked"]
+    pam.goto(reverse("admin:limits_client_history", args=[Client.objects.get().pk]))
+    expect(pam.locator("#history")).to_contain_text("It scrapes.")
+
+
+def test_why_a_request_was_denied(pam: Page, servers: list[WebServer], http: httpx.Client) -> None:
+    for _ in range(11):
+        ask(http, servers[0])
+    pam.get_by_role("link", name="Why was this denied?").click()
+    pam.get_by_label("Client").fill("acme")
+    pam.get_by_label("Endpoint, or method and path").fill("search")
+    pam.get_by_role("button", name="Explain").click()
+    expect(pam.locator("#answer")).to_contain_text("One request now would be denied.")
+    expect(pam.locator("#applying")).to_contain_text("10 of 10")
+
+
+def test_a_file_with_a_wrong_line_is_refused_and_a_right_one_imported(pam: Page) -> None:
+    def choose(content: str) -> None:
+        pam.get_by_role("link", name="Import…").click()
+        file = {"name": "clients.csv", "mimeType": "text/csv", "buffer": content.encode()}
+        pam.locator("[name=file]").set_input_files(file)  # type: ignore[arg-type]
+        pam.get_by_label("Why?").fill("The contract list.")
+        pam.get_by_role("button", name="Check the file").click()
+
+    pam.goto(reverse("admin:limits_client_changelist"))
+    choose("key,plan\nglobex,pro\ninitech,gold\n")
+    expect(pam.locator("#problems")).to_contain_text("there is no plan “gold”")
+    pam.goto(reverse("admin:limits_client_changelist"))
+    choose("key,plan\nglobex,pro\n")
+    pam.get_by_role("button", name="Import 1 client").click()
+    expect(pam.get_by_text("Imported.")).to_be_visible()
+    assert list(Client.objects.order_by("key").values_list("key", "plan__slug")) == [
+        ("acme", "free"),
+        ("globex", "pro"),
+    ]
+
+
+def test_a_viewer_sees_it_all_and_may_change_nothing(page: Page, search: Policy) -> None:
+    member(page, VIEWERS)
+    page.goto(reverse("admin:limits_plan_compare"))
+    expect(page.locator("#comparison")).to_contain_text("10 per hour")
+    expect(page.get_by_role("link", name="10 per hour")).to_have_count(0)
+    page.goto(reverse("admin:limits_client_change", args=[Client.objects.get().pk]))
+    expect(page.locator("#standing")).to_contain_text("0 of 10")
+    expect(page.get_by_role("link", name="Block…")).to_have_count(0)
+    for address in (
+        "admin:limits_policy_changelist",
+        "admin:limits_client_changelist",
+        "admin:limits_usage_changelist",
+    ):
+        page.goto(reverse(address))
+        expect(page.get_by_role("button", name="Save")).to_have_count(0)

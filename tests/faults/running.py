@@ -1,0 +1,101 @@
+"""One fault under load: injected, proven, mended; then the checker goes over what was answered."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from tests.faults import checker
+from tests.faults.history import History
+from tests.faults.injectors import Bound, Fault
+from tests.faults.world import CLIENTS, QUOTA, WINDOW, Publisher, World
+
+STEADY = 1.5 * WINDOW
+"""Seconds of load before the fault, and after it."""
+
+
+@dataclass
+class Findings:
+    """What a fault did, beside what is stated."""
+
+    topology: str
+    name: str
+    bound: Bound
+    requests: int
+    degraded: int
+    over: int
+    over_local: int
+    local_may: int
+    back: float
+    stale: float
+    lost: int
+    wrong: dict[str, object] = field(default_factory=dict)
+
+
+def run(fault: Fault, world: World, topology: str, seconds: float) -> Findings:
+    """Holds the fault for so long, and returns what was found."""
+    before = world.counted()
+    history = _history(fault, world, seconds)
+    fault.clear()
+    world.asked.update(request.client for request in history.requests)
+    after = world.counted()
+    findings = judge(fault, topology, history, after - before)
+    # In all: what was decided without the store may be counted when the next fault is there already.
+    findings.wrong["counted twice"] = dict(after - world.asked)
+    return findings
+
+
+def _history(fault: Fault, world: World, seconds: float) -> History:
+    load = world.begin_load()
+    publisher = Publisher(load.history)
+    try:
+        load.wait_until_shared()
+        load.run_for(STEADY)
+        load.history.broken = time.monotonic()
+        fault.inject()
+        fault.prove()
+        load.run_for(seconds)
+        fault.mend()
+        load.history.mended = time.monotonic()
+        load.wait_until_shared()
+        load.run_for(STEADY)
+    finally:
+        publisher.end()
+        history = load.end()
+    return history
+
+
+def judge(fault: Fault, topology: str, history: History, counted: Counter[str]) -> Findings:
+    """Compares what was answered with what is stated."""
+    bound = fault.bound
+    miscounted = checker.miscounted(history, counted)
+    phases = checker.degraded_phases(history, "local")
+    findings = Findings(
+        topology=topology,
+        name=fault.name,
+        bound=bound,
+        requests=len(history.requests),
+        degraded=sum(request.degraded for request in history.requests),
+        over=checker.over_admitted(history, "strict", QUOTA, WINDOW),
+        over_local=checker.over_admitted(history, "local", QUOTA, WINDOW),
+        local_may=bound.over + phases * QUOTA,
+        back=checker.back_after(history),
+        stale=checker.stale_for(history),
+        lost=sum(low - found for low, found, _ in miscounted.values() if found < low),
+    )
+    findings.wrong = {
+        "over the quota": max(0, findings.over - bound.over),
+        "over the quota, local": max(0, findings.over_local - findings.local_may),
+        "denied with capacity": checker.wrongly_denied(history, "strict", QUOTA, WINDOW)[:3],
+        "old rules": checker.stale(history, bound.stale)[:3],
+        "answers": dict(checker.failures(history, may_refuse=["strict"])),
+        "not counted": 0 if bound.loses_counts else findings.lost,
+    }
+    return findings
+
+
+def violations(findings: Findings) -> dict[str, object]:
+    """What is wrong, by name; empty where all is well."""
+    return {name: what for name, what in findings.wrong.items() if what}
+
+
+__all__ = ["CLIENTS", "Findings", "judge", "run", "violations"]

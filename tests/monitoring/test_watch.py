@@ -1,0 +1,63 @@
+"""While the store is away no task comes: workers tell people by themselves."""
+
+import pytest
+from django.db import OperationalError
+from pytest_django import Settings
+
+from limits.models import Alert, Message, Usage
+from limits.monitoring import watch
+from limits.monitoring.watch import StoreWatch, look
+from tests.models import rows
+from tests.monitoring.counting import AT
+from tests.publishing.platforms import Platform
+from tests.support.smtp import Mailbox, mailbox
+from tests.support.waiting import wait_until
+
+__all__ = ["mailbox"]
+
+
+@pytest.fixture(autouse=True)
+def smtp(settings: Settings, mailbox: Mailbox) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", mailbox.port
+
+
+@pytest.mark.django_db
+def test_with_the_store_there_it_leaves_everything_to_the_tasks(platform: Platform) -> None:
+    rows.alert_rule("platform", metric="platform", threshold=1)
+    Usage.objects.create(client_key="acme", endpoint="", minute=AT, outcome="admitted", requests=1, cost=1)
+    assert look()
+    assert not Alert.objects.exists()
+
+
+@pytest.mark.django_db
+def test_with_the_store_away_it_tells_and_sends(platform: Platform, mailbox: Mailbox) -> None:
+    rows.alert_rule("platform", metric="platform", threshold=1)
+    platform.go_away()
+    assert not look()
+    assert mailbox.next()["Subject"] == "platform: store unreachable"
+    assert not look()
+    assert Message.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_thread_goes_on_whatever_happens_to_the_database(
+    platform: Platform, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows.alert_rule("platform", metric="platform", threshold=1)
+    platform.go_away()
+    failures = iter([OperationalError("gone"), OperationalError("gone")])
+
+    def look_and_fail_first() -> bool:
+        if (error := next(failures, None)) is not None:
+            raise error
+        return look()
+
+    monkeypatch.setattr(watch, "look", look_and_fail_first)
+    thread = StoreWatch(look_every=0.01)
+    thread.start()
+    try:
+        mailbox.next()
+        wait_until(lambda: Message.objects.filter(sent_at__isnull=False).exists())
+    finally:
+        thread.stop()

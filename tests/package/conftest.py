@@ -1,0 +1,71 @@
+"""One wheel and one environment for all tests of this folder."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from ratelimit_platform.embedded.redis import RedisServer
+from tests.package.elsewhere import Elsewhere
+from tests.package.environments import BASE_DIR, Environment, build_wheel
+
+WITH = ("django", "djangorestframework", "django-redis", "redis", "granian")
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """The wheel, a web server, and the versions that the platform itself runs on."""
+    environment = Environment(tmp_path_factory.mktemp("environment") / "venv")
+    # pytest: the framework's own tests import it.
+    environment.install(
+        str(wheel), "pytest", *(f"{name}=={version}" for name, version in pinned().items() if name in WITH)
+    )
+    return environment
+
+
+def pinned() -> dict[str, str]:
+    """Name → version of what the platform runs on."""
+    text = (BASE_DIR / "requirements.txt").read_text(encoding="utf-8")
+    return {name.lower(): version for name, version in re.findall(r"^([\w-]+)(?:\[\w+\])?==(.+)$", text, re.MULTILINE)}
+
+
+@pytest.fixture
+def elsewhere(environment: Environment, tmp_path: Path) -> Iterator[Elsewhere]:
+    """A project elsewhere, and a Redis of its own with rules."""
+    server = RedisServer(tmp_path / "redis").start()
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    yield Elsewhere(environment, server, folder)
+    server.kill()
+
+
+PASSWORD = "of-the-shop"
+
+
+@pytest.fixture
+def shop_url(redis_url: str) -> Iterator[str]:
+    """The Redis of this test process, as the user of the documentation."""
+    with Redis.from_url(redis_url) as redis:
+        redis.execute_command(*acl_command(redis))
+        yield redis_url.replace("://", f"://shop:{PASSWORD}@")
+        redis.acl_deluser("shop")
+
+
+def acl_command(redis: Redis) -> list[str]:
+    """The line of the documentation, as this release of Redis takes it."""
+    page = (BASE_DIR / "docs" / "django-projects.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^ACL SETUSER .+$", page, re.MULTILINE)
+    if not knows_read_only_keys(redis):
+        line = line.replace("%R~", "~")
+    return [str(word) for word in line.replace(">PASSWORD", f">{PASSWORD}").split()]
+
+
+def knows_read_only_keys(redis: Redis) -> bool:
+    return int(str(redis.info("server")["redis_version"]).partition(".")[0]) >= 7

@@ -1,0 +1,44 @@
+"""Settings of a fresh project."""
+
+import os
+from pathlib import Path
+
+SECRET_KEY = "of-a-test"
+ALLOWED_HOSTS = ["*"]
+ROOT_URLCONF = "shop.urls"
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "rest_framework",
+    # Not needed; it adds the system checks to `manage.py check`.
+    *(["limits"] if "WITH_CHECKS" in os.environ else []),
+]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "limits.middleware.RateLimitHeadersMiddleware",
+]
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": os.environ.get("DATABASE", Path(__file__).parents[1] / "shop.sqlite3"),
+        # In memory, whatever the name above: tests may run where the project cannot write.
+        "TEST": {"NAME": ":memory:"},
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+
+CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": os.environ["REDIS_URL"]}}
+REST_FRAMEWORK = {
+    "DEFAULT_THROTTLE_CLASSES": ["limits.throttling.PolicyThrottle"],
+    "DEFAULT_THROTTLE_RATES": {"anon": None, "user": None, "uploads": os.environ.get("UPLOADS", "5/10m")},
+    "NUM_PROXIES": 0,
+}
+RATELIMIT_PLATFORM = {
+    "NAMESPACE": os.environ.get("NAMESPACE", "rl"),
+    "CLIENT_IDENTIFIER": "shop.clients.key_of",
+    # Machines on which tests run are busy.
+    "CHECK_DEADLINE": 10.0,
+}

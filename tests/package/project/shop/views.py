@@ -1,0 +1,55 @@
+"""Views of every kind that a project may have."""
+
+from django.http import HttpRequest, JsonResponse
+from rest_framework.decorators import api_view
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+from rest_framework.viewsets import ViewSet
+
+from limits.decorators import rate_limit
+from limits.throttling import AtomicScopedRateThrottle
+
+
+class Search(APIView):
+    """Its method and path are a route of the endpoint “search”."""
+
+    def get(self, request: Request) -> Response:
+        return Response({"products": []})
+
+
+class Orders(ViewSet):
+    throttle_endpoint = {"list": "search", "create": "orders"}
+    throttle_cost = {"create": lambda request: 7}
+
+    def list(self, request: Request) -> Response:
+        return Response([])
+
+    def create(self, request: Request) -> Response:
+        return Response({"number": 1}, status=201)
+
+
+@rate_limit(endpoint="orders", cost=7)
+@api_view(["POST"])
+def order(request: Request) -> Response:
+    return Response({"number": 1}, status=201)
+
+
+@rate_limit(endpoint="search")
+def plain(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"products": []})
+
+
+@rate_limit(endpoint="search")
+async def later(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"products": []})
+
+
+class Uploads(APIView):
+    """With a rate of its own: it needs no rules of the platform."""
+
+    throttle_classes = (AtomicScopedRateThrottle,)
+    throttle_scope = "uploads"
+
+    def post(self, request: Request) -> Response:
+        return Response(status=201)

@@ -1,0 +1,87 @@
+"""What the wheel holds, and that it is enough."""
+
+import re
+import sqlite3
+import tomllib
+import zipfile
+from importlib.metadata import PathDistribution
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from tests.package.conftest import pinned
+from tests.package.elsewhere import Elsewhere
+from tests.package.environments import BASE_DIR, PROJECT, Environment, run
+
+pytestmark = pytest.mark.xdist_group("package")
+
+OF_THE_PLATFORM = "admin|configfile|management|migrations|models|monitoring|publishing|static|templates"
+
+IMPORT_ALL = """
+import django, importlib, pkgutil, sys
+django.setup()
+import limits
+for module in pkgutil.walk_packages(limits.__path__, "limits."):
+    importlib.import_module(module.name)
+print(*sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def test_it_holds_what_decides_and_no_part_of_the_platform(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    scripts = {str(file.relative_to(BASE_DIR)) for file in (BASE_DIR / "limits" / "store" / "lua").rglob("*.lua")}
+    assert scripts <= names
+    assert {"limits/throttling/__init__.py", "limits/py.typed"} <= names
+    assert not [name for name in names if re.match(rf"limits/({OF_THE_PLATFORM})/|limits/tasks", name)]
+    assert {name.partition("/")[0] for name in names if ".dist-info" not in name} == {"limits"}
+
+
+def test_few_packages_come_along(wheel: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    (about,) = tmp_path.glob("*.dist-info")
+    needed = map(Requirement, PathDistribution(about).requires or [])
+    assert {each.name for each in needed if not each.marker} == {
+        *("django", "djangorestframework", "django-redis", "redis", "tzdata")
+    }
+
+
+def test_the_extra_names_what_the_platform_runs_on() -> None:
+    project = tomllib.loads((BASE_DIR / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = [*project["dependencies"], *project["optional-dependencies"]["platform"]]
+    versions = pinned()
+    assert {Requirement(each).name.lower() for each in named} == set(versions)
+    assert [each for each in named if versions[Requirement(each).name.lower()] not in Requirement(each).specifier] == []
+
+
+def test_every_module_can_be_imported_there_and_takes_no_library_of_the_platform(
+    environment: Environment, elsewhere: Elsewhere
+) -> None:
+    variables = elsewhere.variables() | {"DJANGO_SETTINGS_MODULE": "shop.settings"}
+    imported = run(environment.python, "-c", IMPORT_ALL, folder=PROJECT, **variables).split()
+    assert not {"celery", "psycopg", "structlog", "unfold", "orjson", "environ", "jsonschema"} & set(imported)
+
+
+def test_a_fresh_project_has_no_problem_and_passes_its_tests(elsewhere: Elsewhere) -> None:
+    assert "no issues" in elsewhere.check()
+    assert elsewhere.run_own_tests() >= 10
+
+
+def test_a_misspelt_rate_stops_the_project_at_its_start(elsewhere: Elsewhere) -> None:
+    variables = elsewhere.variables() | {"WITH_CHECKS": "1", "UPLOADS": "5/month"}
+    with pytest.raises(Exception, match=r"\(limits\.E008\) DEFAULT_THROTTLE_RATES\['uploads'\]: “5/month”"):
+        elsewhere.environment.manage("check", **variables)
+
+
+def test_the_frameworks_own_tests_pass_with_only_the_base_classes_swapped(elsewhere: Elsewhere) -> None:
+    assert elsewhere.run_tests_of_the_framework() >= 29
+
+
+def test_the_project_gets_no_table_of_the_platform(elsewhere: Elsewhere) -> None:
+    """Not even with the entry in INSTALLED_APPS that adds the system checks."""
+    variables = elsewhere.variables() | {"WITH_CHECKS": "1"}
+    elsewhere.environment.manage("migrate", "--verbosity", "0", **variables)
+    with sqlite3.connect(variables["DATABASE"]) as database:
+        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    assert "auth_user" in tables
+    assert [name for name in tables if name.startswith("limits")] == []

@@ -1,0 +1,102 @@
+"""Bringing all clients to an emptied store: once at a time, with a line that says how far it is."""
+
+import logging
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connections, transaction
+
+from limits.domain.client import ClientRecord
+from limits.models import Client, ClientChange
+from limits.publishing import client_rows, loading
+from limits.publishing.reconciler import reconcile
+from tests.models import rows
+from tests.publishing.platforms import Platform
+
+COUNT = 3_000
+
+
+def many_clients() -> None:
+    Client.objects.bulk_create(Client(key=f"client-{number}") for number in range(COUNT))
+    ClientChange.objects.all().delete()
+
+
+def in_another_session(action: object) -> bool:
+    def run() -> bool:
+        try:
+            return action()  # type: ignore[operator, no-any-return]
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(run).result()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_process_loads_at_a_time(shop: Platform) -> None:
+    shop.empty()
+    with transaction.atomic():
+        assert loading._is_ours_to_do()
+        assert not in_another_session(loading.load_all)
+        assert not shop.is_complete
+    assert in_another_session(loading.load_all)
+    assert shop.is_complete
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_loader_that_dies_leaves_the_way_free(shop: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        """In place of kill -9."""
+
+    def die() -> Iterator[ClientRecord]:
+        raise Killed
+        yield
+
+    shop.empty()
+    with monkeypatch.context() as patch:
+        patch.setattr(loading, "all_records", die)
+        with pytest.raises(Killed):
+            loading.load_all()
+    assert not shop.is_complete
+    assert in_another_session(loading.load_all)
+
+
+@pytest.mark.django_db
+def test_a_long_loading_says_how_far_it_is(
+    shop: Platform, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    many_clients()
+    monkeypatch.setattr(loading, "SAY_EVERY", 0)
+    with caplog.at_level(logging.INFO):
+        assert loading.load_all()
+    lines = [record.msg for record in caplog.records if record.msg["event"] == "clients_loading"]
+    assert [(line["done"], line["of"]) for line in lines] == [(1_000 * n, COUNT + 1) for n in (1, 2, 3)]
+
+
+@pytest.mark.django_db
+def test_every_client_comes_with_its_overrides_over_many_chunks(
+    shop: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_rows, "CHUNK", 7)
+    policy = rows.policy("search")
+    for number in range(20):
+        rows.override_limit(rows.override(rows.client(f"client-{number}"), policy), quota=number)
+    shop.empty()
+    assert reconcile().clients_loaded
+    found = [shop.client(f"client-{number}").overrides[0].limits[0].quota for number in range(20)]
+    assert found == list(range(20))
+
+
+@pytest.mark.django_db
+def test_only_the_buckets_that_lost_their_clients_are_loaded(shop: Platform) -> None:
+    many_clients()
+    assert loading.load_all()
+    lost = shop.keys.buckets[7]
+    shop.redis.delete(lost)
+    shop.redis.hset(shop.keys.buckets[8], "c:witness", "1 {}")
+    before = shop.redis.info("commandstats")["cmdstat_hset"]["calls"]
+    assert reconcile().clients_loaded
+    assert shop.is_complete
+    assert shop.redis.info("commandstats")["cmdstat_hset"]["calls"] - before < COUNT / 20 + 2 * 256 + 10
+    assert shop.redis.hlen(lost) > 2

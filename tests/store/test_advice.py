@@ -1,0 +1,127 @@
+"""What the platform says about a store that is set up wrongly, with and without CONFIG."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from limits.store.addresses import Kind, parse
+from limits.store.advice import Advisor, warnings_of
+from limits.store.connection import patient_client_of
+from ratelimit_platform.embedded.redis import RedisServer
+from tests.support.topologies import ClusterTopology, SentinelTopology
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def server(redis_server: Callable[..., RedisServer]) -> RedisServer:
+    """A server as it should be: an append-only file, and no eviction."""
+    return redis_server(persistent=True)
+
+
+@pytest.fixture
+def redis(server: RedisServer) -> Iterator[Redis]:
+    with server.client as client:
+        yield client
+
+
+def said(server: RedisServer) -> str:
+    return "\n".join(warnings_of(patient_client_of(parse(server.url)), Kind.SINGLE))
+
+
+@pytest.fixture(params=[True, False], ids=["with-config", "without-config"])
+def forbid(request: pytest.FixtureRequest, redis: Redis) -> Callable[[], None]:
+    """Takes CONFIG away, in half of the tests."""
+
+    def forbid() -> None:
+        if not request.param:
+            redis.execute_command("ACL", "SETUSER", "default", "-config")
+
+    return forbid
+
+
+def test_a_store_as_it_should_be(server: RedisServer, forbid: Callable[[], None]) -> None:
+    forbid()
+    assert said(server) == ""
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
+def test_eviction(server: RedisServer, redis: Redis, forbid: Callable[[], None], policy: str) -> None:
+    redis.config_set("maxmemory-policy", policy)
+    assert said(server) == ""
+    redis.config_set("maxmemory", 100_000_000)
+    forbid()
+    assert f"(maxmemory-policy {policy})" in said(server)
+
+
+def test_memory_that_is_nearly_full(server: RedisServer, redis: Redis, forbid: Callable[[], None]) -> None:
+    redis.config_set("maxmemory", int(redis.info("memory")["used_memory"] * 1.05))
+    forbid()
+    assert "nearly full" in said(server)
+
+
+def test_a_store_that_keeps_nothing(redis_server: Callable[..., RedisServer]) -> None:
+    assert "keeps nothing over a restart" in said(redis_server())
+
+
+def test_a_store_that_keeps_snapshots_only(redis_server: Callable[..., RedisServer]) -> None:
+    server = redis_server()
+    server.client.config_set("save", "3600 1")
+    assert "snapshots only" in said(server)
+
+
+def test_what_cannot_be_seen_without_config_is_said(redis_server: Callable[..., RedisServer]) -> None:
+    server = redis_server()
+    server.client.execute_command("ACL", "SETUSER", "default", "-config")
+    assert "since CONFIG is not allowed here" in said(server)
+
+
+def test_without_info_nothing_is_known_and_that_is_said(server: RedisServer, redis: Redis) -> None:
+    redis.execute_command("ACL", "SETUSER", "default", "-info")
+    assert said(server) == "INFO is not allowed here, so how Redis is set up is not known."
+
+
+def test_a_disk_that_takes_no_writes(redis_server: Callable[..., RedisServer], tmp_path: Path) -> None:
+    server = redis_server(persistent=True)
+    server.client.config_set("dbfilename", "dump.rdb")
+    (server.folder / "dump.rdb").mkdir()
+    server.client.bgsave()
+    wait_until(lambda: server.client.info("persistence")["rdb_bgsave_in_progress"] == 0)
+    assert "could not write to its disk" in said(server)
+
+
+def test_masters_under_sentinel_need_a_fence(tmp_path: Path) -> None:
+    topology = SentinelTopology(tmp_path, options=("--appendonly", "yes")).start()
+    try:
+        advisor = Advisor(topology.url)
+        assert ["min-replicas-to-write" in sentence for sentence in advisor.look()] == [True]
+        topology.master.client.config_set("min-replicas-to-write", 1)
+        assert advisor.look() == []
+    finally:
+        topology.stop()
+
+
+def test_a_cluster_that_stops_as_a_whole_and_has_no_replicas(tmp_path: Path) -> None:
+    cluster = ClusterTopology(tmp_path, replicas=0, options=("--appendonly", "yes")).start()
+    try:
+        found = Advisor(cluster.url).look()
+        assert [any(word in sentence for sentence in found) for word in ("no replica", "full-coverage")] == [True, True]
+        assert len(found) == 2
+        for server in cluster.servers:
+            server.client.config_set("cluster-require-full-coverage", "no")
+        assert len(Advisor(cluster.url).look()) == 1
+    finally:
+        cluster.stop()
+
+
+def test_whoever_asks_does_not_wait(redis_server: Callable[..., RedisServer]) -> None:
+    server = redis_server()
+    advisor = Advisor(server.url)
+    server.pause()
+    assert advisor.warnings() == []
+    server.resume()
+    another = Advisor(server.url)
+    wait_until(lambda: another.warnings() != [])
+    server.kill()
+    assert "keeps nothing" in another.warnings()[0]

@@ -1,0 +1,122 @@
+"""Connections of the data plane: bounded, kept, and safe over threads, forks and cuts."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from redis import Redis
+
+from limits.store.addresses import parse
+from limits.store.connection import hot_connections_of, patient_client_of
+from limits.store.deadline import Deadline
+from limits.store.errors import StoreUnavailable
+from limits.store.hot import HotConnections
+from limits.store.keys import Keys
+from ratelimit_platform.embedded.redis import RedisServer
+from tests.support.forking import holds_in_child
+from tests.support.waiting import wait_until
+
+KEYS = Keys("own")
+SIZE = 4
+
+
+@pytest.fixture
+def server(redis_server: Callable[..., RedisServer]) -> RedisServer:
+    return redis_server()
+
+
+@pytest.fixture
+def redis(server: RedisServer) -> Iterator[Redis]:
+    with server.client as client:
+        yield client
+
+
+@pytest.fixture
+def hot(server: RedisServer) -> HotConnections:
+    return hot_connections_of(parse(server.url), SIZE, KEYS)
+
+
+def count(hot: HotConnections, key: str = "n") -> int:
+    return int(hot.execute("INCR", key, key=key, deadline=Deadline(10)))
+
+
+def opened_so_far(redis: Redis) -> int:
+    return int(redis.info("stats")["total_connections_received"])
+
+
+def test_no_connection_is_opened_for_a_request(hot: HotConnections, redis: Redis) -> None:
+    count(hot)
+    before = opened_so_far(redis)
+    for _ in range(500):
+        count(hot)
+    assert opened_so_far(redis) == before
+
+
+def test_threads_share_a_bounded_number(hot: HotConnections, redis: Redis) -> None:
+    before = opened_so_far(redis)
+    with ThreadPoolExecutor(32) as pool:
+        answers = list(pool.map(lambda _: count(hot), range(2_000)))
+    assert sorted(answers) == list(range(1, 2_001))
+    assert opened_so_far(redis) - before <= SIZE
+
+
+def test_killed_connections_are_opened_again_unseen(hot: HotConnections, redis: Redis) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda _: count(hot), range(200)))
+        killed = redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        answers = list(pool.map(lambda _: count(hot), range(200)))
+    assert killed >= 1
+    assert sorted(answers) == list(range(201, 401))
+
+
+def test_a_connection_that_is_killed_in_the_middle_is_an_outage_and_sent_once(
+    hot: HotConnections, redis: Redis
+) -> None:
+    count(hot)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(lambda: hot.execute("BLPOP", "nothing", 30, key="nothing", deadline=Deadline(20)))
+        wait_until(lambda: redis.info("clients")["blocked_clients"] == 1)
+        redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        with pytest.raises(StoreUnavailable):
+            waiting.result()
+    assert redis.info("commandstats")["cmdstat_blpop"]["calls"] == 1
+    wait_until(lambda: not hot.outages.is_open)
+    assert count(hot) == 2
+
+
+def test_all_in_use_is_said_at_the_deadline_and_is_no_outage(hot: HotConnections, redis: Redis) -> None:
+    with ThreadPoolExecutor(SIZE) as pool:
+        waiting = [
+            pool.submit(hot.execute, "BLPOP", "list", 30, key="list", deadline=Deadline(30)) for _ in range(SIZE)
+        ]
+        wait_until(lambda: redis.info("clients")["blocked_clients"] == SIZE)
+        with pytest.raises(StoreUnavailable, match="in use"):
+            hot.execute("INCR", "n", key="n", deadline=Deadline(0.05))
+        redis.rpush("list", *range(SIZE))
+        assert len([future.result() for future in waiting]) == SIZE
+    assert not hot.outages.is_open
+    assert count(hot) == 1
+
+
+def test_a_forked_child_shares_no_connection_and_no_outage(hot: HotConnections, server: RedisServer) -> None:
+    count(hot)
+    server.pause()
+    with pytest.raises(StoreUnavailable):
+        hot.execute("INCR", "m", key="m", deadline=Deadline(0.05))
+    server.resume()
+    assert holds_in_child(lambda: not hot.outages.is_open and count(hot) >= 2)
+    wait_until(lambda: not hot.outages.is_open)
+    assert count(hot) >= 3
+
+
+def test_the_config_plane_keeps_its_connections_too(server: RedisServer, redis: Redis) -> None:
+    client = patient_client_of(parse(server.url))
+    client.set("a", 1)
+    before = opened_so_far(redis)
+    for _ in range(100):
+        client.get("a")
+    assert opened_so_far(redis) == before
+    redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    assert client.get("a") == b"1"
+    assert holds_in_child(lambda: client.get("a") == b"1")
+    client.close()

@@ -1,0 +1,80 @@
+"""The rights that `docs/operations.md` names are enough, and keys of others are out of reach."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis, exceptions
+
+from limits.enforcement import CheckRequest
+from limits.store.addresses import parse
+from limits.store.advice import warnings_of
+from limits.store.counters import CounterEraser
+from limits.store.usage import UsageCounts
+from ratelimit_platform.embedded.redis import RedisServer
+from tests.enforcement.rules import record, simple
+from tests.support.servers import Store
+from tests.support.topologies import ClusterTopology, SentinelTopology
+
+NAMESPACE = "own"
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
+
+
+class Single:
+    """One server, with the interface of the others."""
+
+    def __init__(self, folder: Path) -> None:
+        self.servers = [RedisServer(folder / "server")]
+        self.url = self.servers[0].url
+
+    def start(self) -> "Single":
+        self.servers[0].start()
+        return self
+
+    def stop(self) -> None:
+        self.servers[0].kill()
+
+
+@pytest.fixture(params=[Single, SentinelTopology, ClusterTopology])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address with a user who may do what the page says, and no more."""
+    topology = request.param(tmp_path).start()
+    for server in topology.servers:
+        with server.client as client:
+            client.execute_command("ACL", "SETUSER", "web", "on", ">pw", f"~{NAMESPACE}:*", *rights())
+    yield topology.url.replace("://", "://web:pw@", 1)
+    topology.stop()
+
+
+def rights() -> list[str]:
+    named = re.search(r"A Redis user needs: `([^`]+)`", DOCS.read_text(encoding="utf-8"))
+    assert named
+    return named[1].split()
+
+
+def test_publishing_deciding_counting_and_forgetting(url: str) -> None:
+    store = Store(url, NAMESPACE)
+    store.publish(simple(2))
+    store.publish(simple(3))
+    store.load(record("acme", 1))
+    engine = store.engine()
+    assert [engine.check(CheckRequest("acme", "search")).allowed for _ in range(4)] == [True, True, True, False]
+    assert not engine.check(CheckRequest("acme", "search"), consume=False).degraded
+    assert CounterEraser(store.redis, store.keys).erase("acme", ["all"]) == 1
+    counts = UsageCounts(store.redis, store.keys)
+    parcels = counts.set_aside()
+    assert sum(sum(counts.read(parcel).values()) for parcel in parcels) == 5
+    counts.finish(parcels)
+    assert store.rules.newest() == store.rules.pointer()
+    assert not any("INFO is not allowed" in sentence for sentence in warnings_of(store.redis, parse(url).kind))
+
+
+def test_others_keys_are_out_of_reach(tmp_path: Path) -> None:
+    single = Single(tmp_path).start()
+    try:
+        single.servers[0].client.execute_command("ACL", "SETUSER", "web", "on", ">pw", f"~{NAMESPACE}:*", *rights())
+        with pytest.raises(exceptions.NoPermissionError):
+            Redis.from_url(single.url.replace("://", "://web:pw@")).get("others:key")
+    finally:
+        single.stop()

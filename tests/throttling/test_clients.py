@@ -1,0 +1,117 @@
+"""Who a request is taken for."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import AnonymousUser, User
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest
+from pytest_django import Settings
+from rest_framework.request import Request
+from rest_framework.test import APIRequestFactory
+
+from limits import client_identifier
+from limits.client_identifier import client_of
+from limits.seldom import SeldomLog
+from limits.throttling import PolicyThrottle
+
+ANSWER: list[Any] = []
+
+
+def identifier(request: Request) -> Any:
+    return ANSWER[-1]
+
+
+@pytest.fixture(autouse=True)
+def no_identifier(settings: Settings) -> None:
+    settings.RATELIMIT_PLATFORM = {"CLIENT_IDENTIFIER": ""}
+
+
+def client_named(user: Any = None, **options: Any) -> str:
+    """Who the throttle takes a request of the framework for."""
+    request = Request(APIRequestFactory().get("/api/search", **options))
+    request.user = user
+    return PolicyThrottle().get_client(request, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("address", "client"),
+    [
+        ("192.0.2.7", "ip:192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "ip:2001:db8:1:2::/64"),
+        ("2001:db8:1:2::1", "ip:2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.7", "ip:192.0.2.7"),
+        ("unix:", "ip:unix:"),
+        ("", "ip:"),
+    ],
+)
+def test_who_is_not_logged_in_is_an_address(address: str, client: str) -> None:
+    assert client_named(AnonymousUser(), REMOTE_ADDR=address) == client
+
+
+def test_a_server_that_knows_no_address_has_one_client_for_all() -> None:
+    request = HttpRequest()
+    assert client_of(request) == "ip:None"
+
+
+def test_who_is_logged_in_is_a_user() -> None:
+    assert client_named(User(pk=7)) == "user:7"
+
+
+def test_a_plain_request_of_django_is_identified_in_the_same_way() -> None:
+    request = APIRequestFactory().get("/", REMOTE_ADDR="2001:db8::1")
+    assert client_of(request) == "ip:2001:db8::/64"
+    request.user = User(pk=7)
+    assert client_of(request) == "user:7"
+
+
+def test_proxies_are_counted_as_the_framework_counts_them(settings: Settings) -> None:
+    forwarded = {"X-Forwarded-For": "198.51.100.1, 192.0.2.9"}
+    settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"NUM_PROXIES": 1}
+    assert client_named(headers=forwarded) == "ip:192.0.2.9"
+    settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"NUM_PROXIES": 0}
+    assert client_named(headers=forwarded) == "ip:127.0.0.1"
+
+
+def test_a_header_that_anybody_may_write_is_believed_aloud(
+    settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_identifier, "_forged", SeldomLog(client_identifier._forged._logger))
+    settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"NUM_PROXIES": None}
+    assert client_named() == "ip:127.0.0.1"
+    assert caplog.messages == []
+    for _ in range(3):
+        assert client_named(headers={"X-Forwarded-For": "198.51.100.1, 192.0.2.9"}) == "ip:198.51.100.1,192.0.2.9"
+    assert [message.partition(" of")[0] for message in caplog.messages] == ["NUM_PROXIES"]
+
+
+@pytest.mark.parametrize("answer", ["acme", "user:7", "日本", "x" * 256])
+def test_a_project_says_itself_who_a_client_is(settings: Settings, answer: str) -> None:
+    settings.RATELIMIT_PLATFORM = {"CLIENT_IDENTIFIER": f"{__name__}.identifier"}
+    ANSWER.append(answer)
+    assert client_named() == answer
+
+
+@pytest.mark.parametrize("answer", ["x" * 257, "two\nlines", "\x00", "\ud800"])
+def test_a_key_that_cannot_be_registered_is_still_one_client(settings: Settings, answer: str) -> None:
+    settings.RATELIMIT_PLATFORM = {"CLIENT_IDENTIFIER": f"{__name__}.identifier"}
+    ANSWER.extend([answer + "other", answer])
+    key = client_named()
+    ANSWER.pop()
+    assert key.startswith("sha256:")
+    assert client_named() != key
+
+
+@pytest.mark.parametrize("answer", [None, ""])
+def test_an_identifier_that_does_not_know_leaves_it_to_the_default(settings: Settings, answer: Any) -> None:
+    settings.RATELIMIT_PLATFORM = {"CLIENT_IDENTIFIER": f"{__name__}.identifier"}
+    ANSWER.append(answer)
+    assert client_named(User(pk=7)) == "user:7"
+
+
+@pytest.mark.parametrize("answer", [7, b"acme", ["acme"]])
+def test_an_identifier_that_answers_something_else_is_named(settings: Settings, answer: Any) -> None:
+    settings.RATELIMIT_PLATFORM = {"CLIENT_IDENTIFIER": f"{__name__}.identifier"}
+    ANSWER.append(answer)
+    with pytest.raises(ImproperlyConfigured, match="identifier answered"):
+        client_named()

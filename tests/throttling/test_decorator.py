@@ -1,0 +1,163 @@
+"""``rate_limit``: a single view asks the platform."""
+
+import json
+from typing import Any
+
+import pytest
+from django.http import HttpRequest, HttpResponse
+from django.utils.decorators import method_decorator
+from django.views import View
+from pytest_django import Settings
+from rest_framework.decorators import api_view, throttle_classes
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from limits.decorators import rate_limit
+from limits.protection import Verdict
+from ratelimit_platform.embedded.redis import free_port
+from tests.support.servers import Store
+from tests.throttling.views import remaining, request_of, send_async
+
+pytestmark = pytest.mark.usefixtures("keyed_shop")
+
+
+@rate_limit(endpoint="search")
+def search(request: HttpRequest, word: str = "") -> HttpResponse:
+    return HttpResponse(f"found {word}")
+
+
+@rate_limit(endpoint="search")
+async def search_later(request: HttpRequest, word: str = "") -> HttpResponse:
+    return HttpResponse(f"found {word}")
+
+
+@method_decorator(rate_limit(endpoint="search"), name="dispatch")
+class Search(View):
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse("found")
+
+
+@api_view(["GET"])
+@throttle_classes([])
+@rate_limit(endpoint="search")
+def search_of_the_framework(request: Request) -> Response:
+    return Response("found")
+
+
+def test_a_view_is_called_until_the_quota_is_used() -> None:
+    answers = [search(request_of(), word="tea") for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert answers[0].content == b"found tea"
+    assert [answer["RateLimit"].partition(";t=")[0] for answer in answers] == [
+        f'"free-search:3600s";r={left}' for left in (2, 1, 0, 0)
+    ]
+
+
+def test_a_denial_is_a_problem_document_that_says_when_to_come_back() -> None:
+    answer = [search(request_of()) for _ in range(4)][3]
+    assert answer["Content-Type"] == "application/problem+json"
+    assert 3_590 <= int(answer["Retry-After"]) <= 3_600
+    assert json.loads(answer.content) == {
+        "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+        "title": "Request cannot be satisfied as assigned quota has been exceeded",
+        "violated-policies": ["free-search:3600s"],
+        "status": 429,
+        "detail": "Denied by free-search:3600s.",
+    }
+
+
+def test_an_async_view_is_limited_in_the_same_way() -> None:
+    answers = [send_async(search_later) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert answers[3]["Content-Type"] == "application/problem+json"
+    assert remaining() == 0
+
+
+def test_a_class_is_limited_by_its_dispatch() -> None:
+    assert [Search.as_view()(request_of()).status_code for _ in range(4)] == [200, 200, 200, 429]
+
+
+def test_inside_of_a_view_of_the_framework_the_answer_is_the_frameworks() -> None:
+    answers = [search_of_the_framework(request_of()) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert answers[3].data["detail"].startswith("Request was throttled. Expected available in 3")
+    assert 3_590 <= int(answers[3]["Retry-After"]) <= 3_600
+
+
+def test_above_a_view_of_the_framework_it_is_the_views_throttle() -> None:
+    @rate_limit(endpoint="orders", cost=2)
+    @api_view(["GET"])
+    def orders(request: Request) -> Response:
+        return Response("ordered")
+
+    assert orders(request_of()).status_code == 200
+    assert remaining(endpoint="orders") == 18
+
+
+def test_above_a_shared_class_it_says_what_to_do() -> None:
+    with pytest.raises(TypeError, match="Set throttle_endpoint and throttle_cost on Orders"):
+        rate_limit(endpoint="orders")(type("Orders", (APIView,), {}).as_view())
+
+
+def test_a_response_of_ones_own_is_not_for_views_of_the_framework() -> None:
+    @api_view(["GET"])
+    def orders(request: Request) -> Response:
+        return Response("ordered")
+
+    with pytest.raises(TypeError, match="refuse is for plain views"):
+        rate_limit(endpoint="orders", refuse=lambda request, verdict: HttpResponse())(orders)
+
+
+def test_method_and_path_decide_where_no_endpoint_is_named() -> None:
+    view = rate_limit()(lambda request: HttpResponse())
+    view(request_of(path="/api/orders", method="post"))
+    assert remaining(endpoint="orders") == 15
+
+
+def test_the_cost_may_depend_on_the_request() -> None:
+    view = rate_limit(endpoint="orders", cost=lambda request: len(request.headers["X-Key"]))(lambda _: HttpResponse())
+    view(request_of("anna"))
+    assert remaining("anna", "orders") == 16
+
+
+def test_a_blocked_client_is_refused_for_good() -> None:
+    answer = search(request_of("mallory"))
+    assert (answer.status_code, answer.has_header("Retry-After")) == (403, False)
+    assert json.loads(answer.content)["detail"] == "This client is blocked."
+    assert search_of_the_framework(request_of("mallory")).status_code == 403
+
+
+def test_waiting_that_cannot_help_has_no_retry_after() -> None:
+    answer = rate_limit(endpoint="closed")(lambda _: HttpResponse())(request_of())
+    assert (answer.status_code, answer.has_header("Retry-After")) == (429, False)
+
+
+def test_without_the_store_the_policy_decides(settings: Settings, keyed_shop: Store) -> None:
+    view = rate_limit(endpoint="orders")(lambda _: HttpResponse())
+    settings.RATELIMIT_PLATFORM |= {"WITHOUT_RULESET": "deny", "REDIS": f"redis://127.0.0.1:{free_port()}/0"}
+    settings.RATELIMIT_PLATFORM |= {"CHECK_DEADLINE": 0.1}
+    answer = view(request_of())
+    assert (answer.status_code, answer["Retry-After"]) == (503, "1")
+    assert json.loads(answer.content)["title"] == "Service Unavailable"
+
+
+def test_a_project_may_refuse_in_its_own_way() -> None:
+    def refuse(request: HttpRequest, verdict: Verdict) -> HttpResponse:
+        return HttpResponse(f"Slow down: {verdict.retry_after:.0f}", status=verdict.status)
+
+    view = rate_limit(endpoint="search", refuse=refuse)(lambda _: HttpResponse())
+    answer = [view(request_of()) for _ in range(4)][3]
+    assert (answer.status_code, answer.content[:11]) == (429, b"Slow down: ")
+
+
+@pytest.mark.parametrize("endpoint", ["", 5, search], ids=["empty", "a number", "a view"])
+def test_an_endpoint_that_is_no_slug_is_refused_where_it_is_written(endpoint: Any) -> None:
+    with pytest.raises(TypeError, match="rate_limit: endpoint is"):
+        rate_limit(endpoint=endpoint)
+
+
+@pytest.mark.parametrize("cost", [0, -1, 1.5, "5", True, 10**6 + 1])
+def test_a_cost_that_cannot_be_is_refused_where_it_is_written(cost: Any) -> None:
+    with pytest.raises(ValueError, match="rate_limit: cost is"):
+        rate_limit(endpoint="search", cost=cost)

@@ -1,0 +1,302 @@
+"""The drop-in classes: the framework's own by name and behaviour, exact under concurrency."""
+
+import itertools
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import AnonymousUser, User
+from django.core.cache import cache as default_cache
+from django.core.cache import caches
+from django.core.cache.backends.locmem import LocMemCache
+from django.core.exceptions import ImproperlyConfigured
+from hypothesis import given
+from hypothesis import strategies as st
+from pytest_django import Settings
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.test import APIRequestFactory
+from rest_framework.throttling import AnonRateThrottle, ScopedRateThrottle, SimpleRateThrottle, UserRateThrottle
+from rest_framework.views import APIView
+
+from limits.domain.rate import InvalidRate
+from limits.seldom import SeldomLog
+from limits.throttling import (
+    AtomicAnonRateThrottle,
+    AtomicScopedRateThrottle,
+    AtomicSimpleRateThrottle,
+    AtomicUserRateThrottle,
+    CannotDecide,
+    rates,
+)
+from ratelimit_platform.embedded.redis import RedisServer, free_port
+from tests.support.histories import history_settings
+from tests.support.servers import PATIENT, Store
+
+pytestmark = pytest.mark.usefixtures("store")
+
+REQUESTS, THREADS = 1_000, 32
+
+
+class ByName(AtomicSimpleRateThrottle):
+    """Whoever the view is named after; three in a minute."""
+
+    rate = "3/min"
+
+    def get_cache_key(self, request: Any, view: Any) -> str | None:
+        return None if view == "nobody" else f"by-name-{view}"
+
+
+def allowed(throttle: type[SimpleRateThrottle], view: str = "ann") -> bool:
+    return throttle().allow_request(None, view)  # type: ignore[arg-type]
+
+
+def at(throttle: type[SimpleRateThrottle], seconds: float) -> type[Any]:
+    """The same class, with a timer that stands still."""
+    return type("At", (throttle,), {"timer": lambda self: seconds})
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (AtomicSimpleRateThrottle, SimpleRateThrottle),
+        (AtomicUserRateThrottle, UserRateThrottle),
+        (AtomicAnonRateThrottle, AnonRateThrottle),
+        (AtomicScopedRateThrottle, ScopedRateThrottle),
+    ],
+)
+def test_each_is_the_frameworks_class_with_the_same_scope(ours: type[Any], theirs: type[Any]) -> None:
+    assert issubclass(ours, theirs)
+    assert ours.scope == theirs.scope
+    assert ours.get_cache_key is theirs.get_cache_key
+
+
+def test_the_quota_is_admitted_and_then_denied() -> None:
+    assert [allowed(ByName) for _ in range(5)] == [True, True, True, False, False]
+    assert allowed(ByName, "bob")
+
+
+def test_an_entry_that_is_exactly_one_duration_old_has_expired() -> None:
+    assert [allowed(at(ByName, 1_000.25)) for _ in range(4)] == [True, True, True, False]
+    assert not allowed(at(ByName, 1_060.249999))
+    assert allowed(at(ByName, 1_060.25))
+
+
+def test_a_clock_that_runs_back_is_held_at_the_last_entry() -> None:
+    assert [allowed(at(ByName, 1_000)) for _ in range(2)] == [True, True]
+    assert [allowed(at(ByName, 990)), allowed(at(ByName, 990))] == [True, False]
+    assert not allowed(at(ByName, 1_059))
+    assert [allowed(at(ByName, 1_060)) for _ in range(4)] == [True, True, True, False]
+
+
+def test_a_denied_request_is_not_charged() -> None:
+    for second in range(3):
+        assert allowed(at(ByName, second))
+    for second in range(3, 60):
+        assert not allowed(at(ByName, second))
+    assert [allowed(at(ByName, 60)), allowed(at(ByName, 60))] == [True, False]
+
+
+def test_without_a_timer_of_its_own_a_class_goes_by_the_stores_clock(store: Store) -> None:
+    throttle = ByName()
+    before, _ = store.redis.time()
+    assert throttle.allow_request(None, "ann")  # type: ignore[arg-type]
+    assert before <= throttle.now <= before + PATIENT
+    assert throttle.timer is SimpleRateThrottle.timer
+
+
+@pytest.mark.parametrize(("rate", "wait"), [("2/min", 60), ("2/5m", 300), ("2/day", 86_400)])
+def test_the_wait_is_until_the_oldest_entry_expires(rate: str, wait: float) -> None:
+    throttle = type("Rated", (ByName,), {"rate": rate})
+    assert [allowed(at(throttle, 0)), allowed(at(throttle, 10))] == [True, True]
+    denied = at(throttle, 20)()
+    assert not denied.allow_request(None, "ann")
+    assert denied.wait() == wait - 20
+
+
+def test_after_a_lowered_rate_there_is_no_wait_to_tell_as_in_the_framework() -> None:
+    for _ in range(3):
+        allowed(at(ByName, 0))
+    denied = at(type("Lower", (ByName,), {"rate": "1/min"}), 0)()
+    assert (denied.allow_request(None, "ann"), denied.wait()) == (False, None)
+
+
+def test_of_the_history_the_length_and_the_oldest_entry_are_there() -> None:
+    for second in range(3):
+        throttle = at(ByName, second)()
+        throttle.allow_request(None, "ann")
+    assert (len(throttle.history), throttle.history[-1]) == (3, 0)
+    for look in (lambda: throttle.history[1], lambda: list(throttle.history)):
+        with pytest.raises(LookupError, match=r"history\[-1\]"):
+            look()
+    with pytest.raises(IndexError):
+        throttle.history[3]
+
+
+@pytest.mark.parametrize(("quota", "answers"), [("0/min", [False, False]), (None, [True, True])])
+def test_no_requests_and_no_limit_are_two_things(quota: str | None, answers: list[bool]) -> None:
+    throttle = type("Rated", (ByName,), {"rate": quota, "scope": "s", "THROTTLE_RATES": {"s": None}})
+    assert [allowed(throttle), allowed(throttle)] == answers
+
+
+def test_without_a_key_there_is_no_limit(store: Store) -> None:
+    assert all(allowed(ByName, "nobody") for _ in range(5))
+    assert store.redis.keys(f"{store.keys.namespace}:rate:*") == []
+
+
+def test_nonsense_is_refused_and_not_read_as_something_else() -> None:
+    with pytest.raises(InvalidRate, match="“month” is not a period"):
+        type("Monthly", (ByName,), {"rate": "5/month"})()
+
+
+def test_a_scope_without_a_rate_is_refused_as_the_framework_does() -> None:
+    with pytest.raises(ImproperlyConfigured, match="No default throttle rate set for 'none' scope"):
+        type("Scoped", (AtomicUserRateThrottle,), {"scope": "none", "THROTTLE_RATES": {}})()
+
+
+def test_users_are_told_apart_and_others_are_addresses() -> None:
+    throttle = type("PerUser", (AtomicUserRateThrottle,), {"THROTTLE_RATES": {"user": "1/day"}})
+    anonymous = type("PerAddress", (AtomicAnonRateThrottle,), {"THROTTLE_RATES": {"anon": "1/day"}})
+
+    def ask(throttle: type[Any], user: Any, address: str = "192.0.2.1") -> bool:
+        request = Request(APIRequestFactory().get("/", REMOTE_ADDR=address))
+        request.user = user
+        answer: bool = throttle().allow_request(request, None)
+        return answer
+
+    assert [ask(throttle, User(pk=1)), ask(throttle, User(pk=1)), ask(throttle, User(pk=2))] == [True, False, True]
+    assert [ask(anonymous, AnonymousUser()), ask(anonymous, AnonymousUser())] == [True, False]
+    assert ask(anonymous, AnonymousUser(), "192.0.2.2")
+    assert all(ask(anonymous, User(pk=1)) for _ in range(3))
+
+
+def test_a_view_names_its_scope() -> None:
+    class Scoped(AtomicScopedRateThrottle):
+        THROTTLE_RATES = {"uploads": "2/day"}
+
+    class Uploads(APIView):
+        throttle_classes = (Scoped,)
+        throttle_scope: str | None = "uploads"
+
+        def get(self, request: Request) -> Response:
+            return Response("here")
+
+    answers = [Uploads.as_view()(APIRequestFactory().get("/")) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert 86_390 <= int(answers[2]["Retry-After"]) <= 86_400
+    free = [Uploads.as_view(throttle_scope=None)(APIRequestFactory().get("/")) for _ in range(3)]
+    assert {answer.status_code for answer in free} == {200}
+
+
+def test_what_a_subclass_does_on_failure_is_done() -> None:
+    class Loud(ByName):
+        failures: list[str] = []
+
+        def throttle_failure(self) -> bool:
+            self.failures.append(self.key)
+            return super().throttle_failure()
+
+    for _ in range(5):
+        allowed(Loud)
+    assert Loud.failures == ["by-name-ann"] * 2
+
+
+def test_1000_requests_from_32_threads_admit_exactly_the_quota() -> None:
+    throttle = type("Fifty", (ByName,), {"rate": "50/min"})
+    with ThreadPoolExecutor(THREADS) as pool:
+        admitted = list(pool.map(lambda _: allowed(throttle), range(REQUESTS)))
+    assert (len(admitted), sum(admitted)) == (REQUESTS, 50)
+
+
+def test_a_request_is_one_command_of_redis(store: Store) -> None:
+    allowed(ByName)
+    store.redis.config_resetstat()
+    for _ in range(10):
+        allowed(ByName)
+    counted = store.redis.info("commandstats")
+    by_this_test = {"cmdstat_config", "cmdstat_config|resetstat", "cmdstat_info"}
+    by_the_script = {f"cmdstat_{name}" for name in ("time", "lindex", "llen", "lpush", "pexpire")}
+    assert counted["cmdstat_evalsha"]["calls"] == 10
+    assert set(counted) - by_this_test - by_the_script == {"cmdstat_evalsha"}
+
+
+def test_a_log_leaves_the_store_with_its_last_entry(store: Store) -> None:
+    allowed(ByName)
+    (key,) = store.redis.keys(f"{store.keys.namespace}:rate:*")
+    assert 59_000 <= store.redis.pttl(key) <= 60_001
+    assert key.decode().endswith(default_cache.make_key("by-name-ann"))
+
+
+def test_a_class_may_name_another_cache_from_any_thread(
+    settings: Settings, store: Store, redis_server: Callable[..., RedisServer]
+) -> None:
+    other = redis_server()
+    backend = "django_redis.cache.RedisCache"
+    settings.CACHES = settings.CACHES | {"other": {"BACKEND": backend, "LOCATION": other.url, "KEY_PREFIX": "shop"}}
+    throttle = type("Elsewhere", (ByName,), {"cache": caches["other"]})
+    with ThreadPoolExecutor(1) as pool:
+        assert [pool.submit(allowed, throttle).result() for _ in range(4)] == [True, True, True, False]
+    assert other.client.keys() == [f"{store.keys.namespace}:rate:shop:1:by-name-ann".encode()]
+    assert allowed(ByName)
+
+
+def test_a_cache_that_is_none_of_the_projects_is_named() -> None:
+    throttle = type("Strange", (ByName,), {"cache": LocMemCache("strange", {})})
+    with pytest.raises(LookupError, match="none of the project's CACHES"):
+        allowed(throttle)
+
+
+@pytest.fixture
+def store_away(store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rates, "_store_away", SeldomLog(logging.getLogger("limits.throttling")))
+    settings.RATELIMIT_PLATFORM |= {"REDIS": f"redis://127.0.0.1:{free_port()}/0", "CHECK_DEADLINE": 0.1}
+
+
+@pytest.mark.usefixtures("store_away")
+def test_while_the_store_is_away_requests_are_admitted_and_one_line_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    assert all(allowed(ByName) for _ in range(5))
+    lines = [record.getMessage() for record in caplog.records if record.name == "limits.throttling"]
+    assert len(lines) == 1
+    assert lines[0].endswith("Requests are admitted, as RATELIMIT_PLATFORM['WITHOUT_RULESET'] says.")
+
+
+@pytest.mark.usefixtures("store_away")
+def test_or_refused_where_the_project_says_so(settings: Settings) -> None:
+    settings.RATELIMIT_PLATFORM |= {"WITHOUT_RULESET": "deny"}
+    for _ in range(3):
+        with pytest.raises(CannotDecide):
+            allowed(ByName)
+
+
+class TheirsByName(SimpleRateThrottle):
+    """The framework's class, in a cache of its own."""
+
+    cache = LocMemCache("theirs", {})
+
+    def get_cache_key(self, request: Any, view: Any) -> str:
+        return f"theirs-{view}"
+
+
+NUMBERS = itertools.count()
+STEPS = st.lists(st.tuples(st.integers(0, 90_000), st.sampled_from(["1/min", "3/min", "5/min"])), max_size=30)
+
+
+@history_settings(60)
+@given(steps=STEPS)
+def test_random_histories_go_as_with_the_frameworks_class(steps: list[tuple[int, str]]) -> None:
+    """Milliseconds pass, and the rate changes; the answers and the waits are the same."""
+    name = f"history-{next(NUMBERS)}"
+    default = {"rate": "3/min"}
+    ours_base, theirs_base = type("Ours", (ByName,), default), type("Theirs", (TheirsByName,), default)
+    now = 0
+    for passed, rate in steps:
+        now += passed
+        ours = at(type("Rated", (ours_base,), {"rate": rate}), now / 1000)()
+        theirs = at(type("Rated", (theirs_base,), {"rate": rate}), now / 1000)()
+        answers = ours.allow_request(None, name), theirs.allow_request(None, name)
+        assert answers[0] == answers[1]
+        assert len(ours.history) == len(theirs.history)
+        if not answers[0]:
+            assert ours.wait() == pytest.approx(theirs.wait())

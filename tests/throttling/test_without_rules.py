@@ -1,0 +1,108 @@
+"""Where the platform cannot be asked."""
+
+import logging
+from collections.abc import Callable
+
+import pytest
+from django.http import HttpResponse
+from pytest_django import Settings
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from limits import protection
+from limits.domain.limit import Limit
+from limits.domain.ruleset import Endpoint, Plan, Policy, Ruleset
+from limits.domain.words import OnStoreFailure
+from limits.seldom import SeldomLog
+from limits.throttling import PolicyThrottle
+from ratelimit_platform.embedded.redis import RedisServer
+from tests.api.conftest import serve
+from tests.support.servers import Store
+from tests.throttling.views import KEY_IN_HEADER, request_of, send
+
+
+class Search(APIView):
+    throttle_classes = (PolicyThrottle,)
+
+    def get(self, request: Request) -> Response:
+        return Response("here")
+
+
+@pytest.fixture(autouse=True)
+def lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log that has not said anything in this minute."""
+    monkeypatch.setattr(protection, "_without_ruleset", SeldomLog(logging.getLogger("limits")))
+
+
+def ask() -> HttpResponse:
+    return send(Search.as_view())
+
+
+def test_where_no_ruleset_was_ever_seen_requests_are_admitted_and_one_line_says_so(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers = [ask() for _ in range(5)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert not any(answer.has_header("RateLimit") for answer in answers)
+    assert caplog.messages == [
+        "No ruleset has been published yet. Requests are admitted, as RATELIMIT_PLATFORM['WITHOUT_RULESET'] says."
+    ]
+
+
+def test_or_they_are_refused_with_when_to_try_again(
+    store: Store, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.RATELIMIT_PLATFORM |= {"WITHOUT_RULESET": "deny"}
+    answers = [ask() for _ in range(5)]
+    assert {(answer.status_code, answer["Retry-After"]) for answer in answers} == {(503, "1")}
+    assert len(caplog.messages) == 1
+
+
+def test_the_first_publish_is_obeyed_by_the_next_request(store: Store, settings: Settings) -> None:
+    settings.RATELIMIT_PLATFORM |= {"CLIENT_IDENTIFIER": KEY_IN_HEADER}
+    assert ask().status_code == 200
+    store.publish(one_policy(OnStoreFailure.LOCAL))
+    store.load()
+    assert [ask().status_code for _ in range(3)] == [200, 200, 429]
+
+
+def one_policy(on_store_failure: OnStoreFailure) -> Ruleset:
+    policy = Policy("all", (Limit(2, 3_600),), on_store_failure=on_store_failure)
+    return Ruleset(
+        (Plan("free", "Free"),), default_plan="free", endpoints=(Endpoint("search", "Search"),), policies=(policy,)
+    )
+
+
+@pytest.mark.parametrize(
+    ("on_store_failure", "statuses"),
+    [(OnStoreFailure.ALLOW, [200] * 4), (OnStoreFailure.DENY, [503] * 4), (OnStoreFailure.LOCAL, [200, 200, 429, 429])],
+)
+def test_a_policy_says_what_happens_while_the_store_is_away(
+    settings: Settings,
+    redis_server: Callable[..., RedisServer],
+    on_store_failure: OnStoreFailure,
+    statuses: list[int],
+) -> None:
+    server = redis_server()
+    store = Store(server.url, "away")
+    serve(settings, store)
+    settings.RATELIMIT_PLATFORM |= {"CLIENT_IDENTIFIER": KEY_IN_HEADER, "NAMESPACE": f"away-{on_store_failure}"}
+    store = Store(server.url, f"away-{on_store_failure}")
+    store.publish(one_policy(on_store_failure))
+    store.load()
+    send(Search.as_view(), request_of("somebody before"))
+    server.kill()
+    answers = [ask() for _ in range(4)]
+    assert [answer.status_code for answer in answers] == statuses
+    assert not any(answer.has_header("RateLimit") for answer in answers), "These figures are not the store's."
+
+
+def test_a_log_speaks_once_in_its_interval(caplog: pytest.LogCaptureFixture) -> None:
+    log = SeldomLog(logging.getLogger("seldom"), interval=60)
+    for number in range(3):
+        log.warning("number %s", number)
+    assert caplog.messages == ["number 0"]
+    log._silent_until = float("-inf")
+    log.warning("number %s", 3)
+    assert caplog.messages == ["number 0", "number 3"]

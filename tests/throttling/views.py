@@ -1,0 +1,44 @@
+"""Views of a project, and a caller that passes them through the middleware."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from django.http import HttpRequest, HttpResponse
+from rest_framework.request import Request
+from rest_framework.test import APIRequestFactory
+
+from limits.enforcement import CheckRequest, get_engine
+from limits.middleware import RateLimitHeadersMiddleware
+
+KEY_IN_HEADER = f"{__name__}.key_in_header"
+
+
+def key_in_header(request: Request | HttpRequest) -> str:
+    return request.headers["X-Key"]
+
+
+def request_of(client: str = "ann", path: str = "/api/search", method: str = "get") -> HttpRequest:
+    made: HttpRequest = getattr(APIRequestFactory(), method)(path, headers={"X-Key": client})
+    return made
+
+
+def send(view: Callable[..., Any], request: HttpRequest | None = None) -> HttpResponse:
+    """Through the middleware of sync Django."""
+    return cast(HttpResponse, RateLimitHeadersMiddleware(view)(request or request_of()))
+
+
+def send_async(view: Callable[..., Any], request: HttpRequest | None = None) -> HttpResponse:
+    """Through the middleware of async Django."""
+    middleware = RateLimitHeadersMiddleware(view)
+
+    async def answer() -> HttpResponse:
+        return cast(HttpResponse, await cast(Awaitable[Any], middleware(request or request_of())))
+
+    return asyncio.run(answer())
+
+
+def remaining(client: str = "ann", endpoint: str = "search") -> int | None:
+    """What a client has left on an endpoint, looked up without consuming."""
+    decision = get_engine().check(CheckRequest(client, endpoint), consume=False)
+    return decision.leading.remaining if decision.leading else None
