@@ -46,8 +46,9 @@ DEFAULTS: dict[str, Any] = {
 def setting(name: str) -> Any:
     """The value of one key. Raises ``ImproperlyConfigured`` for a key that does not exist."""
     given = getattr(settings, "RATELIMIT_PLATFORM", {})
-    if unknown := sorted(set(given) - set(DEFAULTS)):
-        raise ImproperlyConfigured(f"RATELIMIT_PLATFORM has unknown keys: {', '.join(unknown)}.")
+    if not given.keys() <= DEFAULTS.keys():
+        unknown = ", ".join(sorted(given.keys() - DEFAULTS.keys()))
+        raise ImproperlyConfigured(f"RATELIMIT_PLATFORM has unknown keys: {unknown}.")
     return given.get(name, DEFAULTS[name])
 
 

@@ -80,8 +80,40 @@ def state_of(
 ) -> LimitState:
     """One limit of a policy as the caller sees it after the check. ``reading`` is its state before
     the request; ``consumed``: the request took its cost."""
-    admits = reading[0]
-    remaining, reset_after, next_capacity_after, retry_after = _READERS[limit.algorithm](limit, cost, reading, consumed)
+    return _READERS[limit.algorithm](name, policy, limit, cost, reading, consumed)
+
+
+def _sliding_window(
+    name: str, policy: EffectivePolicy, limit: Limit, cost: int, reading: Reading, consumed: bool
+) -> LimitState:
+    admits, used, next_capacity, reset, retry = reading
+    quota = limit.quota
+    if consumed:
+        used, reset = used + cost, limit.window_us
+        next_capacity = reset if next_capacity == NEVER else next_capacity
+    return LimitState(
+        name,
+        policy.policy.slug,
+        policy.mode,
+        limit,
+        admits,
+        remaining=quota - used if used < quota else 0,
+        reset_after=reset / SECOND,
+        next_capacity_after=None if next_capacity == NEVER else next_capacity / SECOND,
+        retry_after=None if admits or retry == NEVER else retry / SECOND,
+        can_ever_admit=cost <= quota,
+    )
+
+
+def _token_bucket(
+    name: str, policy: EffectivePolicy, limit: Limit, cost: int, reading: Reading, consumed: bool
+) -> LimitState:
+    admits, used, rest, _, _ = reading
+    window, quota, capacity = limit.window_us, limit.quota, limit.capacity
+    spent = used * quota + rest + (cost * window if consumed else 0)
+    free = capacity * window - spent
+    remaining = free // window
+    can_ever_admit = cost <= capacity
     return LimitState(
         name,
         policy.policy.slug,
@@ -89,45 +121,30 @@ def state_of(
         limit,
         admits,
         remaining,
-        reset_after,
-        next_capacity_after,
-        None if admits else retry_after,
-        cost <= limit.capacity,
+        reset_after=_refill_seconds(spent, quota) if spent else 0.0,
+        next_capacity_after=_refill_seconds((remaining + 1) * window - free, quota) if spent else None,
+        retry_after=None if admits or not can_ever_admit else _refill_seconds(cost * window - free, quota),
+        can_ever_admit=can_ever_admit,
     )
 
 
-Shown = tuple[int, float, float | None, float | None]
-"""Remaining, reset_after, next_capacity_after, retry_after."""
-
-
-def _sliding_window(limit: Limit, cost: int, reading: Reading, consumed: bool) -> Shown:
-    _, used, next_capacity, reset, retry = reading
-    if consumed:
-        used, reset = used + cost, limit.window_us
-        next_capacity = limit.window_us if next_capacity == NEVER else next_capacity
-    return max(0, limit.quota - used), reset / SECOND, _seconds(next_capacity), _seconds(retry)
-
-
-def _token_bucket(limit: Limit, cost: int, reading: Reading, consumed: bool) -> Shown:
-    _, used, rest, _, _ = reading
-    window, quota, capacity = limit.window_us, limit.quota, limit.capacity
-    spent = used * quota + rest + (cost * window if consumed else 0)
-    free = capacity * window - spent
-    remaining = free // window
-    if not spent:
-        return remaining, 0.0, None, None
-    retry = _refill_seconds(cost * window - free, quota) if cost <= capacity else None
-    return remaining, _refill_seconds(spent, quota), _refill_seconds((remaining + 1) * window - free, quota), retry
-
-
-def _fixed_window(limit: Limit, cost: int, reading: Reading, consumed: bool) -> Shown:
-    used, rest = reading[1] + (cost if consumed else 0), reading[2] / SECOND
-    next_capacity = rest if used and limit.quota else None
-    return max(0, limit.quota - used), rest if used else 0.0, next_capacity, rest if cost <= limit.quota else None
-
-
-def _seconds(microseconds: int) -> float | None:
-    return None if microseconds == NEVER else microseconds / SECOND
+def _fixed_window(
+    name: str, policy: EffectivePolicy, limit: Limit, cost: int, reading: Reading, consumed: bool
+) -> LimitState:
+    admits, used, rest, _, _ = reading
+    used, ends_after, quota = used + (cost if consumed else 0), rest / SECOND, limit.quota
+    return LimitState(
+        name,
+        policy.policy.slug,
+        policy.mode,
+        limit,
+        admits,
+        remaining=quota - used if used < quota else 0,
+        reset_after=ends_after if used else 0.0,
+        next_capacity_after=ends_after if used and quota else None,
+        retry_after=None if admits or cost > quota else ends_after,
+        can_ever_admit=cost <= quota,
+    )
 
 
 def _refill_seconds(units: int, quota: int) -> float:
@@ -153,9 +170,9 @@ def states_of(
     for policy in policies:
         row = readings[first : first + len(policy.limits)]
         first += len(row)
-        consumed = consumes and all(admits for admits, *_ in row)
+        consumed = consumes and all(reading[0] for reading in row)
         for name, limit, reading in zip(policy.names, policy.limits, row, strict=True):
-            states.append(state_of(name, policy, limit, cost, reading, consumed=consumed))
+            states.append(_READERS[limit.algorithm](name, policy, limit, cost, reading, consumed))
     return tuple(states)
 
 

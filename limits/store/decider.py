@@ -55,8 +55,7 @@ class Part(NamedTuple):
     sizes: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """One check with all that it was prepared from.
 
     ``token`` and ``revision`` name the rules and the client's record that the caller decides by
@@ -75,8 +74,7 @@ class Question:
     bucket_of: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(NamedTuple):
     """The store decided at ``now`` (microseconds since 1970, by its clock). ``readings`` holds the
     state of each limit before the request; ``complete`` is False where the store has lost rules or
     clients and is being refilled; ``counted`` is False where that is still to be done."""

@@ -34,11 +34,16 @@ def outages_named() -> Iterator[None]:
     try:
         yield
     except exceptions.RedisError as error:
-        if isinstance(error, exceptions.TryAgainError):
-            raise SlotMoving(f"{type(error).__name__}: {error}") from error
-        if is_outage(error):
-            raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
-        raise
+        if (outage := outage_of(error)) is None:
+            raise
+        raise outage from error
+
+
+def outage_of(error: exceptions.RedisError) -> StoreUnavailable | None:
+    """What this error is where it means that the store is away; None for a mistake of ours."""
+    if isinstance(error, exceptions.TryAgainError):
+        return SlotMoving(f"{type(error).__name__}: {error}")
+    return StoreUnavailable(f"{type(error).__name__}: {error}") if is_outage(error) else None
 
 
 def is_outage(error: BaseException) -> bool:

@@ -17,7 +17,7 @@ from redis import Connection, exceptions
 from limits.store import observers
 from limits.store.breaker import Breaker, Outages
 from limits.store.deadline import Deadline
-from limits.store.errors import AnswerLost, SlotMoving, StoreUnavailable, outages_named
+from limits.store.errors import AnswerLost, SlotMoving, StoreUnavailable, outage_of, outages_named
 from limits.store.opening import ask, open_by
 from limits.store.redis_py import is_connected, read_response
 
@@ -83,25 +83,30 @@ class ServerConnections:
     def _run(self, send: "Send", command: tuple[Any, ...], deadline: Deadline) -> Any:
         if self._breaker.is_open:
             raise StoreUnavailable("The store is known to be away.")
-        if not self._free.acquire(timeout=deadline.remaining()):
+        if not self._free.acquire(blocking=False) and not self._free.acquire(timeout=deadline.remaining()):
             raise StoreUnavailable("All connections to the store are in use.")
         began = time.perf_counter()
         try:
-            with outages_named():
-                return self._execute(send, command, deadline)
-        except SlotMoving:
-            raise
+            return self._execute(send, command, deadline)
+        except exceptions.RedisError as error:
+            if (outage := outage_of(error)) is None:
+                raise
+            self._note(outage)
+            raise outage from error
         except StoreUnavailable as error:
-            self._trip(error)
-            observers.observer.store_failed(error)
+            self._note(error)
             raise
         finally:
             self._free.release()
             observers.observer.store_called(time.perf_counter() - began)
 
-    def _trip(self, error: StoreUnavailable) -> None:
-        if self._breaker.trip(str(error)):
+    def _note(self, outage: StoreUnavailable) -> None:
+        """Opens the breaker, unless the server is well and only the keys are moving."""
+        if isinstance(outage, SlotMoving):
+            return
+        if self._breaker.trip(str(outage)):
             self.forget_idle()
+        observers.observer.store_failed(outage)
 
     def forget_idle(self) -> None:
         """Lets go of every connection: the next ones are opened to where the server is by then."""

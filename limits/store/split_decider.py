@@ -6,7 +6,6 @@ find that cost taken, and where a process dies in between, it stays taken until 
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import islice
 
 from limits.domain.counters import Reading
@@ -89,8 +88,8 @@ def _question_of(question: Question, part: Part) -> Question:
     """One part asked about by itself. The bucket of a global policy knows nothing of the client."""
     policies, rules = part.counters, part.rules
     if policies and policies[0].shared:
-        return replace(question, client="", bucket_of=policies[0].policy, revision=0, policies=policies, rules=rules)
-    return replace(question, policies=policies, rules=rules)
+        return question._replace(client="", bucket_of=policies[0].policy, revision=0, policies=policies, rules=rules)
+    return question._replace(policies=policies, rules=rules)
 
 
 def _rows(part: Part, answer: Decided) -> list[list[Reading]]:
