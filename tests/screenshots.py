@@ -144,7 +144,7 @@ def take(url: str) -> None:
 
 def _publish_a_change(page: Page) -> None:
     page.goto("/admin/limits/policy/?q=pro-search")
-    page.locator("#result_list").get_by_role("link").first.click()
+    page.locator("#result_list").get_by_role("link", name="pro-search").click()
     page.locator("[name=limits-0-quota]").fill("120")
     page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_label("Why?").fill("Pro customers asked for more; agreed in the pricing round.")

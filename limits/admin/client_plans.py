@@ -11,15 +11,12 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from simple_history.utils import bulk_update_with_history
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from limits.admin.form_page import reason_field
 from limits.admin.publishing import publish_clients
 from limits.models import Client, Plan
-
-LOG_BATCH = 2_000
-"""Rows whose history is written together."""
+from limits.models.history import because, update_with_history
 
 AT_ONCE = 5_000
 """Clients that are brought to the servers while the page waits; more of them go live by themselves."""
@@ -66,10 +63,8 @@ def _move(request: HttpRequest, clients: QuerySet[Client], plan: Plan | None, wh
     rows = list(moving.order_by("pk").select_for_update(of=("self",)))
     for row in rows:
         row.plan = plan
-    if rows:
-        bulk_update_with_history(
-            rows, Client, ["plan"], batch_size=LOG_BATCH, default_user=request.user, default_change_reason=why
-        )
+    with because(why):
+        update_with_history(Client, rows, ["plan"])
     messages.success(request, f"{len(rows):,} clients are on {plan or 'the default plan'} now.")
     if 0 < len(rows) <= AT_ONCE:
         publish_clients(request, [row.key for row in rows])

@@ -85,8 +85,9 @@ class LimitForm(ModelForm):
         self.fields["window"].widget = WindowWidget()
         self.fields["window"].help_text = "How long a stretch of time the quota is for."
         self.fields["algorithm"].choices = [(word.value, label) for word, label in _ALGORITHMS.items()]  # type: ignore[attr-defined]
-        self.fields["algorithm"].label = "counts"
+        self.fields["algorithm"].label = "Counts"
         self.fields["algorithm"].help_text = ""
+        self.fields["burst"].help_text = "How much can be used at once after a pause. Empty: as much as the quota."
         names = timezones() | {self.instance.timezone or DEFAULT_TIMEZONE}
         zones = [("", f"{DEFAULT_TIMEZONE} or none"), *_choices(names)]
         self.fields["timezone"].widget = UnfoldAdminSelectWidget(choices=zones)

@@ -10,17 +10,16 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
-from simple_history.utils import bulk_create_with_history, bulk_update_with_history
 
 from limits.domain.client import key_problem
 from limits.domain.validation import MAX_NAME_LENGTH, NOT_PRINTABLE, PRINTABLE
 from limits.domain.words import ClientStatus
 from limits.models import Client, ClientImport, Plan
+from limits.models.history import because, create_with_history, update_with_history
 from limits.publishing import clients
 
 COLUMNS = ("key", "name", "plan", "status")
@@ -193,19 +192,14 @@ def _import_chunk(row: ClientImport, chunk: list[Line]) -> None:
     ClientImport.objects.select_for_update().get(pk=row.pk)
     plans = {plan.slug: plan for plan in Plan.objects.all()}
     known = _known(chunk)
-    history: dict[str, Any] = {
-        "batch_size": CHUNK,
-        "default_user": row.user,
-        "default_change_reason": row.reason,
-    }
     new = [_fill(Client(key=line.key), line, plans) for line in chunk if line.key not in known]
-    bulk_create_with_history(new, Client, **history)
     changed = [known[line.key] for line in chunk if line.key in known and _differs(known[line.key], line)]
     for line in chunk:
         if line.key in known:
             _fill(known[line.key], line, plans)
-    if changed:
-        bulk_update_with_history(changed, Client, ["name", "plan", "status"], **history)
+    with because(row.reason):
+        create_with_history(Client, new, row.user)
+        update_with_history(Client, changed, ["name", "plan", "status"], row.user)
     row.line += len(chunk)
     row.save(update_fields=["line"])
 

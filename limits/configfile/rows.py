@@ -14,6 +14,7 @@ from limits.domain.routes import Route as DomainRoute
 from limits.domain.ruleset import Endpoint as DomainEndpoint
 from limits.domain.ruleset import Policy as DomainPolicy
 from limits.models import Client, Endpoint, Override, OverrideLimit, Plan, Policy, PolicyLimit, Route
+from limits.models.history import create_with_history, update_with_history
 
 BATCH = 5_000
 
@@ -50,11 +51,12 @@ def _write_endpoints(endpoints: Sequence[DomainEndpoint], *, prune: bool) -> Non
     if prune:
         Route.objects.exclude(endpoint__slug__in=rows).delete()
     _refuse_taken_routes(endpoints, changed)
-    Route.objects.bulk_create(
+    routes = (
         Route(endpoint=rows[endpoint.slug], method=r.method, path=r.path, shape=r.shape, position=position)
         for endpoint in changed
         for position, r in enumerate(endpoint.routes)
     )
+    create_with_history(Route, routes)
 
 
 def _routes_of(row: Endpoint) -> tuple[DomainRoute, ...]:
@@ -84,7 +86,7 @@ def _write_policy(policy: DomainPolicy, name: str, parents: dict[str, Any]) -> N
     row = _write(Policy, {"slug": policy.slug}, wanted | parents)
     if tuple(limit.as_domain() for limit in row.limits.all()) != policy.limits:
         row.limits.all().delete()
-        PolicyLimit.objects.bulk_create(_limit_rows(PolicyLimit, policy.limits, policy=row))
+        create_with_history(PolicyLimit, _limit_rows(PolicyLimit, policy.limits, policy=row))
 
 
 def write_clients(clients: Sequence[ClientEntry]) -> None:
@@ -104,8 +106,8 @@ def _write_clients(clients: Sequence[ClientEntry], plans: dict[str, Plan]) -> No
             new.append(Client(key=client.key, **wanted))
         elif _differs(row, wanted):
             changed.append(_with(row, wanted))
-    Client.objects.bulk_create(new)
-    Client.objects.bulk_update(changed, ["name", "plan", "status"])
+    create_with_history(Client, new)
+    update_with_history(Client, changed, ["name", "plan", "status"])
 
 
 def write_overrides(overrides: Sequence[OverrideEntry]) -> None:
@@ -156,7 +158,7 @@ def _write_override(entry: OverrideEntry) -> None:
     row = _write(Override, identity, {"ends_at": entry.ends_at, "reason": entry.reason})
     if tuple(limit.as_domain() for limit in row.limits.all()) != entry.limits:
         row.limits.all().delete()
-        OverrideLimit.objects.bulk_create(_limit_rows(OverrideLimit, entry.limits, override=row))
+        create_with_history(OverrideLimit, _limit_rows(OverrideLimit, entry.limits, override=row))
 
 
 def _overlap(entry: OverrideEntry, other: Override) -> bool:

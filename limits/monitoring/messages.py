@@ -33,9 +33,23 @@ _PREFIXES = {MessageKind.REMINDER: "Still: ", MessageKind.RESOLVED: "Over: ", Me
 _VERBS = {MessageKind.OPENED: "opened", MessageKind.REMINDER: "still open", MessageKind.RESOLVED: "over"}
 
 
-def write_message(channel: Channel, destination: str, alert: Alert, kind: MessageKind, now: datetime) -> Message:
+Contexts = dict[int, dict[str, Any]]
+"""Alert → what its messages of one kind say: worked out once for all who get one."""
+
+
+def write_message(
+    channel: Channel,
+    destination: str,
+    alert: Alert,
+    kind: MessageKind,
+    now: datetime,
+    contexts: Contexts | None = None,
+) -> Message:
     """Puts a message about one alert into the outbox."""
-    context = _context(alert, kind)
+    contexts = {} if contexts is None else contexts
+    if alert.pk not in contexts:
+        contexts[alert.pk] = _context(alert, kind)
+    context = contexts[alert.pk]
     message = _write(channel, destination, kind, context["subject"], "alert", context, now)
     message.alerts.add(alert)
     return message

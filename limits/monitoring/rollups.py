@@ -18,7 +18,7 @@ from django.utils import timezone
 from limits.models import Progress, Work
 from limits.monitoring.sql import columns, execute
 
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 SETTLED = 2 * MINUTE
 """A minute is added up this long after it began: by then its counts are there, as a rule."""
@@ -43,7 +43,8 @@ SERIES = (USAGE, DENIALS)
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """Where rows come from and where they are added: (suffix of the table, column of its time)."""
+    """Where rows come from and where they are added: (suffix of the table, column of its time). A step
+    takes what lies in one ``step`` of the source; ``client`` is what the target calls the client."""
 
     work: Work
     source: tuple[str, str]
@@ -51,7 +52,6 @@ class Resolution:
     client: str
     unit: str
     step: timedelta
-    settled: timedelta
 
     def add_up(self, series: Series) -> str:
         """Takes the beginning and the end of a stretch of the source."""
@@ -59,7 +59,7 @@ class Resolution:
         return self._insert(
             series,
             f"SELECT date_trunc('{self.unit}', {column}, 'UTC'), {self.client}, {_names(series)}, {_added(series)} "
-            f"FROM {series.table}{suffix} WHERE {column} >= %s AND {column} < %s GROUP BY {_places(series)}",
+            f"FROM {series.table}{suffix} WHERE {column} >= %s AND {column} < %s",
         )
 
     def add_late(self, series: Series) -> str:
@@ -70,16 +70,18 @@ class Resolution:
         return self._insert(
             series,
             f"SELECT date_trunc('{self.unit}', minute, 'UTC'), {self.client}, {_names(series)}, {_added(series)} "
-            f"FROM unnest({arrays}) AS late({names}) GROUP BY {_places(series)}",
+            f"FROM unnest({arrays}) AS late({names})",
         )
 
     def _insert(self, series: Series, selection: str) -> str:
         suffix, column = self.target
         keys = f"{column}, client_key, {_names(series)}"
+        places = ", ".join(str(place + 1) for place in range(2 + len(series.keys)))
         added = ", ".join(f"{name} = kept.{name} + EXCLUDED.{name}" for name in series.sums)
         return (
             f"INSERT INTO {series.table}{suffix} AS kept ({keys}, {', '.join(series.sums)}) {selection} "
-            f"ON CONFLICT ({keys}) DO UPDATE SET {added}"
+            # In order, so that two at once wait for each other and never in a circle.
+            f"GROUP BY {places} ORDER BY {places} ON CONFLICT ({keys}) DO UPDATE SET {added}"
         )
 
 
@@ -91,12 +93,8 @@ def _added(series: Series) -> str:
     return ", ".join(f"sum({name})" for name in series.sums)
 
 
-def _places(series: Series) -> str:
-    return ", ".join(str(place + 1) for place in range(2 + len(series.keys)))
-
-
-HOURS = Resolution(Work.HOURS, ("", "minute"), ("hour", "hour"), "client_key", "hour", MINUTE, SETTLED)
-DAYS = Resolution(Work.DAYS, ("hour", "hour"), ("day", "day"), _REGISTERED, "day", HOUR, HOUR)
+HOURS = Resolution(Work.HOURS, ("", "minute"), ("hour", "hour"), "client_key", "hour", MINUTE)
+DAYS = Resolution(Work.DAYS, ("hour", "hour"), ("day", "day"), _REGISTERED, "day", HOUR)
 RESOLUTIONS = (HOURS, DAYS)
 
 
@@ -138,7 +136,7 @@ def _locked_mark(work: Work) -> datetime | None:
 def _settled(resolution: Resolution, now: datetime) -> datetime:
     """Up to where the source can be added up by now."""
     if resolution is HOURS:
-        return (now - resolution.settled + MINUTE).replace(second=0, microsecond=0)
+        return (now - SETTLED).replace(second=0, microsecond=0) + MINUTE
     return (Progress.of(Work.HOURS) or now).replace(minute=0, second=0, microsecond=0)
 
 

@@ -9,7 +9,7 @@ from django.db.models import DurationField, ExpressionWrapper, F, Q, QuerySet, V
 
 from limits.domain.words import AlertMetric, Channel, MessageKind
 from limits.models import Alert
-from limits.monitoring.messages import write_digest, write_message
+from limits.monitoring.messages import Contexts, write_digest, write_message
 
 FLOOD = 20
 """More alerts than these opening within a minute become one message."""
@@ -86,13 +86,16 @@ def _write_all(alerts: Iterable[Alert], kind: MessageKind, now: datetime) -> int
     for alert in alerts:
         for destination in alert.rule.destinations:
             by_destination[destination].append(alert)
-    return sum(_write_to(*destination, some, kind, now) for destination, some in by_destination.items())
+    contexts: Contexts = {}
+    return sum(_write_to(*destination, some, kind, now, contexts) for destination, some in by_destination.items())
 
 
-def _write_to(channel: Channel, destination: str, alerts: Sequence[Alert], kind: MessageKind, now: datetime) -> int:
+def _write_to(
+    channel: Channel, destination: str, alerts: Sequence[Alert], kind: MessageKind, now: datetime, contexts: Contexts
+) -> int:
     if len(alerts) > FLOOD:
         write_digest(channel, destination, alerts, kind, now)
         return 1
     for alert in alerts:
-        write_message(channel, destination, alert, kind, now)
+        write_message(channel, destination, alert, kind, now, contexts)
     return len(alerts)

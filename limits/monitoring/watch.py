@@ -37,8 +37,11 @@ class StoreWatch:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends it, and waits until it has."""
+        """Lets it end after what it is doing."""
         self._stop.set()
+
+    def join(self) -> None:
+        """Waits until it has ended."""
         self._thread.join()
 
     def _run(self) -> None:

@@ -7,21 +7,24 @@ libraries in most languages; ``docs/usage-and-alerts.md`` checks it in a few lin
 import base64
 import hmac
 import socket
-from collections.abc import Mapping
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from hashlib import sha256
+from http.client import HTTPConnection, HTTPException
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import orjson
-import urllib3
 from django.core.exceptions import ImproperlyConfigured
 
 from limits.conf import networks, setting
 from limits.domain.webhooks import Address, address_problem, scheme_problem, url_problem
 
-CONNECT_SECONDS, ANSWER_SECONDS = 3.0, 5.0
+CONNECT_SECONDS, ANSWER_SECONDS, WHOLE_SECONDS = 3.0, 5.0, 10.0
 LEAST_SECRET = 24
 """Bytes."""
 
@@ -90,30 +93,54 @@ def _addresses_of(host: str) -> list[Address]:
 
 
 def _post(parts: SplitResult, address: Address, body: bytes, headers: Mapping[str, str]) -> None:
-    """Connects to the address itself, and not to its name again; TLS is checked against the name."""
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=ANSWER_SECONDS)
     try:
-        with _pool(parts, address, timeout) as pool:
-            answer = pool.urlopen(
-                "POST", target, body=body, headers=headers, redirect=False, retries=False, preload_content=False
-            )
-            answer.close()
-    except (urllib3.exceptions.HTTPError, OSError) as error:
+        with _connection(parts, address) as connection, _cut_off(connection):
+            if isinstance(connection, ssl.SSLSocket):
+                connection.do_handshake()
+            status = _status(connection, parts, target, body, headers)
+    except (OSError, HTTPException) as error:
         raise NotDelivered(f"{type(error).__name__}: {error}") from error
-    if not 200 <= answer.status < 300:
-        redirect = ", a redirect, which is not followed" if 300 <= answer.status < 400 else ""
-        raise NotDelivered(f"It answered {answer.status}{redirect}.")
+    if not 200 <= status < 300:
+        redirect = ", a redirect, which is not followed" if 300 <= status < 400 else ""
+        raise NotDelivered(f"It answered {status}{redirect}.")
 
 
-def _pool(parts: SplitResult, address: Address, timeout: urllib3.Timeout) -> urllib3.HTTPConnectionPool:
+def _connection(parts: SplitResult, address: Address) -> socket.socket:
+    """To the address itself, and not to its name again; TLS is checked against the name."""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    plain = socket.create_connection((str(address), port), CONNECT_SECONDS)
+    plain.settimeout(ANSWER_SECONDS)
     if parts.scheme == "http":
-        return urllib3.HTTPConnectionPool(str(address), parts.port, timeout=timeout)
-    return urllib3.HTTPSConnectionPool(
-        str(address),
-        parts.port,
-        timeout=timeout,
-        cert_reqs="CERT_REQUIRED",
-        server_hostname=parts.hostname,
-        assert_hostname=parts.hostname,
-    )
+        return plain
+    context = ssl.create_default_context()
+    return context.wrap_socket(plain, server_hostname=parts.hostname, do_handshake_on_connect=False)
+
+
+@contextmanager
+def _cut_off(connection: socket.socket) -> Iterator[None]:
+    """Ends the connection after a while: the time limits of a socket begin anew with every byte, and
+    who sends one now and then would hold up all the others. Raises ``TimeoutError`` then."""
+    is_over = threading.Event()
+
+    def end() -> None:
+        is_over.set()
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(WHOLE_SECONDS, end)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+    if is_over.is_set():
+        raise TimeoutError(f"no whole answer within {WHOLE_SECONDS:g} s")
+
+
+def _status(connection: socket.socket, parts: SplitResult, target: str, body: bytes, headers: Mapping[str, str]) -> int:
+    """Sends the request and reads the head of the answer; what follows is of no interest."""
+    client = HTTPConnection(parts.hostname or "", parts.port)
+    client.sock = connection
+    client.request("POST", target, body, dict(headers))
+    return client.getresponse().status

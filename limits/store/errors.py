@@ -7,9 +7,12 @@ from contextlib import contextmanager
 from redis import exceptions
 
 _OUTAGE_ANSWER = re.compile(
-    r"(?:.*@user_script: ?\d+: -)?(?:OOM|READONLY|LOADING|BUSY|CLUSTERDOWN|MASTERDOWN|MISCONF|NOREPLICAS|TRYAGAIN)\b"
+    r"(?:Command # \d+ \(.*\) of pipeline caused error: )?(?:.*@user_script: ?\d+: -)?"
+    r"(?:OOM|READONLY|LOADING|BUSY|CLUSTERDOWN|MASTERDOWN|MISCONF|NOREPLICAS|TRYAGAIN)\b",
+    re.DOTALL,
 )
-"""How a Redis server says that it cannot serve now; before Redis 7 a script's error wraps it."""
+"""How a Redis server says that it cannot serve now. In a pipeline redis-py wraps it; before Redis 7
+so does a script's error."""
 
 
 class StoreUnavailable(Exception):

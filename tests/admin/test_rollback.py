@@ -89,3 +89,14 @@ def test_the_page_of_a_version_shows_what_it_changed(desk: Desk, shop: Platform)
     text = desk.open(reverse("admin:limits_publication_change", args=[Publication.objects.get(sequence=2).pk])).text
     assert "<del>100 per minute</del>" in text
     assert "<ins>7 per minute</ins>" in text
+
+
+def test_the_rows_that_went_back_say_who_and_why(desk: Desk, shop: Platform) -> None:
+    desk.change(Policy.objects.get(), limits__0__quota="7")
+    confirm(desk, 1)
+    record = Policy.objects.get().limits.get().history.latest()
+    assert (record.quota, record.history_user.username, record.history_change_reason) == (
+        100,
+        "ada",
+        "It was a mistake.",
+    )

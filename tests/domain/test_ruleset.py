@@ -194,5 +194,51 @@ def test_alert_rules_are_sentences_and_have_bounds() -> None:
         "on endpoint search, by policy all"
     )
     assert list(alert_rule_problems(rule)) == []
-    wrong = AlertRule("abuse", AlertMetric.USAGE_RATIO, 0.5, 61, cooldown=-1)
-    assert [field for field, _ in alert_rule_problems(wrong)] == ["metric", "threshold", "window", "cooldown", "emails"]
+    wrong = AlertRule("abuse", AlertMetric.USAGE_RATIO, 0.7, 61, cooldown=-1, min_requests=0)
+    assert [field for field, _ in alert_rule_problems(wrong)] == [
+        *("threshold", "window", "cooldown", "min_requests", "emails")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("metric", "right", "wrong"),
+    [
+        (AlertMetric.THROTTLED, [1, 50, 10**12], [0, 0.5, 1.5, -1, 10**13]),
+        (AlertMetric.THROTTLED_RATIO, [0.001, 0.5, 1], [0, 1.01, -0.5]),
+        (AlertMetric.USAGE_RATIO, [0.5, 0.8, 0.9, 1], [0, 0.79, 0.81, 1.1]),
+        (AlertMetric.PLATFORM, [1], [0, 2, 0.5]),
+    ],
+)
+def test_each_metric_has_thresholds_of_its_own(metric: AlertMetric, right: list[float], wrong: list[float]) -> None:
+    def problems(threshold: float) -> list[str]:
+        rule = AlertRule("rule", metric, threshold, webhooks=("https://example.com/",))
+        return [field for field, _ in alert_rule_problems(rule)]
+
+    assert [problems(threshold) for threshold in right] == [[]] * len(right)
+    assert [problems(threshold) for threshold in wrong] == [["threshold"]] * len(wrong)
+
+
+def test_the_platforms_own_problems_have_neither_filters_nor_groups() -> None:
+    rule = AlertRule(
+        "p", AlertMetric.PLATFORM, 1, 60, "acme", "pro", "search", "all", GroupBy.CLIENT, emails=("a@example.com",)
+    )
+    assert [field for field, _ in alert_rule_problems(rule)] == ["client", "plan", "endpoint", "policy", "group_by"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "sentence"),
+    [
+        (AlertRule("r", AlertMetric.THROTTLED_RATIO, 0.125, 60), "12.5 % of all requests denied in 1 minute"),
+        (
+            AlertRule("r", AlertMetric.THROTTLED_RATIO, 0.2, 300, min_requests=1_000),
+            "20 % of at least 1,000 requests denied in 5 minutes",
+        ),
+        (
+            AlertRule("r", AlertMetric.USAGE_RATIO, 0.8, 3_600, plan="free"),
+            "80 % of a quota reached in 60 minutes, of plan free",
+        ),
+        (AlertRule("r", AlertMetric.PLATFORM, 1), "a problem of the platform itself"),
+    ],
+)
+def test_each_metric_is_a_sentence(rule: AlertRule, sentence: str) -> None:
+    assert alert_rule_sentence(rule) == sentence

@@ -10,6 +10,7 @@ from redis import Redis, exceptions
 
 from limits.store.buckets import BUCKETS
 from ratelimit_platform.embedded.redis import RedisServer
+from tests.faults.mode import LONG
 from tests.faults.proxy import Link
 from tests.faults.world import QUOTA, SingleTopology, World
 from tests.support.topologies import ClusterTopology, SentinelTopology
@@ -325,8 +326,39 @@ class MasterCutOff(Fault):
         return topology
 
 
+class FencedMasterCutOff(MasterCutOff):
+    """The same with ``min-replicas-to-write``: the master stops taking writes by itself."""
+
+    name = "master cut off, min-replicas-to-write"
+
+    def inject(self) -> None:
+        for server in self.world.topology.servers:
+            with server.client as client:
+                client.config_set("min-replicas-to-write", 1)
+                client.config_set("min-replicas-max-lag", 1)
+        super().inject()
+
+    def prove(self) -> None:
+        require_soon(self._refuses_writes, "The old master still takes writes.", self.patience)
+        require_soon(lambda: self._old not in self.masters, "No other master took over.", self.patience)
+
+    def _refuses_writes(self) -> bool:
+        with self._old.client as client:
+            try:
+                client.set("still-taken", 1)
+            except exceptions.ResponseError as error:
+                return str(error).startswith("NOREPLICAS")
+        return False
+
+    def clear(self) -> None:
+        for server in self.world.topology.servers:
+            with server.client as client:
+                client.config_set("min-replicas-to-write", 0)
+        super().clear()
+
+
 FAULTS: dict[str, tuple[type[Fault], ...]] = {
     "single": (ScriptFlush, ClientKill, Frozen, Full, SlowLink, DeadLink, Emptied, KilledAndRestarted),
-    "sentinel": (MasterLost, PlannedFailover, MasterCutOff),
+    "sentinel": (MasterLost, PlannedFailover, MasterCutOff, *((FencedMasterCutOff,) if LONG else ())),
     "cluster": (MasterLost, PlannedFailover, Emptied, Frozen),
 }

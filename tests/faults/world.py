@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+import httpx
 from django.db import connection
 from django.db.models import Sum
 from pytest_django import Settings
@@ -98,6 +99,7 @@ class World:
         self.servers += [start_web_server(1, **variables) for _ in range(2)]
         for server in self.servers:
             server.wait_until_it_answers()
+            wait_until(lambda url=server.url: _is_ready(url))
         return self
 
     def stop(self) -> None:
@@ -120,6 +122,12 @@ class World:
             return not usage_counts().set_aside()
         except StoreUnavailable:
             return False
+
+
+def _is_ready(url: str) -> bool:
+    """Whether a server holds the rules: as a load balancer would ask before it sends anybody there."""
+    answer = httpx.get(f"{url}/readyz", timeout=30)
+    return answer.status_code == 200 and answer.json()["status"] == "ready"
 
 
 def _write_rules() -> None:

@@ -61,3 +61,4 @@ def test_the_thread_goes_on_whatever_happens_to_the_database(
         wait_until(lambda: Message.objects.filter(sent_at__isnull=False).exists())
     finally:
         thread.stop()
+        thread.join()

@@ -3,7 +3,10 @@
 import json
 import socket
 import ssl
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -134,6 +137,29 @@ def test_channels_do_not_wait_for_each_other(alert: Alert, hooks: HookServer, se
     write(alert, hooks.url)
     assert delivery.send_due(Channel.MAIL) == 0
     assert send_due() == 1
+
+
+def test_who_sends_a_byte_now_and_then_is_cut_off(alert: Alert, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhooks, "WHOLE_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        drip = threading.Thread(target=_drip, args=[server], daemon=True)
+        drip.start()
+        message = write(alert, f"http://127.0.0.1:{server.getsockname()[1]}/")
+        assert send_due() == 0
+        drip.join(timeout=60)
+        assert not drip.is_alive()
+    message.refresh_from_db()
+    assert "no whole answer" in message.problem
+
+
+def _drip(server: socket.socket) -> None:
+    """Sends a header that never ends, until nobody listens."""
+    connection, _ = server.accept()
+    with connection, suppress(OSError):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        while True:
+            connection.sendall(b"x")
+            time.sleep(0.01)
 
 
 # -- where it may not lead

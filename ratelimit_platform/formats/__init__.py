@@ -1,0 +1,1 @@
+"""How dates are written: ``settings.FORMAT_MODULE_PATH``."""

@@ -1,0 +1,44 @@
+"""The store is killed, and with it the broker: a real worker tells people all the same."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from limits.models import Message
+from ratelimit_platform.embedded.redis import RedisServer
+from tests.models import rows
+from tests.support.celery import CeleryProcess
+from tests.support.smtp import Mailbox, mailbox
+from tests.support.waiting import wait_until
+
+__all__ = ["mailbox"]
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def server(redis_server: Callable[..., RedisServer]) -> RedisServer:
+    """Store and broker of the worker."""
+    return redis_server()
+
+
+@pytest.fixture
+def worker(server: RedisServer, mailbox: Mailbox, tmp_path: Path) -> Iterator[CeleryProcess]:
+    """One that takes tasks."""
+    email = f"smtp://127.0.0.1:{mailbox.port}"
+    worker = CeleryProcess("worker", tmp_path, REDIS_URL=server.url, CELERY_BROKER_URL="", EMAIL_URL=email)
+    with server.client as redis:
+        redis.select(1)
+        wait_until(lambda: any(b"_kombu.binding.celery" in key for key in redis.keys("*")))
+    yield worker
+    worker.stop()
+
+
+def test_a_worker_tells_that_the_store_is_away(worker: CeleryProcess, server: RedisServer, mailbox: Mailbox) -> None:
+    rows.alert_rule("platform", metric="platform", threshold=1)
+    server.kill()
+    mail = mailbox.next()
+    assert mail["Subject"] == "platform: store unreachable"
+    wait_until(lambda: Message.objects.filter(sent_at__isnull=False).exists())
+    assert Message.objects.count() == 1

@@ -1,0 +1,50 @@
+"""Which answers of Redis are outages, however they are wrapped."""
+
+from collections.abc import Callable
+
+import pytest
+from redis import Redis, exceptions
+
+from limits.store.errors import StoreUnavailable, is_outage, outages_named
+from ratelimit_platform.embedded.redis import RedisServer
+
+
+@pytest.fixture
+def fenced(redis_server: Callable[..., RedisServer]) -> Redis:
+    """A server that takes no writes for want of replicas."""
+    server = redis_server()
+    server.client.config_set("min-replicas-to-write", 1)
+    return server.client
+
+
+def test_a_plain_answer(fenced: Redis) -> None:
+    with pytest.raises(StoreUnavailable), outages_named():
+        fenced.set("a", 1)
+
+
+@pytest.mark.parametrize("transaction", [True, False])
+def test_an_answer_within_a_pipeline(fenced: Redis, transaction: bool) -> None:
+    with pytest.raises(StoreUnavailable), outages_named():
+        fenced.pipeline(transaction=transaction).set("a", 1).set("b (of pipeline)\n", 1).execute()
+
+
+def test_an_answer_within_a_script(fenced: Redis) -> None:
+    script = "return redis.call('SET', KEYS[1], 1)"
+    with pytest.raises(StoreUnavailable), outages_named():
+        fenced.eval(script, 1, "a")
+    with pytest.raises(StoreUnavailable), outages_named():
+        fenced.pipeline(transaction=False).eval(script, 1, "a").execute()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "WRONGTYPE Operation against a key",
+        "ERR value is not an integer",
+        "ERR the word BUSY in the middle",
+        "BUSYKEY Target",
+    ],
+)
+def test_a_mistake_of_ours_is_none(message: str) -> None:
+    assert not is_outage(exceptions.ResponseError(message))
+    assert not is_outage(exceptions.ResponseError(f"Command # 1 (GET a) of pipeline caused error: {message}"))
