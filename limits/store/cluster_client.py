@@ -12,12 +12,12 @@ from typing import Any, Literal
 
 from redis import ConnectionPool, Redis, exceptions
 from redis.commands.core import CoreCommands
-from redis.event import EventDispatcher
 from redis.exceptions import AskError, MovedError
 
 from limits.store.addresses import Address, Location
 from limits.store.cluster_map import ClusterMap
 from limits.store.deadline import Deadline
+from limits.store.redis_py import event_dispatcher
 
 MAP_SECONDS = 1.0
 """How old the map of the Cluster may be. Redirections mend it in between."""
@@ -32,7 +32,7 @@ class _Commands(CoreCommands):
     """redis-py's methods for commands, in bytes."""
 
     _is_async_client: Literal[False] = False
-    _event_dispatcher = EventDispatcher()
+    _event_dispatcher = event_dispatcher()
 
 
 class ClusterClient(_Commands):

@@ -5,7 +5,6 @@
 ``<ns>:{rules}:ruleset:<token>``      the bytes of that ruleset
 ``<ns>:processes``                    hash: process → when it last said that it enforces limits
 ``<ns>:probe``, ``<ns>:{<tag>}:probe``  written to find out whether the store is back
-``<ns>:probe``                        written to find out whether the store is back
 ``<ns>:rate:<cache key>``             list: when a throttle class with a rate of its own admitted
 ``<ns>:{<tag>}:bucket``               hash: ``token``, ``complete``, ``loading``, ``counted``, ``c:<client>``
 ``<ns>:{<tag>}:n:<policy>:<client>``  one client's counter for one policy

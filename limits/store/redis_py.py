@@ -21,3 +21,12 @@ def read_response(connection: Connection, timeout: float) -> Any:
     sock: Any = connection._sock
     sock.settimeout(timeout)
     return connection.read_response()
+
+
+def event_dispatcher() -> Any:
+    """What the methods for commands ask of a client since release 5.3; None before."""
+    try:
+        from redis.event import EventDispatcher
+    except ModuleNotFoundError:
+        return None
+    return EventDispatcher()
