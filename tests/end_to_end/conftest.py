@@ -24,7 +24,7 @@ def redis(redis_url: str) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def rules(redis: Redis) -> None:
+def live_rules(redis: Redis) -> None:
     """An endpoint, a default plan and a token, all live."""
     Plan.objects.create(slug="free", name="Free", is_default=True)
     Plan.objects.create(slug="pro", name="Pro")
@@ -35,7 +35,7 @@ def rules(redis: Redis) -> None:
 
 
 @pytest.fixture
-def servers(rules: None, web_servers: Callable[..., list[WebServer]]) -> list[WebServer]:
+def servers(live_rules: None, web_servers: Callable[..., list[WebServer]]) -> list[WebServer]:
     """Two servers of two processes."""
     return web_servers(2, workers=2)
 

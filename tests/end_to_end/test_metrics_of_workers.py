@@ -25,7 +25,7 @@ def total(http: httpx.Client, server: WebServer) -> float:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.usefixtures("rules")
+@pytest.mark.usefixtures("live_rules")
 def test_sums_are_right_over_four_workers_and_after_one_was_killed(
     web_servers: Callable[..., list[WebServer]],
 ) -> None:
