@@ -25,7 +25,7 @@ class Counting:
         """Adds counts of one client on one endpoint (None: one that nobody registered), in a minute
         since 1970 (None: the store's present one). Raises :class:`~limits.store.errors.StoreUnavailable`."""
         bucket = bucket_of(client)
-        keys = (self._keys.buckets[bucket], self._keys.usage[bucket])
+        keys = self._keys.of_request[bucket]
         head = ("" if minute is None else minute, client_field(client), self._counts_per_bucket, endpoint or "", client)
         flat = [field for count in counts for field in count]
         self._script.run(self._connections, keys, (*head, *flat), deadline)

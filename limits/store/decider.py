@@ -146,7 +146,7 @@ class Decider:
         arguments: list[Argument] = [questions[0].token, verb.value, self._counts_per_bucket]
         for question in questions:
             bucket = bucket_of(_home(question))
-            keys += (self._keys.buckets[bucket], self._keys.usage[bucket])
+            keys += self._keys.of_request[bucket]
             keys += [self._counter_key(bucket, question.client, counter) for counter in question.policies]
             arguments += (*_who(question), question.cost, question.rules, question.client)
         replies = self._script.run(self._connections, keys, arguments, deadline)

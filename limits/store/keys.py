@@ -6,11 +6,12 @@
 ``<ns>:processes``                    hash: process → when it last said that it enforces limits
 ``<ns>:probe``, ``<ns>:{<tag>}:probe``  written to find out whether the store is back
 ``<ns>:rate:<cache key>``             list: when a throttle class with a rate of its own admitted
-``<ns>:{<tag>}:bucket``               hash: ``token``, ``complete``, ``loading``, ``counted``, ``c:<client>``
+``<ns>:{<tag>}:bucket``               hash: ``token``, ``complete``, ``loading``, ``c:<client>``
 ``<ns>:{<tag>}:n:<policy>:<client>``  one client's counter for one policy
 ``<ns>:{<tag>}:g:<policy>``           the counter of a policy that counts all clients together
 ``<ns>:{<tag>}:usage``                hash: what was requested, counted for the drain
 ``<ns>:{<tag>}:drain``                the same, taken away by the drain under ``id``
+``<ns>:{<tag>}:counted``              how many new usage counts the bucket took in this minute
 ====================================  ======================================================
 
 Pointer and ruleset share a slot: on a Cluster they are there together or not at all. The client's
@@ -65,6 +66,13 @@ class Keys:
     def usage(self) -> tuple[str, ...]:
         """The usage counts of each bucket."""
         return tuple(f"{prefix}:usage" for prefix in self._prefixes)
+
+    @cached_property
+    def of_request(self) -> tuple[tuple[str, str, str], ...]:
+        """What each request of a client touches in its bucket, beside its counters: the bucket, the
+        usage counts, and how many of them are new."""
+        counted = (f"{prefix}:counted" for prefix in self._prefixes)
+        return tuple(zip(self.buckets, self.usage, counted, strict=True))
 
     @cached_property
     def drains(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import WatchError
+from redis.exceptions import ResponseError, WatchError
 
 from limits.domain.ruleset import Ruleset, UnknownFormat, Version, digest_of
 from limits.store import cluster_rules, replicas, scripts
@@ -50,7 +50,13 @@ class RulesetReader:
         """Moves a bucket from the token that was found there to the one that the pointer names.
         Raises :class:`StoreUnavailable`."""
         keys = [self._keys.buckets[bucket]]
-        scripts.load("move_token").run(self._connections, keys, [found, named], deadline)
+        try:
+            scripts.load("move_token").run(self._connections, keys, [found, named], deadline)
+        except ResponseError as error:
+            # A user that may only decide leaves it to the reconciler.
+            if "NOPERM" not in str(error):
+                raise
+            raise StoreUnavailable("A bucket is behind, and this user may not move it on.") from error
 
 
 _BEHIND = (

@@ -14,7 +14,7 @@ from limits.store.connection import HotConnections
 from limits.store.deadline import Deadline
 
 _FOLDER = Path(__file__).parent / "lua"
-_INCLUDE = re.compile(r"^-- include: (\w+)$", re.MULTILINE)
+_INCLUDE = re.compile(r"^ *-- include: (\w+)$", re.MULTILINE)
 """A line that stands for a file of the folder ``parts``: Redis knows no modules."""
 
 

@@ -193,7 +193,7 @@ def test_a_check_makes_one_redis_command(store: Store) -> None:
         "cmdstat_set",
         "cmdstat_hlen",
         "cmdstat_hincrby",
-        "cmdstat_hset",
+        "cmdstat_get",
     }
     assert set(stats) <= called_by_the_script | {"cmdstat_config|resetstat", "cmdstat_config", "cmdstat_info"}
 

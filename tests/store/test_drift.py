@@ -12,6 +12,7 @@ DECISIONS_A_CALL = 100_000
 # The function of the decision script in a loop, with a clock and costs that a small generator makes.
 LOOP = """
 local pack, unpack, floor, ceil = struct.pack, struct.unpack, math.floor, math.ceil
+local TOKEN_BUCKET = 2
 local now, seed = tonumber(ARGV[1]), tonumber(ARGV[2])
 local quota, per_token, per_token_rest, burst, burst_rest, step =
   tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
@@ -23,7 +24,7 @@ for _ = 1, tonumber(ARGV[10]) do
   seed = (seed * 16807) % 2147483647
   now = now + seed % step
   local cost = 1 + seed % 7
-  local admits, after = token_bucket(state, 1, quota, cost, per_token, per_token_rest, burst, burst_rest)
+  local admits, after = token_bucket(state, 8, 60, quota, cost, per_token, per_token_rest, burst, burst_rest)
   if admits then state, spent = after, spent + cost end
 end
 return {tostring(seed), string.format('%.0f', now), state, spent}
@@ -41,12 +42,12 @@ def test_ten_million_decisions_are_exact(redis_url: str, quota: int, window: int
     # It begins half empty, and less comes back than is asked for: it never fills, so nothing is cut off.
     start, step = burst // 2, max(2, 4 * length // quota)
     seed, now, spent = b"1", 0, start
-    state = struct.pack(">QQII", 0, *divmod(start * length, quota), quota)
+    state = struct.pack(">BIHQQII", 2, 60, 24, 0, *divmod(start * length, quota), quota)
     with Redis.from_url(redis_url) as redis:
         for _ in range(calls):
             call = (loop.source, 0, now, seed, quota, *numbers, step, state, DECISIONS_A_CALL)
             seed, told, state, admitted = redis.eval(*call)
             now, spent = int(told), spent + admitted
-    at, used, rest, _ = struct.unpack(">QQII", state)
+    *_, at, used, rest, _ = struct.unpack(">BIHQQII", state)
     assert spent > start
     assert used * quota + rest == spent * length - at * quota

@@ -4,6 +4,7 @@ local clock = redis.call('TIME')
 --
 -- KEYS  1     the client's bucket
 --       2     the usage counts of the bucket
+--       3     how many new ones it took in this minute
 -- ARGV  1     the minute since 1970 that it belongs to ("": this one, by the server's clock)
 --       2     the client's field in the bucket
 --       3     how many new usage counts of unregistered clients a bucket takes in a minute
@@ -17,7 +18,7 @@ local minute = tonumber(ARGV[1]) or math.floor(clock[1] / 60)
 
 -- include: usage
 
-local bucket = redis.call('HMGET', KEYS[1], 'token', 'complete', ARGV[2], 'counted')
+local record = redis.call('HGET', KEYS[1], ARGV[2])
 for at = 6, #ARGV, 3 do
-  count(0, bucket, ARGV[at], ARGV[4], ARGV[at + 1], ARGV[5], tonumber(ARGV[at + 2]))
+  count(0, record, ARGV[at], ARGV[4], ARGV[at + 1], ARGV[5], tonumber(ARGV[at + 2]))
 end

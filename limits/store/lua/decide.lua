@@ -8,7 +8,8 @@ local clock = redis.call('TIME')
 -- For each request
 -- KEYS  1     the client's bucket: a hash with `token`, `complete` and one field per client
 --       2     the usage counts of the bucket: a hash
---       3...  one counter for each policy, in the order of the rules
+--       3     how many new ones it took in this minute
+--       4...  one counter for each policy, in the order of the rules
 --
 -- For all requests
 -- ARGV  1     the version token of the rules that the caller decides by
@@ -59,7 +60,6 @@ local minute = floor(clock[1] / 60)
 local token, verb, bound = ARGV[1], ARGV[2], ARGV[3]
 
 -- include: section
--- include: usage
 
 -- Each algorithm is told where its state begins and stops in the counter (nil: never used). It
 -- answers whether it admits; its state after the request, and until when that matters (where it
@@ -69,36 +69,36 @@ local token, verb, bound = ARGV[1], ARGV[2], ARGV[3]
 -- include: token_bucket
 -- include: fixed_window
 
-local function staleness(bucket, held, valid_from, valid_until)
-  local its_token, complete, record = bucket[1], bucket[2], bucket[3]
-  if its_token and its_token ~= token then return {1, its_token} end
-  if record then
-    if held == '' or record:sub(1, #held) ~= held then return {2, record} end
-  elseif complete then
-    if held ~= '' and held ~= '0 ' then return {2, false} end
-  elseif held == '' then
-    return {4}
-  end
-  if now < valid_from or now >= valid_until then return {3, now} end
-end
-
 local replies, keys, args = {}, 0, 3
 while args < #ARGV do
   local rules, cost, client = ARGV[args + 4], tonumber(ARGV[args + 3]), ARGV[args + 5]
   local policies, valid_from, valid_until, kind, endpoint, at = unpack('>BI8I8c1Bc0', rules)
-  local bucket = redis.call('HMGET', KEYS[keys + 1], 'token', 'complete', ARGV[args + 1], 'counted')
-  local stale = staleness(bucket, ARGV[args + 2], valid_from, valid_until)
+  local bucket = redis.call('HMGET', KEYS[keys + 1], 'token', 'complete', ARGV[args + 1])
+  local its_token, complete, record, held = bucket[1], bucket[2], bucket[3], ARGV[args + 2]
+  local stale
+  if its_token and its_token ~= token then
+    stale = {1, its_token}
+  elseif record and (held == '' or record:sub(1, #held) ~= held) then
+    stale = {2, record}
+  elseif not record and complete and held ~= '' and held ~= '0 ' then
+    stale = {2, false}
+  elseif not record and not complete and held == '' then
+    stale = {4}
+  elseif now < valid_from or now >= valid_until then
+    stale = {3, now}
+  end
   if stale then
     replies[#replies + 1] = stale
     break
   end
 
-  local counters = policies > 0 and redis.call('MGET', _G.unpack(KEYS, keys + 3, keys + 2 + policies))
+  local counters = policies > 0 and redis.call('MGET', _G.unpack(KEYS, keys + 4, keys + 3 + policies))
   local all_admit, admitted, readings = true, true, ''
   -- Of each policy: its counter after the request, and until when that matters (nil: it does not admit).
-  local after, ends, modes, lengthened, crossed = {}, {}, {}, nil, nil
+  local after, ends, modes = {nil, nil, nil, nil}, {nil, nil, nil, nil}, {nil, nil, nil, nil}
+  local lengthened, crossed
   for index = 1, policies do
-    local counter, admits, value, value_ends = counters[index], true, '', 0
+    local counter, admits, value, value_ends = counters[index], true, nil, 0
     local mode, limits
     mode, limits, at = unpack('>BB', rules, at)
     for _ = 1, limits do
@@ -108,17 +108,17 @@ while args < #ARGV do
       if counter then from, stop = section(counter, algorithm, span) end
       if algorithm == SLIDING_WINDOW then
         admits_it, state, state_ends, a, b, c, d =
-          sliding_window(counter, from, stop, span * 1000000, quota, cost)
+          sliding_window(counter, from, stop, span, quota, cost)
       elseif algorithm == TOKEN_BUCKET then
         admits_it, state, state_ends, a, b, c, d =
-          token_bucket(counter, from, quota, cost, token_or_end, token_rest, burst, burst_rest)
+          token_bucket(counter, from, span, quota, cost, token_or_end, token_rest, burst, burst_rest)
       else
         admits_it, state, state_ends, a, b, c, d =
-          fixed_window(counter, from, quota, cost, span * 1000000, algorithm == CALENDAR and token_or_end)
+          fixed_window(counter, from, algorithm, span, quota, cost, algorithm == CALENDAR and token_or_end)
       end
       readings = readings .. pack('>Bi8i8i8i8', admits_it and 1 or 0, a, b, c, d)
       if admits_it then
-        value = value .. pack('>BI4I2', algorithm, span, #state) .. state
+        value = value and value .. state or state
         if state_ends > value_ends then value_ends = state_ends end
         local used, capacity = a, quota
         if algorithm == TOKEN_BUCKET then
@@ -149,23 +149,26 @@ while args < #ARGV do
 
   if verb == 'count' then
     if kind == 'a' and not admitted then kind = 'd' end
-    count(keys, bucket, kind, endpoint, '', client, 1)
-    if cost > 1 then count(keys, bucket, kind:upper(), endpoint, '', client, cost - 1) end
-    if crossed or not all_admit then
+    local what = '\n' .. kind .. '\n' .. endpoint .. '\n\n'
+    local is_new = redis.call('HINCRBY', KEYS[keys + 2], minute .. what .. client, 1) == 1
+    if is_new or cost > 1 or crossed or not all_admit then
+      -- include: usage
+      if is_new then bound_new_count(keys, record, minute .. what .. client, what, client, 1) end
+      if cost > 1 then count(keys, record, kind:upper(), endpoint, '', client, cost - 1) end
       local slugs = {}
       for index = 1, policies do
         slugs[index], at = unpack('Bc0', rules, at)
         if not ends[index] then
-          count(keys, bucket, modes[index] == 1 and 'd' or 's', endpoint, slugs[index], client, 1)
+          count(keys, record, modes[index] == 1 and 'd' or 's', endpoint, slugs[index], client, 1)
         end
       end
       for _, each in ipairs(admitted and crossed or {}) do
-        count(keys, bucket, each[2], endpoint, slugs[each[1]], client, 1)
+        count(keys, record, each[2], endpoint, slugs[each[1]], client, 1)
       end
     end
   end
   for index = 1, policies do
-    local key = KEYS[keys + 2 + index]
+    local key = KEYS[keys + 3 + index]
     if admitted and ends[index] and verb ~= 'look' then
       redis.call('SET', key, after[index], 'PX', ceil((ends[index] - now) / 1000) + 1)
     elseif lengthened and lengthened[index] and now + redis.call('PTTL', key) * 1000 < lengthened[index] then
@@ -173,7 +176,7 @@ while args < #ARGV do
       redis.call('PEXPIRE', key, ceil((lengthened[index] - now) / 1000) + 1)
     end
   end
-  replies[#replies + 1] = pack('>BBI8', bucket[1] and bucket[2] and 1 or 0, admitted and 1 or 0, now) .. readings
-  keys, args = keys + 2 + policies, args + 5
+  replies[#replies + 1] = pack('>BBI8', its_token and complete and 1 or 0, admitted and 1 or 0, now) .. readings
+  keys, args = keys + 3 + policies, args + 5
 end
 return replies

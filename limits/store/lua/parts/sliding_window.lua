@@ -2,24 +2,13 @@ local EXACT_RUNS, CELLS = 64, 64
 local RUN, RUN_SIZE = '>I8I4', 12
 local NEVER = -1
 
--- How long until runs of at least `need` have left the count.
-local function wait_for(need, counter, at, stop, length, moment)
-  local freed = 0
-  while at < stop do
-    local last, spent
-    last, spent, at = unpack(RUN, counter, at)
-    freed = freed + spent
-    if freed >= need then return last + length - moment end
-  end
-  return NEVER
-end
-
 -- State: total cost, then runs (time of the last request, cost), oldest first.
 -- Figures: used, wait for the next capacity, wait until unused, wait until this cost is admitted.
-local function sliding_window(counter, at, stop, length, quota, cost)
+local function sliding_window(counter, at, stop, span, quota, cost)
+  local length = span * 1000000
   if not at then
     if cost > quota then return false, nil, nil, 0, NEVER, 0, NEVER end
-    return true, pack('>I4I8I4', cost, now, cost), now + length, 0, NEVER, 0, 0
+    return true, pack('>BI4I2I4I8I4', SLIDING_WINDOW, span, 16, cost, now, cost), now + length, 0, NEVER, 0, 0
   end
   local moment, next_capacity, reset, used = now, NEVER, 0, nil
   local newest, newest_cost = unpack(RUN, counter, stop - RUN_SIZE)
@@ -33,10 +22,20 @@ local function sliding_window(counter, at, stop, length, quota, cost)
     end
     used, at = used - spent, following
   end
-  if used > quota then next_capacity = wait_for(used - quota + 1, counter, at, stop, length, moment) end
   if used + cost > quota then
-    local retry = wait_for(used + cost - quota, counter, at, stop, length, moment)
-    return false, nil, nil, used, next_capacity, reset, retry
+    -- How long until runs of at least `need` have left the count.
+    local function wait_for(need)
+      local freed, from = 0, at
+      while from < stop do
+        local last, spent
+        last, spent, from = unpack(RUN, counter, from)
+        freed = freed + spent
+        if freed >= need then return last + length - moment end
+      end
+      return NEVER
+    end
+    if used > quota then next_capacity = wait_for(used - quota + 1) end
+    return false, nil, nil, used, next_capacity, reset, wait_for(used + cost - quota)
   end
   local added, kept_until = cost, stop
   if stop - at >= EXACT_RUNS * RUN_SIZE then
@@ -45,6 +44,7 @@ local function sliding_window(counter, at, stop, length, quota, cost)
       added, kept_until = cost + newest_cost, stop - RUN_SIZE
     end
   end
-  local after = pack('>I4', used + cost) .. counter:sub(at, kept_until - 1) .. pack(RUN, moment, added)
+  local head = pack('>BI4I2I4', SLIDING_WINDOW, span, kept_until - at + 4 + RUN_SIZE, used + cost)
+  local after = head .. counter:sub(at, kept_until - 1) .. pack(RUN, moment, added)
   return true, after, moment + length, used, next_capacity, reset, 0
 end

@@ -3,7 +3,7 @@ local reckoned_anew
 
 -- State: time, time until full (whole, rest), the quota that this was reckoned with.
 -- Figures: the time until full (whole, rest), 0, 0.
-local function token_bucket(counter, at, quota, cost, per_token, per_token_rest, burst, burst_rest)
+local function token_bucket(counter, at, span, quota, cost, per_token, per_token_rest, burst, burst_rest)
   if quota == 0 then return false, nil, nil, 0, 0, 0, 0 end
   local moment, used, rest = now, 0, 0
   if at then
@@ -24,5 +24,6 @@ local function token_bucket(counter, at, quota, cost, per_token, per_token_rest,
   if then_used > burst or (then_used == burst and then_rest > burst_rest) then
     return false, nil, nil, used, rest, 0, 0
   end
-  return true, pack('>I8I8I4I4', moment, then_used, then_rest, quota), moment + then_used + 1, used, rest, 0, 0
+  local after = pack('>BI4I2I8I8I4I4', TOKEN_BUCKET, span, 24, moment, then_used, then_rest, quota)
+  return true, after, moment + then_used + 1, used, rest, 0, 0
 end
