@@ -34,7 +34,7 @@ class Mutation:
 MUTATIONS = (
     Mutation(LUA, "if its_token and its_token ~= token", "if its_token and its_token == token"),
     Mutation(LUA, "record:sub(1, #held) ~= held", "record:sub(1, #held) == held"),
-    Mutation(LUA, "elseif held == '' then", "elseif held ~= '' then"),
+    Mutation(LUA, "not complete and held == '' then", "not complete and held ~= '' then"),
     Mutation(LUA, "now >= valid_until", "now > valid_until"),
     Mutation(LUA, "now < valid_from", "now <= valid_from"),
     Mutation(SECTION, "if kind == algorithm and code == span", "if kind == algorithm or code == span"),
@@ -55,11 +55,9 @@ MUTATIONS = (
     ),
     Mutation(SLIDING_LUA, "if newest > moment then moment = newest end", "if newest < moment then moment = newest end"),
     Mutation(SLIDING_LUA, "if freed >= need then", "if freed > need then"),
-    Mutation(SLIDING_LUA, "wait_for(used - quota + 1,", "wait_for(used - quota,"),
+    Mutation(SLIDING_LUA, "wait_for(used - quota + 1)", "wait_for(used - quota)"),
     Mutation(SLIDING_LUA, "if used > quota then next_capacity", "if used >= quota then next_capacity"),
-    Mutation(
-        SLIDING_LUA, "if used + cost > quota then\n    local retry", "if used + cost >= quota then\n    local retry"
-    ),
+    Mutation(SLIDING_LUA, "if used + cost > quota then\n    --", "if used + cost >= quota then\n    --"),
     Mutation(BUCKET_LUA, "used = used - (moment - since)", "used = used + (moment - since)"),
     Mutation(BUCKET_LUA, "if used < 0 then used, rest = 0, 0 end", "if used > 0 then used, rest = 0, 0 end"),
     Mutation(BUCKET_LUA, "if its_quota ~= quota then", "if its_quota == quota then"),
@@ -70,7 +68,7 @@ MUTATIONS = (
     ),
     Mutation(BUCKET_LUA, "then_rest = then_rest % quota", "then_rest = 0"),
     Mutation(FIXED_LUA, "if moment >= ends then", "if moment > ends then"),
-    Mutation(FIXED_LUA, "moment - moment % length + length", "moment + length"),
+    Mutation(FIXED_LUA, "moment - moment % (span * 1000000)", "moment"),
     Mutation(FIXED_LUA, "used, ends = 0, period_end or", "used, ends = 1, period_end or"),
     Mutation(LUA, "algorithm == CALENDAR and token_or_end", "algorithm ~= CALENDAR and token_or_end"),
     Mutation(LUA, "        admits = false\n", "        admits = admits\n"),
@@ -107,7 +105,7 @@ MUTATIONS = (
     Mutation(DECISION, "remaining = free // window", "remaining = -(-free // window)"),
     Mutation(
         DECISION,
-        "next_capacity = limit.window_us if next_capacity == NEVER",
+        "next_capacity = reset if next_capacity == NEVER",
         "next_capacity = 0 if next_capacity == NEVER",
     ),
     Mutation(DECISION, "used, reset = used + cost, limit.window_us", "used, reset = used + cost, reset"),
