@@ -10,3 +10,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ratelimit_platform.settings")
 
 application = get_wsgi_application()
 application.request_class = TolerantRequest
+
+# Imported only now: it needs the settings.
+from ratelimit_platform.warm_up import warm_up  # noqa: E402
+
+warm_up()
