@@ -1,5 +1,6 @@
 """CACHES of django-redis over Sentinels and a Cluster."""
 
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def test_the_cache_and_the_limits_share_one_entry(
     cache.delete("b")
     assert cache.get("b") is None
 
-    store = Store(topology.url, "own")
+    store = Store(topology.url, f"test-{secrets.token_hex(4)}")
     store.publish(simple(1))
     store.load()
     serve(settings, store)
