@@ -272,7 +272,7 @@ class PlannedFailover(Fault):
     """An operator moves the master's part to a replica."""
 
     name = "planned failover"
-    bound = Bound(over=QUOTA, loses_counts=True)
+    bound = Bound(over=QUOTA, stale=3.0, loses_counts=True)
 
     def inject(self) -> None:
         self._before = self.masters
