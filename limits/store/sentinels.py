@@ -1,6 +1,7 @@
 """A store whose master Sentinels name."""
 
 import threading
+import weakref
 from typing import Any
 
 from redis import Connection, exceptions
@@ -74,21 +75,32 @@ class SentinelConnections(ServerConnections):
         super()._open(connection, deadline)
         _require_master(connection, deadline)
         if self._watching.acquire(blocking=False):
-            threading.Thread(target=self._watch, name="sentinel-watch", daemon=True).start()
+            threading.Thread(target=_watch, args=[weakref.ref(self)], name="sentinel-watch", daemon=True).start()
 
     def _probe(self) -> None:
         self._sentinels.find(Deadline(PROBE_PATIENCE))
         super()._probe()
 
-    def _watch(self) -> None:
-        pause = threading.Event()
-        while not pause.wait(WATCH_INTERVAL):
-            before = self._sentinels.master
-            try:
-                if self._sentinels.find(Deadline(PROBE_PATIENCE)) != before:
-                    self.forget_idle()
-            except StoreUnavailable:
-                continue
+    def look_again(self) -> None:
+        """Leaves the master where the Sentinels name another one."""
+        before = self._sentinels.master
+        try:
+            if self._sentinels.find(Deadline(PROBE_PATIENCE)) != before:
+                self.forget_idle()
+        except StoreUnavailable:
+            # Nobody can say, so the master that was named last goes on.
+            return
+
+
+def _watch(watched: "weakref.ref[SentinelConnections]") -> None:
+    """Looks again every second, for as long as somebody holds the connections."""
+    pause = threading.Event()
+    while not pause.wait(WATCH_INTERVAL):
+        connections = watched()
+        if connections is None:
+            return
+        connections.look_again()
+        del connections
 
 
 def _require_master(connection: Connection, deadline: Deadline) -> None:

@@ -272,7 +272,7 @@ class PlannedFailover(Fault):
     """An operator moves the master's part to a replica."""
 
     name = "planned failover"
-    bound = Bound(over=QUOTA, loses_counts=True)
+    bound = Bound(over=QUOTA, stale=3.0, loses_counts=True)
 
     def inject(self) -> None:
         self._before = self.masters
@@ -280,17 +280,14 @@ class PlannedFailover(Fault):
         if isinstance(topology, SentinelTopology):
             topology.sentinels[0].client.sentinel_failover(topology.service)
         else:
-            _replica_of(self._before[0], topology.servers).client.execute_command("CLUSTER", "FAILOVER")
+            assert isinstance(topology, ClusterTopology)
+            topology.hand_over(self._before[0])
 
     def prove(self) -> None:
         require_soon(lambda: set(self.masters) != set(self._before), "No other master took over.", self.patience)
 
     def clear(self) -> None:
         wait_until(lambda: _is_whole(self.world))
-
-
-def _replica_of(master: RedisServer, servers: list[RedisServer]) -> RedisServer:
-    return next(s for s in servers if s.client.info("replication").get("master_port") == master.port)
 
 
 def _is_whole(world: World) -> bool:

@@ -108,16 +108,9 @@ def test_a_slot_that_moved_is_followed_within_the_same_check(cluster: ClusterTop
     old = cluster.masters[0]
     client = clients_of(store, old, 1)[0]
     assert check(engine, client) == (True, False)
-    replica = next(server for server in cluster.servers if is_replica_of(server, old))
-    replica.client.execute_command("CLUSTER", "FAILOVER")
-    wait_until(lambda: replica in cluster.masters)
+    cluster.hand_over(old)
     assert check(engine, client) == (True, False)
     assert engine.check(CheckRequest(client, "search"), consume=False).limits[0].remaining == 8
-
-
-def is_replica_of(server: RedisServer, master: RedisServer) -> bool:
-    with server.client as client:
-        return bool(client.info("replication").get("master_port") == master.port)
 
 
 def test_a_slot_that_is_just_moving_is_asked_for_at_its_new_place(cluster: ClusterTopology) -> None:

@@ -1,6 +1,7 @@
 """Stores of several servers: a master with replicas under Sentinels, and a Cluster."""
 
 import socket
+import time
 from pathlib import Path
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS
@@ -8,8 +9,14 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS
 from ratelimit_platform.embedded.redis import RedisServer, free_port, redis_executable
 from tests.support.waiting import wait_until
 
-NOTICED_AFTER_MS = 1_000
-"""After this long a silent server counts as lost."""
+NOTICED_AFTER_MS = 2_000
+"""After this long a silent server counts as lost. Much less, and a busy machine loses servers that run."""
+
+MEET_AGAIN_AFTER = 3.0
+"""Seconds after which nodes that have not met are introduced again: an introduction may time out."""
+
+HAND_OVER_AGAIN_AFTER = 6.0
+"""Seconds after which Redis has given up a failover by hand."""
 
 _ALL = ("on", ">secret", "~*", "&*", "+@all")
 _USERS = (
@@ -134,13 +141,25 @@ class ClusterTopology:
             first, last = (REDIS_CLUSTER_HASH_SLOTS * n // self._masters for n in (number, number + 1))
             _say(server, "CLUSTER", "ADDSLOTS", *range(first, last))
             _say(server, "CLUSTER", "SET-CONFIG-EPOCH", number + 1)
-        for server in self.servers[1:]:
-            _say(self.servers[0], "CLUSTER", "MEET", "127.0.0.1", server.port)
-        wait_until(lambda: all(len(self.nodes(server)) == len(self.servers) for server in self.servers))
+        self._meet_again_at = 0.0
+        wait_until(self._have_met)
         for number, server in enumerate(self.servers[self._masters :]):
             _say(server, "CLUSTER", "REPLICATE", _say(self.servers[number % self._masters], "CLUSTER", "MYID").decode())
         wait_until(self.is_whole)
         return self
+
+    def _have_met(self) -> bool:
+        if time.monotonic() >= self._meet_again_at:
+            self._meet_again_at = time.monotonic() + MEET_AGAIN_AFTER
+            met = "\n".join(self._met_by(self.servers[0]))
+            for server in self.servers[1:]:
+                if f":{server.port}@" not in met:
+                    _say(self.servers[0], "CLUSTER", "MEET", "127.0.0.1", server.port)
+        return all(len(self._met_by(server)) == len(self.servers) for server in self.servers)
+
+    def _met_by(self, server: RedisServer) -> list[str]:
+        lines = _say(server, "CLUSTER", "NODES").decode().splitlines()
+        return [line for line in lines if "handshake" not in line]
 
     def is_whole(self) -> bool:
         """Whether every node that runs sees all slots served, by masters that are in touch with
@@ -157,17 +176,30 @@ class ClusterTopology:
             in_touch = info["role"] == "master" or info["master_link_status"] == "up"
             return bool(in_touch and client.execute_command("CLUSTER INFO")["cluster_state"] == "ok")
 
-    def nodes(self, server: RedisServer) -> list[str]:
-        """What a node says of all, a line each."""
-        with server.client as client:
-            return list(client.execute_command("CLUSTER NODES"))
-
     @property
     def masters(self) -> list[RedisServer]:
         """Those that hold slots now, as one that runs sees it."""
         with self.running[0].client as client:
             ports = {slot[2][1] for slot in client.execute_command("CLUSTER", "SLOTS", NEVER_DECODE=True)}
         return [server for server in self.servers if server.port in ports]
+
+    def hand_over(self, master: RedisServer) -> None:
+        """Makes a replica take a master's place, as an operator would: again where it took too long."""
+        replica = next(server for server in self.running if self._is_replica_of(server, master))
+        again_at = 0.0
+
+        def is_done() -> bool:
+            nonlocal again_at
+            if time.monotonic() >= again_at and replica not in self.masters:
+                again_at = time.monotonic() + HAND_OVER_AGAIN_AFTER
+                _say(replica, "CLUSTER", "FAILOVER")
+            return replica in self.masters
+
+        wait_until(is_done)
+
+    def _is_replica_of(self, server: RedisServer, master: RedisServer) -> bool:
+        with server.client as client:
+            return bool(client.info("replication").get("master_port") == master.port)
 
     def stop(self) -> None:
         for server in self.servers:

@@ -1,0 +1,25 @@
+"""Holding the rules before the first request comes."""
+
+import time
+
+from limits.enforcement import StoreUnavailable, get_engine
+
+PATIENCE = 2.0
+"""Seconds that a starting process waits for the store, at most."""
+
+PAUSE = 0.05
+
+
+def warm_up(patience: float = PATIENCE) -> bool:
+    """Finds the store and reads the rules, for which the deadline of a first check is short. Returns
+    whether it could; a process that could not goes on, and tries with each request."""
+    end = time.monotonic() + patience
+    while True:
+        try:
+            get_engine().refresh()
+        except StoreUnavailable:
+            if time.monotonic() > end:
+                return False
+            time.sleep(PAUSE)
+        else:
+            return True

@@ -1,0 +1,38 @@
+"""A process that starts holds the rules before it answers anybody."""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from pytest_django import Settings
+
+from limits.enforcement import get_engine
+from ratelimit_platform.embedded.redis import RedisServer
+from ratelimit_platform.warm_up import warm_up
+from tests.enforcement.rules import simple
+from tests.support.servers import Store
+
+
+@pytest.fixture
+def server(redis_server: Callable[..., RedisServer], settings: Settings) -> RedisServer:
+    server, namespace = redis_server(), f"test-{secrets.token_hex(4)}"
+    Store(server.url, namespace).publish(simple(3))
+    settings.RATELIMIT_PLATFORM = {"REDIS": server.url, "NAMESPACE": namespace, "CHECK_DEADLINE": 0.05}
+    return server
+
+
+def test_a_store_that_is_slow_at_first_is_waited_for(server: RedisServer) -> None:
+    server.pause()
+    threading.Timer(0.3, server.resume).start()
+    assert warm_up(patience=60)
+    assert get_engine().held
+
+
+def test_a_process_goes_on_without_its_store(server: RedisServer) -> None:
+    server.kill()
+    began = time.monotonic()
+    assert not warm_up(patience=0.2)
+    assert time.monotonic() - began < 30
+    assert get_engine().held is None
