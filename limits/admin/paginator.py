@@ -19,7 +19,7 @@ class BigTablePaginator(Paginator):
     def count(self) -> int:
         rows = cast("QuerySet[Any]", self.object_list)
         if rows.query.where or rows.query.distinct:
-            return len(rows.order_by().values_list("pk", flat=True)[:COUNTED])
+            return rows.order_by()[:COUNTED].count()
         estimate = _estimate(rows.model._meta.db_table)
         return estimate if estimate > COUNTED else rows.order_by().count()
 
