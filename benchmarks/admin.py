@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from statistics import median
 
@@ -115,10 +116,23 @@ def _fill() -> None:
         for statement in filter(str.strip, FILL.split(";\n")):
             cursor.execute(statement)
         cursor.execute("RESET session_replication_role")
+        _add_up()
         cursor.execute("VACUUM ANALYZE")
     User.objects.create_superuser("bench", password=secrets.token_hex(8))
     rules.record("benchmark")
     assert rules.deliver().live
+
+
+def _add_up() -> None:
+    """Adds the usage up by hour, as beat has it done."""
+    from django.utils import timezone
+
+    from limits.models import Progress, Work
+    from limits.monitoring.rollups import roll_up
+
+    for work in (Work.HOURS, Work.DAYS):
+        Progress.note(work, timezone.now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=25))
+    roll_up(seconds=3_600)
 
 
 def _rows() -> Iterator[tuple[str, int, int, int]]:

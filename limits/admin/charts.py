@@ -1,14 +1,30 @@
 """Bars of requests as SVG: no script, the same in print, and a sentence for who does not see it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
 
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
-from limits.admin.figures import Requests
+from limits.monitoring.figures import HourOfRequests
 
 WIDTH, HEIGHT, BOTTOM, TOP, LEFT, RIGHT = 720, 180, 22, 8, 44, 10
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """An hour or a day that begins at ``begin``. Exempt requests were admitted, those of blocked
+    clients denied."""
+
+    begin: datetime
+    admitted: int
+    denied: int
+
+    @property
+    def requests(self) -> int:
+        return self.admitted + self.denied
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +42,24 @@ class Column:
     title: str
 
 
-def chart(spans: Sequence[Requests], time_format: str, title_format: str) -> SafeString:
+def of_hours(hours: Iterable[HourOfRequests]) -> list[Span]:
+    """Each hour by itself."""
+    return [Span(hour.hour, hour.admitted + hour.exempt, hour.denied + hour.blocked) for hour in hours]
+
+
+def of_days(hours: Iterable[HourOfRequests]) -> list[Span]:
+    """The hours of each day (UTC) together."""
+    days = [(begin, list(spans)) for begin, spans in groupby(of_hours(hours), lambda span: span.begin.replace(hour=0))]
+    return [
+        Span(begin, sum(span.admitted for span in spans), sum(span.denied for span in spans)) for begin, spans in days
+    ]
+
+
+def chart(spans: Sequence[Span], time_format: str, title_format: str) -> SafeString:
     """The chart of these hours or days; formats are those of ``strftime``."""
     highest = max((span.requests for span in spans), default=0)
     columns = [_column(at, span, spans, highest, time_format, title_format) for at, span in enumerate(spans)]
-    total, denied = sum(span.requests for span in spans), sum(map(_bad, spans))
+    total, denied = sum(span.requests for span in spans), sum(span.denied for span in spans)
     context = {
         "columns": columns,
         "width": WIDTH,
@@ -46,12 +75,10 @@ def chart(spans: Sequence[Requests], time_format: str, title_format: str) -> Saf
     return render_to_string("admin/limits/chart.html", context)
 
 
-def _column(
-    at: int, span: Requests, spans: Sequence[Requests], highest: int, time_format: str, title_format: str
-) -> Column:
+def _column(at: int, span: Span, spans: Sequence[Span], highest: int, time_format: str, title_format: str) -> Column:
     step = (WIDTH - LEFT - RIGHT) / len(spans)
     scale = (HEIGHT - BOTTOM - TOP) / (highest or 1)
-    admitted, denied = _good(span) * scale, _bad(span) * scale
+    admitted, denied = span.admitted * scale, span.denied * scale
     base = HEIGHT - BOTTOM
     every = max(1, len(spans) // 8)
     return Column(
@@ -63,16 +90,8 @@ def _column(
         denied_y=round(base - admitted - denied, 1),
         denied_height=round(denied, 1),
         label=span.begin.strftime(time_format) if (len(spans) - 1 - at) % every == 0 else "",
-        title=f"{span.begin.strftime(title_format)}: {_good(span):,} admitted, {_bad(span):,} denied",
+        title=f"{span.begin.strftime(title_format)}: {span.admitted:,} admitted, {span.denied:,} denied",
     )
-
-
-def _good(span: Requests) -> int:
-    return span.admitted + span.exempt
-
-
-def _bad(span: Requests) -> int:
-    return span.denied + span.blocked
 
 
 def _short(number: float) -> str:

@@ -4,13 +4,16 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 
-from limits.admin.charts import chart
+from limits.admin.charts import Span, chart, of_days
 from limits.admin.client_status import may_set_status
-from limits.admin.figures import client_by_day
 from limits.admin.standing import standing_of
 from limits.domain.words import ClientStatus
 from limits.models import Client, CounterReset
+from limits.monitoring.figures import client_by_hour
+
+DAYS = 14
 
 _VERBS = {
     ClientStatus.ACTIVE: "Limit again…",
@@ -25,9 +28,15 @@ def page(request: HttpRequest, client: Client) -> dict[str, Any]:
     return standing(request, client) | {
         "statuses": [_action(client, status) for status in statuses if may_set_status(request, client.status, status)],
         "may_reset": request.user.has_perm("limits.reset_client"),
-        "chart": chart(client_by_day(client.key), "%-d %b", "%A %-d %B"),
+        "chart": chart(_days(client), "%-d %b", "%A %-d %B"),
         "resets": CounterReset.objects.filter(client_key=client.key)[:3],
     }
+
+
+def _days(client: Client) -> list[Span]:
+    """Whole days, of which the last is not over."""
+    hours = (DAYS - 1) * 24 + timezone.now().hour + 1
+    return of_days(client_by_hour(client.key, hours=hours))
 
 
 def standing(request: HttpRequest, client: Client) -> dict[str, Any]:

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 
-from limits.admin import figures
-from limits.admin.charts import chart
+from limits.admin.charts import chart, of_hours
 from limits.admin.store_warnings import store_warnings
 from limits.models import ApiToken, Client, ClientChange, Endpoint, Plan, Policy, Publication, Usage
+from limits.monitoring import figures
 from limits.publishing.delivery import ruleset_writer
 from limits.publishing.origin import ForeignRules, require_ours
 from limits.store.errors import StoreUnavailable
@@ -20,6 +22,12 @@ admin.site.index_template = "admin/limits/home.html"
 
 COUNTED = 1_000
 """Waiting changes that are counted at most."""
+
+SHOWN = 5
+"""Lines of each list."""
+
+BEHIND = timedelta(minutes=2)
+"""From when on counts that do not arrive are told of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,21 @@ def publishing() -> Publishing:
 def warnings() -> Iterator[str]:
     """What an operator should know, a sentence each. Whoever finds something adds it here."""
     yield from store_warnings()
+    yield from _counting_warnings()
+
+
+def _counting_warnings() -> Iterator[str]:
+    counted = figures.counted_until()
+    if counted is not None and timezone.now() - counted > BEHIND:
+        yield (
+            f"Counts were last brought here {counted:%-d %B, %H:%M} UTC; the figures end there. "
+            "Is the Celery worker running, and beat? Nothing is lost: counts wait in Redis."
+        )
+    if folded := figures.callers_folded():
+        yield (
+            f"{folded:,} requests of the last 24 hours came from so many different callers that those who are not "
+            "registered were counted together, as “(other)”. Somebody may be making up keys."
+        )
 
 
 def first_steps() -> Iterator[Step]:
@@ -120,26 +143,16 @@ def _problem() -> str:
 
 
 def _figures() -> dict[str, Any]:
-    hours = figures.requests_by_hour()
-    clients, endpoints = figures.most_throttled_clients(), figures.most_throttled_endpoints()
-    close = figures.close_to_a_limit()
+    """Clients come with the page of their row; None: they are not registered."""
+    clients = figures.most_throttled_clients(count=SHOWN)
+    close = figures.close_to_a_limit(count=SHOWN)
+    keys = {*(each.name for each in clients), *(each.client for each in close)}
+    pages = dict(Client.objects.filter(key__in=keys).values_list("key", "pk"))
     return {
-        "chart": chart(hours, "%H:%M", "%A %H:%M"),
-        "requests": sum(hour.requests for hour in hours),
-        "denied": sum(hour.denied + hour.blocked for hour in hours),
-        "throttled_clients": _with_rows(clients),
-        "throttled_endpoints": endpoints,
-        "close": [(each, _pages([each.client]).get(each.client)) for each in close],
-        "alerts": list(figures.open_alerts()),
-        "unknown": figures.unknown_endpoint_requests(),
+        "chart": chart(of_hours(figures.requests_by_hour()), "%H:%M", "%A %H:%M"),
+        "throttled_clients": [(each, pages.get(each.name)) for each in clients],
+        "throttled_endpoints": figures.most_throttled_endpoints(count=SHOWN),
+        "close": [(each, pages.get(each.client)) for each in close],
+        "alerts": figures.open_alerts(count=SHOWN),
+        "unknown": figures.unknown_endpoints(count=SHOWN),
     }
-
-
-def _with_rows(clients: list[figures.Throttled]) -> list[tuple[figures.Throttled, int | None]]:
-    """Each with the page of its row; None: it is not registered."""
-    rows = _pages([each.name for each in clients])
-    return [(each, rows.get(each.name)) for each in clients]
-
-
-def _pages(keys: list[str]) -> dict[str, int]:
-    return dict(Client.objects.filter(key__in=keys).values_list("key", "pk"))

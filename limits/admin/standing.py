@@ -80,12 +80,6 @@ def why_no_rules() -> str:
     return AWAY if Publication.objects.exists() else "Nothing has been published yet, so nothing is limited."
 
 
-def highest_use(key: str) -> Bar | None:
-    """The limit that a client has used most of; None: it has none, or nobody knows."""
-    bars = [bar for bar in standing_of(key).bars if bar.mode is Mode.ENFORCE and bar.capacity]
-    return max(bars, key=lambda bar: bar.used / bar.capacity, default=None)
-
-
 def _bars(ruleset: Ruleset, seen: Standing) -> Iterator[Bar]:
     policies = {policy.slug: policy for policy in ruleset.policies}
     names = {endpoint.slug: endpoint.name for endpoint in ruleset.endpoints}

@@ -8,8 +8,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from limits.enforcement import CheckRequest, get_engine
-from limits.models import Client, Policy, Publication, Usage
+from limits.models import Client, Policy, Progress, Publication, Usage, Work
 from limits.monitoring.alerts import evaluate
+from limits.monitoring.drain import drain
 from tests.admin.desk import Desk
 from tests.models import rows
 from tests.publishing.platforms import Platform
@@ -68,15 +69,17 @@ def test_it_shows_the_last_day(desk: Desk, shop: Platform) -> None:
         ("(other)", 5, 5, False),
     ]
     assert [(each.name, each.denied) for each in shown["throttled_endpoints"]] == [("search", 50), ("(unknown)", 5)]
-    assert shown["unknown"] == 5
+    assert (shown["unknown"].requests, shown["unknown"].clients) == (5, [("(other)", 5)])
+    assert any("counted together, as “(other)”" in warning for warning in shown["warnings"])
 
 
-def test_it_shows_who_is_close_to_a_limit_now(desk: Desk, shop: Platform) -> None:
+def test_it_shows_who_is_close_to_a_limit(desk: Desk, shop: Platform) -> None:
+    """From the check that crosses a mark to the page, by the drain."""
     for key, used in (("acme", 85), ("quiet", 10)):
         get_engine().check(CheckRequest(key, "any", cost=used))
-        count(key, "admitted", used)
+    assert drain()
     close = desk.open("/admin/").response.context["close"]
-    assert [(each.client, each.policy, each.mark) for each, _ in close] == [("acme", "all", 80)]
+    assert [(each.client, each.policy, each.mark, pk is not None) for each, pk in close] == [("acme", "all", 80, True)]
 
 
 def test_it_shows_open_alerts(desk: Desk, shop: Platform) -> None:
@@ -112,3 +115,10 @@ def test_it_makes_the_same_queries_however_much_there_is(desk: Desk, shop: Platf
     with CaptureQueriesContext(connection) as many:
         desk.open("/admin/")
     assert len(many) <= len(few)
+
+
+def test_it_says_that_counts_do_not_arrive(desk: Desk, shop: Platform) -> None:
+    drain()
+    assert "Counts were last brought here" not in desk.open("/admin/").text
+    Progress.objects.filter(work=Work.DRAIN).update(at=timezone.now() - timedelta(minutes=10))
+    assert "Counts were last brought here" in desk.open("/admin/").text
