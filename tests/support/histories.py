@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from limits.domain.limit import Limit
@@ -19,6 +19,9 @@ COSTS = st.one_of(st.just(1), st.integers(1, 12), st.integers(1, 10**6))
 QUOTAS = st.one_of(st.integers(0, 12), st.integers(13, 300), st.just(10**9))
 WINDOWS = st.sampled_from([1, 2, 7, 60, 3_600, 31_622_400])
 ZONES = st.sampled_from([None, "UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"])
+PHASES = [phase for phase in Phase if phase is not Phase.shrink] if "NO_SHRINKING" in os.environ else list(Phase)
+"""Whoever only asks whether a test fails does not wait for the smallest example: ``make mutants``."""
+
 WAITS = st.one_of(st.just(0), st.integers(-100_000, 2_000_000), st.integers(0, 90_000_000), st.integers(0, 10**13))
 
 
@@ -30,6 +33,7 @@ def history_settings(examples: int, **options: Any) -> settings:
         derandomize=not FUZZ_EXAMPLES,
         deadline=None,
         database=None,
+        phases=PHASES,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
 
