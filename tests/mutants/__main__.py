@@ -15,10 +15,11 @@ from tests.mutants.mutations import MUTATIONS, Mutation
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 COPIES = 2
+STORE_TESTS = ("promises", "expiry", "usage_counts", "crossings", "counting", "drift")
 FAST_TESTS = (
     "tests/store/test_decide_script.py",
     "tests/domain",
-    "tests/store",
+    *(f"tests/store/test_{name}.py" for name in STORE_TESTS),
     "tests/enforcement/test_deciding.py",
     "tests/enforcement/test_fresh_rules.py",
     "tests/enforcement/test_store_trouble.py",
