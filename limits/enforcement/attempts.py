@@ -48,8 +48,9 @@ def prepare(held: Held, clients: ClientCache, request: CheckRequest, now: int) -
     return Attempt(held, clients, record, met is not None, endpoint, layout, cost)
 
 
-def prepare_whole(held: Held, clients: ClientCache, client: str, now: int) -> Attempt:
-    """A look at every limit that counts this client by itself, whatever its status."""
+def prepare_whole(held: Held, clients: ClientCache, client: str, now: int) -> list[Attempt]:
+    """Looks at every limit that counts this client by itself, whatever its status."""
     met = clients.get(client)
     record = met or ClientRecord(client)
-    return Attempt(held, clients, record, met is not None, None, held.whole_layout(record, now), 1)
+    known = met is not None
+    return [Attempt(held, clients, record, known, None, layout, 1) for layout in held.whole_layouts(record, now)]

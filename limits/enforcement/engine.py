@@ -7,7 +7,7 @@ the check begins again with what is in force.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from limits.conf import setting
@@ -119,12 +119,13 @@ class Engine:
         deadline = Deadline(self._deadline)
         while True:
             held, clients = self._state(deadline, guard)
-            attempt = prepare_whole(held, clients, client, self._clock.now())
-            answer = self._decider.decide(attempt.question(), deadline, Verb.LOOK)
-            if isinstance(answer, Decided):
-                endpoints = {each.policy.slug: each.policy.endpoint for each in attempt.layout.policies}
-                return Standing(attempt.record, decision_of(attempt, answer, consume=False), endpoints)
-            self._adapt(attempt, answer, deadline)
+            attempts = prepare_whole(held, clients, client, self._clock.now())
+            questions = [attempt.question() for attempt in attempts]
+            answers = self._decider.decide_in_order(questions, deadline, Verb.LOOK)
+            looks = [answer for answer in answers if isinstance(answer, Decided)]
+            if len(looks) == len(attempts):
+                return _standing(attempts, looks)
+            self._adapt(attempts[len(answers) - 1], answers[-1], deadline)
 
     def refresh(self) -> None:
         """Loads what is published now. Raises :class:`StoreUnavailable`."""
@@ -220,6 +221,14 @@ class Engine:
         """So that this client keeps being decided while an emptied store is being refilled."""
         if not attempt.known and answer.complete:
             attempt.clients.put(attempt.record)
+
+
+def _standing(attempts: Sequence[Attempt], answers: Sequence[Decided]) -> Standing:
+    decisions = [decision_of(*pair, consume=False) for pair in zip(attempts, answers, strict=True)]
+    limits = tuple(state for decision in decisions for state in decision.limits)
+    policies = [each.policy for attempt in attempts for each in attempt.layout.policies]
+    endpoints = {policy.slug: policy.endpoint for policy in policies}
+    return Standing(attempts[0].record, replace(decisions[0], limits=limits), endpoints)
 
 
 def get_engine() -> Engine:

@@ -70,6 +70,10 @@ def _part(
     return Part(counters, pack(policies), tuple(places), tuple(len(each.limits) for each in policies))
 
 
+AT_A_TIME = 200
+"""Policies that are looked at together: a script takes a few thousand keys at most."""
+
+
 class Held:
     """A ruleset with everything that can be worked out before a check comes."""
 
@@ -111,10 +115,12 @@ class Held:
         selection = select(self.ruleset, record, endpoint, now) if is_limited else Selection(())
         return Layout.of(selection, endpoint, record.status, now)
 
-    def whole_layout(self, record: ClientRecord, now: int) -> Layout:
-        """All limits that count this client by itself, on whichever endpoint."""
-        selection = effective(self.ruleset, record, own_policies(self.ruleset, record), now)
-        return Layout.of(selection, None, record.status, now)
+    def whole_layouts(self, record: ClientRecord, now: int) -> list[Layout]:
+        """All limits that count this client by itself, on whichever endpoint, some policies at a time."""
+        policies = own_policies(self.ruleset, record)
+        parts = [policies[first : first + AT_A_TIME] for first in range(0, len(policies), AT_A_TIME)] or [()]
+        selections = [effective(self.ruleset, record, part, now) for part in parts]
+        return [Layout.of(selection, None, record.status, now) for selection in selections]
 
 
 class ClientCache:

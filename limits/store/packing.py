@@ -8,8 +8,8 @@ from limits.domain.limit import Limit
 from limits.domain.selection import EffectivePolicy
 from limits.domain.words import Algorithm, ClientStatus, Mode
 
-_HEAD = struct.Struct(">BQQcB")
-_POLICY = struct.Struct(">BB")
+_HEAD = struct.Struct(">HQQcB")
+_POLICY = struct.Struct(">BH")
 _LIMIT = struct.Struct(">BIIQIQI")
 _CODES = {
     Algorithm.SLIDING_WINDOW: 1,

@@ -1,11 +1,15 @@
 """``GET /v1/usage``: where every counter of a client stands."""
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from tests.api.conftest import Caller
+from limits.domain.limit import Limit
+from limits.domain.ruleset import Policy
+from tests.api.conftest import SHOP, Caller
+from tests.support.servers import Store
 
 
 def usage(caller: Caller, client: str, token: str = "checker") -> Any:
@@ -60,3 +64,12 @@ def test_a_query_that_cannot_be_meant(caller: Caller, query: str, errors: dict[s
 def test_a_token_is_needed(caller: Caller) -> None:
     assert usage(caller, "ann", "manager").status_code == 403
     assert caller.client.get("/v1/usage?client=ann").status_code == 401
+
+
+def test_a_client_may_have_hundreds_of_policies(caller: Caller, shop: Store) -> None:
+    many = tuple(Policy(f"policy-{number:03}", (Limit(9, 60),)) for number in range(450))
+    shop.publish(replace(SHOP, policies=many))
+    assert caller.search("acme").json()["remaining"] == 8
+    limits = usage(caller, "acme").json()["limits"]
+    assert [limit["policy"] for limit in limits] == [policy.slug for policy in many]
+    assert {limit["remaining"] for limit in limits} == {8}

@@ -14,8 +14,9 @@ from tests.support.histories import history_settings, limit_lists
 COST = st.integers(1, 12)
 
 
-def take(desk: Desk, limits: list[Limit], cost: int) -> bool:
+def take(desk: Desk, limits: list[Limit], cost: int, now: int) -> bool:
     """One request that is consumed and not counted. Returns whether it was admitted."""
+    desk.at(now)
     question = desk.question("ann", [policy("alone", *limits)], cost)
     answer = desk.decider.decide(question, Deadline(10), Verb.TAKE)
     return answer.admitted  # type: ignore[union-attr]
@@ -38,7 +39,7 @@ def test_given_back_at_once_it_was_never_taken(
         now += wait
         states(desk, rules, now, earlier, consume=True)
     was = [(state.remaining, state.retry_after) for state in states(desk, rules, now, 10**6)]
-    if take(desk, limits, cost):
+    if take(desk, limits, cost, now):
         give_back(desk, limits, cost, now)
     assert [(state.remaining, state.retry_after) for state in states(desk, rules, now, 10**6)] == was
 
@@ -65,7 +66,7 @@ def test_given_back_late_it_never_makes_room_that_was_not_there(
 
     for wait, asked in before:
         ask(wait, asked)
-    taken, took = now, take(desk, [limit], cost)
+    taken, took = now, take(desk, [limit], cost, now)
     for wait, asked in meanwhile:
         ask(wait, asked)
     if took:

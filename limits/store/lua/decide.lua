@@ -72,7 +72,7 @@ local token, verb, bound = ARGV[1], ARGV[2], ARGV[3]
 local replies, keys, args = {}, 0, 3
 while args < #ARGV do
   local rules, cost, client = ARGV[args + 4], tonumber(ARGV[args + 3]), ARGV[args + 5]
-  local policies, valid_from, valid_until, kind, endpoint, at = unpack('>BI8I8c1Bc0', rules)
+  local policies, valid_from, valid_until, kind, endpoint, at = unpack('>I2I8I8c1Bc0', rules)
   local bucket = redis.call('HMGET', KEYS[keys + 1], 'token', 'complete', ARGV[args + 1])
   local its_token, complete, record, held = bucket[1], bucket[2], bucket[3], ARGV[args + 2]
   local stale
@@ -100,7 +100,7 @@ while args < #ARGV do
   for index = 1, policies do
     local counter, admits, value, value_ends = counters[index], true, nil, 0
     local mode, limits
-    mode, limits, at = unpack('>BB', rules, at)
+    mode, limits, at = unpack('>BI2', rules, at)
     for _ = 1, limits do
       local algorithm, span, quota, token_or_end, token_rest, burst, burst_rest
       algorithm, span, quota, token_or_end, token_rest, burst, burst_rest, at = unpack('>BI4I4I8I4I8I4', rules, at)

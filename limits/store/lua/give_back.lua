@@ -52,10 +52,10 @@ local function fixed_window(state, length, period_end)
   return pack('>I8I8I4', since, ends, math.max(0, used - cost))
 end
 
-local policies, _, _, _, _, at = unpack('>BI8I8c1Bc0', ARGV[4])
+local policies, _, _, _, _, at = unpack('>I2I8I8c1Bc0', ARGV[4])
 for index = 1, policies do
   local _, limits
-  _, limits, at = unpack('>BB', ARGV[4], at)
+  _, limits, at = unpack('>BI2', ARGV[4], at)
   local rules = {}
   for _ = 1, limits do
     local algorithm, span, quota, token_or_end, token_rest
