@@ -43,10 +43,14 @@ def outages_named() -> Iterator[None]:
 
 
 def outage_of(error: exceptions.RedisError) -> StoreUnavailable | None:
-    """What this error is where it means that the store is away; None for a mistake of ours."""
-    if isinstance(error, exceptions.TryAgainError):
-        return SlotMoving(f"{type(error).__name__}: {error}")
-    return StoreUnavailable(f"{type(error).__name__}: {error}") if is_outage(error) else None
+    """The outage that this error is the cause of; None where it is a mistake of ours."""
+    is_moving = isinstance(error, exceptions.TryAgainError)
+    if not is_moving and not is_outage(error):
+        return None
+    kind = SlotMoving if is_moving else StoreUnavailable
+    outage = kind(f"{type(error).__name__}: {error}")
+    outage.__cause__ = error
+    return outage
 
 
 def is_outage(error: BaseException) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import OperationalError
+from redis import Redis
 
 from limits.models import Endpoint, Plan
 from limits.publishing import clients, tokens
@@ -42,6 +43,8 @@ def _answers(url: str) -> bool:
 
 @pytest.fixture
 def servers(stopped_postgres: str, redis_url: str) -> Iterator[list[WebServer]]:
+    with Redis.from_url(redis_url) as redis:
+        redis.flushall()
     Plan.objects.create(slug="free", name="Free", is_default=True)
     Endpoint.objects.create(slug="search", name="Search")
     policy("all", (10, 1))
