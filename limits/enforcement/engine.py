@@ -233,15 +233,14 @@ def _standing(attempts: Sequence[Attempt], answers: Sequence[Decided]) -> Standi
 
 def get_engine() -> Engine:
     """The engine of this process."""
-    return _engine(
-        setting("NAMESPACE"), setting("CHECK_DEADLINE"), setting("CLIENT_CACHE_SIZE"), setting("COUNTS_PER_BUCKET")
-    )
+    names = ("REDIS", "NAMESPACE", "CHECK_DEADLINE", "CLIENT_CACHE_SIZE", "COUNTS_PER_BUCKET")
+    return _engine(*map(setting, names))
 
 
 @lru_cache(maxsize=8)
-def _engine(namespace: str, deadline: float, cache_size: int, counts_per_bucket: int) -> Engine:
+def _engine(location: str, namespace: str, deadline: float, cache_size: int, counts_per_bucket: int) -> Engine:
     return make_engine(
-        hot_connections(),
+        hot_connections(location),
         Keys(namespace),
         deadline=deadline,
         cache_size=cache_size,
