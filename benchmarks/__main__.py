@@ -24,9 +24,9 @@ from ratelimit_platform.embedded.redis import RedisServer
 PARTS = {
     "engine": "benchmarks.engine",
     "script": "benchmarks.script",
-    "peers": "benchmarks.peers",
-    "http": "benchmarks.web",
-    "scale": "benchmarks.scale",
+    "peers": "benchmarks.peers.comparison",
+    "http": "benchmarks.web.load",
+    "scale": "benchmarks.scale.sizes",
 }
 """Each has a function ``part(url, rounds)``, and is measured in a process of its own."""
 

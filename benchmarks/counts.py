@@ -8,7 +8,7 @@ from redis import Redis
 
 from benchmarks.measuring import Sample, timed
 
-_MARK = "benchmarks:mark"
+_BEGIN, _END = "benchmarks:begin", "benchmarks:end"
 
 
 def timed_with_redis(redis: Redis, call: Callable[[], object], calls: int) -> Sample:
@@ -32,15 +32,17 @@ def commands_of(redis: Redis, call: Callable[[], object], calls: int) -> int:
         with redis.monitor() as monitor:
             listening.set()
             for command in monitor.listen():
-                if _MARK in command["command"]:
-                    return
                 seen.append(command)
+                if _END in command["command"]:
+                    return
 
     thread = threading.Thread(target=listen)
     thread.start()
     listening.wait()
+    redis.get(_BEGIN)
     for _ in range(calls):
         call()
-    redis.get(_MARK)
+    redis.get(_END)
     thread.join()
-    return sum(command["client_type"] != "lua" for command in seen)
+    begun = next(at for at, command in enumerate(seen) if _BEGIN in command["command"])
+    return sum(command["client_type"] != "lua" for command in seen[begun + 1 : -1])
