@@ -13,7 +13,7 @@ PATIENCE = 10.0
 EMISSION, BURST = 1, 10**12
 """Microseconds for a request, and of the whole burst: it never denies."""
 
-_SOURCE = (Path(__file__).parent / "minimal.lua").read_text(encoding="utf-8")
+SOURCE = (Path(__file__).parent / "minimal.lua").read_text(encoding="utf-8")
 
 
 def floor(url: str) -> Callable[[], object]:
@@ -22,6 +22,6 @@ def floor(url: str) -> Callable[[], object]:
     redis = Redis.from_url(
         url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE, retry=Retry(NoBackoff(), 0)
     )
-    digest = redis.script_load(_SOURCE)
+    digest = redis.script_load(SOURCE)
     keys = itertools.cycle([f"bench:minimal:{number}" for number in range(CLIENTS)])
     return lambda: redis.evalsha(digest, 1, next(keys), EMISSION, BURST)
