@@ -62,10 +62,7 @@ def _arguments() -> argparse.Namespace:
 
 def _head(rounds: int, described: str) -> str:
     now = datetime.now(UTC)
-    return (
-        f"`make bench`, {now:%Y-%m-%d}, {rounds} rounds. {described}. Redis on loopback. When it began, "
-        f"{machine.load():.1f} processes wanted to run."
-    )
+    return f"`make bench`, {now:%Y-%m-%d}, {rounds} rounds. {described}. Redis on loopback. {machine.sharing()}"
 
 
 def _measured(name: str, server: RedisServer, rounds: int) -> Part:

@@ -109,7 +109,8 @@ def _table(series: Mapping[str, Series]) -> Table:
 def _targets(series: Mapping[str, Series], commands: Mapping[str, float]) -> list[Target]:
     least, single, throttle = series[FLOOR], series[SINGLE], series[THROTTLE]
     exactly = [
-        Target(f"{name}: commands that Redis got for a decision", Spread.of([count]), 1) for name, count in commands.items()
+        Target(f"{name}: commands that Redis got for a decision", Spread.of([count]), 1)
+        for name, count in commands.items()
     ]
     return [
         Target(f"{SINGLE}, time × floor", ratio(single, least, "us"), 1.25),
@@ -123,4 +124,3 @@ def _targets(series: Mapping[str, Series], commands: Mapping[str, float]) -> lis
             at_most=False,
         ),
     ]
-

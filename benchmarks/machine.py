@@ -19,10 +19,16 @@ def described(redis: Redis) -> str:
     return f"{machine}; {platform.python_implementation()} {platform.python_version()}, Redis {server}, {packages}"
 
 
-def load() -> float:
-    """How many processes wanted to run during the last minute: beyond what we do ourselves (about
-    two), somebody else's."""
-    return os.getloadavg()[0]
+QUIET = 1.0
+
+
+def sharing() -> str:
+    """Whether others use the machine too, by how many processes wanted to run in the last minute;
+    to be asked before the benchmark itself does much."""
+    load = os.getloadavg()[0]
+    if load < QUIET:
+        return f"The machine was quiet (load {load:.1f} before it began)."
+    return f"**The machine was shared with other work** (load {load:.1f} before it began)."
 
 
 def _model() -> str:

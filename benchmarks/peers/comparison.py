@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from subprocess import CalledProcessError
 
 from benchmarks.lines import Process
 from benchmarks.measuring import Sample, Series, Spread, Subject, interleaved, ratio, spread
@@ -11,6 +12,7 @@ from benchmarks.peers import environment
 from benchmarks.peers.process import REQUESTS, THREADS
 from benchmarks.report import Part, Table, Target
 
+NAME = "Beside other throttles"
 CALLS = 2_000
 QUOTA, EXACT_QUOTA, TRIES = 1_000, 50, 3
 FIRST_OF_EXACT = 1_000_000
@@ -46,12 +48,15 @@ class Exactness:
 
 def part(url: str, rounds: int) -> Part:
     """Measures on the Redis of this address."""
-    python = environment.python()
+    try:
+        python = environment.python()
+    except CalledProcessError:
+        return Part(NAME, [Table("A request", ("one request",), (), "Not measured: the peers cannot be installed.")])
     with _processes(python, url, QUOTA) as processes:
         series = interleaved({name: _subject(process) for name, process in processes.items()}, rounds)
     with _processes(python, url, EXACT_QUOTA) as processes:
         exact = {name: _exactness(process) for name, process in processes.items()}
-    return Part("Beside other throttles", [_table(series, exact)], _targets(series))
+    return Part(NAME, [_table(series, exact)], _targets(series))
 
 
 @contextmanager
@@ -96,9 +101,9 @@ def _table(series: Mapping[str, Series], exact: Mapping[str, Exactness]) -> Tabl
     ]
     columns = ("one request", "µs", "× PolicyThrottle, 3 limits", "CPU of the process, µs", "let through")
     note = (
-        f"{CALLS:,} calls a round, a thousand clients in turn, one thread each. “Let through”: of {REQUESTS:,} requests "
-        f"of one client from {THREADS} threads at once, where {EXACT_QUOTA} per minute are allowed; {TRIES} tries. "
-        "All with redis-py and hiredis. Ours count every decision as well; the others do not. The decorator of "
+        f"{CALLS:,} calls a round, a thousand clients in turn, one thread each. “Let through”: of {REQUESTS:,} "
+        f"requests of one client from {THREADS} threads at once, where {EXACT_QUOTA} per minute are allowed; {TRIES} "
+        "tries. All with redis-py and hiredis. Ours count every decision as well; the others do not. The decorator of "
         "django-smart-ratelimit also writes headers."
     )
     return Table("A request", columns, rows, note)

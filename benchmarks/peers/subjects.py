@@ -37,8 +37,8 @@ def django_ratelimit(url: str, quota: int) -> Allow:
     configure(url)
     core: Any = import_module("django_ratelimit.core")
     request = prepared(django_request)
-    return lambda number: not core.is_ratelimited(
-        request(number), group="bench", key="user", rate=f"{quota}/m", increment=True
+    return lambda number: (
+        not core.is_ratelimited(request(number), group="bench", key="user", rate=f"{quota}/m", increment=True)
     )
 
 

@@ -16,8 +16,9 @@ from benchmarks.measuring import Sample, Series, Spread, Subject, interleaved, r
 from benchmarks.report import Table, Target
 from ratelimit_platform.embedded.postgres import database_url, start_postgres
 
-FEW, MANY = 1_000, 20_000
+FEW, MANY = 1_000, 1_000_000
 CALLS = 1_000
+COMMAND = (sys.executable, "-m", "benchmarks.scale.platform")
 MET = 30_000
 """Clients that a process has met when its memory is looked at; its cache holds the last 10,000."""
 
@@ -79,12 +80,12 @@ def _platforms(redis_url: str) -> Iterator[dict[str, Platform]]:
         for clients in (FEW, MANY):
             name = f"clients_{clients}"
             with psycopg.connect(database_url(postgres), autocommit=True) as connection:
-                connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[call-overload]
+                connection.execute(f'CREATE DATABASE "{name}"')
             variables = _environment(redis_url, database_url(postgres, name), name, folder)
-            processes = [Process([sys.executable, "-m", "benchmarks.scale.platform"], **variables) for _ in range(2)]
-            for process in processes:
-                stack.callback(process.stop)
-            platforms[f"{clients:,} clients"] = Platform(clients, *processes)
+            publisher, server = (Process(COMMAND, **variables) for _ in range(2))
+            stack.callback(publisher.stop)
+            stack.callback(server.stop)
+            platforms[f"{clients:,} clients"] = Platform(clients, publisher, server)
         yield platforms
 
 
@@ -101,9 +102,7 @@ def _environment(redis_url: str, database: str, namespace: str, folder: Path) ->
     }
 
 
-def _table(
-    platforms: Mapping[str, Platform], series: Mapping[str, Series], memory: Mapping[str, float]
-) -> Table:
+def _table(platforms: Mapping[str, Platform], series: Mapping[str, Series], memory: Mapping[str, float]) -> Table:
     rows = [
         (
             name,

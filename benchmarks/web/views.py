@@ -30,8 +30,8 @@ class Minimal(APIView):
     schema: Any = None
 
     def post(self, request: Request) -> Response:
-        key = f"bench:minimal:{request.data['client']}"
-        allowed, wait = redis.evalsha(digest, 1, key, EMISSION, BURST)
+        body: Any = request.data
+        allowed, wait = redis.evalsha(digest, 1, f"bench:minimal:{body['client']}", EMISSION, BURST)
         return Response({"allowed": bool(allowed), "retry_after": wait}, status=200 if allowed else 429)
 
 
