@@ -6,6 +6,7 @@ time checks; ``memory`` is what the process uses.
 """
 
 import itertools
+import logging
 import time
 from statistics import median
 
@@ -33,6 +34,7 @@ def main() -> None:
     import django
 
     django.setup()
+    logging.disable(logging.INFO)  # A line for each publish.
     serve({"fill": fill, "load": load, "publish": publish, "check": check, "meet": meet, "memory": memory})
 
 
