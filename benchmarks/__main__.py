@@ -2,7 +2,7 @@
 
 ``make bench PART=engine`` measures one part (``PART="engine http"``: some), ``ROUNDS=3`` fewer rounds.
 All figures become ``benchmarks/results.json``; where all parts were measured, the tables become
-``benchmarks/RESULTS.md`` too.
+``benchmarks/RESULTS.md`` and the README's table too.
 """
 
 import argparse
@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks import machine
-from benchmarks.report import Part, markdown
+from benchmarks import machine, readme
+from benchmarks.report import Part, headlines, markdown
 from ratelimit_platform.embedded.redis import RedisServer
 
 PARTS = {
@@ -82,6 +82,7 @@ def _write(parts: Sequence[Part], head: str, *, complete: bool) -> None:
     RESULTS.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     if complete:
         TABLES.write_text(text, encoding="utf-8")
+        readme.put(f"{headlines(parts)}\n\n{head} Medians.")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from redis import Redis
 from benchmarks.counts import commands_of, timed_with_redis
 from benchmarks.floor import floor
 from benchmarks.measuring import Sample, Series, Spread, Subject, interleaved, ratio, spread
-from benchmarks.report import Part, Table, Target
+from benchmarks.report import Headline, Part, Table, Target
 from benchmarks.requests import CLIENTS, configure, drf_request
 from benchmarks.rules import ENDPOINTS, PATIENCE, publish, ruleset
 
@@ -31,7 +31,7 @@ def part(url: str, rounds: int) -> Part:
         calls = _calls(url)
         series = interleaved(_subjects(redis, calls), rounds)
         commands = {name: commands_of(redis, calls[name], CLIENTS) / CLIENTS for name in (SINGLE, THROTTLE)}
-    return Part("In process", [_table(series)], _targets(series, commands))
+    return Part("In process", [_table(series)], _targets(series, commands), _headlines(series))
 
 
 def _calls(url: str) -> dict[str, Call]:
@@ -123,4 +123,19 @@ def _targets(series: Mapping[str, Series], commands: Mapping[str, float]) -> lis
             15,
             at_most=False,
         ),
+    ]
+
+
+def _headlines(series: Mapping[str, Series]) -> list[Headline]:
+    least = series[FLOOR]
+    return [
+        Headline(
+            f"{name}, in process",
+            spread(series[name], "us"),
+            "redis-py's own `EVALSHA` of a minimal script",
+            spread(least, "us"),
+            "µs",
+            ratio(series[name], least, "us"),
+        )
+        for name in (SINGLE, THROTTLE)
     ]

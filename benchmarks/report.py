@@ -34,12 +34,41 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Headline:
+    """One line for the README: a figure of ours beside another's."""
+
+    what: str
+    ours: Spread
+    beside: str
+    theirs: Spread
+    unit: str
+    ratio: Spread
+    """Ours over theirs, taken within each round."""
+
+    @property
+    def cells(self) -> Sequence[str]:
+        """As a row of :data:`HEADLINES`."""
+        figures = (f"{_number(figure.median)} {self.unit}" for figure in (self.ours, self.theirs))
+        ours, theirs = figures
+        return self.what, ours, self.beside, theirs, f"× {_number(self.ratio.median)}"
+
+
+HEADLINES = ("", "here", "beside", "there", "here / there")
+
+
+@dataclass(frozen=True)
 class Part:
     """What one part found."""
 
     name: str
     tables: Sequence[Table]
     targets: Sequence[Target] = field(default=())
+    headlines: Sequence[Headline] = field(default=())
+
+
+def headlines(parts: Iterable[Part]) -> str:
+    """The README's table."""
+    return _lines(HEADLINES, [line.cells for part in parts for line in part.headlines])
 
 
 def written(cell: Cell) -> str:

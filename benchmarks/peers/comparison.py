@@ -10,7 +10,7 @@ from benchmarks.lines import Process
 from benchmarks.measuring import Sample, Series, Spread, Subject, interleaved, ratio, spread
 from benchmarks.peers import environment
 from benchmarks.peers.process import REQUESTS, THREADS
-from benchmarks.report import Part, Table, Target
+from benchmarks.report import Headline, Part, Table, Target
 
 NAME = "Beside other throttles"
 CALLS = 2_000
@@ -31,6 +31,11 @@ TITLES = {
     "limits-sliding": "limits, sliding window counter, 1 limit",
     "throttled-gcra": "throttled-py, GCRA, 1 limit",
     "throttled-sliding": "throttled-py, sliding window, 1 limit",
+}
+HEADLINES = {
+    "drf": "DRF's UserRateThrottle, 1 limit",
+    "django-ratelimit": "django-ratelimit, 1 limit",
+    "smart-decorator": "django-smart-ratelimit, 1 limit",
 }
 AT_LEAST = {"drf": 1.5, "django-ratelimit": 2.0, "smart-decorator": 2.0}
 
@@ -56,7 +61,7 @@ def part(url: str, rounds: int) -> Part:
         series = interleaved({name: _subject(process) for name, process in processes.items()}, rounds)
     with _processes(python, url, EXACT_QUOTA) as processes:
         exact = {name: _exactness(process) for name, process in processes.items()}
-    return Part(NAME, [_table(series, exact)], _targets(series))
+    return Part(NAME, [_table(series, exact)], _targets(series), _headlines(series, exact))
 
 
 @contextmanager
@@ -113,4 +118,19 @@ def _targets(series: Mapping[str, Series]) -> list[Target]:
     return [
         Target(f"{TITLES[OURS]}: × faster than {TITLES[name]}", ratio(series[name], series[OURS], "us"), bound, False)
         for name, bound in AT_LEAST.items()
+    ]
+
+
+def _headlines(series: Mapping[str, Series], exact: Mapping[str, Exactness]) -> list[Headline]:
+    ours = series[OURS]
+    return [
+        Headline(
+            "PolicyThrottle, 3 limits",
+            spread(ours, "us"),
+            f"{title}; lets {exact[name]} through where {EXACT_QUOTA} may",
+            spread(series[name], "us"),
+            "µs",
+            ratio(ours, series[name], "us"),
+        )
+        for name, title in HEADLINES.items()
     ]

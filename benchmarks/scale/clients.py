@@ -13,7 +13,7 @@ from redis import Redis
 
 from benchmarks.lines import Process
 from benchmarks.measuring import Sample, Series, Spread, Subject, interleaved, ratio, spread
-from benchmarks.report import Table, Target
+from benchmarks.report import Headline, Table, Target
 from ratelimit_platform.embedded.postgres import database_url, start_postgres
 
 FEW, MANY = 1_000, 1_000_000
@@ -59,7 +59,7 @@ class Platform:
         return float(self.server.ask("memory"))
 
 
-def measured(url: str, rounds: int) -> tuple[list[Table], list[Target]]:
+def measured(url: str, rounds: int) -> tuple[Table, list[Target], Headline]:
     """On the Redis of this address."""
     with Redis.from_url(url) as redis, _platforms(url) as platforms:
         for platform in platforms.values():
@@ -67,7 +67,7 @@ def measured(url: str, rounds: int) -> tuple[list[Table], list[Target]]:
         subjects: dict[str, Subject] = {name: platform.measure for name, platform in platforms.items()}
         series = interleaved(subjects, rounds)
         memory = {name: platform.memory() for name, platform in platforms.items()}
-    return [_table(platforms, series, memory)], _targets(platforms, series, memory)
+    return _table(platforms, series, memory), _targets(platforms, series, memory), _headline(platforms, series)
 
 
 @contextmanager
@@ -146,3 +146,15 @@ def _targets(
         Target(f"{beside}: from save to live ×", ratio(series[many], series[few], "publish"), 1.2),
         Target(f"{beside}: more memory of a worker, MB", Spread.of([more]), 50),
     ]
+
+
+def _headline(platforms: Mapping[str, Platform], series: Mapping[str, Series]) -> Headline:
+    few, many = platforms
+    return Headline(
+        f"a check with {many} registered",
+        spread(series[many], "us"),
+        f"with {few}",
+        spread(series[few], "us"),
+        "µs",
+        ratio(series[many], series[few], "us"),
+    )

@@ -9,8 +9,9 @@ from benchmarks.scale import clients, masters, routes
 
 def part(url: str, rounds: int) -> Part:
     """Measures on the Redis of this address, and on Clusters of its own."""
-    by_clients, targets = clients.measured(url, rounds)
-    return Part("Size", [*by_clients, _counters(url), routes.table(rounds), masters.table(rounds)], targets)
+    by_clients, targets, headline = clients.measured(url, rounds)
+    tables = [by_clients, _counters(url), routes.table(rounds), masters.table(rounds)]
+    return Part("Size", tables, targets, [headline])
 
 
 def _counters(url: str) -> Table:

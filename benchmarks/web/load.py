@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from benchmarks.measuring import Sample, Series, Subject, interleaved, ratio, spread
-from benchmarks.report import Part, Table, Target
+from benchmarks.report import Headline, Part, Table, Target
 from benchmarks.rules import publish, ruleset
 from benchmarks.web.server import WORKERS, web_server
 
@@ -50,12 +50,14 @@ def part(url: str, rounds: int) -> Part:
     with tempfile.TemporaryDirectory(prefix="ratelimit-bench-") as folder, web_server(url, Path(folder)) as server:
         tables: list[Table] = []
         targets: list[Target] = []
+        headlines: list[Headline] = []
         for connections in CONNECTIONS:
             subjects = {view.title: _subject(f"{server.url}{view.path}", view, connections, token) for view in VIEWS}
             series = interleaved(subjects, rounds)
             tables.append(_table(connections, series))
             targets += _targets(connections, series)
-    return Part("Over HTTP", tables, targets)
+            headlines.append(_headline(connections, series))
+    return Part("Over HTTP", tables, targets, headlines)
 
 
 def _subject(url: str, view: View, connections: int, token: str) -> Subject:
@@ -107,6 +109,18 @@ def _targets(connections: int, series: Mapping[str, Series]) -> list[Target]:
         batch = ratio(series[BATCH.title], check, "decisions")
         targets.append(Target(f"batch of {TOGETHER}: decisions per second × single checks", batch, 15, at_most=False))
     return targets
+
+
+def _headline(connections: int, series: Mapping[str, Series]) -> Headline:
+    check, minimal = series[CHECK.title], series[MINIMAL.title]
+    return Headline(
+        f"`POST /v1/check`, 3 limits, {_so_many(connections)}",
+        spread(check, "requests"),
+        "a DRF view by hand with one `EVALSHA`",
+        spread(minimal, "requests"),
+        "requests/s",
+        ratio(check, minimal, "requests"),
+    )
 
 
 def _so_many(connections: int) -> str:

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.measuring import Spread
-from benchmarks.report import Cell, Part, Table, Target, markdown, written
+from benchmarks.report import Cell, Headline, Part, Table, Target, headlines, markdown, written
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,10 @@ def test_targets_come_first_then_each_part() -> None:
 
 def test_parts_without_targets_have_no_table_of_them() -> None:
     assert markdown([Part("Size", [])]) == "## Size\n"
+
+
+def test_a_headline_says_both_figures_and_their_ratio() -> None:
+    line = Headline("a check", Spread(60.0, 50.0, 90.0), "the floor", Spread(50.0, 40.0, 60.0), "µs", Spread(1.2, 1, 2))
+    assert headlines([Part("In process", [], headlines=[line])]).splitlines()[2:] == [
+        "| a check | 60.0 µs | the floor | 50.0 µs | × 1.20 |"
+    ]
