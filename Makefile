@@ -5,6 +5,7 @@ PORT ?= 8000
 WEB_WORKERS ?= 2
 HOST ?= 127.0.0.1
 EXAMPLES ?= 20000
+ROUNDS ?= 7
 export PORT PYTHON
 
 .PHONY: run web worker beat traffic test fuzz mutants faults bench bench-usage bench-admin matrix screenshots audit clean
@@ -40,7 +41,7 @@ faults: .venv/test.stamp
 	@$(BIN)/python -m tests.faults
 
 bench: .venv/test.stamp
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks $(PART) --rounds $(ROUNDS)
 
 matrix: .venv/test.stamp
 	@$(BIN)/python -m tests.package

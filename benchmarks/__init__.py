@@ -1,1 +1,1 @@
-"""The benchmark table: ``make bench``."""
+"""What the platform costs, beside the least that it could cost and beside its peers."""

@@ -1,75 +1,88 @@
-"""Prints the benchmark table, all of it measured in one run, interleaved, on one Redis."""
+"""``make bench``: every figure beside its floor and its peers, measured in turn.
 
+``make bench PART=engine`` measures one part (``PART="engine http"``: some), ``ROUNDS=3`` fewer rounds.
+All figures become ``benchmarks/results.json``; where all parts were measured, the tables become
+``benchmarks/RESULTS.md`` and the README's table too.
+"""
+
+import argparse
+import dataclasses
 import json
+import multiprocessing
+import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
-from statistics import median
 
-from benchmarks.memory import QUOTAS, bytes_of_a_client
-from benchmarks.script import Case, Measurement, cases, measure
-from benchmarks.throttles import print_throttles, throttle_rows
-from ratelimit_platform.embedded.redis import RedisServer, redis_executable
+from benchmarks import machine, readme
+from benchmarks.report import Part, headlines, markdown
+from ratelimit_platform.embedded.redis import RedisServer
+
+PARTS = {
+    "engine": "benchmarks.engine",
+    "script": "benchmarks.script",
+    "peers": "benchmarks.peers.comparison",
+    "http": "benchmarks.web.load",
+    "scale": "benchmarks.scale.sizes",
+}
+"""Each has a function ``part(url, rounds)``, and is measured in a process of its own."""
 
 ROUNDS = 7
 RESULTS = Path(__file__).parent / "results.json"
+TABLES = Path(__file__).parent / "RESULTS.md"
 
 
 def main() -> None:
-    """Runs every case in turn, several rounds, and prints medians and ratios."""
-    server = RedisServer(Path(tempfile.mkdtemp(prefix="ratelimit-bench-"))).start()
-    try:
-        rows, sizes = _rows(server), _sizes(server)
-        throttles = throttle_rows(server.url)
-    finally:
-        server.kill()
-    _print(rows)
-    _print_sizes(sizes)
-    print_throttles(throttles)
-    RESULTS.write_text(
-        json.dumps({"calls": rows, "bytes": sizes, "throttles": throttles}, indent=2) + "\n", encoding="utf-8"
-    )
+    """Measures, prints, and writes."""
+    arguments = _arguments()
+    with tempfile.TemporaryDirectory(prefix="ratelimit-bench-") as folder:
+        server = RedisServer(Path(folder)).start()
+        try:
+            with server.client as redis:
+                head = _head(arguments.rounds, machine.described(redis))
+            parts = [_measured(name, server, arguments.rounds) for name in arguments.parts]
+        finally:
+            server.kill()
+    _write(parts, head, complete=list(arguments.parts) == list(PARTS))
 
 
-def _rows(server: RedisServer) -> list[dict[str, object]]:
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS), default=list(PARTS))
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    arguments = parser.parse_args()
+    arguments.parts = arguments.parts or list(PARTS)
+    if unknown := set(arguments.parts) - set(PARTS):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    return arguments
+
+
+def _head(rounds: int, described: str) -> str:
+    now = datetime.now(UTC)
+    return f"`make bench`, {now:%Y-%m-%d}, {rounds} rounds. {described}. Redis on loopback. {machine.sharing()}"
+
+
+def _measured(name: str, server: RedisServer, rounds: int) -> Part:
+    """In a process of its own, on an empty Redis."""
+    print(f"… {name}", file=sys.stderr, flush=True)
     with server.client as redis:
-        all_cases = cases(redis)
-        rounds = [[measure(redis, case) for case in all_cases] for _ in range(ROUNDS)]
-    return [
-        _row(case, [each[at] for each in rounds], [each[0] for each in rounds]) for at, case in enumerate(all_cases)
-    ]
+        redis.flushall()
+    function: Callable[[str, int], Part] = import_module(PARTS[name]).part
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(function, server.url, rounds).result()
 
 
-def _sizes(server: RedisServer) -> dict[int, int]:
-    with server.client as redis:
-        return {quota: bytes_of_a_client(redis, quota) for quota in QUOTAS}
-
-
-def _row(case: Case, measured: Sequence[Measurement], floor: Sequence[Measurement]) -> dict[str, object]:
-    """Ratios are taken within each round, so that what else the machine does falls on both."""
-    pairs = list(zip(measured, floor, strict=True))
-    return {
-        "case": case.name,
-        "server_us": round(median(each.server for each in measured), 1),
-        "server_ratio": round(median(each.server / least.server for each, least in pairs), 2),
-        "caller_us": round(median(each.caller for each in measured), 1),
-        "caller_ratio": round(median(each.caller / least.caller for each, least in pairs), 2),
-    }
-
-
-def _print(rows: Sequence[dict[str, object]]) -> None:
-    print(f"{redis_executable().rpartition('/')[2]}, loopback, medians of {ROUNDS} interleaved rounds\n")
-    print("| one call | server, µs | × floor | round trip, µs | × floor |")
-    print("|---|---|---|---|---|")
-    for row in rows:
-        print(f"| {' | '.join(map(str, row.values()))} |")
-
-
-def _print_sizes(sizes: dict[int, int]) -> None:
-    print("\n| one client with 3 limits, quota of each | bytes in Redis |")
-    print("|---|---|")
-    for quota, size in sizes.items():
-        print(f"| {quota:,} | {size:,} |")
+def _write(parts: Sequence[Part], head: str, *, complete: bool) -> None:
+    text = f"# Figures\n\n{head} Medians (least to most); ratios are taken within each round.\n\n{markdown(parts)}"
+    print(text)
+    found = {"head": head, "parts": [dataclasses.asdict(part) for part in parts]}
+    RESULTS.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    if complete:
+        TABLES.write_text(text, encoding="utf-8")
+        readme.put(f"{headlines(parts)}\n\n{head} Medians.")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from limits.store.buckets import bucket_of
 from limits.store.deadline import Deadline
 from limits.store.decider import CounterOf, Decider, Question
 from limits.store.hot import ServerConnections
-from limits.store.keys import Keys
+from limits.store.keys import COMPLETE_FIELD, TOKEN_FIELD, Keys
 from limits.store.packing import pack_rules
 
 QUOTAS = (10, 10**3, 10**6)
@@ -22,15 +22,17 @@ REQUESTS = 5_000
 """In a row, so that both windows hold their 64 exact runs. Spread over the whole window they hold 130."""
 
 
-def bytes_of_a_client(redis: Redis, quota: int) -> int:
-    """Three limits of this quota in one policy, after many requests."""
+def bytes_of_a_client(redis: Redis, quota: int, requests: int) -> int:
+    """Three limits of this quota in one policy, after so many requests."""
     limits = (Limit(quota, 60), Limit(quota, 3_600), Limit(quota, 60, Algorithm.TOKEN_BUCKET))
-    slug = f"of-{quota}"
+    slug = f"of-{quota}-{requests}"
     rules = pack_rules([EffectivePolicy(Policy(slug, limits), Mode.ENFORCE, limits)], now=0)
     options = redis.connection_pool.connection_kwargs
     keys = Keys("bench")
+    for bucket in keys.buckets:
+        redis.hset(bucket, mapping={TOKEN_FIELD: TOKEN, COMPLETE_FIELD: "1"})
     decider = Decider(ServerConnections(lambda: redis.connection_pool.connection_class(**options), 1), keys)
     question = Question(CLIENT, TOKEN, 0, (CounterOf(slug),), rules, 1)
-    for _ in itertools.repeat(None, REQUESTS):
+    for _ in itertools.repeat(None, requests):
         decider.decide(question, Deadline(10.0))
     return int(redis.memory_usage(keys.counter(bucket_of(CLIENT), slug, CLIENT)) or 0)

@@ -1,13 +1,14 @@
 """The decision script beside a minimal one: server time, and time of the round trip."""
 
 import itertools
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 from redis import Redis
 
+from benchmarks.counts import timed_with_redis
+from benchmarks.floor import BURST, EMISSION, SOURCE
+from benchmarks.measuring import Subject, interleaved, ratio, spread
+from benchmarks.report import Part, Table
 from limits.domain.limit import Limit
 from limits.domain.ruleset import Policy
 from limits.domain.selection import EffectivePolicy
@@ -21,31 +22,36 @@ from limits.store.scripts import Script
 
 TOKEN = "epoch:1:digest"
 CLIENTS = 1_000
-CALLS = 5_000
+CALLS = 3_000
 PATIENT = 10.0
+FLOOR = "minimal script, 1 limit"
 
 WINDOW = Limit(10**9, 60)
 BUCKET = Limit(10**9, 60, Algorithm.TOKEN_BUCKET)
 HOUR = Limit(10**9, 3_600)
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """Microseconds for one call: in the server (Redis' own ``commandstats``), and for the caller."""
+def part(url: str, rounds: int) -> Part:
+    """Measures on the Redis of this address."""
+    with Redis.from_url(url) as redis:
+        series = interleaved({name: _subject(redis, call) for name, call in cases(redis).items()}, rounds)
+    least = series[FLOOR]
+    rows = [
+        (
+            name,
+            spread(each, "redis_us"),
+            ratio(each, least, "redis_us"),
+            spread(each, "us"),
+            ratio(each, least, "us"),
+        )
+        for name, each in series.items()
+    ]
+    columns = ("one call", "Redis, µs", "× floor", "round trip, µs", "× floor")
+    note = f"{CALLS:,} calls a round, all by our own connections; no engine. Every `decide` counts the request too."
+    return Part("The decision script", [Table("A call", columns, rows, note)])
 
-    server: float
-    caller: float
 
-
-@dataclass(frozen=True)
-class Case:
-    """One line of the table."""
-
-    name: str
-    call: Callable[[], object]
-
-
-def cases(redis: Redis) -> list[Case]:
+def cases(redis: Redis) -> dict[str, Callable[[], object]]:
     """The floor first, then the decision script with ever more to do."""
     options = redis.connection_pool.connection_kwargs
     connections = ServerConnections(lambda: redis.connection_pool.connection_class(**options), 2)
@@ -53,34 +59,23 @@ def cases(redis: Redis) -> list[Case]:
     for bucket in keys.buckets:
         redis.hset(bucket, mapping={TOKEN_FIELD: TOKEN, COMPLETE_FIELD: "1"})
     decider = Decider(connections, keys)
-    return [
-        Case("minimal script, 1 limit", _minimal(connections)),
-        Case("decide, no limit (exempt client)", _decide(decider)),
-        Case("decide, 1 token bucket", _decide(decider, _policy("one", BUCKET))),
-        Case("decide, 1 sliding window", _decide(decider, _policy("one", WINDOW))),
-        Case(
-            "decide, 3 limits in 2 policies",
-            _decide(decider, _policy("one", WINDOW, BUCKET), _policy("two", HOUR)),
-        ),
-    ]
+    return {
+        FLOOR: _minimal(connections),
+        "decide, no limit (exempt client)": _decide(decider),
+        "decide, 1 token bucket": _decide(decider, _policy("one", BUCKET)),
+        "decide, 1 sliding window": _decide(decider, _policy("one", WINDOW)),
+        "decide, 3 limits in 2 policies": _decide(decider, _policy("one", WINDOW, BUCKET), _policy("two", HOUR)),
+    }
 
 
-def measure(redis: Redis, case: Case) -> Measurement:
-    """One round of one case."""
-    case.call()
-    redis.config_resetstat()
-    began = time.perf_counter()
-    for _ in range(CALLS):
-        case.call()
-    caller = (time.perf_counter() - began) / CALLS * 1e6
-    server = float(redis.info("commandstats")["cmdstat_evalsha"]["usec_per_call"])
-    return Measurement(server, caller)
+def _subject(redis: Redis, call: Callable[[], object]) -> Subject:
+    return lambda: timed_with_redis(redis, call, CALLS)
 
 
 def _minimal(connections: HotConnections) -> Callable[[], object]:
-    script = Script((Path(__file__).parent / "minimal.lua").read_text(encoding="utf-8"))
+    script = Script(SOURCE)
     keys = itertools.cycle([f"bench:minimal:{number}" for number in range(CLIENTS)])
-    return lambda: script.run(connections, [next(keys)], [1, 10**12], Deadline(PATIENT))
+    return lambda: script.run(connections, [next(keys)], [EMISSION, BURST], Deadline(PATIENT))
 
 
 def _policy(slug: str, *limits: Limit) -> EffectivePolicy:

@@ -1,0 +1,141 @@
+"""In this process: what a decision costs, beside redis-py's own call of a minimal script."""
+
+import itertools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from redis import Redis
+
+from benchmarks.counts import commands_of, timed_with_redis
+from benchmarks.floor import floor
+from benchmarks.measuring import Sample, Series, Spread, Subject, interleaved, ratio, spread
+from benchmarks.report import Headline, Part, Table, Target
+from benchmarks.requests import CLIENTS, configure, drf_request
+from benchmarks.rules import ENDPOINTS, PATIENCE, publish, ruleset
+
+CALLS = 2_000
+BATCH = 100
+FLOOR = "minimal script by redis-py, 1 limit"
+SINGLE = "Engine.check, 3 limits"
+THROTTLE = "PolicyThrottle, 3 limits"
+TOGETHER = f"Engine, {BATCH} checks together, 3 limits"
+
+Call = Callable[[], object]
+
+
+def part(url: str, rounds: int) -> Part:
+    """Measures on the Redis of this address."""
+    configure(url, RATELIMIT_PLATFORM={"REDIS": url, "CHECK_DEADLINE": PATIENCE})
+    publish(url, ruleset())
+    with Redis.from_url(url) as redis:
+        calls = _calls(url)
+        series = interleaved(_subjects(redis, calls), rounds)
+        commands = {name: commands_of(redis, calls[name], CLIENTS) / CLIENTS for name in (SINGLE, THROTTLE)}
+    return Part("In process", [_table(series)], _targets(series, commands), _headlines(series))
+
+
+def _calls(url: str) -> dict[str, Call]:
+    singles = {f"Engine.check, {_limits(count)}": _check(slug) for count, slug in ENDPOINTS.items()}
+    throttles = {f"PolicyThrottle, {_limits(count)}": _throttle(slug) for count, slug in ENDPOINTS.items()}
+    return {FLOOR: floor(url), **singles, **throttles}
+
+
+def _limits(count: int) -> str:
+    return f"{count} limit" if count == 1 else f"{count} limits"
+
+
+def _check(endpoint: str) -> Call:
+    from limits.enforcement import CheckRequest, get_engine
+
+    engine = get_engine()
+    requests = itertools.cycle([CheckRequest(f"user:{number}", endpoint) for number in range(CLIENTS)])
+    return lambda: engine.check(next(requests))
+
+
+def _throttle(endpoint: str) -> Call:
+    from limits.throttling import PolicyThrottle
+
+    requests = itertools.cycle([drf_request(number, f"/{endpoint}") for number in range(CLIENTS)])
+    view: Any = object()
+    return lambda: PolicyThrottle().allow_request(next(requests), view)
+
+
+def _subjects(redis: Redis, calls: Mapping[str, Call]) -> dict[str, Subject]:
+    subjects = {name: _subject(redis, call) for name, call in calls.items()}
+    return {**subjects, TOGETHER: _batch(redis)}
+
+
+def _subject(redis: Redis, call: Call) -> Subject:
+    return lambda: timed_with_redis(redis, call, CALLS)
+
+
+def _batch(redis: Redis) -> Subject:
+    """All figures are for one decision."""
+    from limits.enforcement import CheckRequest, get_engine
+
+    engine = get_engine()
+    requests = [CheckRequest(f"user:{number}", ENDPOINTS[3]) for number in range(CLIENTS)]
+    batches = itertools.cycle([requests[at : at + BATCH] for at in range(0, CLIENTS, BATCH)])
+
+    def measure() -> Sample:
+        sample = timed_with_redis(redis, lambda: engine.check_in_order(next(batches)), CALLS // BATCH)
+        return {figure: value / BATCH for figure, value in sample.items()}
+
+    return measure
+
+
+def _table(series: Mapping[str, Series]) -> Table:
+    least = series[FLOOR]
+    rows = [
+        (
+            name,
+            spread(each, "us"),
+            ratio(each, least, "us"),
+            spread(each, "cpu_us"),
+            spread(each, "redis_us"),
+            ratio(each, least, "redis_us"),
+        )
+        for name, each in series.items()
+    ]
+    columns = ("one decision", "µs", "× floor", "CPU of the process, µs", "CPU of Redis, µs", "× floor's")
+    note = (
+        f"{CALLS:,} calls a round, {CLIENTS:,} clients in turn, one thread; every decision of ours is counted as well. "
+        "3 limits lie in 2 policies, 5 in 2. PolicyThrottle gets a prepared request of Django REST Framework, finds "
+        "the endpoint by method and path, and the client by the user. Median (least to most)."
+    )
+    return Table("A decision", columns, rows, note)
+
+
+def _targets(series: Mapping[str, Series], commands: Mapping[str, float]) -> list[Target]:
+    least, single, throttle = series[FLOOR], series[SINGLE], series[THROTTLE]
+    exactly = [
+        Target(f"{name}: commands that Redis got for a decision", Spread.of([count]), 1)
+        for name, count in commands.items()
+    ]
+    return [
+        Target(f"{SINGLE}, time × floor", ratio(single, least, "us"), 1.25),
+        Target(f"{THROTTLE}, time × floor", ratio(throttle, least, "us"), 1.4),
+        Target(f"{SINGLE}, CPU of Redis × floor's", ratio(single, least, "redis_us"), 2.5),
+        *exactly,
+        Target(
+            f"in process, {BATCH} together: decisions per second × single checks",
+            ratio(single, series[TOGETHER], "us"),
+            15,
+            at_most=False,
+        ),
+    ]
+
+
+def _headlines(series: Mapping[str, Series]) -> list[Headline]:
+    least = series[FLOOR]
+    return [
+        Headline(
+            f"{name}, in process",
+            spread(series[name], "us"),
+            "redis-py's own `EVALSHA` of a minimal script",
+            spread(least, "us"),
+            "µs",
+            ratio(series[name], least, "us"),
+        )
+        for name in (SINGLE, THROTTLE)
+    ]

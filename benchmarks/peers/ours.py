@@ -1,0 +1,48 @@
+"""Our own throttles, asked in the way in which the peers are."""
+
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.peers.subjects import Allow, Make, prepared
+from benchmarks.requests import configure, drf_request
+
+NAMESPACE = "peers"
+
+
+def policy_throttle(limits: int) -> Make:
+    """``PolicyThrottle`` with so many limits."""
+
+    def make(url: str, quota: int) -> Allow:
+        from benchmarks.rules import ENDPOINTS, PATIENCE, publish, ruleset
+
+        namespace = f"{NAMESPACE}-{limits}-{quota}"
+        configure(url, RATELIMIT_PLATFORM={"REDIS": url, "NAMESPACE": namespace, "CHECK_DEADLINE": PATIENCE})
+        publish(url, ruleset(quota), namespace)
+        from limits.throttling import PolicyThrottle
+
+        return _asked(PolicyThrottle, f"/{ENDPOINTS[limits]}")
+
+    return make
+
+
+def atomic_throttle(url: str, quota: int) -> Allow:
+    """The framework's throttle by name and behaviour, in one script call."""
+    from benchmarks.rules import PATIENCE
+
+    configure(url, RATELIMIT_PLATFORM={"REDIS": url, "NAMESPACE": NAMESPACE, "CHECK_DEADLINE": PATIENCE})
+    from limits.throttling import AtomicUserRateThrottle
+
+    return _asked(type("Throttle", (AtomicUserRateThrottle,), {"rate": f"{quota}/min"}), "/one")
+
+
+def _asked(throttle: Callable[[], Any], path: str) -> Allow:
+    request = prepared(drf_request, path)
+    view: Any = object()
+    return lambda number: bool(throttle().allow_request(request(number), view))
+
+
+SUBJECTS: dict[str, Make] = {
+    "policy-1": policy_throttle(1),
+    "policy-3": policy_throttle(3),
+    "atomic": atomic_throttle,
+}

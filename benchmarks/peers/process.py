@@ -1,0 +1,43 @@
+"""One throttle in a process of its own: ``python -m benchmarks.peers.process NAME URL QUOTA``.
+
+Takes lines: ``run CALLS`` times calls, a thousand clients in turn; ``admitted FIRST`` counts how many
+of a client's thousand requests from 32 threads at once are let through.
+"""
+
+import itertools
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+from benchmarks.lines import serve
+from benchmarks.measuring import Sample, timed
+from benchmarks.peers.subjects import SUBJECTS, Allow, Make
+from benchmarks.requests import CLIENTS
+
+THREADS, REQUESTS = 32, 1_000
+
+
+def main(name: str, url: str, quota: int) -> None:
+    allow = _make(name)(url, quota)
+    clients = itertools.cycle(range(CLIENTS))
+
+    def run(calls: int) -> Sample:
+        return timed(lambda: allow(next(clients)), calls)
+
+    serve({"run": run, "admitted": lambda client: _admitted(allow, client)})
+
+
+def _make(name: str) -> Make:
+    if name in SUBJECTS:
+        return SUBJECTS[name]
+    from benchmarks.peers import ours
+
+    return ours.SUBJECTS[name]
+
+
+def _admitted(allow: Allow, client: int) -> int:
+    with ThreadPoolExecutor(THREADS) as pool:
+        return sum(pool.map(allow, [client] * REQUESTS))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

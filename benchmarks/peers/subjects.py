@@ -1,0 +1,107 @@
+"""The peers, each as its own documentation would have a busy site use it, with one limit.
+
+Runs where the peers are installed, and nothing of ours.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from benchmarks.requests import CLIENTS, configure, django_request, drf_request
+
+Allow = Callable[[int], bool]
+"""Asks whether the client of this number may do one request more."""
+
+Make = Callable[[str, int], Allow]
+"""(URL of the Redis, requests in a minute) → what asks."""
+
+PATH = "/one"
+
+
+def prepared(make: Callable[[int, str], Any], path: str = PATH) -> Callable[[int], Any]:
+    """Requests that are made before anything is timed; those of other clients are made on the way."""
+    requests = [make(number, path) for number in range(CLIENTS)]
+    return lambda number: requests[number] if number < CLIENTS else make(number, path)
+
+
+def drf(url: str, quota: int) -> Allow:
+    configure(url)
+    from rest_framework.throttling import UserRateThrottle
+
+    throttle: Any = type("Throttle", (UserRateThrottle,), {"rate": f"{quota}/min"})
+    request = prepared(drf_request)
+    return lambda number: bool(throttle().allow_request(request(number), None))
+
+
+def django_ratelimit(url: str, quota: int) -> Allow:
+    configure(url)
+    core: Any = import_module("django_ratelimit.core")
+    request = prepared(django_request)
+    return lambda number: (
+        not core.is_ratelimited(request(number), group="bench", key="user", rate=f"{quota}/m", increment=True)
+    )
+
+
+def smart_decorator(url: str, quota: int) -> Allow:
+    from django.http import HttpResponse
+
+    smart = _smart(url)
+    answer = HttpResponse("done")
+    view: Any = smart.rate_limit(key=lambda request, *_: f"user:{request.user.pk}", rate=f"{quota}/m")(lambda _: answer)
+    request = prepared(django_request)
+    return lambda number: view(request(number)).status_code == 200
+
+
+def smart_backend(url: str, quota: int) -> Allow:
+    _smart(url)
+    backend: Any = import_module("django_smart_ratelimit.backends").get_backend("redis")
+    return lambda number: backend.incr(f"bare:{number}", 60) <= quota
+
+
+def _smart(url: str) -> Any:
+    configure(url, RATELIMIT_BACKEND="redis", RATELIMIT_REDIS={"url": url}, RATELIMIT_COLLECT_METRICS=False)
+    return import_module("django_smart_ratelimit")
+
+
+def limits_moving_window(url: str, quota: int) -> Allow:
+    return _limits(url, quota, "MovingWindowRateLimiter")
+
+
+def limits_sliding_counter(url: str, quota: int) -> Allow:
+    return _limits(url, quota, "SlidingWindowCounterRateLimiter")
+
+
+def _limits(url: str, quota: int, strategy: str) -> Allow:
+    # By name: type checkers would look for it in our own package of this name.
+    library: Any = import_module("limits")
+    storage = import_module("limits.storage").RedisStorage(url)
+    limiter = getattr(import_module("limits.strategies"), strategy)(storage)
+    item = library.RateLimitItemPerMinute(quota)
+    return lambda number: bool(limiter.hit(item, strategy, f"user:{number}"))
+
+
+def throttled_gcra(url: str, quota: int) -> Allow:
+    return _throttled(url, quota, "gcra")
+
+
+def throttled_sliding_window(url: str, quota: int) -> Allow:
+    return _throttled(url, quota, "sliding_window")
+
+
+def _throttled(url: str, quota: int, using: str) -> Allow:
+    library: Any = import_module("throttled")
+    store = library.RedisStore(server=url)
+    throttle = library.Throttled(using=using, quota=library.per_min(quota, burst=quota), store=store)
+    return lambda number: not throttle.limit(f"user:{number}").limited
+
+
+SUBJECTS: dict[str, Make] = {
+    "drf": drf,
+    "django-ratelimit": django_ratelimit,
+    "smart-decorator": smart_decorator,
+    "smart-backend": smart_backend,
+    "limits-moving": limits_moving_window,
+    "limits-sliding": limits_sliding_counter,
+    "throttled-gcra": throttled_gcra,
+    "throttled-sliding": throttled_sliding_window,
+}

@@ -1,0 +1,117 @@
+"""What a part of the benchmark found: tables, and the targets that it had; as Markdown."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from benchmarks.measuring import Spread
+
+Cell = str | int | float | Spread
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table. Cells that are numbers are written with as many digits as matter."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A figure that was promised: at most ``bound``, or at least."""
+
+    name: str
+    found: Spread
+    bound: float
+    at_most: bool = True
+
+    @property
+    def reached(self) -> bool:
+        """By the median."""
+        return self.found.median <= self.bound if self.at_most else self.found.median >= self.bound
+
+
+@dataclass(frozen=True)
+class Headline:
+    """One line for the README: a figure of ours beside another's."""
+
+    what: str
+    ours: Spread
+    beside: str
+    theirs: Spread
+    unit: str
+    ratio: Spread
+    """Ours over theirs, taken within each round."""
+
+    @property
+    def cells(self) -> Sequence[str]:
+        """As a row of :data:`HEADLINES`."""
+        figures = (f"{_number(figure.median)} {self.unit}" for figure in (self.ours, self.theirs))
+        ours, theirs = figures
+        return self.what, ours, self.beside, theirs, f"× {_number(self.ratio.median)}"
+
+
+HEADLINES = ("", "here", "beside", "there", "here / there")
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one part found."""
+
+    name: str
+    tables: Sequence[Table]
+    targets: Sequence[Target] = field(default=())
+    headlines: Sequence[Headline] = field(default=())
+
+
+def headlines(parts: Iterable[Part]) -> str:
+    """The README's table."""
+    return _lines(HEADLINES, [line.cells for part in parts for line in part.headlines])
+
+
+def written(cell: Cell) -> str:
+    """``1.25 (1.21 to 1.40)``, ``12,345``, or the words themselves."""
+    if isinstance(cell, Spread):
+        return f"{_number(cell.median)} ({_number(cell.least)} to {_number(cell.most)})"
+    return cell if isinstance(cell, str) else _number(cell)
+
+
+def _number(value: float) -> str:
+    if isinstance(value, int) or abs(value) >= 1_000:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def markdown(parts: Iterable[Part]) -> str:
+    """The targets of all parts first, then each part's tables."""
+    parts = list(parts)
+    blocks = [_targets([target for part in parts for target in part.targets])]
+    for part in parts:
+        blocks += [f"## {part.name}", *map(_table, part.tables)]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _targets(targets: Sequence[Target]) -> str:
+    if not targets:
+        return ""
+    rows = [
+        (target.name, target.found, f"{'≤' if target.at_most else '≥'} {target.bound:g}", _verdict(target))
+        for target in targets
+    ]
+    return "## Targets\n\n" + _lines(("what", "found", "target", ""), rows)
+
+
+def _verdict(target: Target) -> str:
+    return "reached" if target.reached else "**not reached**"
+
+
+def _table(table: Table) -> str:
+    blocks = [f"### {table.title}", table.note, _lines(table.columns, table.rows)]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _lines(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
+    lines = [columns, ["---"] * len(columns), *([written(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

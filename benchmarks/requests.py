@@ -1,0 +1,48 @@
+"""Prepared requests, of users who are logged in. No part of the platform: peers use them too."""
+
+from typing import Any
+
+CLIENTS = 1_000
+
+
+class Caller:
+    """As much of a user as throttles look at."""
+
+    is_authenticated = True
+
+    def __init__(self, number: int) -> None:
+        self.pk = self.id = number
+
+
+def django_request(number: int, path: str) -> Any:
+    """``GET path`` of one user."""
+    from django.http import HttpRequest
+
+    request: Any = HttpRequest()
+    request.method, request.path, request.path_info = "GET", path, path
+    request.META |= {"REMOTE_ADDR": "127.0.0.1", "REQUEST_METHOD": "GET"}
+    request.user = Caller(number)
+    return request
+
+
+def drf_request(number: int, path: str) -> Any:
+    """The same as Django REST Framework's views see it."""
+    from rest_framework.request import Request
+
+    bare = django_request(number, path)
+    request = Request(bare, authenticators=())
+    request.user = bare.user
+    return request
+
+
+def configure(url: str, **settings: Any) -> None:
+    """A Django project that uses this Redis for its cache, and little else."""
+    import django
+    from django.conf import settings as project
+
+    project.configure(
+        CACHES={"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": url}},
+        REST_FRAMEWORK={"NUM_PROXIES": 0, "UNAUTHENTICATED_USER": None},
+        **settings,
+    )
+    django.setup()

@@ -1,0 +1,53 @@
+"""The rules that are measured, and a store that holds them; no database."""
+
+from limits.domain.limit import Limit
+from limits.domain.routes import Route
+from limits.domain.ruleset import ApiToken, Endpoint, Plan, Policy, Ruleset, Version, digest_of
+from limits.domain.words import Algorithm, Scope
+from limits.store.addresses import parse
+from limits.store.clients import ClientWriter
+from limits.store.connection import patient_client_of
+from limits.store.keys import Keys
+from limits.store.rules import RulesetWriter
+
+QUOTA = 1_000_000
+"""Nothing that is timed is denied."""
+
+PATIENCE = 60.0
+ENDPOINTS = {1: "one", 3: "three", 5: "five"}
+"""How many limits apply → the endpoint, whose address is ``GET /<slug>``."""
+
+
+def limits_of(quota: int) -> dict[str, tuple[tuple[Limit, ...], ...]]:
+    """Endpoint → the limits of each of its policies."""
+    minute, hour = Limit(quota, 60), Limit(quota, 3_600)
+    bucket, day = Limit(quota, 60, Algorithm.TOKEN_BUCKET), Limit(quota, 86_400, Algorithm.FIXED_WINDOW)
+    return {
+        "one": ((minute,),),
+        "three": ((minute, bucket), (hour,)),
+        "five": ((minute, bucket, hour), (minute, day)),
+    }
+
+
+def ruleset(quota: int = QUOTA, token_digest: str = "") -> Ruleset:
+    """A default plan, and an endpoint each with one limit, three limits in two policies, and five."""
+    policies = [
+        Policy(f"{endpoint}-{number}", limits, endpoint=endpoint)
+        for endpoint, by_policy in limits_of(quota).items()
+        for number, limits in enumerate(by_policy)
+    ]
+    tokens = (ApiToken("bench", token_digest, frozenset({Scope.CHECK})),) if token_digest else ()
+    return Ruleset(
+        plans=(Plan("free", "Free"),),
+        default_plan="free",
+        endpoints=tuple(Endpoint(slug, slug, (Route("GET", f"/{slug}"),)) for slug in sorted(ENDPOINTS.values())),
+        policies=tuple(sorted(policies, key=lambda policy: policy.slug)),
+        tokens=tokens,
+    )
+
+
+def publish(url: str, rules: Ruleset, namespace: str = "rl") -> None:
+    """Puts rules in force on a store where no clients are registered."""
+    redis, keys, data = patient_client_of(parse(url), PATIENCE), Keys(namespace), rules.to_bytes()
+    RulesetWriter(redis, keys).publish(Version("bench", 1, digest_of(data)), data, lambda current: True)
+    assert ClientWriter(redis, keys).load_all([])

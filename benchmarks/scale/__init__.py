@@ -1,0 +1,1 @@
+"""Many clients, many endpoints, several masters."""

@@ -1,0 +1,42 @@
+-- Requests for wrk: wrk … -s requests.lua URL -- KIND TOKEN
+--
+-- KIND is get (a shop's customer), check (one check in JSON) or batch (a hundred). A thousand clients
+-- in turn; every request is made before the first is sent. The last line of the output is JSON.
+local CLIENTS, TOGETHER = 1000, 100
+local requests, at = {}, 0
+
+local function check(client)
+  return string.format('{"client": "client-%d", "endpoint": "three"}', client)
+end
+
+local function batch(first)
+  local checks = {}
+  for client = first, first + TOGETHER - 1 do checks[#checks + 1] = check(client) end
+  return '{"checks": [' .. table.concat(checks, ', ') .. ']}'
+end
+
+function init(arguments)
+  local kind, token = arguments[1], arguments[2]
+  local headers = {['Authorization'] = 'Bearer ' .. token, ['Content-Type'] = 'application/json'}
+  for client = 1, CLIENTS, kind == 'batch' and TOGETHER or 1 do
+    if kind == 'get' then
+      headers['X-Shop-Key'] = 'client-' .. client
+      requests[#requests + 1] = wrk.format('GET', nil, headers)
+    else
+      local body = kind == 'batch' and batch(client) or check(client)
+      requests[#requests + 1] = wrk.format('POST', nil, headers, body)
+    end
+  end
+end
+
+function request()
+  at = at % #requests + 1
+  return requests[at]
+end
+
+function done(summary, latency)
+  local errors = summary.errors
+  local bad = errors.connect + errors.read + errors.write + errors.status + errors.timeout
+  print(string.format('\n{"requests": %d, "us": %d, "p50_us": %.1f, "p99_us": %.1f, "bad": %d}',
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), bad))
+end

@@ -1,0 +1,12 @@
+"""The platform's addresses, the views that it is compared with, and a shop."""
+
+from django.urls import include, path
+
+from benchmarks.web.views import Empty, Minimal, Shop
+
+urlpatterns = [
+    path("bench/empty", Empty.as_view()),
+    path("bench/minimal", Minimal.as_view()),
+    path("three", Shop.as_view()),
+    path("", include("ratelimit_platform.urls")),
+]

@@ -1,0 +1,45 @@
+"""What the platform's views are compared with: one that does nothing, and one that makes one call to Redis."""
+
+from typing import Any
+
+from django.conf import settings
+from redis import Redis
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from benchmarks.floor import BURST, EMISSION, SOURCE
+from limits.throttling import PolicyThrottle
+
+redis = Redis.from_url(settings.REDIS_URL, socket_timeout=1.0)
+digest = redis.script_load(SOURCE)
+
+
+class Empty(APIView):
+    """Nothing at all."""
+
+    schema: Any = None
+
+    def get(self, request: Request) -> Response:
+        return Response({"allowed": True})
+
+
+class Minimal(APIView):
+    """What one would write by hand: who asks, one call of a script, an answer."""
+
+    schema: Any = None
+
+    def post(self, request: Request) -> Response:
+        body: Any = request.data
+        allowed, wait = redis.evalsha(digest, 1, f"bench:minimal:{body['client']}", EMISSION, BURST)
+        return Response({"allowed": bool(allowed), "retry_after": wait}, status=200 if allowed else 429)
+
+
+class Shop(APIView):
+    """A view of a shop under three limits."""
+
+    schema: Any = None
+    throttle_classes = (PolicyThrottle,)
+
+    def get(self, request: Request) -> Response:
+        return Response({"products": ["Tea pot"]})
