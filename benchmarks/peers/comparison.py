@@ -50,6 +50,12 @@ class Exactness:
         least, most = round(self.admitted.least), round(self.admitted.most)
         return str(most) if least == most else f"{least} to {most}"
 
+    @property
+    def in_words(self) -> str:
+        if self.admitted.least == self.admitted.most == EXACT_QUOTA:
+            return f"exact under {THREADS} threads"
+        return f"under {THREADS} threads it lets {self} through where {EXACT_QUOTA} may"
+
 
 def part(url: str, rounds: int) -> Part:
     """Measures on the Redis of this address."""
@@ -127,7 +133,7 @@ def _headlines(series: Mapping[str, Series], exact: Mapping[str, Exactness]) -> 
         Headline(
             "PolicyThrottle, 3 limits",
             spread(ours, "us"),
-            f"{title}; lets {exact[name]} through where {EXACT_QUOTA} may",
+            f"{title}; {exact[name].in_words}",
             spread(series[name], "us"),
             "µs",
             ratio(ours, series[name], "us"),
