@@ -34,18 +34,30 @@ class Spread:
         return cls(median(sorted_values), sorted_values[0], sorted_values[-1])
 
 
-def interleaved(subjects: Mapping[str, Subject], rounds: int) -> dict[str, Series]:
+def interleaved(subjects: Mapping[str, Subject], rounds: int, turns: int = 1) -> dict[str, Series]:
     """Each subject once to warm up, then all of them in every round; every other round goes
-    backwards, so that none always comes after the same one."""
+    backwards, so that none always comes after the same one.
+
+    A round may have several short ``turns``, of which each figure is the median: what else the machine
+    does in one moment then falls on no subject alone.
+    """
     for measure in subjects.values():
         measure()
     measured: dict[str, list[Sample]] = {name: [] for name in subjects}
     order = list(subjects.items())
-    for _ in range(rounds):
+    for _ in range(rounds * turns):
         for name, measure in order:
             measured[name].append(measure())
         order.reverse()
-    return {name: tuple(series) for name, series in measured.items()}
+    return {name: tuple(map(_middle, _in_rounds(samples, turns))) for name, samples in measured.items()}
+
+
+def _in_rounds(samples: Series, turns: int) -> list[Series]:
+    return [samples[at : at + turns] for at in range(0, len(samples), turns)]
+
+
+def _middle(samples: Series) -> Sample:
+    return {figure: median(sample[figure] for sample in samples) for figure in samples[0]}
 
 
 def spread(series: Series, figure: str) -> Spread:

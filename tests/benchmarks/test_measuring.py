@@ -22,6 +22,13 @@ def test_each_subject_is_measured_in_every_round_and_warmed_up_before() -> None:
     assert [sample["us"] for sample in series["a"]] == [2, 3, 4]
 
 
+def test_a_round_of_several_turns_is_their_median() -> None:
+    order: list[str] = []
+    series = interleaved({name: counting(order, name) for name in "ab"}, rounds=2, turns=3)
+    assert order.count("a") == 1 + 2 * 3
+    assert [sample["us"] for sample in series["a"]] == [3, 6]
+
+
 def test_ratios_are_taken_within_each_round() -> None:
     # A machine that was three times slower in the second round was so for both.
     ours, floor = [{"us": 20.0}, {"us": 60.0}, {"us": 24.0}], [{"us": 10.0}, {"us": 30.0}, {"us": 10.0}]
