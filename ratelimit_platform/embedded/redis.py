@@ -102,10 +102,17 @@ class RedisServer:
     def _wait(self) -> None:
         end = time.monotonic() + STARTS_WITHIN
         with self.client as client:
-            while not _answers(client):
+            while not self._answers(client):
                 if self.process.poll() is not None or time.monotonic() > end:
                     raise RedisDidNotStart(f"Redis did not start. It logged:\n{self._log_tail()}")
                 time.sleep(0.02)
+
+    def _answers(self, client: Redis) -> bool:
+        """Whether it is this very server that answers: another one may have taken the port first."""
+        try:
+            return bool(client.info("server")["process_id"] == self.process.pid)
+        except exceptions.ConnectionError:
+            return False
 
     def _log_tail(self) -> str:
         return "\n".join((self.folder / "redis.log").read_text(errors="replace").splitlines()[-10:])
@@ -131,10 +138,3 @@ class RedisServer:
             self._process.send_signal(number)
             self._process.wait(timeout=30)
             self._process = None
-
-
-def _answers(client: Redis) -> bool:
-    try:
-        return bool(client.ping())
-    except exceptions.ConnectionError:
-        return False

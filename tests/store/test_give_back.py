@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limits.domain.limit import Limit
+from limits.domain.limit import SECOND, Limit
 from limits.store import scripts
 from limits.store.deadline import Deadline
 from limits.store.decider import Verb
@@ -42,6 +42,14 @@ def test_given_back_at_once_it_was_never_taken(
     if take(desk, limits, cost, now):
         give_back(desk, limits, cost, now)
     assert [(state.remaining, state.retry_after) for state in states(desk, rules, now, 10**6)] == was
+
+
+def test_what_has_left_the_count_is_not_given_back_out_of_what_came_after(desk: Desk) -> None:
+    limits = [Limit(1, 1)]
+    assert take(desk, limits, 1, START)
+    assert take(desk, limits, 1, START + SECOND)
+    give_back(desk, limits, 1, START)
+    assert not take(desk, limits, 1, START + SECOND)
 
 
 @history_settings(400)

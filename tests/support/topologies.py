@@ -5,12 +5,16 @@ import time
 from pathlib import Path
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS
+from redis.exceptions import ResponseError
 
-from ratelimit_platform.embedded.redis import RedisServer, free_port, redis_executable
+from ratelimit_platform.embedded.redis import RedisDidNotStart, RedisServer, free_port, redis_executable
 from tests.support.waiting import wait_until
 
 NOTICED_AFTER_MS = 2_000
 """After this long a silent server counts as lost. Much less, and a busy machine loses servers that run."""
+
+ATTEMPTS = 3
+"""Times that a Cluster is formed before its test fails."""
 
 MEET_AGAIN_AFTER = 3.0
 """Seconds after which nodes that have not met are introduced again: an introduction may time out."""
@@ -126,15 +130,32 @@ class ClusterTopology:
     def __init__(self, folder: Path, *, masters: int = 3, replicas: int = 1, options: tuple[str, ...] = ()) -> None:
         clustered = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(NOTICED_AFTER_MS))
         more = (*clustered, "--repl-diskless-sync-delay", "0", *options)
-        count = masters * (1 + replicas)
-        self.servers = [RedisServer(folder / f"node-{n}", port=free_cluster_port(), options=more) for n in range(count)]
-        self._masters = masters
+        self._folder, self._options = folder, more
+        self._masters, self._count = masters, masters * (1 + replicas)
+        self.servers = self._made(0)
+
+    def _made(self, attempt: int) -> list[RedisServer]:
+        folder = self._folder / f"attempt-{attempt}"
+        return [
+            RedisServer(folder / f"node-{n}", port=free_cluster_port(), options=self._options)
+            for n in range(self._count)
+        ]
 
     @property
     def url(self) -> str:
         return "redis+cluster://" + ",".join(f"127.0.0.1:{server.port}" for server in self.servers[: self._masters])
 
     def start(self) -> "ClusterTopology":
+        """Begins anew where another process took one of its ports first."""
+        for attempt in range(1, ATTEMPTS):
+            try:
+                return self._form()
+            except (RedisDidNotStart, ResponseError):
+                self.stop()
+                self.servers = self._made(attempt)
+        return self._form()
+
+    def _form(self) -> "ClusterTopology":
         for server in self.servers:
             server.start()
         for number, server in enumerate(self.servers[: self._masters]):

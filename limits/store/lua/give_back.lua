@@ -16,9 +16,11 @@ local RUN = '>I8I4'
 
 local taken, cost, took = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 
--- Runs are in order, and the first one that is not older holds the request.
-local function sliding_window(state)
+-- Runs are in order, and the first one that is not older holds the request; unless it left the count
+-- before the last one came.
+local function sliding_window(state, length)
   local left, used, at = cost, unpack('>I4', state)
+  if unpack(RUN, state, #state - 11) >= taken + length then return state end
   local runs = {}
   while at <= #state do
     local last, spent
@@ -70,7 +72,7 @@ for index = 1, policies do
       algorithm, span, length, from = unpack('>BI4I2', counter, from)
       local state, rule = counter:sub(from, from + length - 1), rules[algorithm .. ':' .. span]
       if rule and algorithm == SLIDING_WINDOW then
-        state = sliding_window(state)
+        state = sliding_window(state, span * 1000000)
       elseif rule and algorithm == TOKEN_BUCKET then
         state = token_bucket(state, rule[1], rule[2], rule[3])
       elseif rule then
