@@ -56,7 +56,7 @@ MUTATIONS = (
     Mutation(SLIDING_LUA, "if newest > moment then moment = newest end", "if newest < moment then moment = newest end"),
     Mutation(SLIDING_LUA, "if freed >= need then", "if freed > need then"),
     Mutation(SLIDING_LUA, "wait_for(used - quota + 1)", "wait_for(used - quota)"),
-    Mutation(SLIDING_LUA, "if used > quota then next_capacity", "if used >= quota then next_capacity"),
+    Mutation(SLIDING_LUA, "if used > quota then next_capacity", "if used < quota then next_capacity"),
     Mutation(SLIDING_LUA, "if used + cost > quota then\n    --", "if used + cost >= quota then\n    --"),
     Mutation(BUCKET_LUA, "used = used - (moment - since)", "used = used + (moment - since)"),
     Mutation(BUCKET_LUA, "if used < 0 then used, rest = 0, 0 end", "if used > 0 then used, rest = 0, 0 end"),

@@ -65,3 +65,15 @@ def test_a_counter_lives_until_it_no_longer_matters(
         assert max(left, 0) >= longest - passed - LATE_MS
         if consume and answer.admitted:
             assert left <= longest + LATE_MS
+
+
+@pytest.mark.parametrize("consume", [True, False])
+def test_a_bucket_whose_quota_was_cut_lives_as_long_as_the_waits_that_it_answers(expiring: Desk, consume: bool) -> None:
+    """Whether the next request is denied, or only looks."""
+    desk, key = expiring, expiring.keys.counter(bucket_of(CLIENT), "p", CLIENT)
+    assert desk.ask(CLIENT, [policy("p", bucket(10, 60, 10))], 10).admitted
+    cut = [policy("p", bucket(1, 60, 10))]
+    assert not desk.ask(CLIENT, cut, consume=consume).admitted
+    (state,) = resets(desk, cut)
+    assert state.reset_after == 600
+    assert 590_000 < desk.redis.pttl(key) <= 600_000 + LATE_MS
