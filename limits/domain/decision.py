@@ -75,14 +75,6 @@ def _wait(state: LimitState) -> float:
     return float("inf") if state.retry_after is None else state.retry_after
 
 
-def state_of(
-    name: str, policy: EffectivePolicy, limit: Limit, cost: int, reading: Reading, *, consumed: bool
-) -> LimitState:
-    """One limit of a policy as the caller sees it after the check. ``reading`` is its state before
-    the request; ``consumed``: the request took its cost."""
-    return _READERS[limit.algorithm](name, policy, limit, cost, reading, consumed)
-
-
 def _sliding_window(
     name: str, policy: EffectivePolicy, limit: Limit, cost: int, reading: Reading, consumed: bool
 ) -> LimitState:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from limits.domain.decision import Decision, LimitState, denial_reason, state_of
+from limits.domain.decision import Decision, LimitState, denial_reason, states_of
 from limits.domain.limit import SECOND, Limit
 from limits.domain.sliding_window import NEVER
 from limits.domain.words import Mode, Reason
@@ -82,7 +82,7 @@ def test_the_reason_of_a_denial(states: list[LimitState], reason: Reason | None)
 
 
 def _denied(limit: Limit, figures: tuple[int, int, int, int]) -> LimitState:
-    return state_of("p", policy("p", limit), limit, 1, (False, *figures), consumed=False)
+    return states_of([policy("p", limit)], 1, [(False, *figures)], consumes=False)[0]
 
 
 def test_figures_become_seconds_and_never_remain_a_never() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from limits.domain.decision import state_of
+from limits.domain.decision import states_of
 from limits.domain.fixed_window import Span, admits, advance, consume, figures
 from limits.domain.limit import SECOND, Limit
 from limits.domain.words import Algorithm, Period
@@ -33,5 +33,5 @@ def test_a_clock_that_runs_behind_stays_in_the_window(limit: Limit) -> None:
 
 def test_waiting_cannot_help_a_cost_above_the_quota() -> None:
     fresh = advance(Span(), MINUTE, BEGINS[MINUTE])
-    read = state_of("p", policy("p", MINUTE), MINUTE, 3, (False, *figures(fresh)), consumed=False)
+    read = states_of([policy("p", MINUTE)], 3, [(False, *figures(fresh))], consumes=False)[0]
     assert (read.retry_after, read.next_capacity_after, read.reset_after) == (None, None, 0)

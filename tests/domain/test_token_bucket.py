@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limits.domain import token_bucket
-from limits.domain.decision import LimitState, state_of
+from limits.domain.decision import LimitState, states_of
 from limits.domain.limit import SECOND, Limit
 from limits.domain.token_bucket import Bucket
 from limits.domain.words import Algorithm
@@ -48,7 +48,7 @@ class Alone:
         now = token_bucket.advance(self.bucket, self.limit, self.now)
         admits = token_bucket.admits(now, self.limit, cost)
         reading = (admits, *token_bucket.figures(now))
-        return state_of("name", policy("policy", self.limit), self.limit, cost, reading, consumed=False)
+        return states_of([policy("policy", self.limit)], cost, [reading], consumes=False)[0]
 
 
 waits = st.one_of(st.just(0), st.integers(0, 1_000), st.integers(0, SECOND), st.integers(0, 100 * SECOND))
