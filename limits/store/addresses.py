@@ -175,9 +175,10 @@ def _pool(url: str, scheme: str) -> ConnectionPool:
 
 
 def _options(pool: ConnectionPool, keep: Sequence[str] = ()) -> dict[str, Any]:
-    """How the project itself connects (password, TLS, …), but without retries."""
+    """How the project itself connects (password, TLS, …), but without retries, and without what a
+    server may say unasked in RESP 3."""
     options = {name: value for name, value in pool.connection_kwargs.items() if name in keep or name not in _NOT_OURS}
-    return options | {"retry": Retry(NoBackoff(), 0)}
+    return options | {"retry": Retry(NoBackoff(), 0), "protocol": 2}
 
 
 def _sentinel_options(options: dict[str, Any]) -> dict[str, Any]:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from redis import Connection, exceptions
+from redis import exceptions
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
 from limits.store.addresses import Address, Location
 from limits.store.deadline import Deadline
 from limits.store.errors import StoreUnavailable, outages_named
-from limits.store.opening import ask, opened
+from limits.store.wire import Wire, opened
 
 _RANDOM = random.Random()  # noqa: S311
 """Of its own: a project that seeds the common one does not want it used by a thread."""
@@ -101,9 +101,9 @@ class ClusterMap:
         return max(views, key=lambda view: view.epoch)
 
     def _ask(self, node: Address, deadline: Deadline) -> View:
-        with outages_named(), opened(self._location.connection(node), deadline) as connection:
-            info = _info(connection, deadline)
-            ranges = ask(connection, "CLUSTER", "SLOTS", deadline=deadline)
+        with outages_named(), opened(self._location.connection(node), deadline) as wire:
+            info = _info(wire, deadline)
+            ranges = wire.ask(("CLUSTER", "SLOTS"), deadline)
         masters: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         nodes: list[Address] = []
         for first, last, *servers in ranges:
@@ -113,8 +113,8 @@ class ClusterMap:
         return View(info["cluster_state"] == "ok", int(info["cluster_current_epoch"]), masters, tuple(nodes))
 
 
-def _info(connection: Connection, deadline: Deadline) -> dict[str, str]:
-    lines = ask(connection, "CLUSTER", "INFO", deadline=deadline).decode().splitlines()
+def _info(wire: Wire, deadline: Deadline) -> dict[str, str]:
+    lines = wire.ask(("CLUSTER", "INFO"), deadline).decode().splitlines()
     return dict(line.split(":", 1) for line in lines if ":" in line)
 
 

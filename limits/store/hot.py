@@ -5,10 +5,8 @@ sent a second time: a script whose bytes have left may have run.
 """
 
 import os
-import threading
 import time
 import weakref
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -17,9 +15,9 @@ from redis import Connection, exceptions
 from limits.store import observers
 from limits.store.breaker import Breaker, Outages
 from limits.store.deadline import Deadline
-from limits.store.errors import AnswerLost, SlotMoving, StoreUnavailable, outage_of, outages_named
-from limits.store.opening import ask, open_by
-from limits.store.redis_py import is_connected, read_response
+from limits.store.errors import SlotMoving, StoreUnavailable, outage_of, outages_named
+from limits.store.wire import Wire
+from limits.store.wire_pool import WirePool
 
 PROBE_PATIENCE = 0.5
 """Seconds that a probe waits for a server that was away."""
@@ -64,8 +62,7 @@ class ServerConnections:
         if self._own_outages:
             self.outages.begin()
         self._breaker = Breaker(self._probe, outages=self.outages)
-        self._idle: deque[Connection] = deque()
-        self._free = threading.BoundedSemaphore(self._size)
+        self._wires = WirePool(self._make, self._size)
 
     @property
     def is_away(self) -> bool:
@@ -74,20 +71,19 @@ class ServerConnections:
 
     def execute(self, *command: Any, key: str, deadline: Deadline) -> Any:
         """As :meth:`HotConnections.execute`; every key is here."""
-        return self._run(self._send, command, deadline)
+        return self._run(Wire.ask, command, deadline)
 
     def execute_asking(self, *command: Any, deadline: Deadline) -> Any:
         """The same for a key that is just moving here from another master."""
-        return self._run(self._send_asking, command, deadline)
+        return self._run(_ask_asking, command, deadline)
 
-    def _run(self, send: "Send", command: tuple[Any, ...], deadline: Deadline) -> Any:
+    def _run(self, ask: "Ask", command: tuple[Any, ...], deadline: Deadline) -> Any:
         if self._breaker.is_open:
             raise StoreUnavailable("The store is known to be away.")
-        if not self._free.acquire(blocking=False) and not self._free.acquire(timeout=deadline.remaining()):
-            raise StoreUnavailable("All connections to the store are in use.")
+        wire = self._wires.take(deadline)
         began = time.perf_counter()
         try:
-            return self._execute(send, command, deadline)
+            return self._asked(ask, wire, command, deadline)
         except exceptions.RedisError as error:
             if (outage := outage_of(error)) is None:
                 raise
@@ -97,7 +93,7 @@ class ServerConnections:
             self._note(error)
             raise
         finally:
-            self._free.release()
+            self._wires.give_back(wire)
             observers.observer.store_called(time.perf_counter() - began)
 
     def _note(self, outage: StoreUnavailable) -> None:
@@ -110,79 +106,44 @@ class ServerConnections:
 
     def forget_idle(self) -> None:
         """Lets go of every connection: the next ones are opened to where the server is by then."""
-        # A connection in use goes back to the old queue, which nobody asks any more.
-        old, self._idle = self._idle, deque()
-        while old:
-            old.pop().disconnect()
+        self._wires.forget()
 
-    def _execute(self, send: "Send", command: tuple[Any, ...], deadline: Deadline) -> Any:
-        idle = self._idle
-        connection = _taken_from(idle) or self._make()
+    def _asked(self, ask: "Ask", wire: Wire, command: tuple[Any, ...], deadline: Deadline) -> Any:
         try:
-            if not _is_usable(connection):
-                self._open(connection, deadline)
-            return _sent(send, connection, command, deadline)
+            if not wire.is_usable:
+                self._open(wire, deadline)
+            return ask(wire, command, deadline)
         except exceptions.ResponseError:
             raise
         except BaseException:
-            connection.disconnect()
+            wire.close()
             raise
-        finally:
-            idle.append(connection)
 
-    def _open(self, connection: Connection, deadline: Deadline) -> None:
-        open_by(connection, deadline)
-
-    @staticmethod
-    def _send(connection: Connection, command: tuple[Any, ...], deadline: Deadline) -> Any:
-        connection.send_command(*command, check_health=False)
-        return read_response(connection, deadline.remaining())
-
-    @staticmethod
-    def _send_asking(connection: Connection, command: tuple[Any, ...], deadline: Deadline) -> Any:
-        ask(connection, "ASKING", deadline=deadline)
-        return ask(connection, *command, deadline=deadline)
+    def _open(self, wire: Wire, deadline: Deadline) -> None:
+        wire.open(deadline)
 
     def _probe(self) -> None:
         """Writes, since a store that only answers reads cannot decide. The connection then serves
         the first request."""
         deadline = Deadline(PROBE_PATIENCE)
-        connection = self._make()
+        wire = self._wires.take(deadline)
         try:
             with outages_named():
-                self._open(connection, deadline)
-                ask(connection, "SET", self._probe_key, 1, "PX", 1000, deadline=deadline)
+                self._open(wire, deadline)
+                wire.ask(("SET", self._probe_key, 1, "PX", 1000), deadline)
         except BaseException:
-            connection.disconnect()
+            wire.close()
             raise
-        self._idle.append(connection)
+        finally:
+            self._wires.give_back(wire)
 
 
-Send = Callable[[Connection, tuple[Any, ...], Deadline], Any]
+Ask = Callable[[Wire, tuple[Any, ...], Deadline], Any]
 
 
-def _sent(send: Send, connection: Connection, command: tuple[Any, ...], deadline: Deadline) -> Any:
-    try:
-        return send(connection, command, deadline)
-    except exceptions.BusyLoadingError:
-        raise
-    except (exceptions.ConnectionError, exceptions.TimeoutError, StoreUnavailable) as error:
-        raise AnswerLost(f"{type(error).__name__}: {error}") from error
-
-
-def _taken_from(idle: deque[Connection]) -> Connection | None:
-    try:
-        return idle.pop()
-    except IndexError:
-        return None
-
-
-def _is_usable(connection: Connection) -> bool:
-    """Whether it is open, still, and nothing unasked for waits in it."""
-    try:
-        return is_connected(connection) and not connection.can_read()
-    except exceptions.ConnectionError:
-        return False
+def _ask_asking(wire: Wire, command: tuple[Any, ...], deadline: Deadline) -> Any:
+    wire.ask(("ASKING",), deadline)
+    return wire.ask(command, deadline)
 
 
 class Forked(Protocol):

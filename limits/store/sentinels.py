@@ -12,7 +12,7 @@ from limits.store.addresses import Address, Location
 from limits.store.deadline import Deadline
 from limits.store.errors import StoreUnavailable, outages_named
 from limits.store.hot import PROBE_PATIENCE, ServerConnections
-from limits.store.opening import ask, opened
+from limits.store.wire import Wire, opened
 
 WATCH_INTERVAL = 1.0
 """Seconds between two looks whether the Sentinels name another master."""
@@ -43,16 +43,15 @@ class Sentinels:
 
     def _ask(self, node: Address, deadline: Deadline) -> tuple[int, Address]:
         """How new its configuration is, and the master in it."""
-        with outages_named(), opened(self._location.sentinel_connection(node), deadline) as connection:
-            answer = ask(connection, "SENTINEL", "MASTER", self._location.service, deadline=deadline)
+        with outages_named(), opened(self._location.sentinel_connection(node), deadline) as wire:
+            answer = wire.ask(("SENTINEL", "MASTER", self._location.service), deadline)
         state = _texts(answer)
         return int(state["config-epoch"]), (state["ip"], int(state["port"]))
 
 
 def _texts(answer: Any) -> dict[str, str]:
-    """A mapping, as RESP 3 has it, or names and values in turn, as RESP 2 has them."""
-    pairs = answer.items() if isinstance(answer, dict) else zip(answer[::2], answer[1::2], strict=True)
-    return {name.decode(): value.decode() for name, value in pairs}
+    """Names and values in turn."""
+    return {name.decode(): value.decode() for name, value in zip(answer[::2], answer[1::2], strict=True)}
 
 
 class SentinelConnections(ServerConnections):
@@ -70,10 +69,10 @@ class SentinelConnections(ServerConnections):
         super()._begin()
         self._watching = threading.Lock()
 
-    def _open(self, connection: Connection, deadline: Deadline) -> None:
-        connection.host, connection.port = self._sentinels.master or self._sentinels.find(deadline)
-        super()._open(connection, deadline)
-        _require_master(connection, deadline)
+    def _open(self, wire: Wire, deadline: Deadline) -> None:
+        wire.connection.host, wire.connection.port = self._sentinels.master or self._sentinels.find(deadline)
+        super()._open(wire, deadline)
+        _require_master(wire, deadline)
         if self._watching.acquire(blocking=False):
             threading.Thread(target=_watch, args=[weakref.ref(self)], name="sentinel-watch", daemon=True).start()
 
@@ -103,9 +102,9 @@ def _watch(watched: "weakref.ref[SentinelConnections]") -> None:
         del connections
 
 
-def _require_master(connection: Connection, deadline: Deadline) -> None:
+def _require_master(wire: Wire, deadline: Deadline) -> None:
     """A replica answers reads, with rules that may be old."""
-    role = ask(connection, "ROLE", deadline=deadline)[0]
+    role = wire.ask(("ROLE",), deadline)[0]
     if role != b"master":
         raise exceptions.ConnectionError("The Sentinels name a server that is not a master yet.")
 

@@ -105,5 +105,4 @@ class Desk:
 
     def close(self) -> None:
         self.redis.close()
-        for connection in self.connections._idle:
-            connection.disconnect()
+        self.connections.forget_idle()
