@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis import Redis
 
@@ -10,7 +10,7 @@ from benchmarks.counts import commands_of, timed_with_redis
 from benchmarks.floor import floor
 from benchmarks.measuring import Sample, Series, Spread, Subject, interleaved, ratio, spread
 from benchmarks.report import Headline, Part, Table, Target
-from benchmarks.requests import CLIENTS, configure, drf_request
+from benchmarks.requests import CLIENTS, Prepared, configure, drf_request
 from benchmarks.rules import ENDPOINTS, PATIENCE, publish, ruleset
 
 CALLS, TURNS = 500, 5
@@ -23,6 +23,13 @@ TOGETHER = f"Engine, {BATCH} checks together, 3 limits"
 Call = Callable[[], object]
 
 
+class Asking(NamedTuple):
+    """What is timed, and what has to be done before each time that is taken."""
+
+    call: Call
+    prepare: Call = int
+
+
 def part(url: str, rounds: int) -> Part:
     """Measures on the Redis of this address."""
     configure(url, RATELIMIT_PLATFORM={"REDIS": url, "CHECK_DEADLINE": PATIENCE})
@@ -30,43 +37,47 @@ def part(url: str, rounds: int) -> Part:
     with Redis.from_url(url) as redis:
         calls = _calls(url)
         series = interleaved(_subjects(redis, calls), rounds, TURNS)
-        commands = {name: commands_of(redis, calls[name], CLIENTS) / CLIENTS for name in (SINGLE, THROTTLE)}
+        commands = {name: commands_of(redis, calls[name].call, CLIENTS) / CLIENTS for name in (SINGLE, THROTTLE)}
     return Part("In process", [_table(series)], _targets(series, commands), _headlines(series))
 
 
-def _calls(url: str) -> dict[str, Call]:
+def _calls(url: str) -> dict[str, Asking]:
     singles = {f"Engine.check, {_limits(count)}": _check(slug) for count, slug in ENDPOINTS.items()}
     throttles = {f"PolicyThrottle, {_limits(count)}": _throttle(slug) for count, slug in ENDPOINTS.items()}
-    return {FLOOR: floor(url), **singles, **throttles}
+    return {FLOOR: Asking(floor(url)), **singles, **throttles}
 
 
 def _limits(count: int) -> str:
     return f"{count} limit" if count == 1 else f"{count} limits"
 
 
-def _check(endpoint: str) -> Call:
+def _check(endpoint: str) -> Asking:
     from limits.enforcement import CheckRequest, get_engine
 
     engine = get_engine()
     requests = itertools.cycle([CheckRequest(f"user:{number}", endpoint) for number in range(CLIENTS)])
-    return lambda: engine.check(next(requests))
+    return Asking(lambda: engine.check(next(requests)))
 
 
-def _throttle(endpoint: str) -> Call:
+def _throttle(endpoint: str) -> Asking:
     from limits.throttling import PolicyThrottle
 
-    requests = itertools.cycle([drf_request(number, f"/{endpoint}") for number in range(CLIENTS)])
+    request, clients = Prepared(drf_request, f"/{endpoint}"), itertools.cycle(range(CLIENTS))
     view: Any = object()
-    return lambda: PolicyThrottle().allow_request(next(requests), view)
+    return Asking(lambda: PolicyThrottle().allow_request(request(next(clients)), view), request.renew)
 
 
-def _subjects(redis: Redis, calls: Mapping[str, Call]) -> dict[str, Subject]:
+def _subjects(redis: Redis, calls: Mapping[str, Asking]) -> dict[str, Subject]:
     subjects = {name: _subject(redis, call) for name, call in calls.items()}
     return {**subjects, TOGETHER: _batch(redis)}
 
 
-def _subject(redis: Redis, call: Call) -> Subject:
-    return lambda: timed_with_redis(redis, call, CALLS)
+def _subject(redis: Redis, asking: Asking) -> Subject:
+    def measure() -> Sample:
+        asking.prepare()
+        return timed_with_redis(redis, asking.call, CALLS)
+
+    return measure
 
 
 def _batch(redis: Redis) -> Subject:

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.peers.subjects import Allow, Make, prepared
-from benchmarks.requests import configure, drf_request
+from benchmarks.peers.subjects import Allow, Make, Renew
+from benchmarks.requests import Prepared, configure, drf_request
 
 NAMESPACE = "peers"
 
@@ -12,7 +12,7 @@ NAMESPACE = "peers"
 def policy_throttle(limits: int) -> Make:
     """``PolicyThrottle`` with so many limits."""
 
-    def make(url: str, quota: int) -> Allow:
+    def make(url: str, quota: int) -> tuple[Allow, Renew]:
         from benchmarks.rules import ENDPOINTS, PATIENCE, publish, ruleset
 
         namespace = f"{NAMESPACE}-{limits}-{quota}"
@@ -25,7 +25,7 @@ def policy_throttle(limits: int) -> Make:
     return make
 
 
-def atomic_throttle(url: str, quota: int) -> Allow:
+def atomic_throttle(url: str, quota: int) -> tuple[Allow, Renew]:
     """The framework's throttle by name and behaviour, in one script call."""
     from benchmarks.rules import PATIENCE
 
@@ -35,10 +35,10 @@ def atomic_throttle(url: str, quota: int) -> Allow:
     return _asked(type("Throttle", (AtomicUserRateThrottle,), {"rate": f"{quota}/min"}), "/one")
 
 
-def _asked(throttle: Callable[[], Any], path: str) -> Allow:
-    request = prepared(drf_request, path)
+def _asked(throttle: Callable[[], Any], path: str) -> tuple[Allow, Renew]:
+    request = Prepared(drf_request, path)
     view: Any = object()
-    return lambda number: bool(throttle().allow_request(request(number), view))
+    return lambda number: bool(throttle().allow_request(request(number), view)), request.renew
 
 
 SUBJECTS: dict[str, Make] = {

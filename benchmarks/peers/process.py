@@ -17,10 +17,11 @@ THREADS, REQUESTS = 32, 1_000
 
 
 def main(name: str, url: str, quota: int) -> None:
-    allow = _make(name)(url, quota)
+    allow, renew = _make(name)(url, quota)
     clients = itertools.cycle(range(CLIENTS))
 
     def run(calls: int) -> Sample:
+        renew()
         return timed(lambda: allow(next(clients)), calls)
 
     serve({"run": run, "admitted": lambda client: _admitted(allow, client)})

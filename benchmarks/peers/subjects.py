@@ -7,55 +7,54 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from benchmarks.requests import CLIENTS, configure, django_request, drf_request
+from benchmarks.requests import Prepared, configure, django_request, drf_request
 
 Allow = Callable[[int], bool]
 """Asks whether the client of this number may do one request more."""
 
-Make = Callable[[str, int], Allow]
-"""(URL of the Redis, requests in a minute) → what asks."""
+Renew = Callable[[], None]
+
+Make = Callable[[str, int], tuple[Allow, Renew]]
+"""(URL of the Redis, requests in a minute) → what asks, and what makes its requests anew."""
 
 PATH = "/one"
 
 
-def prepared(make: Callable[[int, str], Any], path: str = PATH) -> Callable[[int], Any]:
-    """Requests that are made before anything is timed; those of other clients are made on the way."""
-    requests = [make(number, path) for number in range(CLIENTS)]
-    return lambda number: requests[number] if number < CLIENTS else make(number, path)
+def no_requests() -> None:
+    """What is asked with no more than a name."""
 
 
-def drf(url: str, quota: int) -> Allow:
+def drf(url: str, quota: int) -> tuple[Allow, Renew]:
     configure(url)
     from rest_framework.throttling import UserRateThrottle
 
     throttle: Any = type("Throttle", (UserRateThrottle,), {"rate": f"{quota}/min"})
-    request = prepared(drf_request)
-    return lambda number: bool(throttle().allow_request(request(number), None))
+    request = Prepared(drf_request, PATH)
+    return lambda number: bool(throttle().allow_request(request(number), None)), request.renew
 
 
-def django_ratelimit(url: str, quota: int) -> Allow:
+def django_ratelimit(url: str, quota: int) -> tuple[Allow, Renew]:
     configure(url)
     core: Any = import_module("django_ratelimit.core")
-    request = prepared(django_request)
-    return lambda number: (
-        not core.is_ratelimited(request(number), group="bench", key="user", rate=f"{quota}/m", increment=True)
-    )
+    request = Prepared(django_request, PATH)
+    options = {"group": "bench", "key": "user", "rate": f"{quota}/m", "increment": True}
+    return lambda number: not core.is_ratelimited(request(number), **options), request.renew
 
 
-def smart_decorator(url: str, quota: int) -> Allow:
+def smart_decorator(url: str, quota: int) -> tuple[Allow, Renew]:
     from django.http import HttpResponse
 
     smart = _smart(url)
     answer = HttpResponse("done")
     view: Any = smart.rate_limit(key=lambda request, *_: f"user:{request.user.pk}", rate=f"{quota}/m")(lambda _: answer)
-    request = prepared(django_request)
-    return lambda number: view(request(number)).status_code == 200
+    request = Prepared(django_request, PATH)
+    return lambda number: view(request(number)).status_code == 200, request.renew
 
 
-def smart_backend(url: str, quota: int) -> Allow:
+def smart_backend(url: str, quota: int) -> tuple[Allow, Renew]:
     _smart(url)
     backend: Any = import_module("django_smart_ratelimit.backends").get_backend("redis")
-    return lambda number: backend.incr(f"bare:{number}", 60) <= quota
+    return lambda number: backend.incr(f"bare:{number}", 60) <= quota, no_requests
 
 
 def _smart(url: str) -> Any:
@@ -63,36 +62,36 @@ def _smart(url: str) -> Any:
     return import_module("django_smart_ratelimit")
 
 
-def limits_moving_window(url: str, quota: int) -> Allow:
+def limits_moving_window(url: str, quota: int) -> tuple[Allow, Renew]:
     return _limits(url, quota, "MovingWindowRateLimiter")
 
 
-def limits_sliding_counter(url: str, quota: int) -> Allow:
+def limits_sliding_counter(url: str, quota: int) -> tuple[Allow, Renew]:
     return _limits(url, quota, "SlidingWindowCounterRateLimiter")
 
 
-def _limits(url: str, quota: int, strategy: str) -> Allow:
+def _limits(url: str, quota: int, strategy: str) -> tuple[Allow, Renew]:
     # By name: type checkers would look for it in our own package of this name.
     library: Any = import_module("limits")
     storage = import_module("limits.storage").RedisStorage(url)
     limiter = getattr(import_module("limits.strategies"), strategy)(storage)
     item = library.RateLimitItemPerMinute(quota)
-    return lambda number: bool(limiter.hit(item, strategy, f"user:{number}"))
+    return lambda number: bool(limiter.hit(item, strategy, f"user:{number}")), no_requests
 
 
-def throttled_gcra(url: str, quota: int) -> Allow:
+def throttled_gcra(url: str, quota: int) -> tuple[Allow, Renew]:
     return _throttled(url, quota, "gcra")
 
 
-def throttled_sliding_window(url: str, quota: int) -> Allow:
+def throttled_sliding_window(url: str, quota: int) -> tuple[Allow, Renew]:
     return _throttled(url, quota, "sliding_window")
 
 
-def _throttled(url: str, quota: int, using: str) -> Allow:
+def _throttled(url: str, quota: int, using: str) -> tuple[Allow, Renew]:
     library: Any = import_module("throttled")
     store = library.RedisStore(server=url)
     throttle = library.Throttled(using=using, quota=library.per_min(quota, burst=quota), store=store)
-    return lambda number: not throttle.limit(f"user:{number}").limited
+    return lambda number: not throttle.limit(f"user:{number}").limited, no_requests
 
 
 SUBJECTS: dict[str, Make] = {
