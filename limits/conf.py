@@ -1,11 +1,13 @@
 """``settings.RATELIMIT_PLATFORM``: every key, typed, with its default."""
 
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
 
 DEFAULTS: dict[str, Any] = {
     # An alias of CACHES, or a Redis URL.
@@ -43,13 +45,28 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
+Kept = TypeVar("Kept")
+
+
+def kept(function: Callable[[], Kept]) -> Callable[[], Kept]:
+    """A decorator for what follows from the settings: worked out once, and anew where a test changes them."""
+    cached = lru_cache(maxsize=1)(function)
+    setting_changed.connect(lambda **_: cached.cache_clear(), weak=False)
+    return cached
+
+
 def setting(name: str) -> Any:
     """The value of one key. Raises ``ImproperlyConfigured`` for a key that does not exist."""
+    return _settings()[name]
+
+
+@kept
+def _settings() -> Mapping[str, Any]:
     given = getattr(settings, "RATELIMIT_PLATFORM", {})
     if not given.keys() <= DEFAULTS.keys():
         unknown = ", ".join(sorted(given.keys() - DEFAULTS.keys()))
         raise ImproperlyConfigured(f"RATELIMIT_PLATFORM has unknown keys: {unknown}.")
-    return given.get(name, DEFAULTS[name])
+    return DEFAULTS | given
 
 
 def networks(name: str) -> tuple[IPv4Network | IPv6Network, ...]:

@@ -1,8 +1,7 @@
 """One request to a view of a Django project: asked about, and answered with a status."""
 
 import logging
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponseBase
@@ -27,8 +26,7 @@ _DECISIONS = "_rate_limit_decisions"
 _without_ruleset = SeldomLog(logging.getLogger(__name__))
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What a request deserves: ``status`` is 200 (it may go on), 403 (the client is blocked), 429
     (a limit denies it) or 503 (nobody can decide). ``decision`` None: no ruleset was ever seen."""
 
@@ -50,13 +48,15 @@ def judge(request: AnyRequest, client: str, *, endpoint: str | None, cost: int |
     ``endpoint`` is a slug; None: method and path decide. ``cost`` None: the endpoint's. Raises
     ``ImproperlyConfigured`` for a cost that cannot be.
     """
-    _require_cost(cost)
-    check = CheckRequest(client, endpoint, request.method, request.path, cost, decoded=True)
+    if cost is not None:
+        _require_cost(cost)
+    bare = _bare(request)
+    check = CheckRequest(client, endpoint, bare.method, bare.path, cost, decoded=True)
     try:
         decision = get_engine().check(check)
     except RulesetMissing as error:
         return Verdict(OK if admits_without_rules(error, _without_ruleset) else UNAVAILABLE)
-    decisions_on(request).append(decision)
+    decisions_on(bare).append(decision)
     return Verdict(_status(decision), decision)
 
 
@@ -82,16 +82,21 @@ def admits_without_rules(problem: Exception, log: SeldomLog) -> bool:
 
 def _require_cost(cost: Any) -> None:
     # `True` is an int to Python, and to nobody else.
-    problem = None if cost is None else "must be a whole number." if type(cost) is not int else cost_problem(cost)
+    problem = cost_problem(cost) if type(cost) is int else "must be a whole number."
     if problem:
         raise ImproperlyConfigured(f"The cost of a request is {cost!r}: {problem}")
 
 
 def decisions_on(request: AnyRequest) -> list[Decision]:
     """Every decision about this request so far."""
-    bare: HttpRequest = getattr(request, "_request", request)
-    decisions: list[Decision] = bare.__dict__.setdefault(_DECISIONS, [])
+    decisions: list[Decision] = _bare(request).__dict__.setdefault(_DECISIONS, [])
     return decisions
+
+
+def _bare(request: AnyRequest) -> HttpRequest:
+    """Django's request, whoever wrapped it."""
+    bare: HttpRequest = getattr(request, "_request", request)
+    return bare
 
 
 def add_headers(request: AnyRequest, response: Any) -> None:

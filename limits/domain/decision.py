@@ -1,8 +1,7 @@
 """The answer to one check."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 from limits.domain.counters import Reading
 from limits.domain.limit import SECOND, Limit
@@ -35,8 +34,40 @@ class LimitState(NamedTuple):
         return self.mode is Mode.ENFORCE
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class LimitStates(Sequence[LimitState]):
+    """All limits of a check, in the order of the readings; worked out when first read, since most
+    callers only ask whether they may go on. ``consumes``: as for :func:`states_of`."""
+
+    __slots__ = ("_found", "_states")
+
+    def __init__(
+        self, policies: Sequence[EffectivePolicy], cost: int, readings: Sequence[Reading], *, consumes: bool
+    ) -> None:
+        self._found = policies, cost, readings, consumes
+        self._states: tuple[LimitState, ...] | None = None
+
+    def _read(self) -> tuple[LimitState, ...]:
+        if self._states is None:
+            policies, cost, readings, consumes = self._found
+            self._states = states_of(policies, cost, readings, consumes=consumes)
+        return self._states
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+    def __iter__(self) -> Iterator[LimitState]:
+        return iter(self._read())
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._read()[at]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self._read() == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Decision(NamedTuple):
     """The answer to one check. Durations are in seconds."""
 
     allowed: bool
@@ -47,8 +78,10 @@ class Decision:
     cost: int
     ruleset: int
     """The sequence of the ruleset that decided; 0 where none was held."""
-    limits: tuple[LimitState, ...] = ()
+    limits: Sequence[LimitState] = ()
     degraded: bool = False
+    undisputed: bool = False
+    """Known without reading the limits: each of them admitted, in shadow mode too."""
 
     @property
     def denying(self) -> tuple[LimitState, ...]:

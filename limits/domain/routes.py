@@ -14,6 +14,8 @@ ANY_METHOD = "*"
 _PARAMETER = re.compile(r"\{[^{}/]+\}")
 _METHOD = re.compile(r"[A-Z]+|\*")
 _REST = "*"
+_PLAIN_PATH = re.compile(r"(?:/[0-9A-Za-z._~-]+)+")
+"""A path that is in one form already."""
 
 
 class PatternError(ValueError):
@@ -140,6 +142,7 @@ class Router:
     def __init__(self, routes: Iterable[tuple[Route, str]]) -> None:
         """Takes (route, endpoint slug) pairs."""
         self._root = _Node()
+        self._plain: dict[str, dict[str, str]] = {}
         for route, slug in routes:
             self._add(route, slug)
 
@@ -150,12 +153,16 @@ class Router:
         for shape in shapes[:-1] if everything_below else shapes:
             node = node.child(shape)
         (node.below if everything_below else node.ends).setdefault(route.method, slug)
+        if _PLAIN_PATH.fullmatch(route.path) and _without_dots(shapes) == shapes:
+            self._plain[route.path] = node.ends
 
     def match(self, method: str, path: str, *, decoded: bool = False) -> str | None:
         """The slug of the most specific pattern that fits, or None.
 
         ``path`` is as it was sent, or ``decoded`` by a framework that matches it as it is.
         """
+        if (ends := self._plain.get(path)) is not None and method in ends:
+            return ends[method]
         if decoded:
             return self._find(method, decoded_segments(path))
         found = self._find(method, path_segments(path))

@@ -7,10 +7,10 @@ the check begins again with what is in force.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
-from limits.conf import setting
+from limits.conf import kept, setting
 from limits.domain.client import ClientRecord
 from limits.domain.counting import counts_of
 from limits.domain.decision import Decision
@@ -88,7 +88,15 @@ class Engine:
         Raises :class:`RulesetMissing` where no ruleset has ever been seen, and what ``guard``
         raises. An unavailable store is an answer, not an exception.
         """
-        return self.check_in_order((request,), consume=consume, guard=guard)[0]
+        began = time.perf_counter()
+        deadline = Deadline(self._deadline)
+        try:
+            decision = self._decide(request, deadline, guard, consume=consume)
+        except StoreUnavailable as error:
+            decision = self._decide_without((request,), error, guard, consume=consume)[0]
+        if consume:
+            self._note((decision,), began)
+        return decision
 
     def check_in_order(
         self, requests: Sequence[CheckRequest], *, consume: bool = True, guard: Guard | None = None
@@ -107,8 +115,7 @@ class Engine:
             count = self._decider.together(clients[first:])
             self._decide_together(requests[first : first + count], decisions, guard, consume=consume)
         if consume:
-            observers.observer.decided(decisions, time.perf_counter() - began)
-            self._fallback.beat(self._deadline)
+            self._note(decisions, began)
         return decisions
 
     def look_at_client(self, client: str, *, guard: Guard | None = None) -> Standing:
@@ -139,19 +146,34 @@ class Engine:
             return Readiness(self.held is not None, ("store",))
         return Readiness(self.held is not None, () if self.held else ("ruleset",))
 
+    def _note(self, decisions: Sequence[Decision], began: float) -> None:
+        observers.observer.decided(decisions, time.perf_counter() - began)
+        self._fallback.beat(self._deadline)
+
+    def _decide(self, request: CheckRequest, deadline: Deadline, guard: Guard | None, *, consume: bool) -> Decision:
+        """Raises :class:`StoreUnavailable`."""
+        changes, verb = 0, Verb.COUNT if consume else Verb.LOOK
+        while True:
+            held, clients = self._state(deadline, guard)
+            attempt = prepare(held, clients, request, self._clock.now())
+            answer = self._decider.decide(attempt.question(), deadline, verb)
+            decision = self._decision(attempt, answer, deadline, consume=consume)
+            if decision is not None:
+                return decision
+            changes += isinstance(answer, RulesChanged)
+            self._adapt(attempt, answer, deadline, agreed=changes < 2)
+
     def _decide_together(
         self, requests: Sequence[CheckRequest], decisions: list[Decision], guard: Guard | None, *, consume: bool
     ) -> None:
         """Appends a decision for each request, from the store or without it."""
         deadline, end = Deadline(self._deadline), len(decisions) + len(requests)
         try:
-            self._decide(requests, decisions, deadline, guard, consume=consume)
+            self._decide_in_order(requests, decisions, deadline, guard, consume=consume)
         except StoreUnavailable as error:
-            rest = self._attempts(requests[len(decisions) - end :], deadline, guard)
-            count = consume and not isinstance(error, AnswerLost)
-            decisions += [self._without_store(attempt, consume=consume, count=count) for attempt in rest]
+            decisions += self._decide_without(requests[len(decisions) - end :], error, guard, consume=consume)
 
-    def _decide(
+    def _decide_in_order(
         self,
         requests: Sequence[CheckRequest],
         decisions: list[Decision],
@@ -167,16 +189,21 @@ class Engine:
             questions = [attempt.question() for attempt in attempts]
             answers = self._decider.decide_in_order(questions, deadline, verb)
             for attempt, answer in zip(attempts, answers, strict=False):
-                if isinstance(answer, Decided):
-                    self._remember_unregistered(attempt, answer)
-                    decisions.append(self._decision(attempt, answer, deadline, consume=consume))
-                elif isinstance(answer, NotLoaded):
-                    decisions.append(self._without_store(attempt, consume=consume, count=consume))
-                else:
+                decision = self._decision(attempt, answer, deadline, consume=consume)
+                if decision is None:
                     changes += isinstance(answer, RulesChanged)
                     self._adapt(attempt, answer, deadline, agreed=changes < 2)
                     break
+                decisions.append(decision)
                 decided += 1
+
+    def _decide_without(
+        self, requests: Sequence[CheckRequest], error: StoreUnavailable, guard: Guard | None, *, consume: bool
+    ) -> list[Decision]:
+        """By what this process holds. Where an answer was lost, the store may have counted."""
+        count = consume and not isinstance(error, AnswerLost)
+        attempts = self._attempts(requests, Deadline(self._deadline), guard)
+        return [self._without_store(attempt, consume=consume, count=count) for attempt in attempts]
 
     def _attempts(self, requests: Sequence[CheckRequest], deadline: Deadline, guard: Guard | None) -> list[Attempt]:
         held, clients = self._state(deadline, guard)
@@ -203,7 +230,13 @@ class Engine:
             case NotLoaded():
                 raise StoreUnavailable("The store does not hold this client yet.")
 
-    def _decision(self, attempt: Attempt, answer: Decided, deadline: Deadline, *, consume: bool) -> Decision:
+    def _decision(self, attempt: Attempt, answer: Answer, deadline: Deadline, *, consume: bool) -> Decision | None:
+        """None where this process has to adapt to what the store said, and to ask again."""
+        if isinstance(answer, NotLoaded):
+            return self._without_store(attempt, consume=consume, count=consume)
+        if not isinstance(answer, Decided):
+            return None
+        self._remember_unregistered(attempt, answer)
         decision = decision_of(attempt, answer, consume=consume)
         if consume and not answer.counted:
             self._counting.count(decision.client, decision.endpoint, counts_of(decision), deadline)
@@ -228,9 +261,10 @@ def _standing(attempts: Sequence[Attempt], answers: Sequence[Decided]) -> Standi
     limits = tuple(state for decision in decisions for state in decision.limits)
     policies = [each.policy for attempt in attempts for each in attempt.layout.policies]
     endpoints = {policy.slug: policy.endpoint for policy in policies}
-    return Standing(attempts[0].record, replace(decisions[0], limits=limits), endpoints)
+    return Standing(attempts[0].record, decisions[0]._replace(limits=limits), endpoints)
 
 
+@kept
 def get_engine() -> Engine:
     """The engine of this process."""
     names = ("REDIS", "NAMESPACE", "CHECK_DEADLINE", "CLIENT_CACHE_SIZE", "COUNTS_PER_BUCKET")

@@ -66,7 +66,7 @@ def _decision(
         allowed=allowed,
         reason=reason,
         client=attempt.record.key,
-        plan=attempt.held.plan_of(attempt.record),
+        plan=attempt.layout.plan,
         endpoint=attempt.endpoint.slug if attempt.endpoint else None,
         cost=attempt.cost,
         ruleset=attempt.held.version.sequence,

@@ -13,7 +13,7 @@ from functools import cached_property, partial
 from limits.domain.client import ClientRecord
 from limits.domain.routes import Router
 from limits.domain.ruleset import Endpoint, Ruleset, Version
-from limits.domain.selection import EffectivePolicy, Selection, effective, own_policies, plan_of, select
+from limits.domain.selection import EffectivePolicy, Selection, effective, own_policies, select
 from limits.domain.words import ClientStatus, Partition
 from limits.enforcement.requests import CheckRequest
 from limits.store.decider import CounterOf, Part
@@ -22,8 +22,12 @@ from limits.store.packing import pack_rules
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The limits of one request, ready to be sent."""
+    """The limits of one request, ready to be sent: of clients with this status and plan, on this
+    endpoint (None: one that nobody registered)."""
 
+    status: ClientStatus
+    plan: str | None
+    endpoint: str | None
     policies: tuple[EffectivePolicy, ...]
     counters: tuple[CounterOf, ...]
     rules: bytes
@@ -32,7 +36,9 @@ class Layout:
     valid_until: int | None
 
     @classmethod
-    def of(cls, selection: Selection, endpoint: str | None, status: ClientStatus, now: int) -> "Layout":
+    def of(
+        cls, selection: Selection, status: ClientStatus, plan: str | None, endpoint: str | None, now: int
+    ) -> "Layout":
         policies = selection.policies
         pack = partial(
             pack_rules,
@@ -44,7 +50,8 @@ class Layout:
         )
         counters = tuple(_counter_of(each) for each in policies)
         parts = _parts(policies, pack) if any(counter.shared for counter in counters) else ()
-        return cls(policies, counters, pack(policies), parts, selection.valid_from, selection.valid_until)
+        valid = selection.valid_from, selection.valid_until
+        return cls(status, plan, endpoint, policies, counters, pack(policies), parts, *valid)
 
     def is_valid(self, now: int) -> bool:
         """Whether it holds at ``now`` (microseconds since 1970)."""
@@ -82,6 +89,7 @@ class Held:
         self.ruleset = ruleset
         self.token = str(version)
         self._endpoints = {endpoint.slug: endpoint for endpoint in ruleset.endpoints}
+        self._plans = frozenset(plan.slug for plan in ruleset.plans)
         self._layouts: dict[tuple[ClientStatus, str | None, str | None], Layout] = {}
 
     @cached_property
@@ -97,7 +105,8 @@ class Held:
         return self._endpoints.get(slug) if slug is not None else None
 
     def plan_of(self, record: ClientRecord) -> str | None:
-        return plan_of(self.ruleset, record)
+        """As :func:`~limits.domain.selection.plan_of`."""
+        return record.plan if record.plan in self._plans else self.ruleset.default_plan
 
     def layout(self, record: ClientRecord, endpoint: str | None, now: int) -> Layout:
         """The limits that a client meets on an endpoint at ``now`` (microseconds since 1970): none
@@ -113,14 +122,15 @@ class Held:
     def _layout(self, record: ClientRecord, endpoint: str | None, now: int) -> Layout:
         is_limited = record.status is ClientStatus.ACTIVE
         selection = select(self.ruleset, record, endpoint, now) if is_limited else Selection(())
-        return Layout.of(selection, endpoint, record.status, now)
+        return Layout.of(selection, record.status, self.plan_of(record), endpoint, now)
 
     def whole_layouts(self, record: ClientRecord, now: int) -> list[Layout]:
         """All limits that count this client by itself, on whichever endpoint, some policies at a time."""
         policies = own_policies(self.ruleset, record)
         parts = [policies[first : first + AT_A_TIME] for first in range(0, len(policies), AT_A_TIME)] or [()]
         selections = [effective(self.ruleset, record, part, now) for part in parts]
-        return [Layout.of(selection, None, record.status, now) for selection in selections]
+        plan = self.plan_of(record)
+        return [Layout.of(selection, record.status, plan, None, now) for selection in selections]
 
 
 class ClientCache:

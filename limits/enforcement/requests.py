@@ -1,10 +1,9 @@
 """What a caller asks."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class CheckRequest:
+class CheckRequest(NamedTuple):
     """One check: who, where and at what cost.
 
     The endpoint is named by its slug, or found by method and path; ``decoded``: a framework has

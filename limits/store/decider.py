@@ -131,7 +131,10 @@ class Decider:
 
     def decide(self, question: Question, deadline: Deadline, verb: Verb = Verb.COUNT) -> Answer:
         """One round trip. Raises :class:`~limits.store.errors.StoreUnavailable`."""
-        return self.decide_in_order((question,), deadline, verb)[0]
+        bucket = bucket_of(_home(question))
+        keys, arguments = self._request(question, bucket)
+        (reply,) = self._run(question.token, verb, keys, arguments, deadline)
+        return _read(reply, bucket)
 
     def decide_in_order(
         self, questions: Sequence[Question], deadline: Deadline, verb: Verb = Verb.COUNT
@@ -142,25 +145,35 @@ class Decider:
         last one, and nothing that comes after it was asked. Raises
         :class:`~limits.store.errors.StoreUnavailable`.
         """
+        buckets = [bucket_of(_home(question)) for question in questions]
         keys: list[str] = []
-        arguments: list[Argument] = [questions[0].token, verb.value, self._counts_per_bucket]
-        for question in questions:
-            bucket = bucket_of(_home(question))
-            keys += self._keys.of_request[bucket]
-            keys += [self._counter_key(bucket, question.client, counter) for counter in question.policies]
-            arguments += (*_who(question), question.cost, question.rules, question.client)
-        replies = self._script.run(self._connections, keys, arguments, deadline)
-        return [_read(reply, bucket_of(_home(question))) for question, reply in zip(questions, replies, strict=False)]
+        arguments: list[Argument] = []
+        for question, bucket in zip(questions, buckets, strict=True):
+            its_keys, its_arguments = self._request(question, bucket)
+            keys += its_keys
+            arguments += its_arguments
+        replies = self._run(questions[0].token, verb, keys, arguments, deadline)
+        return list(map(_read, replies, buckets))
+
+    def _request(self, question: Question, bucket: int) -> tuple[list[str], tuple[Argument, ...]]:
+        """The keys and arguments of one request (``lua/decide.lua``)."""
+        client, counter_key = question.client, self._counter_key
+        keys = [*self._keys.of_request[bucket]]
+        keys += [counter_key(bucket, client, counter) for counter in question.policies]
+        revision = _GUESS if question.revision is None else f"{question.revision} "
+        return keys, (client_field(client), revision, question.cost, question.rules, client)
+
+    def _run(
+        self, token: str, verb: Verb, keys: list[str], arguments: Sequence[Argument], deadline: Deadline
+    ) -> list[Any]:
+        head = token, verb.value, self._counts_per_bucket
+        replies: list[Any] = self._script.run(self._connections, keys, (*head, *arguments), deadline)
+        return replies
 
     def _counter_key(self, bucket: int, client: str, counter: CounterOf) -> str:
         if counter.shared:
             return self._keys.shared_counter(counter.policy)
         return self._keys.counter(bucket, counter.policy, client)
-
-
-def _who(question: Question) -> tuple[str, str]:
-    """The client's field in its bucket, and the head of the record that the caller goes by."""
-    return client_field(question.client), _GUESS if question.revision is None else f"{question.revision} "
 
 
 def _home(question: Question) -> str:

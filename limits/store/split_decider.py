@@ -30,6 +30,12 @@ class SplitDecider(Decider):
         others = (at for at, client in enumerate(clients) if bucket_of(client) != bucket)
         return min(next(others, len(clients)), super().together(clients))
 
+    def decide(self, question: Question, deadline: Deadline, verb: Verb = Verb.COUNT) -> Answer:
+        """As :meth:`Decider.decide`, and as :meth:`decide_in_order`."""
+        if question.parts:
+            return self._decide_parts(question, deadline, verb)
+        return super().decide(question, deadline, verb)
+
     def decide_in_order(
         self, questions: Sequence[Question], deadline: Deadline, verb: Verb = Verb.COUNT
     ) -> list[Answer]:
@@ -39,15 +45,10 @@ class SplitDecider(Decider):
             return super().decide_in_order(questions, deadline, verb)
         answers: list[Answer] = []
         for question in questions:
-            answers.append(self._decide_one(question, deadline, verb))
+            answers.append(self.decide(question, deadline, verb))
             if not isinstance(answers[-1], Decided):
                 break
         return answers
-
-    def _decide_one(self, question: Question, deadline: Deadline, verb: Verb) -> Answer:
-        if question.parts:
-            return self._decide_parts(question, deadline, verb)
-        return super().decide_in_order((question,), deadline, verb)[0]
 
     def _decide_parts(self, question: Question, deadline: Deadline, verb: Verb) -> Answer:
         answers: list[Decided] = []
@@ -65,7 +66,7 @@ class SplitDecider(Decider):
         for part in question.parts:
             admitted = all(answer.admitted for answer in answers)
             part_verb = Verb.TAKE if verb is Verb.COUNT and admitted else Verb.LOOK
-            answer = super().decide_in_order((_question_of(question, part),), deadline, part_verb)[0]
+            answer = super().decide(_question_of(question, part), deadline, part_verb)
             if not isinstance(answer, Decided):
                 return answer
             answers.append(answer)

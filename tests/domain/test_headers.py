@@ -1,6 +1,5 @@
 """The rate limit fields, read by a parser of structured fields that is not ours."""
 
-from dataclasses import replace
 from math import ceil
 from typing import Any
 
@@ -146,7 +145,7 @@ def denied(name: str, wait: float | None) -> Decision:
         ([denied("a:60s", 3.0), denied("b:60s", 4.0)], 1),
         ([denied("a:60s", None), denied("b:60s", 4.0)], 0),
         ([decision(), decision(state("b:60s"))], 1),
-        ([denied("a:60s", 4.0), replace(decision(), allowed=False)], 1),
+        ([denied("a:60s", 4.0), decision()._replace(allowed=False)], 1),
     ],
     ids=[
         "least remaining",

@@ -90,8 +90,7 @@ class Instruments(Observer):
     def decided(self, decisions: Sequence[Decision], seconds: float) -> None:
         (self._single if len(decisions) == 1 else self._batch).observe(seconds)
         for decision in decisions:
-            policies = tuple((state.policy, state.allowed, state.mode) for state in decision.limits)
-            key = decision.endpoint, decision.allowed, decision.reason, decision.degraded, policies
+            key = _kind(decision)
             recipe = self._recipes.get(key)
             if recipe is None:
                 recipe = self._recipes[key] = self._recipe(decision)
@@ -124,6 +123,14 @@ class Instruments(Observer):
         self._reloads.inc()
         # What the old rules named is not needed any more.
         self._recipes = {}
+
+
+def _kind(decision: Decision) -> object:
+    """Decisions of one kind count up the same counters: which policies applied follows from ruleset,
+    plan and endpoint."""
+    said = () if decision.undisputed else tuple((state.policy, state.allowed, state.mode) for state in decision.limits)
+    who = decision.ruleset, decision.plan, decision.endpoint
+    return *who, decision.allowed, decision.reason, decision.degraded, said
 
 
 def outcome_of(decision: Decision) -> str:
