@@ -157,9 +157,10 @@ def test_a_lost_master_of_a_global_policy_degrades_and_gives_back(tmp_path: Path
 
 
 def used_of_own(store: Store, client: str) -> int:
-    """The cost in the first section of the counter: a sliding window begins with its total."""
+    """The cost in the counter, of a sliding window, whose state begins with its total. Before it stands
+    until when Redis keeps the counter: seven bytes of head and eight of time."""
     value: bytes = store.redis.get(store.keys.counter(bucket_of(client), "own", client))
-    return int.from_bytes(value[7:11], "big")
+    return int.from_bytes(value[15 + 7 : 15 + 11], "big")
 
 
 def _master(engine: Engine, store: Store, name: str) -> tuple[str, int]:

@@ -89,3 +89,13 @@ def test_what_comes_after_a_check_by_old_rules_is_not_decided(desk: Desk) -> Non
     answers = desk.decider.decide_in_order(questions, Deadline(10))
     assert [type(answer) for answer in answers] == [Decided, ClientChanged]
     assert desk.ask("ann", rules, consume=False).readings[0][1] == 1
+
+
+def test_a_counter_of_an_earlier_release_counts_on(desk: Desk) -> None:
+    """It did not begin with until when Redis keeps it."""
+    rules, key = [policy("all", sliding(10, 60))], desk.keys.counter(bucket_of("acme"), "all", "acme")
+    desk.ask("acme", rules, 3)
+    written = desk.redis.get(key)
+    desk.redis.set(key, written[15:])
+    assert [desk.ask("acme", rules).readings[0][1] for _ in range(2)] == [3, 4]
+    assert desk.redis.get(key)[:7] == written[:7]

@@ -9,25 +9,24 @@ from limits.domain.limit import SECOND
 from limits.store import scripts
 
 DECISIONS_A_CALL = 100_000
-# The function of the decision script in a loop, with a clock and costs that a small generator makes.
+# The block of the decision script in a loop, with a clock and costs that a small generator makes.
 LOOP = """
 local pack, unpack, floor, ceil = struct.pack, struct.unpack, math.floor, math.ceil
-local TOKEN_BUCKET = 2
+local TOKEN_BUCKET, span, from = 2, 60, 8
 local now, seed = tonumber(ARGV[1]), tonumber(ARGV[2])
-local quota, per_token, per_token_rest, burst, burst_rest, step =
+local quota, token_or_end, token_rest, burst, burst_rest, step =
   tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 
--- include: token_bucket
-
-local state, spent = ARGV[9], 0
+local counter, spent = ARGV[9], 0
 for _ = 1, tonumber(ARGV[10]) do
   seed = (seed * 16807) % 2147483647
   now = now + seed % step
   local cost = 1 + seed % 7
-  local admits, after = token_bucket(state, 8, 60, quota, cost, per_token, per_token_rest, burst, burst_rest)
-  if admits then state, spent = after, spent + cost end
+  local value, admits_it, matters, matters_until, a, b = '', false, 0, 0, 0, 0
+  -- include: token_bucket
+  if admits_it then counter, spent = value, spent + cost end
 end
-return {tostring(seed), string.format('%.0f', now), state, spent}
+return {tostring(seed), string.format('%.0f', now), counter, spent}
 """
 
 

@@ -1,4 +1,4 @@
-"""No counter without an end, and none that ends before its time."""
+"""No counter without an end, and none that ends before its time, or much later."""
 
 import time
 
@@ -17,6 +17,8 @@ from tests.support.histories import history_settings
 CLIENT = "ann"
 LATE_MS = 2
 """Redis counts in milliseconds; a counter may outlive its time by two of them."""
+LATE = 1 / 8
+"""And by this part of it, so that most requests need not set its end anew."""
 
 LONG = st.sampled_from([60, 3_600, 31_622_400])
 SMALL = st.integers(1, 12)
@@ -64,7 +66,7 @@ def test_a_counter_lives_until_it_no_longer_matters(
         assert left != -1
         assert max(left, 0) >= longest - passed - LATE_MS
         if consume and answer.admitted:
-            assert left <= longest + LATE_MS
+            assert left <= longest * (1 + LATE) + LATE_MS
 
 
 @pytest.mark.parametrize("consume", [True, False])

@@ -19,7 +19,7 @@ from limits.store.packing import pack_rules
 
 TOKEN = "epoch:1:digest"
 CLOCK_LINE = "local clock = redis.call('TIME')\n"
-EXPIRY = "ceil((ends[index] - now) / 1000) + 1"
+EXPIRY = "ceil((keep_until[index] - now) / 1000) + 1"
 START = 1_800_000_000_000_000
 
 

@@ -41,39 +41,32 @@ local clock = redis.call('TIME')
 -- Only the first changes anything: counters where the request is admitted, usage always. The
 -- others end the call: what comes after them is not decided, so that the order is kept.
 --
--- Counter: for each limit of the policy `algorithm, span, length, state`. A limit finds its state
--- by algorithm and span, so that it never reads what another kind of limit wrote. The counter
--- expires when all its limits are as if never used, and two milliseconds later at the latest.
+-- Counter: until when Redis keeps it, then for each limit of the policy its state; each of them as
+-- `algorithm (0: until when), span, length, state`. A limit finds its state by algorithm and span, so
+-- that it never reads what another kind of limit wrote. The counter expires when all its limits are as
+-- if never used, and at most an eighth of that time later: so that most requests need not set it anew.
 --
 -- Doubles hold every number here exactly: times stay below 2^53 microseconds, costs below 10^9,
 -- and a product of cost and rest below 10^15. Everything is read and checked before the first
 -- write, because a script that fails is not rolled back.
 --
--- Redis runs this whole text for every call, so a function or a table costs more here than what
--- it does: there are few (benchmarks/NOTES.md).
+-- Redis runs this whole text for every call. A function costs more where it stands than what it does,
+-- and so does a table, or a number that becomes a string: there are few (benchmarks/NOTES.md). So
+-- parts are blocks of code, which say what they find and what they leave.
 
-local pack, unpack, floor, ceil = struct.pack, struct.unpack, math.floor, math.ceil
+local call, pack, unpack, floor, ceil = redis.call, struct.pack, struct.unpack, math.floor, math.ceil
 local SLIDING_WINDOW, TOKEN_BUCKET, CALENDAR = 1, 2, 4
+local KEPT, KEPT_UNTIL, KEPT_SIZE = 0, '>BI4I2I8', 15
+local NEVER = -1
 
 local now = clock[1] * 1000000 + clock[2]
-local minute = floor(clock[1] / 60)
-local token, verb, bound = ARGV[1], ARGV[2], ARGV[3]
-
--- include: section
-
--- Each algorithm is told where its state begins and stops in the counter (nil: never used). It
--- answers whether it admits; its state after the request, and until when that matters (where it
--- admits); and four figures of its state before.
-
--- include: sliding_window
--- include: token_bucket
--- include: fixed_window
+local token, verb = ARGV[1], ARGV[2]
 
 local replies, keys, args = {}, 0, 3
 while args < #ARGV do
   local rules, cost, client = ARGV[args + 4], tonumber(ARGV[args + 3]), ARGV[args + 5]
   local policies, valid_from, valid_until, kind, endpoint, at = unpack('>I2I8I8c1Bc0', rules)
-  local bucket = redis.call('HMGET', KEYS[keys + 1], 'token', 'complete', ARGV[args + 1])
+  local bucket = call('HMGET', KEYS[keys + 1], 'token', 'complete', ARGV[args + 1])
   local its_token, complete, record, held = bucket[1], bucket[2], bucket[3], ARGV[args + 2]
   local stale
   if its_token and its_token ~= token then
@@ -92,34 +85,43 @@ while args < #ARGV do
     break
   end
 
-  local counters = policies > 0 and redis.call('MGET', _G.unpack(KEYS, keys + 4, keys + 3 + policies))
-  local all_admit, admitted, readings = true, true, ''
-  -- Of each policy: its counter after the request, and until when that matters (nil: it does not admit).
-  local after, ends, modes = {nil, nil, nil, nil}, {nil, nil, nil, nil}, {nil, nil, nil, nil}
-  local lengthened, crossed
+  local admitted, readings = true, ''
+  -- Of each policy: its counter after the request (nil: it does not admit), and until when Redis is to
+  -- keep that (nil: it does already).
+  local after, keep_until = {nil, nil, nil, nil}, {nil, nil, nil, nil}
+  -- Of a few policies: mode of those that do not admit; how long a counter that was reckoned anew
+  -- matters; limits that the request takes over a mark.
+  local denied, lengthened, crossed
   for index = 1, policies do
-    local counter, admits, value, value_ends = counters[index], true, nil, 0
+    local counter, admits, ends, matters_until = call('GET', KEYS[keys + 3 + index]), true, 0, 0
+    local first, kept_until, value = 1, 0, ''
+    if counter then
+      local head, _, _, its_end, following = unpack(KEPT_UNTIL, counter)
+      if head == KEPT then first, kept_until, value = following, its_end, counter:sub(1, KEPT_SIZE) end
+    end
     local mode, limits
     mode, limits, at = unpack('>BI2', rules, at)
     for _ = 1, limits do
       local algorithm, span, quota, token_or_end, token_rest, burst, burst_rest
       algorithm, span, quota, token_or_end, token_rest, burst, burst_rest, at = unpack('>BI4I4I8I4I8I4', rules, at)
-      local from, stop, admits_it, state, state_ends, a, b, c, d
-      if counter then from, stop = section(counter, algorithm, span) end
+      local from, stop
+      if counter then
+        -- include: section
+      end
+      -- Each algorithm finds `from` and `stop`: where its state begins and stops in the counter (nil:
+      -- never used). It leaves whether the limit admits, and if so its state after the request behind
+      -- `value`, and until when that matters; and four figures of the state before.
+      local admits_it, matters, a, b, c, d = false, 0, 0, 0, 0, 0
       if algorithm == SLIDING_WINDOW then
-        admits_it, state, state_ends, a, b, c, d =
-          sliding_window(counter, from, stop, span, quota, cost)
+        -- include: sliding_window
       elseif algorithm == TOKEN_BUCKET then
-        admits_it, state, state_ends, a, b, c, d =
-          token_bucket(counter, from, span, quota, cost, token_or_end, token_rest, burst, burst_rest)
+        -- include: token_bucket
       else
-        admits_it, state, state_ends, a, b, c, d =
-          fixed_window(counter, from, algorithm, span, quota, cost, algorithm == CALENDAR and token_or_end)
+        -- include: fixed_window
       end
       readings = readings .. pack('>Bi8i8i8i8', admits_it and 1 or 0, a, b, c, d)
       if admits_it then
-        value = value and value .. state or state
-        if state_ends > value_ends then value_ends = state_ends end
+        if matters > ends then ends = matters end
         local used, capacity = a, quota
         if algorithm == TOKEN_BUCKET then
           -- In whole tokens, as a caller reads them: what is left is rounded down.
@@ -138,28 +140,40 @@ while args < #ARGV do
         admits = false
       end
     end
-    after[index], ends[index], modes[index] = value, admits and value_ends, mode
-    all_admit = all_admit and admits
-    admitted = admitted and (admits or mode == 0)
-    if reckoned_anew then
+    if not admits then
+      admitted = admitted and mode == 0
+      denied = denied or {}
+      denied[index] = mode
+    elseif ends <= kept_until and kept_until - ends <= (ends - now) / 8 then
+      after[index] = value
+    else
+      local until_then = ends + floor((ends - now) / 8)
+      after[index] = pack(KEPT_UNTIL, KEPT, 0, 8, until_then) .. value:sub(first)
+      keep_until[index] = until_then
+    end
+    if matters_until > 0 then
       lengthened = lengthened or {}
-      lengthened[index], reckoned_anew = reckoned_anew, nil
+      lengthened[index] = matters_until
     end
   end
 
   if verb == 'count' then
     if kind == 'a' and not admitted then kind = 'd' end
-    local what = '\n' .. kind .. '\n' .. endpoint .. '\n\n'
-    local is_new = redis.call('HINCRBY', KEYS[keys + 2], minute .. what .. client, 1) == 1
-    if is_new or cost > 1 or crossed or not all_admit then
+    local minute = floor(clock[1] / 60)
+    local field = minute .. '\n' .. kind .. '\n' .. endpoint .. '\n\n' .. client
+    local is_new = call('HINCRBY', KEYS[keys + 2], field, '1') == 1
+    if is_new or cost > 1 or crossed or denied then
+      local bound = ARGV[3]
       -- include: usage
-      if is_new then bound_new_count(keys, record, minute .. what .. client, what, client, 1) end
+      if is_new then
+        bound_new_count(keys, record, field, '\n' .. kind .. '\n' .. endpoint .. '\n\n', client, 1)
+      end
       if cost > 1 then count(keys, record, kind:upper(), endpoint, '', client, cost - 1) end
       local slugs = {}
       for index = 1, policies do
         slugs[index], at = unpack('Bc0', rules, at)
-        if not ends[index] then
-          count(keys, record, modes[index] == 1 and 'd' or 's', endpoint, slugs[index], client, 1)
+        if denied and denied[index] then
+          count(keys, record, denied[index] == 1 and 'd' or 's', endpoint, slugs[index], client, 1)
         end
       end
       for _, each in ipairs(admitted and crossed or {}) do
@@ -169,11 +183,15 @@ while args < #ARGV do
   end
   for index = 1, policies do
     local key = KEYS[keys + 3 + index]
-    if admitted and ends[index] and verb ~= 'look' then
-      redis.call('SET', key, after[index], 'PX', ceil((ends[index] - now) / 1000) + 1)
-    elseif lengthened and lengthened[index] and now + redis.call('PTTL', key) * 1000 < lengthened[index] then
+    if admitted and after[index] and verb ~= 'look' then
+      if keep_until[index] then
+        call('SET', key, after[index], 'PX', ceil((keep_until[index] - now) / 1000) + 1)
+      else
+        call('SET', key, after[index], 'KEEPTTL')
+      end
+    elseif lengthened and lengthened[index] and now + call('PTTL', key) * 1000 < lengthened[index] then
       -- It lasts as long as the waits that are answered by the new quota.
-      redis.call('PEXPIRE', key, ceil((lengthened[index] - now) / 1000) + 1)
+      call('PEXPIRE', key, ceil((lengthened[index] - now) / 1000) + 1)
     end
   end
   replies[#replies + 1] = pack('>BBI8', its_token and complete and 1 or 0, admitted and 1 or 0, now) .. readings

@@ -1,11 +1,11 @@
--- Where the state of the limit with this algorithm and span begins and stops in a counter (see
--- decide.lua); nothing where it was never used.
-local function section(counter, algorithm, span)
-  local at, size = 1, #counter
-  while at <= size do
-    local kind, code, length
-    kind, code, length, at = unpack('>BI4I2', counter, at)
-    if kind == algorithm and code == span then return at, at + length end
-    at = at + length
+-- Finds the state of a limit in `counter`, from `first` on: leaves `from` and `stop` where it is there.
+local place = first
+while place <= #counter do
+  local kind, code, length
+  kind, code, length, place = unpack('>BI4I2', counter, place)
+  if kind == algorithm and code == span then
+    from, stop = place, place + length
+    break
   end
+  place = place + length
 end
