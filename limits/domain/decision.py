@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from limits.domain.counters import Reading
 from limits.domain.limit import SECOND, Limit
-from limits.domain.selection import EffectivePolicy
+from limits.domain.selection import EffectivePolicy, LimitOf
 from limits.domain.sliding_window import NEVER
 from limits.domain.words import Algorithm, Mode, Reason
 
@@ -86,6 +86,8 @@ class Decision(NamedTuple):
     @property
     def denying(self) -> tuple[LimitState, ...]:
         """The limits that denied the request."""
+        if self.undisputed:
+            return ()
         return tuple(state for state in self.limits if state.is_enforced and not state.allowed)
 
     @property
@@ -108,68 +110,41 @@ def _wait(state: LimitState) -> float:
     return float("inf") if state.retry_after is None else state.retry_after
 
 
-def _sliding_window(
-    name: str, policy: EffectivePolicy, limit: Limit, cost: int, reading: Reading, consumed: bool
-) -> LimitState:
+def _sliding_window(which: LimitOf, cost: int, reading: Reading, consumed: bool) -> LimitState:
     admits, used, next_capacity, reset, retry = reading
+    limit = which[3]
     quota = limit.quota
     if consumed:
         used, reset = used + cost, limit.window_us
         next_capacity = reset if next_capacity == NEVER else next_capacity
-    return LimitState(
-        name,
-        policy.policy.slug,
-        policy.mode,
-        limit,
-        admits,
-        remaining=quota - used if used < quota else 0,
-        reset_after=reset / SECOND,
-        next_capacity_after=None if next_capacity == NEVER else next_capacity / SECOND,
-        retry_after=None if admits or retry == NEVER else retry / SECOND,
-        can_ever_admit=cost <= quota,
-    )
+    remaining = quota - used if used < quota else 0
+    next_capacity_after = None if next_capacity == NEVER else next_capacity / SECOND
+    retry_after = None if admits or retry == NEVER else retry / SECOND
+    return LimitState(*which, admits, remaining, reset / SECOND, next_capacity_after, retry_after, cost <= quota)
 
 
-def _token_bucket(
-    name: str, policy: EffectivePolicy, limit: Limit, cost: int, reading: Reading, consumed: bool
-) -> LimitState:
+def _token_bucket(which: LimitOf, cost: int, reading: Reading, consumed: bool) -> LimitState:
     admits, used, rest, _, _ = reading
+    limit = which[3]
     window, quota, capacity = limit.window_us, limit.quota, limit.capacity
     spent = used * quota + rest + (cost * window if consumed else 0)
     free = capacity * window - spent
     remaining = free // window
     can_ever_admit = cost <= capacity
-    return LimitState(
-        name,
-        policy.policy.slug,
-        policy.mode,
-        limit,
-        admits,
-        remaining,
-        reset_after=_refill_seconds(spent, quota) if spent else 0.0,
-        next_capacity_after=_refill_seconds((remaining + 1) * window - free, quota) if spent else None,
-        retry_after=None if admits or not can_ever_admit else _refill_seconds(cost * window - free, quota),
-        can_ever_admit=can_ever_admit,
-    )
+    reset_after = _refill_seconds(spent, quota) if spent else 0.0
+    next_capacity_after = _refill_seconds((remaining + 1) * window - free, quota) if spent else None
+    retry_after = None if admits or not can_ever_admit else _refill_seconds(cost * window - free, quota)
+    return LimitState(*which, admits, remaining, reset_after, next_capacity_after, retry_after, can_ever_admit)
 
 
-def _fixed_window(
-    name: str, policy: EffectivePolicy, limit: Limit, cost: int, reading: Reading, consumed: bool
-) -> LimitState:
+def _fixed_window(which: LimitOf, cost: int, reading: Reading, consumed: bool) -> LimitState:
     admits, used, rest, _, _ = reading
-    used, ends_after, quota = used + (cost if consumed else 0), rest / SECOND, limit.quota
-    return LimitState(
-        name,
-        policy.policy.slug,
-        policy.mode,
-        limit,
-        admits,
-        remaining=quota - used if used < quota else 0,
-        reset_after=ends_after if used else 0.0,
-        next_capacity_after=ends_after if used and quota else None,
-        retry_after=None if admits or cost > quota else ends_after,
-        can_ever_admit=cost <= quota,
-    )
+    used, ends_after, quota = used + (cost if consumed else 0), rest / SECOND, which[3].quota
+    remaining = quota - used if used < quota else 0
+    reset_after = ends_after if used else 0.0
+    next_capacity_after = ends_after if used and quota else None
+    retry_after = None if admits or cost > quota else ends_after
+    return LimitState(*which, admits, remaining, reset_after, next_capacity_after, retry_after, cost <= quota)
 
 
 def _refill_seconds(units: int, quota: int) -> float:
@@ -196,8 +171,8 @@ def states_of(
         row = readings[first : first + len(policy.limits)]
         first += len(row)
         consumed = consumes and all(reading[0] for reading in row)
-        for name, limit, reading in zip(policy.names, policy.limits, row, strict=True):
-            states.append(_READERS[limit.algorithm](name, policy, limit, cost, reading, consumed))
+        for which, reading in zip(policy.named, row, strict=True):
+            states.append(_READERS[which[3].algorithm](which, cost, reading, consumed))
     return tuple(states)
 
 

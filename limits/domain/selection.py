@@ -10,6 +10,9 @@ from limits.domain.limit import Limit
 from limits.domain.ruleset import Policy, Ruleset
 from limits.domain.words import Algorithm, Mode, Partition
 
+LimitOf = tuple[str, str, Mode, Limit]
+"""A limit with its name, and slug and mode of its policy."""
+
 
 @dataclass(frozen=True)
 class EffectivePolicy:
@@ -22,9 +25,9 @@ class EffectivePolicy:
     override: Override | None = None
 
     @cached_property
-    def names(self) -> tuple[str, ...]:
-        """The name of each limit in answers and headers."""
-        return tuple(self.policy.name_of(limit) for limit in self.limits)
+    def named(self) -> tuple[LimitOf, ...]:
+        """Its limits, each with its name in answers and headers."""
+        return tuple((self.policy.name_of(limit), self.policy.slug, self.mode, limit) for limit in self.limits)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ _OUTCOMES = {
     Reason.EXEMPT: Outcome.EXEMPT,
 }
 
-Recipe = tuple[Callable[[], None], ...]
+Recipe = tuple[Callable[[float], None], ...]
 """The counters that one kind of decision counts up."""
 
 
@@ -89,13 +89,15 @@ class Instruments(Observer):
 
     def decided(self, decisions: Sequence[Decision], seconds: float) -> None:
         (self._single if len(decisions) == 1 else self._batch).observe(seconds)
+        alike: dict[object, list[Decision]] = {}
         for decision in decisions:
-            key = _kind(decision)
-            recipe = self._recipes.get(key)
+            alike.setdefault(_kind(decision), []).append(decision)
+        for kind, those in alike.items():
+            recipe = self._recipes.get(kind)
             if recipe is None:
-                recipe = self._recipes[key] = self._recipe(decision)
+                recipe = self._recipes[kind] = self._recipe(those[0])
             for count in recipe:
-                count()
+                count(len(those))
 
     def _recipe(self, decision: Decision) -> Recipe:
         endpoint = decision.endpoint or UNKNOWN_ENDPOINT
