@@ -26,6 +26,9 @@ Argument = str | int | bytes
 _GUESS = ""
 """In place of a revision: this process does not know whether the client is registered."""
 
+_AS_BEFORE = ""
+"""In place of the rules of a request: those of the one before it."""
+
 _HEAD = struct.Struct(">??q")
 _READING = struct.Struct(">?qqqq")
 
@@ -132,8 +135,8 @@ class Decider:
     def decide(self, question: Question, deadline: Deadline, verb: Verb = Verb.COUNT) -> Answer:
         """One round trip. Raises :class:`~limits.store.errors.StoreUnavailable`."""
         bucket = bucket_of(_home(question))
-        keys, arguments = self._request(question, bucket)
-        (reply,) = self._run(question.token, verb, keys, arguments, deadline)
+        keys, who = self._request(question, bucket)
+        (reply,) = self._run(question.token, verb, keys, (*who, question.rules), deadline)
         return _read(reply, bucket)
 
     def decide_in_order(
@@ -148,20 +151,23 @@ class Decider:
         buckets = [bucket_of(_home(question)) for question in questions]
         keys: list[str] = []
         arguments: list[Argument] = []
+        before = None
         for question, bucket in zip(questions, buckets, strict=True):
-            its_keys, its_arguments = self._request(question, bucket)
+            its_keys, who = self._request(question, bucket)
             keys += its_keys
-            arguments += its_arguments
+            arguments += who
+            arguments.append(_AS_BEFORE if question.rules is before else question.rules)
+            before = question.rules
         replies = self._run(questions[0].token, verb, keys, arguments, deadline)
         return list(map(_read, replies, buckets))
 
     def _request(self, question: Question, bucket: int) -> tuple[list[str], tuple[Argument, ...]]:
-        """The keys and arguments of one request (``lua/decide.lua``)."""
+        """The keys and arguments of one request but for its rules (``lua/decide.lua``)."""
         client, counter_key = question.client, self._counter_key
         keys = [*self._keys.of_request[bucket]]
         keys += [counter_key(bucket, client, counter) for counter in question.policies]
         revision = _GUESS if question.revision is None else f"{question.revision} "
-        return keys, (client_field(client), revision, question.cost, question.rules, client)
+        return keys, (client_field(client), revision, question.cost)
 
     def _run(
         self, token: str, verb: Verb, keys: list[str], arguments: Sequence[Argument], deadline: Deadline

@@ -74,6 +74,7 @@ MUTATIONS = (
     Mutation(LUA, "        admits = false\n", "        admits = admits\n"),
     Mutation(LUA, "admitted = admitted and mode == 0", "admitted = admitted and mode == 1"),
     Mutation(LUA, "if admitted and after[index] and verb", "if after[index] and verb"),
+    Mutation(LUA, "if ARGV[args + 4] ~= ''", "if not rules and ARGV[args + 4] ~= ''"),
     Mutation(LUA, "if verb == 'count' then", "if verb ~= 'count' then"),
     Mutation(LUA, "verb ~= 'look' then", "verb ~= 'count' then"),
     Mutation(LUA, "    replies[#replies + 1] = stale\n    break\n", "    replies[#replies + 1] = stale\n"),

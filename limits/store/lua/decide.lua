@@ -17,11 +17,11 @@ local clock = redis.call('TIME')
 --             "look": neither
 --       3     how many new usage counts of unregistered clients a bucket takes in a minute
 -- For each request
--- ARGV  1     the client's field in the bucket
+-- ARGV  1     the client's field in the bucket: "c:" and the client, as it is counted
 --       2     the head of the client's record that the caller decides by: its revision and a
 --             space; "0 " where the client is known to be unregistered; "" for a guess
 --       3     cost, 1 to 10^6
---       4     the rules, packed (store/packing.py): number of policies; from when until when this
+--       4     the rules, packed ("": those of the request before; store/packing.py): number of policies; from when until when this
 --             holds, in microseconds since 1970, the end excluded; how the request is counted: "b"
 --             as blocked, "e" as exempt, "a" as it is decided; the endpoint; for each policy its
 --             mode (1: enforce, 0: shadow) and its number of limits; for each limit algorithm, span
@@ -29,7 +29,6 @@ local clock = redis.call('TIME')
 --             more numbers: for a bucket the time to refill one token and the whole burst, each as
 --             whole microseconds and a rest in 1 / quota of one; for a calendar the end of its
 --             period, in microseconds; last the slug of each policy
---       5     the client, as it is counted
 --
 -- Returns for each request one of
 --   packed: the store is complete, admitted, now; for each limit: admits, and four figures of its
@@ -62,12 +61,13 @@ local NEVER = -1
 local now = clock[1] * 1000000 + clock[2]
 local token, verb = ARGV[1], ARGV[2]
 
-local replies, keys, args = {}, 0, 3
+local replies, keys, args, rules = {}, 0, 3, nil
 while args < #ARGV do
-  local rules, cost, client = ARGV[args + 4], tonumber(ARGV[args + 3]), ARGV[args + 5]
+  local client_field, held, cost = ARGV[args + 1], ARGV[args + 2], tonumber(ARGV[args + 3])
+  if ARGV[args + 4] ~= '' then rules = ARGV[args + 4] end
   local policies, valid_from, valid_until, kind, endpoint, at = unpack('>I2I8I8c1Bc0', rules)
-  local bucket = call('HMGET', KEYS[keys + 1], 'token', 'complete', ARGV[args + 1])
-  local its_token, complete, record, held = bucket[1], bucket[2], bucket[3], ARGV[args + 2]
+  local bucket = call('HMGET', KEYS[keys + 1], 'token', 'complete', client_field)
+  local its_token, complete, record = bucket[1], bucket[2], bucket[3]
   local stale
   if its_token and its_token ~= token then
     stale = {1, its_token}
@@ -159,7 +159,7 @@ while args < #ARGV do
 
   if verb == 'count' then
     if kind == 'a' and not admitted then kind = 'd' end
-    local minute = floor(clock[1] / 60)
+    local minute, client = floor(clock[1] / 60), client_field:sub(3)
     local field = minute .. '\n' .. kind .. '\n' .. endpoint .. '\n\n' .. client
     local is_new = call('HINCRBY', KEYS[keys + 2], field, '1') == 1
     if is_new or cost > 1 or crossed or denied then
@@ -195,6 +195,6 @@ while args < #ARGV do
     end
   end
   replies[#replies + 1] = pack('>BBI8', its_token and complete and 1 or 0, admitted and 1 or 0, now) .. readings
-  keys, args = keys + 3 + policies, args + 5
+  keys, args = keys + 3 + policies, args + 4
 end
 return replies
