@@ -73,20 +73,21 @@ def decision_body(decision: Decision) -> dict[str, Any]:
 
 
 def _limit_body(state: LimitState) -> dict[str, Any]:
-    limit = state.limit
+    name, policy, mode, limit, allowed, remaining, reset_after, next_capacity_after, retry_after, _ = state
+    algorithm = limit.algorithm
     return {
-        "name": state.name,
-        "policy": state.policy,
-        "algorithm": limit.algorithm,
-        "mode": state.mode,
+        "name": name,
+        "policy": policy,
+        "algorithm": algorithm,
+        "mode": mode,
         "quota": limit.quota,
         "window": limit.window,
-        "burst": limit.capacity if limit.algorithm is Algorithm.TOKEN_BUCKET else None,
-        "allowed": state.allowed,
-        "remaining": state.remaining,
-        "reset_after": state.reset_after,
-        "next_capacity_after": state.next_capacity_after,
-        "retry_after": state.retry_after,
+        "burst": limit.capacity if algorithm is Algorithm.TOKEN_BUCKET else None,
+        "allowed": allowed,
+        "remaining": remaining,
+        "reset_after": reset_after,
+        "next_capacity_after": next_capacity_after,
+        "retry_after": retry_after,
     }
 
 

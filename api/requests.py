@@ -90,7 +90,8 @@ def _batch_problems(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if not isinstance(check, dict):
             yield f"checks[{at}]", "must be a JSON object."
             continue
-        yield from ((f"checks[{at}].{name}", message) for name, message in _check_problems(check))
+        for name, message in _check_problems(check):
+            yield f"checks[{at}].{name}", message
 
 
 def _client_query_problems(given: Mapping[str, list[str]]) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """The answer to one check."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice, repeat
 from typing import Any, NamedTuple
 
 from limits.domain.counters import Reading
@@ -96,14 +97,21 @@ class Decision(NamedTuple):
         else the one with the least remaining, then the longest reset, then by name."""
         if denying := self.denying:
             return max(denying, key=lambda state: (_wait(state), state.name))
-        enforcing = [state for state in self.limits if state.is_enforced]
-        return min(enforcing, key=lambda state: (state.remaining, -state.reset_after, state.name), default=None)
+        leader: LimitState | None = None
+        for state in self.limits:
+            if state.mode is Mode.ENFORCE and (leader is None or _room(state) < _room(leader)):
+                leader = state
+        return leader
 
     @property
     def retry_after(self) -> float | None:
         """The longest wait of the denying limits; None where there is none or it cannot help."""
         waits = [state.retry_after for state in self.denying]
-        return None if None in waits else max((wait for wait in waits if wait is not None), default=None)
+        return max((wait for wait in waits if wait is not None), default=None) if waits and None not in waits else None
+
+
+def _room(state: LimitState) -> tuple[int, float, str]:
+    return state.remaining, -state.reset_after, state.name
 
 
 def _wait(state: LimitState) -> float:
@@ -165,15 +173,25 @@ def states_of(
 ) -> tuple[LimitState, ...]:
     """All limits of a check, in the order of the readings. ``consumes``: the request was admitted
     and takes its cost from each policy that admits it."""
-    states: list[LimitState] = []
-    first = 0
+    named = [which for policy in policies for which in policy.named]
+    if consumes and False not in [reading[0] for reading in readings]:
+        taken: Iterable[bool] = repeat(True)
+    else:
+        taken = _taken(policies, readings) if consumes else repeat(False)
+    return tuple(
+        [
+            _READERS[which[3].algorithm](which, cost, reading, takes)
+            for which, reading, takes in zip(named, readings, taken, strict=False)
+        ]
+    )
+
+
+def _taken(policies: Sequence[EffectivePolicy], readings: Sequence[Reading]) -> Iterator[bool]:
+    """Yields for each limit whether the request takes from it: all limits of its policy admit."""
+    admits = iter([reading[0] for reading in readings])
     for policy in policies:
-        row = readings[first : first + len(policy.limits)]
-        first += len(row)
-        consumed = consumes and all(reading[0] for reading in row)
-        for which, reading in zip(policy.named, row, strict=True):
-            states.append(_READERS[which[3].algorithm](which, cost, reading, consumed))
-    return tuple(states)
+        its = list(islice(admits, len(policy.limits)))
+        yield from repeat(all(its), len(its))
 
 
 def denial_reason(limits: Sequence[LimitState]) -> Reason | None:

@@ -12,15 +12,16 @@ def decision_of(attempt: Attempt, answer: Decided, *, consume: bool) -> Decision
     """The decision that the store made. ``consume``: what it admitted was consumed."""
     layout, readings = attempt.layout, answer.readings
     limits = LimitStates(layout.policies, attempt.cost, readings, consumes=consume and answer.admitted)
+    status, admitted = layout.status, answer.admitted
     return Decision(
-        allowed=answer.admitted and layout.status is not ClientStatus.BLOCKED,
-        reason=STATUS_REASONS.get(layout.status) or (None if answer.admitted else denial_reason(limits)),
-        client=attempt.record.key,
-        plan=layout.plan,
-        endpoint=layout.endpoint,
-        cost=attempt.cost,
-        ruleset=attempt.held.version.sequence,
-        limits=limits,
+        admitted and status is not ClientStatus.BLOCKED,
+        STATUS_REASONS.get(status) or (None if admitted else denial_reason(limits)),
+        attempt.record.key,
+        layout.plan,
+        layout.endpoint,
+        attempt.cost,
+        attempt.held.version.sequence,
+        limits,
         degraded=not answer.complete,
         undisputed=False not in [reading[0] for reading in readings],
     )
