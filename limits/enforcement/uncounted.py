@@ -60,6 +60,11 @@ class Uncounted:
             self._bringing = bool(self._places)
             return not self._bringing
 
+    def stop(self) -> None:
+        """Whoever brought the counts does so no more; the next one to be added starts anew."""
+        with self._lock:
+            self._bringing = False
+
     def bring(self) -> None:
         """Brings to the store what it takes."""
         with self._lock:
@@ -75,6 +80,10 @@ class Uncounted:
                 places[place] = counts
                 self._keep(places)
                 return
+            except BaseException:
+                # A mistake of ours surfaces, and costs these counts only.
+                self._keep(places)
+                raise
 
     def _count(self, place: Place, counts: Counter[tuple[str, str]]) -> None:
         minute, client, endpoint = place
@@ -92,7 +101,11 @@ def _bring(reference: "weakref.ref[Uncounted]") -> None:
     waits for it."""
     time.sleep(PAUSE)
     while (uncounted := reference()) is not None:
-        uncounted.bring()
+        try:
+            uncounted.bring()
+        except BaseException:
+            uncounted.stop()
+            raise
         if uncounted.is_done():
             return
         del uncounted

@@ -10,6 +10,7 @@ import pytest
 from limits.domain.limit import Limit
 from limits.domain.words import Algorithm, ClientStatus, Mode, OnStoreFailure, Partition, Reason
 from limits.enforcement import CheckRequest, Engine, uncounted
+from limits.store.buckets import bucket_of
 from limits.enforcement.local_counters import share_of
 from limits.store.heartbeats import Share
 from ratelimit_platform.embedded.redis import RedisServer
@@ -197,6 +198,26 @@ def test_what_may_have_reached_the_store_is_left_to_it_to_count(own_store: Store
     wait_until(lambda: usage(own_store).total() >= 2)
     wait_until(lambda: not engine._uncounted._bringing)
     assert usage(own_store) == {("a", "search", "", "acme"): 2}
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_counts_that_the_store_refuses_cost_no_others(own_store: Store, server: RedisServer) -> None:
+    engine = ready_engine(own_store, policy("p", per_hour(9), on_store_failure=ALLOW))
+    broken = own_store.keys.usage[bucket_of("stranger")]
+    own_store.redis.delete(*own_store.keys.usage)
+    own_store.redis.set(broken, "no hash")
+    server.pause()
+    for client in ("acme", "acme", "stranger"):  # The last is brought first.
+        assert engine.check(CheckRequest(client, "search")).degraded
+    server.resume()
+    wait_until(lambda: not engine._uncounted._bringing)
+    own_store.redis.delete(broken)
+    server.pause()
+    assert engine.check(SEARCH).degraded
+    assert engine.check(SEARCH).degraded
+    server.resume()
+    # Two reached the store when it went on, two were brought to it.
+    wait_until(lambda: usage(own_store) == {("a", "search", "", "acme"): 4})
 
 
 def test_a_flood_without_the_store_is_bounded(

@@ -26,7 +26,7 @@ def main() -> int:
     settings.configure()
     from tests.package.environments import Failed, build_wheel
 
-    python = os.environ.get("PYTHON", sys.executable)
+    python = os.environ.get("PYTHON") or sys.executable
     print(f"| Python | {' | '.join(NAMES)} | own tests | the framework's tests |\n|{'---|' * 7}", flush=True)
     failures = []
     with tempfile.TemporaryDirectory(prefix="ratelimit-matrix-") as folder:
