@@ -9,7 +9,7 @@ from subprocess import CalledProcessError
 from benchmarks.lines import Process
 from benchmarks.measuring import Sample, Series, Spread, Subject, interleaved, ratio, spread
 from benchmarks.peers import environment
-from benchmarks.peers.process import REQUESTS, THREADS
+from benchmarks.peers.process import CROWD, REQUESTS, THREADS
 from benchmarks.report import Headline, Part, Table, Target
 
 NAME = "Beside other throttles"
@@ -89,7 +89,7 @@ def _command(python: str, name: str, url: str, quota: int) -> list[str]:
 
 def _subject(process: Process) -> Subject:
     def measure() -> Sample:
-        sample: Sample = process.ask("run", CALLS)
+        sample: Sample = {**process.ask("run", CALLS), **process.ask("crowd", CALLS)}
         return sample
 
     return measure
@@ -106,23 +106,34 @@ def _table(series: Mapping[str, Series], exact: Mapping[str, Exactness]) -> Tabl
             spread(each, "us"),
             ratio(each, series[OURS], "us"),
             spread(each, "cpu_us"),
+            spread(each, "crowd_us"),
+            ratio(each, series[OURS], "crowd_us"),
             str(exact[name]),
         )
         for name, each in series.items()
     ]
-    columns = ("one request", "µs", "× PolicyThrottle, 3 limits", "CPU of the process, µs", "let through")
+    beside = "× PolicyThrottle, 3 limits"
+    crowd = f"{CROWD} threads: µs a request"
+    columns = ("one request", "µs", beside, "CPU of the process, µs", crowd, beside, "let through")
     note = (
-        f"{TURNS} × {CALLS} calls a round, a thousand clients in turn, one thread each. “Let through”: of {REQUESTS:,} "
-        f"requests of one client from {THREADS} threads at once, where {EXACT_QUOTA} per minute are allowed; {TRIES} "
-        "tries. All with redis-py and hiredis. Ours count every decision as well; the others do not. The decorator of "
-        "django-smart-ratelimit also writes headers."
+        f"{TURNS} × {CALLS} calls a round, a thousand clients in turn, from one thread; then as many from {CROWD} "
+        "threads of the process at once, as in a busy web server. “Let through”: of "
+        f"{REQUESTS:,} requests of one client from {THREADS} threads at once, where {EXACT_QUOTA} per minute are "
+        f"allowed; {TRIES} tries. All with redis-py and hiredis. Ours count every decision as well; the others do not. "
+        "The decorator of django-smart-ratelimit also writes headers."
     )
     return Table("A request", columns, rows, note)
 
 
 def _targets(series: Mapping[str, Series]) -> list[Target]:
     return [
-        Target(f"{TITLES[OURS]}: × faster than {TITLES[name]}", ratio(series[name], series[OURS], "us"), bound, False)
+        Target(
+            f"{TITLES[OURS]}{threads}: × faster than {TITLES[name]}",
+            ratio(series[name], series[OURS], figure),
+            bound,
+            at_most=False,
+        )
+        for threads, figure in (("", "us"), (f", {CROWD} threads", "crowd_us"))
         for name, bound in AT_LEAST.items()
     ]
 
@@ -131,12 +142,13 @@ def _headlines(series: Mapping[str, Series], exact: Mapping[str, Exactness]) -> 
     ours = series[OURS]
     return [
         Headline(
-            "PolicyThrottle, 3 limits",
-            spread(ours, "us"),
+            f"PolicyThrottle, 3 limits{threads}",
+            spread(ours, figure),
             f"{title}; {exact[name].in_words}",
-            spread(series[name], "us"),
+            spread(series[name], figure),
             "µs",
-            ratio(ours, series[name], "us"),
+            ratio(ours, series[name], figure),
         )
+        for threads, figure in (("", "us"), (f", {CROWD} threads", "crowd_us"))
         for name, title in HEADLINES.items()
     ]

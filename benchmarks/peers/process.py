@@ -1,11 +1,13 @@
 """One throttle in a process of its own: ``python -m benchmarks.peers.process NAME URL QUOTA``.
 
-Takes lines: ``run CALLS`` times calls, a thousand clients in turn; ``admitted FIRST`` counts how many
-of a client's thousand requests from 32 threads at once are let through.
+Takes lines: ``run CALLS`` times calls, a thousand clients in turn; ``crowd CALLS`` times as many from
+eight threads at once; ``admitted FIRST`` counts how many of a client's thousand requests from 32
+threads at once are let through.
 """
 
 import itertools
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 from benchmarks.lines import serve
@@ -14,6 +16,8 @@ from benchmarks.peers.subjects import SUBJECTS, Allow, Make
 from benchmarks.requests import CLIENTS
 
 THREADS, REQUESTS = 32, 1_000
+CROWD = 8
+"""Threads of a busy process."""
 
 
 def main(name: str, url: str, quota: int) -> None:
@@ -24,7 +28,11 @@ def main(name: str, url: str, quota: int) -> None:
         renew()
         return timed(lambda: allow(next(clients)), calls)
 
-    serve({"run": run, "admitted": lambda client: _admitted(allow, client)})
+    def crowd(calls: int) -> Sample:
+        renew()
+        return {"crowd_us": _crowd_us(allow, calls)}
+
+    serve({"run": run, "crowd": crowd, "admitted": lambda client: _admitted(allow, client)})
 
 
 def _make(name: str) -> Make:
@@ -33,6 +41,16 @@ def _make(name: str) -> Make:
     from benchmarks.peers import ours
 
     return ours.SUBJECTS[name]
+
+
+def _crowd_us(allow: Allow, calls: int) -> float:
+    """Microseconds between two answers that the process gives."""
+    parts = [[number % CLIENTS for number in range(first, calls, CROWD)] for first in range(CROWD)]
+    with ThreadPoolExecutor(CROWD) as pool:
+        list(pool.map(allow, range(CROWD)))
+        began = time.perf_counter()
+        list(pool.map(lambda clients: list(map(allow, clients)), parts))
+        return (time.perf_counter() - began) / calls * 1e6
 
 
 def _admitted(allow: Allow, client: int) -> int:

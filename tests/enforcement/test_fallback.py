@@ -10,8 +10,8 @@ import pytest
 from limits.domain.limit import Limit
 from limits.domain.words import Algorithm, ClientStatus, Mode, OnStoreFailure, Partition, Reason
 from limits.enforcement import CheckRequest, Engine, uncounted
-from limits.store.buckets import bucket_of
 from limits.enforcement.local_counters import share_of
+from limits.store.buckets import bucket_of
 from limits.store.heartbeats import Share
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.enforcement.rules import per_hour, policy, record, ruleset, simple
