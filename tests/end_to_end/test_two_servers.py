@@ -132,7 +132,7 @@ def test_a_check_makes_one_redis_command_and_no_sql_query(
     by_the_script = {
         "cmdstat_time",
         "cmdstat_hmget",
-        "cmdstat_mget",
+        "cmdstat_get",
         "cmdstat_set",
         "cmdstat_hlen",
         "cmdstat_hincrby",

@@ -189,7 +189,6 @@ def test_a_check_makes_one_redis_command(store: Store) -> None:
     called_by_the_script = {
         "cmdstat_time",
         "cmdstat_hmget",
-        "cmdstat_mget",
         "cmdstat_set",
         "cmdstat_hlen",
         "cmdstat_hincrby",
