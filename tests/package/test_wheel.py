@@ -42,7 +42,7 @@ def test_few_packages_come_along(wheel: Path, tmp_path: Path) -> None:
     (about,) = tmp_path.glob("*.dist-info")
     needed = map(Requirement, PathDistribution(about).requires or [])
     assert {each.name for each in needed if not each.marker} == {
-        *("django", "djangorestframework", "django-redis", "redis", "tzdata")
+        *("django", "djangorestframework", "django-redis", "hiredis", "redis", "tzdata")
     }
 
 
