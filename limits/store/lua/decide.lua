@@ -86,12 +86,12 @@ while args < #ARGV do
   end
 
   local admitted, readings = true, ''
-  -- Of each policy: its counter after the request (nil: it does not admit), and until when Redis is to
-  -- keep that (nil: it does already).
-  local after, keep_until = {nil, nil, nil, nil}, {nil, nil, nil, nil}
-  -- Of a few policies: mode of those that do not admit; how long a counter that was reckoned anew
-  -- matters; limits that the request takes over a mark.
-  local denied, lengthened, crossed
+  -- Of each policy: its counter after the request (nil: it does not admit).
+  local after = {nil, nil, nil, nil}
+  -- Of a few policies: until when Redis is to keep the counter, where it does not already; mode of those
+  -- that do not admit; how long a counter that was reckoned anew matters; limits that the request takes
+  -- over a mark.
+  local keep_until, denied, lengthened, crossed
   for index = 1, policies do
     local counter, admits, ends, matters_until = call('GET', KEYS[keys + 3 + index]), true, 0, 0
     local first, kept_until, value = 1, 0, ''
@@ -149,6 +149,7 @@ while args < #ARGV do
     else
       local until_then = ends + floor((ends - now) / 8)
       after[index] = pack(KEPT_UNTIL, KEPT, 0, 8, until_then) .. value:sub(first)
+      keep_until = keep_until or {}
       keep_until[index] = until_then
     end
     if matters_until > 0 then
@@ -184,7 +185,7 @@ while args < #ARGV do
   for index = 1, policies do
     local key = KEYS[keys + 3 + index]
     if admitted and after[index] and verb ~= 'look' then
-      if keep_until[index] then
+      if keep_until and keep_until[index] then
         call('SET', key, after[index], 'PX', ceil((keep_until[index] - now) / 1000) + 1)
       else
         call('SET', key, after[index], 'KEEPTTL')
