@@ -261,7 +261,7 @@ def _standing(attempts: Sequence[Attempt], answers: Sequence[Decided]) -> Standi
     limits = tuple(state for decision in decisions for state in decision.limits)
     policies = [each.policy for attempt in attempts for each in attempt.layout.policies]
     endpoints = {policy.slug: policy.endpoint for policy in policies}
-    return Standing(attempts[0].record, decisions[0]._replace(limits=limits), endpoints)
+    return Standing(attempts[0].record, decisions[0]._replace(limits=limits, undisputed=False), endpoints)
 
 
 @kept

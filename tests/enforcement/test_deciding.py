@@ -6,6 +6,7 @@ from limits.domain.client import Override
 from limits.domain.limit import Limit
 from limits.domain.words import Algorithm, ClientStatus, Mode, Reason
 from limits.enforcement import CheckRequest, Engine, RulesetMissing
+from limits.enforcement.held import AT_A_TIME
 from tests.enforcement.rules import SHADOW, per_hour, policy, record, ruleset, simple
 from tests.support.servers import Store
 
@@ -203,3 +204,15 @@ def test_every_counter_expires_by_itself_and_not_before_it_is_unused(store: Stor
     store.engine().check(SEARCH)
     counters = list(store.redis.scan_iter(f"{store.keys.namespace}:*:n:*"))
     assert [60_000 - 5_000 < store.redis.pttl(key) <= 60_000 * 9 / 8 + 2 for key in counters] == [True]
+
+
+def test_a_look_at_a_client_with_more_policies_than_one_call_takes(store: Store) -> None:
+    """The last one denies everything; those that are looked at before it do not."""
+    count = AT_A_TIME + 1
+    quotas = [9] * AT_A_TIME + [0]
+    store.publish(ruleset(*(policy(f"p{number:03}", per_hour(quota)) for number, quota in enumerate(quotas))))
+    store.load()
+    standing = store.engine().look_at_client("acme")
+    assert [state.limit.quota for state in standing.decision.limits] == quotas
+    assert len(standing.endpoints) == count
+    assert [state.policy for state in standing.decision.denying] == [f"p{AT_A_TIME:03}"]
