@@ -5,11 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limits.domain.counters import Counters, Reading
+from limits.domain.limit import SECOND
 from limits.domain.selection import EffectivePolicy
 from limits.store.buckets import bucket_of
 from limits.store.deadline import Deadline
 from limits.store.decider import ClientChanged, Decided, OutsideValidity
-from tests.support.deciding import START, Desk, policy, sliding
+from tests.support.deciding import START, Desk, bucket, policy, sliding
 from tests.support.histories import STEPS, Step, editions, history_settings
 
 
@@ -99,3 +100,12 @@ def test_a_counter_of_an_earlier_release_counts_on(desk: Desk) -> None:
     desk.redis.set(key, written[15:])
     assert [desk.ask("acme", rules).readings[0][1] for _ in range(2)] == [3, 4]
     assert desk.redis.get(key)[:7] == written[:7]
+
+
+def test_a_counter_does_not_grow_where_its_end_is_set_anew(desk: Desk) -> None:
+    rules, key, sizes = [policy("all", bucket(10, 60))], desk.keys.counter(bucket_of("acme"), "all", "acme"), []
+    for minutes in range(5):
+        desk.at(START + minutes * 60 * SECOND)
+        assert desk.ask("acme", rules).admitted
+        sizes.append(desk.redis.strlen(key))
+    assert sizes == [15 + 7 + 24] * 5
