@@ -32,9 +32,11 @@ class WirePool:
             wire = self._idle.pop()
         except IndexError:
             wire = self._wait(deadline)
-        if wire is None or wire.generation != self._generation:
-            return self._new(wire)
-        return wire
+        try:
+            return self._of_now(wire)
+        except BaseException:
+            self.give_back(None)
+            raise
 
     def give_back(self, wire: Wire | None) -> None:
         """Lets others have it; None: a new one in its place."""
@@ -72,7 +74,10 @@ class WirePool:
         if not self._returned.wait(deadline.remaining()):
             raise StoreUnavailable("All connections to the store are in use.")
 
-    def _new(self, old: Wire | None) -> Wire:
-        if old is not None:
-            old.close()
+    def _of_now(self, wire: Wire | None) -> Wire:
+        """A new wire in place of none, or of one that was to be forgotten."""
+        if wire is not None and wire.generation == self._generation:
+            return wire
+        if wire is not None:
+            wire.close()
         return Wire(self._make(), self._generation)

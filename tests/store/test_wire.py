@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 
 import pytest
+from redis import Connection
 from redis.exceptions import NoScriptError, ResponseError
 
 from limits.store.addresses import parse
@@ -114,3 +115,18 @@ def test_a_pool_forgets_the_idle_at_once_and_the_others_when_they_are_back(serve
     assert not used.is_usable
     with pytest.raises(StoreUnavailable, match="in use"):
         pool.take(Deadline(0.01))
+
+
+def test_a_wire_that_cannot_be_made_takes_no_place(server: RedisServer) -> None:
+    made = iter([ValueError("no such certificate"), parse(server.url).connection()])
+
+    def make() -> Connection:
+        found = next(made)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    pool = WirePool(make, 1)
+    with pytest.raises(ValueError, match="certificate"):
+        pool.take(Deadline(1))
+    assert isinstance(pool.take(Deadline(1)), Wire)
