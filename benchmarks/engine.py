@@ -10,7 +10,7 @@ from benchmarks.counts import commands_of, timed_with_redis
 from benchmarks.floor import floor
 from benchmarks.measuring import Sample, Series, Spread, Subject, interleaved, ratio, spread
 from benchmarks.report import Headline, Part, Table, Target
-from benchmarks.requests import CLIENTS, Prepared, configure, drf_request
+from benchmarks.requests import CLIENTS, Prepared, configure, drf_request, no_requests
 from benchmarks.rules import ENDPOINTS, PATIENCE, publish, ruleset
 
 CALLS, TURNS = 500, 5
@@ -27,7 +27,7 @@ class Asking(NamedTuple):
     """What is timed, and what has to be done before each time that is taken."""
 
     call: Call
-    prepare: Call = int
+    prepare: Call = no_requests
 
 
 def part(url: str, rounds: int) -> Part:

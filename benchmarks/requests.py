@@ -37,6 +37,10 @@ def drf_request(number: int, path: str) -> Any:
     return request
 
 
+def no_requests() -> None:
+    """What is asked with no more than a name needs none prepared."""
+
+
 class Prepared:
     """One request of each of a thousand clients. To be made anew before each time that is taken:
     what a throttle leaves on a request would pile up, as it does in no server."""

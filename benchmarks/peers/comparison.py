@@ -37,6 +37,8 @@ HEADLINES = {
     "django-ratelimit": "django-ratelimit, 1 limit",
     "smart-decorator": "django-smart-ratelimit, 1 limit",
 }
+FIGURES = {"": "us", f", {CROWD} threads": "crowd_us"}
+"""How it is asked → the figure for that."""
 AT_LEAST = {"drf": 1.5, "django-ratelimit": 2.0, "smart-decorator": 2.0}
 
 
@@ -133,7 +135,7 @@ def _targets(series: Mapping[str, Series]) -> list[Target]:
             bound,
             at_most=False,
         )
-        for threads, figure in (("", "us"), (f", {CROWD} threads", "crowd_us"))
+        for threads, figure in FIGURES.items()
         for name, bound in AT_LEAST.items()
     ]
 
@@ -149,6 +151,6 @@ def _headlines(series: Mapping[str, Series], exact: Mapping[str, Exactness]) -> 
             "µs",
             ratio(ours, series[name], figure),
         )
-        for threads, figure in (("", "us"), (f", {CROWD} threads", "crowd_us"))
+        for threads, figure in FIGURES.items()
         for name, title in HEADLINES.items()
     ]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from benchmarks.requests import Prepared, configure, django_request, drf_request
+from benchmarks.requests import Prepared, configure, django_request, drf_request, no_requests
 
 Allow = Callable[[int], bool]
 """Asks whether the client of this number may do one request more."""
@@ -18,10 +18,6 @@ Make = Callable[[str, int], tuple[Allow, Renew]]
 """(URL of the Redis, requests in a minute) → what asks, and what makes its requests anew."""
 
 PATH = "/one"
-
-
-def no_requests() -> None:
-    """What is asked with no more than a name."""
 
 
 def drf(url: str, quota: int) -> tuple[Allow, Renew]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, repeat
+from math import inf
 from typing import Any, NamedTuple
 
 from limits.domain.counters import Reading
@@ -99,15 +100,15 @@ class Decision(NamedTuple):
             return max(denying, key=lambda state: (_wait(state), state.name))
         leader: LimitState | None = None
         for state in self.limits:
-            if state.mode is Mode.ENFORCE and (leader is None or _room(state) < _room(leader)):
+            if state.is_enforced and (leader is None or _room(state) < _room(leader)):
                 leader = state
         return leader
 
     @property
     def retry_after(self) -> float | None:
         """The longest wait of the denying limits; None where there is none or it cannot help."""
-        waits = [state.retry_after for state in self.denying]
-        return max((wait for wait in waits if wait is not None), default=None) if waits and None not in waits else None
+        longest = max(map(_wait, self.denying), default=inf)
+        return None if longest == inf else longest
 
 
 def _room(state: LimitState) -> tuple[int, float, str]:
@@ -115,7 +116,7 @@ def _room(state: LimitState) -> tuple[int, float, str]:
 
 
 def _wait(state: LimitState) -> float:
-    return float("inf") if state.retry_after is None else state.retry_after
+    return inf if state.retry_after is None else state.retry_after
 
 
 def _sliding_window(which: LimitOf, cost: int, reading: Reading, consumed: bool) -> LimitState:

@@ -7,6 +7,7 @@ Clients are not in it: there may be a million of them, and each travels by itsel
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from limits.domain.limit import Limit
@@ -91,7 +92,7 @@ class ApiToken:
     scopes: frozenset[Scope]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ruleset:
     """All rules of one moment. Tuples are in the order of their slugs, so that equal rules have
     equal bytes."""
@@ -102,6 +103,10 @@ class Ruleset:
     policies: tuple[Policy, ...] = ()
     tokens: tuple[ApiToken, ...] = ()
     shadow_all: bool = False
+
+    @cached_property
+    def plan_slugs(self) -> frozenset[str]:
+        return frozenset(plan.slug for plan in self.plans)
 
     def mode_of(self, policy: Policy) -> Mode:
         """The policy's mode, with the emergency switch applied."""

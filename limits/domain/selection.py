@@ -43,8 +43,7 @@ class Selection:
 def plan_of(ruleset: Ruleset, record: ClientRecord) -> str | None:
     """The client's plan, or the default one where it has none or its plan is not in this ruleset
     (while a publish that removes the plan and the client's own change pass each other)."""
-    known = any(plan.slug == record.plan for plan in ruleset.plans)
-    return record.plan if known else ruleset.default_plan
+    return record.plan if record.plan in ruleset.plan_slugs else ruleset.default_plan
 
 
 def matching(ruleset: Ruleset, plan: str, endpoint: str | None) -> tuple[Policy, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from limits.domain.client import ClientRecord
-from limits.domain.ruleset import Endpoint, Ruleset
+from limits.domain.ruleset import Ruleset
 from limits.enforcement.held import ClientCache, Held, Layout
 from limits.enforcement.requests import CheckRequest
 from limits.store.decider import Question
@@ -21,7 +21,6 @@ class Attempt:
     clients: ClientCache
     record: ClientRecord
     known: bool
-    endpoint: Endpoint | None
     layout: Layout
     cost: int
 
@@ -45,7 +44,7 @@ def prepare(held: Held, clients: ClientCache, request: CheckRequest, now: int) -
     endpoint = held.endpoint_of(request)
     layout = held.layout(record, endpoint.slug if endpoint else None, now)
     cost = request.cost or (endpoint.cost if endpoint else 1)
-    return Attempt(held, clients, record, met is not None, endpoint, layout, cost)
+    return Attempt(held, clients, record, met is not None, layout, cost)
 
 
 def prepare_whole(held: Held, clients: ClientCache, client: str, now: int) -> list[Attempt]:
@@ -53,4 +52,4 @@ def prepare_whole(held: Held, clients: ClientCache, client: str, now: int) -> li
     met = clients.get(client)
     record = met or ClientRecord(client)
     known = met is not None
-    return [Attempt(held, clients, record, known, None, layout, 1) for layout in held.whole_layouts(record, now)]
+    return [Attempt(held, clients, record, known, layout, 1) for layout in held.whole_layouts(record, now)]

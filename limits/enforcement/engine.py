@@ -207,7 +207,8 @@ class Engine:
 
     def _attempts(self, requests: Sequence[CheckRequest], deadline: Deadline, guard: Guard | None) -> list[Attempt]:
         held, clients = self._state(deadline, guard)
-        return [prepare(held, clients, request, self._clock.now()) for request in requests]
+        now = self._clock.now()
+        return [prepare(held, clients, request, now) for request in requests]
 
     def _state(self, deadline: Deadline, guard: Guard | None) -> tuple[Held, ClientCache]:
         held, clients = self._holder.state(deadline)

@@ -67,7 +67,7 @@ def _decision(
         reason=reason,
         client=attempt.record.key,
         plan=attempt.layout.plan,
-        endpoint=attempt.endpoint.slug if attempt.endpoint else None,
+        endpoint=attempt.layout.endpoint,
         cost=attempt.cost,
         ruleset=attempt.held.version.sequence,
         limits=limits,

@@ -13,7 +13,7 @@ from functools import cached_property, partial
 from limits.domain.client import ClientRecord
 from limits.domain.routes import Router
 from limits.domain.ruleset import Endpoint, Ruleset, Version
-from limits.domain.selection import EffectivePolicy, Selection, effective, own_policies, select
+from limits.domain.selection import EffectivePolicy, Selection, effective, own_policies, plan_of, select
 from limits.domain.words import ClientStatus, Partition
 from limits.enforcement.requests import CheckRequest
 from limits.store.decider import CounterOf, Part
@@ -89,7 +89,6 @@ class Held:
         self.ruleset = ruleset
         self.token = str(version)
         self._endpoints = {endpoint.slug: endpoint for endpoint in ruleset.endpoints}
-        self._plans = frozenset(plan.slug for plan in ruleset.plans)
         self._layouts: dict[tuple[ClientStatus, str | None, str | None], Layout] = {}
 
     @cached_property
@@ -104,16 +103,12 @@ class Held:
             slug = self._router.match(request.method, request.path, decoded=request.decoded)
         return self._endpoints.get(slug) if slug is not None else None
 
-    def plan_of(self, record: ClientRecord) -> str | None:
-        """As :func:`~limits.domain.selection.plan_of`."""
-        return record.plan if record.plan in self._plans else self.ruleset.default_plan
-
     def layout(self, record: ClientRecord, endpoint: str | None, now: int) -> Layout:
         """The limits that a client meets on an endpoint at ``now`` (microseconds since 1970): none
         where it is blocked or exempt."""
         if record.overrides:
             return self._layout(record, endpoint, now)
-        key = record.status, self.plan_of(record), endpoint
+        key = record.status, plan_of(self.ruleset, record), endpoint
         layout = self._layouts.get(key)
         if layout is None or not layout.is_valid(now):
             layout = self._layouts[key] = self._layout(record, endpoint, now)
@@ -122,14 +117,14 @@ class Held:
     def _layout(self, record: ClientRecord, endpoint: str | None, now: int) -> Layout:
         is_limited = record.status is ClientStatus.ACTIVE
         selection = select(self.ruleset, record, endpoint, now) if is_limited else Selection(())
-        return Layout.of(selection, record.status, self.plan_of(record), endpoint, now)
+        return Layout.of(selection, record.status, plan_of(self.ruleset, record), endpoint, now)
 
     def whole_layouts(self, record: ClientRecord, now: int) -> list[Layout]:
         """All limits that count this client by itself, on whichever endpoint, some policies at a time."""
         policies = own_policies(self.ruleset, record)
         parts = [policies[first : first + AT_A_TIME] for first in range(0, len(policies), AT_A_TIME)] or [()]
         selections = [effective(self.ruleset, record, part, now) for part in parts]
-        plan = self.plan_of(record)
+        plan = plan_of(self.ruleset, record)
         return [Layout.of(selection, record.status, plan, None, now) for selection in selections]
 
 

@@ -50,7 +50,7 @@ class PolicyThrottle(BaseThrottle):
 
 def _of_action(view: "APIView", name: str) -> Any:
     value = getattr(view, name, None)
-    if value is not None and isinstance(value, Mapping):
+    if isinstance(value, Mapping):
         return value.get(getattr(view, "action", None))
     return value
 

@@ -55,7 +55,7 @@ local clock = redis.call('TIME')
 
 local call, pack, unpack, floor, ceil = redis.call, struct.pack, struct.unpack, math.floor, math.ceil
 local SLIDING_WINDOW, TOKEN_BUCKET, CALENDAR = 1, 2, 4
-local KEPT, KEPT_UNTIL, KEPT_SIZE = 0, '>BI4I2I8', 15
+local KEPT, KEPT_UNTIL = 0, '>BI4I2I8'
 local NEVER = -1
 
 local now = clock[1] * 1000000 + clock[2]
@@ -97,7 +97,7 @@ while args < #ARGV do
     local first, kept_until, value = 1, 0, ''
     if counter then
       local head, _, _, its_end, following = unpack(KEPT_UNTIL, counter)
-      if head == KEPT then first, kept_until, value = following, its_end, counter:sub(1, KEPT_SIZE) end
+      if head == KEPT then first, kept_until, value = following, its_end, counter:sub(1, following - 1) end
     end
     local mode, limits
     mode, limits, at = unpack('>BI2', rules, at)
