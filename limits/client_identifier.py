@@ -1,7 +1,6 @@
 """Who a request comes from: the client that is limited."""
 
 import hashlib
-import ipaddress
 import logging
 from collections.abc import Callable
 from functools import lru_cache
@@ -15,20 +14,19 @@ from rest_framework.settings import api_settings
 from rest_framework.throttling import BaseThrottle
 
 from limits.conf import setting
+from limits.domain.caller_address import UNKNOWN, subscriber_network
 from limits.domain.client import key_problem
 from limits.seldom import SeldomLog
 
 AnyRequest = Request | HttpRequest
 """A request as a view of the framework sees it, or as Django does."""
 
-IPV6_PREFIX = 64
-"""One subscriber usually has a whole /64, and could take another address for each request."""
-
 HOUR = 3_600.0
 
 _PLAIN_THROTTLE = BaseThrottle()
 
 _forged = SeldomLog(logging.getLogger(__name__), HOUR)
+_nameless = SeldomLog(logging.getLogger(__name__), HOUR)
 
 
 def client_of(request: AnyRequest, throttle: BaseThrottle = _PLAIN_THROTTLE) -> str:
@@ -53,7 +51,7 @@ def _identifier(path: str) -> Callable[[AnyRequest], Any]:
 
 def default_client(request: AnyRequest, throttle: BaseThrottle = _PLAIN_THROTTLE) -> str:
     """``user:<pk>`` of the authenticated user, else ``ip:<address>`` by the framework's own rules
-    (``NUM_PROXIES``), an IPv6 address as its /64 network."""
+    (``NUM_PROXIES``), an IPv6 address as its /64 network; ``ip:unknown`` for all without an address."""
     user = getattr(request, "user", None)
     if user is not None and user.is_authenticated:
         return registrable(f"user:{user.pk}")
@@ -62,7 +60,22 @@ def default_client(request: AnyRequest, throttle: BaseThrottle = _PLAIN_THROTTLE
             "NUM_PROXIES of the REST framework is not set, so anybody can be another client with every request, "
             "by the header X-Forwarded-For. Set it to the number of proxies before this server; 0: there are none."
         )
-    return registrable(f"ip:{_network(throttle.get_ident(request))}")  # type: ignore[arg-type]
+    return registrable(f"ip:{address_of(request, throttle)}")
+
+
+def address_of(request: AnyRequest, throttle: BaseThrottle = _PLAIN_THROTTLE) -> str:
+    """The caller's address by the framework's own rules, in one form; an IPv6 address as its /64 network.
+
+    Without ``NUM_PROXIES`` the framework takes the whole of ``X-Forwarded-For``, several addresses.
+    """
+    ident: str = throttle.get_ident(request) or ""  # type: ignore[arg-type]
+    address = ",".join(subscriber_network(each) for each in ident.split(","))
+    if address == UNKNOWN:
+        _nameless.warning(
+            "The server gives no address of its callers, as with a UNIX socket: those who are not logged in are one "
+            "client together. Have the proxy set X-Forwarded-For, and set NUM_PROXIES of the REST framework."
+        )
+    return address
 
 
 def registrable(key: str) -> str:
@@ -70,15 +83,3 @@ def registrable(key: str) -> str:
     if key_problem(key) is None:
         return key
     return f"sha256:{hashlib.sha256(key.encode(errors='surrogatepass')).hexdigest()}"
-
-
-def _network(address: str | None) -> str:
-    try:
-        parsed = ipaddress.ip_address(address or "")
-    except ValueError:
-        return str(address)
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
-        return str(ipaddress.ip_network((parsed.packed, IPV6_PREFIX), strict=False))
-    return str(parsed)

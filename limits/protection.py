@@ -51,7 +51,8 @@ def judge(request: AnyRequest, client: str, *, endpoint: str | None, cost: int |
     if cost is not None:
         _require_cost(cost)
     bare = _bare(request)
-    check = CheckRequest(client, endpoint, bare.method, bare.path, cost, decoded=True)
+    # Not `path`, which begins with the prefix that the project is mounted under (SCRIPT_NAME).
+    check = CheckRequest(client, endpoint, bare.method, bare.path_info or "/", cost, decoded=True)
     try:
         decision = get_engine().check(check)
     except RulesetMissing as error:

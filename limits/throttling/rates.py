@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import AnonRateThrottle, ScopedRateThrottle, SimpleRateThrottle, UserRateThrottle
 
 from limits.conf import setting
+from limits.domain.caller_address import canonical_address
 from limits.domain.limit import SECOND
 from limits.domain.rate import Rate, parse_rate
 from limits.protection import admits_without_rules
@@ -65,6 +66,11 @@ class AtomicSimpleRateThrottle(SimpleRateThrottle):
     def parse_rate(self, rate: str | None) -> tuple[int | None, int | None]:
         """``100/hour``, and ``10/5m``. Raises :class:`~limits.domain.rate.InvalidRate`."""
         return (None, None) if rate is None else parse_rate(rate)
+
+    def get_ident(self, request: Request) -> str:
+        """The framework's answer, each address in it without a port and in one form: a proxy that adds
+        the port of the connection would otherwise make each connection another caller."""
+        return ",".join(canonical_address(each) for each in (super().get_ident(request) or "").split(","))
 
     def allow_request(self, request: Request, view: "APIView") -> bool:
         """Whether the request may go on. Where the store is away, what ``WITHOUT_RULESET`` says:

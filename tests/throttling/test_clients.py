@@ -13,7 +13,7 @@ from rest_framework.test import APIRequestFactory
 from limits import client_identifier
 from limits.client_identifier import client_of
 from limits.seldom import SeldomLog
-from limits.throttling import PolicyThrottle
+from limits.throttling import AtomicAnonRateThrottle, PolicyThrottle
 
 ANSWER: list[Any] = []
 
@@ -41,8 +41,32 @@ def client_named(user: Any = None, **options: Any) -> str:
         ("2001:db8:1:2:3:4:5:6", "ip:2001:db8:1:2::/64"),
         ("2001:db8:1:2::1", "ip:2001:db8:1:2::/64"),
         ("::ffff:192.0.2.7", "ip:192.0.2.7"),
-        ("unix:", "ip:unix:"),
-        ("", "ip:"),
+        # A port, as several gateways write it.
+        ("203.0.113.7:41", "ip:203.0.113.7"),
+        ("203.0.113.7:65535", "ip:203.0.113.7"),
+        ("203.0.113.7:", "ip:203.0.113.7"),
+        ("[2001:db8:1:2::3]:443", "ip:2001:db8:1:2::/64"),
+        ("[2001:db8:1:2::4]", "ip:2001:db8:1:2::/64"),
+        ('"[2001:db8:1:2::5]:8080"', "ip:2001:db8:1:2::/64"),
+        ("[::ffff:192.0.2.7]:443", "ip:192.0.2.7"),
+        # Other forms of the same address.
+        ("2001:DB8:1:2:0:0:0:A", "ip:2001:db8:1:2::/64"),
+        ("2001:0db8:0001:0002:0000:0000:0000:0001", "ip:2001:db8:1:2::/64"),
+        ("::ffff:c000:207", "ip:192.0.2.7"),
+        ("::FFFF:192.0.2.7", "ip:192.0.2.7"),
+        ("fe80::1%eth0", "ip:fe80::/64"),
+        ("fe80::2%7", "ip:fe80::/64"),
+        ("[fe80::1%25eth0]:443", "ip:fe80::/64"),
+        (" 192.0.2.7 ", "ip:192.0.2.7"),
+        # No address at all: a UNIX socket, a proxy that does not know it.
+        ("unix:", "ip:unknown"),
+        ("unknown", "ip:unknown"),
+        ("Unknown", "ip:unknown"),
+        ("", "ip:unknown"),
+        # Not an address, so not changed.
+        ("_hidden", "ip:_hidden"),
+        ("203.0.113.7:41:1", "ip:203.0.113.7:41:1"),
+        ("203.0.113.999", "ip:203.0.113.999"),
     ],
 )
 def test_who_is_not_logged_in_is_an_address(address: str, client: str) -> None:
@@ -51,7 +75,7 @@ def test_who_is_not_logged_in_is_an_address(address: str, client: str) -> None:
 
 def test_a_server_that_knows_no_address_has_one_client_for_all() -> None:
     request = HttpRequest()
-    assert client_of(request) == "ip:None"
+    assert client_of(request) == "ip:unknown"
 
 
 def test_who_is_logged_in_is_a_user() -> None:
@@ -71,6 +95,41 @@ def test_proxies_are_counted_as_the_framework_counts_them(settings: Settings) ->
     assert client_named(headers=forwarded) == "ip:192.0.2.9"
     settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"NUM_PROXIES": 0}
     assert client_named(headers=forwarded) == "ip:127.0.0.1"
+
+
+@pytest.mark.parametrize("written", ["203.0.113.7:41", "203.0.113.7:412", "::ffff:203.0.113.7", "203.0.113.7"])
+def test_a_proxy_that_writes_the_port_makes_no_new_clients(settings: Settings, written: str) -> None:
+    settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"NUM_PROXIES": 1}
+    assert client_named(headers={"X-Forwarded-For": f"198.51.100.1, {written}"}) == "ip:203.0.113.7"
+    settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"NUM_PROXIES": None}
+    assert client_named(headers={"X-Forwarded-For": f"198.51.100.1, {written}"}) == "ip:198.51.100.1,203.0.113.7"
+
+
+def test_a_server_without_addresses_says_so_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_identifier, "_nameless", SeldomLog(client_identifier._nameless._logger))
+    assert {client_named(REMOTE_ADDR="") for _ in range(3)} == {"ip:unknown"}
+    assert [message.partition(" of")[0] for message in caplog.messages] == ["The server gives no address"]
+
+
+@pytest.mark.parametrize(
+    ("written", "ident"),
+    [
+        ("203.0.113.7:41", "203.0.113.7"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        # As the framework's own classes, the drop-in ones count each IPv6 address separately.
+        ("[2001:DB8:0::1]:443", "2001:db8::1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("", "unknown"),
+    ],
+)
+def test_the_drop_in_classes_know_a_caller_by_one_address(settings: Settings, written: str, ident: str) -> None:
+    settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"NUM_PROXIES": 1}
+    for headers, remote in (({"X-Forwarded-For": written}, "10.0.0.1"), ({}, written)):
+        request = Request(APIRequestFactory().get("/", headers=headers, REMOTE_ADDR=remote))
+        request.user = AnonymousUser()
+        assert AtomicAnonRateThrottle().get_cache_key(request, None) == f"throttle_anon_{ident}"
 
 
 def test_a_header_that_anybody_may_write_is_believed_aloud(

@@ -73,6 +73,16 @@ def test_the_quota_is_admitted_and_then_denied_with_the_headers(ask: Ask) -> Non
     assert "Retry-After" not in answers[0]
 
 
+def test_routes_are_those_of_the_project_wherever_it_is_mounted(shop: Store, settings: Settings) -> None:
+    settings.RATELIMIT_PLATFORM |= {"CLIENT_IDENTIFIER": f"{__name__}.key_in_header"}
+    mounted = {"SCRIPT_NAME": "/shopapp", "PATH_INFO": "/api/search"}
+    for prefix in (mounted, {}):
+        request = APIRequestFactory().get("/api/search", headers={"X-Key": "mounted"}, **prefix)
+        assert request.path == prefix.get("SCRIPT_NAME", "") + "/api/search"
+        assert View.as_view()(request).status_code == 200
+    assert remaining("mounted") == 1
+
+
 def test_a_request_is_asked_about_once_whatever_the_number_of_limits(ask: Ask, shop: Store) -> None:
     ask()
     shop.redis.config_resetstat()
