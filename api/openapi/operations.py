@@ -75,7 +75,12 @@ def _rate_limit_headers(*statuses: int) -> list[OpenApiParameter]:
     """The fields of draft-ietf-httpapi-ratelimit-headers-11; absent where no limit is enforced."""
     return [
         _header("RateLimit-Policy", 'One item per enforced limit: `"pro-search:60s";q=100;w=60`.', *statuses),
-        _header("RateLimit", 'One item per enforced limit: `"pro-search:60s";r=41;t=1`.', *statuses),
+        _header(
+            "RateLimit",
+            'One item per enforced limit, of a denial per denying limit: `"pro-search:60s";r=41;t=32`. `t`: seconds '
+            "over which to spread what remains, of a denial the wait; absent where waiting cannot help.",
+            *statuses,
+        ),
     ]
 
 

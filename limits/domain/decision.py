@@ -30,6 +30,8 @@ class LimitState(NamedTuple):
     """Until this request would be admitted; None where it was, or where waiting cannot help."""
     can_ever_admit: bool
     """False where the cost is above what the limit can ever admit."""
+    ends_after: float | None = None
+    """Until the current window or calendar period ends; None where windows have no fixed end."""
 
     @property
     def is_enforced(self) -> bool:
@@ -153,7 +155,9 @@ def _fixed_window(which: LimitOf, cost: int, reading: Reading, consumed: bool) -
     reset_after = ends_after if used else 0.0
     next_capacity_after = ends_after if used and quota else None
     retry_after = None if admits or cost > quota else ends_after
-    return LimitState(*which, admits, remaining, reset_after, next_capacity_after, retry_after, cost <= quota)
+    return LimitState(
+        *which, admits, remaining, reset_after, next_capacity_after, retry_after, cost <= quota, ends_after
+    )
 
 
 def _refill_seconds(units: int, quota: int) -> float:

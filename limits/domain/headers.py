@@ -10,6 +10,8 @@ from enum import StrEnum
 from math import ceil, inf
 
 from limits.domain.decision import Decision, LimitState
+from limits.domain.limit import Limit
+from limits.domain.words import Algorithm
 
 
 class LegacyHeaders(StrEnum):
@@ -42,37 +44,66 @@ def rate_limit_headers(decision: Decision, legacy: LegacyHeaders = LegacyHeaders
         return {}
     if legacy is LegacyHeaders.INSTEAD:
         return _legacy(leading)
-    standard = _standard([state for state in decision.limits if state.is_enforced])
-    return standard | _legacy(leading) if legacy is LegacyHeaders.BESIDE else standard
+    return _standard(decision) | (_legacy(leading) if legacy is LegacyHeaders.BESIDE else {})
 
 
 def retry_after_header(decision: Decision) -> dict[str, str]:
     """``Retry-After`` (RFC 9110, section 10.2.3) for a denial that waiting can end, else nothing."""
     wait = decision.retry_after
-    return {} if wait is None else {"Retry-After": str(max(1, ceil(wait)))}
+    return {} if wait is None else {"Retry-After": str(whole_seconds(wait))}
 
 
-def _standard(states: list[LimitState]) -> dict[str, str]:
-    return {
-        "RateLimit-Policy": ", ".join(map(_policy_item, states)),
-        "RateLimit": ", ".join(map(_standing_item, states)),
-    }
+def whole_seconds(wait: float) -> int:
+    """A wait as ``Retry-After`` tells it: rounded up, and at least 1."""
+    return max(1, ceil(wait))
+
+
+def _standard(decision: Decision) -> dict[str, str]:
+    """``RateLimit-Policy`` lists every enforcing limit. ``RateLimit`` of a denial lists only the
+    limits that deny, so that no ``t`` ends after ``Retry-After`` (draft-11, sections 6 and 8.5)."""
+    enforced = [state for state in decision.limits if state.is_enforced]
+    fields = {"RateLimit-Policy": ", ".join(map(_policy_item, enforced))}
+    if decision.allowed:
+        return fields | {"RateLimit": ", ".join([_item(state, _spread(state)) for state in enforced])}
+    denying = [_item(state, _wait(state)) for state in decision.denying]
+    return fields | ({"RateLimit": ", ".join(denying)} if denying else {})
 
 
 def _policy_item(state: LimitState) -> str:
     """``"pro-search:60s";q=100;w=60``. A calendar limit has no window of a fixed length."""
-    window = "" if state.limit.window is None else f";w={state.limit.window}"
-    return f'"{state.name}";q={state.limit.capacity}{window}'
+    window = _window(state.limit)
+    return f'"{state.name}";q={state.limit.capacity}' + ("" if window is None else f";w={window}")
 
 
-def _standing_item(state: LimitState) -> str:
-    """``"pro-search:60s";r=41;t=1``. Without ``t`` there is no capacity to wait for."""
-    wait = "" if state.next_capacity_after is None else f";t={ceil(state.next_capacity_after)}"
-    return f'"{state.name}";r={state.remaining}{wait}'
+def _item(state: LimitState, seconds: int | None) -> str:
+    """``"pro-search:60s";r=41;t=58``. Without ``t`` no waiting helps."""
+    return f'"{state.name}";r={state.remaining}' + ("" if seconds is None else f";t={seconds}")
+
+
+def _window(limit: Limit) -> int | None:
+    """The seconds in which ``q`` becomes available: of a token bucket the time that it takes to fill."""
+    if limit.algorithm is not Algorithm.TOKEN_BUCKET or limit.window is None or not limit.quota:
+        return limit.window
+    return -(-limit.capacity * limit.window // limit.quota)
+
+
+def _spread(state: LimitState) -> int:
+    """The seconds over which a client can spread what remains, and go on at that pace: until the
+    limit is as if never used, and no faster than ``q`` in ``w``; at most until the period ends."""
+    window = _window(state.limit)
+    if window is None:
+        return ceil(state.ends_after or 0)
+    capacity = state.limit.capacity
+    return max(ceil(state.reset_after), -(-state.remaining * window // capacity) if capacity else 0)
+
+
+def _wait(state: LimitState) -> int | None:
+    return None if state.retry_after is None else whole_seconds(state.retry_after)
 
 
 def _legacy(leading: LimitState) -> dict[str, str]:
-    """The older triple, which can speak of one limit only. ``Reset`` is in seconds from now."""
+    """The older triple, which describes one limit only. ``Reset`` is in seconds from now, not a
+    Unix time: no caller's clock matters, as for ``t`` and ``Retry-After``."""
     return {
         "X-RateLimit-Limit": str(leading.limit.capacity),
         "X-RateLimit-Remaining": str(leading.remaining),

@@ -1,5 +1,6 @@
 """The rate limit fields, read by a parser of structured fields that is not ours."""
 
+from fractions import Fraction
 from math import ceil
 from typing import Any
 
@@ -26,10 +27,11 @@ def state(
     reset_after: float = 31.2,
     next_capacity_after: float | None = 0.4,
     retry_after: float | None = None,
+    ends_after: float | None = None,
 ) -> LimitState:
     policy = name.partition(":")[0]
     figures = remaining, reset_after, next_capacity_after, retry_after
-    return LimitState(name, policy, mode, limit, allowed, *figures, can_ever_admit=True)
+    return LimitState(name, policy, mode, limit, allowed, *figures, can_ever_admit=True, ends_after=ends_after)
 
 
 def decision(*limits: LimitState, degraded: bool = False) -> Decision:
@@ -46,27 +48,79 @@ def parsed(field: str) -> list[tuple[str, dict[str, object]]]:
 def test_the_fields_of_the_documentation() -> None:
     assert rate_limit_headers(decision(state())) == {
         "RateLimit-Policy": '"pro-search:60s";q=100;w=60',
-        "RateLimit": '"pro-search:60s";r=41;t=1',
+        "RateLimit": '"pro-search:60s";r=41;t=32',
     }
 
 
+BUCKET = Limit(10, 1, Algorithm.TOKEN_BUCKET, 25)
+DAY = Limit(1_000, None, Algorithm.CALENDAR, period=Period.DAY)
+
+
 def test_one_item_for_each_enforcing_limit() -> None:
-    bucket = state("pro-total:1s-bucket", limit=Limit(10, 1, Algorithm.TOKEN_BUCKET, 20), next_capacity_after=None)
-    calendar = state("free-total:day", limit=Limit(1_000, None, Algorithm.CALENDAR, period=Period.DAY))
+    bucket = state("pro-total:1s-bucket", limit=BUCKET, remaining=24, reset_after=0.1)
+    calendar = state("free-total:day", limit=DAY, ends_after=31.2)
     shadow = state("trial:60s", mode=Mode.SHADOW)
 
     headers = rate_limit_headers(decision(state(), bucket, shadow, calendar))
 
     assert parsed(headers["RateLimit-Policy"]) == [
         ("pro-search:60s", {"q": 100, "w": 60}),
-        ("pro-total:1s-bucket", {"q": 20, "w": 1}),
+        ("pro-total:1s-bucket", {"q": 25, "w": 3}),
         ("free-total:day", {"q": 1_000}),
     ]
     assert parsed(headers["RateLimit"]) == [
-        ("pro-search:60s", {"r": 41, "t": 1}),
-        ("pro-total:1s-bucket", {"r": 41}),
-        ("free-total:day", {"r": 41, "t": 1}),
+        ("pro-search:60s", {"r": 41, "t": 32}),
+        ("pro-total:1s-bucket", {"r": 24, "t": 3}),
+        ("free-total:day", {"r": 41, "t": 32}),
     ]
+
+
+@pytest.mark.parametrize(
+    ("found", "t"),
+    [
+        (state(reset_after=59.000001), 60),
+        (state(remaining=100, reset_after=0.0), 60),
+        (state(remaining=41, reset_after=24.0), 25),
+        (state(remaining=0, reset_after=12.0), 12),
+        (state(limit=BUCKET, remaining=25, reset_after=0.0), 3),
+        (state(limit=BUCKET, remaining=1, reset_after=2.31), 3),
+        (state(limit=Limit(1, 86_400, Algorithm.TOKEN_BUCKET, 2), remaining=1, reset_after=5.0), 86_400),
+        (state(limit=DAY, remaining=1_000, reset_after=0.0, ends_after=7_200.5), 7_201),
+        (state(limit=DAY, remaining=1, reset_after=7_200.5, ends_after=7_200.5), 7_201),
+    ],
+    ids=[
+        "a sliding window until it is unused",
+        "an unused one at the pace of its quota",
+        "no faster than the quota allows",
+        "nothing left",
+        "a full bucket at the pace of its refill",
+        "a bucket until it is full",
+        "a slow bucket",
+        "an unused calendar period until its end",
+        "a calendar period until its end",
+    ],
+)
+def test_t_is_how_long_what_remains_has_to_last(found: LimitState, t: int) -> None:
+    ((_, parameters),) = parsed(rate_limit_headers(decision(found))["RateLimit"])
+    assert parameters == {"r": found.remaining, "t": t}
+
+
+def test_a_denial_lists_the_denying_limits_with_their_waits() -> None:
+    soon = state("a:60s", allowed=False, remaining=0, reset_after=60.0, retry_after=0.2)
+    late = state("b:60s", allowed=False, remaining=3, reset_after=60.0, retry_after=12.000001)
+    never = state("c:60s", limit=Limit(0, 60), allowed=False, remaining=0, reset_after=0.0)
+    shadow = state("d:60s", mode=Mode.SHADOW, allowed=False, retry_after=50.0)
+
+    headers = rate_limit_headers(decision(state(), soon, shadow, late))
+    assert parsed(headers["RateLimit"]) == [("a:60s", {"r": 0, "t": 1}), ("b:60s", {"r": 3, "t": 13})]
+    assert [name for name, _ in parsed(headers["RateLimit-Policy"])] == ["pro-search:60s", "a:60s", "b:60s"]
+    assert retry_after_header(decision(state(), soon, shadow, late)) == {"Retry-After": "13"}
+
+    assert parsed(rate_limit_headers(decision(never, late))["RateLimit"]) == [
+        ("c:60s", {"r": 0}),
+        ("b:60s", {"r": 3, "t": 13}),
+    ]
+    assert retry_after_header(decision(never, late)) == {}
 
 
 @pytest.mark.parametrize(
@@ -113,22 +167,26 @@ def test_retry_after_is_the_longest_wait_in_whole_seconds(waits: list[float | No
             st.from_regex(r"[a-z0-9]{1,30}(-[a-z0-9]{1,30})?:[0-9]{1,8}s(-bucket)?", fullmatch=True),
             st.integers(0, 10**9),
             st.integers(0, 10**9),
-            st.none() | st.floats(0, 31_622_400, exclude_min=True),
+            st.floats(0, 31_622_400),
         ),
         min_size=1,
     )
 )
-def test_every_list_of_limits_can_be_read_back(drawn: list[tuple[str, int, int, float | None]]) -> None:
+def test_every_list_of_limits_can_be_read_back(drawn: list[tuple[str, int, int, float]]) -> None:
     limits = [
-        state(name, limit=Limit(quota, 60), remaining=remaining, next_capacity_after=wait)
-        for name, quota, remaining, wait in drawn
+        state(name, limit=Limit(quota, 60), remaining=min(remaining, quota), reset_after=reset)
+        for name, quota, remaining, reset in drawn
     ]
 
     headers = rate_limit_headers(decision(*limits))
 
     assert parsed(headers["RateLimit-Policy"]) == [(name, {"q": quota, "w": 60}) for name, quota, _, _ in drawn]
     assert parsed(headers["RateLimit"]) == [
-        (name, {"r": remaining} | ({} if wait is None else {"t": ceil(wait)})) for name, _, remaining, wait in drawn
+        (
+            name,
+            {"r": min(remaining, quota), "t": max(ceil(reset), ceil(Fraction(min(remaining, quota) * 60, quota or 1)))},
+        )
+        for name, quota, remaining, reset in drawn
     ]
 
 
