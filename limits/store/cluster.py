@@ -69,10 +69,11 @@ class ClusterConnections:
             try:
                 return self._connections(master).execute(*command, key=key, deadline=deadline)
             except MovedError as error:
-                self.map.move(error.slot_id, _named(error, master))
+                self.map.move(error.slot_id, self.map.redirected(error.host, error.port, master))
                 self._read_map_later()
             except AskError as error:
-                return self._connections(_named(error, master)).execute_asking(*command, deadline=deadline)
+                importing = self.map.redirected(error.host, error.port, master)
+                return self._connections(importing).execute_asking(*command, deadline=deadline)
         raise StoreUnavailable("The masters of the Cluster send this key round in circles.")
 
     def probe_key_of(self, master: Address) -> str | None:
@@ -119,8 +120,3 @@ class ClusterConnections:
         finally:
             time.sleep(PROBE_INTERVAL)
             self._reading.release()
-
-
-def _named(error: AskError, asked: Address) -> Address:
-    """The master that another one sent us to; without a host it is on the same one."""
-    return error.host or asked[0], error.port

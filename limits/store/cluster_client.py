@@ -80,18 +80,19 @@ class ClusterClient(_Commands):
     def send(self, commands: Sequence[Command]) -> list[Any]:
         """Sends commands, one pipeline for each master. Returns for each its answer or its error."""
         answers: list[Any] = [None] * len(commands)
+        asked: list[Address | None] = [None] * len(commands)
         waiting: Iterable[int] = range(len(commands))
         for _ in range(ROUNDS):
             self._read_old_map()
             for master, numbers in self._by_master(commands, waiting).items():
                 sent = self._send_to(master, [commands[number] for number in numbers])
                 for number, answer in zip(numbers, sent, strict=True):
-                    answers[number] = answer
+                    answers[number], asked[number] = answer, master
             waiting = [number for number, answer in enumerate(answers) if isinstance(answer, MovedError)]
             if not waiting:
                 break
             self._map_holds_until = 0.0
-        return [self._asked(command, answer) for command, answer in zip(commands, answers, strict=True)]
+        return [self._follow(*each) for each in zip(commands, answers, asked, strict=True)]
 
     def _by_master(self, commands: Sequence[Command], numbers: Iterable[int]) -> dict[Address | None, list[int]]:
         places: dict[Address | None, list[int]] = defaultdict(list)
@@ -111,12 +112,12 @@ class ClusterClient(_Commands):
             self._map_holds_until = 0.0
             return [error] * len(commands)
 
-    def _asked(self, command: Command, answer: Any) -> Any:
+    def _follow(self, command: Command, answer: Any, asked: Address | None) -> Any:
         """Follows a key that is just moving to another master."""
-        if not isinstance(answer, AskError) or isinstance(answer, MovedError):
+        if asked is None or not isinstance(answer, AskError) or isinstance(answer, MovedError):
             return answer
-        moving_to = answer.host or self._location.nodes[0][0], answer.port
-        return self._send_to(moving_to, [(("ASKING",), {}), command])[-1]
+        importing = self._map.redirected(answer.host, answer.port, asked)
+        return self._send_to(importing, [(("ASKING",), {}), command])[-1]
 
     def _client(self, master: Address) -> Redis:
         client = self._clients.get(master)

@@ -2,7 +2,7 @@
 
 import random
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -30,6 +30,9 @@ def slot_of(key: str) -> int:
     end = key.find("}", start)
     return _slot_of_tag(key[start:end] if 0 < start < end else key)
 
+
+NO_HOSTNAME = "?"
+"""In place of a host: hostnames are announced, and this node has none."""
 
 _NOBODY: Sequence[Address | None] = (None,) * REDIS_CLUSTER_HASH_SLOTS
 
@@ -72,6 +75,13 @@ class ClusterMap:
             by_slot = list(self._by_slot)
             by_slot[slot] = master
             self._take(by_slot)
+
+    def redirected(self, host: str, port: int, asked: Address) -> Address:
+        """Where the answer of the node ``asked`` sends a command. Without a host it means a port of
+        that node's host; with a question mark a node whose hostname is not known."""
+        if host == NO_HOSTNAME:
+            return next((node for node in self._known if node[1] == port), (asked[0], port))
+        return host or asked[0], port
 
     def read(self, deadline: Deadline) -> None:
         """Asks the Cluster. Raises :class:`StoreUnavailable` where no node answers in time."""
@@ -118,7 +128,13 @@ def _info(wire: Wire, deadline: Deadline) -> dict[str, str]:
     return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
-def _address(server: Iterable[Any], asked: Address) -> Address:
-    """A node that does not know its own address answers at the one it was asked at."""
-    host, port, *_ = server
-    return (host.decode() if host not in (None, b"", b"?") else asked[0]), int(port)
+def _address(server: Sequence[Any], asked: Address) -> Address:
+    """Where a node is: ``[host, port, id]``, and from Redis 7 on its other names. A node that does not
+    know its own address, or does not announce it, is reached at the host that was asked; one without
+    a hostname at its IP address (https://redis.io/docs/latest/commands/cluster-slots/)."""
+    host, port, *more = server
+    name = host.decode() if host else ""
+    if name == NO_HOSTNAME:
+        names = iter(more[1] if len(more) > 1 else ())
+        name = dict(zip(names, names, strict=True)).get(b"ip", b"").decode()
+    return name or asked[0], int(port)

@@ -1,0 +1,165 @@
+"""Redirections without a host, as nodes give them that do not know or do not announce where they are
+reached (``cluster-preferred-endpoint-type unknown-endpoint``): the node that answered is meant."""
+
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from limits.store.addresses import parse
+from limits.store.cluster import ClusterConnections
+from limits.store.cluster_client import ClusterClient
+from limits.store.cluster_map import ClusterMap, slot_of
+from limits.store.connection import hot_connections_of, patient_client_of
+from limits.store.deadline import Deadline
+from limits.store.keys import Keys
+
+KEY = "own:{021}:n:all:ann"
+HOST = "127.0.0.5"
+"""Where the nodes are. Nobody listens at the same ports of any other address."""
+
+
+class Node:
+    """A node of a Cluster of two, of which only what a client sees is there. ``answer`` is told a
+    command and whether ASKING came before it, and returns the answer as it is sent."""
+
+    def __init__(self, host: str, answer: Callable[[list[str], bool], bytes]) -> None:
+        node = self
+        self.asked: list[list[str]] = []
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                asking = False
+                while command := _command(self.rfile):
+                    node.asked.append(command)
+                    self.wfile.write(_introduced(command) or answer(command, asking))
+                    asking = command == ["ASKING"]
+
+        self._server = socketserver.ThreadingTCPServer((host, 0), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _command(stream: "socketserver._BufferedIOBase") -> list[str]:  # type: ignore[name-defined]
+    """The next command; empty where the caller has hung up."""
+    head = stream.readline()
+    return [stream.read(int(stream.readline()[1:]) + 2)[:-2].decode() for _ in range(int(head[1:] or 0))]
+
+
+def _introduced(command: list[str]) -> bytes:
+    """The answer to what a connection begins with."""
+    if command == ["CLUSTER", "INFO"]:
+        return _bulk("cluster_state:ok\r\ncluster_current_epoch:1\r\n")
+    return b"+OK\r\n" if command[0] in ("CLIENT", "ASKING") else b""
+
+
+def _bulk(text: str) -> bytes:
+    return b"$%d\r\n%s\r\n" % (len(text), text.encode())
+
+
+def _slots(port: int, host: bytes, *details: str) -> bytes:
+    """That one node holds all slots; ``details`` as Redis 7 gives them."""
+    more = b"*%d\r\n" % len(details) + b"".join(map(_bulk, details))
+    return b"*1\r\n*3\r\n:0\r\n:16383\r\n*4\r\n" + host + b":%d\r\n" % port + _bulk("id") + more
+
+
+NOWHERE = b"$-1\r\n"
+
+
+class TwoNodes:
+    """The first says that it holds every slot, and sends everybody to the second one: by ASK or MOVED,
+    and with what stands for its host."""
+
+    def __init__(self) -> None:
+        self.kind, self.host = "ASK", ""
+        self.first, self.second = Node(HOST, self._send_on), Node(HOST, self._serve)
+
+    def _send_on(self, command: list[str], asking: bool) -> bytes:
+        if command[0] == "CLUSTER":
+            return _slots(self.first.port, NOWHERE)
+        return f"-{self.kind} {slot_of(KEY)} {self.host}:{self.second.port}\r\n".encode()
+
+    def _serve(self, command: list[str], asking: bool) -> bytes:
+        if command[0] == "CLUSTER":
+            return _slots(self.second.port, NOWHERE)
+        return b":7\r\n" if asking or self.kind == "MOVED" else b"-ERR nobody asked\r\n"
+
+    @property
+    def url(self) -> str:
+        """First an address at which nobody listens: it is not to be taken for that of the node that answered."""
+        return f"redis+cluster://127.0.0.99:{self.first.port},{HOST}:{self.first.port}"
+
+    def stop(self) -> None:
+        self.first.stop()
+        self.second.stop()
+
+
+@pytest.fixture
+def nodes() -> Iterator[TwoNodes]:
+    started = TwoNodes()
+    yield started
+    started.stop()
+
+
+@pytest.mark.parametrize("host", ["", "?"])
+@pytest.mark.parametrize("kind", ["ASK", "MOVED"])
+def test_a_check_goes_on_at_the_host_that_answered(nodes: TwoNodes, kind: str, host: str) -> None:
+    nodes.kind, nodes.host = kind, host
+    hot = hot_connections_of(parse(nodes.url), 4, Keys("own"))
+    assert isinstance(hot, ClusterConnections)
+    assert hot.execute("INCR", KEY, key=KEY, deadline=Deadline(30)) == 7
+    assert not hot.outages.is_open
+
+
+@pytest.mark.parametrize("host", ["", "?"])
+def test_the_config_plane_goes_on_at_the_host_that_answered(nodes: TwoNodes, host: str) -> None:
+    nodes.host = host
+    patient = patient_client_of(parse(nodes.url), patience=30)
+    assert isinstance(patient, ClusterClient)
+    assert patient.incr(KEY) == 7
+
+
+@pytest.mark.parametrize(
+    ("host", "details", "found"),
+    [
+        (NOWHERE, [], HOST),
+        (_bulk(""), [], HOST),
+        (_bulk("10.1.2.3"), [], "10.1.2.3"),
+        (_bulk("node.example"), ["ip", "10.1.2.3"], "node.example"),
+        # A node without a hostname, where hostnames are announced: its address is among the details.
+        (_bulk("?"), ["ip", "10.1.2.3"], "10.1.2.3"),
+        (_bulk("?"), [], HOST),
+        # A node that does not know its endpoint wants to be reached as it was asked.
+        (NOWHERE, ["ip", "10.1.2.3"], HOST),
+    ],
+)
+def test_where_the_map_says_that_a_node_is(host: bytes, details: list[str], found: str) -> None:
+    node = Node(HOST, lambda command, asking: _slots(6379, host, *details))
+    try:
+        cluster_map = ClusterMap(parse(f"redis+cluster://{HOST}:{node.port}"))
+        cluster_map.read(Deadline(30))
+        assert cluster_map.masters == ((found, 6379),)
+    finally:
+        node.stop()
+
+
+def test_a_redirection_to_a_node_without_a_hostname_goes_to_the_one_with_that_port() -> None:
+    node = Node(HOST, lambda command, asking: _slots(6379, _bulk("?"), "ip", "10.1.2.3"))
+    try:
+        cluster_map = ClusterMap(parse(f"redis+cluster://{HOST}:{node.port}"))
+        cluster_map.read(Deadline(30))
+        assert cluster_map.redirected("?", 6379, (HOST, 6380)) == ("10.1.2.3", 6379)
+        assert cluster_map.redirected("?", 6381, (HOST, 6380)) == (HOST, 6381)
+        assert cluster_map.redirected("", 6379, (HOST, 6380)) == (HOST, 6379)
+        assert cluster_map.redirected("node.example", 6379, (HOST, 6380)) == ("node.example", 6379)
+    finally:
+        node.stop()
