@@ -9,6 +9,8 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
+from limits.once import forget, once
+
 DEFAULTS: dict[str, Any] = {
     # An alias of CACHES, or a Redis URL.
     "REDIS": "default",
@@ -50,9 +52,9 @@ Kept = TypeVar("Kept")
 
 def kept(function: Callable[[], Kept]) -> Callable[[], Kept]:
     """A decorator for what follows from the settings: worked out once, and anew where a test changes them."""
-    cached = lru_cache(maxsize=1)(function)
-    setting_changed.connect(lambda **_: cached.cache_clear(), weak=False)
-    return cached
+    kept = once(function)
+    setting_changed.connect(lambda **_: forget(kept), weak=False)
+    return kept
 
 
 def setting(name: str) -> Any:

@@ -4,6 +4,8 @@ import logging
 import threading
 import time
 
+from limits.forking import renewed_when_forked
+
 MINUTE = 60.0
 
 
@@ -13,8 +15,11 @@ class SeldomLog:
     def __init__(self, logger: logging.Logger, interval: float = MINUTE) -> None:
         self._logger = logger
         self._interval = interval
-        self._lock = threading.Lock()
         self._silent_until = float("-inf")
+        renewed_when_forked(self)
+
+    def renew(self) -> None:
+        self._lock = threading.Lock()
 
     def warning(self, message: str, *arguments: object) -> None:
         """Logs it, unless something was logged here within the interval."""

@@ -19,7 +19,6 @@ settings are logged where the middleware is loaded.
 """
 
 import logging
-from functools import cache
 from typing import Any
 
 from django.core.checks import CheckMessage, register
@@ -27,6 +26,7 @@ from django.core.checks import CheckMessage, register
 from limits.checks.installation import installation_problems
 from limits.checks.settings import setting_problems
 from limits.checks.views import view_problems
+from limits.once import once
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def check_views(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
     return list(view_problems())
 
 
-@cache
+@once
 def log_setting_problems() -> None:
     """Logs what :func:`check_settings` finds, once in this process."""
     for problem in check_settings():

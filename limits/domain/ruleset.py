@@ -7,9 +7,9 @@ Clients are not in it: there may be a million of them, and each travels by itsel
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
+from limits.domain.cached import cached_property
 from limits.domain.limit import Limit
 from limits.domain.routes import Route
 from limits.domain.words import Algorithm, Mode, OnStoreFailure, Partition, Period, Scope

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
+from limits.domain.cached import cached_property
 from limits.domain.client import ClientRecord, Override
 from limits.domain.fixed_window import span_around
 from limits.domain.limit import Limit

@@ -8,7 +8,6 @@ the check begins again with what is in force.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from limits.conf import kept, setting
 from limits.domain.client import ClientRecord
@@ -21,6 +20,7 @@ from limits.enforcement.held import ClientCache, Held
 from limits.enforcement.holder import Holder, StoreClock, record_of
 from limits.enforcement.requests import CheckRequest
 from limits.enforcement.uncounted import Uncounted
+from limits.once import once
 from limits.store import observers
 from limits.store.cluster import ClusterConnections
 from limits.store.connection import HotConnections, hot_connections
@@ -272,7 +272,7 @@ def get_engine() -> Engine:
     return _engine(*map(setting, names))
 
 
-@lru_cache(maxsize=8)
+@once
 def _engine(location: str, namespace: str, deadline: float, cache_size: int, counts_per_bucket: int) -> Engine:
     return make_engine(
         hot_connections(location),

@@ -8,6 +8,7 @@ from limits.domain.words import Mode, OnStoreFailure, Reason
 from limits.enforcement.answers import STATUS_REASONS
 from limits.enforcement.attempts import Attempt
 from limits.enforcement.local_counters import LocalCounters
+from limits.forking import renewed_when_forked
 from limits.store.breaker import Outages
 from limits.store.deadline import Deadline
 from limits.store.errors import StoreUnavailable
@@ -21,8 +22,11 @@ class Fallback:
         self._outages = outages
         self._heartbeats = heartbeats
         self._local = LocalCounters()
-        self._share = ALONE
+        renewed_when_forked(self)
+
+    def renew(self) -> None:
         self._beating = threading.Lock()
+        self._share = ALONE
         self._next_beat = 0.0
 
     def beat(self, patience: float) -> None:

@@ -8,14 +8,16 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 
+from limits.domain.cached import cached_property
 from limits.domain.client import ClientRecord
 from limits.domain.routes import Router
 from limits.domain.ruleset import Endpoint, Ruleset, Version
 from limits.domain.selection import EffectivePolicy, Selection, effective, own_policies, plan_of, select
 from limits.domain.words import ClientStatus, Partition
 from limits.enforcement.requests import CheckRequest
+from limits.forking import renewed_when_forked
 from limits.store.decider import CounterOf, Part
 from limits.store.packing import pack_rules
 
@@ -134,8 +136,12 @@ class ClientCache:
     def __init__(self, epoch: str, size: int) -> None:
         self.epoch = epoch
         self._size = size
-        self._records: OrderedDict[str, ClientRecord] = OrderedDict()
+        renewed_when_forked(self)
+
+    def renew(self) -> None:
+        # A fork may come in the middle of a change: the records are met again, and not trusted.
         self._lock = threading.Lock()
+        self._records: OrderedDict[str, ClientRecord] = OrderedDict()
 
     def get(self, key: str) -> ClientRecord | None:
         with self._lock:

@@ -5,6 +5,7 @@ import time
 
 from limits.domain.client import ClientRecord
 from limits.enforcement.held import ClientCache, Held
+from limits.forking import renewed_when_forked
 from limits.store import observers
 from limits.store.deadline import Deadline
 from limits.store.errors import StoreUnavailable
@@ -40,9 +41,12 @@ class Holder:
     def __init__(self, reader: RulesetReader, cache_size: int) -> None:
         self._reader = reader
         self._cache_size = cache_size
-        self._lock = threading.Lock()
         self._state: tuple[Held, ClientCache] | None = None
         self._before: Held | None = None
+        renewed_when_forked(self)
+
+    def renew(self) -> None:
+        self._lock = threading.Lock()
 
     @property
     def held(self) -> Held | None:

@@ -16,6 +16,7 @@ from limits.domain.limit import Limit
 from limits.domain.ruleset import Policy
 from limits.domain.selection import EffectivePolicy
 from limits.domain.words import Algorithm
+from limits.forking import renewed_when_forked
 from limits.store.heartbeats import Share
 
 MAX_COUNTERS = 20_000
@@ -58,6 +59,9 @@ class LocalCounters:
 
     def __init__(self, size: int = MAX_COUNTERS) -> None:
         self._size = size
+        renewed_when_forked(self)
+
+    def renew(self) -> None:
         self._lock = threading.Lock()
         self._outage: int | None = None
         self._counters = Counters()

@@ -7,10 +7,10 @@ from collections import Counter
 
 from limits.domain.counting import Count, counts_of
 from limits.domain.decision import Decision
+from limits.forking import renewed_when_forked
 from limits.store.counting import Counting
 from limits.store.deadline import Deadline
 from limits.store.errors import AnswerLost, StoreUnavailable
-from limits.store.hot import begin_anew_when_forked
 
 MAX_PLACES = 10_000
 """Clients, endpoints and minutes that one process counts apart; beyond that, clients go without
@@ -33,10 +33,9 @@ class Uncounted:
 
     def __init__(self, counting: Counting) -> None:
         self._counting = counting
-        self._begin()
-        begin_anew_when_forked(self)
+        renewed_when_forked(self)
 
-    def _begin(self) -> None:
+    def renew(self) -> None:
         self._lock = threading.Lock()
         self._places: dict[Place, Counter[tuple[str, str]]] = {}
         self._bringing = False

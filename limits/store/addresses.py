@@ -43,6 +43,8 @@ _NOT_OURS = (
     # Of the pool that read the URL; a relaxed timeout would be no deadline.
     *("maint_notifications_pool_handler", "maint_notifications_config"),
     *("orig_host_address", "orig_socket_timeout", "orig_socket_connect_timeout"),
+    # A lock of that pool.
+    "himport_registry",
 )
 
 

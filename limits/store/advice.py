@@ -8,17 +8,17 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from redis import Redis, exceptions
 
 from limits.conf import setting
+from limits.forking import renewed_when_forked
+from limits.once import once
 from limits.store.addresses import Kind, location_of
 from limits.store.cluster_client import ClusterClient, PatientClient
 from limits.store.connection import patient_client_of
 from limits.store.errors import StoreUnavailable, outages_named
-from limits.store.hot import begin_anew_when_forked
 
 OLDEST = (6, 2)
 NEARLY_FULL = 0.9
@@ -137,10 +137,9 @@ class Advisor:
         """``name`` is a URL, or an alias of ``CACHES``."""
         self._name = name
         self._seen: list[str] = []
-        self._begin()
-        begin_anew_when_forked(self)
+        renewed_when_forked(self)
 
-    def _begin(self) -> None:
+    def renew(self) -> None:
         self._next_look = 0.0
         self._looking = threading.Lock()
 
@@ -175,6 +174,6 @@ def advisor() -> Advisor:
     return _advisor(setting("REDIS"))
 
 
-@lru_cache(maxsize=8)
+@once
 def _advisor(name: str) -> Advisor:
     return Advisor(name)

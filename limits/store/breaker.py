@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from redis.exceptions import RedisError
 
+from limits.forking import renewed_when_forked
 from limits.store import observers
 from limits.store.errors import StoreUnavailable
 
@@ -26,9 +27,9 @@ class Outages:
     and ends when all are back. Safe for threads."""
 
     def __init__(self) -> None:
-        self.begin()
+        renewed_when_forked(self)
 
-    def begin(self) -> None:
+    def renew(self) -> None:
         """Knows of no outage; also in a forked child, where no probe runs."""
         self._lock = threading.Lock()
         self._away = 0
@@ -60,8 +61,11 @@ class Breaker:
         it cannot."""
         self._probe = probe
         self._interval = interval
-        self._lock = threading.Lock()
         self.outages = outages or Outages()
+        renewed_when_forked(self)
+
+    def renew(self) -> None:
+        self._lock = threading.Lock()
         self.is_open = False
 
     def trip(self, problem: str) -> bool:

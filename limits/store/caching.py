@@ -19,7 +19,8 @@ from redis import Redis, RedisCluster
 from redis.cluster import ClusterNode
 from redis.connection import SSLConnection
 
-from limits.store.addresses import Kind, Location, is_of_several, parse
+from limits.once import once
+from limits.store.addresses import Kind, is_of_several, parse
 from limits.store.sentinels import MasterPool
 
 PATIENCE = 2.0
@@ -36,26 +37,23 @@ class CacheCluster(RedisCluster):
 class ConnectionFactory(pool.ConnectionFactory):
     """django-redis' own, which also takes ``redis+sentinel://`` and ``redis+cluster://``."""
 
-    _clients: dict[str, Any] = {}
-
     def connect(self, url: str) -> Any:
         """redis-py's client of a store."""
         if "://" not in url:
             raise ImproperlyConfigured("CACHES: write LOCATION as a list of one URL; a string is split at its commas.")
         if not is_of_several(url):
             return super().connect(url)
-        if url not in self._clients:
-            self._clients[url] = self._client_of(parse(url))
-        return self._clients[url]
+        timeouts = (self.options.get("SOCKET_TIMEOUT", PATIENCE), self.options.get("SOCKET_CONNECT_TIMEOUT", PATIENCE))
+        return _client(url, *timeouts)
 
-    def _client_of(self, location: Location) -> Any:
-        timeouts = {
-            "socket_timeout": self.options.get("SOCKET_TIMEOUT", PATIENCE),
-            "socket_connect_timeout": self.options.get("SOCKET_CONNECT_TIMEOUT", PATIENCE),
-        }
-        if location.kind is Kind.SENTINEL:
-            return Redis(connection_pool=MasterPool(location, **timeouts))
-        nodes = [ClusterNode(host, port) for host, port in location.nodes]
-        options = {name: value for name, value in location.options.items() if name != "retry"}
-        ssl = issubclass(location.connection_class, SSLConnection)
-        return CacheCluster(startup_nodes=nodes, ssl=ssl, **{**options, **timeouts})
+
+@once
+def _client(url: str, socket_timeout: float, socket_connect_timeout: float) -> Any:
+    location = parse(url)
+    timeouts = {"socket_timeout": socket_timeout, "socket_connect_timeout": socket_connect_timeout}
+    if location.kind is Kind.SENTINEL:
+        return Redis(connection_pool=MasterPool(location, **timeouts))
+    nodes = [ClusterNode(host, port) for host, port in location.nodes]
+    options = {name: value for name, value in location.options.items() if name != "retry"}
+    ssl = issubclass(location.connection_class, SSLConnection)
+    return CacheCluster(startup_nodes=nodes, ssl=ssl, **{**options, **timeouts})

@@ -11,12 +11,13 @@ from typing import Any
 
 from redis.exceptions import AskError, MovedError
 
+from limits.forking import renewed_when_forked
 from limits.store.addresses import Address, Location
 from limits.store.breaker import PROBE_INTERVAL, Breaker, Outages
 from limits.store.cluster_map import ClusterMap
 from limits.store.deadline import Deadline
 from limits.store.errors import StoreUnavailable
-from limits.store.hot import PROBE_PATIENCE, ServerConnections, begin_anew_when_forked
+from limits.store.hot import PROBE_PATIENCE, ServerConnections
 from limits.store.keys import Keys
 
 log = logging.getLogger(__name__)
@@ -51,12 +52,9 @@ class ClusterConnections:
         self._keys = keys
         self.outages = Outages()
         self.map = ClusterMap(location)
-        self._begin()
-        begin_anew_when_forked(self)
+        renewed_when_forked(self)
 
-    def _begin(self) -> None:
-        self.outages.begin()
-        self.map.begin()
+    def renew(self) -> None:
         self._masters: dict[Address, MasterConnections] = {}
         self._adding = threading.Lock()
         self._reading = threading.Lock()

@@ -32,7 +32,11 @@ class _Commands(CoreCommands):
     """redis-py's methods for commands, in bytes."""
 
     _is_async_client: Literal[False] = False
-    _event_dispatcher = event_dispatcher()
+
+    @property
+    def _event_dispatcher(self) -> Any:  # type: ignore[override]
+        """One for each use, since it holds a lock."""
+        return event_dispatcher()
 
 
 class ClusterClient(_Commands):

@@ -10,13 +10,11 @@ from typing import Any
 from redis import exceptions
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
+from limits.forking import renewed_when_forked
 from limits.store.addresses import Address, Location
 from limits.store.deadline import Deadline
 from limits.store.errors import StoreUnavailable, outages_named
 from limits.store.wire import Wire, opened
-
-_RANDOM = random.Random()  # noqa: S311
-"""Of its own: a project that seeds the common one does not want it used by a thread."""
 
 
 @lru_cache(maxsize=4096)
@@ -59,11 +57,12 @@ class ClusterMap:
         self._location = location
         self._known = location.nodes
         self._take(_NOBODY)
-        self.begin()
+        renewed_when_forked(self)
 
-    def begin(self) -> None:
-        """Also in a forked child, where nobody is reading."""
+    def renew(self) -> None:
         self._reading = threading.Lock()
+        # Not the common one, which a project may have seeded; a child that shared it would ask in the same order.
+        self._random = random.Random()  # noqa: S311
 
     def master_of(self, key: str) -> Address | None:
         """The master that holds a key; None where none does, or the map was never read."""
@@ -96,7 +95,7 @@ class ClusterMap:
         """The masters that hold slots; empty before the first reading."""
 
     def _best_view(self, deadline: Deadline) -> View:
-        nodes = _RANDOM.sample(self._known, len(self._known))
+        nodes = self._random.sample(self._known, len(self._known))
         views = []
         for asked, node in enumerate(nodes):
             try:

@@ -4,11 +4,10 @@ The config plane uses an ordinary client that waits longer. The data plane has c
 own, under the deadline of a check. Neither ever sends a command a second time.
 """
 
-from functools import lru_cache
-
 from redis import ConnectionPool, Redis
 
 from limits.conf import setting
+from limits.once import once
 from limits.store.addresses import Kind, Location, location_of
 from limits.store.cluster import ClusterConnections
 from limits.store.cluster_client import ClusterClient, PatientClient
@@ -28,7 +27,7 @@ def patient_client() -> PatientClient:
     return _patient_client(setting("REDIS"))
 
 
-@lru_cache(maxsize=8)
+@once
 def _patient_client(name: str) -> PatientClient:
     return patient_client_of(location_of(name))
 
@@ -49,7 +48,7 @@ def hot_connections(location: str | None = None) -> HotConnections:
     return _hot_connections(location or setting("REDIS"), setting("MAX_CONNECTIONS"), setting("NAMESPACE"))
 
 
-@lru_cache(maxsize=8)
+@once
 def _hot_connections(name: str, size: int, namespace: str) -> HotConnections:
     return hot_connections_of(location_of(name), size, Keys(namespace))
 

@@ -3,6 +3,7 @@
 import secrets
 from typing import NamedTuple
 
+from limits.forking import renewed_when_forked
 from limits.store import scripts
 from limits.store.connection import HotConnections
 from limits.store.deadline import Deadline
@@ -31,8 +32,11 @@ class Heartbeats:
     def __init__(self, connections: HotConnections, keys: Keys) -> None:
         self._connections = connections
         self._key = keys.processes
-        self._process = secrets.token_hex(8)
         self._script = scripts.load("heartbeat")
+        renewed_when_forked(self)
+
+    def renew(self) -> None:
+        self._process = secrets.token_hex(8)
 
     def beat(self, deadline: Deadline) -> Share:
         """Says that this process lives. Raises :class:`~limits.store.errors.StoreUnavailable`."""

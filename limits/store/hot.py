@@ -4,14 +4,13 @@ One deadline covers the wait for a connection, the connecting and the answer. A 
 sent a second time: a script whose bytes have left may have run.
 """
 
-import os
 import time
-import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from redis import Connection, exceptions
 
+from limits.forking import renewed_when_forked
 from limits.store import observers
 from limits.store.breaker import Breaker, Outages
 from limits.store.deadline import Deadline
@@ -53,15 +52,11 @@ class ServerConnections:
         self._make = make
         self._size = size
         self._probe_key = probe_key
-        self._own_outages = outages is None
         self.outages = outages or Outages()
-        self._begin()
-        begin_anew_when_forked(self)
-
-    def _begin(self) -> None:
-        if self._own_outages:
-            self.outages.begin()
         self._breaker = Breaker(self._probe, outages=self.outages)
+        renewed_when_forked(self)
+
+    def renew(self) -> None:
         self._wires = WirePool(self._make, self._size)
 
     @property
@@ -144,25 +139,3 @@ Ask = Callable[[Wire, tuple[Any, ...], Deadline], Any]
 def _ask_asking(wire: Wire, command: tuple[Any, ...], deadline: Deadline) -> Any:
     wire.ask(("ASKING",), deadline)
     return wire.ask(command, deadline)
-
-
-class Forked(Protocol):
-    """What a forked child has to begin anew."""
-
-    def _begin(self) -> None: ...
-
-
-_everybody: "weakref.WeakSet[Forked]" = weakref.WeakSet()
-
-
-def begin_anew_when_forked(connections: Forked) -> None:
-    """A child shares no connection, lock or outage with its parent."""
-    _everybody.add(connections)
-
-
-def _begin_anew() -> None:
-    for connections in list(_everybody):
-        connections._begin()
-
-
-os.register_at_fork(after_in_child=_begin_anew)

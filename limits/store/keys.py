@@ -19,8 +19,8 @@ key comes last, since it may hold any character; slugs hold no colon.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
+from limits.domain.cached import cached_property
 from limits.store.buckets import BUCKETS, TAGS, bucket_of
 
 TOKEN_FIELD = "token"

@@ -65,8 +65,8 @@ class SentinelConnections(ServerConnections):
         self._sentinels = Sentinels(location)
         super().__init__(location.connection, size, probe_key=probe_key)
 
-    def _begin(self) -> None:
-        super()._begin()
+    def renew(self) -> None:
+        super().renew()
         self._watching = threading.Lock()
 
     def _open(self, wire: Wire, deadline: Deadline) -> None:

@@ -6,6 +6,7 @@ import pytest
 from pytest_django import Settings
 
 from limits.monitoring.prometheus import exposition
+from limits.once import forget
 from limits.store import observers
 from tests.metrics.scraping import Scraper
 from tests.publishing.platforms import Platform, platform
@@ -18,11 +19,11 @@ __all__ = ["platform"]
 def watched() -> Iterator[None]:
     """This process keeps metrics, from nothing."""
     before = observers.observer
-    exposition.instruments.cache_clear()
+    forget(exposition.instruments)
     exposition.watch()
     yield
     observers.install(before)
-    exposition.instruments.cache_clear()
+    forget(exposition.instruments)
 
 
 @pytest.fixture

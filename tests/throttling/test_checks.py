@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 
 from limits import checks
 from limits.checks import check_settings, check_views, log_setting_problems
+from limits.once import forget
 from limits.throttling import AtomicScopedRateThrottle, AtomicUserRateThrottle
 
 REDIS = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://127.0.0.1/0"}
@@ -231,10 +232,10 @@ def test_e009_the_other_package_of_this_name_is_there() -> None:
 
 def test_a_server_logs_the_problems_of_its_settings_once(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     settings.RATELIMIT_PLATFORM = {"REDIS": "sessions"}
-    log_setting_problems.cache_clear()
+    forget(log_setting_problems)
     for _ in range(2):
         log_setting_problems()
-    log_setting_problems.cache_clear()
+    forget(log_setting_problems)
     assert [(record.levelname, "limits.E001" in record.getMessage()) for record in caplog.records] == [("ERROR", True)]
 
 

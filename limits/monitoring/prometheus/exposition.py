@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -15,12 +14,13 @@ from prometheus_client.registry import Collector
 from limits.monitoring.prometheus import folder
 from limits.monitoring.prometheus.instruments import Instruments
 from limits.monitoring.prometheus.readings import readings
+from limits.once import once
 from limits.store import observers
 
 OPENMETRICS = "application/openmetrics-text"
 
 
-@lru_cache(maxsize=1)
+@once
 def instruments() -> Instruments:
     """Those of this process."""
     return Instruments()

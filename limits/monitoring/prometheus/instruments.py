@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from limits.domain.decision import Decision
 from limits.domain.words import Outcome, Reason
+from limits.forking import renewed_when_forked
 from limits.models.usage import UNKNOWN_ENDPOINT
 from limits.store.observers import Observer
 
@@ -40,6 +41,10 @@ class Instruments(Observer):
     """Watches the data plane of one process."""
 
     def __init__(self) -> None:
+        renewed_when_forked(self)
+
+    def renew(self) -> None:
+        """prometheus-client's metrics hold locks, and begin at nothing in a forked child."""
         self.registry = CollectorRegistry()
         self._decisions = self._counter(
             "ratelimit_decisions", "Requests decided, peeks excluded.", "endpoint", "outcome"

@@ -1,0 +1,106 @@
+"""What exists once in a process exists once, however many threads ask for it first."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.utils.module_loading import import_string
+from pytest_django import Settings
+
+from limits.conf import kept
+from limits.enforcement import get_engine
+from limits.monitoring.prometheus.exposition import instruments
+from limits.once import forget, once
+from limits.store import advice, caching, connection
+from limits.store.advice import advisor
+from limits.store.caching import ConnectionFactory
+from limits.store.connection import hot_connections, patient_client
+
+THREADS = 8
+
+
+def first_calls(function: Callable[[], Any]) -> list[Any]:
+    """What threads get that call it at the same moment."""
+    barrier = threading.Barrier(THREADS)
+
+    def call(_: int) -> Any:
+        barrier.wait()
+        return function()
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        return list(threads.map(call, range(THREADS)))
+
+
+def slowed(made: list[object]) -> object:
+    """Gives every other thread the time to come meanwhile."""
+    time.sleep(0.01)
+    made.append(object())
+    return made[-1]
+
+
+@pytest.mark.parametrize("decorate", [once, kept])
+def test_first_calls_at_the_same_time_get_one_value(decorate: Callable[..., Callable[[], object]]) -> None:
+    made: list[object] = []
+    function = decorate(lambda: slowed(made))
+    assert len(set(map(id, first_calls(function)))) == len(made) == 1
+
+
+def test_different_arguments_have_values_of_their_own() -> None:
+    made: list[object] = []
+    function = once(lambda name: (name, slowed(made)))
+    assert function("a") is function("a")
+    assert function("a") is not function("b")
+    first = function("a")
+    forget(function)
+    assert function("a") is not first
+
+
+def test_an_error_is_not_kept() -> None:
+    answers = iter([ValueError("not yet"), "now"])
+
+    def answer() -> str:
+        found = next(answers)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    function = once(answer)
+    with pytest.raises(ValueError, match="not yet"):
+        function()
+    assert function() == "now"
+
+
+def _cache_client() -> object:
+    return ConnectionFactory({}).connect("redis+sentinel://127.0.0.1:1/mymaster/0")
+
+
+SINGLETONS: dict[str, tuple[Callable[[], object], str]] = {
+    "engine": (get_engine, "limits.enforcement.engine.make_engine"),
+    "hot connections": (hot_connections, "limits.store.connection.hot_connections_of"),
+    "config plane's client": (patient_client, "limits.store.connection.patient_client_of"),
+    "advisor": (advisor, "limits.store.advice.Advisor"),
+    "cache client": (_cache_client, "limits.store.caching.Redis"),
+    "metrics": (instruments, "limits.monitoring.prometheus.exposition.Instruments"),
+}
+
+
+@pytest.mark.parametrize("name", SINGLETONS)
+def test_what_exists_once_is_made_once(name: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    get, maker = SINGLETONS[name]
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"NAMESPACE": "once"}
+    functions = [connection._patient_client, caching._client, advice._advisor, instruments]
+    for function in functions:
+        forget(function)
+    make = import_string(maker)
+
+    def slow(*arguments: Any, **named: Any) -> Any:
+        time.sleep(0.01)  # Not to wait for an event: it gives the other threads time to come.
+        return make(*arguments, **named)
+
+    monkeypatch.setattr(maker, slow)
+    assert len(set(map(id, first_calls(get)))) == 1
+    for function in functions:
+        forget(function)
