@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, cast
 
+from django.conf import settings
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from api.problems import INSUFFICIENT_SCOPE, INVALID_TOKEN, MISSING_TOKEN, Problem, ProblemType
+from api.problems import HTTPS_REQUIRED, INSUFFICIENT_SCOPE, INVALID_TOKEN, MISSING_TOKEN, Problem, ProblemType
 from limits.domain.ruleset import ApiToken, Ruleset
 from limits.domain.words import Scope
 from limits.enforcement import Engine, RulesetMissing, get_engine
@@ -87,7 +88,10 @@ class BearerAuthentication(BaseAuthentication):
     """Takes the token of a request. What it may do is for :class:`HasScope` to say."""
 
     def authenticate(self, request: Request) -> tuple[None, BearerToken]:
-        """A token stands for a program: there is no user."""
+        """A token stands for a program: there is no user. Over plain HTTP no token is taken where ``HTTPS`` is
+        on, and none is redirected: a token that worked all the same would stay in use."""
+        if settings.HTTPS and not request.is_secure():
+            raise Problem(HTTPS_REQUIRED, "This request came over plain HTTP; its token was not looked at.")
         return None, BearerToken.parse(request.META.get("HTTP_AUTHORIZATION", ""))
 
 

@@ -45,7 +45,14 @@ BAD_REQUEST = ProblemType(
     "/problems/bad-request",
     400,
     "The request cannot be understood.",
-    "The request was refused before the API saw it, for example because of its Host header.",
+    "The request was refused before the API saw it.",
+)
+HOST_NOT_ALLOWED = ProblemType(
+    "/problems/host-not-allowed",
+    400,
+    "The server is not reached by this name.",
+    "The header “Host” names none of the hosts in the setting ALLOWED_HOSTS. Use one of them, or have an operator add "
+    "this one. Only /healthz and /readyz take any host.",
 )
 MISSING_TOKEN = ProblemType(
     "/problems/missing-token",
@@ -58,6 +65,14 @@ INVALID_TOKEN = ProblemType(
     401,
     "The API token is not valid.",
     "The token is unknown here, or it was revoked.",
+)
+HTTPS_REQUIRED = ProblemType(
+    "/problems/https-required",
+    403,
+    "The API is reached over HTTPS only.",
+    "The request came over plain HTTP, and whoever carried it could read its token: replace that token, and send "
+    "requests over HTTPS. Where a proxy ends TLS, it has to set the header “X-Forwarded-Proto: https”. A platform that "
+    "is meant to be reached over plain HTTP sets HTTPS=0.",
 )
 INSUFFICIENT_SCOPE = ProblemType(
     "/problems/insufficient-scope",
@@ -145,8 +160,10 @@ PROBLEM_TYPES = (
     MALFORMED_BODY,
     INVALID_REQUEST,
     BAD_REQUEST,
+    HOST_NOT_ALLOWED,
     MISSING_TOKEN,
     INVALID_TOKEN,
+    HTTPS_REQUIRED,
     INSUFFICIENT_SCOPE,
     CLIENT_BLOCKED,
     NOT_FOUND,

@@ -80,7 +80,8 @@ def logging_config(log_format: str) -> dict[str, Any]:
                 ],
             }
         },
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines"}},
+        "filters": {"callers_errors": {"()": "ratelimit_platform.log_filters.CallersErrors"}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines", "filters": ["callers_errors"]}},
         "root": {"handlers": ["stderr"], "level": "INFO"},
         "loggers": {"django.server": {"propagate": True}, "celery.app.trace": {"level": "WARNING"}},
     }

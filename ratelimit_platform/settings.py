@@ -77,10 +77,11 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "ratelimit_platform.request_ids.RequestIdMiddleware",
+    "ratelimit_platform.hosts.ProbesMiddleware",
+    "ratelimit_platform.hosts.HostMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",

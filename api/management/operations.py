@@ -6,7 +6,18 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiReque
 
 from api import problems
 from api.management.requests import MAX_PAGE, PAGE
-from api.openapi.operations import ALWAYS, BAD_INPUT, CHALLENGE, NO_TOKEN, RETRY_OUTAGE, Responses, answer, kinds
+from api.openapi.operations import (
+    ALWAYS,
+    BAD_INPUT,
+    CHALLENGE,
+    FORBIDDEN,
+    NO_TOKEN,
+    REFUSED,
+    RETRY_OUTAGE,
+    Responses,
+    answer,
+    kinds,
+)
 from api.openapi.schemas import ref
 from api.rendering import JSON
 from limits.domain.client import MAX_KEY_LENGTH
@@ -27,11 +38,11 @@ _KEY = OpenApiParameter(
 )
 _COMMON: Responses = (
     NO_TOKEN
-    | kinds({problems.INSUFFICIENT_SCOPE: {}})
+    | FORBIDDEN
     | kinds({problems.STORE_UNAVAILABLE: {}, problems.RULESET_MISSING: {}, problems.DATABASE_UNAVAILABLE: {}})
     | ALWAYS
 )
-_BAD_QUERY = kinds({problems.INVALID_REQUEST: {}, problems.BAD_REQUEST: {}}) | kinds({problems.NOT_ACCEPTABLE: {}})
+_BAD_QUERY = kinds({problems.INVALID_REQUEST: {}} | REFUSED) | kinds({problems.NOT_ACCEPTABLE: {}})
 _UNKNOWN = kinds({problems.NOT_FOUND: {}})
 _NOT_LIVE = answer("ClientChange", "Saved; it goes live when the store is back.", status=202, later=_LATER)
 

@@ -37,13 +37,15 @@ def _header(name: str, description: str, *statuses: int, kind: type = str, requi
 
 ALWAYS = kinds({problems.METHOD_NOT_ALLOWED: {}}) | kinds({problems.INTERNAL_ERROR: {}})
 
+REFUSED: dict[ProblemType, dict[str, Any]] = {problems.BAD_REQUEST: {}, problems.HOST_NOT_ALLOWED: {}}
+
 BAD_INPUT = (
     kinds(
         {
             problems.INVALID_REQUEST: {"errors": {"cost": ["must be a whole number from 1 to 1,000,000."]}},
             problems.MALFORMED_BODY: {"errors": {"body": ["is empty."]}},
-            problems.BAD_REQUEST: {},
         }
+        | REFUSED
     )
     | kinds({problems.NOT_ACCEPTABLE: {}})
     | kinds({problems.LENGTH_REQUIRED: {}})
@@ -52,6 +54,10 @@ BAD_INPUT = (
 )
 
 NO_TOKEN = kinds({problems.MISSING_TOKEN: {}, problems.INVALID_TOKEN: {}})
+
+_FORBIDDEN: dict[ProblemType, dict[str, Any]] = {problems.INSUFFICIENT_SCOPE: {}, problems.HTTPS_REQUIRED: {}}
+
+FORBIDDEN = kinds(_FORBIDDEN)
 
 _UNDECIDED = {problems.STORE_UNAVAILABLE: examples.UNDECIDED, problems.RULESET_MISSING: {}}
 _DENIAL_OR_PROBLEM: Schema = {"anyOf": [ref("Denial"), ref("Problem")]}
@@ -98,7 +104,7 @@ check_operation = extend_schema(
     responses=answer("Decision", "Admitted; with `?status=200` every decision.", admitted=examples.ADMITTED)
     | BAD_INPUT
     | NO_TOKEN
-    | kinds({problems.CLIENT_BLOCKED: examples.BLOCKED, problems.INSUFFICIENT_SCOPE: {}}, schema=_DENIAL_OR_PROBLEM)
+    | kinds({problems.CLIENT_BLOCKED: examples.BLOCKED} | _FORBIDDEN, schema=_DENIAL_OR_PROBLEM)
     | kinds({problems.QUOTA_EXCEEDED: examples.DENIED}, schema=ref("QuotaExceeded"))
     | kinds(_UNDECIDED, schema=_DENIAL_OR_PROBLEM)
     | ALWAYS,
@@ -114,7 +120,7 @@ peek_operation = extend_schema(
     responses=answer("Decision", "What a check would say now.", admitted=examples.ADMITTED)
     | BAD_INPUT
     | NO_TOKEN
-    | kinds({problems.INSUFFICIENT_SCOPE: {}})
+    | FORBIDDEN
     | kinds({problems.STORE_UNAVAILABLE: {}, problems.RULESET_MISSING: {}})
     | ALWAYS,
 )
@@ -132,7 +138,7 @@ batch_operation = extend_schema(
     responses=answer("BatchResults", "One result for each check.", results=examples.BATCH_RESULTS)
     | BAD_INPUT
     | NO_TOKEN
-    | kinds({problems.INSUFFICIENT_SCOPE: {}})
+    | FORBIDDEN
     | kinds({problems.STORE_UNAVAILABLE: {}, problems.RULESET_MISSING: {}})
     | ALWAYS,
 )
@@ -151,22 +157,20 @@ usage_operation = extend_schema(
     description="Every limit that counts this client by itself, on whichever endpoint. Consumes nothing.",
     parameters=[_CLIENT_PARAMETER, CHALLENGE, RETRY_OUTAGE],
     responses=answer("Usage", "Where they stand now.", usage=examples.USAGE)
-    | kinds({problems.INVALID_REQUEST: {"errors": {"client": ["is needed, once."]}}, problems.BAD_REQUEST: {}})
+    | kinds({problems.INVALID_REQUEST: {"errors": {"client": ["is needed, once."]}}} | REFUSED)
     | kinds({problems.NOT_ACCEPTABLE: {}})
     | NO_TOKEN
-    | kinds({problems.INSUFFICIENT_SCOPE: {}})
+    | FORBIDDEN
     | kinds({problems.STORE_UNAVAILABLE: {}, problems.RULESET_MISSING: {}})
     | ALWAYS,
 )
-
-_REFUSED = kinds({problems.BAD_REQUEST: {}})
 
 health_operation = extend_schema(
     operation_id="health",
     tags=["health"],
     summary="Whether the server is alive",
     description="Asks nothing of anybody else.",
-    responses=answer("Health", "Alive.", alive={"status": "ok"}) | _REFUSED | ALWAYS,
+    responses=answer("Health", "Alive.", alive={"status": "ok"}) | ALWAYS,
 )
 
 readiness_operation = extend_schema(
@@ -181,7 +185,6 @@ readiness_operation = extend_schema(
         ready={"status": "ready", "missing": [], "warnings": []},
         degraded={"status": "degraded", "missing": ["store"], "warnings": []},
     )
-    | _REFUSED
     | kinds({problems.RULESET_MISSING: {"missing": ["ruleset"]}}, schema=ref("NotReady"))
     | ALWAYS,
 )
@@ -205,7 +208,7 @@ metrics_operation = extend_schema(
         )
         for media_type in ("text/plain", "application/openmetrics-text")
     }
-    | _REFUSED
+    | kinds(REFUSED)
     | NO_TOKEN
     | kinds({problems.INSUFFICIENT_SCOPE: {}})
     | kinds({problems.STORE_UNAVAILABLE: {}, problems.RULESET_MISSING: {}})

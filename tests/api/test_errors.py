@@ -10,6 +10,9 @@ from pytest_django import Settings
 
 from api import errors
 from api.problems import PROBLEM_TYPES, ProblemType
+from limits.enforcement import get_engine
+from limits.seldom import SeldomLog
+from ratelimit_platform import hosts
 from tests.api.conftest import Caller
 
 
@@ -38,12 +41,45 @@ def test_a_wrong_method_is_named_before_a_missing_token(caller: Caller) -> None:
     assert caller.client.get("/v1/check").status_code == 405
 
 
-def test_a_host_that_is_not_ours(caller: Caller, settings: Settings) -> None:
+HOSTS = ["elsewhere.example", "10.1.2.3:8420", "a b", "x" * 300, "ratelimit.example:port", "[::1", ""]
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("https", [False, True])
+def test_probes_may_name_any_host(
+    caller: Caller, settings: Settings, host: str, https: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    get_engine().refresh()
     settings.ALLOWED_HOSTS = ["ratelimit.example"]
+    settings.HTTPS = settings.SECURE_SSL_REDIRECT = https
 
-    response = caller.client.get("/healthz", headers={"host": "elsewhere.example"})
+    statuses = [caller.client.get(path, headers={"host": host}).status_code for path in ("/healthz", "/readyz")]
 
-    assert (response.status_code, response.json()["type"]) == (400, "/problems/bad-request")
+    assert statuses == [200, 200]
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("path", ["/v1/check", "/metrics", "/admin/login/", "/nothing", "/api/schema/"])
+def test_a_host_that_is_not_ours(
+    caller: Caller,
+    settings: Settings,
+    path: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings.ALLOWED_HOSTS = ["ratelimit.example"]
+    settings.HTTPS = settings.SECURE_SSL_REDIRECT = True
+    monkeypatch.setattr(hosts, "_refused", SeldomLog(hosts._refused._logger))
+
+    for host in HOSTS[:-1]:
+        response = caller.client.get(path, headers={"host": host})
+        assert (response.status_code, response.json()["type"]) == (400, "/problems/host-not-allowed")
+        assert host[:100] in response.json()["detail"]
+
+    [record] = caplog.records
+    assert record.exc_info is None
+    assert len(record.getMessage()) < 200
 
 
 def test_what_nobody_expected_is_a_500_and_logged(

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from pytest_django import Settings
 
 from api.authentication import BearerToken, TokenIndex, admit
 from api.problems import Problem
@@ -51,6 +52,43 @@ def test_with_a_token_of_another_scope(caller: Caller) -> None:
 @pytest.mark.parametrize("header", ["bearer checker", "BEARER checker", "Bearer   checker "])
 def test_the_scheme_has_no_case(caller: Caller, header: str) -> None:
     assert caller.post("/v1/check", SEARCH, token=None, authorization=header).status_code == 200
+
+
+PLAIN_AND_SECURE = [
+    ({}, 403),
+    ({"x-forwarded-proto": "http"}, 403),
+    ({"x-forwarded-proto": ""}, 403),
+    ({"x-forwarded-proto": "https"}, 200),
+]
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize(("headers", "status"), PLAIN_AND_SECURE)
+def test_where_https_is_on_no_token_is_taken_over_plain_http(
+    caller: Caller, settings: Settings, headers: dict[str, str], status: int
+) -> None:
+    settings.HTTPS = settings.SECURE_SSL_REDIRECT = True
+
+    for secret in ("checker", "unknown", None):
+        response = caller.post("/v1/check", SEARCH, token=secret, **headers)
+        if status == 403:
+            assert (response.status_code, response.json()["type"]) == (403, "/problems/https-required")
+            assert "Location" not in response
+        else:
+            assert response.status_code == (200 if secret == "checker" else 401)
+
+    assert caller.client.get("/v1/clients", headers=headers).status_code == (403 if status == 403 else 401)
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_token_is_taken_over_tls_and_where_https_is_off(caller: Caller, settings: Settings) -> None:
+    assert caller.post("/v1/check", SEARCH).status_code == 200
+    settings.HTTPS = settings.SECURE_SSL_REDIRECT = True
+    assert caller.client.get("/metrics").status_code == 401
+    secure = caller.client.post(
+        "/v1/check", SEARCH, content_type="application/json", headers={"authorization": "Bearer checker"}, secure=True
+    )
+    assert secure.status_code == 200
 
 
 @pytest.mark.usefixtures("shop")

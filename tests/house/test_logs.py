@@ -11,6 +11,7 @@ import pytest
 import structlog
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
+from django.utils.module_loading import import_string
 from pytest_django import Settings
 
 from limits.enforcement import CheckRequest, get_engine
@@ -27,7 +28,8 @@ class Lines:
     """What was written, as JSON."""
 
     def __init__(self) -> None:
-        formatter: dict[str, Any] = logging_config("json")["formatters"]["lines"]
+        config = logging_config("json")
+        formatter: dict[str, Any] = config["formatters"]["lines"]
         self._stream = StringIO()
         self._handler = logging.StreamHandler(self._stream)
         self._handler.setFormatter(
@@ -35,6 +37,8 @@ class Lines:
                 processors=formatter["processors"], foreign_pre_chain=formatter["foreign_pre_chain"]
             )
         )
+        for name in config["handlers"]["stderr"].get("filters", ()):
+            self._handler.addFilter(import_string(config["filters"][name]["()"])())
         self._root = logging.getLogger()
         self._level = self._root.level
         self._root.setLevel(logging.INFO)
@@ -57,6 +61,26 @@ def lines() -> Iterator[Lines]:
     lines = Lines()
     yield lines
     lines.close()
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/x-www-form-urlencoded", "&".join(f"f{at}=" for at in range(1_001))),
+        ("multipart/form-data", "no boundary"),
+        ("multipart/form-data; boundary=x", "--x\r\nno header"),
+    ],
+)
+def test_a_request_that_django_refuses_is_one_line_without_a_trace(
+    lines: Lines, client: Client, content_type: str, body: str
+) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    strict.cookies["csrftoken"] = "a" * 32
+    for _ in range(5):
+        assert strict.post("/admin/login/", body, content_type=content_type).status_code in (400, 403)
+
+    assert "Traceback" not in lines.text
+    assert len([line for line in lines.all() if line["logger"].startswith("django.security.TooMany")]) <= 1
 
 
 @pytest.mark.usefixtures("shop")

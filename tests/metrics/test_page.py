@@ -183,6 +183,11 @@ def test_a_token_with_the_scope(header: str, status: int) -> None:
         ("10.1.2.3", {"x-forwarded-for": "192.0.2.1"}, 401),
         ("10.1.2.3", {"x-forwarded-for": "10.1.2.3"}, 401),
         ("10.1.2.3", {"forwarded": "for=10.1.2.3"}, 401),
+        # What a proxy wrote and its caller overwrote, by “X_Forwarded_For:”.
+        ("10.1.2.3", {"x-forwarded-for": ""}, 401),
+        ("10.1.2.3", {"forwarded": ""}, 401),
+        ("10.1.2.3", {"via": ""}, 401),
+        ("10.1.2.3", {"x-forwarded-proto": "http"}, 401),
     ],
 )
 def test_an_allowed_network(address: str, headers: dict[str, str], status: int, settings: Settings) -> None:
