@@ -37,8 +37,9 @@ import sys
 
 from api.openapi.settings import SPECTACULAR_SETTINGS
 from ratelimit_platform.admin_site import UNFOLD
+from ratelimit_platform.broker import default_broker, named_broker
 from ratelimit_platform.content_security import CONTENT_SECURITY_POLICY
-from ratelimit_platform.environment import DATA_DIR, broker_of, broker_options, database, env, required
+from ratelimit_platform.environment import DATA_DIR, database, env, required
 from ratelimit_platform.logs import logging_config
 
 __all__ = ["CONTENT_SECURITY_POLICY", "SPECTACULAR_SETTINGS", "UNFOLD"]
@@ -141,11 +142,14 @@ RATELIMIT_PLATFORM = {
     "PUBLIC_URL": env.str("PUBLIC_URL", f"http://127.0.0.1:{env.str('PORT', '8000')}"),
 }
 
-CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", "") or broker_of(REDIS_URL)
+_broker_url = env.str("CELERY_BROKER_URL", "")
+_broker = named_broker(_broker_url) if _broker_url else default_broker(REDIS_URL)
+CELERY_BROKER_URL = _broker.url
+CELERY_BROKER_USE_SSL = _broker.use_ssl
+CELERY_BROKER_TRANSPORT_OPTIONS = _broker.transport_options | {
+    "global_keyprefix": f"{env.str('NAMESPACE', 'rl')}:celery:"
+}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {"global_keyprefix": f"{env.str('NAMESPACE', 'rl')}:celery:"}
-if not env.str("CELERY_BROKER_URL", ""):
-    CELERY_BROKER_TRANSPORT_OPTIONS |= broker_options(REDIS_URL)
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1

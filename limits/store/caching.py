@@ -42,9 +42,16 @@ class ConnectionFactory(pool.ConnectionFactory):
         if "://" not in url:
             raise ImproperlyConfigured("CACHES: write LOCATION as a list of one URL; a string is split at its commas.")
         if not is_of_several(url):
-            return super().connect(url)
+            return self._connect_single(url)
         timeouts = (self.options.get("SOCKET_TIMEOUT", PATIENCE), self.options.get("SOCKET_CONNECT_TIMEOUT", PATIENCE))
         return _client(url, *timeouts)
+
+    def _connect_single(self, url: str) -> Any:
+        try:
+            return super().connect(url)
+        except ValueError:
+            # redis-py's message may quote a piece of a password.
+            raise ImproperlyConfigured("CACHES: the URL in LOCATION is not understood.") from None
 
 
 @once
