@@ -5,7 +5,6 @@ shell joins the same stores with the same secret. A variable of the real environ
 """
 
 from pathlib import Path
-from urllib.parse import unquote
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -27,9 +26,3 @@ def required(name: str, what_to_do: str) -> str:
     if not value:
         raise ImproperlyConfigured(f"{name} is not set. {what_to_do}")
     return str(value)
-
-
-def database(url: str) -> dict[str, object]:
-    """``DATABASE_URL`` as Django wants it; a host may be a socket's folder (``%2Ftmp%2Fpg``)."""
-    config = dict(env.db_url_config(url))
-    return config | {"HOST": unquote(str(config.get("HOST", "")))}

@@ -39,7 +39,8 @@ from api.openapi.settings import SPECTACULAR_SETTINGS
 from ratelimit_platform.admin_site import UNFOLD
 from ratelimit_platform.broker import default_broker, named_broker
 from ratelimit_platform.content_security import CONTENT_SECURITY_POLICY
-from ratelimit_platform.environment import DATA_DIR, database, env, required
+from ratelimit_platform.database import database
+from ratelimit_platform.environment import DATA_DIR, env, required
 from ratelimit_platform.logs import logging_config
 
 __all__ = ["CONTENT_SECURITY_POLICY", "SPECTACULAR_SETTINGS", "UNFOLD"]
@@ -109,15 +110,7 @@ TEMPLATES = [
     },
 ]
 
-DATABASES = {
-    "default": database(required("DATABASE_URL", _START))
-    | {
-        # Kept for the next request of the same thread; checks use none at all.
-        "CONN_MAX_AGE": 60,
-        "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"connect_timeout": 5, "options": "-c statement_timeout=60000 -c lock_timeout=10000"},
-    }
-}
+DATABASES = {"default": database(required("DATABASE_URL", _START))}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = required("REDIS_URL", _START)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from ratelimit_platform.environment import database
 from tests.support.web import outer_environment
 
 BASE_DIR = Path(__file__).resolve().parents[2]
@@ -28,8 +27,3 @@ def test_a_missing_setting_is_named_with_what_to_do(missing: str, tmp_path: Path
     result = manage("check", DATA_DIR=str(tmp_path), **{missing: ""})
     assert result.returncode != 0
     assert f"{missing} is not set. Set it, or start `make run`" in result.stderr
-
-
-def test_a_database_may_listen_on_a_socket() -> None:
-    config = database("postgresql://postgres@%2Ftmp%2Fpg/shop")
-    assert (config["HOST"], config["NAME"], config["USER"]) == ("/tmp/pg", "shop", "postgres")

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 import psutil
 from django.db import connection
@@ -82,5 +83,5 @@ def outer_environment() -> dict[str, str]:
 
 
 def _test_database_url() -> str:
-    base, _, _ = os.environ["DATABASE_URL"].rpartition("/")
-    return f"{base}/{connection.settings_dict['NAME']}"
+    parts = urlsplit(os.environ["DATABASE_URL"])
+    return parts._replace(path=f"/{quote(connection.settings_dict['NAME'])}").geturl()
