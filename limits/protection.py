@@ -10,6 +10,7 @@ from limits.client_identifier import AnyRequest
 from limits.conf import setting
 from limits.domain.decision import Decision
 from limits.domain.headers import LegacyHeaders, closest_to_denying, rate_limit_headers
+from limits.domain.unusual_costs import is_usual
 from limits.domain.validation import cost_problem
 from limits.domain.words import Reason
 from limits.enforcement import CheckRequest, RulesetMissing, get_engine
@@ -45,20 +46,27 @@ class Verdict(NamedTuple):
 def judge(request: AnyRequest, client: str, *, endpoint: str | None, cost: int | None) -> Verdict:
     """Asks the platform about a request, and remembers the decision on it.
 
-    ``endpoint`` is a slug; None: method and path decide. ``cost`` None: the endpoint's. Raises
-    ``ImproperlyConfigured`` for a cost that cannot be.
+    ``endpoint`` is a slug; None: method and path decide. ``cost`` None: the endpoint's; 0 is admitted
+    and consumes nothing, one above the most that a request may cost is denied. Raises
+    ``ImproperlyConfigured`` for what is no cost.
     """
     if cost is not None:
-        _require_cost(cost)
+        _require_whole(cost)
     bare = _bare(request)
     # Not `path`, which begins with the prefix that the project is mounted under (SCRIPT_NAME).
     check = CheckRequest(client, endpoint, bare.method, bare.path_info or "/", cost, decoded=True)
     try:
-        decision = get_engine().check(check)
+        decision = _decided(check, cost)
     except RulesetMissing as error:
         return Verdict(OK if admits_without_rules(error, _without_ruleset) else UNAVAILABLE)
     decisions_on(bare).append(decision)
     return Verdict(_status(decision), decision)
+
+
+def _decided(check: CheckRequest, cost: int | None) -> Decision:
+    if cost is None or is_usual(cost):
+        return get_engine().check(check)
+    return get_engine().check_unusual_cost(check, cost)
 
 
 def _status(decision: Decision) -> int:
@@ -81,11 +89,17 @@ def admits_without_rules(problem: Exception, log: SeldomLog) -> bool:
     return admits
 
 
-def _require_cost(cost: Any) -> None:
-    # `True` is an int to Python, and to nobody else.
-    problem = cost_problem(cost) if type(cost) is int else "must be a whole number."
-    if problem:
+def require_cost(cost: Any) -> None:
+    """Raises ``ImproperlyConfigured`` for a number in a project's code that no request can cost."""
+    _require_whole(cost)
+    if problem := cost_problem(cost):
         raise ImproperlyConfigured(f"The cost of a request is {cost!r}: {problem}")
+
+
+def _require_whole(cost: Any) -> None:
+    # `True` is an int to Python, and to nobody else.
+    if type(cost) is not int or cost < 0:
+        raise ImproperlyConfigured(f"The cost of a request is {cost!r}: must be a whole number, 0 or more.")
 
 
 def decisions_on(request: AnyRequest) -> list[Decision]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from limits.domain.decision import Decision, LimitState
+from limits.domain.limit import MAX_COST
 from limits.domain.words import Mode, Reason
 
 MARKS = (50, 80, 90, 100)
@@ -29,8 +30,10 @@ def counts_of(decision: Decision) -> Iterator[Count]:
     and the marks that it crossed. One that was refused because the store is away is a denied one."""
     kind = _STATUS_KINDS.get(decision.reason) or ("a" if decision.allowed else "d")  # type: ignore[arg-type]
     yield Count(kind, "", 1)
-    if decision.cost > 1:
-        yield Count(kind.upper(), "", decision.cost - 1)
+    # A request without a cost counts as one that cost one less; what no limit admits, as the most that one may.
+    beyond_one = min(decision.cost, MAX_COST) - 1
+    if beyond_one:
+        yield Count(kind.upper(), "", beyond_one)
     denying = {state.policy: state.mode for state in decision.limits if not state.allowed}
     for policy, mode in denying.items():
         yield Count("d" if mode is Mode.ENFORCE else "s", policy, 1)

@@ -13,6 +13,7 @@ from limits.conf import kept, setting
 from limits.domain.client import ClientRecord
 from limits.domain.counting import counts_of
 from limits.domain.decision import Decision
+from limits.domain.unusual_costs import at_cost, usual
 from limits.enforcement.answers import decision_of
 from limits.enforcement.attempts import Attempt, Guard, prepare, prepare_whole
 from limits.enforcement.fallback import Fallback
@@ -97,6 +98,30 @@ class Engine:
         if consume:
             self._note((decision,), began)
         return decision
+
+    def check_unusual_cost(self, request: CheckRequest, cost: int) -> Decision:
+        """Decides one request that costs 0 or more than :data:`~limits.domain.limit.MAX_COST`, as
+        :func:`~limits.domain.unusual_costs.at_cost` says. Nothing is consumed; it is counted, which is
+        a second round trip. Raises :class:`RulesetMissing`."""
+        began = time.perf_counter()
+        deadline, asked = Deadline(self._deadline), request._replace(cost=usual(cost))
+        try:
+            looked = self._decide(asked, deadline, None, consume=False)
+        except StoreUnavailable as error:
+            looked = self._decide_without((asked,), error, None, consume=False)[0]
+        decision = at_cost(looked, cost)
+        self._count_later(decision, deadline)
+        self._note((decision,), began)
+        return decision
+
+    def _count_later(self, decision: Decision, deadline: Deadline) -> None:
+        """Counts now where that can be done, or else once the store is back."""
+        try:
+            self._counting.count(decision.client, decision.endpoint, counts_of(decision), deadline)
+        except AnswerLost:
+            return
+        except StoreUnavailable:
+            self._uncounted.add(decision, self._clock.now())
 
     def check_in_order(
         self, requests: Sequence[CheckRequest], *, consume: bool = True, guard: Guard | None = None

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from inspect import ismethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from limits.client_identifier import client_of
-from limits.protection import OK, TOO_MANY_REQUESTS, Verdict, judge
+from limits.protection import OK, TOO_MANY_REQUESTS, Verdict, judge, require_cost
 from limits.throttling.errors import exception_of
 
 if TYPE_CHECKING:
@@ -57,8 +57,11 @@ def _of_action(view: "APIView", name: str) -> Any:
 
 def _cost(request: Request, view: "APIView") -> int | None:
     cost = _of_action(view, "throttle_cost")
+    if cost is None:
+        return None
     if not callable(cost):
-        return cost
+        require_cost(cost)
+        return cast(int, cost)
     if ismethod(cost) and _takes_one(cost.__func__):
         # A function of the request that became a method, because it is an attribute of the class.
         cost = cost.__func__
