@@ -18,7 +18,7 @@ from api.problems import (
     Problem,
     problem_response,
 )
-from limits.enforcement import RulesetMissing, StoreUnavailable
+from limits.enforcement import RulesetMissing, StoreDataError, StoreError
 
 ADMIN = "/admin/"
 """Below it people read the errors, and Django's pages stay."""
@@ -40,7 +40,9 @@ def _as_problem(error: Exception, context: dict[str, Any]) -> Problem | None:
             return _nothing_at(context["request"])
         case RulesetMissing():
             return Problem(RULESET_MISSING, str(error), headers=STORE_RETRY_AFTER)
-        case StoreUnavailable():
+        case StoreDataError():
+            return Problem(STORE_UNAVAILABLE, str(error), headers=STORE_RETRY_AFTER)
+        case StoreError():
             return Problem(STORE_UNAVAILABLE, "The store did not answer.", headers=STORE_RETRY_AFTER)
     return None
 

@@ -2,7 +2,7 @@
 
 import time
 
-from limits.enforcement import StoreUnavailable, get_engine
+from limits.enforcement import StoreError, get_engine
 
 PATIENCE = 2.0
 """Seconds that a starting process waits for the store, at most."""
@@ -17,7 +17,7 @@ def warm_up(patience: float = PATIENCE) -> bool:
     while True:
         try:
             get_engine().refresh()
-        except StoreUnavailable:
+        except StoreError:
             if time.monotonic() > end:
                 return False
             time.sleep(PAUSE)

@@ -8,7 +8,7 @@ from api.metrics.access import comes_from_an_allowed_network
 from api.openapi.operations import metrics_operation
 from api.views.base import ApiView
 from limits.domain.words import Scope
-from limits.enforcement import Engine, RulesetMissing, StoreUnavailable, get_engine
+from limits.enforcement import Engine, RulesetMissing, StoreError, get_engine
 from limits.monitoring.prometheus.exposition import exposition
 
 
@@ -30,5 +30,5 @@ def _take_over_what_is_published(engine: Engine) -> None:
     """A server that nobody asks holds old rules, which is no fault: without this it would look like one."""
     try:
         engine.refresh()
-    except (StoreUnavailable, RulesetMissing):
+    except (StoreError, RulesetMissing):
         return

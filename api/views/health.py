@@ -28,10 +28,12 @@ class ReadinessView(ApiView):
     @readiness_operation
     def get(self, request: Request) -> HttpResponse:
         readiness = get_engine().readiness()
-        missing = list(readiness.missing)
+        missing, problems = list(readiness.missing), list(readiness.problems)
         if not readiness.ready:
             headers = _NOT_STORED | STORE_RETRY_AFTER
-            return problem_response(RULESET_MISSING, "No ruleset is held yet.", {"missing": missing}, headers=headers)
+            return problem_response(
+                RULESET_MISSING, " ".join(["No ruleset is held yet.", *problems]), {"missing": missing}, headers=headers
+            )
         status = "degraded" if missing else "ready"
-        body = {"status": status, "missing": missing, "warnings": advisor().warnings()}
+        body = {"status": status, "missing": missing, "warnings": [*problems, *advisor().warnings()]}
         return json_response(body, headers=_NOT_STORED)

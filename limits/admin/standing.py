@@ -11,7 +11,7 @@ from limits.domain.ruleset import Policy, Ruleset
 from limits.domain.selection import plan_of
 from limits.domain.wording import duration, limit_sentence, limits_sentence
 from limits.domain.words import ClientStatus, Mode, Partition
-from limits.enforcement import RulesetMissing, Standing, StoreUnavailable, get_engine
+from limits.enforcement import RulesetMissing, Standing, StoreError, get_engine
 from limits.models import Publication
 
 AWAY = "The counters cannot be reached at this moment, so nobody knows where they stand. Limits hold as they are set."
@@ -63,7 +63,7 @@ def standing_of(key: str) -> ClientStanding:
         seen = engine.look_at_client(key)
     except RulesetMissing:
         return ClientStanding(problem=why_no_rules())
-    except StoreUnavailable:
+    except StoreError:
         return ClientStanding(problem=AWAY)
     ruleset = engine.held.ruleset if engine.held else Ruleset()
     plan = plan_of(ruleset, seen.record)

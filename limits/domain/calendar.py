@@ -7,7 +7,8 @@ where a local midnight does not exist, the day begins with the first moment that
 
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from zoneinfo import ZoneInfo, available_timezones
+from importlib.resources import files
+from zoneinfo import ZoneInfo
 
 from limits.domain.words import Period
 
@@ -16,10 +17,26 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR = 3_600_000_000
 
 
+NO_PLACE = frozenset({"Factory", "localtime", "posixrules"})
+"""Names that a machine may know, and that mean something else on each or nothing at all."""
+
+
 @lru_cache(maxsize=1)
 def timezones() -> frozenset[str]:
-    """The names of the IANA time zone database that this machine knows."""
-    return frozenset(available_timezones())
+    """The names of the IANA time zone database, as the package ``tzdata`` has them, so that they are
+    the same on every machine."""
+    names = files("tzdata").joinpath("zones").read_text(encoding="utf-8").split()
+    return frozenset(names) - NO_PLACE
+
+
+@lru_cache(maxsize=2_048)
+def is_known_here(timezone: str) -> bool:
+    """Whether this machine can tell the time of a zone. An older database knows fewer of them."""
+    try:
+        ZoneInfo(timezone)
+    except (KeyError, ValueError, OSError):
+        return False
+    return True
 
 
 def period_around(period: Period, timezone: str | None, now: int) -> tuple[int, int]:

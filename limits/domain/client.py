@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from limits.domain.limit import SECOND, Limit
+from limits.domain.limit import SECOND, Limit, unknown_timezone
 from limits.domain.ruleset import limit_from_json, limit_to_json
 from limits.domain.words import ClientStatus
 
@@ -68,6 +68,9 @@ class ClientRecord:
     status: ClientStatus = ClientStatus.ACTIVE
     overrides: tuple[Override, ...] = ()
     deleted: bool = False
+    problem: str = ""
+    """Why this process cannot decide by all of it: an override follows a time zone that this machine
+    does not know. Such overrides are left out."""
 
     @property
     def is_registered(self) -> bool:
@@ -91,13 +94,23 @@ class ClientRecord:
         if not body:
             return cls(key, int(revision), deleted=True)
         content = json.loads(body)
+        overrides = [_override_from_json(item) for item in content["overrides"]]
+        unknown = {each.policy: zone for each in overrides if (zone := unknown_timezone(each.limits))}
         return cls(
             key,
             int(revision),
             plan=content["plan"],
             status=ClientStatus(content["status"]),
-            overrides=tuple(_override_from_json(item) for item in content["overrides"]),
+            overrides=tuple(each for each in overrides if each.policy not in unknown),
+            problem=next((_unknown_zone(*each) for each in unknown.items()), ""),
         )
+
+
+def _unknown_zone(policy: str, zone: str) -> str:
+    return (
+        f"An override of policy {policy} follows the time zone “{zone}”, which this machine does not know: upgrade the "
+        "package tzdata, or choose another zone."
+    )
 
 
 def _override_to_json(override: Override) -> dict[str, Any]:

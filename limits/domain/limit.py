@@ -1,10 +1,10 @@
 """One limit: a quota over time, with the bounds that keep its arithmetic exact."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from limits.domain.calendar import DEFAULT_TIMEZONE, timezones
+from limits.domain.calendar import DEFAULT_TIMEZONE, NO_PLACE, is_known_here, timezones
 from limits.domain.words import Algorithm, Period
 
 SECOND = 1_000_000
@@ -76,6 +76,12 @@ class Limit:
         return self.window * SECOND
 
 
+def unknown_timezone(limits: Iterable[Limit]) -> str | None:
+    """A time zone of these limits that this machine does not know; None: it knows them all."""
+    zones = (limit.timezone for limit in limits if limit.timezone is not None)
+    return next((zone for zone in zones if not is_known_here(zone)), None)
+
+
 def limit_problems(limit: Limit) -> Iterator[tuple[str, str]]:
     """Yields (field, message) for everything that is wrong with one limit."""
     if not 0 <= limit.quota <= MAX_QUOTA:
@@ -92,8 +98,15 @@ def _calendar_problems(limit: Limit) -> Iterator[tuple[str, str]]:
         yield "window", "belongs to other algorithms; a calendar limit has a period."
     if limit.period is None:
         yield "period", "is needed for a calendar limit: hour, day, week or month."
-    if limit.timezone is not None and limit.timezone not in timezones():
-        yield "timezone", f"“{limit.timezone}” is not a time zone, such as “Europe/Berlin”."
+    if limit.timezone is not None and (message := timezone_problem(limit.timezone)):
+        yield "timezone", message
+
+
+def timezone_problem(timezone: str) -> str | None:
+    """Why a calendar limit cannot follow this zone, or None."""
+    if timezone in NO_PLACE:
+        return f"“{timezone}” may be another time on each machine; name a place, such as “Europe/Berlin”."
+    return None if timezone in timezones() else f"“{timezone}” is not a time zone, such as “Europe/Berlin”."
 
 
 def _window_problems(limit: Limit) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from limits.domain.cached import cached_property
-from limits.domain.limit import Limit
+from limits.domain.limit import Limit, unknown_timezone
 from limits.domain.routes import Route
 from limits.domain.words import Algorithm, Mode, OnStoreFailure, Partition, Period, Scope
 
@@ -18,8 +18,16 @@ FORMAT = 1
 """The number of this serialisation. A process refuses a format that it does not know."""
 
 
-class UnknownFormat(ValueError):
+class UnreadableRuleset(ValueError):
+    """The bytes are a ruleset that this process cannot decide by; the message says why."""
+
+
+class UnknownFormat(UnreadableRuleset):
     """The bytes are a ruleset of a format that this release cannot read."""
+
+
+class UnknownTimezone(UnreadableRuleset):
+    """A limit follows a time zone that this machine does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +128,28 @@ class Ruleset:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Ruleset":
-        """Reads what :meth:`to_bytes` wrote. Raises :class:`UnknownFormat`."""
-        content = json.loads(data)
-        if content.get("format") != FORMAT:
-            raise UnknownFormat(f"Ruleset format {content.get('format')!r}; this release reads {FORMAT}.")
+        """Reads what :meth:`to_bytes` wrote. Raises :class:`UnreadableRuleset`."""
+        try:
+            content = json.loads(data)
+            if content.get("format") != FORMAT:
+                raise UnknownFormat(f"Ruleset format {content.get('format')!r}; this release reads {FORMAT}.")
+            return cls._from_json(content)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            if isinstance(error, UnreadableRuleset):
+                raise
+            raise UnreadableRuleset(f"It is not a ruleset: {type(error).__name__}.") from error
+
+    def require_known_timezones(self) -> None:
+        """Raises :class:`UnknownTimezone` for a zone that this machine does not know."""
+        for policy in self.policies:
+            if zone := unknown_timezone(policy.limits):
+                raise UnknownTimezone(
+                    f"Policy {policy.slug} follows the time zone “{zone}”, which this machine does not know: "
+                    "upgrade the package tzdata, or choose another zone."
+                )
+
+    @classmethod
+    def _from_json(cls, content: dict[str, Any]) -> "Ruleset":
         return cls(
             plans=tuple(Plan(**plan) for plan in content["plans"]),
             default_plan=content["default_plan"],

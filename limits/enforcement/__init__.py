@@ -5,7 +5,7 @@ from limits.enforcement.engine import Engine, Readiness, Standing, get_engine
 from limits.enforcement.held import Held
 from limits.enforcement.holder import RulesetMissing
 from limits.enforcement.requests import CheckRequest
-from limits.store.errors import StoreUnavailable
+from limits.store.errors import StoreDataError, StoreError, StoreUnavailable
 
 __all__ = [
     "CheckRequest",
@@ -15,6 +15,8 @@ __all__ = [
     "Readiness",
     "RulesetMissing",
     "Standing",
+    "StoreDataError",
+    "StoreError",
     "StoreUnavailable",
     "get_engine",
 ]

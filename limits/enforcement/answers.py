@@ -22,6 +22,6 @@ def decision_of(attempt: Attempt, answer: Decided, *, consume: bool) -> Decision
         attempt.cost,
         attempt.held.version.sequence,
         limits,
-        degraded=not answer.complete,
+        degraded=not answer.complete or bool(attempt.record.problem),
         undisputed=False not in [reading[0] for reading in readings],
     )

@@ -8,6 +8,7 @@ the check begins again with what is in force.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from limits.conf import kept, setting
 from limits.domain.client import ClientRecord
@@ -26,6 +27,7 @@ from limits.store import observers
 from limits.store.cluster import ClusterConnections
 from limits.store.connection import HotConnections, hot_connections
 from limits.store.counting import Counting
+from limits.store.damage import CLIENT
 from limits.store.deadline import Deadline
 from limits.store.decider import (
     COUNTS_PER_BUCKET,
@@ -36,9 +38,10 @@ from limits.store.decider import (
     NotLoaded,
     OutsideValidity,
     RulesChanged,
+    Undecidable,
     Verb,
 )
-from limits.store.errors import AnswerLost, StoreUnavailable
+from limits.store.errors import AnswerLost, StoreDataError, StoreError, StoreUnavailable
 from limits.store.heartbeats import Heartbeats
 from limits.store.keys import Keys
 from limits.store.rules import RulesetReader
@@ -51,6 +54,8 @@ class Readiness:
 
     ready: bool
     missing: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    """Sentences about what is published and cannot be used here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,7 @@ class Engine:
         deadline = Deadline(self._deadline)
         try:
             decision = self._decide(request, deadline, guard, consume=consume)
-        except StoreUnavailable as error:
+        except StoreError as error:
             decision = self._decide_without((request,), error, guard, consume=consume)[0]
         if consume:
             self._note((decision,), began)
@@ -107,7 +112,7 @@ class Engine:
         deadline, asked = Deadline(self._deadline), request._replace(cost=usual(cost))
         try:
             looked = self._decide(asked, deadline, None, consume=False)
-        except StoreUnavailable as error:
+        except StoreError as error:
             looked = self._decide_without((asked,), error, None, consume=False)[0]
         decision = at_cost(looked, cost)
         self._count_later(decision, deadline)
@@ -169,6 +174,8 @@ class Engine:
             self.refresh()
         except StoreUnavailable:
             return Readiness(self.held is not None, ("store",))
+        except StoreError as error:
+            return Readiness(self.held is not None, ("ruleset",), (str(error),))
         return Readiness(self.held is not None, () if self.held else ("ruleset",))
 
     def _note(self, decisions: Sequence[Decision], began: float) -> None:
@@ -181,6 +188,8 @@ class Engine:
         while True:
             held, clients = self._state(deadline, guard)
             attempt = prepare(held, clients, request, self._clock.now())
+            if attempt.record.problem:
+                return self._without_store(attempt, consume=consume, count=consume)
             answer = self._decider.decide(attempt.question(), deadline, verb)
             decision = self._decision(attempt, answer, deadline, consume=consume)
             if decision is not None:
@@ -195,7 +204,7 @@ class Engine:
         deadline, end = Deadline(self._deadline), len(decisions) + len(requests)
         try:
             self._decide_in_order(requests, decisions, deadline, guard, consume=consume)
-        except StoreUnavailable as error:
+        except StoreError as error:
             decisions += self._decide_without(requests[len(decisions) - end :], error, guard, consume=consume)
 
     def _decide_in_order(
@@ -211,8 +220,7 @@ class Engine:
         decided, changes, verb = 0, 0, Verb.COUNT if consume else Verb.LOOK
         while decided < len(requests):
             attempts = self._attempts(requests[decided:], deadline, guard)
-            questions = [attempt.question() for attempt in attempts]
-            answers = self._decider.decide_in_order(questions, deadline, verb)
+            answers = self._ask_in_order(attempts, deadline, verb)
             for attempt, answer in zip(attempts, answers, strict=False):
                 decision = self._decision(attempt, answer, deadline, consume=consume)
                 if decision is None:
@@ -222,8 +230,13 @@ class Engine:
                 decisions.append(decision)
                 decided += 1
 
+    def _ask_in_order(self, attempts: Sequence[Attempt], deadline: Deadline, verb: Verb) -> Sequence[Answer]:
+        """Answers from the first on, one at least; a record that cannot be followed here ends a call."""
+        questions = [attempt.question() for attempt in takewhile(lambda attempt: not attempt.record.problem, attempts)]
+        return self._decider.decide_in_order(questions, deadline, verb) if questions else [Undecidable()]
+
     def _decide_without(
-        self, requests: Sequence[CheckRequest], error: StoreUnavailable, guard: Guard | None, *, consume: bool
+        self, requests: Sequence[CheckRequest], error: StoreError, guard: Guard | None, *, consume: bool
     ) -> list[Decision]:
         """By what this process holds. Where an answer was lost, the store may have counted."""
         count = consume and not isinstance(error, AnswerLost)
@@ -255,10 +268,12 @@ class Engine:
                 self._clock.set(now)
             case NotLoaded():
                 raise StoreUnavailable("The store does not hold this client yet.")
+            case Undecidable(kind):
+                raise StoreDataError(kind or CLIENT, "The data of this client in the store is damaged.")
 
     def _decision(self, attempt: Attempt, answer: Answer, deadline: Deadline, *, consume: bool) -> Decision | None:
         """None where this process has to adapt to what the store said, and to ask again."""
-        if isinstance(answer, NotLoaded):
+        if isinstance(answer, NotLoaded | Undecidable):
             return self._without_store(attempt, consume=consume, count=consume)
         if not isinstance(answer, Decided):
             return None

@@ -11,7 +11,7 @@ from limits.enforcement.local_counters import LocalCounters
 from limits.forking import renewed_when_forked
 from limits.store.breaker import Outages
 from limits.store.deadline import Deadline
-from limits.store.errors import StoreUnavailable
+from limits.store.errors import StoreError
 from limits.store.heartbeats import ALONE, BEAT_SECONDS, Heartbeats
 
 
@@ -37,7 +37,7 @@ class Fallback:
         try:
             self._next_beat = time.monotonic() + BEAT_SECONDS
             self._share = self._heartbeats.beat(Deadline(patience))
-        except StoreUnavailable:
+        except StoreError:
             pass
         finally:
             self._beating.release()

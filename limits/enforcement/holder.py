@@ -1,15 +1,23 @@
 """The rules and client records that a process decides by, and how it gets newer ones."""
 
+import logging
 import threading
 import time
 
 from limits.domain.client import ClientRecord
 from limits.enforcement.held import ClientCache, Held
 from limits.forking import renewed_when_forked
+from limits.seldom import SeldomLog
 from limits.store import observers
+from limits.store.damage import CLIENT
 from limits.store.deadline import Deadline
-from limits.store.errors import StoreUnavailable
+from limits.store.errors import RulesetUnreadable, StoreDataError, StoreError, StoreUnavailable
 from limits.store.rules import RulesetReader
+
+log = logging.getLogger(__name__)
+
+
+_unreadable_records = SeldomLog(log)
 
 
 class RulesetMissing(Exception):
@@ -43,6 +51,8 @@ class Holder:
         self._cache_size = cache_size
         self._state: tuple[Held, ClientCache] | None = None
         self._before: Held | None = None
+        self._unreadable: tuple[str, str] | None = None
+        """The token of rules that this process cannot decide by, and why."""
         renewed_when_forked(self)
 
     def renew(self) -> None:
@@ -66,11 +76,13 @@ class Holder:
             self.refresh(deadline)
         except StoreUnavailable as error:
             raise RulesetMissing("The store is away and no ruleset was read yet.") from error
+        except StoreError as error:
+            raise RulesetMissing(f"No ruleset was read yet. {error}") from error
 
     def refresh(self, deadline: Deadline) -> None:
         """Loads what is published now, with one read where nothing changed.
 
-        Raises :class:`StoreUnavailable`.
+        Raises :class:`~limits.store.errors.StoreError`.
         """
         token = self._reader.pointer(deadline)
         if token is not None:
@@ -100,14 +112,34 @@ class Holder:
         """Client records outlive a change of the rules, but not one of the database."""
         held, clients = self._state or (None, None)
         known = self._before is not None and self._before.token == token
-        new = self._before if self._before and known else Held(*self._reader.read(token, deadline))
+        new = self._before if self._before and known else self._read_new(token, deadline)
         if clients is None or clients.epoch != new.version.epoch:
             clients = ClientCache(new.version.epoch, self._cache_size)
         self._before = held
         observers.observer.ruleset_held(new.version.sequence)
         return new, clients
 
+    def _read_new(self, token: str, deadline: Deadline) -> Held:
+        """What cannot be read is read once, and not with every check."""
+        if self._unreadable is not None and self._unreadable[0] == token:
+            raise RulesetUnreadable(self._unreadable[1])
+        try:
+            return Held(*self._reader.read(token, deadline))
+        except RulesetUnreadable as error:
+            self._unreadable = token, str(error)
+            log.error("ruleset_unreadable: %s", error, extra={"event": "ruleset_unreadable", "error": str(error)})
+            raise
+
 
 def record_of(key: str, text: str | None) -> ClientRecord:
-    """The record that the store answered with; None: the client is not registered."""
-    return ClientRecord(key) if text is None else ClientRecord.from_text(key, text)
+    """The record that the store answered with; None: the client is not registered. Raises
+    :class:`~limits.store.errors.StoreDataError`."""
+    if text is None:
+        return ClientRecord(key)
+    try:
+        record = ClientRecord.from_text(key, text)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StoreDataError(CLIENT, "A client's record in the store is damaged.") from error
+    if record.problem:
+        _unreadable_records.warning("client_unreadable: %s", record.problem)
+    return record

@@ -116,7 +116,16 @@ class NotLoaded:
     """The store does not hold all clients yet, and this process has never met this one."""
 
 
-Answer = Decided | RulesChanged | ClientChanged | OutsideValidity | NotLoaded
+@dataclass(frozen=True, slots=True)
+class Undecidable:
+    """What this one request is decided by cannot be used here; nothing was consumed or counted.
+    ``kind``: which data in the store is damaged, as in :mod:`limits.store.damage`; None: the client's
+    record is whole, and this process cannot follow it."""
+
+    kind: str | None = None
+
+
+Answer = Decided | RulesChanged | ClientChanged | OutsideValidity | NotLoaded | Undecidable
 
 
 class Decider:

@@ -15,7 +15,28 @@ _OUTAGE_ANSWER = re.compile(
 so does a script's error."""
 
 
-class StoreUnavailable(Exception):
+class StoreError(Exception):
+    """The store cannot help with this: expected, named, and answered by ``on_store_failure``."""
+
+
+class StoreDataError(StoreError):
+    """What lies in the store is not what the platform writes. The server is well: this is no outage
+    and concerns nobody else. The message names the kind of data, never a client.
+
+    ``kind``: a word of :data:`limits.store.damage.KINDS`.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class RulesetUnreadable(StoreError):
+    """The rules in force are whole, and this process cannot decide by them: a later release wrote
+    them, or this machine does not know a time zone."""
+
+
+class StoreUnavailable(StoreError):
     """The store cannot be reached, does not answer in time, or says that it cannot serve now."""
 
 

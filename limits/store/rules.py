@@ -8,12 +8,12 @@ from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import ResponseError, WatchError
 
-from limits.domain.ruleset import Ruleset, UnknownFormat, Version, digest_of
+from limits.domain.ruleset import Ruleset, UnreadableRuleset, Version, digest_of
 from limits.store import cluster_rules, replicas, scripts
 from limits.store.cluster_client import ClusterClient, PatientClient
 from limits.store.connection import HotConnections
 from limits.store.deadline import Deadline
-from limits.store.errors import PartlyPublished, StoreUnavailable, is_outage, outages_named
+from limits.store.errors import PartlyPublished, RulesetUnreadable, StoreUnavailable, is_outage, outages_named
 from limits.store.keys import COMPLETE_FIELD, TOKEN_FIELD, Keys
 
 KEEP_OLD_SECONDS = 3600
@@ -34,17 +34,19 @@ class RulesetReader:
         return token.decode() if token is not None else None
 
     def read(self, token: str, deadline: Deadline) -> tuple[Version, Ruleset]:
-        """The ruleset of a token, its digest verified. Raises :class:`StoreUnavailable`, also where a
-        later release wrote it in a format that this one cannot read."""
+        """The ruleset of a token, its digest verified. Raises :class:`StoreUnavailable`, and
+        :class:`RulesetUnreadable` where this process cannot decide by it."""
         key = self._keys.ruleset(token)
         data = self._connections.execute("GET", key, key=key, deadline=deadline)
         version = Version.parse(token)
         if data is None or digest_of(data) != version.digest:
             raise StoreUnavailable(f"The ruleset of version {version.sequence} is not whole in the store.")
         try:
-            return version, Ruleset.from_bytes(data)
-        except UnknownFormat as error:
-            raise StoreUnavailable(str(error)) from error
+            ruleset = Ruleset.from_bytes(data)
+            ruleset.require_known_timezones()
+        except UnreadableRuleset as error:
+            raise RulesetUnreadable(f"Version {version.sequence} of the rules cannot be read here. {error}") from error
+        return version, ruleset
 
     def move_token(self, bucket: int, found: str, named: str, deadline: Deadline) -> None:
         """Moves a bucket from the token that was found there to the one that the pointer names.

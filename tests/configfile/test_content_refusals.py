@@ -106,6 +106,18 @@ BAD_LIMITS = [
     ("{quota: 1, window: 60, period: day}", f"period: {CALENDAR_ONLY}"),
     ("{quota: 1, window: 60, timezone: Europe/Berlin}", f"timezone: {CALENDAR_ONLY}"),
     (
+        "{quota: 1, period: day, algorithm: calendar, timezone: localtime}",
+        "timezone: “localtime” may be another time on each machine; name a place, such as “Europe/Berlin”.",
+    ),
+    (
+        "{quota: 1, period: day, algorithm: calendar, timezone: Factory}",
+        "timezone: “Factory” may be another time on each machine; name a place, such as “Europe/Berlin”.",
+    ),
+    (
+        "{quota: 1, period: day, algorithm: calendar, timezone: posixrules}",
+        "timezone: “posixrules” may be another time on each machine; name a place, such as “Europe/Berlin”.",
+    ),
+    (
         "{quota: 1, period: day, algorithm: calendar, timezone: Mars}",
         "timezone: “Mars” is not a time zone, such as “Europe/Berlin”.",
     ),

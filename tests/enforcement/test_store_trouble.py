@@ -197,7 +197,9 @@ def test_rules_in_a_later_releases_format_are_an_outage_for_this_one(own_store: 
     publish_bytes(own_store, simple(9).to_bytes().replace(b'"format":1', b'"format":2'))
     answer = engine.check(SEARCH)
     assert (answer.reason, answer.degraded, answer.ruleset) == (Reason.STORE_UNAVAILABLE, True, 1)
-    assert engine.readiness().missing == ("store",)
+    readiness = engine.readiness()
+    assert (readiness.ready, readiness.missing) == (True, ("ruleset",))
+    assert "Ruleset format 2; this release reads 1." in readiness.problems[0]
     own_store.publish(simple(3))
     assert engine.check(SEARCH, consume=False).limits[0].limit.quota == 3
 
