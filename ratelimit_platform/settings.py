@@ -23,6 +23,8 @@ DEBUG                 for development only                            off
 ADMIN_PASSWORD        of the admin that `make run` sets up            random, printed
 API_TOKEN             that `make run` sets up                         random, printed
 DEMO                  0: no demo shop: neither its data nor /shop/    1
+LOGIN_RATE_ADDRESS    attempts to log in, by address                  20/10m
+LOGIN_RATE_NAME       the same, by the name that is typed             30/10m
 KEEP_MINUTES          days for which usage is kept by minute         2
 KEEP_HOURS            the same by hour                                60
 KEEP_DAYS             the same by day                                 730
@@ -34,6 +36,8 @@ LOG_FORMAT            console or json                                 console on
 """
 
 import sys
+
+from django.conf import global_settings
 
 from api.openapi.settings import SPECTACULAR_SETTINGS
 from ratelimit_platform.admin_site import UNFOLD
@@ -165,6 +169,15 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"{_PASSWORDS}.MinimumLengthValidator"},
     {"NAME": f"{_PASSWORDS}.CommonPasswordValidator"},
 ]
+
+PASSWORD_HASHERS = [
+    "ratelimit_platform.password_hashers.BackgroundPBKDF2PasswordHasher",
+    *(hasher for hasher in global_settings.PASSWORD_HASHERS if not hasher.endswith(".PBKDF2PasswordHasher")),
+]
+LOGIN_RATES = {
+    "address": env.str("LOGIN_RATE_ADDRESS", "20/10m"),
+    "name": env.str("LOGIN_RATE_NAME", "30/10m"),
+}
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

@@ -5,11 +5,13 @@ import re
 from typing import Any
 
 import pytest
+from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.validation import validate_schema
 from jsonschema import Draft202012Validator
 from pytest_django import Settings
 
 from api.problems import PROBLEM_TYPES
+from api.views import documentation
 from tests.api.conftest import Caller
 
 Document = dict[str, Any]
@@ -44,6 +46,18 @@ def test_yaml_for_who_asks(caller: Caller) -> None:
 
     assert response["Content-Type"].startswith("application/yaml")
     assert caller.client.get("/api/schema/", headers={"accept": "image/png"}).status_code == 406
+
+
+def test_the_document_is_made_once_for_each_format(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    get_schema = SchemaGenerator.get_schema
+    monkeypatch.setattr(SchemaGenerator, "get_schema", lambda self, **kw: made.append(1) or get_schema(self, **kw))
+    documentation._document.cache_clear()
+
+    json_ones = {caller.client.get("/api/schema/").content for _ in range(3)}
+    yaml_ones = {caller.client.get("/api/schema/", headers={"accept": "application/yaml"}).content for _ in range(3)}
+
+    assert (len(json_ones), len(yaml_ones), len(made)) == (1, 1, 2)
 
 
 @pytest.mark.parametrize(
