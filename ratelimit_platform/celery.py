@@ -11,6 +11,9 @@ from kombu.exceptions import OperationalError
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ratelimit_platform.settings")
 
 app = Celery("ratelimit_platform")
+# For every thread: without this, each thread but the importing one gets an application of its own,
+# with another broker.
+app.set_default()
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
