@@ -83,6 +83,14 @@ def import_clients(pk: int) -> None:
             import_clients.delay(pk)
 
 
+@shared_task(name="limits.tasks.continue_imports", **_LIMITS)
+def continue_imports() -> None:
+    """Continues the imports that wait for a worker, or whose worker died."""
+    with _outages_logged("continue_imports"):
+        for pk in client_files.interrupted():
+            import_clients.delay(pk)
+
+
 @contextmanager
 def _outages_logged(task: str) -> Iterator[None]:
     """A store, broker or database that is away is expected: the next run does what this one could not."""

@@ -160,6 +160,7 @@ CELERY_BEAT_SCHEDULE = {
     "tidy-usage": {"task": "limits.tasks.tidy_usage", "schedule": 60.0, "options": {"expires": 120}},
     "evaluate-alerts": {"task": "limits.tasks.evaluate_alerts", "schedule": 10.0, "options": {"expires": 20}},
     "send-mails": {"task": "limits.tasks.send_mails", "schedule": 10.0, "options": {"expires": 20}},
+    "continue-imports": {"task": "limits.tasks.continue_imports", "schedule": 20.0, "options": {"expires": 40}},
     "send-webhooks": {"task": "limits.tasks.send_webhooks", "schedule": 10.0, "options": {"expires": 20}},
 }
 

@@ -19,7 +19,7 @@ from unfold.widgets import UnfoldAdminFileFieldWidget
 from limits.admin.fields import NobodyEdits
 from limits.admin.form_page import form_page, reason_field
 from limits.admin.help import Introduced
-from limits.configfile.client_files import begin_import, export_lines, work
+from limits.configfile.client_files import begin_import, check_again, export_lines, work
 from limits.models import Client, ClientImport
 
 SMALL = 512 * 1024
@@ -133,11 +133,11 @@ class ClientImportAdmin(Introduced, NobodyEdits, ModelAdmin):
         return self._page(request, row, "admin/limits/clientimport/progress.html")
 
     def run_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        """Imports a file that was checked, or goes on with one that waits for a worker."""
+        """Imports a file that was checked, continues one that waits for a worker, or tries a failed one again."""
         row = get_object_or_404(ClientImport, pk=object_id)
         if not may_import(request):
             raise PermissionDenied
-        if request.method == "POST" and (begin_import(row) or row.is_under_way):
+        if request.method == "POST" and (begin_import(row) or check_again(row) or row.is_under_way):
             _go_on(request, row)
         return HttpResponseRedirect(reverse("admin:limits_clientimport_change", args=[row.pk]))
 

@@ -9,10 +9,12 @@ import csv
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from itertools import islice
 
-from django.db import transaction
-from django.db.models import QuerySet
+import structlog
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from limits.domain.client import key_problem
@@ -22,11 +24,22 @@ from limits.models import Client, ClientImport, Plan
 from limits.models.history import because, create_with_history, update_with_history
 from limits.publishing import clients
 
+log = structlog.get_logger(__name__)
+
 COLUMNS = ("key", "name", "plan", "status")
 CHUNK = 2_000
 """Lines that are worked on together."""
 SHOWN = 100
 """Wrong lines that are kept with their problems; the others are only counted."""
+LEASE = timedelta(minutes=2)
+"""How long a process may take for one chunk before another one continues the import."""
+MAX_INTERRUPTIONS = 3
+"""How often an import is continued at the same chunk before it counts as failed."""
+PROGRESS = (
+    *("line", "added", "changed", "unchanged", "examples", "problems", "problem_count"),
+    *("leased_until", "interruptions"),
+)
+"""What each completed chunk changes."""
 _STATES = ClientImport.State
 
 
@@ -73,17 +86,74 @@ def _require_columns(columns: list[str]) -> None:
 
 
 def work(pk: int, seconds: float) -> bool:
-    """Goes on with an import for about so long. Returns whether the present step is finished."""
-    row = ClientImport.objects.get(pk=pk)
-    if row.state == _STATES.CHECKING:
-        return _check(row, seconds)
-    return _import(row, seconds) if row.state == _STATES.IMPORTING else True
+    """Continues an import for about so many seconds. Returns whether the present step is finished,
+    or is another process's to finish.
+
+    An unexpected error ends the import as failed and is logged. A database that is unavailable
+    surfaces; the import is then continued later (:func:`interrupted`).
+    """
+    row = _claimed(pk)
+    if row is None:
+        return True
+    try:
+        return _check(row, seconds) if row.state == _STATES.CHECKING else _import(row, seconds)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        log.exception("client_import_failed", client_import=pk, line=row.line)
+        _fail(row, "The import stopped because of an unexpected error. The server's log has the details.")
+        return True
+    finally:
+        _release(row)
 
 
 def begin_import(row: ClientImport) -> bool:
-    """Makes a checked file one that is being imported. Returns False where somebody else did."""
+    """Starts to import a file that was checked. Returns False where somebody else did."""
     waiting = ClientImport.objects.filter(pk=row.pk, state=_STATES.CHECKED)
     return bool(waiting.update(state=_STATES.IMPORTING, line=0))
+
+
+def check_again(row: ClientImport) -> bool:
+    """Starts a failed import from the beginning, with the check. Returns False where somebody else did."""
+    failed = ClientImport.objects.filter(pk=row.pk, state=_STATES.FAILED)
+    counts = dict.fromkeys(("line", "added", "changed", "unchanged", "problem_count", "interruptions"), 0)
+    return bool(failed.update(state=_STATES.CHECKING, examples=[], problems=[], finished_at=None, **counts))
+
+
+def interrupted() -> list[int]:
+    """The imports under way that no process works on: waiting for a worker, or left by one that died."""
+    return list(_unclaimed(timezone.now()).order_by("id").values_list("pk", flat=True))
+
+
+def _unclaimed(now: datetime) -> QuerySet[ClientImport]:
+    under_way = ClientImport.objects.filter(state__in=[_STATES.CHECKING, _STATES.IMPORTING])
+    return under_way.filter(Q(leased_until=None) | Q(leased_until__lt=now))
+
+
+@transaction.atomic
+def _claimed(pk: int) -> ClientImport | None:
+    """The import, leased to this process; None where there is nothing to do for it."""
+    row = _unclaimed(timezone.now()).select_for_update(skip_locked=True).filter(pk=pk).first()
+    if row is None:
+        return None
+    row.interruptions += row.leased_until is not None
+    if row.interruptions > MAX_INTERRUPTIONS:
+        _fail(row, f"The import was interrupted {row.interruptions} times at the same place.")
+        return None
+    row.leased_until = timezone.now() + LEASE
+    row.save(update_fields=["leased_until", "interruptions"])
+    return row
+
+
+def _release(row: ClientImport) -> None:
+    ClientImport.objects.filter(pk=row.pk).update(leased_until=None)
+
+
+def _fail(row: ClientImport, message: str) -> None:
+    """Keeps the file, so that the import can be tried again."""
+    row.state, row.finished_at, row.leased_until = _STATES.FAILED, timezone.now(), None
+    row.problems = [{"line": row.line + 1, "message": message}]
+    row.save(update_fields=["state", "finished_at", "leased_until", "problems"])
 
 
 def _check(row: ClientImport, seconds: float) -> bool:
@@ -94,7 +164,7 @@ def _check(row: ClientImport, seconds: float) -> bool:
         for at, chunk in _chunks(row.content):
             if at >= row.line:
                 _check_chunk(row, chunk, seen, plans)
-                row.save()
+                _save_progress(row)
                 if time.monotonic() > end:
                     return False
             seen.update(line.key for line in chunk)
@@ -104,12 +174,21 @@ def _check(row: ClientImport, seconds: float) -> bool:
     return True
 
 
+def _save_progress(row: ClientImport) -> None:
+    """Renews the lease as well. The content is left out: writing it again for each chunk would take
+    longer than the check."""
+    row.leased_until, row.interruptions = timezone.now() + LEASE, 0
+    row.save(update_fields=PROGRESS)
+
+
 def _finish_check(row: ClientImport) -> None:
     row.lines = row.line
     row.state = _STATES.REFUSED if row.problem_count else _STATES.CHECKED
+    fields = [*PROGRESS, "lines", "state"]
     if row.problem_count:
         row.content, row.finished_at = "", timezone.now()
-    row.save()
+        fields += ["content", "finished_at"]
+    row.save(update_fields=fields)
 
 
 def _check_chunk(row: ClientImport, chunk: list[Line], seen: set[str], plans: set[str]) -> None:
@@ -181,7 +260,7 @@ def _import(row: ClientImport, seconds: float) -> bool:
             if time.monotonic() > end:
                 return False
     row.state, row.content, row.finished_at = _STATES.DONE, "", timezone.now()
-    row.save()
+    row.save(update_fields=["state", "content", "finished_at"])
     clients.deliver()
     return True
 
@@ -201,7 +280,7 @@ def _import_chunk(row: ClientImport, chunk: list[Line]) -> None:
         create_with_history(Client, new, row.user)
         update_with_history(Client, changed, ["name", "plan", "status"], row.user)
     row.line += len(chunk)
-    row.save(update_fields=["line"])
+    _save_progress(row)
 
 
 def _differs(client: Client, line: Line) -> bool:

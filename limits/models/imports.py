@@ -13,7 +13,10 @@ class ClientImport(models.Model):
     """A file of clients on its way into the database: checked as a whole, then imported on demand.
 
     ``lines`` are the lines of the file below its header, ``line`` is how many of them the present
-    step has been through. The file itself is forgotten once it is imported or refused.
+    step has been through. The file itself is removed once it is imported or refused.
+
+    A process that works on the file holds a lease until ``leased_until`` and renews it with each
+    chunk. ``interruptions`` counts the leases that ran out since the last chunk was completed.
     """
 
     class State(models.TextChoices):
@@ -43,6 +46,8 @@ class ClientImport(models.Model):
     unchanged = models.PositiveIntegerField(default=0)
     examples = models.JSONField(default=list)
     problems = models.JSONField(default=list)
+    leased_until = models.DateTimeField(null=True, editable=False)
+    interruptions = models.PositiveSmallIntegerField(default=0, editable=False)
     problem_count = models.PositiveIntegerField("wrong lines", default=0)
 
     class Meta:
@@ -55,5 +60,5 @@ class ClientImport(models.Model):
 
     @property
     def is_under_way(self) -> bool:
-        """Whether somebody is working on it now."""
+        """Whether it is being checked or imported, or waits for a worker to continue."""
         return self.state in (self.State.CHECKING, self.State.IMPORTING)

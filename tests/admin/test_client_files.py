@@ -1,16 +1,20 @@
 """Clients from a CSV file and into one."""
 
-from typing import Any
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
 from celery import current_app
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from limits import tasks
 from limits.admin import client_files as pages
 from limits.configfile import client_files
-from limits.configfile.client_files import CHUNK, begin_import, work
+from limits.configfile.client_files import CHUNK, MAX_INTERRUPTIONS, begin_import, interrupted, work
 from limits.models import Client, ClientImport
 from tests.admin.desk import Desk, Page
 from tests.models import rows
@@ -149,27 +153,91 @@ def test_a_file_that_is_too_large_is_refused(desk: Desk, monkeypatch: pytest.Mon
 
 
 @pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What Celery was asked to do."""
-    asked: list[Any] = []
+def queue(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
+    """Every file counts as large; returns how many tasks wait in the broker."""
     monkeypatch.setattr(pages, "SMALL", 10)
-    monkeypatch.setattr(current_app, "send_task", lambda name, args: asked.append((name, args)))
-    return asked
+    with current_app.connection_for_read() as broker:
+        broker.default_channel.queue_purge("celery")
+        yield lambda: broker.default_channel.client.llen("celery")
 
 
-def test_a_large_file_goes_to_the_worker_and_shows_its_progress(desk: Desk, sent: list[Any], shop: Platform) -> None:
+def test_a_large_file_goes_to_the_worker_and_shows_its_progress(
+    desk: Desk, queue: Callable[[], int], shop: Platform
+) -> None:
     page = upload(desk, FILE)
     row = ClientImport.objects.get()
-    assert sent == [("limits.tasks.import_clients", [row.pk])]
+    assert queue() == 1
     assert "0 of 3 lines" in page.text
     tasks.import_clients(row.pk)
     assert "Nothing is imported yet." in desk.open(reverse("admin:limits_clientimport_progress", args=[row.pk])).text
     assert "The file is being imported." in run(desk).text
+    assert queue() == 2
     tasks.import_clients(row.pk)
     assert shop.client("globex").status == "blocked"  # type: ignore[union-attr]
 
 
-def test_a_long_import_goes_on_where_it_stopped(desk: Desk, sent: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def leased(seconds: float) -> ClientImport:
+    """The import as a process left it whose lease ends in so many seconds."""
+    ClientImport.objects.update(leased_until=timezone.now() + timedelta(seconds=seconds))
+    return ClientImport.objects.get()
+
+
+def test_one_process_works_on_an_import_at_a_time(desk: Desk, queue: Callable[[], int]) -> None:
+    upload(desk, FILE)
+    row = leased(60)
+    assert interrupted() == []
+    assert work(row.pk, 60.0)
+    assert ClientImport.objects.get().state == "checking"
+
+
+def test_an_import_whose_worker_died_is_continued(desk: Desk, queue: Callable[[], int]) -> None:
+    upload(desk, FILE)
+    row = leased(-1)
+    assert interrupted() == [row.pk]
+    tasks.continue_imports()
+    assert queue() == 2
+    tasks.import_clients(row.pk)
+    assert ClientImport.objects.get().state == "checked"
+    assert interrupted() == []
+
+
+def test_an_import_that_kills_its_workers_fails_and_can_be_tried_again(desk: Desk, queue: Callable[[], int]) -> None:
+    upload(desk, FILE)
+    ClientImport.objects.update(interruptions=MAX_INTERRUPTIONS)
+    assert work(leased(-1).pk, 60.0)
+    row = ClientImport.objects.get()
+    assert row.state == "failed"
+    page = desk.open(reverse("admin:limits_clientimport_change", args=[row.pk]))
+    assert "was interrupted 4 times at the same place" in page.text
+    assert "Check the file again" in page.text
+    run(desk)
+    assert work(row.pk, 60.0)
+    row.refresh_from_db()
+    assert (row.state, row.added, row.changed) == ("checked", 1, 1)
+
+
+def test_an_unexpected_error_ends_an_import_and_the_page_says_so(desk: Desk, queue: Callable[[], int]) -> None:
+    """A file that a database made by an older release would hold: nothing of this release writes one."""
+    upload(desk, FILE)
+    ClientImport.objects.update(examples="no list")
+    row = ClientImport.objects.get()
+    assert work(row.pk, 60.0)
+    row.refresh_from_db()
+    assert (row.state, row.content) == ("failed", FILE)
+    assert "unexpected error" in desk.open(reverse("admin:limits_clientimport_change", args=[row.pk])).text
+
+
+def test_a_check_does_not_write_the_file_again(desk: Desk, queue: Callable[[], int]) -> None:
+    upload(desk, "key\n" + "".join(f"key-{number}\n" for number in range(2 * CHUNK)))
+    row = ClientImport.objects.get()
+    with CaptureQueriesContext(connection) as queries:
+        assert work(row.pk, 60.0)
+    updates = [query["sql"] for query in queries if query["sql"].startswith("UPDATE")]
+    assert len(updates) >= 3
+    assert not any('"content" =' in update for update in updates)
+
+
+def test_a_long_import_goes_on_where_it_stopped(desk: Desk, queue: Callable[[], int]) -> None:
     lines = [f"key-{number}\n" for number in range(2 * CHUNK + 5)]
     upload(desk, "key\n" + "".join([*lines, "key-3\n"]))
     row = ClientImport.objects.get()
