@@ -25,9 +25,11 @@ def page(wanted: PageRequest) -> list[Client]:
     return list(rows[: wanted.limit + 1])
 
 
-def find(key: str) -> Client:
-    """The client of this key. Raises :class:`Problem` where nobody registered it."""
-    row = Client.objects.select_related("plan").filter(key=key).first()
+def find(key: str, *, locked: bool = False) -> Client:
+    """The client of this key; ``locked``: until the transaction ends. Raises :class:`Problem` where
+    nobody registered it."""
+    rows = Client.objects.select_related("plan").filter(key=key)
+    row = (rows.select_for_update(of=("self",)) if locked else rows).first()
     if row is None:
         raise Problem(NOT_FOUND, f"There is no registered client “{key}”.")
     return row
@@ -45,8 +47,7 @@ def patch(key: str, fields: dict[str, Any]) -> tuple[Client, Delivery]:
     """Changes these fields only. Raises :class:`Problem`."""
     columns = _columns(fields)
     with transaction.atomic():
-        find(key)
-        row = Client.objects.select_for_update(of=("self",)).select_related("plan").get(key=key)
+        row = find(key, locked=True)
         for name, value in columns.items():
             setattr(row, name, value)
         row.save()
@@ -55,8 +56,8 @@ def patch(key: str, fields: dict[str, Any]) -> tuple[Client, Delivery]:
 
 def delete(key: str) -> Delivery:
     """Removes the client; it is on the default plan from then on. Raises :class:`Problem`."""
-    find(key)
-    Client.objects.filter(key=key).delete()
+    with transaction.atomic():
+        find(key, locked=True).delete()
     return clients.deliver([key])
 
 

@@ -5,6 +5,7 @@ from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
 from limits.admin.form_page import form_page, reason_field
@@ -72,7 +73,11 @@ def status_view(request: HttpRequest, admin_site: AdminSite, client: Client, wor
 
 @transaction.atomic
 def _set(request: HttpRequest, client: Client, status: ClientStatus, why: str) -> None:
-    client.status = status.value
+    """Changes the status of the row as it is now, whatever else was changed since the page was opened."""
+    row = get_object_or_404(Client.objects.select_for_update(), pk=client.pk)
+    if not may_set_status(request, row.status, status):
+        raise PermissionDenied
+    row.status = status.value
     with because(why):
-        client.save()
-    publish_clients(request, [client.key])
+        row.save(update_fields=["status", "updated_at"])
+    publish_clients(request, [row.key])

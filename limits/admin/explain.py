@@ -13,7 +13,6 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from limits.admin.routes import patterns_for
 from limits.admin.standing import AWAY, about, comes_back, used, why_no_rules
 from limits.domain.decision import Decision, LimitState
-from limits.domain.ruleset import Ruleset
 from limits.domain.wording import limit_sentence
 from limits.domain.words import Reason
 from limits.enforcement import CheckRequest, RulesetMissing, get_engine
@@ -84,7 +83,7 @@ def _answer(client: str, asked: str) -> dict[str, Any]:
         explanation = explain(engine, question)
     except RulesetMissing:
         return {"problem": why_no_rules()}
-    decision, ruleset = explanation.decision, engine.held.ruleset if engine.held else Ruleset()
+    decision, ruleset = explanation.decision, explanation.ruleset
     return {
         "asked": asked,
         "decision": decision,

@@ -58,19 +58,18 @@ class ClientStanding:
 
 def standing_of(key: str) -> ClientStanding:
     """Looks at the counters, and uses nothing up."""
-    engine = get_engine()
     try:
-        seen = engine.look_at_client(key)
+        seen = get_engine().look_at_client(key)
     except RulesetMissing:
         return ClientStanding(problem=why_no_rules())
     except StoreError:
         return ClientStanding(problem=AWAY)
-    ruleset = engine.held.ruleset if engine.held else Ruleset()
+    ruleset = seen.ruleset
     plan = plan_of(ruleset, seen.record)
     return ClientStanding(
         plan=next((each.name for each in ruleset.plans if each.slug == plan), None),
         status=seen.record.status,
-        bars=tuple(_bars(ruleset, seen)),
+        bars=tuple(_bars(seen)),
         shared=tuple(_shared(ruleset, seen.record)),
     )
 
@@ -80,7 +79,8 @@ def why_no_rules() -> str:
     return AWAY if Publication.objects.exists() else "Nothing has been published yet, so nothing is limited."
 
 
-def _bars(ruleset: Ruleset, seen: Standing) -> Iterator[Bar]:
+def _bars(seen: Standing) -> Iterator[Bar]:
+    ruleset = seen.ruleset
     policies = {policy.slug: policy for policy in ruleset.policies}
     names = {endpoint.slug: endpoint.name for endpoint in ruleset.endpoints}
     now = microseconds(datetime.now(UTC))

@@ -14,6 +14,7 @@ from limits.conf import kept, setting
 from limits.domain.client import ClientRecord
 from limits.domain.counting import counts_of
 from limits.domain.decision import Decision
+from limits.domain.ruleset import Ruleset
 from limits.domain.unusual_costs import at_cost, usual
 from limits.enforcement.answers import decision_of
 from limits.enforcement.attempts import Attempt, Guard, prepare, prepare_whole
@@ -60,9 +61,10 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where every limit that counts one client by itself stands. ``endpoints``: policy → the slug of
-    its endpoint (None: all requests)."""
+    """Where every limit that counts one client by itself stands, by which ruleset. ``endpoints``:
+    policy → the slug of its endpoint (None: all requests)."""
 
+    ruleset: Ruleset
     record: ClientRecord
     decision: Decision
     endpoints: dict[str, str | None]
@@ -302,7 +304,9 @@ def _standing(attempts: Sequence[Attempt], answers: Sequence[Decided]) -> Standi
     limits = tuple(state for decision in decisions for state in decision.limits)
     policies = [each.policy for attempt in attempts for each in attempt.layout.policies]
     endpoints = {policy.slug: policy.endpoint for policy in policies}
-    return Standing(attempts[0].record, decisions[0]._replace(limits=limits, undisputed=False), endpoints)
+    return Standing(
+        attempts[0].held.ruleset, attempts[0].record, decisions[0]._replace(limits=limits, undisputed=False), endpoints
+    )
 
 
 @kept

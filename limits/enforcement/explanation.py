@@ -23,17 +23,19 @@ class PolicyExplanation:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What one request would get now, and why."""
+    """What one request would get now, and why: the decision, and the ruleset that it follows from."""
 
     decision: Decision
+    ruleset: Ruleset
     policies: tuple[PolicyExplanation, ...]
 
 
 def explain(engine: Engine, request: CheckRequest) -> Explanation:
     """Looks without consuming. Raises :class:`~limits.enforcement.RulesetMissing`."""
-    decision = engine.check(request, consume=False)
-    ruleset = engine.held.ruleset if engine.held else Ruleset()
-    return Explanation(decision, tuple(_policies(ruleset, decision)))
+    rulesets: list[Ruleset] = []
+    decision = engine.check(request, consume=False, guard=rulesets.append)
+    # The last attempt is the one that was decided.
+    return Explanation(decision, rulesets[-1], tuple(_policies(rulesets[-1], decision)))
 
 
 def _policies(ruleset: Ruleset, decision: Decision) -> Iterator[PolicyExplanation]:

@@ -1,6 +1,7 @@
 """The page of a client: limits with their source, bars, and what can be done there, each with a reason."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,12 +14,13 @@ from limits.admin.quick_overrides import end_of, scaled
 from limits.admin.standing import Bar
 from limits.domain.limit import Limit
 from limits.domain.words import Algorithm
-from limits.enforcement import CheckRequest, get_engine
+from limits.enforcement import CheckRequest, Standing, get_engine
 from limits.models import Client, Override, Policy, Usage
 from limits.publishing import clients, rules
 from tests.admin.desk import Desk, Page
 from tests.models import rows
 from tests.publishing.platforms import Platform
+from tests.support.locks import overtaken_by
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -94,6 +96,41 @@ def test_a_status_is_changed_with_a_reason_and_shown(desk: Desk, shop: Platform,
     assert Client.history.first().history_change_reason == "It scrapes."
     desk.client.post(address("status", "active"), {"why": "They stopped."})
     assert shop.client("acme").status == "active"  # type: ignore[union-attr]
+
+
+def test_a_status_undoes_no_change_that_overtakes_it(desk: Desk, shop: Platform) -> None:
+    rename = partial(Client.objects.filter(key="acme").update, name="Acme Holding")
+    block = partial(desk.client.post, address("status", "blocked"), {"why": "It scrapes."})
+    assert overtaken_by(rename, block).status_code == 302
+    client = Client.objects.get(key="acme")
+    assert (client.name, client.status) == ("Acme Holding", "blocked")
+
+
+class Overtaken:
+    """The engine of this process; a publish removes every policy right after a client was looked at."""
+
+    def __init__(self) -> None:
+        self.engine = get_engine()
+
+    @property
+    def held(self) -> Any:
+        return self.engine.held
+
+    def look_at_client(self, key: str) -> Standing:
+        seen = self.engine.look_at_client(key)
+        Policy.objects.all().delete()
+        live()
+        self.engine.refresh()
+        return seen
+
+
+def test_a_page_is_of_one_version_though_another_is_published_meanwhile(
+    desk: Desk, shop: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overtaken = Overtaken()
+    monkeypatch.setattr("limits.admin.standing.get_engine", lambda: overtaken)
+    assert list(bars(desk)) == ["all:60s"]
+    assert bars(desk) == {}
 
 
 def test_an_unknown_status_is_no_page(desk: Desk, shop: Platform) -> None:

@@ -17,6 +17,7 @@ from limits.publishing.going_live import go_live
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.api.conftest import Caller, serve
 from tests.models import rows
+from tests.support.locks import overtaken_by
 from tests.support.servers import Store
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -167,6 +168,14 @@ def test_two_at_once_register_one_client(manager: Manager) -> None:
         thread.join()
     assert sorted(statuses) == [200, 200, 200, 201]
     assert Client.objects.count() == 1
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+def test_a_change_that_a_removal_overtakes_finds_nothing(manager: Manager, method: str) -> None:
+    manager.client("PUT", "acme", {})
+    body = {"plan": "pro"} if method == "PATCH" else None
+    response = overtaken_by(Client.objects.filter(key="acme").delete, lambda: manager.client(method, "acme", body))
+    assert (response.status_code, response.json()["type"]) == (404, "/problems/not-found")
 
 
 def test_what_is_saved_while_the_store_is_away_says_so(
