@@ -12,7 +12,18 @@ from django.utils import timezone
 
 from limits.admin.charts import chart, of_hours
 from limits.admin.store_warnings import store_warnings
-from limits.models import ApiToken, Client, ClientChange, Endpoint, Plan, Policy, Publication, Usage
+from limits.models import (
+    ApiToken,
+    Client,
+    ClientChange,
+    Endpoint,
+    Plan,
+    Policy,
+    Publication,
+    Usage,
+    UsageDay,
+    UsageHour,
+)
 from limits.monitoring import figures
 from limits.publishing.delivery import ruleset_writer
 from limits.publishing.origin import ForeignRules, require_ours
@@ -120,11 +131,16 @@ def first_steps() -> Iterator[Step]:
         reverse("admin:limits_apitoken_add"),
     )
     yield Step(
-        Usage.objects.exists(),
+        _was_asked(),
         "Ask for the first decision",
         "Send POST /v1/check with the token from your program. It shows here some seconds later.",
         reverse("api-docs"),
     )
+
+
+def _was_asked() -> bool:
+    """Whether there was ever a request: minutes are kept for days only, hours and days for longer."""
+    return any(model.objects.exists() for model in (Usage, UsageHour, UsageDay))
 
 
 def _problem() -> str:

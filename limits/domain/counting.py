@@ -26,8 +26,11 @@ class Count(NamedTuple):
 
 
 def counts_of(decision: Decision) -> Iterator[Count]:
-    """Yields the counts of one request: itself, its cost, the policies that denied it or would have,
-    and the marks that it crossed. One that was refused because the store is away is a denied one."""
+    """Yields the counts of one request: itself, its cost, the policies that denied it, those in shadow
+    mode that would have denied it though it was admitted, and the marks that it crossed.
+
+    One that was refused because the store is unavailable is a denied one.
+    """
     kind = _STATUS_KINDS.get(decision.reason) or ("a" if decision.allowed else "d")  # type: ignore[arg-type]
     yield Count(kind, "", 1)
     # A request without a cost counts as one that cost one less; what no limit admits, as the most that one may.
@@ -36,7 +39,10 @@ def counts_of(decision: Decision) -> Iterator[Count]:
         yield Count(kind.upper(), "", beyond_one)
     denying = {state.policy: state.mode for state in decision.limits if not state.allowed}
     for policy, mode in denying.items():
-        yield Count("d" if mode is Mode.ENFORCE else "s", policy, 1)
+        if mode is Mode.ENFORCE:
+            yield Count("d", policy, 1)
+        elif decision.allowed:
+            yield Count("s", policy, 1)
     if decision.allowed and not decision.degraded:
         for state in decision.limits:
             if state.is_enforced:

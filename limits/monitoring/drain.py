@@ -59,12 +59,13 @@ _ADD_CROSSINGS = """
 def drain() -> int:
     """Brings everything that was counted to the database. Returns how many parcels it wrote.
     Raises :class:`~limits.store.errors.StoreUnavailable`."""
-    counts = usage_counts()
+    counts, began = usage_counts(), timezone.now()
     parcels = counts.set_aside()
     written = 0
     for start in range(0, len(parcels), PARCELS_AT_A_TIME):
         written += _bring(counts, parcels[start : start + PARCELS_AT_A_TIME])
-    Progress.note(Work.DRAIN)
+    # Not the present moment: what was counted since the counts were set aside is still in the store.
+    Progress.note(Work.DRAIN, began)
     UsageParcel.objects.filter(finished_at__lt=timezone.now() - IDS_KEPT).delete()
     return written
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db import transaction
 from django.utils import timezone
 
 from limits.domain.words import Outcome
@@ -70,11 +71,13 @@ class UnknownEndpoints:
     clients: Sequence[tuple[str, int]]
 
 
+@transaction.atomic
 def requests_by_hour(now: datetime | None = None, hours: int = DAY_OF_HOURS) -> list[HourOfRequests]:
     """So many hours, oldest first, those without requests included; the last is the present one."""
     return _by_hour(Span.hours(now or timezone.now(), hours), "", [])
 
 
+@transaction.atomic
 def client_by_hour(client: str, now: datetime | None = None, hours: int = DAY_OF_HOURS) -> list[HourOfRequests]:
     """The same of one client's requests."""
     return _by_hour(Span.hours(now or timezone.now(), hours), "AND client_key = %s", [client])
@@ -92,11 +95,13 @@ def _by_hour(span: Span, condition: str, parameters: Sequence[object]) -> list[H
     return [HourOfRequests(hour, **found.get(hour, {})) for hour in begins]
 
 
+@transaction.atomic
 def most_throttled_clients(now: datetime | None = None, count: int = 10) -> list[Throttled]:
     """The clients with the most denied requests of the last 24 hours."""
     return _most_throttled("client_key", OTHER, now or timezone.now(), count)
 
 
+@transaction.atomic
 def most_throttled_endpoints(now: datetime | None = None, count: int = 10) -> list[Throttled]:
     """The endpoints with the most denied requests of the last 24 hours."""
     return _most_throttled("endpoint", UNKNOWN_ENDPOINT, now or timezone.now(), count)
@@ -106,11 +111,12 @@ def _most_throttled(column: str, nameless: str, now: datetime, count: int) -> li
     """First who was denied most, by the index of denied rows, and then all requests of those few."""
     span = Span.hours(now, DAY_OF_HOURS)
     top = f"SELECT {column}, sum(requests)::bigint FROM {{}} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %s"
-    denied = dict(execute(top.format(span.usage(_DENIED)), [*span.parameters(), count]))
+    denied: dict[str, int] = dict(execute(top.format(span.usage(_DENIED)), [*span.parameters(), count]))
     every = f"SELECT {column}, sum(requests)::bigint FROM {{}} GROUP BY 1"
     of_those = f"AND {column} = ANY(%s)"
-    requests = dict(execute(every.format(span.usage(of_those)), span.parameters(list(denied))))
-    return [Throttled(name or nameless, amount, requests[name]) for name, amount in denied.items()]
+    requests: dict[str, int] = dict(execute(every.format(span.usage(of_those)), span.parameters(list(denied))))
+    # A client that is erased between the two statements has no rows any more.
+    return [Throttled(name or nameless, amount, requests.get(name, amount)) for name, amount in denied.items()]
 
 
 def close_to_a_limit(now: datetime | None = None, within: timedelta = HOUR, count: int = 10) -> list[CloseToLimit]:
@@ -124,6 +130,7 @@ def close_to_a_limit(now: datetime | None = None, within: timedelta = HOUR, coun
     return [CloseToLimit(client or OTHER, policy, mark, last) for client, policy, mark, last in rows]
 
 
+@transaction.atomic
 def unknown_endpoints(now: datetime | None = None, count: int = 10) -> UnknownEndpoints:
     """Requests of the last 24 hours on endpoints that nobody registered."""
     span = Span.hours(now or timezone.now(), DAY_OF_HOURS)
@@ -136,6 +143,7 @@ def unknown_endpoints(now: datetime | None = None, count: int = 10) -> UnknownEn
     return UnknownEndpoints(rows[0][2] if rows else 0, clients)
 
 
+@transaction.atomic
 def callers_folded(now: datetime | None = None) -> int:
     """Requests of the last 24 hours whose callers were counted together, for want of room."""
     span = Span.hours(now or timezone.now(), DAY_OF_HOURS)

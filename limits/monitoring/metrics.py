@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db import transaction
+
 from limits.domain.words import AlertMetric, GroupBy, Mode, Outcome
 from limits.models import AlertRule, Policy
 from limits.models.usage import OTHER, UNKNOWN_ENDPOINT
@@ -49,6 +51,7 @@ def minute_of(moment: datetime) -> datetime:
     return moment.replace(second=0, microsecond=0)
 
 
+@transaction.atomic
 def values(rule: AlertRule, last_minute: datetime) -> Values:
     """Where the rule fires: its metric over its window, which ends with ``last_minute``, included."""
     return _METRICS[AlertMetric(rule.metric)](rule, last_minute)
@@ -176,6 +179,7 @@ def _on_plan(plan: int, *, is_default: bool) -> Condition:
     return Condition("AND client_key IN (SELECT key FROM limits_client WHERE plan_id = %s)", (plan,))
 
 
+@transaction.atomic
 def largest(rule: AlertRule, group: str, last_minute: datetime, count: int) -> Sequence[Figure]:
     """What is behind the value of a group, the largest first."""
     match AlertMetric(rule.metric):

@@ -4,7 +4,11 @@ beginning and end from the minutes'."""
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from limits.models import Progress, Work
+from django.db import connection
+from django.db.transaction import TransactionManagementError
+
+from limits.models import Work
+from limits.monitoring.sql import execute
 
 HOUR = timedelta(hours=1)
 
@@ -22,9 +26,10 @@ class Span:
 
     @classmethod
     def between(cls, begin: datetime, end: datetime) -> "Span":
-        """Both are whole minutes."""
+        """Both are whole minutes. The rows have to be read in the same transaction: until it ends, no
+        roll-up moves rows to their hour, which would then be counted twice or not at all."""
         first = hour_of(begin + HOUR - timedelta(microseconds=1))
-        mark = Progress.of(Work.HOURS) or begin
+        mark = _held_mark() or begin
         # The hour that is being added up holds its minutes up to the mark.
         last, known = (hour_of(mark) + HOUR, mark) if mark <= end else (hour_of(end), hour_of(end))
         if known <= first:
@@ -58,6 +63,14 @@ class Span:
         """What the expression takes; those of the condition are given once."""
         pieces = ((self.first, self.last), (self.begin, self.first), (self.known, self.end))
         return [each for piece in pieces for each in (*piece, *of_condition)]
+
+
+def _held_mark() -> datetime | None:
+    """Up to where minutes are in their hours. A roll-up waits for this lock."""
+    if not connection.in_atomic_block:
+        raise TransactionManagementError("The mark and the rows are read in one transaction.")
+    rows = execute("SELECT at FROM limits_progress WHERE work = %s FOR SHARE", [Work.HOURS.value])
+    return rows[0][0] if rows else None
 
 
 def hour_of(moment: datetime) -> datetime:

@@ -63,9 +63,12 @@ def look() -> bool:
 
 
 def _guarded(work: Callable[[], object]) -> None:
-    """The database may be away as well; then there is nobody to tell, and nobody to ask."""
-    close_old_connections()
+    """Whatever goes wrong, the thread looks again: without it, nobody is told of an outage. An
+    unavailable database is expected; other errors are logged with their traceback."""
     try:
+        close_old_connections()
         work()
     except (DatabaseError, InterfaceError) as error:
         log.warning("store_watch_failed", error=type(error).__name__)
+    except Exception:
+        log.exception("store_watch_failed")

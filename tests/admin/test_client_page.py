@@ -216,7 +216,7 @@ def test_the_chart_is_of_this_client_and_the_page_makes_few_queries(desk: Desk, 
     Usage.objects.create(
         client_key="acme", endpoint="", minute=minute - timedelta(days=20), outcome="denied", requests=9, cost=1
     )
-    assert "42 requests, 2 of them denied." in desk.open(address("change")).text
+    assert "42 requests: 40 admitted, 2 denied." in desk.open(address("change")).text
     with CaptureQueriesContext(connection) as queries:
         desk.open(address("change"))
     assert len(queries) <= 30

@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from limits.enforcement import CheckRequest, get_engine
-from limits.models import Client, Policy, Progress, Publication, Usage, Work
+from limits.models import Client, Policy, Progress, Publication, Usage, UsageHour, Work
 from limits.monitoring.alerts import evaluate
 from limits.monitoring.drain import drain
 from tests.admin.desk import Desk
@@ -59,13 +59,14 @@ def test_it_shows_the_last_day(desk: Desk, shop: Platform) -> None:
     count("acme", "denied", 20)
     count("bot", "denied", 30)
     count("", "denied", 5, endpoint="")
+    count("acme", "blocked", 2)
     count("bot", "denied", 1_000, ago=timedelta(hours=30))
     page = desk.open("/admin/")
     shown = page.response.context
-    assert "125 requests, 55 of them denied." in page.text
+    assert "127 requests: 70 admitted, 55 denied, 2 from blocked clients." in page.text
     assert [(each.name, each.denied, each.requests, pk is not None) for each, pk in shown["throttled_clients"]] == [
         ("bot", 30, 30, False),
-        ("acme", 20, 90, True),
+        ("acme", 20, 92, True),
         ("(other)", 5, 5, False),
     ]
     assert [(each.name, each.denied) for each in shown["throttled_endpoints"]] == [("search", 50), ("(unknown)", 5)]
@@ -101,6 +102,15 @@ def test_a_platform_at_work_is_not_told_what_to_do_first(desk: Desk, shop: Platf
     rows.endpoint("search")
     rows.token()
     count("acme", "admitted", 1)
+    assert "What to do first" not in desk.open("/admin/").text
+
+
+def test_a_quiet_weekend_makes_no_platform_new(desk: Desk, shop: Platform) -> None:
+    """Minutes are kept for two days; the hours before them tell of requests as well."""
+    rows.endpoint("search")
+    rows.token()
+    friday = timezone.now().replace(minute=0, second=0, microsecond=0) - timedelta(days=3)
+    UsageHour.objects.create(hour=friday, client_key="acme", endpoint="search", outcome="admitted", requests=1, cost=1)
     assert "What to do first" not in desk.open("/admin/").text
 
 

@@ -1,7 +1,7 @@
 """Each count reaches the database exactly once, whoever is killed on the way."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.db import connection, transaction
@@ -10,9 +10,10 @@ from django.utils import timezone
 from limits.models import Usage, UsageParcel
 from limits.monitoring import drain as module
 from limits.monitoring.drain import drain
+from limits.monitoring.figures import counted_until
 from limits.store.buckets import bucket_of
 from limits.store.errors import StoreUnavailable
-from limits.store.usage import UsageCounts
+from limits.store.usage import Parcel, UsageCounts
 from tests.monitoring.counting import AT, MINUTE, count, denials, usage
 from tests.publishing.platforms import Platform
 
@@ -52,6 +53,24 @@ def test_later_counts_of_a_minute_are_added_and_other_minutes_have_rows_of_their
     assert usage() == {("acme", "search", "admitted"): (4, 4)}
     assert denials() == {("acme", "tight", "enforce"): 3}
     assert Usage.objects.count() == 2
+
+
+def test_what_is_counted_while_the_drain_works_is_not_claimed(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The figures are complete up to the moment at which the counts were set aside."""
+    count(platform, "acme")
+    moments: list[datetime] = []
+    set_aside = UsageCounts.set_aside
+
+    def and_note(counts: UsageCounts) -> list[Parcel]:
+        parcels = set_aside(counts)
+        moments.append(timezone.now())
+        return parcels
+
+    monkeypatch.setattr(UsageCounts, "set_aside", and_note)
+    drain()
+    assert (counted_until() or timezone.now()) <= moments[0]
 
 
 def test_the_store_is_empty_afterwards(platform: Platform) -> None:

@@ -2,9 +2,12 @@
 
 import random
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import pytest
+from django.db import connection, transaction
+from django.db.transaction import TransactionManagementError
 
 from limits.models import Alert, Progress, QuotaCrossing, Usage, UsageHour, Work
 from limits.monitoring import figures
@@ -14,6 +17,8 @@ from limits.monitoring.spans import Span
 from limits.monitoring.sql import execute
 from tests.models import rows
 from tests.monitoring.counting import AT
+from tests.support.locks import somebody_waits
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -140,8 +145,42 @@ def test_any_span_holds_each_minute_once_however_far_the_hours_have_come() -> No
             assert total(begin + first * MINUTE, begin + last * MINUTE) == wanted(first, last)
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_roll_up_between_the_mark_and_the_rows_counts_nothing_twice() -> None:
+    """The hour that is being added up is read as far as the mark, and the rest of it by minutes."""
+    Progress.note(Work.HOURS, NOON)
+    requests(25 * MINUTE, amount=1)
+    roll_up(NOON + 10 * MINUTE)
+    requests(15 * MINUTE, amount=5)
+
+    def roll_up_and_close() -> int:
+        try:
+            return roll_up(NOW)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as executor:
+        with transaction.atomic():
+            span = Span.between(NOON, NOON + HOUR)
+            rolling_up = executor.submit(roll_up_and_close)
+            wait_until(lambda: rolling_up.done() or somebody_waits())
+            assert sum_of(span) == 6
+        assert rolling_up.result() > 0
+    assert total(NOON, NOON + HOUR) == 6
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_span_is_read_in_one_transaction() -> None:
+    with pytest.raises(TransactionManagementError, match="in one transaction"):
+        Span.between(NOON, NOON + HOUR)
+
+
+@transaction.atomic
 def total(begin: datetime, end: datetime) -> int:
-    span = Span.between(begin, end)
+    return sum_of(Span.between(begin, end))
+
+
+def sum_of(span: Span) -> int:
     return int(execute(f"SELECT coalesce(sum(requests), 0) FROM {span.usage()}", span.parameters())[0][0])
 
 

@@ -46,7 +46,7 @@ def test_the_thread_goes_on_whatever_happens_to_the_database(
 ) -> None:
     rows.alert_rule("platform", metric="platform", threshold=1)
     platform.go_away()
-    failures = iter([OperationalError("gone"), OperationalError("gone")])
+    failures = iter([OperationalError("gone"), RuntimeError("a mistake of ours"), OperationalError("gone")])
 
     def look_and_fail_first() -> bool:
         if (error := next(failures, None)) is not None:

@@ -53,6 +53,14 @@ def test_a_shadow_policy_that_would_have_denied_is_counted_and_the_request_as_ad
     assert counts(desk) == {("0", "a", "cart", "", "acme"): 3, ("0", "s", "cart", "trial", "acme"): 2}
 
 
+def test_a_shadow_policy_counts_nothing_of_a_request_that_was_denied_anyway(desk: Desk) -> None:
+    rules = [policy("trial", sliding(1, 60), mode=Mode.SHADOW), policy("tight", sliding(2, 60))]
+    for _ in range(5):
+        desk.ask("acme", rules)
+    found = {key[1:4:2]: amount for key, amount in counts(desk).items() if key[3]}
+    assert (found["s", "trial"], found["d", "tight"]) == (1, 3)
+
+
 @pytest.mark.parametrize(("status", "kind"), [(ClientStatus.BLOCKED, "b"), (ClientStatus.EXEMPT, "e")])
 def test_blocked_and_exempt_requests_have_a_kind_of_their_own(desk: Desk, status: ClientStatus, kind: str) -> None:
     desk.ask("acme", [], 3, status=status, endpoint="search")

@@ -30,11 +30,12 @@ def overtaken_by(change: Callable[[], object], work: Callable[[], Result]) -> Re
         with transaction.atomic():
             change()
             future = executor.submit(in_thread)
-            wait_until(_somebody_waits)
+            wait_until(somebody_waits)
         return future.result()
 
 
-def _somebody_waits() -> bool:
+def somebody_waits() -> bool:
+    """Whether a transaction of this test's database waits for another one."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_stat_clear_snapshot()")
         cursor.execute(_WAITING)

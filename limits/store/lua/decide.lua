@@ -173,7 +173,7 @@ while args < #ARGV do
       local slugs = {}
       for index = 1, policies do
         slugs[index], at = unpack('Bc0', rules, at)
-        if denied and denied[index] then
+        if denied and denied[index] and (admitted or denied[index] == 1) then
           count(keys, record, denied[index] == 1 and 'd' or 's', endpoint, slugs[index], client, 1)
         end
       end

@@ -1,6 +1,7 @@
 -- Usage counts of a bucket: a hash, `minute, kind, endpoint, policy, client` (one in a line) → how many.
 -- Kinds: a admitted, d denied, b blocked, e exempt, with an empty policy, and in capitals what the
--- requests cost beyond 1 each; d and s with a policy: it denied, or would have denied in shadow mode;
+-- requests cost beyond 1 each; d with a policy: it denied; s with a policy in shadow mode: it would have
+-- denied a request that was admitted;
 -- 50, 80, 90 and 100 with a policy that enforces: the request took a limit of it over that many
 -- hundredths. The hash does not expire: the drain takes it away as a whole.
 --
