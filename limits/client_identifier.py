@@ -16,12 +16,10 @@ from rest_framework.throttling import BaseThrottle
 from limits.conf import setting
 from limits.domain.caller_address import UNKNOWN, subscriber_network
 from limits.domain.client import key_problem
-from limits.seldom import SeldomLog
+from limits.seldom import HOUR, SeldomLog
 
 AnyRequest = Request | HttpRequest
 """A request as a view of the framework sees it, or as Django does."""
-
-HOUR = 3_600.0
 
 _PLAIN_THROTTLE = BaseThrottle()
 

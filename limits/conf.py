@@ -1,5 +1,6 @@
 """``settings.RATELIMIT_PLATFORM``: every key, typed, with its default."""
 
+import os
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -12,10 +13,15 @@ from django.core.signals import setting_changed
 from limits.once import forget, once
 
 DEFAULTS: dict[str, Any] = {
+    # False: views are not limited and no store is asked, for a project's own tests.
+    "ENABLED": True,
     # An alias of CACHES, or a Redis URL.
     "REDIS": "default",
     # What every key begins with; two platforms on one Redis differ in it.
     "NAMESPACE": "rl",
+    # Whose the logs of the throttle classes with rates of their own are; two projects on one Redis
+    # differ in it. Empty: the name of the settings module.
+    "PROJECT": "",
     # Seconds for one whole check: pool, reload and second call included.
     "CHECK_DEADLINE": 0.1,
     # Connections of one process to Redis, at most.
@@ -69,6 +75,13 @@ def _settings() -> Mapping[str, Any]:
         unknown = ", ".join(sorted(given.keys() - DEFAULTS.keys()))
         raise ImproperlyConfigured(f"RATELIMIT_PLATFORM has unknown keys: {unknown}.")
     return DEFAULTS | given
+
+
+@kept
+def project() -> str:
+    """``PROJECT``, by default the name of the settings module."""
+    module = getattr(settings, "SETTINGS_MODULE", None) or os.environ.get("DJANGO_SETTINGS_MODULE", "")
+    return str(setting("PROJECT") or module)
 
 
 def networks(name: str) -> tuple[IPv4Network | IPv6Network, ...]:

@@ -48,10 +48,13 @@ def judge(request: AnyRequest, client: str, *, endpoint: str | None, cost: int |
 
     ``endpoint`` is a slug; None: method and path decide. ``cost`` None: the endpoint's; 0 is admitted
     and consumes nothing, one above the most that a request may cost is denied. Raises
-    ``ImproperlyConfigured`` for what is no cost.
+    ``ImproperlyConfigured`` for what is no cost. Admits everything where the setting ``ENABLED`` is
+    off.
     """
     if cost is not None:
         _require_whole(cost)
+    if not setting("ENABLED"):
+        return Verdict(OK)
     bare = _bare(request)
     # Not `path`, which begins with the prefix that the project is mounted under (SCRIPT_NAME).
     check = CheckRequest(client, endpoint, bare.method, bare.path_info or "/", cost, decoded=True)

@@ -7,6 +7,7 @@ import time
 from limits.forking import renewed_when_forked
 
 MINUTE = 60.0
+HOUR = 3_600.0
 
 
 class SeldomLog:

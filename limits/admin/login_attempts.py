@@ -17,6 +17,9 @@ from limits.store.errors import StoreUnavailable
 from limits.store.keys import Keys
 from limits.store.rate_log import RateLog
 
+LOGINS = "login"
+"""The name under which the logs of logins are kept, as a project's are under its own."""
+
 MAX_LOCAL_LOGS = 10_000
 
 
@@ -59,8 +62,8 @@ def wait_for(address: str, name: str) -> float | None:
 
 def _logs(address: str, name: str) -> Iterator[tuple[str, str]]:
     """Kind → name of the log; a digest, since people type passwords into the wrong field."""
-    yield "address", f"login:address:{_digest(address)}"
-    yield "name", f"login:name:{_digest(name.strip().casefold())}"
+    yield "address", f"address:{_digest(address)}"
+    yield "name", f"name:{_digest(name.strip().casefold())}"
 
 
 def _digest(text: str) -> str:
@@ -68,12 +71,12 @@ def _digest(text: str) -> str:
 
 
 def _wait(log: str, rate: Rate) -> float | None:
-    store = RateLog(hot_connections(None), Keys(setting("NAMESPACE")))
+    store = RateLog(hot_connections(None), Keys(setting("NAMESPACE")), LOGINS)
     try:
         admission = store.admit(log, rate, Deadline(setting("CHECK_DEADLINE")))
     except StoreUnavailable:
         return local_logs.wait(log, rate)
     if admission.admitted:
         return None
-    oldest = admission.now if admission.oldest is None else admission.oldest
-    return (oldest + rate.window * SECOND - admission.now) / SECOND
+    blocking = admission.now if admission.blocking is None else admission.blocking
+    return (blocking + rate.window * SECOND - admission.now) / SECOND

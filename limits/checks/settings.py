@@ -11,7 +11,7 @@ from rest_framework.settings import api_settings
 
 from limits.conf import DEFAULTS
 from limits.domain.rate import InvalidRate, parse_rate
-from limits.store.caches import is_redis
+from limits.store.caches import is_redis, not_redis
 
 PROXY_SETTINGS = ("SECURE_PROXY_SSL_HEADER", "USE_X_FORWARDED_HOST", "USE_X_FORWARDED_PORT")
 """Who sets one of these expects a proxy before the server."""
@@ -30,8 +30,8 @@ def setting_problems() -> Iterator[CheckMessage]:
 
 
 def store_problems(location: str, place: str) -> Iterator[CheckMessage]:
-    """E001 to W003 for an alias or a URL that stands at ``place``."""
-    if "://" in location:
+    """E001 to W003 for an alias or a URL that stands at ``place``; none where nothing is asked."""
+    if "://" in location or _value("ENABLED") is False:
         return
     if location not in settings.CACHES:
         yield Error(
@@ -40,10 +40,10 @@ def store_problems(location: str, place: str) -> Iterator[CheckMessage]:
             id="limits.E001",
         )
     elif not is_redis(location):
-        backend = settings.CACHES[location].get("BACKEND")
         yield Error(
-            f"{place}: the cache {location!r} is {backend}, in which no request can be counted atomically.",
-            hint="Use django_redis.cache.RedisCache, or name a Redis by URL in RATELIMIT_PLATFORM['REDIS'].",
+            f"{place}: {not_redis(location)}",
+            hint="Use django_redis.cache.RedisCache, or name a Redis by URL in RATELIMIT_PLATFORM['REDIS']. In the "
+            'settings of your tests: RATELIMIT_PLATFORM = {"ENABLED": False}.',
             id="limits.E002",
         )
     elif _ignores_exceptions(settings.CACHES[location]):
@@ -145,7 +145,13 @@ def _word(value: Any) -> str | None:
     return None if valid else "a word without braces and spaces"
 
 
+def _flag(value: Any) -> str | None:
+    return None if isinstance(value, bool) else "True or False"
+
+
 _VALUES: dict[str, Callable[[Any], str | None]] = {
+    "ENABLED": _flag,
+    "PROJECT": _text,
     "REDIS": _text,
     "NAMESPACE": _word,
     "CHECK_DEADLINE": _seconds,

@@ -3,8 +3,10 @@
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django_redis import get_redis_connection
+from redis import Redis
 from redis.sentinel import SentinelConnectionPool
 
+from limits.store.caches import not_redis
 from limits.store.redis_url import Address, Kind, Location, is_of_several, options_of, parse
 
 __all__ = ["Address", "Kind", "Location", "is_of_several", "location_of", "parse"]
@@ -24,10 +26,18 @@ def _location_of_cache(alias: str) -> Location:
     url = place if isinstance(place, str) else ",".join(place)
     if is_of_several(url):
         return parse(url)
-    pool = get_redis_connection(alias).connection_pool
+    pool = _client_of_cache(alias).connection_pool
     if isinstance(pool, SentinelConnectionPool):
         return _location_of_sentinel_pool(pool)
     return Location(Kind.SINGLE, pool.connection_class, options_of(pool, keep=("host", "port")))
+
+
+def _client_of_cache(alias: str) -> Redis:
+    try:
+        return get_redis_connection(alias)
+    except NotImplementedError as error:
+        hint = 'In tests: RATELIMIT_PLATFORM = {"ENABLED": False}.'
+        raise ImproperlyConfigured(f"RATELIMIT_PLATFORM['REDIS']: {not_redis(alias)} {hint}") from error
 
 
 def _location_of_sentinel_pool(pool: SentinelConnectionPool) -> Location:

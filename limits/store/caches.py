@@ -26,6 +26,18 @@ def is_redis(alias: str) -> bool:
         return False
 
 
+def redis_alias_of(cache: Any) -> str | None:
+    """The alias of a cache that :func:`is_redis`; None for any other cache. Raises ``LookupError``."""
+    redis = caches[str(cache._alias)] if isinstance(cache, ConnectionProxy) else cache
+    return alias_of(cache) if isinstance(redis, RedisCache) else None
+
+
+def not_redis(alias: str) -> str:
+    """What is wrong with an alias that is not :func:`is_redis`."""
+    backend = settings.CACHES[alias].get("BACKEND")
+    return f"the cache {alias!r} is {backend}, in which no request can be counted atomically."
+
+
 def _identity(cache: Any) -> tuple[Any, ...]:
     """Each thread has an object of its own for each alias, with the same place and prefix."""
     return type(cache), getattr(cache, "_server", None), cache.key_prefix, cache.version

@@ -5,7 +5,7 @@
 ``<ns>:{rules}:ruleset:<token>``      the bytes of that ruleset
 ``<ns>:processes``                    hash: process → when it last said that it enforces limits
 ``<ns>:probe``, ``<ns>:{<tag>}:probe``  written to find out whether the store is back
-``<ns>:rate:<cache key>``             list: when a throttle class with a rate of its own admitted
+``<ns>:rate:<project>:<cache key>``   list: when a throttle class with a rate of its own admitted
 ``<ns>:{<tag>}:bucket``               hash: ``token``, ``complete``, ``loading``, ``c:<client>``
 ``<ns>:{<tag>}:n:<policy>:<client>``  one client's counter for one policy
 ``<ns>:{<tag>}:g:<policy>``           the counter of a policy that counts all clients together
@@ -15,10 +15,12 @@
 ====================================  ======================================================
 
 Pointer and ruleset share a slot: on a Cluster they are there together or not at all. The client's
-key comes last, since it may hold any character; slugs hold no colon.
+key comes last, since it may hold any character; slugs hold no colon, and the name of a project is
+percent-encoded.
 """
 
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from limits.domain.cached import cached_property
 from limits.store.buckets import BUCKETS, TAGS, bucket_of
@@ -49,8 +51,9 @@ class Keys:
     def probe(self) -> str:
         return f"{self.namespace}:probe"
 
-    def rate_log(self, cache_key: str) -> str:
-        return f"{self.namespace}:rate:{cache_key}"
+    def rate_log(self, project: str, cache_key: str) -> str:
+        """Two projects on one Redis differ in ``project``, whatever their caches' prefixes are."""
+        return f"{self.namespace}:rate:{quote(project, safe='')}:{cache_key}"
 
     @cached_property
     def probes(self) -> tuple[str, ...]:

@@ -17,20 +17,25 @@ _CALLERS_CLOCK = "local clock = {tonumber(ARGV[3]), tonumber(ARGV[4])}\n"
 
 class Admission(NamedTuple):
     """What the log said. ``entries``: those in the window, this request included where it was
-    admitted. Times in microseconds of the clock that was asked; ``oldest`` None: no entry."""
+    admitted. ``oldest``: the time of the oldest of them; None: no entry. ``blocking``: the time of
+    the entry whose expiry ends a denial; None: admitted, or a quota of 0. Times in microseconds of
+    the clock that was asked."""
 
     admitted: bool
     entries: int
     oldest: int | None
+    blocking: int | None
     now: int
 
 
 class RateLog:
     """Admits requests by rates. Safe for threads."""
 
-    def __init__(self, connections: HotConnections, keys: Keys) -> None:
+    def __init__(self, connections: HotConnections, keys: Keys, project: str) -> None:
+        """``project``: whose logs these are; several projects may share a store."""
         self._connections = connections
         self._keys = keys
+        self._project = project
 
     def admit(self, name: str, rate: Rate, deadline: Deadline, *, now: int | None = None) -> Admission:
         """Admits one request to the log of this ``name``, or denies it.
@@ -41,8 +46,8 @@ class RateLog:
         arguments = [rate.quota, rate.window * SECOND]
         if now is not None:
             arguments += divmod(now, SECOND)
-        script = _script(now is not None)
-        admitted, *figures = script.run(self._connections, [self._keys.rate_log(name)], arguments, deadline)
+        script, key = _script(now is not None), self._keys.rate_log(self._project, name)
+        admitted, *figures = script.run(self._connections, [key], arguments, deadline)
         return Admission(admitted == 1, *figures)
 
 

@@ -2,21 +2,23 @@
 concurrency, because each request is one script call and not a read and a write."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from time import time
 from typing import TYPE_CHECKING, Any
 
 from django.core.cache import cache as default_cache
+from django.core.cache import caches
+from django_redis.cache import RedisCache
 from rest_framework.request import Request
 from rest_framework.throttling import AnonRateThrottle, ScopedRateThrottle, SimpleRateThrottle, UserRateThrottle
 
-from limits.conf import setting
+from limits.conf import project, setting
 from limits.domain.caller_address import canonical_address
 from limits.domain.limit import SECOND
 from limits.domain.rate import Rate, parse_rate
 from limits.protection import admits_without_rules
-from limits.seldom import SeldomLog
-from limits.store.caches import alias_of
+from limits.seldom import HOUR, SeldomLog
+from limits.store.caches import redis_alias_of
 from limits.store.connection import hot_connections
 from limits.store.deadline import Deadline
 from limits.store.errors import StoreUnavailable
@@ -28,26 +30,44 @@ if TYPE_CHECKING:
     from rest_framework.views import APIView
 
 _store_away = SeldomLog(logging.getLogger(__name__))
+_not_exact = SeldomLog(logging.getLogger(__name__), HOUR)
 
 
 class History(Sequence[float]):
-    """What is known of the framework's ``history``: how many entries there are, and the oldest."""
+    """What is known of the framework's ``history``: how many entries there are, the oldest, and the
+    one whose expiry ends a denial."""
 
-    def __init__(self, entries: int, oldest: float | None) -> None:
-        """``oldest`` in seconds; None where there is no entry."""
+    def __init__(self, entries: int, known: Mapping[int, float]) -> None:
+        """``known``: index → seconds."""
         self._entries = entries
-        self._oldest = oldest
+        self._known = known
 
     def __len__(self) -> int:
         return self._entries
 
     def __getitem__(self, index: Any) -> Any:
-        if self._oldest is not None and index in (-1, self._entries - 1):
-            return self._oldest
-        if index in range(-self._entries, self._entries) or isinstance(index, slice):
+        if isinstance(index, slice):
+            raise LookupError(_UNKNOWN)
+        if index not in range(-self._entries, self._entries):
+            raise IndexError(index)
+        entry = self._known.get(index % self._entries)
+        if entry is None:
             # Not an IndexError, at which a loop would end as if there were no more entries.
-            raise LookupError("Of this history only its length and its oldest entry, history[-1], are known.")
-        raise IndexError(index)
+            raise LookupError(_UNKNOWN)
+        return entry
+
+
+def _history(admission: Admission, quota: int) -> History:
+    known = {quota - 1: admission.blocking, admission.entries - 1: admission.oldest}
+    return History(admission.entries, {at: moment / SECOND for at, moment in known.items() if moment is not None})
+
+
+_UNKNOWN = "Of this history only its length and its oldest entry, history[-1], are known."
+
+_NOT_EXACT = (
+    "The cache of a throttle class lies in no Redis that django-redis knows, so its requests are counted as the "
+    "framework itself counts them, and more are admitted under load. In tests that is right."
+)
 
 
 class AtomicSimpleRateThrottle(SimpleRateThrottle):
@@ -57,6 +77,8 @@ class AtomicSimpleRateThrottle(SimpleRateThrottle):
     ``get_cache_key``, ``timer``, ``cache``, ``throttle_success``, ``throttle_failure``, ``wait``.
     ``cache`` names a Redis; nothing is kept in it under the framework's own keys. The clock is the
     store's, unless ``timer`` was replaced. Of ``history`` only its length and ``[-1]`` are there.
+    In a cache of another kind, such as that of a project's tests, requests are counted there, by
+    the framework's own code.
     """
 
     history: Sequence[float]  # type: ignore[assignment]
@@ -75,30 +97,47 @@ class AtomicSimpleRateThrottle(SimpleRateThrottle):
     def allow_request(self, request: Request, view: "APIView") -> bool:
         """Whether the request may go on. Where the store is away, what ``WITHOUT_RULESET`` says:
         yes, or :class:`~limits.throttling.CannotDecide`."""
-        if self.rate is None:
+        if self.rate is None or not setting("ENABLED"):
             return True
+        if (location := self._location()) is None:
+            _not_exact.warning("%s", _NOT_EXACT)
+            return super().allow_request(request, view)
         self.key = self.get_cache_key(request, view)
-        if self.key is None:
-            return True
+        return self.key is None or self._decide(self.key, location)
+
+    def _decide(self, key: str, location: str) -> bool:
         try:
-            admission = self._admit(self.key)
+            admission = self._admit(key, location)
         except StoreUnavailable as error:
             if admits_without_rules(error, _store_away):
                 return True
             raise CannotDecide from error
         self.now = admission.now / SECOND
-        oldest = None if admission.oldest is None else admission.oldest / SECOND
-        self.history = History(admission.entries, oldest)
+        self.history = _history(admission, self.num_requests)
         return self.throttle_success() if admission.admitted else self.throttle_failure()
 
     def throttle_success(self) -> bool:
         """Called when a request was admitted; it is in the log by then."""
-        return True
+        return isinstance(self.history, History) or super().throttle_success()
 
-    def _admit(self, key: str) -> Admission:
-        is_default = self.cache is default_cache
-        connections = hot_connections(None if is_default else alias_of(self.cache))
-        log = RateLog(connections, Keys(setting("NAMESPACE")))
+    def wait(self) -> float | None:
+        """Seconds until a request would be admitted; None where the rate admits none. The framework
+        has no answer after a rate was lowered, and a wrong one for a rate of 0."""
+        if len(self.history) < self.num_requests:
+            return super().wait()
+        if self.num_requests == 0:
+            return None
+        return self.duration - (self.now - self.history[self.num_requests - 1])
+
+    def _location(self) -> str | None:
+        """The Redis of this class, a URL or an alias; None where its cache is in none."""
+        if self.cache is not default_cache:
+            return redis_alias_of(self.cache)
+        name: str = setting("REDIS")
+        return name if "://" in name or isinstance(caches[name], RedisCache) else None
+
+    def _admit(self, key: str, location: str) -> Admission:
+        log = RateLog(hot_connections(location), Keys(setting("NAMESPACE")), project())
         rate = Rate(self.num_requests, self.duration)
         return log.admit(self.cache.make_key(key), rate, Deadline(setting("CHECK_DEADLINE")), now=self._own_time())
 

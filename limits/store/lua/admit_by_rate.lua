@@ -8,27 +8,37 @@ local clock = redis.call('TIME')
 -- KEYS  1   the log: a list of the times of admitted requests, in microseconds, the newest first
 -- ARGV  1   quota
 --       2   window in microseconds
--- Returns {1: admitted or 0: denied, entries in the log by then, time of the oldest or false, now}
+-- Returns {1: admitted or 0: denied, entries in the window by then, time of the oldest of them or
+--          false, time of the entry whose expiry ends a denial or false, now}
 --
--- An entry that is exactly one window old has expired, as in Django REST Framework. Each entry is
--- removed once, so a call costs the same whatever the quota; about 10 bytes for an entry. The list
--- expires with its last entry, a millisecond later at the latest.
+-- An entry that is exactly one window old has expired, as in Django REST Framework. As there, several
+-- rates may read one log, and only an admitted request writes: a denial removes nothing that a rate
+-- with a longer window still counts. Expired entries are found by bisection and removed once, so a
+-- call costs nearly the same whatever the quota; about 10 bytes for an entry. The list expires with
+-- its last entry, a millisecond later at the latest.
 
-local quota, window = tonumber(ARGV[1]), tonumber(ARGV[2])
+local log, quota, window = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
 local now = clock[1] * 1000000 + clock[2]
-local newest = redis.call('LINDEX', KEYS[1], 0)
+local newest = redis.call('LINDEX', log, 0)
 if newest then now = math.max(now, tonumber(newest)) end
 
-local oldest = newest and redis.call('LINDEX', KEYS[1], -1)
-while oldest and tonumber(oldest) <= now - window do
-  redis.call('RPOP', KEYS[1])
-  oldest = redis.call('LINDEX', KEYS[1], -1)
+local function at(index) return tonumber(redis.call('LINDEX', log, index)) end
+
+local stored = newest and redis.call('LLEN', log) or 0
+local entries = stored
+if newest and at(-1) <= now - window then
+  local first, expired = 0, stored - 1
+  while first < expired do
+    local middle = math.floor((first + expired) / 2)
+    if at(middle) > now - window then first = middle + 1 else expired = middle end
+  end
+  entries = expired
 end
 
-local entries = oldest and redis.call('LLEN', KEYS[1]) or 0
 if entries >= quota then
-  return {0, entries, oldest and tonumber(oldest), now}
+  return {0, entries, entries > 0 and at(entries - 1), quota > 0 and at(quota - 1), now}
 end
-redis.call('LPUSH', KEYS[1], string.format('%.0f', now))
-redis.call('PEXPIRE', KEYS[1], math.ceil(window / 1000) + 1)
-return {1, entries + 1, tonumber(oldest or now), now}
+if stored > entries then redis.call('RPOP', log, stored - entries) end
+redis.call('LPUSH', log, string.format('%.0f', now))
+redis.call('PEXPIRE', log, math.ceil(window / 1000) + 1)
+return {1, entries + 1, at(-1), false, now}
