@@ -182,7 +182,7 @@ class Engine:
 
     def _note(self, decisions: Sequence[Decision], began: float) -> None:
         observers.observer.decided(decisions, time.perf_counter() - began)
-        self._fallback.beat(self._deadline)
+        self._fallback.beat()
 
     def _decide(self, request: CheckRequest, deadline: Deadline, guard: Guard | None, *, consume: bool) -> Decision:
         """Raises :class:`StoreUnavailable`."""

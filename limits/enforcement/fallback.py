@@ -14,6 +14,9 @@ from limits.store.deadline import Deadline
 from limits.store.errors import StoreError
 from limits.store.heartbeats import ALONE, BEAT_SECONDS, Heartbeats
 
+BEAT_PATIENCE = 0.5
+"""Seconds that one heartbeat may take."""
+
 
 class Fallback:
     """Answers for one process while the store is away. Safe for threads."""
@@ -29,14 +32,18 @@ class Fallback:
         self._share = ALONE
         self._next_beat = 0.0
 
-    def beat(self, patience: float) -> None:
-        """Says every few seconds that this process lives, and learns its share (``patience`` in
-        seconds). The share last known stays where the store is away."""
+    def beat(self) -> None:
+        """Says every few seconds that this process lives, and learns its share: called with checks, so
+        that a process that nobody asks takes no share, and done by a thread, so that no check waits."""
         if time.monotonic() < self._next_beat or not self._beating.acquire(blocking=False):
             return
+        self._next_beat = time.monotonic() + BEAT_SECONDS
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+
+    def _beat(self) -> None:
+        """The share last known stays where the store is unavailable."""
         try:
-            self._next_beat = time.monotonic() + BEAT_SECONDS
-            self._share = self._heartbeats.beat(Deadline(patience))
+            self._share = self._heartbeats.beat(Deadline(BEAT_PATIENCE))
         except StoreError:
             pass
         finally:

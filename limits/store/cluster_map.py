@@ -4,7 +4,7 @@ import random
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from redis import exceptions
@@ -110,7 +110,7 @@ class ClusterMap:
         return max(views, key=lambda view: view.epoch)
 
     def _ask(self, node: Address, deadline: Deadline) -> View:
-        with outages_named(), opened(self._location.connection(node), deadline) as wire:
+        with outages_named(), opened(partial(self._location.connection, node), deadline) as wire:
             info = _info(wire, deadline)
             ranges = wire.ask(("CLUSTER", "SLOTS"), deadline)
         masters: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS

@@ -39,13 +39,38 @@ class RulesetUnreadable(StoreError):
 class StoreUnavailable(StoreError):
     """The store cannot be reached, does not answer in time, or says that it cannot serve now."""
 
+    opens_breaker = True
+    """Whether it shows that the server is unavailable for everybody, and not only for this call."""
+
+
+class NotAsked(StoreUnavailable):
+    """The command was not sent. Whether the server is well is not known, and its connection is as it was."""
+
+    opens_breaker = False
+
+
+class DeadlinePassed(NotAsked):
+    """The time was over before the store was asked: the process itself used it up."""
+
+
+class StillConnecting(NotAsked):
+    """The connection was not open in time. Opening it goes on, and opens the breaker if it fails."""
+
 
 class AnswerLost(StoreUnavailable):
     """The command was sent and nothing came back: it may have run, or may still run."""
 
 
+class AnswerLate(AnswerLost):
+    """The same, where the process itself had used up most of the time: the server may be well."""
+
+    opens_breaker = False
+
+
 class SlotMoving(StoreUnavailable):
     """The keys are just moving from one master of a Cluster to another. Both serve everybody else."""
+
+    opens_breaker = False
 
 
 class PartlyPublished(StoreUnavailable):

@@ -13,8 +13,9 @@ from redis import Connection, exceptions
 from limits.forking import renewed_when_forked
 from limits.store import observers
 from limits.store.breaker import Breaker, Outages
+from limits.store.connecting import Opening, connected
 from limits.store.deadline import Deadline
-from limits.store.errors import SlotMoving, StoreUnavailable, outage_of, outages_named
+from limits.store.errors import NotAsked, SlotMoving, StillConnecting, StoreUnavailable, outage_of, outages_named
 from limits.store.wire import Wire
 from limits.store.wire_pool import WirePool
 
@@ -57,7 +58,9 @@ class ServerConnections:
         renewed_when_forked(self)
 
     def renew(self) -> None:
-        self._wires = WirePool(self._make, self._size)
+        self._wires = WirePool(self._connect, self._size)
+        self._slow_opening: Opening | None = None
+        self._forgotten = 0
 
     @property
     def is_away(self) -> bool:
@@ -92,15 +95,18 @@ class ServerConnections:
             observers.observer.store_called(time.perf_counter() - began)
 
     def _note(self, outage: StoreUnavailable) -> None:
-        """Opens the breaker, unless the server is well and only the keys are moving."""
-        if isinstance(outage, SlotMoving):
-            return
-        if self._breaker.trip(str(outage)):
+        """Opens the breaker, where the outage shows that the server is unavailable."""
+        self._trip(outage)
+        if not isinstance(outage, SlotMoving):
+            observers.observer.store_failed(outage)
+
+    def _trip(self, outage: StoreUnavailable) -> None:
+        if outage.opens_breaker and self._breaker.trip(str(outage)):
             self.forget_idle()
-        observers.observer.store_failed(outage)
 
     def forget_idle(self) -> None:
         """Lets go of every connection: the next ones are opened to where the server is by then."""
+        self._forgotten += 1
         self._wires.forget()
 
     def _asked(self, ask: "Ask", wire: Wire, command: tuple[Any, ...], deadline: Deadline) -> Any:
@@ -108,14 +114,37 @@ class ServerConnections:
             if not wire.is_usable:
                 self._open(wire, deadline)
             return ask(wire, command, deadline)
-        except exceptions.ResponseError:
+        except (exceptions.ResponseError, NotAsked):
             raise
         except BaseException:
             wire.close()
             raise
 
     def _open(self, wire: Wire, deadline: Deadline) -> None:
-        wire.open(deadline)
+        """Nobody waits for a new connection while another is known to take longer than a deadline."""
+        if self._slow_opening is not None and self._slow_opening.is_running:
+            raise StillConnecting("A connection to the store takes longer than the deadline.")
+        try:
+            wire.open(deadline)
+        except StillConnecting:
+            self._slow_opening = wire.opening
+            raise
+
+    def _connect(self, patience: float) -> Connection:
+        """Opens a connection, in a thread of its own. Where that fails the breaker opens, whether or not
+        somebody still waits for it."""
+        forgotten = self._forgotten
+        try:
+            with outages_named():
+                return self._connected(patience)
+        except StoreUnavailable as outage:
+            # Unless the server went and came back meanwhile: then this tells of a time that is over.
+            if forgotten == self._forgotten:
+                self._trip(outage)
+            raise
+
+    def _connected(self, patience: float) -> Connection:
+        return connected(self._make(), patience)
 
     def _probe(self) -> None:
         """Writes, since a store that only answers reads cannot decide. The connection then serves
@@ -124,8 +153,11 @@ class ServerConnections:
         wire = self._wires.take(deadline)
         try:
             with outages_named():
-                self._open(wire, deadline)
+                if not wire.is_usable:
+                    wire.open(deadline)
                 wire.ask(("SET", self._probe_key, 1, "PX", 1000), deadline)
+        except NotAsked:
+            raise
         except BaseException:
             wire.close()
             raise
@@ -138,4 +170,9 @@ Ask = Callable[[Wire, tuple[Any, ...], Deadline], Any]
 
 def _ask_asking(wire: Wire, command: tuple[Any, ...], deadline: Deadline) -> Any:
     wire.ask(("ASKING",), deadline)
-    return wire.ask(command, deadline)
+    try:
+        return wire.ask(command, deadline)
+    except NotAsked:
+        # The next command would be the one that is asking.
+        wire.close()
+        raise

@@ -2,6 +2,7 @@
 
 import threading
 import weakref
+from functools import partial
 from typing import Any
 
 from redis import Connection, exceptions
@@ -9,10 +10,11 @@ from redis.connection import SSLConnection
 from redis.sentinel import SentinelConnectionPool
 
 from limits.store.addresses import Address, Location
+from limits.store.connecting import connected
 from limits.store.deadline import Deadline
 from limits.store.errors import StoreUnavailable, outages_named
 from limits.store.hot import PROBE_PATIENCE, ServerConnections
-from limits.store.wire import Wire, opened
+from limits.store.wire import opened
 
 WATCH_INTERVAL = 1.0
 """Seconds between two looks whether the Sentinels name another master."""
@@ -43,7 +45,7 @@ class Sentinels:
 
     def _ask(self, node: Address, deadline: Deadline) -> tuple[int, Address]:
         """How new its configuration is, and the master in it."""
-        with outages_named(), opened(self._location.sentinel_connection(node), deadline) as wire:
+        with outages_named(), opened(partial(self._location.sentinel_connection, node), deadline) as wire:
             answer = wire.ask(("SENTINEL", "MASTER", self._location.service), deadline)
         state = _texts(answer)
         return int(state["config-epoch"]), (state["ip"], int(state["port"]))
@@ -63,21 +65,32 @@ class SentinelConnections(ServerConnections):
 
     def __init__(self, location: Location, size: int, *, probe_key: str) -> None:
         self._sentinels = Sentinels(location)
+        self._location = location
         super().__init__(location.connection, size, probe_key=probe_key)
 
     def renew(self) -> None:
         super().renew()
         self._watching = threading.Lock()
 
-    def _open(self, wire: Wire, deadline: Deadline) -> None:
-        wire.connection.host, wire.connection.port = self._sentinels.master or self._sentinels.find(deadline)
-        super()._open(wire, deadline)
-        _require_master(wire, deadline)
+    def _connected(self, patience: float) -> Connection:
+        master = self._sentinels.master or self._sentinels.find(Deadline(patience))
+        connection = connected(self._location.connection(master), patience)
+        try:
+            _require_master(connection)
+        except BaseException:
+            connection.disconnect()
+            raise
+        self._begin_to_watch()
+        return connection
+
+    def _begin_to_watch(self) -> None:
         if self._watching.acquire(blocking=False):
             threading.Thread(target=_watch, args=[weakref.ref(self)], name="sentinel-watch", daemon=True).start()
 
     def _probe(self) -> None:
-        self._sentinels.find(Deadline(PROBE_PATIENCE))
+        before = self._sentinels.master
+        if self._sentinels.find(Deadline(PROBE_PATIENCE)) != before:
+            self.forget_idle()
         super()._probe()
 
     def look_again(self) -> None:
@@ -102,10 +115,11 @@ def _watch(watched: "weakref.ref[SentinelConnections]") -> None:
         del connections
 
 
-def _require_master(wire: Wire, deadline: Deadline) -> None:
+def _require_master(connection: Connection) -> None:
     """A replica answers reads, with rules that may be old."""
-    role = wire.ask(("ROLE",), deadline)[0]
-    if role != b"master":
+    connection.send_command("ROLE")
+    role: Any = connection.read_response()
+    if role[0] != b"master":
         raise exceptions.ConnectionError("The Sentinels name a server that is not a master yet.")
 
 

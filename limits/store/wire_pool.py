@@ -2,10 +2,8 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable
 
-from redis import Connection
-
+from limits.store.connecting import Connect
 from limits.store.deadline import Deadline
 from limits.store.errors import StoreUnavailable
 from limits.store.wire import Wire
@@ -19,8 +17,8 @@ class WirePool:
     somebody waits: so one of the two always notices the other.
     """
 
-    def __init__(self, make: Callable[[], Connection], size: int) -> None:
-        self._make = make
+    def __init__(self, connect: Connect, size: int) -> None:
+        self._connect = connect
         self._idle: deque[Wire | None] = deque([None] * size)
         self._generation = 0
         self._returned = threading.Condition()
@@ -32,11 +30,7 @@ class WirePool:
             wire = self._idle.pop()
         except IndexError:
             wire = self._wait(deadline)
-        try:
-            return self._of_now(wire)
-        except BaseException:
-            self.give_back(None)
-            raise
+        return self._of_now(wire)
 
     def give_back(self, wire: Wire | None) -> None:
         """Lets others have it; None: a new one in its place."""
@@ -71,7 +65,7 @@ class WirePool:
                 self._waiting -= 1
 
     def _wait_once(self, deadline: Deadline) -> None:
-        if not self._returned.wait(deadline.remaining()):
+        if not self._returned.wait(deadline.remaining()) and not self._idle:
             raise StoreUnavailable("All connections to the store are in use.")
 
     def _of_now(self, wire: Wire | None) -> Wire:
@@ -80,4 +74,4 @@ class WirePool:
             return wire
         if wire is not None:
             wire.close()
-        return Wire(self._make(), self._generation)
+        return Wire(self._connect, self._generation)

@@ -9,6 +9,7 @@ from redis import Connection
 from redis.exceptions import NoScriptError, ResponseError
 
 from limits.store.addresses import parse
+from limits.store.connecting import connect_by
 from limits.store.deadline import Deadline
 from limits.store.errors import AnswerLost, StoreUnavailable
 from limits.store.wire import Wire, opened
@@ -23,7 +24,7 @@ def server(redis_server: Callable[..., RedisServer]) -> RedisServer:
 
 @pytest.fixture
 def wire(server: RedisServer) -> Iterator[Wire]:
-    with opened(parse(server.url).connection(), Deadline(10)) as wire:
+    with opened(parse(server.url).connection, Deadline(10)) as wire:
         yield wire
 
 
@@ -66,7 +67,7 @@ def test_no_answer_in_time_says_that_it_may_have_run(wire: Wire, server: RedisSe
 
 
 def test_a_closed_connection_is_noticed_before_and_after_sending(server: RedisServer) -> None:
-    with opened(parse(server.url).connection(), Deadline(10)) as wire:
+    with opened(parse(server.url).connection, Deadline(10)) as wire:
         wire.ask(("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no"), Deadline(10))
         assert wire._poll.poll(5_000)
         assert not wire.is_usable
@@ -82,7 +83,7 @@ def test_what_nobody_asked_for_makes_a_connection_unusable(wire: Wire) -> None:
 
 
 def test_a_pool_serves_everybody_with_few_wires(server: RedisServer) -> None:
-    pool = WirePool(parse(server.url).connection, 3)
+    pool = WirePool(connect_by(parse(server.url).connection), 3)
     seen: set[Wire] = set()
 
     def count(_: object) -> int:
@@ -102,7 +103,7 @@ def test_a_pool_serves_everybody_with_few_wires(server: RedisServer) -> None:
 
 
 def test_a_pool_forgets_the_idle_at_once_and_the_others_when_they_are_back(server: RedisServer) -> None:
-    pool = WirePool(parse(server.url).connection, 2)
+    pool = WirePool(connect_by(parse(server.url).connection), 2)
     used, idle = (pool.take(Deadline(1)) for _ in repeat(None, 2))
     used.open(Deadline(10))
     idle.open(Deadline(10))
@@ -117,7 +118,7 @@ def test_a_pool_forgets_the_idle_at_once_and_the_others_when_they_are_back(serve
         pool.take(Deadline(0.01))
 
 
-def test_a_wire_that_cannot_be_made_takes_no_place(server: RedisServer) -> None:
+def test_a_wire_that_cannot_be_opened_takes_no_place(server: RedisServer) -> None:
     made = iter([ValueError("no such certificate"), parse(server.url).connection()])
 
     def make() -> Connection:
@@ -126,7 +127,12 @@ def test_a_wire_that_cannot_be_made_takes_no_place(server: RedisServer) -> None:
             raise found
         return found
 
-    pool = WirePool(make, 1)
+    pool = WirePool(connect_by(make), 1)
+    wire = pool.take(Deadline(1))
     with pytest.raises(ValueError, match="certificate"):
-        pool.take(Deadline(1))
-    assert isinstance(pool.take(Deadline(1)), Wire)
+        wire.open(Deadline(10))
+    pool.give_back(wire)
+    wire = pool.take(Deadline(1))
+    wire.open(Deadline(10))
+    assert wire.is_usable
+    wire.close()

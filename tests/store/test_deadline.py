@@ -1,0 +1,277 @@
+"""One deadline holds for every step, and only waiting on the store opens the breaker."""
+
+import socket
+import ssl
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import trustme
+
+from limits.domain.ruleset import Ruleset
+from limits.enforcement import CheckRequest, Engine
+from limits.store import deadline as deadline_module
+from limits.store.addresses import parse
+from limits.store.connection import hot_connections_of
+from limits.store.deadline import Deadline
+from limits.store.errors import StillConnecting, StoreUnavailable
+from limits.store.hot import HotConnections, ServerConnections
+from limits.store.keys import Keys
+from limits.store.wire import opened
+from ratelimit_platform.embedded.redis import RedisServer
+from tests.enforcement.rules import simple
+from tests.support.servers import Store
+from tests.support.slow import slow_server
+from tests.support.waiting import wait_until
+
+PATIENCE = 60
+LONG = 10.0
+STEP = 0.5
+SEARCH = CheckRequest("acme", "search")
+
+
+def connections(url: str) -> HotConnections:
+    return hot_connections_of(parse(url), 4, Keys("own"))
+
+
+def ping(hot: HotConnections, seconds: float) -> Any:
+    return hot.execute("PING", key="", deadline=Deadline(seconds))
+
+
+@pytest.fixture
+def server(redis_server: Callable[..., RedisServer]) -> RedisServer:
+    return redis_server()
+
+
+# -- connecting
+
+
+def tls(folder: Path) -> tuple[ssl.SSLContext, str]:
+    """A server's context, and what a URL says to trust it."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    return context, f"?ssl_ca_certs={folder / 'ca.pem'}"
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss"])
+def test_a_login_of_many_steps_has_one_deadline(scheme: str, tmp_path: Path) -> None:
+    """Each step got the whole deadline: AUTH, two CLIENT SETINFO and SELECT took four times as long."""
+    context, query = tls(tmp_path) if scheme == "rediss" else (None, "")
+    with slow_server(STEP, context) as slow:
+        hot = connections(f"{scheme}://:secret@127.0.0.1:{slow.port}/1{query}")
+        with pytest.raises(StillConnecting):
+            ping(hot, 1.2 * STEP)
+        assert slow.answered < 4
+        # Nobody waits a second time, and nobody connects a second time.
+        with pytest.raises(StillConnecting, match="longer than the deadline"):
+            ping(hot, LONG)
+        assert slow.connections == 1
+        assert not hot.outages.trips
+        slow.end_delay()
+        wait_until(lambda: _answers(hot))
+        assert slow.connections == 1
+
+
+def _answers(hot: HotConnections) -> bool:
+    try:
+        return bool(ping(hot, LONG) == b"OK")
+    except StillConnecting:
+        return False
+
+
+def test_a_login_that_never_ends_opens_the_breaker() -> None:
+    with slow_server(PATIENCE) as slow:
+        hot = connections(f"redis://:secret@127.0.0.1:{slow.port}/1")
+        with pytest.raises(StillConnecting):
+            ping(hot, 0.05)
+        wait_until(lambda: hot.outages.is_open)
+        with pytest.raises(StoreUnavailable, match="known to be away"):
+            ping(hot, LONG)
+
+
+# -- name lookups
+
+
+class Resolver:
+    """The system's lookup, for one name, which a test can hold up and make fail."""
+
+    def __init__(self) -> None:
+        self.goes_on = threading.Event()
+        self.goes_on.set()
+        self.fails = False
+        self.asked: Counter[int] = Counter()
+        self._real = socket.getaddrinfo
+
+    def __call__(self, host: Any, *arguments: Any, **options: Any) -> Any:
+        if host != "store.test":
+            return self._real(host, *arguments, **options)
+        if options.get("flags"):
+            raise socket.gaierror(socket.EAI_NONAME, "Not numeric.")
+        self.asked[int(arguments[0])] += 1
+        self.goes_on.wait()
+        if self.fails:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return self._real("127.0.0.1", *arguments, **options)
+
+
+@pytest.fixture
+def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
+    resolver = Resolver()
+    monkeypatch.setattr(socket, "getaddrinfo", resolver)
+    yield resolver
+    resolver.goes_on.set()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://store.test:{port}", "redis+sentinel://store.test:{port}/mymaster/0", "redis+cluster://store.test:{port}"],
+)
+def test_nobody_waits_for_a_name(url: str, resolver: Resolver, server: RedisServer) -> None:
+    resolver.goes_on.clear()
+    hot = connections(url.format(port=server.port))
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ping, hot, 0.05)
+        with pytest.raises(StoreUnavailable):
+            asked.result(PATIENCE)
+    assert not resolver.goes_on.is_set()
+    resolver.goes_on.set()
+
+
+def test_one_lookup_at_a_time_and_the_name_is_used_when_it_is_known(resolver: Resolver, server: RedisServer) -> None:
+    resolver.goes_on.clear()
+    hot = connections(f"redis://store.test:{server.port}")
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            ping(hot, 0.05)
+    wait_until(lambda: hot.outages.is_open)
+    assert resolver.asked[server.port] == 1
+    resolver.goes_on.set()
+    wait_until(lambda: not hot.outages.is_open)
+    assert ping(hot, LONG) == b"PONG"
+
+
+@pytest.mark.parametrize("failure", ["hangs", "fails"])
+def test_without_a_lookup_the_address_known_last_is_used(failure: str, resolver: Resolver, server: RedisServer) -> None:
+    hot = connections(f"redis://store.test:{server.port}")
+    assert ping(hot, LONG) == b"PONG"
+    resolver.fails = failure == "fails"
+    if failure == "hangs":
+        resolver.goes_on.clear()
+    asked = resolver.asked[server.port]
+    assert isinstance(hot, ServerConnections)
+    hot.forget_idle()
+    assert ping(hot, LONG) == b"PONG"
+    assert resolver.asked[server.port] == asked + 1
+    assert not hot.outages.trips
+
+
+# -- work of the process itself
+
+
+class Clock:
+    """The clock of deadlines, which a test can put ahead: as if the process had not run for so long."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(deadline_module, "time", clock)
+    return clock
+
+
+def test_an_answer_that_is_there_is_read_after_the_deadline(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In several pieces, between which the process did not run."""
+    value = b"x" * 100_000
+    with opened(parse(server.url).connection, Deadline(LONG)) as wire:
+        wire.ask(("SET", "large", value), Deadline(LONG))
+        times = iter([0.0, 1.0])
+
+        def monotonic() -> float:
+            """The last look comes once there is something to see, and far too late."""
+            if (now := next(times, 1_000.0)) == 1_000.0:
+                assert wire._poll.poll(PATIENCE * 1_000)
+            return now
+
+        monkeypatch.setattr(deadline_module, "time", SimpleNamespace(monotonic=monotonic))
+        assert wire.ask(("GET", "large"), Deadline(LONG)) == value
+
+
+@pytest.fixture
+def engine(server: RedisServer) -> Engine:
+    store = Store(server.url, "own")
+    store.publish(simple(1_000_000))
+    store.load()
+    engine = store.engine(deadline=LONG)
+    engine.check(SEARCH)
+    return engine
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_own_work_neither_degrades_a_check_nor_opens_the_breaker(batch: bool, engine: Engine, clock: Clock) -> None:
+    def work(_: Ruleset) -> None:
+        clock.ahead += 2 * LONG
+
+    checked = engine.check_in_order([SEARCH] * 3, guard=work) if batch else [engine.check(SEARCH, guard=work)]
+    assert not any(decision.degraded for decision in checked)
+    assert not engine._fallback._outages.trips
+
+
+def test_a_store_that_got_little_time_is_not_blamed(engine: Engine, clock: Clock, server: RedisServer) -> None:
+    """Its breaker opens at the next check, which gives it enough."""
+    engine._deadline = 0.2
+    server.pause()
+
+    def work(_: Ruleset) -> None:
+        clock.ahead += 0.15
+
+    try:
+        assert engine.check(SEARCH, guard=work).degraded
+        assert not engine._fallback._outages.trips
+        assert engine.check(SEARCH).degraded
+        wait_until(lambda: engine._fallback._outages.trips == 1)
+    finally:
+        server.resume()
+
+
+def test_own_work_ends_a_check_that_goes_on_for_ever(engine: Engine, clock: Clock) -> None:
+    """The time after all is given once."""
+    deadline = Deadline(LONG)
+    clock.ahead += 2 * LONG
+    assert 0 < deadline.remaining() <= LONG / 10
+    clock.ahead += 2 * LONG
+    with pytest.raises(StoreUnavailable, match="within the deadline"):
+        deadline.remaining()
+
+
+def test_no_check_waits_for_a_heartbeat(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_on, is_over = threading.Event(), threading.Event()
+    beat = engine._fallback._heartbeats.beat
+
+    def slow(deadline: Deadline) -> Any:
+        goes_on.wait(PATIENCE)
+        is_over.set()
+        return beat(deadline)
+
+    wait_until(lambda: not engine._fallback._beating.locked())
+    monkeypatch.setattr(engine._fallback._heartbeats, "beat", slow)
+    engine._fallback._next_beat = 0.0
+    assert not engine.check(SEARCH).degraded
+    assert not is_over.is_set()
+    goes_on.set()
+    assert is_over.wait(PATIENCE)
