@@ -4,6 +4,8 @@ import logging
 import threading
 import time
 
+from limits.forking import renewed_when_forked
+
 MINUTE = 60.0
 _SECURITY = "django.security."
 
@@ -15,6 +17,9 @@ class CallersErrors(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
+        renewed_when_forked(self)
+
+    def renew(self) -> None:
         self._lock = threading.Lock()
         self._silent_until: dict[str, float] = {}
 

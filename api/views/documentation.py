@@ -1,7 +1,5 @@
 """The OpenAPI document and its page."""
 
-import threading
-from functools import cache
 from typing import Any
 
 from django.http import HttpResponse
@@ -18,8 +16,7 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
 from api.views.base import ProblemAnswers
-
-_one_at_a_time = threading.Lock()
+from limits.once import once
 
 
 class SchemaView(ProblemAnswers, SpectacularAPIView):
@@ -31,13 +28,12 @@ class SchemaView(ProblemAnswers, SpectacularAPIView):
     def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
         """The same for everybody, so it is made once for each format: that takes some tenths of a second."""
         renderer = type(request.accepted_renderer)
-        with _one_at_a_time:
-            content = _document(renderer)  # type: ignore[arg-type]
+        content = _document(renderer)
         headers = {"Content-Disposition": f'inline; filename="schema.{renderer.format}"'}
         return HttpResponse(content, content_type=request.accepted_media_type, headers=headers)
 
 
-@cache
+@once
 def _document(renderer: type[BaseRenderer]) -> bytes:
     schema = SchemaGenerator(urlconf=spectacular_settings.SERVE_URLCONF).get_schema(request=None, public=True)
     content: str | bytes = renderer().render(schema, renderer_context={})

@@ -11,6 +11,7 @@ from django.utils.crypto import salted_hmac
 from limits.conf import setting
 from limits.domain.limit import SECOND
 from limits.domain.rate import Rate, parse_rate
+from limits.forking import renewed_when_forked
 from limits.store.connection import hot_connections
 from limits.store.deadline import Deadline
 from limits.store.errors import StoreUnavailable
@@ -28,6 +29,9 @@ class LocalLogs:
 
     def __init__(self, size: int = MAX_LOCAL_LOGS) -> None:
         self._size = size
+        renewed_when_forked(self)
+
+    def renew(self) -> None:
         self._lock = threading.Lock()
         self._logs: OrderedDict[str, deque[float]] = OrderedDict()
 
