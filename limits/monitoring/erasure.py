@@ -1,13 +1,11 @@
-"""Forgetting a client: what was counted stays in the sums, without a name."""
+"""Erasing a client: what was counted stays in the sums, without a name."""
 
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import Q
 
-from limits.domain.words import GroupBy
-from limits.models import Alert, CounterReset, Message
 from limits.monitoring.drain import drain
+from limits.monitoring.erased_rows import erase_alerts, erase_imports, erase_registration, erase_resets
 from limits.monitoring.sql import execute
 
 ROWS_AT_A_TIME = 5_000
@@ -42,25 +40,32 @@ _FOLD = """
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What was forgotten."""
+    """What was removed: rows of usage that became part of “(other)”, alerts, resets, imports that named the
+    client, and whether it was registered."""
 
     rows: int
     alerts: int
     resets: int
+    imports: int
+    registered: bool
 
 
-def erase(client: str) -> Erased:
-    """Forgets a client that is named: its usage becomes part of “(other)”; alerts and messages about
-    it, and the records of its resets, go. What it does from now on is counted again.
+def erase(client: str, *, keep_registration: bool = False) -> Erased:
+    """Removes everything that names a client from the database. The requests that were counted stay in
+    the sums, as part of “(other)”. What the client does from now on is counted again.
 
-    Raises :class:`~limits.store.errors.StoreUnavailable`, before anything is done: what waits in
-    the store is brought first.
+    ``keep_registration``: the client's row, its overrides and their history stay. Sentences that people
+    typed as a reason are not searched. Raises :class:`~limits.store.errors.StoreUnavailable` before
+    anything is changed: counts that wait in the store are brought first.
     """
     if not client:
-        raise ValueError("The callers that were counted together have no name to forget.")
+        raise ValueError("The callers that were counted together have no name to erase.")
     drain()
     rows = sum(_fold_all(table, keys, sums, client) for table, keys, sums in _TABLES)
-    return Erased(rows, _erase_alerts(client), CounterReset.objects.filter(client_key=client).delete()[0])
+    with transaction.atomic():
+        alerts, resets, imports = erase_alerts(client), erase_resets(client), erase_imports(client)
+        registered = not keep_registration and erase_registration(client)
+    return Erased(rows, alerts, resets, imports, registered)
 
 
 def _fold_all(table: str, keys: tuple[str, ...], sums: tuple[str, ...], client: str) -> int:
@@ -74,10 +79,3 @@ def _fold_all(table: str, keys: tuple[str, ...], sums: tuple[str, ...], client: 
     while folded := int(execute(statement, [client, ROWS_AT_A_TIME])[0][0]):
         total += folded
     return total
-
-
-@transaction.atomic
-def _erase_alerts(client: str) -> int:
-    about_it = Alert.objects.filter(group=client, rule__group_by=GroupBy.CLIENT.value)
-    Message.objects.filter(Q(alerts__in=about_it) | Q(text__contains=client) | Q(payload__icontains=client)).delete()
-    return about_it.delete()[1].get("limits.Alert", 0)

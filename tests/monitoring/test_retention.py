@@ -1,25 +1,18 @@
 """Rows go when their time is over; a client can be forgotten."""
 
 from datetime import datetime, timedelta
-from io import StringIO
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management import call_command
-from django.utils import timezone
 from pytest_django import Settings
 
 from limits.domain.words import Channel, MessageKind
-from limits.models import Alert, CounterReset, Message, Progress, QuotaCrossing, Usage, UsageDay, UsageHour, Work
-from limits.monitoring import erasure, retention
-from limits.monitoring.drain import drain
-from limits.monitoring.erasure import erase
+from limits.models import Alert, Message, Progress, QuotaCrossing, Usage, UsageDay, UsageHour, Work
+from limits.monitoring import retention
 from limits.monitoring.messages import write_message
 from limits.monitoring.retention import remove_old
-from limits.store.errors import StoreUnavailable
 from tests.models import rows
-from tests.monitoring.counting import AT, MINUTE, count, denials, usage
-from tests.publishing.platforms import Platform
+from tests.monitoring.counting import AT
 
 pytestmark = pytest.mark.django_db
 
@@ -105,54 +98,3 @@ def test_it_goes_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     make(*(3 + number for number in range(7)))
     assert remove_old(NOW, seconds=0) == 0
     assert remove_old(NOW) == 14
-
-
-def test_a_forgotten_client_stays_in_the_sums_without_its_name(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(erasure, "ROWS_AT_A_TIME", 2)
-    for minute in range(5):
-        count(platform, "acme", 2, minute=MINUTE + minute)
-        count(platform, "globex", 3, minute=MINUTE + minute)
-    count(platform, "acme", 4, kind="d", policy="tight")
-    count(platform, "", 1)
-    drain()
-    count(platform, "acme", 10)
-    rule = rows.alert_rule(group_by="client")
-    for group in ("acme", "globex"):
-        Alert.objects.create(rule=rule, group=group, opened_at=timezone.now(), highest=60)
-    CounterReset.objects.create(client_key="acme", reason="asked", author="ann")
-    erased = erase("acme")
-    assert (erased.alerts, erased.resets) == (1, 1)
-    assert usage() == {("globex", "search", "admitted"): (15, 15), ("", "search", "admitted"): (21, 21)}
-    assert denials() == {("", "tight", "enforce"): 4}
-    assert [alert.group for alert in Alert.objects.all()] == ["globex"]
-    assert "acme" not in str([list(model.objects.values()) for model in (Usage, UsageHour, UsageDay, CounterReset)])
-
-
-def test_the_command_says_what_it_did(platform: Platform) -> None:
-    rows.default_plan("free")
-    rows.client("acme")
-    count(platform, "acme")
-    out = StringIO()
-    call_command("erase_client", "acme", stdout=out)
-    assert out.getvalue() == (
-        "Forgotten: rows 1, alerts 0, resets 0.\n“acme” is still registered, and is counted by name from now on.\n"
-    )
-
-
-def test_with_the_store_away_nothing_is_forgotten(platform: Platform) -> None:
-    make(1)
-    platform.go_away()
-    with pytest.raises(StoreUnavailable):
-        erase("acme")
-    assert Usage.objects.get().client_key == "acme"
-    errors = StringIO()
-    with pytest.raises(SystemExit):
-        call_command("erase_client", "acme", stderr=errors)
-    assert "Nothing was changed" in errors.getvalue()
-
-
-def test_nobody_is_no_client() -> None:
-    with pytest.raises(ValueError, match="no name"):
-        erase("")
