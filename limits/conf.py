@@ -50,6 +50,8 @@ DEFAULTS: dict[str, Any] = {
     "WEBHOOK_ALLOWED_NETWORKS": (),
     # The older X-RateLimit-* headers: "off", "beside" the standard ones or "instead" of them.
     "LEGACY_HEADERS": "off",
+    # Whether pages of other origins may read all these headers (Access-Control-Expose-Headers).
+    "EXPOSE_HEADERS": False,
 }
 
 

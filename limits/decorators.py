@@ -1,18 +1,19 @@
 """A decorator for single views: plain Django, sync or async, and ``@api_view``."""
 
 from collections.abc import Callable
-from functools import wraps
+from functools import update_wrapper
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction, sync_to_async
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 
 from limits.client_identifier import client_of
 from limits.domain.validation import cost_problem
-from limits.protection import OK, Verdict, add_headers, judge
+from limits.protection import OK, Verdict, judge
 from limits.refusals import refusal
+from limits.response_headers import add_headers
 from limits.throttling import PolicyThrottle, exception_of
 
 Cost = int | Callable[[Any], int]
@@ -37,8 +38,8 @@ def rate_limit(
         if hasattr(view, "cls"):
             _require_api_view(view, refuse)
             return _limit_api_view(view, endpoint, cost)
-        make = _async_view if iscoroutinefunction(view) else _sync_view
-        return make(view, Question(endpoint, cost, refuse or _refuse))
+        limited = LimitedAsyncView if iscoroutinefunction(view) else LimitedView
+        return limited(view, Question(endpoint, cost, refuse or _refuse))
 
     return decorate
 
@@ -47,7 +48,7 @@ class Question:
     """What is asked about each request to a view, and how a refusal looks."""
 
     def __init__(self, endpoint: str | None, cost: Cost | None, refuse: Refuse) -> None:
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._cost = cost
         self._refuse = refuse
 
@@ -55,7 +56,7 @@ class Question:
         """The answer to a request that may not go on; None: it may. Raises the framework's
         exceptions inside of its views."""
         cost = self._cost(request) if callable(self._cost) else self._cost
-        verdict = judge(request, client_of(request), endpoint=self._endpoint, cost=cost)
+        verdict = judge(request, client_of(request), endpoint=self.endpoint, cost=cost)
         if verdict.status == OK:
             return None
         if isinstance(request, Request):
@@ -67,29 +68,44 @@ def _refuse(_: HttpRequest, verdict: Verdict) -> HttpResponseBase:
     return refusal(verdict)
 
 
-def _sync_view(view: View, question: Question) -> View:
-    @wraps(view)
-    def limited(request: HttpRequest, *arguments: Any, **named: Any) -> HttpResponseBase:
-        refused = question.refusal(request)
-        response = view(request, *arguments, **named) if refused is None else refused
+class LimitedView:
+    """A view that is asked about before it runs."""
+
+    def __init__(self, view: View, question: Question) -> None:
+        update_wrapper(self, view)
+        self._view = view
+        self._question = question
+        self.rate_limited = [question.endpoint, *getattr(view, "rate_limited", ())]
+        """The endpoints that this view is limited by, for the system checks."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        raise TypeError(
+            f"rate_limit decorates functions, and {owner.__qualname__}.{name} is a method, whose first argument is not "
+            f"the request. Write @method_decorator(rate_limit(…)) on it, or @method_decorator(rate_limit(…), "
+            f'name="dispatch") on {owner.__qualname__}.'
+        )
+
+    def __call__(self, request: HttpRequest, *arguments: Any, **named: Any) -> Any:
+        refused = self._question.refusal(request)
+        response = self._view(request, *arguments, **named) if refused is None else refused
         add_headers(request, response)
         return response
 
-    return limited
 
+class LimitedAsyncView(LimitedView):
+    """The same for an async view."""
 
-def _async_view(view: View, question: Question) -> View:
-    # In a thread: it talks to Redis, and the session's user may come from the database.
-    ask = sync_to_async(question.refusal)
+    def __init__(self, view: View, question: Question) -> None:
+        super().__init__(view, question)
+        markcoroutinefunction(self)
+        # In a thread: it talks to Redis, and the session's user may come from the database.
+        self._ask = sync_to_async(question.refusal)
 
-    @wraps(view)
-    async def limited(request: HttpRequest, *arguments: Any, **named: Any) -> HttpResponseBase:
-        refused = await ask(request)
-        response = await view(request, *arguments, **named) if refused is None else refused
+    async def __call__(self, request: HttpRequest, *arguments: Any, **named: Any) -> HttpResponseBase:
+        refused = await self._ask(request)
+        response: HttpResponseBase = await self._view(request, *arguments, **named) if refused is None else refused
         add_headers(request, response)
         return response
-
-    return limited
 
 
 def _limit_api_view(view: Any, endpoint: str | None, cost: Cost | None) -> View:

@@ -7,14 +7,18 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from limits.checks import log_setting_problems
-from limits.protection import add_headers
+from limits.response_headers import leave_headers_to_middleware, write_headers
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
 
 
 class RateLimitHeadersMiddleware:
-    """Adds ``RateLimit-Policy`` and ``RateLimit``, for sync and async Django, and tells at the
-    server's start what is wrong with the settings."""
+    """Adds ``RateLimit-Policy`` and ``RateLimit``, for sync and async Django, and logs at the server's
+    start what is wrong with the settings.
+
+    It stands first in ``MIDDLEWARE``, before what caches responses or answers 304: so no cache
+    stores what one client is told, and a 304 tells this client's figures too.
+    """
 
     sync_capable = True
     async_capable = True
@@ -27,6 +31,7 @@ class RateLimitHeadersMiddleware:
         log_setting_problems()
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        leave_headers_to_middleware(request)
         if self._is_async:
             return self._answer(request)
         return _with_headers(request, self._get_response(request))  # type: ignore[arg-type]
@@ -36,5 +41,5 @@ class RateLimitHeadersMiddleware:
 
 
 def _with_headers(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    add_headers(request, response)
+    write_headers(request, response)
     return response

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.http.response import HttpResponseBase
 
-from limits.protection import add_headers
+from limits.response_headers import add_headers
 
 
 class RateLimitHeadersMixin:

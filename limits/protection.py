@@ -4,17 +4,16 @@ import logging
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ImproperlyConfigured
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest
 
 from limits.client_identifier import AnyRequest
 from limits.conf import setting
 from limits.domain.decision import Decision
-from limits.domain.headers import LegacyHeaders, closest_to_denying, rate_limit_headers
 from limits.domain.unusual_costs import is_usual
 from limits.domain.validation import cost_problem
 from limits.domain.words import Reason
 from limits.enforcement import CheckRequest, RulesetMissing, get_engine
-from limits.seldom import SeldomLog
+from limits.seldom import HOUR, SeldomLog
 
 OK, FORBIDDEN, TOO_MANY_REQUESTS, UNAVAILABLE = 200, 403, 429, 503
 
@@ -25,6 +24,7 @@ _DECISIONS = "_rate_limit_decisions"
 """Where the decisions lie on Django's request, for those who write the headers."""
 
 _without_ruleset = SeldomLog(logging.getLogger(__name__))
+_counted_twice = SeldomLog(logging.getLogger(__name__), HOUR)
 
 
 class Verdict(NamedTuple):
@@ -55,15 +55,27 @@ def judge(request: AnyRequest, client: str, *, endpoint: str | None, cost: int |
         _require_whole(cost)
     if not setting("ENABLED"):
         return Verdict(OK)
-    bare = _bare(request)
+    bare = bare_request(request)
     # Not `path`, which begins with the prefix that the project is mounted under (SCRIPT_NAME).
     check = CheckRequest(client, endpoint, bare.method, bare.path_info or "/", cost, decoded=True)
     try:
         decision = _decided(check, cost)
     except RulesetMissing as error:
         return Verdict(OK if admits_without_rules(error, _without_ruleset) else UNAVAILABLE)
-    decisions_on(bare).append(decision)
+    decisions = decisions_on(bare)
+    if decisions:
+        _warn_of_second_count(decisions, decision)
+    decisions.append(decision)
     return Verdict(_status(decision), decision)
+
+
+def _warn_of_second_count(before: list[Decision], decision: Decision) -> None:
+    if any((each.client, each.endpoint) == (decision.client, decision.endpoint) for each in before):
+        _counted_twice.warning(
+            "A request to the endpoint %s was counted twice, because its view is limited twice: by two throttle "
+            "classes, or by a throttle class and rate_limit. Remove one of them.",
+            decision.endpoint,
+        )
 
 
 def _decided(check: CheckRequest, cost: int | None) -> Decision:
@@ -107,21 +119,11 @@ def _require_whole(cost: Any) -> None:
 
 def decisions_on(request: AnyRequest) -> list[Decision]:
     """Every decision about this request so far."""
-    decisions: list[Decision] = _bare(request).__dict__.setdefault(_DECISIONS, [])
+    decisions: list[Decision] = bare_request(request).__dict__.setdefault(_DECISIONS, [])
     return decisions
 
 
-def _bare(request: AnyRequest) -> HttpRequest:
+def bare_request(request: AnyRequest) -> HttpRequest:
     """Django's request, whoever wrapped it."""
     bare: HttpRequest = getattr(request, "_request", request)
     return bare
-
-
-def add_headers(request: AnyRequest, response: Any) -> None:
-    """Puts one set of rate limit headers on the response to a request that was decided about: of
-    the decision that is closest to denying."""
-    decisions = decisions_on(request)
-    if decisions and isinstance(response, HttpResponseBase):
-        headers = rate_limit_headers(closest_to_denying(decisions), LegacyHeaders(setting("LEGACY_HEADERS")))
-        for name, value in headers.items():
-            response.headers[name] = value

@@ -31,6 +31,7 @@ KEEP_DAYS             the same by day                                 730
 WEBHOOK_SECRET        signs webhooks: whsec_ and base64               no webhooks
 WEBHOOK_ALLOWED_NETWORKS  that webhooks may reach beside public ones  none
 METRICS_NETWORKS      who may read /metrics without a token           nobody
+EXPOSE_HEADERS        pages of other origins may read the headers     off
 LOG_FORMAT            console or json                                 console on a terminal, else json
 ====================  ==============================================  =================================
 """
@@ -83,6 +84,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "ratelimit_platform.request_ids.RequestIdMiddleware",
+    "limits.middleware.RateLimitHeadersMiddleware",
     "ratelimit_platform.hosts.ProbesMiddleware",
     "ratelimit_platform.hosts.HostMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -94,7 +96,6 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "ratelimit_platform.middleware.PagesCSPMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
-    "limits.middleware.RateLimitHeadersMiddleware",
 ]
 
 ROOT_URLCONF = "ratelimit_platform.urls"
@@ -135,6 +136,7 @@ RATELIMIT_PLATFORM = {
     "KEEP_DAYS": env.int("KEEP_DAYS", 730),
     "WEBHOOK_SECRET": env.str("WEBHOOK_SECRET", ""),
     "WEBHOOK_ALLOWED_NETWORKS": env.list("WEBHOOK_ALLOWED_NETWORKS", default=[]),
+    "EXPOSE_HEADERS": env.bool("EXPOSE_HEADERS", False),
     "METRICS_NETWORKS": env.list("METRICS_NETWORKS", default=[]),
     "PUBLIC_URL": env.str("PUBLIC_URL", f"http://127.0.0.1:{env.str('PORT', '8000')}"),
 }

@@ -12,6 +12,8 @@ E006   error    ``CLIENT_IDENTIFIER`` cannot be imported or called
 E007   error    a throttle scope that no rate names
 E008   error    a rate that cannot be read
 E009   error    the other ``limits``, a library of PyPI, in the same environment
+W010   warning  a cache or ConditionalGetMiddleware before our middleware
+W011   warning  a view that counts each request twice
 =====  =======  ==============================================================================
 
 They run with ``manage.py check`` where ``"limits"`` is in ``INSTALLED_APPS``, and those of the

@@ -9,6 +9,7 @@ from django.core.checks import Warning as Caution
 from django.utils.module_loading import import_string
 from rest_framework.settings import api_settings
 
+from limits.checks.middleware import order_problems
 from limits.conf import DEFAULTS
 from limits.domain.rate import InvalidRate, parse_rate
 from limits.store.caches import is_redis, not_redis
@@ -18,13 +19,14 @@ PROXY_SETTINGS = ("SECURE_PROXY_SSL_HEADER", "USE_X_FORWARDED_HOST", "USE_X_FORW
 
 
 def setting_problems() -> Iterator[CheckMessage]:
-    """E001 to E006 and E008."""
+    """E001 to E006, E008 and W010."""
     yield from _key_problems()
     location = _value("REDIS")
     if isinstance(location, str):
         yield from store_problems(location, "RATELIMIT_PLATFORM['REDIS']")
     yield from _identifier_problems(_value("CLIENT_IDENTIFIER"))
     yield from _proxy_problems()
+    yield from order_problems()
     for scope, rate in (api_settings.DEFAULT_THROTTLE_RATES or {}).items():
         yield from rate_problems(rate, f"DEFAULT_THROTTLE_RATES[{scope!r}]")
 
@@ -165,5 +167,6 @@ _VALUES: dict[str, Callable[[Any], str | None]] = {
     "WITHOUT_RULESET": _one_of("allow", "deny"),
     "PUBLIC_URL": _text,
     "LEGACY_HEADERS": _one_of("off", "beside", "instead"),
+    "EXPOSE_HEADERS": _flag,
 }
 """Key → what its value must be, where it is not that."""

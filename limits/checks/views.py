@@ -11,6 +11,7 @@ from rest_framework.settings import api_settings
 from rest_framework.throttling import SimpleRateThrottle
 
 from limits.checks.settings import rate_problems, store_problems
+from limits.checks.twice import twice_problems
 from limits.store.caches import alias_of
 from limits.throttling import AtomicScopedRateThrottle, AtomicSimpleRateThrottle
 
@@ -19,13 +20,19 @@ Limited = tuple[type[AtomicSimpleRateThrottle], Any]
 
 
 def view_problems() -> Iterator[CheckMessage]:
-    """E007, E008, and E001 to W003 for caches that a class names itself; each problem once."""
+    """E007, E008, W011, and E001 to W003 for caches that a class names itself; each problem once."""
     told = set()
+    for problem in _all_problems():
+        if problem.msg not in told:
+            told.add(problem.msg)
+            yield problem
+
+
+def _all_problems() -> Iterator[CheckMessage]:
     for throttle, scope in [*_default_throttles(), *_throttles_of_views()]:
-        for problem in _throttle_problems(throttle, scope):
-            if problem.msg not in told:
-                told.add(problem.msg)
-                yield problem
+        yield from _throttle_problems(throttle, scope)
+    for callback in _views():
+        yield from twice_problems(callback)
 
 
 def _default_throttles() -> Iterator[Limited]:
@@ -33,12 +40,16 @@ def _default_throttles() -> Iterator[Limited]:
 
 
 def _throttles_of_views() -> Iterator[Limited]:
-    if not getattr(settings, "ROOT_URLCONF", None):
-        return
-    for callback in _callbacks(get_resolver()):
+    for callback in _views():
         view, options = getattr(callback, "cls", None), getattr(callback, "initkwargs", {})
         classes = options.get("throttle_classes", getattr(view, "throttle_classes", ()))
         yield from _atomic(classes, options.get("throttle_scope", getattr(view, "throttle_scope", None)))
+
+
+def _views() -> Iterator[Any]:
+    """Every view with an address."""
+    if getattr(settings, "ROOT_URLCONF", None):
+        yield from _callbacks(get_resolver())
 
 
 def _callbacks(resolver: URLResolver) -> Iterator[Any]:

@@ -1,5 +1,6 @@
 """The system checks: each misconfiguration has an id, a sentence and a hint."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -7,16 +8,21 @@ import pytest
 from django.core.cache import caches
 from django.core.checks import CheckMessage, registry
 from django.urls import path
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import cache_page
 from pytest_django import Settings
+from rest_framework.decorators import api_view, throttle_classes
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.throttling import ScopedRateThrottle, UserRateThrottle
 from rest_framework.views import APIView
+from rest_framework.viewsets import ViewSet
 
 from limits import checks
 from limits.checks import check_settings, check_views, log_setting_problems
+from limits.decorators import rate_limit
 from limits.once import forget
-from limits.throttling import AtomicScopedRateThrottle, AtomicUserRateThrottle
+from limits.throttling import AtomicScopedRateThrottle, AtomicUserRateThrottle, PolicyThrottle
 
 REDIS = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://127.0.0.1/0"}
 LOCAL = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
@@ -215,6 +221,116 @@ def test_a_cache_that_a_class_names_is_checked_too(
     assert ids(check_views()) == ids_told
 
 
+OURS = "limits.middleware.RateLimitHeadersMiddleware"
+CORS = "corsheaders.middleware.CorsMiddleware"
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("django.middleware.cache.UpdateCacheMiddleware", "the site cache stores no response with rate limit headers"),
+        ("django.middleware.cache.FetchFromCacheMiddleware", "the site cache stores no response"),
+        ("django.middleware.http.ConditionalGetMiddleware", "a 304 has no rate limit headers"),
+        (CORS, "CORS_EXPOSE_HEADERS replaces what EXPOSE_HEADERS adds"),
+    ],
+)
+def test_w010_something_stands_before_our_middleware(settings: Settings, name: str, says: str) -> None:
+    settings.CORS_EXPOSE_HEADERS = ["X-Total"]
+    settings.RATELIMIT_PLATFORM = {"EXPOSE_HEADERS": True}
+    settings.MIDDLEWARE = [OURS, name]
+    assert check_settings() == []
+    settings.MIDDLEWARE = [name]
+    assert check_settings() == []
+    settings.MIDDLEWARE = ["django.middleware.security.SecurityMiddleware", name, OURS]
+    (problem,) = check_settings()
+    assert (problem.id, problem.hint) == ("limits.W010", f"Put {OURS} first.")
+    assert problem.msg.startswith(f"MIDDLEWARE: {name} stands before {OURS}, so {says}")
+
+
+@pytest.mark.parametrize("settings_", [{"CORS_EXPOSE_HEADERS": []}, {"RATELIMIT_PLATFORM": {}}])
+def test_a_cors_middleware_that_replaces_nothing_may_stand_first(settings: Settings, settings_: dict[str, Any]) -> None:
+    settings.MIDDLEWARE = [CORS, OURS]
+    given = {"CORS_EXPOSE_HEADERS": ["X-Total"], "RATELIMIT_PLATFORM": {"EXPOSE_HEADERS": True}} | settings_
+    for name, value in given.items():
+        setattr(settings, name, value)
+    assert check_settings() == []
+
+
+def twice() -> list[str]:
+    problems = check_views()
+    assert {problem.id for problem in problems} <= {"limits.W011"}
+    return [problem.msg for problem in problems]
+
+
+class PerUser(AtomicUserRateThrottle):
+    rate = "5/min"
+
+
+@pytest.mark.parametrize("throttle", [PolicyThrottle, PerUser])
+def test_w011_a_class_stands_twice_in_the_list(throttle: type[Any]) -> None:
+    urlpatterns.append(path("a", View.as_view(throttle_classes=[throttle, throttle])))
+    assert twice() == [
+        f"{__name__}.View: each request counts twice: {throttle.__qualname__} stands twice in throttle_classes."
+    ]
+
+
+def limited_by(decorate: Any) -> type[APIView]:
+    return decorate(type("Limited", (View,), {"__module__": "shop", "throttle_classes": [PolicyThrottle]}))  # type: ignore[no-any-return]
+
+
+class Shop(ViewSet):
+    throttle_classes = (PolicyThrottle,)
+
+    @method_decorator(rate_limit(endpoint="search"))
+    def list(self, request: Request) -> Response:
+        return Response()
+
+
+@rate_limit(endpoint="search")
+def limited(request: Any) -> Response:
+    return Response()
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        limited_by(method_decorator(rate_limit(endpoint="search"), name="dispatch")).as_view(),
+        limited_by(method_decorator(rate_limit(), name="get")).as_view(),
+        cache_page(60)(limited_by(method_decorator(rate_limit(), name="dispatch")).as_view()),
+        Shop.as_view({"get": "list"}),
+        api_view(["GET"])(throttle_classes([PolicyThrottle])(limited)),
+    ],
+    ids=["dispatch", "a method", "in a cache", "an action", "a function"],
+)
+def test_w011_a_throttle_class_and_the_decorator(view: Any) -> None:
+    urlpatterns.append(path("a", view))
+    (problem,) = twice()
+    assert problem.endswith(": each request counts twice: both PolicyThrottle and rate_limit limit it.")
+
+
+def test_w011_the_decorator_twice_by_the_same_endpoint() -> None:
+    urlpatterns.append(path("a", rate_limit(endpoint="search")(limited)))
+    assert twice() == [
+        f"{__name__}.limited: each request counts twice: rate_limit limits it twice by the same endpoint."
+    ]
+
+
+def test_what_is_limited_once_has_no_problem() -> None:
+    burst = type("Burst", (PerUser,), {})
+    urlpatterns.extend(
+        [
+            path("a", View.as_view(throttle_classes=[PolicyThrottle, PerUser, burst])),
+            path("b", rate_limit(endpoint="orders")(limited)),
+            path("partial", partial(limited, word="")),
+            path(
+                "c", method_decorator(rate_limit(), name="get")(type("Once", (View,), {})).as_view(throttle_classes=[])
+            ),
+            path("d", type("Other", (Shop,), {"create": Shop.initial}).as_view({"post": "create"})),
+        ]
+    )
+    assert twice() == []
+
+
 @pytest.fixture
 def library_of_pypi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What pip leaves of it beside the package."""
@@ -242,7 +358,7 @@ def test_a_server_logs_the_problems_of_its_settings_once(settings: Settings, cap
 
 
 def test_every_id_is_in_the_list_and_in_the_documentation() -> None:
-    told = {"E001", "E002", "W003", "W004", "E005", "E006", "E007", "E008", "E009"}
+    told = {"E001", "E002", "W003", "W004", "E005", "E006", "E007", "E008", "E009", "W010", "W011"}
     page = Path(__file__).parents[2] / "docs" / "django-projects.md"
     assert all(f"{each} " in (checks.__doc__ or "") for each in told)
     assert all(f"`limits.{each}`" in page.read_text(encoding="utf-8") for each in told)

@@ -7,6 +7,7 @@ import pytest
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
 from django.views import View
+from django.views.decorators.csrf import csrf_exempt
 from pytest_django import Settings
 from rest_framework.decorators import api_view, throttle_classes
 from rest_framework.request import Request
@@ -161,3 +162,42 @@ def test_an_endpoint_that_is_no_slug_is_refused_where_it_is_written(endpoint: An
 def test_a_cost_that_cannot_be_is_refused_where_it_is_written(cost: Any) -> None:
     with pytest.raises(ValueError, match="rate_limit: cost is"):
         rate_limit(endpoint="search", cost=cost)
+
+
+@pytest.mark.parametrize("base", [View, APIView])
+def test_a_method_is_refused_when_its_class_is_made(base: type[Any]) -> None:
+    """Its first argument is the view; the mistake would otherwise wait for the first request."""
+    with pytest.raises((TypeError, RuntimeError)) as refused:
+
+        class Shop(base):  # type: ignore[misc]
+            @rate_limit(endpoint="search")
+            def get(self, request: HttpRequest) -> HttpResponse:
+                return HttpResponse("found")
+
+    # Until 3.11, Python wraps what `__set_name__` raises.
+    error = refused.value if isinstance(refused.value, TypeError) else refused.value.__cause__
+    assert "Shop.get is a method" in str(error)
+    assert "@method_decorator(rate_limit(…))" in str(error)
+
+
+def test_a_method_is_decorated_by_method_decorator() -> None:
+    class Shop(View):
+        @method_decorator(rate_limit(endpoint="search"))
+        def get(self, request: HttpRequest) -> HttpResponse:
+            return HttpResponse("found")
+
+        @method_decorator(rate_limit(endpoint="orders"))
+        async def post(self, request: HttpRequest) -> HttpResponse:
+            return HttpResponse("ordered")
+
+    assert [Shop().get(request_of()).status_code for _ in range(4)] == [200, 200, 200, 429]
+
+
+def test_what_a_view_is_named_and_marked_stays(settings: Settings) -> None:
+    @csrf_exempt
+    def orders(request: HttpRequest) -> HttpResponse:
+        """Takes orders."""
+        return HttpResponse()
+
+    limited = rate_limit(endpoint="orders")(orders)
+    assert (limited.__name__, limited.__doc__, limited.csrf_exempt) == ("orders", "Takes orders.", True)  # type: ignore[attr-defined]

@@ -1,19 +1,23 @@
 """The headers on responses of views, by the middleware and by the mixin."""
 
+import logging
 from typing import Any
 
 import http_sf
 import pytest
 from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest, HttpResponse
+from pytest_django import Settings
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
+from limits import protection
 from limits.decorators import rate_limit
 from limits.middleware import RateLimitHeadersMiddleware
 from limits.mixins import RateLimitHeadersMixin
+from limits.seldom import SeldomLog
 from limits.throttling import PolicyThrottle
 from tests.throttling.views import request_of, send, send_async
 
@@ -71,7 +75,7 @@ def test_the_middleware_is_what_django_asks_for() -> None:
 
 
 def test_a_view_can_add_them_by_itself() -> None:
-    answers = [SearchByItself.as_view()(request_of()) for _ in range(4)]
+    answers = [SearchByItself.as_view()(request_of()).render() for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
     assert [named(answer) for answer in answers] == [["free-search:3600s"]] * 4
 
@@ -88,3 +92,85 @@ def test_a_response_that_nobody_decided_about_has_none() -> None:
     answer = send(Search.as_view(throttle_classes=()))
     assert not answer.has_header("RateLimit")
     assert not answer.has_header("RateLimit-Policy")
+
+
+class Impatient(BaseThrottle):
+    """A throttle of the project's own that denies, with a wait shorter than any ``t``."""
+
+    def allow_request(self, request: Request, view: Any) -> bool:
+        return False
+
+    def wait(self) -> float:
+        return 5
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_where_another_throttle_denies_no_t_ends_after_its_retry_after(order: int) -> None:
+    answer = send(Search.as_view(throttle_classes=(PolicyThrottle, Impatient)[::order]))
+    assert (answer.status_code, answer["Retry-After"]) == (429, "5")
+    assert answer["RateLimit-Policy"] == '"free-search:3600s";q=3;w=3600'
+    assert not answer.has_header("RateLimit")
+
+
+def test_a_blocked_client_is_told_nothing_of_limits() -> None:
+    answer = send(Search.as_view(), request_of("mallory"))
+    assert (answer.status_code, answer.has_header("RateLimit-Policy"), answer.has_header("Cache-Control")) == (
+        403,
+        False,
+        False,
+    )
+
+
+def test_the_older_reset_is_in_seconds_from_now(settings: Settings) -> None:
+    settings.RATELIMIT_PLATFORM |= {"LEGACY_HEADERS": "instead"}
+    answers = [send(Search.as_view()) for _ in range(4)]
+    assert all(3_500 < int(answer["X-RateLimit-Reset"]) <= 3_600 for answer in answers)
+
+
+EXPOSED = "Access-Control-Expose-Headers"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (None, "RateLimit-Policy, RateLimit, Retry-After"),
+        ("X-Total, retry-after", "X-Total, retry-after, RateLimit-Policy, RateLimit"),
+        ("*", "*, RateLimit-Policy, RateLimit, Retry-After"),
+    ],
+)
+def test_a_browser_may_read_them_where_the_setting_says_so(settings: Settings, before: str | None, after: str) -> None:
+    def corsheaders(request: HttpRequest) -> HttpResponse:
+        """What a CORS middleware inside of ours does."""
+        response = Search.as_view()(request).render()
+        if before is not None:
+            response[EXPOSED] = before
+        return response
+
+    answers = [send(corsheaders) for _ in range(4)]
+    assert {answer.headers.get(EXPOSED) for answer in answers} == {before}
+    settings.RATELIMIT_PLATFORM |= {"EXPOSE_HEADERS": True}
+    assert send(corsheaders)[EXPOSED] == after
+
+
+def test_with_the_older_headers_a_browser_may_read_those(settings: Settings) -> None:
+    settings.RATELIMIT_PLATFORM |= {"EXPOSE_HEADERS": True, "LEGACY_HEADERS": "instead"}
+    older = "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"
+    assert send(Search.as_view())[EXPOSED] == older
+
+
+def test_a_response_without_them_exposes_nothing(settings: Settings) -> None:
+    settings.RATELIMIT_PLATFORM |= {"EXPOSE_HEADERS": True}
+    assert not send(Search.as_view(throttle_classes=())).has_header(EXPOSED)
+
+
+def test_a_request_that_is_counted_twice_is_in_the_log_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protection, "_counted_twice", SeldomLog(logging.getLogger("limits")))
+    send(Search.as_view(throttle_classes=(PolicyThrottle, OrdersThrottle)))
+    assert caplog.messages == [], "Two endpoints are two questions."
+    for _ in range(2):
+        send(Search.as_view(throttle_classes=(PolicyThrottle, PolicyThrottle)), request_of("bob"))
+    assert [message.partition(",")[0] for message in caplog.messages] == [
+        "A request to the endpoint search was counted twice"
+    ]

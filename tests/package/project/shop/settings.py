@@ -15,9 +15,9 @@ INSTALLED_APPS = [
     *(["limits"] if "WITH_CHECKS" in os.environ else []),
 ]
 MIDDLEWARE = [
+    "limits.middleware.RateLimitHeadersMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "limits.middleware.RateLimitHeadersMiddleware",
 ]
 DATABASES = {
     "default": {

@@ -1,0 +1,162 @@
+"""What one client is told about its limits reaches no other: through no cache, and by no 304."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core.cache import caches
+from django.http import HttpRequest, HttpResponse
+from django.template import engines
+from django.template.response import TemplateResponse
+from django.test import Client
+from django.urls import path
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import cache_control, cache_page
+from pytest_django import Settings
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from limits.decorators import rate_limit
+from limits.mixins import RateLimitHeadersMixin
+from limits.throttling import PolicyThrottle
+from tests.api.conftest import serve
+from tests.support.servers import Store
+
+OURS = "limits.middleware.RateLimitHeadersMiddleware"
+SITE_CACHE = ["django.middleware.cache.UpdateCacheMiddleware", "django.middleware.cache.FetchFromCacheMiddleware"]
+CONDITIONAL = "django.middleware.http.ConditionalGetMiddleware"
+
+runs: list[str] = []
+"""The views that were run, in order."""
+
+
+class Search(APIView):
+    throttle_classes: Any = (PolicyThrottle,)
+    throttle_endpoint = "search"
+
+    def get(self, request: Request) -> Response:
+        runs.append("search")
+        return Response("here")
+
+
+class ByItself(RateLimitHeadersMixin, Search):
+    throttle_endpoint = "search"
+
+
+class CachedInside(RateLimitHeadersMixin, Search):
+    throttle_endpoint = "search"
+
+    @method_decorator(cache_page(60))
+    def get(self, request: Request) -> Response:
+        return super().get(request)
+
+
+@rate_limit(endpoint="search")
+def plain(request: HttpRequest) -> HttpResponse:
+    runs.append("plain")
+    return HttpResponse("here")
+
+
+@rate_limit(endpoint="search")
+@cache_page(60)
+def template(request: HttpRequest) -> HttpResponse:
+    runs.append("template")
+    return TemplateResponse(request, engines["django"].from_string("here"))  # type: ignore[arg-type]
+
+
+urlpatterns = [
+    path("search", Search.as_view()),
+    path("itself", ByItself.as_view()),
+    path("inside", CachedInside.as_view()),
+    path("plain", plain),
+    path("template", template),
+    path("page", cache_page(60)(Search.as_view())),
+    path("page-itself", cache_page(60)(ByItself.as_view())),
+    path("page-plain", cache_page(60)(plain)),
+    path("public", cache_control(public=True, max_age=60)(ByItself.as_view())),
+    path("shared", cache_control(s_maxage=60)(plain)),
+]
+
+Ask = Callable[..., Any]
+
+
+@pytest.fixture
+def ask(shop: Store, settings: Settings) -> Ask:
+    """Sends a request from an address through a project's middleware."""
+    serve(settings, shop)
+    settings.ROOT_URLCONF = __name__
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "site"}}
+    caches["default"].clear()
+    runs.clear()
+
+    def ask(path: str, address: str, middleware: list[str], **headers: str) -> Any:
+        settings.MIDDLEWARE = middleware
+        return Client(REMOTE_ADDR=address).get(f"/{path}", headers=headers)  # type: ignore[arg-type]
+
+    return ask
+
+
+def left(answer: HttpResponse) -> str | None:
+    """What a response says of its client, without the seconds."""
+    return answer.headers["RateLimit"].partition(";t=")[0] if answer.has_header("RateLimit") else None
+
+
+LEFT_2, LEFT_1 = '"free-search:3600s";r=2', '"free-search:3600s";r=1'
+ANN, BOB = "192.0.2.1", "192.0.2.2"
+
+
+@pytest.mark.parametrize("at", ["search", "itself", "plain"])
+def test_the_site_cache_inside_of_our_middleware_stores_no_figures(ask: Ask, at: str) -> None:
+    middleware = [OURS, *SITE_CACHE]
+    assert [left(ask(at, each, middleware)) for each in (ANN, BOB, ANN)] == [LEFT_2, None, None]
+    assert len(runs) == 1, "The cache answers; nobody is asked."
+
+
+@pytest.mark.parametrize("at", ["search", "itself", "plain"])
+def test_outside_of_it_the_site_cache_stores_no_response_with_figures(ask: Ask, at: str) -> None:
+    middleware = [SITE_CACHE[0], OURS, SITE_CACHE[1]]
+    answers = [ask(at, each, middleware) for each in (ANN, BOB, ANN)]
+    assert [left(answer) for answer in answers] == [LEFT_2, LEFT_2, LEFT_1]
+    assert {"private" in answer["Cache-Control"] for answer in answers} == {True}
+
+
+@pytest.mark.parametrize("at", ["page", "page-itself", "page-plain"])
+def test_cache_page_around_a_view_with_our_middleware(ask: Ask, at: str) -> None:
+    assert [left(ask(at, each, [OURS])) for each in (ANN, BOB, ANN)] == [LEFT_2, None, None]
+    assert len(runs) == 1
+
+
+@pytest.mark.parametrize("at", ["page-itself", "page-plain"])
+def test_cache_page_around_a_view_that_writes_the_headers_itself(ask: Ask, at: str) -> None:
+    assert [left(ask(at, each, [])) for each in (ANN, BOB, ANN)] == [LEFT_2, LEFT_2, LEFT_1]
+
+
+@pytest.mark.parametrize("middleware", [[], [OURS]])
+@pytest.mark.parametrize("at", ["inside", "template"])
+def test_cache_page_inside_of_what_limits_a_view(ask: Ask, at: str, middleware: list[str]) -> None:
+    """Each request is counted and told its own figures; the view runs once."""
+    assert [left(ask(at, each, middleware)) for each in (ANN, BOB, ANN)] == [LEFT_2, LEFT_2, LEFT_1]
+    assert len(runs) == 1
+
+
+@pytest.mark.parametrize("at", ["search", "plain"])
+def test_a_304_tells_the_figures_of_its_own_request(ask: Ask, at: str) -> None:
+    middleware = [OURS, CONDITIONAL]
+    etag = ask(at, ANN, middleware)["ETag"]
+    answers = [ask(at, each, middleware, if_none_match=etag) for each in (BOB, ANN)]
+    assert [(answer.status_code, left(answer)) for answer in answers] == [(304, LEFT_2), (304, LEFT_1)]
+    assert {"private" in answer["Cache-Control"] for answer in answers} == {True}
+
+
+@pytest.mark.parametrize("at", ["search", "page", "itself"])
+def test_no_shared_cache_may_keep_a_response_with_figures(ask: Ask, at: str) -> None:
+    answer = ask(at, ANN, [OURS])
+    assert left(answer) == LEFT_2
+    assert "private" in answer["Cache-Control"]
+
+
+@pytest.mark.parametrize(("at", "control"), [("public", "public, max-age=60"), ("shared", "s-maxage=60")])
+def test_a_response_that_a_view_made_public_stays_public_and_has_no_figures(ask: Ask, at: str, control: str) -> None:
+    answer = ask(at, ANN, [OURS])
+    assert (left(answer), set(answer["Cache-Control"].split(", "))) == (None, set(control.split(", ")))
