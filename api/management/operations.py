@@ -28,7 +28,7 @@ _SAVED = {**_CLIENT, "live": True}
 _LATER = {
     **_CLIENT,
     "live": False,
-    "detail": "The store cannot be reached; it goes live by itself when the store is back.",
+    "detail": "Redis cannot be reached; the change goes live by itself when it can.",
 }
 _KEY = OpenApiParameter(
     "key",
@@ -44,7 +44,7 @@ _COMMON: Responses = (
 )
 _BAD_QUERY = kinds({problems.INVALID_REQUEST: {}} | REFUSED) | kinds({problems.NOT_ACCEPTABLE: {}})
 _UNKNOWN = kinds({problems.NOT_FOUND: {}})
-_NOT_LIVE = answer("ClientChange", "Saved; it goes live when the store is back.", status=202, later=_LATER)
+_NOT_LIVE = answer("ClientChange", "Saved; it goes live when Redis can be reached again.", status=202, later=_LATER)
 
 
 def _takes(schema: str, example: dict[str, Any]) -> dict[str, OpenApiRequest]:
@@ -116,7 +116,7 @@ remove_operation = extend_schema(
     responses={204: None}
     | answer(
         "ClientRemoval",
-        "Removed; it goes live when the store is back.",
+        "Removed; it goes live when Redis can be reached again.",
         status=202,
         later={"key": "acme", "live": False, "detail": _LATER["detail"]},
     )

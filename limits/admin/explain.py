@@ -26,7 +26,7 @@ _ANSWERS = {
     Reason.COST_EXCEEDS_QUOTA: "One request costs more than a limit can ever admit: waiting does not help.",
     Reason.BLOCKED: "The client is blocked: every request is denied, whatever the limits.",
     Reason.EXEMPT: "The client is exempt: every request is admitted, whatever the limits.",
-    Reason.STORE_UNAVAILABLE: "The counters cannot be reached, and a policy says to refuse then.",
+    Reason.STORE_UNAVAILABLE: "Redis cannot be reached, and a policy says to refuse requests then.",
 }
 
 

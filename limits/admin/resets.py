@@ -57,7 +57,7 @@ def _reset(request: HttpRequest, client: Client, reason: str) -> HttpResponse:
     try:
         reset(client.key, reason=reason, author=request.user.get_username())
     except StoreUnavailable:
-        messages.error(request, "The store cannot be reached. Nothing was recorded; try again when it is back.")
+        messages.error(request, "Redis cannot be reached. Nothing was recorded; try again when it can.")
     else:
         messages.success(request, f"The counters of {client.key} are forgotten.")
     return HttpResponseRedirect(reverse("admin:limits_client_change", args=[client.pk]))

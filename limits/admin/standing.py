@@ -14,7 +14,7 @@ from limits.domain.words import ClientStatus, Mode, Partition
 from limits.enforcement import RulesetMissing, Standing, StoreError, get_engine
 from limits.models import Publication
 
-AWAY = "The counters cannot be reached at this moment, so nobody knows where they stand. Limits hold as they are set."
+AWAY = "Redis cannot be reached, so the usage at this moment is not known. Limits hold as they are set."
 
 NEARLY = 0.8
 """The used part of a quota from which on somebody is close to it."""

@@ -1,8 +1,10 @@
 """Usage, as the drain wrote it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
@@ -37,6 +39,13 @@ class CountsAdmin(Introduced, NobodyEdits, ModelAdmin):
     @display(description="Endpoint")
     def endpoint_in_words(self, row: Counts) -> str:
         return row.endpoint_name
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """The key as it is, spaces and case included. Django's own “=” compares in upper case, for which
+        there is no index: it read all rows."""
+        return (queryset.filter(client_key=search_term) if search_term else queryset), False
 
 
 class OutcomeAdmin(CountsAdmin):

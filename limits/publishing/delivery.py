@@ -22,7 +22,7 @@ class Delivery:
 
 def not_reachable(error: StoreUnavailable) -> Delivery:
     """The change is safe in the database and goes live later."""
-    return Delivery(False, problem="The store cannot be reached; it goes live by itself when the store is back.")
+    return Delivery(False, problem="Redis cannot be reached; the change goes live by itself when it can.")
 
 
 def ruleset_writer() -> RulesetWriter:

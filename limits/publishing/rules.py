@@ -24,9 +24,7 @@ from limits.store.rules import MayFollow
 
 log = structlog.get_logger(__name__)
 
-_AGAIN = (
-    "The store cannot be reached any more. When it is back, run again: python manage.py publish_ruleset --take-over"
-)
+_AGAIN = "Redis cannot be reached any more. When it can, run again: python manage.py publish_ruleset --take-over"
 
 
 @transaction.atomic

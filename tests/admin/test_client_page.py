@@ -79,7 +79,9 @@ def test_without_the_store_the_page_says_so(desk: Desk, shop: Platform) -> None:
     shop.go_away()
     page = desk.open(address("change"))
     assert page.status == 200
-    assert "cannot be reached" in page.text
+    assert "Redis cannot be reached" in page.text
+    assert "on plan none" not in page.text
+    assert "the store" not in page.text.lower()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,19 @@ from django.urls import reverse
 
 from limits.admin.paginator import BigTablePaginator
 from limits.domain.words import Algorithm
-from limits.models import ApiToken, Client, Endpoint, Override, Plan, Policy, PolicyLimit, Publication
+from limits.models import (
+    ApiToken,
+    Client,
+    Endpoint,
+    Override,
+    Plan,
+    Policy,
+    PolicyDenial,
+    PolicyLimit,
+    Publication,
+    QuotaCrossing,
+    Usage,
+)
 from limits.models import Platform as PlatformRow
 from tests.admin.desk import Desk
 from tests.models import rows
@@ -111,6 +123,22 @@ def test_a_search_among_many_clients_reads_no_whole_table(ada: User, many_client
     assert "client_key_search" in plan
     assert "client_name_search" in plan
     assert "Seq Scan on limits_client" not in plan
+
+
+COUNTS = [Usage, PolicyDenial, QuotaCrossing]
+
+
+@pytest.mark.parametrize("model", COUNTS, ids=lambda model: model.__name__)
+def test_usage_of_one_client_is_found_by_its_index(ada: User, shop: Platform, model: type[Usage]) -> None:
+    request = RequestFactory().get("/", {"q": "Acme Ltd/7"})
+    request.user = ada
+    with connection.cursor() as cursor:
+        # The tables are small: PostgreSQL would read them whole, if it could choose.
+        cursor.execute("SET enable_seqscan = off")
+        plan = site.get_model_admin(model).get_changelist_instance(request).queryset[:100].explain()
+        cursor.execute("RESET enable_seqscan")
+    assert "client_key)::text = 'Acme Ltd/7'::text" in plan
+    assert "Index Cond" in plan
 
 
 def test_a_long_list_is_estimated_and_a_filtered_one_counted_up_to_a_bound(many_clients: None) -> None:

@@ -142,7 +142,7 @@ def test_while_the_store_is_away_the_page_says_that_it_is_not_live_yet(desk: Des
     shop.go_away()
     rule = desk.change(Policy.objects.get(), limits__0__quota="7")
     client = desk.change(Client.objects.get(), status="blocked")
-    sentence = "Saved, but not live yet. The store cannot be reached; it goes live by itself when the store is back."
+    sentence = "Saved, but not live yet. Redis cannot be reached; the change goes live by itself when it can."
     assert [published_of(page.messages) for page in (rule, client)] == [[sentence]] * 2
     assert Publication.objects.get(sequence=2).state == "pending"
     shop.come_back()

@@ -156,7 +156,7 @@ def test_a_file_that_is_saved_while_the_store_is_away_goes_live_when_it_is_back(
     shop.go_away()
     applied = put(f"policies: [{{slug: all, {LIMITS}}}]\nclients: [{{key: acme, status: blocked}}, {{key: new}}]")
     assert not applied.delivery.live
-    assert applied.delivery.problem == "The store cannot be reached; it goes live by itself when the store is back."
+    assert applied.delivery.problem == "Redis cannot be reached; the change goes live by itself when it can."
     assert applied.changes[-2:] == ["Client acme changed.", "Client new changed."]
     shop.come_back()
     assert (shop.sequence, shop.client("new")) == (1, None)

@@ -5,7 +5,7 @@ from io import StringIO
 
 from django.core.management import call_command
 
-AWAY = "The store cannot be reached; it goes live by itself when the store is back."
+AWAY = "Redis cannot be reached; the change goes live by itself when it can."
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,7 +199,7 @@ def test_a_store_that_goes_away_is_said(lone_server: RedisServer) -> None:
     assert run("explain_limit", "acme", "search").status == 0
     lone_server.kill()
     assert run("explain_limit", "acme", "search") == Outcome(
-        2, "", "The store cannot be reached, or does not hold all rules and clients yet.\n"
+        2, "", "Redis cannot be reached, or does not hold all rules and clients yet.\n"
     )
 
 

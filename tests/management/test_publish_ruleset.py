@@ -77,7 +77,7 @@ def test_what_is_published_while_the_store_is_away_goes_live_when_it_is_back(sho
     shop.go_away()
     outcome = run("publish_ruleset")
     assert (outcome.status, outcome.out) == (2, "")
-    assert outcome.err.startswith("Saved, but not live yet. The store cannot be reached")
+    assert outcome.err.startswith("Saved, but not live yet. Redis cannot be reached")
     shop.come_back()
     assert reconcile().published
     assert shop.quotas == {"all": 5}

@@ -10,7 +10,7 @@ from tests.publishing.platforms import Platform
 
 pytestmark = pytest.mark.django_db
 
-SENTENCE = "The store cannot be reached; it goes live by itself when the store is back."
+SENTENCE = "Redis cannot be reached; the change goes live by itself when it can."
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ class Command(BaseCommand):
         except ValueError as error:
             refuse(self.stderr, str(error))
         except StoreUnavailable as error:
-            refuse(self.stderr, f"Redis is unavailable, and counts wait there. Nothing was changed. {error}")
+            refuse(self.stderr, f"Redis cannot be reached, and counts wait there. Nothing was changed. {error}")
         else:
             self._report(client, erased)
 

@@ -39,7 +39,7 @@ class Command(BaseCommand):
 
     def _print(self, explanation: Explanation) -> None:
         if explanation.decision.degraded:
-            self.stderr.write("The store cannot be reached, or does not hold all rules and clients yet.")
+            self.stderr.write("Redis cannot be reached, or does not hold all rules and clients yet.")
             raise SystemExit(SAVED_NOT_LIVE)
         for line in _lines(explanation):
             self.stdout.write(line)

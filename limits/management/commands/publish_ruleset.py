@@ -16,7 +16,7 @@ from limits.store.errors import StoreUnavailable
 class Command(BaseCommand):
     help = (
         "Compiles the rules from the database and publishes them, then writes every client record anew. "
-        "Exit status 0: live. 1: refused. 2: the store is away."
+        "Exit status 0: live. 1: refused. 2: Redis cannot be reached."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -33,7 +33,7 @@ class Command(BaseCommand):
         except RulesetRefused as error:
             refuse(self.stderr, "\n".join(map(str, error.problems)))
         except StoreUnavailable as error:
-            self.stderr.write(f"Nothing was changed. The store cannot be reached: {error}")
+            self.stderr.write(f"Nothing was changed. Redis cannot be reached: {error}")
             sys.exit(SAVED_NOT_LIVE)
         else:
             tell(self, self._with_clients(delivery))
@@ -52,4 +52,4 @@ class Command(BaseCommand):
                 return delivery
         except StoreUnavailable as error:
             return not_reachable(error)
-        return Delivery(False, problem="The store was emptied meanwhile; it is filled again by itself.")
+        return Delivery(False, problem="Redis was emptied meanwhile; it is filled again by itself.")

@@ -23,5 +23,5 @@ class Command(BaseCommand):
         try:
             reset(client, reason=reason, author=author())
         except StoreUnavailable as error:
-            refuse(self.stderr, f"The store cannot be reached; nothing is recorded. {error}")
+            refuse(self.stderr, f"Redis cannot be reached; nothing is recorded. {error}")
         self.stdout.write(f"The counters of {client} are forgotten.")
