@@ -1,12 +1,10 @@
 # Every command of the project. `make run` and `make test` work from a fresh clone.
 
 BIN := .venv/bin
-PORT ?= 8000
-WEB_WORKERS ?= 2
-HOST ?= 127.0.0.1
 EXAMPLES ?= 20000
 ROUNDS ?= 7
-export PORT PYTHON
+# Recipes take these from the shell's environment, where a space or a $ in them is only a character.
+export PORT HOST WEB_WORKERS PYTHON
 
 .PHONY: run web worker beat traffic test fuzz mutants faults bench bench-usage bench-admin matrix screenshots audit clean
 
@@ -15,15 +13,16 @@ run: .venv/run.stamp
 
 web: .venv/run.stamp
 	@$(BIN)/python manage.py collectstatic --noinput --verbosity 0
-	@exec $(BIN)/granian --interface wsgi --host $(HOST) --port $(PORT) --workers $(WEB_WORKERS) \
-		--blocking-threads 4 --no-ws --log-level warning --respawn-failed-workers --respawn-interval 0.5 \
+	@exec $(BIN)/python -m granian --interface wsgi --host "$${HOST:-127.0.0.1}" --port "$${PORT:-8000}" \
+		--workers "$${WEB_WORKERS:-2}" --blocking-threads 4 --no-ws --log-level warning --respawn-failed-workers --respawn-interval 0.5 \
+		--workers-kill-timeout 6 \
 		ratelimit_platform.wsgi:application
 
 worker: .venv/run.stamp
-	@exec $(BIN)/celery --quiet -A ratelimit_platform worker --concurrency 2 --loglevel warning --without-gossip --without-mingle
+	@exec $(BIN)/python -m celery --quiet -A ratelimit_platform worker --concurrency 2 --loglevel warning --without-gossip --without-mingle
 
 beat: .venv/run.stamp
-	@exec $(BIN)/celery --quiet -A ratelimit_platform beat --loglevel warning
+	@exec $(BIN)/python -m celery --quiet -A ratelimit_platform beat --loglevel warning
 
 traffic: .venv/run.stamp
 	@$(BIN)/python manage.py play_traffic
@@ -56,7 +55,7 @@ screenshots: .venv/test.stamp
 	@$(BIN)/python -m tests.screenshots
 
 audit: .venv/test.stamp
-	@$(BIN)/pip-audit --requirement requirements.txt
+	@$(BIN)/python -m pip_audit --requirement requirements.txt
 
 clean:
 	rm -rf .venv .data

@@ -131,6 +131,7 @@ RATELIMIT_PLATFORM = {
     "NAMESPACE": env.str("NAMESPACE", "rl"),
     "CHECK_DEADLINE": env.float("CHECK_DEADLINE", 0.1),
     "CLIENT_IDENTIFIER": "demo.shop.shop_client",
+    "COUNTS_PER_BUCKET": env.int("COUNTS_PER_BUCKET", 128),
     "KEEP_MINUTES": env.int("KEEP_MINUTES", 2),
     "KEEP_HOURS": env.int("KEEP_HOURS", 60),
     "KEEP_DAYS": env.int("KEEP_DAYS", 730),
@@ -154,7 +155,7 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_TIME_LIMIT = 150
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celerybeat-schedule")
+CELERY_BEAT_SCHEDULER = "ratelimit_platform.beat.TickingScheduler"
 CELERY_BEAT_SCHEDULE = {
     # A run that no worker took in time is dropped: the next one does the same.
     "reconcile": {"task": "limits.tasks.reconcile", "schedule": 3.0, "options": {"expires": 6}},

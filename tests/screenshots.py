@@ -75,6 +75,7 @@ def platform(folder: Path) -> Iterator[str]:
     run("-m", "ratelimit_platform.running.bootstrap")
     command = [
         *(sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--log-level", "warning"),
+        *("--workers-kill-timeout", "6"),
         *("--port", str(port), "ratelimit_platform.wsgi:application"),
     ]
     try:

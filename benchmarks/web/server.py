@@ -21,6 +21,7 @@ def web_server(redis_url: str, folder: Path) -> Iterator[WebServer]:
     port = free_port()
     command = [
         *(sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--log-level", "warning"),
+        *("--workers-kill-timeout", "6"),
         *("--host", "127.0.0.1", "--port", str(port), "--workers", str(WORKERS), "--blocking-threads", "4"),
         "ratelimit_platform.wsgi:application",
     ]

@@ -4,7 +4,6 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -29,8 +28,8 @@ LOADERS = 4
 
 
 @pytest.fixture
-def celery(servers: list[WebServer], tmp_path: Path) -> Iterator[list[CeleryProcess]]:
-    started = [CeleryProcess(kind, tmp_path) for kind in ("worker", "beat")]
+def celery(servers: list[WebServer]) -> Iterator[list[CeleryProcess]]:
+    started = [CeleryProcess(kind) for kind in ("worker", "beat")]
     yield started
     for process in started:
         process.stop()
@@ -163,12 +162,12 @@ def _wait_for_a_drain() -> None:
 
 
 def test_a_worker_killed_inside_the_drains_transaction_loses_and_doubles_nothing(
-    servers: list[WebServer], one_client_each: None, redis: Redis, tmp_path: Path
+    servers: list[WebServer], one_client_each: None, redis: Redis
 ) -> None:
     load = a_load(servers)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("LOCK TABLE limits_usage IN EXCLUSIVE MODE")
-        started = [CeleryProcess(kind, tmp_path) for kind in ("worker", "beat")]
+        started = [CeleryProcess(kind) for kind in ("worker", "beat")]
         # The worker waits for the lock, with the ids written and the transaction open.
         wait_until(lambda: _waits_for_a_lock(cursor))
         for process in started:

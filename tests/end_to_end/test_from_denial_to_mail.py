@@ -1,7 +1,6 @@
 """From a denied request to a mail, with a real worker, a real beat and a real SMTP server."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -22,10 +21,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def celery(servers: list[WebServer], mailbox: Mailbox, tmp_path: Path) -> Iterator[None]:
+def celery(servers: list[WebServer], mailbox: Mailbox) -> Iterator[None]:
     """A worker and a beat that mail to the mailbox."""
     variables = {"EMAIL_URL": f"smtp://127.0.0.1:{mailbox.port}"}
-    started = [CeleryProcess(kind, tmp_path, **variables) for kind in ("worker", "beat")]
+    started = [CeleryProcess(kind, **variables) for kind in ("worker", "beat")]
     yield
     for process in started:
         process.stop()

@@ -1,7 +1,6 @@
 """The store is killed, and with it the broker: a real worker tells people all the same."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -24,10 +23,10 @@ def server(redis_server: Callable[..., RedisServer]) -> RedisServer:
 
 
 @pytest.fixture
-def worker(server: RedisServer, mailbox: Mailbox, tmp_path: Path) -> Iterator[CeleryProcess]:
+def worker(server: RedisServer, mailbox: Mailbox) -> Iterator[CeleryProcess]:
     """One that takes tasks."""
     email = f"smtp://127.0.0.1:{mailbox.port}"
-    worker = CeleryProcess("worker", tmp_path, REDIS_URL=server.url, CELERY_BROKER_URL="", EMAIL_URL=email)
+    worker = CeleryProcess("worker", REDIS_URL=server.url, CELERY_BROKER_URL="", EMAIL_URL=email)
     with server.client as redis:
         redis.select(1)
         wait_until(lambda: any(b"_kombu.binding.celery" in key for key in redis.keys("*")))

@@ -5,7 +5,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -58,8 +57,8 @@ def shop(server: RedisServer) -> None:
 
 
 @pytest.fixture
-def celery(shop: None, tmp_path: Path) -> Iterator[None]:
-    started = [CeleryProcess(kind, tmp_path) for kind in ("worker", "beat")]
+def celery(shop: None) -> Iterator[None]:
+    started = [CeleryProcess(kind) for kind in ("worker", "beat")]
     yield
     for process in started:
         process.stop()

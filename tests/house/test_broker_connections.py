@@ -75,27 +75,27 @@ def worker_answers(redis_url: str) -> bool:
     return any("pong" in run(*ping, redis_url=redis_url).stdout for _ in range(10))
 
 
-def works(redis_url: str, folder: Path) -> bool:
+def works(redis_url: str) -> bool:
     """Whether a command reaches the store, and a real worker the broker."""
     published = run("manage.py", "publish_ruleset", redis_url=redis_url)
     assert published.returncode == 0, published.stderr
-    worker = CeleryProcess("worker", folder, REDIS_URL=redis_url)
+    worker = CeleryProcess("worker", REDIS_URL=redis_url)
     try:
         return worker_answers(redis_url)
     finally:
         worker.stop()
 
 
-def test_tls_with_a_password_and_a_certificate_of_the_client(tls_server: TlsRedisServer, tmp_path: Path) -> None:
-    assert works(tls_server.url + "&socket_timeout=0.5", tmp_path)
+def test_tls_with_a_password_and_a_certificate_of_the_client(tls_server: TlsRedisServer) -> None:
+    assert works(tls_server.url + "&socket_timeout=0.5")
 
 
-def test_a_master_under_sentinel_all_over_tls(sentinel: TlsSentinel, tmp_path: Path) -> None:
-    assert works(sentinel.sentinel_url, tmp_path)
+def test_a_master_under_sentinel_all_over_tls(sentinel: TlsSentinel) -> None:
+    assert works(sentinel.sentinel_url)
 
 
-def test_a_socket_with_a_user_and_a_password(socket_server: SocketServer, tmp_path: Path) -> None:
-    assert works(socket_server.url, tmp_path)
+def test_a_socket_with_a_user_and_a_password(socket_server: SocketServer) -> None:
+    assert works(socket_server.url)
 
 
 def store_error(url: str) -> str:

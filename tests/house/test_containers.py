@@ -47,7 +47,7 @@ def test_only_the_proxy_and_the_mails_page_are_published_and_web_can_be_scaled()
     assert not any("container_name" in service for service in SERVICES.values())
 
 
-@pytest.mark.parametrize("name", ["postgres", "redis", "web", "proxy", "worker"])
+@pytest.mark.parametrize("name", ["postgres", "redis", "web", "proxy", "worker", "beat"])
 def test_what_others_wait_for_says_whether_it_is_well(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"]
 
@@ -61,9 +61,34 @@ def test_every_variable_is_in_the_example_and_no_secret_is() -> None:
     example = (BASE_DIR / "containers" / "env.example").read_text(encoding="utf-8")
     values = dict(re.findall(r"^([A-Z_]+)=(.*)$", example, re.MULTILINE))
     assert set(re.findall(r"\$\{([A-Z_]+)", COMPOSE_TEXT)) == set(values)
-    assert (values["SECRET_KEY"], values["POSTGRES_PASSWORD"]) == ("", "")
-    required = set(re.findall(r"\$\{([A-Z_]+):\?", COMPOSE_TEXT))
-    assert {"SECRET_KEY", "POSTGRES_PASSWORD"} <= required
+    secrets = {"SECRET_KEY", "POSTGRES_PASSWORD", "REDIS_PASSWORD"}
+    assert {values[name] for name in secrets} == {""}
+    assert secrets <= set(re.findall(r"\$\{([A-Z_]+):\?", COMPOSE_TEXT))
+
+
+def networks(name: str) -> set[str]:
+    return set(SERVICES[name].get("networks", ["default"]))
+
+
+def test_redis_wants_a_password_from_the_environment_and_its_health_check_has_it() -> None:
+    redis = SERVICES["redis"]
+    password = redis["command"][redis["command"].index("--requirepass") + 1]
+    assert password.startswith("${REDIS_PASSWORD:?")
+    assert redis["environment"]["REDISCLI_AUTH"] == password
+    assert COMPOSE["x-platform"]["environment"]["REDIS_URL"] == f"redis://:{password}@redis:6379/0"
+
+
+@pytest.mark.parametrize("store", ["postgres", "redis"])
+def test_only_the_platform_reaches_the_stores(store: str) -> None:
+    assert {name for name in SERVICES if networks(name) & networks(store)} == {"postgres", "redis", *OURS}
+    assert all(COMPOSE["networks"][name]["internal"] for name in networks(store))
+
+
+def test_everybody_reaches_whom_they_need() -> None:
+    for name, other in [("proxy", "web"), ("web", "mail"), ("worker", "mail")]:
+        assert networks(name) & networks(other)
+    for name in ("proxy", "mail"):  # published to the machine
+        assert not all((COMPOSE["networks"][each] or {}).get("internal") for each in networks(name))
 
 
 def test_what_the_image_leaves_out_is_used_by_the_servers_of_make_run_only() -> None:

@@ -58,6 +58,7 @@ def project(environment: Environment, platform: None, shop_url: str, tmp_path: P
     port, database = free_port(), tmp_path / "shop.sqlite3"
     command = [
         *(environment.python, "-m", "granian", "--interface", "wsgi", "--no-ws", "--log-level", "warning"),
+        *("--workers-kill-timeout", "6"),
         *("--host", "127.0.0.1", "--port", str(port), "--workers", str(WORKERS), "--blocking-threads", "4"),
         "shop.wsgi:application",
     ]

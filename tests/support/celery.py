@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import psutil
 
@@ -19,10 +18,8 @@ def _children(pid: int) -> list[psutil.Process]:
 class CeleryProcess:
     """A worker or a beat, which can be killed and started again."""
 
-    def __init__(self, kind: str, folder: Path, **variables: str) -> None:
-        """``folder`` keeps what the process keeps."""
+    def __init__(self, kind: str, **variables: str) -> None:
         self.kind = kind
-        self._folder = folder
         self._environment = environment_of_test(**variables)
         self.start()
 
@@ -37,7 +34,7 @@ class CeleryProcess:
 
     def _options(self) -> list[str]:
         if self.kind == "beat":
-            return ["--loglevel", "error", "--schedule", str(self._folder / "schedule")]
+            return ["--loglevel", "error"]
         return ["--loglevel", "error", "--concurrency", "1", "--without-gossip", "--without-mingle"]
 
     def kill(self) -> None:

@@ -62,6 +62,7 @@ def start_web_server(workers: int = 1, **variables: str) -> WebServer:
     port = free_port()
     command = [
         *(sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--log-level", "warning"),
+        *("--workers-kill-timeout", "6"),
         *("--host", "127.0.0.1", "--port", str(port), "--workers", str(workers), "--blocking-threads", "4"),
         *("--respawn-failed-workers", "--respawn-interval", "0.1"),
         "ratelimit_platform.wsgi:application",
