@@ -25,6 +25,7 @@ API_TOKEN             that `make run` sets up                         random, pr
 DEMO                  0: no demo shop: neither its data nor /shop/    1
 LOGIN_RATE_ADDRESS    attempts to log in, by address                  20/10m
 LOGIN_RATE_NAME       the same, by the name that is typed             30/10m
+COUNTS_PER_BUCKET     new usage counts of one bucket in a minute     128
 KEEP_MINUTES          days for which usage is kept by minute         2
 KEEP_HOURS            the same by hour                                60
 KEEP_DAYS             the same by day                                 730
@@ -47,6 +48,7 @@ from ratelimit_platform.content_security import CONTENT_SECURITY_POLICY
 from ratelimit_platform.database import database
 from ratelimit_platform.environment import DATA_DIR, env, required
 from ratelimit_platform.logs import logging_config
+from ratelimit_platform.mail_url import email_settings
 
 __all__ = ["CONTENT_SECURITY_POLICY", "SPECTACULAR_SETTINGS", "UNFOLD"]
 
@@ -55,13 +57,18 @@ _START = "Set it, or start `make run`, which brings its own."
 DEBUG = env.bool("DEBUG", False)
 HTTPS = env.bool("HTTPS", True)
 DEMO = env.bool("DEMO", True)
+PORT = env.int("PORT", 8000, least=1, most=65535)
+# Read by `make web` itself; here so that what is wrong with it is said.
+WEB_WORKERS = env.int("WEB_WORKERS", 2, least=1, most=1000)
+NAMESPACE = env.str("NAMESPACE", "rl", pattern=r"[^\s{}]+", what="a word without braces and spaces")
 
 if DEBUG:
     SECRET_KEY = env.str("SECRET_KEY", "for-development-only-" + "x" * 40)
     ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["*"])
 else:
     SECRET_KEY = required("SECRET_KEY", _START)
-    ALLOWED_HOSTS = required("ALLOWED_HOSTS", _START).split(",")
+    required("ALLOWED_HOSTS", _START)
+    ALLOWED_HOSTS = env.list("ALLOWED_HOSTS")
 
 INSTALLED_APPS = [
     "unfold",
@@ -128,27 +135,30 @@ CACHES = {
 }
 RATELIMIT_PLATFORM = {
     "REDIS": "default",
-    "NAMESPACE": env.str("NAMESPACE", "rl"),
-    "CHECK_DEADLINE": env.float("CHECK_DEADLINE", 0.1),
+    "NAMESPACE": NAMESPACE,
+    "CHECK_DEADLINE": env.float("CHECK_DEADLINE", 0.1, most=60),
     "CLIENT_IDENTIFIER": "demo.shop.shop_client",
-    "COUNTS_PER_BUCKET": env.int("COUNTS_PER_BUCKET", 128),
-    "KEEP_MINUTES": env.int("KEEP_MINUTES", 2),
-    "KEEP_HOURS": env.int("KEEP_HOURS", 60),
-    "KEEP_DAYS": env.int("KEEP_DAYS", 730),
+    "COUNTS_PER_BUCKET": env.int("COUNTS_PER_BUCKET", 128, least=1),
+    "KEEP_MINUTES": env.int("KEEP_MINUTES", 2, least=1),
+    "KEEP_HOURS": env.int("KEEP_HOURS", 60, least=1),
+    "KEEP_DAYS": env.int("KEEP_DAYS", 730, least=1),
     "WEBHOOK_SECRET": env.str("WEBHOOK_SECRET", ""),
-    "WEBHOOK_ALLOWED_NETWORKS": env.list("WEBHOOK_ALLOWED_NETWORKS", default=[]),
+    "WEBHOOK_ALLOWED_NETWORKS": env.networks("WEBHOOK_ALLOWED_NETWORKS"),
     "EXPOSE_HEADERS": env.bool("EXPOSE_HEADERS", False),
-    "METRICS_NETWORKS": env.list("METRICS_NETWORKS", default=[]),
-    "PUBLIC_URL": env.str("PUBLIC_URL", f"http://127.0.0.1:{env.str('PORT', '8000')}"),
+    "METRICS_NETWORKS": env.networks("METRICS_NETWORKS"),
+    "PUBLIC_URL": env.str(
+        "PUBLIC_URL",
+        f"http://127.0.0.1:{PORT}",
+        pattern=r"https?://[^\s/]\S*",
+        what="an address, https://limits.example.com",
+    ),
 }
 
-_broker_url = env.str("CELERY_BROKER_URL", "")
+_broker_url = env.str("CELERY_BROKER_URL")
 _broker = named_broker(_broker_url) if _broker_url else default_broker(REDIS_URL)
 CELERY_BROKER_URL = _broker.url
 CELERY_BROKER_USE_SSL = _broker.use_ssl
-CELERY_BROKER_TRANSPORT_OPTIONS = _broker.transport_options | {
-    "global_keyprefix": f"{env.str('NAMESPACE', 'rl')}:celery:"
-}
+CELERY_BROKER_TRANSPORT_OPTIONS = _broker.transport_options | {"global_keyprefix": f"{NAMESPACE}:celery:"}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
@@ -179,8 +189,8 @@ PASSWORD_HASHERS = [
     *(hasher for hasher in global_settings.PASSWORD_HASHERS if not hasher.endswith(".PBKDF2PasswordHasher")),
 ]
 LOGIN_RATES = {
-    "address": env.str("LOGIN_RATE_ADDRESS", "20/10m"),
-    "name": env.str("LOGIN_RATE_NAME", "30/10m"),
+    "address": env.rate("LOGIN_RATE_ADDRESS", "20/10m"),
+    "name": env.rate("LOGIN_RATE_NAME", "30/10m"),
 }
 
 LANGUAGE_CODE = "en"
@@ -200,8 +210,8 @@ STORAGES = {
     },
 }
 
-if email_url := env.str("EMAIL_URL", ""):
-    vars().update(env.email_url_config(email_url))
+if email_url := env.str("EMAIL_URL"):
+    vars().update(email_settings(email_url))
 else:
     EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     EMAIL_FILE_PATH = str(DATA_DIR / "mail")
@@ -225,5 +235,5 @@ REST_FRAMEWORK = {
     "NUM_PROXIES": env.int("NUM_PROXIES", 0),
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
-LOGGING = logging_config(env.str("LOG_FORMAT", "console" if sys.stderr.isatty() else "json"))
+LOGGING = logging_config(env.str("LOG_FORMAT", "console" if sys.stderr.isatty() else "json", among=("console", "json")))
 LOGGING_CONFIG = "logging.config.dictConfig"

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+from ratelimit_platform import env_file
 from ratelimit_platform.embedded.postgres import database_url, start_postgres
 from ratelimit_platform.embedded.redis import RedisServer
 from ratelimit_platform.running import local_environment
@@ -21,7 +22,8 @@ from ratelimit_platform.running.processes import RUN_VARIABLE, Part, Store, end_
 from ratelimit_platform.running.steps import StepFailed, python, step
 
 BASE_DIR = Path(__file__).resolve().parents[2]
-DATA_DIR = (BASE_DIR / os.environ.get("DATA_DIR", ".data")).resolve()
+# Not by way of the environment module: that one reads what this program is about to write.
+DATA_DIR = (BASE_DIR / (os.environ.get("DATA_DIR") or ".data")).resolve()
 READY_WITHIN = 60.0
 LOOK_EVERY = 0.2
 
@@ -77,7 +79,9 @@ def _watchdog(run: str) -> "subprocess.Popen[bytes]":
 
 
 def _run() -> int:
-    port = os.environ.setdefault("PORT", "8000")
+    port = os.environ["PORT"] = os.environ.get("PORT") or "8000"
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise StepFailed("PORT is not a whole number from 1 to 65535.")
     with step(f"Taking port {port}", f"Choose another one: make run PORT={int(port) + 1}"):
         _require_free(int(port))
     stores = _start_stores()
@@ -98,7 +102,7 @@ def _start_stores() -> list[Store]:
     """Starts what nobody named, and keeps what was made up where `make web` finds it."""
     stores = []
     file = DATA_DIR / "env"
-    variables = local_environment.complete(local_environment.read(file))
+    variables = local_environment.complete(env_file.read(file))
     if "DATABASE_URL" not in os.environ:
         with step("Starting PostgreSQL", f"Its log is {DATA_DIR}/postgres/log. DATABASE_URL names another server."):
             postgres = start_postgres(DATA_DIR / "postgres")
@@ -109,7 +113,7 @@ def _start_stores() -> list[Store]:
             redis = RedisServer(DATA_DIR / "redis", persistent=True).start()
         variables["REDIS_URL"] = redis.url
         stores.append(Store("Redis", redis.process.pid))
-    local_environment.write(file, variables)
+    env_file.write(file, variables)
     for name, value in variables.items():
         os.environ.setdefault(name, value)
     return stores

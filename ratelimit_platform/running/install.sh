@@ -10,19 +10,25 @@ is_fit() {
 }
 
 find_python() {
-    local candidate
-    for candidate in ${PYTHON:-python3.12 python3.11 python3}; do
+    local candidate candidates=(python3.12 python3.11 python3)
+    # One name or path, which may contain spaces.
+    [ -z "${PYTHON:-}" ] || candidates=("$PYTHON")
+    for candidate in "${candidates[@]}"; do
         if is_fit "$candidate"; then
             echo "$candidate"
             return
         fi
     done
-    echo "CPython 3.11 or 3.12 is needed, and none of these is one: ${PYTHON:-python3.12 python3.11 python3}." >&2
+    echo "CPython 3.11 or 3.12 is needed, and none of these is one: ${candidates[*]}." >&2
     echo "Name it: make PYTHON=/path/to/python3.12" >&2
     exit 1
 }
 
-if ! [ -x .venv/bin/pip ] || ! is_fit .venv/bin/python; then
+is_whole() {
+    is_fit .venv/bin/python && .venv/bin/python -m pip --version >/dev/null 2>&1
+}
+
+if ! is_whole; then
     python=$(find_python)
     echo "… Making .venv with $python"
     "$python" -m venv --clear .venv || {
@@ -31,7 +37,7 @@ if ! [ -x .venv/bin/pip ] || ! is_fit .venv/bin/python; then
     }
 fi
 echo "… Installing $file"
-.venv/bin/pip install --quiet --disable-pip-version-check --requirement "$file" || {
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement "$file" || {
     echo "The packages of $file could not be installed; the lines above say which and why." >&2
     exit 1
 }
