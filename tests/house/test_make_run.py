@@ -26,7 +26,7 @@ GIVEN_BY_TESTS = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ALLOWED_HOSTS", "H
 class Run:
     """One `make run` in a data folder of its own."""
 
-    def __init__(self, data_dir: Path, port: int, **variables: str) -> None:
+    def __init__(self, data_dir: Path, port: int, *, base_dir: Path = BASE_DIR, **variables: str) -> None:
         environment = {name: value for name, value in os.environ.items() if name not in GIVEN_BY_TESTS}
         environment |= {"DATA_DIR": str(data_dir), "PORT": str(port), "PYTHONWARNINGS": "default"} | variables
         self.data_dir, self.port = data_dir, port
@@ -34,7 +34,7 @@ class Run:
         self.seen: list[str] = []
         self.process = subprocess.Popen(
             [sys.executable, "-m", "ratelimit_platform.running"],
-            cwd=BASE_DIR,
+            cwd=base_dir,
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -91,8 +91,8 @@ class Run:
 
 
 @contextmanager
-def running(data_dir: Path, port: int, **variables: str) -> Iterator[Run]:
-    run = Run(data_dir, port, API_TOKEN="rl_of_the_test", **variables)
+def running(data_dir: Path, port: int, *, base_dir: Path = BASE_DIR, **variables: str) -> Iterator[Run]:
+    run = Run(data_dir, port, base_dir=base_dir, API_TOKEN="rl_of_the_test", **variables)
     try:
         yield run
     finally:
