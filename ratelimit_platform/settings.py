@@ -160,6 +160,9 @@ CELERY_BROKER_URL = _broker.url
 CELERY_BROKER_USE_SSL = _broker.use_ssl
 CELERY_BROKER_TRANSPORT_OPTIONS = _broker.transport_options | {"global_keyprefix": f"{NAMESPACE}:celery:"}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# A server that becomes a replica (a failover of a hosted Redis) says so with an error to every command that
+# waits, which kombu takes for a mistake in the command: without this the worker ends.
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1

@@ -18,7 +18,7 @@ from ratelimit_platform import env_file
 from ratelimit_platform.embedded.postgres import database_url, start_postgres
 from ratelimit_platform.embedded.redis import RedisServer
 from ratelimit_platform.running import local_environment
-from ratelimit_platform.running.processes import RUN_VARIABLE, Part, Store, end_run
+from ratelimit_platform.running.processes import ENDS_COUNT_FOR, MAX_ENDS, RUN_VARIABLE, Part, Store, end_run
 from ratelimit_platform.running.steps import StepFailed, python, step
 
 BASE_DIR = Path(__file__).resolve().parents[2]
@@ -130,7 +130,7 @@ def _supervise(parts: Sequence[Part | Store], port: str) -> int:
     pause = threading.Event()
     while True:
         for part in parts:
-            if part.ended:
+            if part.ended and not (ready and _goes_on(part)):
                 print(f"\n{part.name} ended by itself, so everything ends. Its last lines say why.")
                 return 1
         if not ready and (ready := _web_answers(port) and _worker_answers()):
@@ -139,6 +139,18 @@ def _supervise(parts: Sequence[Part | Store], port: str) -> int:
             raise StepFailed(f"Web and worker did not answer within {READY_WITHIN:.0f} s. The lines above say why.")
         pause.wait(LOOK_EVERY)
         waited += LOOK_EVERY
+
+
+def _goes_on(part: Part | Store) -> bool:
+    """Starts again what ended, unless it is a store or ends again and again."""
+    if isinstance(part, Store):
+        return False
+    status = part.process.returncode
+    if part.start_again():
+        print(f"\n{part.name} ended by itself with status {status}, and is started again.", flush=True)
+        return True
+    print(f"{part.name} ended {MAX_ENDS} times within {ENDS_COUNT_FOR:.0f} s.")
+    return False
 
 
 def _web_answers(port: str) -> bool:

@@ -8,13 +8,18 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import psutil
 
 RUN_VARIABLE = "RATELIMIT_RUN"
 ENDS_WITHIN = 5.0
 """Seconds that processes get to end by themselves."""
+
+MAX_ENDS, ENDS_COUNT_FOR = 3, 60.0
+"""A process that ends so often within so many seconds is not started again."""
 
 STORES = ("postgres", "redis-server", "valkey-server")
 
@@ -24,9 +29,15 @@ class Part:
 
     def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self.name = name
+        self._command = command
+        self._environment = dict(environment)
+        self._ends: list[float] = []
+        self._start()
+
+    def _start(self) -> None:
         self.process = subprocess.Popen(
-            command,
-            env=dict(environment),
+            self._command,
+            env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -35,15 +46,27 @@ class Part:
             # A Ctrl-C in the terminal is for the supervisor, which ends its parts in order.
             start_new_session=True,
         )
-        threading.Thread(target=self._print_lines, daemon=True).start()
+        threading.Thread(target=self._print_lines, args=(self.process,), daemon=True).start()
 
-    def _print_lines(self) -> None:
-        for line in self.process.stdout or ():
+    def _print_lines(self, process: "subprocess.Popen[str]") -> None:
+        for line in process.stdout or ():
             print(f"{self.name:7} | {line.rstrip()}", flush=True)
 
     @property
     def ended(self) -> bool:
         return self.process.poll() is not None
+
+    def start_again(self) -> bool:
+        """Starts it again after it ended. False: it has ended too often for that."""
+        now = time.monotonic()
+        self._ends = [end for end in self._ends if end > now - ENDS_COUNT_FOR] + [now]
+        if len(self._ends) >= MAX_ENDS:
+            return False
+        with suppress(ProcessLookupError):
+            # What it started and left behind.
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self._start()
+        return True
 
 
 class Store:

@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from ratelimit_platform.embedded.redis import free_port
+from tests.support.waiting import wait_until
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 PATIENCE = 60
@@ -118,12 +119,19 @@ def test_it_answers_ends_in_order_and_finds_its_data_again(tmp_path: Path) -> No
         assert again.check()["remaining"] == 7
 
 
-def test_the_end_of_one_part_ends_all_and_is_named(tmp_path: Path) -> None:
+def test_a_part_that_ends_is_started_again_unless_it_ends_again_and_again(tmp_path: Path) -> None:
     with running(tmp_path, free_port()) as run:
         run.wait_for("Everything answers.")
+        for _ in range(2):
+            beat = run.part("beat")
+            beat.kill()
+            run.wait_for("beat ended by itself")
+            run.seen = []
+            wait_until(lambda beat=beat: any("beat" in each.cmdline() and each != beat for each in run.others()))
         run.part("beat").kill()
         assert run.end() == 1
-        assert any("beat ended by itself" in line for line in run.seen)
+        assert any("beat ended 3 times within" in line for line in run.seen)
+        assert any("beat ended by itself, so everything ends." in line for line in run.seen)
         assert run.others() == []
 
 

@@ -1,0 +1,53 @@
+"""A Redis that becomes a replica for a moment, as in a failover of a hosted one."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from celery import Celery
+
+from ratelimit_platform.embedded.redis import RedisServer
+from tests.support.celery import CeleryProcess
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def server(redis_server: Callable[..., RedisServer]) -> RedisServer:
+    return redis_server()
+
+
+@pytest.fixture
+def processes(server: RedisServer, tmp_path: Path) -> Iterator[dict[str, CeleryProcess]]:
+    started = {kind: CeleryProcess(kind, tmp_path, REDIS_URL=server.url) for kind in ("worker", "beat")}
+    yield started
+    for process in started.values():
+        process.stop()
+
+
+def test_worker_and_beat_go_on_after_it(server: RedisServer, processes: dict[str, CeleryProcess]) -> None:
+    broker = f"redis://127.0.0.1:{server.port}/1"
+    with Celery(broker=broker) as app, server.client as redis:
+        app.conf.broker_transport_options = {"global_keyprefix": "rl:celery:"}
+
+        def works() -> bool:
+            return bool(app.control.ping(timeout=1.0))
+
+        def taken() -> int:
+            """How often the worker has asked for a task."""
+            return int(redis.info("commandstats").get("cmdstat_brpop", {}).get("calls", 0))
+
+        def refused() -> bool:
+            """Whether the worker's waiting was ended, and it has tried again."""
+            return {"errorstat_UNBLOCKED", "errorstat_READONLY"} <= redis.info("errorstats").keys()
+
+        wait_until(lambda: works() and taken() > 1)
+        redis.replicaof("127.0.0.1", 1)
+        wait_until(refused)
+        redis.replicaof("NO", "ONE")
+        wait_until(works)
+        before = taken()
+        # Beat sends a task every few seconds, after each of which the worker asks anew.
+        wait_until(lambda: taken() > before + 2)
+    assert [kind for kind, process in processes.items() if process.process.poll() is not None] == []
