@@ -18,10 +18,11 @@ def _application() -> WSGIHandler:
     handler.request_class = TolerantRequest
     # Only now: it needs the complete application, and prometheus-client the folder.
     from limits.monitoring.prometheus.exposition import watch
-    from ratelimit_platform.warm_up import warm_up
+    from ratelimit_platform.warm_up import freeze, warm_up
 
     watch()
     warm_up()
+    freeze()
     return handler
 
 

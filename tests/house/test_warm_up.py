@@ -1,6 +1,8 @@
 """A process that starts holds the rules before it answers anybody."""
 
 import secrets
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -36,3 +38,13 @@ def test_a_process_goes_on_without_its_store(server: RedisServer) -> None:
     assert not warm_up(patience=0.2)
     assert time.monotonic() - began < 30
     assert get_engine().held is None
+
+
+def test_a_web_worker_keeps_what_is_long_lived_from_the_collector() -> None:
+    """In a process of its own, as granian starts it: a full collection has little to look at."""
+    program = (
+        "import gc; import ratelimit_platform.wsgi; frozen = gc.get_freeze_count(); "
+        "print(frozen > 100_000, len(gc.get_objects()) < frozen / 10)"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout == "True True\n"
