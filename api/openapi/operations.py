@@ -182,8 +182,22 @@ readiness_operation = extend_schema(
     responses=answer(
         "Readiness",
         "A ruleset is held.",
-        ready={"status": "ready", "missing": [], "warnings": []},
-        degraded={"status": "degraded", "missing": ["store"], "warnings": []},
+        ready={
+            "status": "ready",
+            "missing": [],
+            "warnings": [],
+            "ruleset": 17,
+            "emergency_switch": False,
+            "store_ruleset": 17,
+        },
+        degraded={
+            "status": "degraded",
+            "missing": ["store"],
+            "warnings": [],
+            "ruleset": 17,
+            "emergency_switch": False,
+            "store_ruleset": None,
+        },
     )
     | kinds({problems.RULESET_MISSING: {"missing": ["ruleset"]}}, schema=ref("NotReady"))
     | ALWAYS,

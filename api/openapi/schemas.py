@@ -214,6 +214,15 @@ SCHEMAS: dict[str, Schema] = {
                 "items": {"type": "string"},
                 "description": "What should be changed in how Redis is set up, in sentences; looked at once a minute.",
             },
+            "ruleset": {"type": "integer", "description": "The version that this process decides by."},
+            "emergency_switch": {
+                "type": "boolean",
+                "description": "Whether the emergency switch is on in that version.",
+            },
+            "store_ruleset": {
+                "type": ["integer", "null"],
+                "description": "The version in force in Redis. Null: it holds none, or is unavailable.",
+            },
         }
     ),
 }

@@ -1,5 +1,7 @@
 """Alive, and ready."""
 
+from typing import Any
+
 from django.http import HttpResponse
 from rest_framework.request import Request
 
@@ -8,7 +10,7 @@ from api.openapi.operations import health_operation, readiness_operation
 from api.problems import RULESET_MISSING, problem_response
 from api.rendering import json_response
 from api.views.base import ApiView
-from limits.enforcement import get_engine
+from limits.enforcement import Held, get_engine
 from limits.store.advice import advisor
 
 _NOT_STORED = {"Cache-Control": "no-store"}
@@ -27,7 +29,8 @@ class ReadinessView(ApiView):
 
     @readiness_operation
     def get(self, request: Request) -> HttpResponse:
-        readiness = get_engine().readiness()
+        engine = get_engine()
+        readiness = engine.readiness()
         missing, problems = list(readiness.missing), list(readiness.problems)
         if not readiness.ready:
             headers = _NOT_STORED | STORE_RETRY_AFTER
@@ -35,5 +38,18 @@ class ReadinessView(ApiView):
                 RULESET_MISSING, " ".join(["No ruleset is held yet.", *problems]), {"missing": missing}, headers=headers
             )
         status = "degraded" if missing else "ready"
-        body = {"status": status, "missing": missing, "warnings": [*problems, *advisor().warnings()]}
+        body = {
+            "status": status,
+            "missing": missing,
+            "warnings": [*problems, *advisor().warnings()],
+            "store_ruleset": readiness.store_ruleset,
+            **_decided_by(engine.held),
+        }
         return json_response(body, headers=_NOT_STORED)
+
+
+def _decided_by(held: Held | None) -> dict[str, Any]:
+    """The rules by which this process answers, whatever the store says."""
+    if held is None:
+        return {"ruleset": None, "emergency_switch": None}
+    return {"ruleset": held.version.sequence, "emergency_switch": held.ruleset.shadow_all}

@@ -12,6 +12,8 @@ from django.utils import timezone
 
 from limits.admin.charts import chart, of_hours
 from limits.admin.store_warnings import store_warnings
+from limits.domain.ruleset import Version
+from limits.enforcement import get_engine
 from limits.models import (
     ApiToken,
     Client,
@@ -43,11 +45,12 @@ BEHIND = timedelta(minutes=2)
 
 @dataclass(frozen=True, slots=True)
 class Publishing:
-    """What is live. ``problem`` says why the newest version is not, else it is empty; ``waiting`` are
-    changes of clients that are not live yet."""
+    """What is recorded, and what is in force: the version that Redis holds (None: none, or not known).
+    ``problem`` says why the newest version is not, else it is empty; ``waiting`` are changes of clients
+    that are not live yet."""
 
     newest: Publication | None
-    live: Publication | None
+    in_force: Version | None
     problem: str
     waiting: int
 
@@ -79,9 +82,9 @@ def add_home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 def publishing() -> Publishing:
     """The newest version, whether it is live, and why not."""
     newest = Publication.objects.defer("content").order_by("-sequence").first()
-    live = Publication.objects.defer("content").filter(state=Publication.State.LIVE).order_by("-sequence").first()
     waiting = len(ClientChange.objects.values_list("pk")[:COUNTED])
-    return Publishing(newest, live, _problem() if newest else "", waiting)
+    in_force, problem = _in_force() if newest else (None, "")
+    return Publishing(newest, in_force, problem, waiting)
 
 
 def warnings() -> Iterator[str]:
@@ -143,19 +146,32 @@ def _was_asked() -> bool:
     return any(model.objects.exists() for model in (Usage, UsageHour, UsageDay))
 
 
-def _problem() -> str:
-    """Why what is recorded may not be in force; empty where nothing is wrong."""
+def _in_force() -> tuple[Version | None, str]:
+    """The version that Redis holds (None: none, or not known), and why what is recorded may not be in
+    force; empty where nothing is wrong."""
     try:
         found = ruleset_writer().pointer()
         if found is not None:
             require_ours(found)
     except StoreUnavailable:
-        return "Redis cannot be reached. Servers go on with the rules that they hold; changes go live when it is back."
+        return None, f"Redis is unavailable, so it is not known which version servers decide by. {_held_here()}"
     except ForeignRules as error:
-        return str(error)
+        return None, str(error)
     if found is None:
-        return "Redis holds no rules. They are brought back within seconds, if the worker and beat are running."
-    return ""
+        return None, f"Redis holds no rules. The worker and beat bring them back within seconds. {_held_here()}"
+    return found, ""
+
+
+def _held_here() -> str:
+    """What this server itself would answer by."""
+    held = get_engine().held
+    if held is None:
+        return "Each server goes on with the rules that it held; this one holds none."
+    switch = "on" if held.ruleset.shadow_all else "off"
+    return (
+        f"Each server goes on with the rules that it held: this one with version {held.version.sequence}, emergency "
+        f"switch {switch}; the others say in /readyz. Changes go live when Redis is back."
+    )
 
 
 def _figures() -> dict[str, Any]:

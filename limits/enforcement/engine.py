@@ -57,6 +57,8 @@ class Readiness:
     missing: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     """Sentences about what is published and cannot be used here."""
+    store_ruleset: int | None = None
+    """The version that the store names; None: it names none, or cannot be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,14 +173,15 @@ class Engine:
         self._holder.refresh(Deadline(self._deadline))
 
     def readiness(self) -> Readiness:
-        """Whether a ruleset is held, and whether the store answers."""
+        """Whether a ruleset is held, and whether the store answers and has the same."""
         try:
-            self.refresh()
+            named = self._holder.refresh(Deadline(self._deadline))
         except StoreUnavailable:
             return Readiness(self.held is not None, ("store",))
         except StoreError as error:
             return Readiness(self.held is not None, ("ruleset",), (str(error),))
-        return Readiness(self.held is not None, () if self.held else ("ruleset",))
+        missing = () if self.held and named else ("ruleset",)
+        return Readiness(self.held is not None, missing, store_ruleset=named.sequence if named else None)
 
     def _note(self, decisions: Sequence[Decision], began: float) -> None:
         observers.observer.decided(decisions, time.perf_counter() - began)

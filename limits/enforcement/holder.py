@@ -5,6 +5,7 @@ import threading
 import time
 
 from limits.domain.client import ClientRecord
+from limits.domain.ruleset import Version
 from limits.enforcement.held import ClientCache, Held
 from limits.forking import renewed_when_forked
 from limits.seldom import SeldomLog
@@ -79,14 +80,17 @@ class Holder:
         except StoreError as error:
             raise RulesetMissing(f"No ruleset was read yet. {error}") from error
 
-    def refresh(self, deadline: Deadline) -> None:
-        """Loads what is published now, with one read where nothing changed.
+    def refresh(self, deadline: Deadline) -> Version | None:
+        """Loads what is published now, with one read where nothing changed. Returns its version; None:
+        the store names none.
 
         Raises :class:`~limits.store.errors.StoreError`.
         """
         token = self._reader.pointer(deadline)
-        if token is not None:
-            self.hold(token, deadline)
+        if token is None:
+            return None
+        self.hold(token, deadline)
+        return Version.parse(token)
 
     def hold(self, token: str, deadline: Deadline) -> None:
         """Makes this process hold the ruleset of ``token``. One thread reads, the others wait."""

@@ -1,9 +1,11 @@
 """The first page."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
 from django.db import connection
+from django.test import Client as HttpClient
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -11,9 +13,13 @@ from limits.enforcement import CheckRequest, get_engine
 from limits.models import Client, Policy, Progress, Publication, Usage, UsageHour, Work
 from limits.monitoring.alerts import evaluate
 from limits.monitoring.drain import drain
+from limits.publishing.reconciler import reconcile
+from ratelimit_platform.embedded.redis import RedisServer
 from tests.admin.desk import Desk
+from tests.management.running import run
 from tests.models import rows
 from tests.publishing.platforms import Platform
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -39,9 +45,52 @@ def test_it_says_what_is_not_live_and_why(desk: Desk, shop: Platform) -> None:
     desk.change(Policy.objects.get(), limits__0__quota="7")
     desk.change(Client.objects.get(), status="blocked")
     text = desk.open("/admin/").text
-    assert "Version 2 is not live yet; servers decide by version 1." in text
-    assert "Redis cannot be reached." in text
+    assert "Version 2 is not live yet." in text
+    assert "Redis is unavailable, so it is not known which version servers decide by." in text
+    assert "servers decide by version 1" not in text
     assert "1 change of clients is on the way to the servers." in text
+
+
+def test_home_readyz_and_answers_agree_on_the_emergency_switch(
+    desk: Desk, shop: Platform, client: HttpClient, redis_server: Callable[..., RedisServer], redis_url: str
+) -> None:
+    """It is switched on while Redis is unavailable: this server goes on with what it held."""
+    server = redis_server()
+    shop.use(server.url)
+    reconcile()
+    assert not get_engine().check(CheckRequest("acme", "any")).degraded
+    assert (stated(client), "Emergency switch is" in desk.open("/admin/").text) == ((1, False, 1), False)
+
+    server.kill()
+    assert run("shadow_all", "on").status == 2
+    text = desk.open("/admin/").text
+    assert "Emergency switch is on, but not known to be live on every server yet" in text
+    assert "Version 2 is not live yet." in text
+    assert "this one with version 1, emergency switch off" in text
+    assert stated(client) == (1, False, None)
+    answer = get_engine().check(CheckRequest("acme", "any"))
+    assert (answer.degraded, answer.ruleset) == (True, 1)
+
+    server.start()
+    reconcile()
+    wait_until(lambda: stated(client) == (2, True, 2))
+    text = desk.open("/admin/").text
+    assert "Emergency switch is on: nothing is denied" in text
+    assert "Version 2 is live everywhere" in text
+    shop.use(redis_url)
+
+
+def stated(client: HttpClient) -> tuple[int, bool, int | None]:
+    """The version that a server decides by, whether its emergency switch is on, and what Redis holds."""
+    body = client.get("/readyz").json()
+    return body["ruleset"], body["emergency_switch"], body["store_ruleset"]
+
+
+def test_the_switch_that_is_off_here_may_be_on_elsewhere(desk: Desk, shop: Platform) -> None:
+    assert run("shadow_all", "on").status == 0
+    shop.go_away()
+    assert run("shadow_all", "off").status == 2
+    assert "Emergency switch is off, but not known to be live on every server yet" in desk.open("/admin/").text
 
 
 def test_it_says_that_the_store_is_empty_or_anothers(desk: Desk, shop: Platform) -> None:

@@ -76,6 +76,22 @@ def readiness(caller: Caller) -> tuple[str, list[str]]:
     return response.json()["status"], response.json()["missing"]
 
 
+def test_readiness_says_by_which_rules_it_answers_and_what_is_known_of_the_store(
+    caller: Caller, lone_shop: tuple[RedisServer, Store]
+) -> None:
+    server, store = lone_shop
+    assert versions(caller) == (1, 1)
+    store.redis.flushall()
+    assert (readiness(caller), versions(caller)) == (("degraded", ["ruleset"]), (1, None))
+    server.kill()
+    assert versions(caller) == (1, None)
+
+
+def versions(caller: Caller) -> tuple[int, int | None]:
+    body = caller.client.get("/readyz").json()
+    return body["ruleset"], body["store_ruleset"]
+
+
 def test_readiness_says_what_should_be_changed_in_the_store(
     caller: Caller, lone_shop: tuple[RedisServer, Store]
 ) -> None:
