@@ -31,7 +31,7 @@ test: .venv/test.stamp
 	@bash tests/run_all.sh
 
 fuzz: .venv/test.stamp
-	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/store tests/api/test_any_body.py -q
+	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/store tests/api/test_any_body.py tests/configfile/test_any_document.py -q
 
 mutants: .venv/test.stamp
 	@$(BIN)/python -m tests.mutants

@@ -168,7 +168,8 @@ def digest_of(data: bytes) -> str:
 def limit_to_json(limit: Limit) -> dict[str, Any]:
     """A limit as the config file spells it: only what it has."""
     fields: dict[str, Any] = {"quota": limit.quota, "algorithm": limit.algorithm.value}
-    optional = {"window": limit.window, "burst": limit.burst, "period": limit.period, "timezone": limit.timezone}
+    period = limit.period.value if limit.period else None
+    optional = {"window": limit.window, "burst": limit.burst, "period": period, "timezone": limit.timezone}
     return fields | {name: value for name, value in optional.items() if value is not None}
 
 
