@@ -4,6 +4,7 @@
 time that it is used, so the address that is connected to is judged, each time.
 """
 
+import re
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
@@ -13,11 +14,30 @@ Network = IPv4Network | IPv6Network
 
 MAX_URL_LENGTH = 500
 
-_TRANSLATED = ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/48")
-"""IPv6 addresses that a translator turns into the IPv4 address in their last bits (RFC 6052, RFC 8215)."""
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
+"""All that IANA has given out of IPv6 for the public network (IPv6 Address Space registry)."""
 
-_RESERVED = ip_network("192.0.0.0/24"), ip_network("2001::/23")
-"""Protocol assignments, which older releases of Python take for public in parts (CVE-2024-4032)."""
+_NAT64 = IPv6Network("64:ff9b::/96")
+"""Outside of it, and public where the IPv4 address in its last bits is (RFC 6052)."""
+
+_NOT_PUBLIC: tuple[Network, ...] = tuple(
+    ip_network(text)
+    for text in (
+        # IPv4: what the IANA Special-Purpose Address Registry does not call globally reachable,
+        # relays of 6to4 (RFC 7526), multicast and what is reserved.
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
+        *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15"),
+        *("198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
+        # IPv6 inside 2000::/3: protocol assignments with Teredo, documentation, the former 6bone.
+        *("2001::/23", "2001:db8::/32", "3ffe::/16", "3fff::/20"),
+    )
+)
+"""Listed and not asked of the standard library, whose releases differ (CVE-2024-4032)."""
+
+_ISATAP = (0x00005EFE, 0x02005EFE)
+"""The middle of an address that leads to the IPv4 address in its last bits (RFC 5214)."""
+
+_NUMBER = re.compile(r"0[xX][0-9a-fA-F]*|[0-9]+")
 
 
 def url_problem(url: str, allowed: Sequence[Network] = ()) -> str | None:
@@ -38,9 +58,13 @@ def url_problem(url: str, allowed: Sequence[Network] = ()) -> str | None:
 
 def _host_problem(parts: SplitResult, allowed: Sequence[Network]) -> str | None:
     """Plain HTTP is for networks that were allowed, and only a literal address shows that it is in one."""
+    host = (parts.hostname or "").removesuffix(".")
+    labels = host.split(".")
     try:
-        address = ip_address("127.0.0.1" if parts.hostname == "localhost" else parts.hostname or "")
+        address = ip_address("127.0.0.1" if labels[-1] == "localhost" else host)
     except ValueError:
+        if _NUMBER.fullmatch(labels[-1]):
+            return "must write an IPv4 address as four decimal numbers."
         if parts.scheme == "http" and not allowed:
             return "must begin with https://."
         return None
@@ -63,21 +87,25 @@ def address_problem(address: Address, allowed: Sequence[Network] = ()) -> str | 
 
 def _is_public(address: Address) -> bool:
     inner = _embedded(address)
-    if inner is not None:
-        return _is_public(inner)
-    if any(address in network for network in _RESERVED):
+    if inner is not None and not _is_public(inner):
         return False
-    return address.is_global and not address.is_multicast and not address.is_reserved
+    if isinstance(address, IPv6Address) and not _may_be_public(address):
+        return False
+    return not any(address in network for network in _NOT_PUBLIC)
+
+
+def _may_be_public(address: IPv6Address) -> bool:
+    return address in _GLOBAL_UNICAST or address in _NAT64 or address.ipv4_mapped is not None
 
 
 def _embedded(address: Address) -> IPv4Address | None:
-    """The IPv4 address that an IPv6 address stands for."""
+    """The IPv4 address that an IPv6 address leads to."""
     if isinstance(address, IPv4Address):
         return None
-    if any(address in network for network in _TRANSLATED):
-        return IPv4Address(int(address) & 0xFFFFFFFF)
-    teredo = address.teredo
-    return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None)
+    last = IPv4Address(int(address) & 0xFFFFFFFF)
+    if address in _NAT64 or (int(address) >> 32) & 0xFFFFFFFF in _ISATAP:
+        return last
+    return address.ipv4_mapped or address.sixtofour
 
 
 def _is_inside(address: Address, networks: Sequence[Network]) -> bool:

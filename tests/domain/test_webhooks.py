@@ -14,6 +14,13 @@ FORBIDDEN = [
     # What other addresses stand for: mapped, 6to4, Teredo, and those of translators.
     *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "2002:7f00:1::", "2002:a00:1::1", "64:ff9b::7f00:1", "64:ff9b::a00:1"),
     *("64:ff9b:1::a00:1", "2001:0:4136:e378:8000:63bf:80ff:fffe"),
+    # The local-use prefix of translators as a whole: where the address lies in it, its operator decides.
+    *("64:ff9b:1::101:101", "64:ff9b:1:c0a8:1:100::", "64:ff9b:1:ffff:ffff:ffff:808:808"),
+    *("fec0::1", "feff:ffff::1", "fe80::1%eth0", "::7f00:1", "::808:808", "::ffff:0:7f00:1", "::ffff:0:808:808"),
+    *("2001:2::1", "2001:10::1", "2001:20::1", "3fff::1", "3ffe::1", "5f00::1", "100:0:0:1::1", "4000::1", "8000::1"),
+    # Teredo to a public address, and ISATAP behind a public prefix.
+    *("2001:0:808:808:0:0:fefe:fefe", "2606:4700::5efe:a00:1", "2606:4700::200:5efe:7f00:1"),
+    *("192.88.99.1", "192.0.0.9", "192.0.0.170", "0.1.2.3", "100.127.255.255", "169.254.0.1", "198.19.255.255"),
 ]
 
 
@@ -25,7 +32,12 @@ def test_addresses_that_are_not_public(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["1.1.1.1", "8.8.8.8", "2606:4700:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101", "2002:101:101::"]
+    "address",
+    [
+        *("1.1.1.1", "8.8.8.8", "2606:4700:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101", "2002:101:101::"),
+        *("100.63.255.255", "100.128.0.1", "172.32.0.1", "192.0.1.1", "192.31.196.1", "198.17.0.1", "223.255.255.255"),
+        *("2001:200::1", "2001:4860:4860::8888", "2400::1", "2620:4f:8000::1", "2606:4700::5efe:101:101"),
+    ],
 )
 def test_public_addresses(address: str) -> None:
     assert address_problem(ip_address(address)) is None
@@ -66,6 +78,41 @@ def test_networks_that_are_allowed() -> None:
         ("https://169.254.169.254/latest/meta-data", "not a public address"),
         ("https://localhost/", "not a public address"),
         ("https://LOCALHOST:8443/", "not a public address"),
+        ("https://localhost./", "not a public address"),
+        ("https://a.localhost/", "not a public address"),
+        ("https://127.0.0.1./", "not a public address"),
+        ("https://[::ffff:0a00:0001]/", "not a public address"),
+        ("https://[0:0:0:0:0:0:0:1]/", "not a public address"),
+        ("https://[::127.0.0.1]/", "not a public address"),
+        ("https://[fec0::1]/", "not a public address"),
+        ("https://[FEC0:0::1]:8443/", "not a public address"),
+        ("https://[fe80::1%25eth0]/", "not a public address"),
+        ("https://[64:ff9b::10.0.0.1]/", "not a public address"),
+        ("https://[64:ff9b:1:a00:0:100::]/", "not a public address"),
+        ("https://127.1/", "four decimal numbers"),
+        ("https://10.1/", "four decimal numbers"),
+        ("https://127.0.1/", "four decimal numbers"),
+        ("https://2130706433/", "four decimal numbers"),
+        ("https://0x7f000001/", "four decimal numbers"),
+        ("https://0x7f.0.0.1/", "four decimal numbers"),
+        ("https://0X7F.1/", "four decimal numbers"),
+        ("https://0177.0.0.1/", "four decimal numbers"),
+        ("https://017700000001/", "four decimal numbers"),
+        ("https://127.0.0.01/", "four decimal numbers"),
+        ("https://127.0.0.0x1/", "four decimal numbers"),
+        ("https://1.2.3.4.5/", "four decimal numbers"),
+        ("https://256.0.0.1/", "four decimal numbers"),
+        ("https://127.0.0.1@example.com/", "neither a user"),
+        ("https://example.com@127.0.0.1/", "neither a user"),
+        ("https://１２７.0.0.1/", "without blanks"),
+        ("https://127。0。0。1/", "without blanks"),
+        ("https://127.0.0.1\t/", "without blanks"),
+        ("https://\n127.0.0.1/", "without blanks"),
+        ("https:\\\\127.0.0.1/", "must begin with https://"),
+        ("https://[::1%0d%0a]/", "is not a URL"),
+        ("https://3com.example/", None),
+        ("https://1.example/", None),
+        ("https://example.com./", None),
     ],
 )
 def test_urls(url: str, problem: str | None) -> None:
