@@ -1,7 +1,8 @@
 """Logs: one line for each event that matters, as JSON or for a terminal.
 
 No line holds a token, a password, or a person's address in full, wherever it came from: an error of
-another library may quote what it was given.
+another library may quote what it was given. Nor does a line hold all of a long text: callers choose
+some of it, such as the Host that Django refuses.
 """
 
 import re
@@ -17,10 +18,15 @@ _SECRETS = (
     (re.compile(r"(?i)\b(bearer|basic) +[A-Za-z0-9._~+/=-]+"), r"\1 …"),
     # The user and password of a URL.
     (re.compile(r"://[^/\s@]+@"), "://…@"),
-    (re.compile(r"\b([\w.+-])[\w.+-]*@([\w-]+(?:\.[\w-]+)+)"), r"\1…@\2"),
+    # Begins where a name begins, and nowhere inside of one, so that a long text is read once.
+    (re.compile(r"(?<![\w.+-])([\w.+-])[\w.+-]*@([\w-]+(?:\.[\w-]+)+)"), r"\1…@\2"),
     # Clients that are told apart by their address, which are keyed so.
     (re.compile(r"\bip:([0-9a-fA-F]+[.:][0-9a-fA-F]+)[0-9a-fA-F.:/]*"), r"ip:\1…"),
 )
+
+_LONGEST = 4_000
+"""Characters of one text of a line: a header may have 64 KiB."""
+_LONGEST_TRACEBACK = 16_000
 
 
 def mask(text: str) -> str:
@@ -30,19 +36,30 @@ def mask(text: str) -> str:
     return text
 
 
+def shorten(text: str, most: int = _LONGEST) -> str:
+    """The beginning and the end of a text that is too long, with how much is missing between them."""
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[:half]}… [{len(text) - 2 * half:,} characters] …{text[-half:]}"
+
+
 def mask_event(logger: object, method: str, event: dict[str, Any]) -> dict[str, Any]:
-    """A structlog processor: every text of an event, however deep, is masked."""
-    return {name: _masked(value) for name, value in event.items()}
+    """A structlog processor: every text of an event, however deep, is masked and has a bounded length.
+    It is masked first: half a secret is one that no pattern recognises."""
+    traceback = event.pop("exception", None)
+    masked = {name: _masked(value) for name, value in event.items()}
+    return masked if traceback is None else masked | {"exception": shorten(mask(traceback), _LONGEST_TRACEBACK)}
 
 
 def _masked(value: Any) -> Any:
     if isinstance(value, str):
-        return mask(value)
+        return shorten(mask(value))
     if isinstance(value, Mapping):
         return {name: _masked(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_masked(inner) for inner in value]
-    return value if isinstance(value, int | float | bool | None) else mask(str(value))
+    return value if isinstance(value, int | float | bool | None) else shorten(mask(str(value)))
 
 
 _SHARED: list[Any] = [

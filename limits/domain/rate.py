@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from limits.domain.limit import MAX_QUOTA, MAX_WINDOW_SECONDS
 
-_RATE = re.compile(r"\s*([0-9]+)\s*/\s*([0-9]*)\s*([a-z]+)\s*")
+_RATE = re.compile(r"\s*([0-9]+)\s*/\s*(?:([0-9]+)\s*)?([a-z]+)\s*")
 
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 

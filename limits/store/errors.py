@@ -6,13 +6,11 @@ from contextlib import contextmanager
 
 from redis import exceptions
 
-_OUTAGE_ANSWER = re.compile(
-    r"(?:Command # \d+ \(.*\) of pipeline caused error: )?(?:.*@user_script: ?\d+: -)?"
-    r"(?:OOM|READONLY|LOADING|BUSY|CLUSTERDOWN|MASTERDOWN|MISCONF|NOREPLICAS|TRYAGAIN)\b",
-    re.DOTALL,
-)
-"""How a Redis server says that it cannot serve now. In a pipeline redis-py wraps it; before Redis 7
-so does a script's error."""
+_OUTAGE_ANSWER = re.compile(r"(?:OOM|READONLY|LOADING|BUSY|CLUSTERDOWN|MASTERDOWN|MISCONF|NOREPLICAS|TRYAGAIN)\b")
+"""How a Redis server says that it cannot serve now."""
+
+_OF_PIPELINE = re.compile(r"Command # \d+ \(")
+_OF_SCRIPT = re.compile(r" ?\d+: -")
 
 
 class StoreError(Exception):
@@ -105,4 +103,14 @@ def is_outage(error: BaseException) -> bool:
         return True
     if isinstance(error, exceptions.ReadOnlyError | exceptions.OutOfMemoryError | exceptions.ClusterDownError):
         return True
-    return _OUTAGE_ANSWER.match(str(error)) is not None
+    return _OUTAGE_ANSWER.match(_answer(str(error))) is not None
+
+
+def _answer(message: str) -> str:
+    """What the server said: in a pipeline redis-py puts the command before it, which may hold anything;
+    before Redis 7 a script's error has its place before it."""
+    if _OF_PIPELINE.match(message):
+        message = message.rpartition(") of pipeline caused error: ")[2]
+    said = message.rpartition("@user_script:")[2]
+    place = _OF_SCRIPT.match(said)
+    return said[place.end() :] if place else message

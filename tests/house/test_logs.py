@@ -17,7 +17,7 @@ from pytest_django import Settings
 from limits.enforcement import CheckRequest, get_engine
 from limits.monitoring.prometheus import exposition
 from limits.store import observers
-from ratelimit_platform.logs import logging_config, mask
+from ratelimit_platform.logs import logging_config, mask, shorten
 from ratelimit_platform.request_ids import RequestIdMiddleware
 from tests.api.conftest import Caller, caller, serve, shop, store
 
@@ -164,6 +164,18 @@ def test_the_platform_has_it(settings: Settings) -> None:
 )
 def test_what_nobody_should_read_is_cut_short(text: str, masked: str) -> None:
     assert mask(text) == masked
+
+
+def test_a_long_text_is_masked_and_then_cut(lines: Lines) -> None:
+    """Half a secret would be one that no pattern knows."""
+    secret = "rl_" + "s" * 100
+    text = "a" * 1_990 + " " + secret + " " + "b" * 60_000
+    structlog.get_logger("test").info("event", host=text)
+    (line,) = lines.all()
+    assert len(line["host"]) < 4_100
+    assert "sss" not in lines.text
+    assert "characters] …bbb" in line["host"]
+    assert shorten("x" * 4_000) == "x" * 4_000
 
 
 def test_it_is_cut_short_wherever_it_comes_from(lines: Lines) -> None:
