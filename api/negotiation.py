@@ -50,7 +50,7 @@ def accepts_json(accept: str) -> bool:
 def _json_ranges(accept: str) -> Iterator[tuple[int, float]]:
     """Yields (how specific, quality). Raises ``ValueError`` for parameters that cannot be read."""
     for part in accept.split(","):
-        media_range = MediaType(part)
-        name = f"{media_range.main_type}/{media_range.sub_type}"
+        # Only what matters is parsed: a header can hold thousands of ranges.
+        name = part.partition(";")[0].strip().lower()
         if name in _RANGES:
-            yield _RANGES[name], media_range.quality
+            yield _RANGES[name], MediaType(part).quality

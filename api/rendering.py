@@ -8,6 +8,8 @@ from django.http import HttpResponse
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
+MAX_NAME = 200
+"""Characters of a caller's name that an answer repeats."""
 
 
 def json_response(
@@ -22,5 +24,8 @@ def json_response(
 
 
 def printable(name: str) -> str:
-    """A name that a caller chose, with halves of surrogate pairs spelled out: UTF-8 cannot carry them."""
+    """A name that a caller chose, as an answer repeats it: with halves of surrogate pairs spelled out,
+    since UTF-8 cannot carry them, and cut where it is longer than any that means something."""
+    if len(name) > MAX_NAME:
+        name = f"{name[:MAX_NAME]}…"
     return name.encode("utf-8", "backslashreplace").decode()

@@ -13,6 +13,8 @@ from limits.domain.limit import MAX_COST
 from limits.enforcement import CheckRequest
 
 MAX_CHECKS = 1_000
+MAX_ERRORS = 100
+"""Fields that are named where more are wrong: an answer never grows beyond what somebody reads."""
 MAX_PATH_LENGTH = 8_192
 MAX_METHOD_LENGTH = 32
 TOKEN_CHARACTERS = r"!#$%&'*+.^_`|~0-9A-Za-z-"
@@ -26,8 +28,7 @@ def parse_check(body: Any) -> CheckRequest:
     """The check that a JSON body asks for. Raises :class:`Problem` with every field that is wrong."""
     if not isinstance(body, dict):
         raise invalid({"body": ["must be a JSON object."]})
-    if errors := _collected(_check_problems(body)):
-        raise invalid(errors)
+    refuse_invalid(_check_problems(body))
     return CheckRequest(**body)
 
 
@@ -35,16 +36,14 @@ def parse_batch(body: Any) -> list[CheckRequest]:
     """The checks of a batch. Raises :class:`Problem` with every field of every check that is wrong."""
     if not isinstance(body, dict) or not isinstance(body.get("checks"), list):
         raise invalid({"checks": [f"must be a list of 1 to {MAX_CHECKS:,} checks."]})
-    if errors := _collected(_batch_problems(body)):
-        raise invalid(errors)
+    refuse_invalid(_batch_problems(body))
     return [CheckRequest(**check) for check in body["checks"]]
 
 
 def parse_client_query(query: str) -> str:
     """The one parameter ``client`` of a query. Raises :class:`Problem`."""
     given = parse_qs(query, keep_blank_values=True)
-    if errors := _collected(_client_query_problems(given)):
-        raise invalid(errors)
+    refuse_invalid(_client_query_problems(given))
     return given["client"][0]
 
 
@@ -53,22 +52,30 @@ def parse_query(query: str, choices: Mapping[str, str]) -> dict[str, str]:
     if not query:
         return {}
     given = parse_qs(query, keep_blank_values=True)
-    if errors := _collected(_query_problems(given, choices)):
-        raise invalid(errors)
+    refuse_invalid(_query_problems(given, choices))
     return {name: values[0] for name, values in given.items()}
 
 
-def invalid(errors: Errors) -> Problem:
-    """The answer to a request with these errors."""
-    fields = "One field" if len(errors) == 1 else f"{len(errors)} fields"
-    return Problem(INVALID_REQUEST, f"{fields} cannot be accepted; “errors” says why.", errors=errors)
+def invalid(errors: Errors, more: int = 0) -> Problem:
+    """The answer to a request with these errors, and with ``more`` that are not among them."""
+    fields = "One field" if len(errors) == 1 and not more else f"{len(errors) + more:,} fields"
+    beside = f" for the first {len(errors)}; there are {more:,} more" if more else ""
+    return Problem(INVALID_REQUEST, f"{fields} cannot be accepted; “errors” says why{beside}.", errors=errors)
 
 
-def _collected(problems: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    errors = defaultdict(list)
+def refuse_invalid(problems: Iterable[tuple[str, str]]) -> None:
+    """Raises :class:`Problem` where there are problems: (field, what is wrong with it), those of one
+    field one after the other. Only the first are kept, the others are counted."""
+    errors: defaultdict[str, list[str]] = defaultdict(list)
+    more = 0
     for name, message in problems:
-        errors[printable(name)].append(message)
-    return errors
+        name = printable(name)
+        if name in errors or len(errors) < MAX_ERRORS:
+            errors[name].append(message)
+        else:
+            more += 1
+    if errors:
+        raise invalid(errors, more)
 
 
 def _check_problems(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from api.problems import NOT_FOUND, Problem
-from api.requests import invalid
+from api.requests import invalid, refuse_invalid
 from limits.domain.client import key_problem
 from limits.domain.validation import MAX_NAME_LENGTH, MAX_REASON_LENGTH, NOT_PRINTABLE, PRINTABLE, slug_problem
 from limits.domain.words import ClientStatus
@@ -44,8 +44,7 @@ def parse_reset(body: Any) -> str:
 def parse_page(query: str) -> PageRequest:
     """The query of a list. Raises :class:`Problem`."""
     values = parse_qs(query, keep_blank_values=True)
-    if twice := [name for name in values if len(values[name]) > 1]:
-        raise invalid({name: ["must be given once."] for name in twice})
+    refuse_invalid((name, "must be given once.") for name in values if len(values[name]) > 1)
     given = {name: only for name, (only,) in values.items()}
     fields = _checked(given, _PAGE_FIELDS, "is not a query parameter here.")
     return PageRequest(**fields | {"limit": int(fields.get("limit", PAGE))})
@@ -61,9 +60,7 @@ def require_key(key: str) -> str:
 def _checked(
     fields: Mapping[str, Any], checks: Mapping[str, Callable[[Any], str | None]], unknown: str
 ) -> dict[str, Any]:
-    errors = {name: [message] for name, message in _problems(fields, checks, unknown)}
-    if errors:
-        raise invalid(errors)
+    refuse_invalid(_problems(fields, checks, unknown))
     return dict(fields)
 
 

@@ -1,13 +1,16 @@
 """Bad input over HTTP: a clear 4xx, and nothing is consumed."""
 
 from collections.abc import Iterator
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_started
 from django.db import close_old_connections
+from django.http import request as django_request
 from django.test import RequestFactory
+from django.utils.http import parse_header_parameters
 
 from api.body import MAX_BODY
 from api.negotiation import accepts_json
@@ -93,6 +96,30 @@ def test_no_parameter_of_the_content_type_breaks_the_server(parameter: str, no_o
     handler(request.environ | headers, started)
 
     assert started.call_args.args[0] == "200 OK"
+
+
+def test_only_headers_of_a_sensible_length_are_taken_apart(
+    monkeypatch: pytest.MonkeyPatch, no_old_connections: None
+) -> None:
+    """Anybody can send them; in 64 KiB they took seconds."""
+    read: list[int] = []
+
+    def parse(line: str) -> Any:
+        read.append(len(line))
+        return parse_header_parameters(line)
+
+    monkeypatch.setattr(django_request, "parse_header_parameters", parse)
+    handler = WSGIHandler()
+    handler.request_class = TolerantRequest
+    hostile = {
+        "CONTENT_TYPE": 'application/json; a="' + ";" * 60_000,
+        "HTTP_ACCEPT": 'application/json; a="' + ";" * 60_000,
+    }
+    for path in ("/v1/check", "/healthz", "/api/schema/", "/admin/login/"):
+        started = Mock()
+        handler(RequestFactory().generic("POST", path, GOOD).environ | hostile, started)
+        assert int(started.call_args.args[0][:3]) < 500
+    assert max(read) <= 1_000
 
 
 def test_a_caller_that_takes_no_json_is_refused_before_anything_is_consumed(caller: Caller) -> None:

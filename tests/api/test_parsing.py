@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from api.body import parse_json
+from api.body import _unique, parse_json
 from api.problems import INVALID_REQUEST, MALFORMED_BODY, Problem
-from api.requests import parse_check, parse_query
+from api.requests import MAX_CHECKS, MAX_ERRORS, parse_batch, parse_check, parse_query
 from limits.enforcement import CheckRequest
 
 STRING = "must be a string."
@@ -172,3 +172,53 @@ def test_a_query_that_means_nothing_is_refused(query: str, errors: dict[str, lis
         parse_query(query, {"status": "200"})
 
     assert refused.value.errors == errors
+
+
+class Name(str):
+    """A name that counts how often it is compared."""
+
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        Name.compared += 1
+        return str(self) == other
+
+    __hash__ = str.__hash__
+
+
+def comparisons(names: int) -> int:
+    """How many it takes to find that the last of so many names is there twice."""
+    Name.compared = 0
+    with pytest.raises(Problem, match=f"“k{names - 1}” twice"):
+        _unique([(Name(f"k{at}"), None) for at in (*range(names), names - 1)])
+    return Name.compared
+
+
+def test_a_name_that_is_there_twice_is_found_in_one_pass() -> None:
+    assert comparisons(400) <= 2.5 * comparisons(200)
+
+
+@pytest.mark.parametrize("names", [MAX_ERRORS, MAX_ERRORS + 1, 50_000])
+def test_only_the_first_fields_that_are_wrong_are_named(names: int) -> None:
+    problem = refusal(SEARCH | {f"x{at}": 1 for at in range(names)})
+    assert list(problem.errors or ()) == [f"x{at}" for at in range(min(names, MAX_ERRORS))]
+    more = f"there are {names - MAX_ERRORS:,} more." in problem.detail
+    assert problem.detail.startswith(f"{names:,} fields cannot be accepted; “errors” says why")
+    assert more == (names > MAX_ERRORS)
+
+
+def test_the_answer_to_a_batch_does_not_grow_with_what_is_wrong_in_it() -> None:
+    check = {f"{'x' * 100}{at}": 1 for at in range(30)}
+    with pytest.raises(Problem) as refused:
+        parse_batch({"checks": [check] * MAX_CHECKS})
+    assert len(refused.value.response().content) < 30_000
+    assert refused.value.errors is not None
+    assert next(iter(refused.value.errors)).startswith("checks[0].xxx")
+
+
+def test_a_name_without_end_is_cut_where_it_is_repeated() -> None:
+    problem = refusal({"y" * 60_000: 1})
+    assert f"{'y' * 200}…" in (problem.errors or ())
+    with pytest.raises(Problem) as twice:
+        parse_json(b'{"%s": 1, "%s": 1}' % (b"y" * 60_000, b"y" * 60_000))
+    assert len(twice.value.response().content) < 2_000
