@@ -13,6 +13,9 @@ from limits.models import AlertRule as AlertRuleRow
 from limits.models import Endpoint, Plan, Policy
 from limits.models.alerts import webhook_problems
 
+MAX_EMAIL_LENGTH = 254
+"""RFC 3696, erratum 1690; the column is as long."""
+
 _NO_GROUPS = (None, "none")
 _OPTIONAL = ("window", "cooldown", "min_requests", "notify_resolved")
 
@@ -49,6 +52,8 @@ def content_problems(items: Sequence[dict[str, Any]]) -> Iterator[Problem]:
 
 
 def _is_address(text: str) -> bool:
+    if len(text) > MAX_EMAIL_LENGTH:
+        return False
     try:
         validate_email(text)
     except ValidationError:

@@ -1,6 +1,6 @@
 """Applying a config file: all of it or nothing, then live."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +54,7 @@ def apply(
     except _DryRun:
         return Applied(sentences)
     except RulesetRefused as error:
-        raise ConfigRefused([_in_file(problem, document) for problem in error.problems]) from error
+        raise ConfigRefused(list(_in_file(error.problems, document))) from error
     return Applied(sentences, _deliver())
 
 
@@ -124,11 +124,15 @@ def _deliver() -> Delivery:
     return delivery if delivered.live else delivered
 
 
-def _in_file(problem: Problem, document: Document) -> Problem:
-    """The problem with its place in the file: a slug becomes a position."""
-    section, *rest = problem.location
-    slugs = [item.slug for item in getattr(document, str(section), None) or ()]
-    location: Location = (section, *rest)
-    if rest and rest[0] in slugs:
-        location = (section, slugs.index(str(rest[0])), *rest[1:])
-    return Problem(location, problem.message)
+def _in_file(problems: Iterable[Problem], document: Document) -> Iterator[Problem]:
+    """The problems with their places in the file: a slug becomes a position."""
+    positions = {section: _positions(getattr(document, section)) for section in ("plans", "endpoints", "policies")}
+    for problem in problems:
+        section, *rest = problem.location
+        at = positions.get(str(section), {}).get(str(rest[0])) if rest else None
+        location: Location = problem.location if at is None else (section, at, *rest[1:])
+        yield Problem(location, problem.message)
+
+
+def _positions(items: Sequence[Any] | None) -> dict[str, int]:
+    return {item.slug: at for at, item in reversed(list(enumerate(items or ())))}

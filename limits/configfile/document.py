@@ -15,7 +15,7 @@ from limits.domain.limit import Limit
 from limits.domain.problems import Problem
 from limits.domain.routes import Route
 from limits.domain.ruleset import Endpoint, Plan, Policy, limit_from_json
-from limits.domain.validation import cost_problem, limits_problems, overlaps, route_problem, slug_problem
+from limits.domain.validation import cost_problem, limits_problems, overlapping, route_problem, slug_problem
 from limits.domain.words import ClientStatus, Mode, OnStoreFailure, Partition
 
 
@@ -39,6 +39,10 @@ class OverrideEntry:
     starts_at: datetime | None = None
     ends_at: datetime | None = None
     reason: str = ""
+
+    def as_domain(self) -> Override:
+        """The override as the rest of the platform knows it."""
+        return Override(self.policy, self.limits, _microseconds(self.starts_at), _microseconds(self.ends_at))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,8 @@ def _content_problems(data: dict[str, Any]) -> Iterator[Problem]:
         for at, item in enumerate(data.get(section, ())):
             yield from _limit_problems((section, at), item)
     overrides = data.get("overrides", ())
+    yield from _client_problems("overrides", overrides)
+    yield from _client_problems("alert_rules", data.get("alert_rules", ()))
     times = [problem for at, item in enumerate(overrides) for problem in _time_problems(at, item)]
     yield from times or _overlap_problems(overrides)
 
@@ -100,6 +106,14 @@ def _name_problems(
             yield Problem((section, at, field_name), message)
         if first.setdefault(name, at) != at:
             yield Problem((section, at, field_name), f"“{name}” is there already, as {section}[{first[name]}].")
+
+
+def _client_problems(section: str, items: Sequence[dict[str, Any]]) -> Iterator[Problem]:
+    """Yields keys that no client can have: the database could not even be asked for them."""
+    for at, item in enumerate(items):
+        key = item.get("client")
+        if key is not None and (message := key_problem(key)):
+            yield Problem((section, at, "client"), message)
 
 
 def _empty_problem(name: str) -> str | None:
@@ -131,15 +145,17 @@ def _time_problems(at: int, item: dict[str, Any]) -> Iterator[Problem]:
 
 def _overlap_problems(items: Sequence[dict[str, Any]]) -> Iterator[Problem]:
     """Yields overrides of one client and policy that are in force at one moment."""
-    spans: dict[tuple[str, str], list[tuple[int, Override]]] = {}
+    groups: dict[tuple[str, str], list[tuple[int, Override]]] = {}
     for at, item in enumerate(items):
         entry = _override(item)
-        span = Override(entry.policy, (), *map(_microseconds, (entry.starts_at, entry.ends_at)))
-        earlier = spans.setdefault((entry.client, entry.policy), [])
-        clash = next((position for position, other in earlier if overlaps(span, other)), None)
-        if clash is not None:
-            yield Problem(("overrides", at), f"overlaps overrides[{clash}] of this client and policy.")
-        earlier.append((at, span))
+        groups.setdefault((entry.client, entry.policy), []).append((at, entry.as_domain()))
+    clashes: dict[int, int] = {}
+    for group in groups.values():
+        places = [at for at, _ in group]
+        for later, earlier in overlapping([override for _, override in group]):
+            clashes.setdefault(places[later], places[earlier])
+    for at in sorted(clashes):
+        yield Problem(("overrides", at), f"overlaps overrides[{clashes[at]}] of this client and policy.")
 
 
 def _microseconds(moment: datetime | None) -> int | None:

@@ -1,11 +1,13 @@
 """Text → plain data. YAML holds JSON, so one reader serves both."""
 
 import json
-from collections.abc import Hashable
 from typing import Any
 
 import yaml
+from yaml.reader import ReaderError
 
+from limits.configfile.spelling import Misspelled, number, whole_number
+from limits.configfile.yaml_loader import Loader
 from limits.domain.problems import Problem
 
 
@@ -24,60 +26,62 @@ def describe(problem: Problem) -> str:
     return f"{path.lstrip('.') or 'file'}: {problem.message}"
 
 
-_MERGE = "tag:yaml.org,2002:merge"
+_LINE = "\n"
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML without its surprises: dates stay text, a key that is there twice is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            if key_node.tag == _MERGE:
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} must be text", key_node.start_mark
-                )
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key “{key}” is there twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
+class _Twice(ValueError):
+    """A name is there twice in one object of JSON."""
 
 
 def parse(text: str) -> Any:
     """The plain data of a config file. Raises :class:`ConfigRefused` where it is neither JSON nor
     YAML."""
+    twice = None
     try:
         # YAML takes most of JSON, but neither tabs nor a character that is escaped as two.
-        return json.loads(text, object_pairs_hook=_object)
+        return _JSON.decode(text)
+    except _Twice as error:
+        twice = Problem(("file",), str(error))
     except (ValueError, RecursionError):
-        return _parse_yaml(text)
+        pass
+    return _parse_yaml(text, twice)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Refuses a name that is there twice; YAML then says where."""
-    if len(dict(pairs)) < len(pairs):
-        raise ValueError("A name is there twice.")
-    return dict(pairs)
+    fields: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in fields:
+            raise _Twice(f"the key “{name}” is there twice in one object.")
+        fields[name] = value
+    return fields
 
 
-def _parse_yaml(text: str) -> Any:
+_JSON = json.JSONDecoder(
+    object_pairs_hook=_object,
+    parse_int=whole_number,
+    parse_float=number,
+    parse_constant=lambda text: Misspelled(text, "no number that can be counted to"),
+)
+
+
+def _parse_yaml(text: str, otherwise: Problem | None) -> Any:
+    """``otherwise``: what is wrong with it as JSON, where YAML cannot say where that is."""
     try:
-        return yaml.load(text, _Loader)  # noqa: S506 - a subclass of SafeLoader
-    except yaml.MarkedYAMLError as error:
+        return yaml.load(text, Loader)  # noqa: S506 - a subclass of SafeLoader
+    except yaml.YAMLError as error:
+        problem = _problem(error, text)
+        raise ConfigRefused([problem if otherwise is None or "twice" in problem.message else otherwise]) from error
+    except RecursionError as error:
+        raise ConfigRefused([Problem(("file",), "is nested too deeply.")]) from error
+
+
+def _problem(error: yaml.YAMLError, text: str) -> Problem:
+    if isinstance(error, ReaderError):
+        before = text[: error.position]
+        place = f"line {before.count(_LINE) + 1}, column {len(before) - before.rfind(_LINE)}"
+        return Problem((place,), f"the character U+{error.character:04X} is not allowed.")
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
         mark = error.problem_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "file"
-        raise ConfigRefused([Problem((where,), error.problem or "is not valid YAML.")]) from error
-    except (yaml.YAMLError, RecursionError, ValueError, TypeError, AttributeError) as error:
-        # PyYAML lets what its constructors of numbers and dates trip over through as it is.
-        raise ConfigRefused([Problem(("file",), f"is not valid YAML: {error}")]) from error
+        return Problem((f"line {mark.line + 1}, column {mark.column + 1}",), error.problem or "is not valid YAML.")
+    return Problem(("file",), f"is not valid YAML: {error}")

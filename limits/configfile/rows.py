@@ -1,5 +1,6 @@
 """A document → rows, inside the caller's transaction. Rows that are right already stay untouched."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -8,11 +9,14 @@ from django.db.models import Model
 
 from limits.configfile.document import ClientEntry, Document, OverrideEntry
 from limits.configfile.reading import ConfigRefused
+from limits.domain.client import Override as DomainOverride
+from limits.domain.client import microseconds
 from limits.domain.limit import Limit
 from limits.domain.problems import Problem
 from limits.domain.routes import Route as DomainRoute
 from limits.domain.ruleset import Endpoint as DomainEndpoint
 from limits.domain.ruleset import Policy as DomainPolicy
+from limits.domain.validation import overlapping
 from limits.models import Client, Endpoint, Override, OverrideLimit, Plan, Policy, PolicyLimit, Route
 from limits.models.history import create_with_history, update_with_history
 
@@ -65,9 +69,10 @@ def _routes_of(row: Endpoint) -> tuple[DomainRoute, ...]:
 
 def _refuse_taken_routes(endpoints: Sequence[DomainEndpoint], changed: Sequence[DomainEndpoint]) -> None:
     owners = dict(Route.objects.values_list("shape", "endpoint__slug"))
+    slugs = {endpoint.slug for endpoint in changed}
     problems = []
     for at, endpoint in enumerate(endpoints):
-        for position, route in enumerate(endpoint.routes if endpoint in changed else ()):
+        for position, route in enumerate(endpoint.routes if endpoint.slug in slugs else ()):
             if route.shape in owners:
                 message = f"“{route}” belongs to endpoint “{owners[route.shape]}” already."
                 problems.append(Problem(("endpoints", at, "routes", position), message))
@@ -142,14 +147,25 @@ def _refuse_overlaps(
 ) -> None:
     """Rows that the file names are what it says of them; the others stay as they are."""
     named = {_identity(entry) for entry in overrides}
-    others = [row for identity, row in rows.items() if identity not in named]
-    problems = [
-        Problem(("overrides", at), "overlaps another override of this client and policy.")
-        for at, entry in enumerate(overrides)
-        if any(_overlap(entry, row) for row in others)
-    ]
-    if problems:
-        raise ConfigRefused(problems)
+    groups: defaultdict[tuple[str, str], list[tuple[int | None, DomainOverride]]] = defaultdict(list)
+    for (client, policy, _), row in ((identity, row) for identity, row in rows.items() if identity not in named):
+        groups[client, policy].append((None, _span(row)))
+    for at, entry in enumerate(overrides):
+        groups[entry.client, entry.policy].append((at, entry.as_domain()))
+    places = sorted({place for group in groups.values() for place in _overlapping(group)})
+    if places:
+        message = "overlaps another override of this client and policy."
+        raise ConfigRefused([Problem(("overrides", at), message) for at in places])
+
+
+def _overlapping(group: list[tuple[int | None, DomainOverride]]) -> Iterator[int]:
+    for pair in overlapping([override for _, override in group]):
+        yield from (at for at in (group[position][0] for position in pair) if at is not None)
+
+
+def _span(row: Override) -> DomainOverride:
+    starts_at = microseconds(row.starts_at) if row.starts_at else None
+    return DomainOverride(row.policy.slug, (), starts_at, microseconds(row.ends_at) if row.ends_at else None)
 
 
 def _write_override(entry: OverrideEntry) -> None:
@@ -159,12 +175,6 @@ def _write_override(entry: OverrideEntry) -> None:
     if tuple(limit.as_domain() for limit in row.limits.all()) != entry.limits:
         row.limits.all().delete()
         create_with_history(OverrideLimit, _limit_rows(OverrideLimit, entry.limits, override=row))
-
-
-def _overlap(entry: OverrideEntry, other: Override) -> bool:
-    same = (entry.client, entry.policy) == (other.client.key, other.policy.slug)
-    begins = entry.starts_at is None or other.ends_at is None or entry.starts_at < other.ends_at
-    return same and begins and (other.starts_at is None or entry.ends_at is None or other.starts_at < entry.ends_at)
 
 
 def _limit_rows(model: Any, limits: Sequence[Limit], **parent: Model) -> Iterator[Any]:

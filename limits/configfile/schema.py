@@ -9,7 +9,8 @@ from typing import Any
 from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError
 
-from limits.domain.problems import Problem
+from limits.configfile.spelling import Misspelled
+from limits.domain.problems import Location, Problem
 from limits.domain.validation import (
     MAX_NAME_LENGTH,
     MAX_REASON_LENGTH,
@@ -124,11 +125,14 @@ _TYPES = {
     "null": "empty",
 }
 
-_whole_numbers = Draft202012Validator.TYPE_CHECKER.redefine(
-    "integer", lambda checker, value: isinstance(value, int) and not isinstance(value, bool)
+_CHECKER = Draft202012Validator.TYPE_CHECKER.redefine_many(
+    {
+        "integer": lambda checker, value: isinstance(value, int) and not isinstance(value, bool),
+        "string": lambda checker, value: isinstance(value, str) and not isinstance(value, Misspelled),
+    }
 )
-_VALIDATOR = validators.extend(Draft202012Validator, type_checker=_whole_numbers)(SCHEMA)
-"""JSON Schema takes 1.0 for a whole number; the contract does not."""
+_VALIDATOR = validators.extend(Draft202012Validator, type_checker=_CHECKER)(SCHEMA)
+"""JSON Schema takes 1.0 for a whole number; the contract does not. What is misspelled is of no type."""
 
 
 def shape_problems(data: Any) -> Iterator[Problem]:
@@ -145,6 +149,13 @@ def _place(error: ValidationError) -> list[tuple[int, str]]:
 
 def _problems(error: ValidationError) -> Iterator[Problem]:
     here = tuple(error.absolute_path)
+    if isinstance(error.instance, Misspelled):
+        yield Problem(here, error.instance.explanation)
+    else:
+        yield from _problems_at(here, error)
+
+
+def _problems_at(here: Location, error: ValidationError) -> Iterator[Problem]:
     given: Any = error.instance
     wanted: Any = error.validator_value
     schema: Any = error.schema

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from math import inf
 
 from limits.domain.client import Override
 from limits.domain.limit import MAX_COST, Limit, limit_problems
@@ -47,10 +48,13 @@ def limits_problems(limits: Sequence[Limit]) -> Iterator[tuple[tuple[str | int, 
     """Yields (place below the policy or override, message) for its limits together."""
     if not limits:
         yield ("limits",), "must hold at least one limit."
+    labels: set[str] = set()
     for at, limit in enumerate(limits):
         wrong = [(("limits", at, field), message) for field, message in limit_problems(limit)]
         yield from wrong
-        if not wrong and any(limit.label == earlier.label for earlier in limits[:at]):
+        is_known = limit.label in labels
+        labels.add(limit.label)
+        if is_known and not wrong:
             yield (
                 ("limits", at),
                 f"another limit is named “{limit.label}” already: one algorithm and window, one limit.",
@@ -64,8 +68,9 @@ def ruleset_problems(ruleset: Ruleset) -> Iterator[Problem]:
     for endpoint in ruleset.endpoints:
         yield from _endpoint_problems(endpoint)
     yield from _route_conflicts(ruleset.endpoints)
+    endpoints = frozenset(endpoint.slug for endpoint in ruleset.endpoints)
     for policy in ruleset.policies:
-        yield from _policy_problems(ruleset, policy)
+        yield from _policy_problems(policy, ruleset.plan_slugs, endpoints)
 
 
 def override_problems(location: Location, override: Override, ruleset: Ruleset) -> Iterator[Problem]:
@@ -89,6 +94,26 @@ def overlaps(first: Override, second: Override) -> bool:
 
     same = first.policy == second.policy
     return same and begins_before_end(first, second) and begins_before_end(second, first)
+
+
+def overlapping(overrides: Sequence[Override]) -> Iterator[tuple[int, int]]:
+    """Yields (position, an earlier position) of overrides of one client and policy that are in force
+    at one moment: each with the one that lasts longest of those that start before it."""
+    by_start = sorted(range(len(overrides)), key=lambda at: _start(overrides[at]))
+    longest = by_start[0] if by_start else 0
+    for at in by_start[1:]:
+        if overlaps(overrides[at], overrides[longest]):
+            yield max(at, longest), min(at, longest)
+        if _end(overrides[at]) > _end(overrides[longest]):
+            longest = at
+
+
+def _start(override: Override) -> float:
+    return -inf if override.starts_at is None else override.starts_at
+
+
+def _end(override: Override) -> float:
+    return inf if override.ends_at is None else override.ends_at
 
 
 def _slug_problems(ruleset: Ruleset) -> Iterator[Problem]:
@@ -128,11 +153,11 @@ def _route_conflicts(endpoints: Sequence[Endpoint]) -> Iterator[Problem]:
                 yield Problem(("endpoints", endpoint.slug, "routes", at), f"“{route}” is there {where}.")
 
 
-def _policy_problems(ruleset: Ruleset, policy: Policy) -> Iterator[Problem]:
+def _policy_problems(policy: Policy, plans: frozenset[str], endpoints: frozenset[str]) -> Iterator[Problem]:
     here: Location = ("policies", policy.slug)
-    if policy.plan is not None and all(plan.slug != policy.plan for plan in ruleset.plans):
+    if policy.plan is not None and policy.plan not in plans:
         yield Problem((*here, "plan"), f"there is no plan “{policy.plan}”.")
-    if policy.endpoint is not None and all(item.slug != policy.endpoint for item in ruleset.endpoints):
+    if policy.endpoint is not None and policy.endpoint not in endpoints:
         yield Problem((*here, "endpoint"), f"there is no endpoint “{policy.endpoint}”.")
     for place, message in limits_problems(policy.limits):
         yield Problem((*here, *place), message)

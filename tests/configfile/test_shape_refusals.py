@@ -19,7 +19,7 @@ WHOLE = "must be a whole number."
         ("plans: []\n---\nclients: []", "line 2, column 1"),
         ("plans: *nowhere", "line 1, column 8"),
         ("plans: !!python/object:os.system {}", "line 1, column 8"),
-        ("plans: \x01", "file"),
+        ("plans: \x01", "line 1, column 8"),
         ("[" * 3_000, "file"),
     ],
     ids=["unclosed", "unclosed item", "tab", "two documents", "no anchor", "python tag", "control", "too deep"],
@@ -35,9 +35,9 @@ def test_broken_yaml_is_refused_by_its_line(text: str, where: str) -> None:
         ("plans: []\nplans: []", "line 2, column 1: the key “plans” is there twice"),
         ("plans: [{slug: a, slug: b}]", "line 1, column 19: the key “slug” is there twice"),
         ('{"clients": [],\n"clients": []}', "line 2, column 1: the key “clients” is there twice"),
-        ("1: x", "line 1, column 1: the key 1 must be text"),
-        ("plans: [{on: x}]", "line 1, column 10: the key True must be text"),
-        ("[a]: x", "line 1, column 1: the key ['a'] must be text"),
+        ("1: x", "line 1, column 1: the key 1 must be text (put it in quotes)"),
+        ("plans: [{on: x}]", "line 1, column 10: the key on must be text (put it in quotes)"),
+        ("[a]: x", "line 1, column 1: the key must be text (put it in quotes)"),
     ],
 )
 def test_keys_of_a_mapping_are_text_and_there_once(text: str, line: str) -> None:

@@ -1,0 +1,183 @@
+"""Numbers, words and structures that YAML reads in another way than people do, and files that grow when they
+are read."""
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from limits.configfile.document import read
+from limits.configfile.reading import ConfigRefused, parse
+from limits.configfile.yaml_loader import MAX_ALIASED
+from limits.domain.limit import Limit
+from tests.configfile.documents import documents
+from tests.configfile.files import put, refusal
+from tests.publishing.platforms import Platform
+from tests.support.histories import history_settings
+
+LIMIT = "policies: [{{slug: a, limits: [{{quota: {}, window: 60}}]}}]"
+QUOTA = "policies[0].limits[0].quota: "
+SIXTY = "1:" + "1:" * 300
+
+
+@pytest.mark.parametrize(
+    ("text", "reading"),
+    [
+        *(("0100", "an octal number"), ("-017", "an octal number"), ("007", "an octal number")),
+        *(("0x64", "a hexadecimal number"), ("0b1100", "a binary number"), ("0b_", "a binary number")),
+        *(("1:00", "a number to the base of 60"), ("190:20:30.15", "a number to the base of 60")),
+        *(("-1:30", "a number to the base of 60"), (f"{SIXTY}1", "a number to the base of 60")),
+        # Once an OverflowError that nobody caught.
+        (f"{SIXTY}1.5", "a number to the base of 60"),
+        *((".inf", "no number"), ("-.INF", "no number"), (".nan", "no number"), ("1.0e+999", "too large a number")),
+        *(("9" * 31, "too large a number"), ("9" * 10_000, "too large a number")),
+        *(("!!int ''", "no number"), ("!!int abc", "no number"), ("!!float ''", "no number"), ("!!bool x", "neither")),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_a_number_that_reads_as_another_is_explained_where_it_stands(text: str, reading: str) -> None:
+    (line,) = refusal(LIMIT.format(text))
+    assert line.startswith(QUOTA)
+    assert reading in line
+    assert len(line) < 200
+
+
+@pytest.mark.parametrize("value", ["1e999", "-1e999", "NaN", "Infinity", "-Infinity", "9" * 5_000])
+def test_a_number_of_json_that_is_none(value: str) -> None:
+    (line,) = refusal(f'{{"policies": [{{"slug": "a", "limits": [{{"quota": {value}, "window": 60}}]}}]}}')
+    assert line.startswith(QUOTA)
+    assert "number" in line
+
+
+@pytest.mark.parametrize("text", ["0", "1", "+1", "1_000", "1000000000"])
+def test_plain_numbers_are_read(text: str) -> None:
+    assert read(LIMIT.format(text)).policies[0].limits[0] == Limit(int(text), 60)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("word", ["on", "off", "yes", "no", "true", "False", "NO"])
+def test_a_word_that_means_true_or_false_is_no_slug(word: str) -> None:
+    assert refusal(f"plans: [{{slug: {word}}}]") == ["plans[0].slug: must be text (put it in quotes)."]
+    assert read(f"plans: [{{slug: '{word.lower()}'}}]").plans[0].slug == word.lower()  # type: ignore[index]
+
+
+@pytest.mark.parametrize("slug", ["0100", "1:30", "0x1f"])
+def test_a_number_that_reads_as_another_is_no_slug_either(slug: str) -> None:
+    assert refusal(f"plans: [{{slug: {slug}}}]")[0].endswith("or put text in quotes.")
+
+
+def test_a_default_may_be_said_with_yes() -> None:
+    assert read("plans: [{slug: a, default: yes}]").default_plan == "a"
+
+
+@pytest.mark.parametrize("text", ["a: &a [*a]", "a: &a {b: *a}", "a: &a {<<: *a}", "&a [*a]"])
+def test_an_alias_inside_of_what_it_stands_for(text: str) -> None:
+    assert "inside of what it stands for" in refusal(text)[0]
+
+
+def bomb(first: str, line: str, depth: int) -> str:
+    lines = [f"a: &a {first}"]
+    for old, new in zip("abcdefghijklm"[:depth], "bcdefghijklmn", strict=False):
+        lines.append(f"{new}: &{new} " + line % ",".join([f"*{old}"] * 9))
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(("first", "line"), [("[x, x]", "[%s]"), ("{x: 1}", "{<<: [%s]}"), ("{x: 1}", "{y: [%s]}")])
+def test_aliases_of_aliases_are_refused_before_anything_is_built(first: str, line: str) -> None:
+    for depth in (6, 12):
+        (told,) = refusal(bomb(first, line, depth))
+        assert f"stand for more than {MAX_ALIASED:,} values" in told
+        assert told.startswith("line 6, ")
+
+
+def test_many_policies_may_share_their_limits() -> None:
+    first = "policies:\n  - {slug: p, limits: &shared [{quota: 1, window: 60}]}\n"
+    policies = read(first + "".join(f"  - {{slug: p{at}, limits: *shared}}\n" for at in range(2_000))).policies
+    assert {policy.limits for policy in policies or ()} == {(Limit(1, 60),)}
+
+
+def test_a_merged_value_is_replaced_wherever_the_mapping_stands() -> None:
+    data = parse("p: {q: {r: &b {<<: &a {x: 1, y: 1}, x: 2}}}\nc: {<<: *b, y: 3}")
+    assert data == {"p": {"q": {"r": {"x": 2, "y": 1}}}, "c": {"x": 2, "y": 3}}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("plans: []\nplans: []", "line 2, column 1: the key “plans” is there twice"),
+        ("<<: {a: 1}\n<<: {b: 1}", "line 2, column 1: the key “<<” is there twice"),
+        ('{"plans":\t[{"slug": "a", "slug": "b"}]}', "file: the key “slug” is there twice in one object."),
+        ("1: 2", "line 1, column 1: the key 1 must be text (put it in quotes)"),
+        ("? [a]\n: b", "line 1, column 3: the key must be text (put it in quotes)"),
+        ("plans: !!set {a}", "line 1, column 8: could not determine a constructor for the tag"),
+        ("plans: !!binary YQ==", "line 1, column 8: could not determine a constructor for the tag"),
+        ("plans: !!python/object:os.system x", "line 1, column 8: could not determine a constructor for the tag"),
+        ("plans: !!map [x]", "line 1, column 8: map must be a mapping"),
+        ("plans: []\n# \0", "line 2, column 3: the character U+0000 is not allowed."),
+        ("plans: [\ud800]", "line 1, column 9: the character U+D800 is not allowed."),
+        ("[" * 5_000, "file: is nested too deeply."),
+        ('{"a":' * 5_000, "file: is nested too deeply."),
+    ],
+    ids=lambda text: ascii(text)[:24],
+)
+def test_what_is_no_config_file_at_all(text: str, message: str) -> None:
+    assert refusal(text)[0].startswith(message)
+
+
+@pytest.mark.parametrize("key", ["a\0b", "\ud800", "", "x" * 257], ids=ascii)
+def test_a_key_that_no_client_can_have(key: str) -> None:
+    item = {"name": "a", "metric": "throttled", "threshold": 1, "emails": ["a@example.com"], "client": key}
+    assert refusal(json.dumps({"alert_rules": [item]}))[0].startswith("alert_rules[0].client: must ")
+    item = {"client": key, "policy": "all", "limits": [{"quota": 1, "window": 60}]}
+    assert refusal(json.dumps({"overrides": [item]}))[0].startswith("overrides[0].client: must ")
+
+
+def test_a_mail_address_that_is_too_long() -> None:
+    address = f"{'a' * 60}@{'.'.join(['b' * 60] * 4)}.example"
+    rule = {"name": "a", "metric": "throttled", "threshold": 1, "emails": [address]}
+    assert refusal(json.dumps({"alert_rules": [rule]})) == ["alert_rules[0].emails[0]: must be a mail address."]
+
+
+HOSTILE: list[Any] = [
+    *(None, True, -1, 0, 1.5, 10**20, float("inf"), float("nan"), "", "\0", "\ud800", "x" * 600, "0100", "1:30"),
+    *(
+        "2026-13-45",
+        "9999-12-31T23:59:59-14:00",
+        "localtime",
+        "a\u2028b",
+        [],
+        {},
+        [None],
+        {"\0": "\0"},
+        "/",
+        "* /{",
+        "::1",
+    ),
+]
+
+
+def spoil(draw: st.DrawFn, value: Any) -> Any:
+    """Replaces one value of a document."""
+    if isinstance(value, (dict, list)) and value and draw(st.integers(0, 5)):
+        at = draw(st.sampled_from(sorted(value) if isinstance(value, dict) else range(len(value))))
+        value[at] = spoil(draw, value[at])
+        return value
+    return draw(st.sampled_from(HOSTILE))
+
+
+@st.composite
+def spoiled(draw: st.DrawFn) -> Any:
+    document = draw(documents())
+    for _ in range(draw(st.integers(1, 3))):
+        document = spoil(draw, document)
+    return document
+
+
+@pytest.mark.django_db
+@history_settings(60)
+@given(document=spoiled())
+def test_any_spoiled_document_is_applied_or_refused(platform: Platform, document: Any) -> None:
+    with suppress(ConfigRefused):
+        put(json.dumps(document), dry_run=True)
