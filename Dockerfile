@@ -24,6 +24,7 @@ RUN SECRET_KEY=build ALLOWED_HOSTS=build DATABASE_URL=postgresql:///build REDIS_
     DATA_DIR=/app python manage.py collectstatic --noinput --verbosity 0 && mv static /data/static
 USER limits
 EXPOSE 8000
-CMD ["sh", "-c", "exec granian --interface wsgi --host 0.0.0.0 --port 8000 --workers \"$WEB_WORKERS\" --blocking-threads 4 \
---no-ws --log-level warning --respawn-failed-workers --respawn-interval 0.5 --workers-kill-timeout 6 \
-ratelimit_platform.wsgi:application"]
+CMD ["sh", "-c", "exec granian --interface wsgi --host 0.0.0.0 --port 8000 --workers \"$WEB_WORKERS\" \
+--http 1 --no-ws --blocking-threads 64 --backlog 2048 --backpressure 4096 \
+--http1-header-read-timeout 10000 --http1-buffer-size 65536 --log-level error \
+--respawn-failed-workers --respawn-interval 0.5 --workers-kill-timeout 6 ratelimit_platform.wsgi:application"]

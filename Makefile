@@ -14,8 +14,9 @@ run: .venv/run.stamp
 web: .venv/run.stamp
 	@$(BIN)/python manage.py collectstatic --noinput --verbosity 0
 	@exec $(BIN)/python -m granian --interface wsgi --host "$${HOST:-127.0.0.1}" --port "$${PORT:-8000}" \
-		--workers "$${WEB_WORKERS:-2}" --blocking-threads 4 --no-ws --log-level warning --respawn-failed-workers --respawn-interval 0.5 \
-		--workers-kill-timeout 6 \
+		--workers "$${WEB_WORKERS:-2}" --http 1 --no-ws --blocking-threads 64 --backlog 2048 --backpressure 4096 \
+		--http1-header-read-timeout 10000 --http1-buffer-size 65536 --log-level error \
+		--respawn-failed-workers --respawn-interval 0.5 --workers-kill-timeout 6 \
 		ratelimit_platform.wsgi:application
 
 worker: .venv/run.stamp

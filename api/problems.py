@@ -105,6 +105,12 @@ NOT_ACCEPTABLE = ProblemType(
     "The request accepts no media type that this address can answer with.",
     "The header “Accept”, where it is sent, must allow application/json.",
 )
+BODY_TOO_SLOW = ProblemType(
+    "/problems/body-too-slow",
+    408,
+    "The body did not arrive in time.",
+    "The server waits ten seconds for a body. Nothing was changed; the request can be sent again.",
+)
 LENGTH_REQUIRED = ProblemType(
     "/problems/length-required",
     411,
@@ -115,7 +121,8 @@ BODY_TOO_LARGE = ProblemType(
     "/problems/body-too-large",
     413,
     "The body is too large.",
-    "A body may have at most 64 KiB, a batch of checks at most 4 MiB.",
+    "A body may have at most 64 KiB, a batch of checks at most 4 MiB, a config file at most 8 MiB. In the admin, more "
+    "than 64 KiB are taken only from somebody who is logged in: 2.5 MiB, an import of clients 64 MiB.",
 )
 UNSUPPORTED_MEDIA_TYPE = ProblemType(
     "/problems/unsupported-media-type",
@@ -134,6 +141,13 @@ INTERNAL_ERROR = ProblemType(
     500,
     "Something went wrong in the server.",
     "This is a mistake in the platform, not in the request. The server has logged it.",
+)
+OVERLOADED = ProblemType(
+    "/problems/overloaded",
+    503,
+    "The server is busy.",
+    "More requests other than checks are under way than one server process takes at the same time; checks are not "
+    "affected. Try again after the seconds in “Retry-After”.",
 )
 STORE_UNAVAILABLE = ProblemType(
     "/problems/store-unavailable",
@@ -169,11 +183,13 @@ PROBLEM_TYPES = (
     NOT_FOUND,
     METHOD_NOT_ALLOWED,
     NOT_ACCEPTABLE,
+    BODY_TOO_SLOW,
     LENGTH_REQUIRED,
     BODY_TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE,
     QUOTA_EXCEEDED,
     INTERNAL_ERROR,
+    OVERLOADED,
     STORE_UNAVAILABLE,
     DATABASE_UNAVAILABLE,
     RULESET_MISSING,

@@ -39,7 +39,14 @@ _KEY = OpenApiParameter(
 _COMMON: Responses = (
     NO_TOKEN
     | FORBIDDEN
-    | kinds({problems.STORE_UNAVAILABLE: {}, problems.RULESET_MISSING: {}, problems.DATABASE_UNAVAILABLE: {}})
+    | kinds(
+        {
+            problems.STORE_UNAVAILABLE: {},
+            problems.RULESET_MISSING: {},
+            problems.DATABASE_UNAVAILABLE: {},
+            problems.OVERLOADED: {},
+        }
+    )
     | ALWAYS
 )
 _BAD_QUERY = kinds({problems.INVALID_REQUEST: {}} | REFUSED) | kinds({problems.NOT_ACCEPTABLE: {}})

@@ -48,6 +48,7 @@ BAD_INPUT = (
         | REFUSED
     )
     | kinds({problems.NOT_ACCEPTABLE: {}})
+    | kinds({problems.BODY_TOO_SLOW: {}})
     | kinds({problems.LENGTH_REQUIRED: {}})
     | kinds({problems.BODY_TOO_LARGE: {}})
     | kinds({problems.UNSUPPORTED_MEDIA_TYPE: {}})

@@ -20,9 +20,11 @@ def web_server(redis_url: str, folder: Path) -> Iterator[WebServer]:
     (folder / "static").mkdir()
     port = free_port()
     command = [
-        *(sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--log-level", "warning"),
+        *(sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--log-level", "error"),
         *("--workers-kill-timeout", "6"),
-        *("--host", "127.0.0.1", "--port", str(port), "--workers", str(WORKERS), "--blocking-threads", "4"),
+        *("--host", "127.0.0.1", "--port", str(port), "--workers", str(WORKERS)),
+        *("--http", "1", "--blocking-threads", "64", "--backlog", "2048", "--backpressure", "4096"),
+        *("--http1-header-read-timeout", "10000", "--http1-buffer-size", "65536"),
         "ratelimit_platform.wsgi:application",
     ]
     environment = outer_environment() | environment_of(redis_url, folder)

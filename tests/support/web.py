@@ -61,9 +61,11 @@ def start_web_server(workers: int = 1, **variables: str) -> WebServer:
     say otherwise. Wait until it answers."""
     port = free_port()
     command = [
-        *(sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--log-level", "warning"),
+        *(sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--log-level", "error"),
         *("--workers-kill-timeout", "6"),
-        *("--host", "127.0.0.1", "--port", str(port), "--workers", str(workers), "--blocking-threads", "4"),
+        *("--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)),
+        *("--http", "1", "--blocking-threads", "64", "--backlog", "2048", "--backpressure", "4096"),
+        *("--http1-header-read-timeout", "10000", "--http1-buffer-size", "65536"),
         *("--respawn-failed-workers", "--respawn-interval", "0.1"),
         "ratelimit_platform.wsgi:application",
     ]

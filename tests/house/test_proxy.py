@@ -1,0 +1,117 @@
+"""containers/nginx.conf, in a real nginx before a server that tells what arrives."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from ratelimit_platform.embedded.redis import free_port
+from ratelimit_platform.request_bodies import LARGEST_BODIES
+from tests.support.waiting import wait_until
+
+CONF = Path(__file__).resolve().parents[2] / "containers" / "nginx.conf"
+
+
+class Tells(BaseHTTPRequestHandler):
+    """Answers with the headers that it got, and the length of the body."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        told = json.dumps({"headers": self.headers.items(), "length": len(body)}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(told)))
+        self.end_headers()
+        self.wfile.write(told)
+
+    def log_message(self, *arguments: object) -> None:
+        """No line."""
+
+
+@pytest.fixture
+def proxy(tmp_path: Path) -> Iterator[int]:
+    """The port of nginx with the file of the containers, except for what needs their network."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Tells)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    port = free_port()
+    text = CONF.read_text(encoding="utf-8")
+    text = re.sub(r"resolver .*;", "", text)
+    text = re.sub(r"server web:8000 .*;", f"server 127.0.0.1:{server.server_port};", text)
+    text = text.replace("/tmp/", f"{tmp_path}/").replace("listen 8080;", f"listen 127.0.0.1:{port};")
+    (tmp_path / "nginx.conf").write_text(text)
+    log = str(tmp_path / "error.log")
+    command = [
+        "nginx",
+        "-c",
+        str(tmp_path / "nginx.conf"),
+        "-p",
+        str(tmp_path),
+        "-e",
+        log,
+        "-g",
+        f"daemon off; {_user()}",
+    ]
+    with subprocess.Popen(command) as nginx:
+        wait_until(lambda: nginx.poll() is not None or _listens(port))
+        yield port
+        nginx.terminate()
+    server.shutdown()
+    server.server_close()
+
+
+def _user() -> str:
+    """Whoever runs the tests: another user could not write into their folder."""
+    return "user root;" if os.geteuid() == 0 else ""
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def send(port: int, path: str, length: int = 0, *headers: str, sent: int | None = None) -> tuple[int, str]:
+    """Status and body of the answer to a request of which ``sent`` bytes of the body are sent (None: all)."""
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", "Connection: close", f"Content-Length: {length}", *headers]
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + b"x" * (length if sent is None else sent))
+        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+    head, _, body = answer.decode().partition("\r\n\r\n")
+    return int(head.split(" ", 2)[1]), body
+
+
+def test_a_caller_cannot_claim_an_address_or_a_scheme(proxy: int) -> None:
+    forged = ("X-Forwarded-For: 203.0.113.1", "X_Forwarded_For: 203.0.113.2", "X_Forwarded_Proto: https")
+    status, body = send(proxy, "/v1/check", 0, *forged, "X-Forwarded-Proto: https", "X.Odd: 1")
+    arrived = [(name.lower().replace("_", "-"), value) for name, value in json.loads(body)["headers"]]
+    assert status == 200
+    assert [value for name, value in arrived if name == "x-forwarded-for"] == ["127.0.0.1"]
+    assert [value for name, value in arrived if name == "x-forwarded-proto"] == ["http"]
+    assert "x.odd" not in dict(arrived)
+
+
+@pytest.mark.parametrize(
+    ("path", "most"),
+    [(path, most) for path, most in LARGEST_BODIES if path not in ("/v1/", "/admin/")]
+    + [("/v1/check", 64 * 1024), ("/admin/limits/policy/add/", 2560 * 1024), ("/shop/orders", 64 * 1024)],
+)
+def test_bodies_are_bounded_as_in_the_platform(proxy: int, path: str, most: int) -> None:
+    status, body = send(proxy, path, most)
+    assert (status, json.loads(body)["length"]) == (200, most)
+    status, body = send(proxy, path, most + 1, sent=0)
+    assert (status, json.loads(body)["type"]) == (413, "/problems/body-too-large")
+
+
+def test_a_body_that_does_not_arrive_reaches_no_server(proxy: int) -> None:
+    with socket.create_connection(("127.0.0.1", proxy), timeout=60) as slow:
+        slow.sendall(b"POST /v1/check HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{")
+        assert send(proxy, "/v1/check", 2)[0] == 200
+        slow.sendall(b"}")
+        assert slow.recv(65_536).startswith(b"HTTP/1.1 200")
