@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from limits.admin.charts import chart, of_hours
 from limits.admin.store_warnings import store_warnings
+from limits.conf import setting
 from limits.domain.ruleset import Version
 from limits.enforcement import get_engine
 from limits.models import (
@@ -27,9 +28,12 @@ from limits.models import (
     UsageHour,
 )
 from limits.monitoring import figures
-from limits.publishing.delivery import ruleset_writer
 from limits.publishing.origin import ForeignRules, require_ours
+from limits.store.connection import hot_connections
+from limits.store.deadline import Deadline
 from limits.store.errors import StoreUnavailable
+from limits.store.keys import Keys
+from limits.store.rules import RulesetReader
 
 admin.site.index_template = "admin/limits/home.html"
 
@@ -39,8 +43,21 @@ COUNTED = 1_000
 SHOWN = 5
 """Lines of each list."""
 
+PATIENCE = 0.1
+"""Seconds that the page waits for Redis."""
+
 BEHIND = timedelta(minutes=2)
 """From when on counts that do not arrive are told of."""
+
+
+@dataclass(frozen=True, slots=True)
+class InRedis:
+    """The version of the rules that Redis names (None: none, or not known), why what is recorded may not
+    be in force (else empty), and whether Redis answers."""
+
+    version: Version | None = None
+    problem: str = ""
+    answers: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,29 +84,30 @@ class Step:
 
 def add_home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """What the template shows; each part only to who may see it."""
-    steps = list(first_steps())
+    steps, in_redis = list(first_steps()), _in_redis()
     home: dict[str, Any] = {
         "steps": steps if not all(step.done for step in steps) else (),
-        "warnings": list(warnings()),
+        "warnings": list(warnings(redis_answers=in_redis.answers)),
     }
     if request.user.has_perm("limits.view_publication"):
-        home["publishing"] = publishing()
+        home["publishing"] = publishing(in_redis)
     if request.user.has_perm("limits.view_usage"):
         home |= _figures()
     return context | {"title": "Home"} | home
 
 
-def publishing() -> Publishing:
+def publishing(in_redis: InRedis) -> Publishing:
     """The newest version, whether it is live, and why not."""
     newest = Publication.objects.defer("content").order_by("-sequence").first()
     waiting = len(ClientChange.objects.values_list("pk")[:COUNTED])
-    in_force, problem = _in_force() if newest else (None, "")
-    return Publishing(newest, in_force, problem, waiting)
+    return Publishing(newest, in_redis.version, in_redis.problem if newest else "", waiting)
 
 
-def warnings() -> Iterator[str]:
-    """What an operator should know, a sentence each. Whoever finds something adds it here."""
-    yield from store_warnings()
+def warnings(*, redis_answers: bool) -> Iterator[str]:
+    """What an operator should know, a sentence each. Redis is not asked again where it did not answer:
+    a page that waits for one timeout after the other is of no use in an outage."""
+    if redis_answers:
+        yield from store_warnings()
     yield from _counting_warnings()
 
 
@@ -146,20 +164,23 @@ def _was_asked() -> bool:
     return any(model.objects.exists() for model in (Usage, UsageHour, UsageDay))
 
 
-def _in_force() -> tuple[Version | None, str]:
-    """The version that Redis holds (None: none, or not known), and why what is recorded may not be in
-    force; empty where nothing is wrong."""
+def _in_redis() -> InRedis:
+    """Asks over the connections of checks, which wait for a tenth of a second at most."""
     try:
-        found = ruleset_writer().pointer()
-        if found is not None:
-            require_ours(found)
+        token = RulesetReader(hot_connections(), Keys(setting("NAMESPACE"))).pointer(Deadline(PATIENCE))
     except StoreUnavailable:
-        return None, f"Redis is unavailable, so it is not known which version servers decide by. {_held_here()}"
+        sentence = f"Redis is unavailable, so it is not known which version servers decide by. {_held_here()}"
+        return InRedis(problem=sentence, answers=False)
+    if token is None:
+        return InRedis(
+            problem=f"Redis holds no rules. The worker and beat bring them back within seconds. {_held_here()}"
+        )
+    version = Version.parse(token)
+    try:
+        require_ours(version)
     except ForeignRules as error:
-        return None, str(error)
-    if found is None:
-        return None, f"Redis holds no rules. The worker and beat bring them back within seconds. {_held_here()}"
-    return found, ""
+        return InRedis(problem=str(error))
+    return InRedis(version)
 
 
 def _held_here() -> str:

@@ -8,6 +8,7 @@ from django.db import connection
 from django.test import Client as HttpClient
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from redis import Redis
 
 from limits.enforcement import CheckRequest, get_engine
 from limits.models import Client, Policy, Progress, Publication, Usage, UsageHour, Work
@@ -49,6 +50,35 @@ def test_it_says_what_is_not_live_and_why(desk: Desk, shop: Platform) -> None:
     assert "Redis is unavailable, so it is not known which version servers decide by." in text
     assert "servers decide by version 1" not in text
     assert "1 change of clients is on the way to the servers." in text
+
+
+def test_a_redis_that_hangs_is_asked_once_with_the_deadline_of_checks(
+    desk: Desk,
+    shop: Platform,
+    redis_server: Callable[..., RedisServer],
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each question over the config plane's client would make the page wait for two more seconds."""
+    server = redis_server()
+    shop.use(server.url)
+    reconcile()
+    asked: list[object] = []
+    execute = Redis.execute_command
+    monkeypatch.setattr(
+        Redis, "execute_command", lambda *args, **options: asked.append(args[1]) or execute(*args, **options)
+    )
+    desk.open("/admin/")
+    assert "INFO" in asked
+    asked.clear()
+    server.pause()
+    try:
+        text = desk.open("/admin/").text
+    finally:
+        server.resume()
+        shop.use(redis_url)
+    assert "Redis is unavailable, so it is not known which version servers decide by." in text
+    assert asked == []
 
 
 def test_home_readyz_and_answers_agree_on_the_emergency_switch(
