@@ -89,10 +89,12 @@ class AtomicSimpleRateThrottle(SimpleRateThrottle):
         """``100/hour``, and ``10/5m``. Raises :class:`~limits.domain.rate.InvalidRate`."""
         return (None, None) if rate is None else parse_rate(rate)
 
-    def get_ident(self, request: Request) -> str:
+    def get_ident(self, request: Request) -> str | None:  # type: ignore[override]
         """The framework's answer, each address in it without a port and in one form: a proxy that adds
-        the port of the connection would otherwise make each connection another caller."""
-        return ",".join(canonical_address(each) for each in (super().get_ident(request) or "").split(","))
+        the port of the connection would otherwise make each connection another caller. None, as the
+        framework's, for a request that knows no address."""
+        found: str | None = super().get_ident(request)
+        return None if found is None else ",".join(map(canonical_address, found.split(",")))
 
     def allow_request(self, request: Request, view: "APIView") -> bool:
         """Whether the request may go on. Where the store is away, what ``WITHOUT_RULESET`` says:
@@ -122,8 +124,9 @@ class AtomicSimpleRateThrottle(SimpleRateThrottle):
 
     def wait(self) -> float | None:
         """Seconds until a request would be admitted; None where the rate admits none. The framework
-        has no answer after a rate was lowered, and a wrong one for a rate of 0."""
-        if len(self.history) < self.num_requests:
+        has no answer after a rate was lowered, and a wrong one for a rate of 0; its own histories,
+        which are lists, it judges itself."""
+        if not isinstance(self.history, History) or len(self.history) < self.num_requests:
             return super().wait()
         if self.num_requests == 0:
             return None

@@ -12,6 +12,7 @@ from django.core.cache import cache as default_cache
 from django.core.cache import caches
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest
 from django_redis.cache import RedisCache
 from hypothesis import given
 from hypothesis import strategies as st
@@ -144,6 +145,20 @@ def test_a_denial_of_a_rate_that_admits_nothing_has_no_retry_after() -> None:
     view = type("Closed", (APIView,), {"throttle_classes": (throttle,), "get": lambda self, request: Response()})
     answer = view.as_view()(APIRequestFactory().get("/"))
     assert (answer.status_code, answer.has_header("Retry-After")) == (429, False)
+
+
+def test_a_history_of_the_framework_is_judged_by_the_framework() -> None:
+    """Its own tests hold this; a list of three entries where one is allowed."""
+    throttle = ByName()
+    throttle.num_requests, throttle.duration, throttle.now = 1, 60, 0.0
+    throttle.history = [0.0, 0.0, 0.0]
+    assert throttle.wait() is None
+
+
+def test_a_request_without_an_address_has_the_frameworks_key() -> None:
+    request = Request(HttpRequest())
+    request.user = AnonymousUser()
+    assert AtomicAnonRateThrottle().get_cache_key(request, None) == "throttle_anon_None"
 
 
 def test_of_the_history_the_length_and_the_oldest_entry_are_there() -> None:

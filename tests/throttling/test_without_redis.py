@@ -86,12 +86,12 @@ def test_a_cache_of_a_class_itself_may_be_in_memory_too(settings: Settings) -> N
     assert statuses(Search.as_view(throttle_classes=(throttle,))) == [200, 200, 429, 429]
 
 
-def test_a_wait_is_told_there_too() -> None:
-    throttle = type("Timed", (TwoPerMinute,), {"timer": lambda self: 0.0, "rate": "5/min"})
+def test_the_wait_is_the_frameworks_there() -> None:
+    throttle = type("Timed", (TwoPerMinute,), {"timer": lambda self: 0.0})
     request = Request(APIRequestFactory().get("/"))
-    assert all(throttle().allow_request(request, None) for _ in range(5))  # type: ignore[arg-type]
-    for rate, wait in (("2/min", 60), ("0/min", None)):
-        denied = type("Lower", (throttle,), {"rate": rate})()
+    assert all(throttle().allow_request(request, None) for _ in range(2))  # type: ignore[arg-type]
+    for rate, wait in (("2/min", 60), ("1/min", None)):
+        denied = type("Rated", (throttle,), {"rate": rate})()
         assert (denied.allow_request(request, None), denied.wait()) == (False, wait)  # type: ignore[arg-type]
 
 
