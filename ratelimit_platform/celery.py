@@ -14,7 +14,7 @@ app = Celery("ratelimit_platform")
 # For every thread: without this, each thread but the importing one gets an application of its own,
 # with another broker.
 app.set_default()
-app.config_from_object("django.conf:settings", namespace="CELERY")
+app.config_from_object("ratelimit_platform.celery_settings")
 app.autodiscover_tasks()
 
 

@@ -239,5 +239,6 @@ REST_FRAMEWORK = {
     "NUM_PROXIES": env.int("NUM_PROXIES", 0),
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
+DEFAULT_EXCEPTION_REPORTER_FILTER = "ratelimit_platform.error_pages.ReporterFilter"
 LOGGING = logging_config(env.str("LOG_FORMAT", "console" if sys.stderr.isatty() else "json", among=("console", "json")))
 LOGGING_CONFIG = "logging.config.dictConfig"
