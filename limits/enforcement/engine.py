@@ -40,6 +40,7 @@ from limits.store.decider import (
     OutsideValidity,
     RulesChanged,
     Undecidable,
+    Unfinished,
     Verb,
 )
 from limits.store.errors import AnswerLost, StoreDataError, StoreError, StoreUnavailable
@@ -243,10 +244,12 @@ class Engine:
     def _decide_without(
         self, requests: Sequence[CheckRequest], error: StoreError, guard: Guard | None, *, consume: bool
     ) -> list[Decision]:
-        """By what this process holds. Where an answer was lost, the store may have counted."""
-        count = consume and not isinstance(error, AnswerLost)
+        """By what this process holds. What the store may have counted is not counted here."""
         attempts = self._attempts(requests, Deadline(self._deadline), guard)
-        return [self._without_store(attempt, consume=consume, count=count) for attempt in attempts]
+        return [
+            self._without_store(attempt, consume=consume, count=consume and number >= error.in_doubt)
+            for number, attempt in enumerate(attempts)
+        ]
 
     def _attempts(self, requests: Sequence[CheckRequest], deadline: Deadline, guard: Guard | None) -> list[Attempt]:
         held, clients = self._state(deadline, guard)
@@ -284,9 +287,16 @@ class Engine:
             return None
         self._remember_unregistered(attempt, answer)
         decision = decision_of(attempt, answer, consume=consume)
-        if consume and not answer.counted:
-            self._counting.count(decision.client, decision.endpoint, counts_of(decision), deadline)
+        if consume and answer.unfinished is not None:
+            self._conclude(answer.unfinished, decision, deadline, admitted=answer.admitted)
         return decision
+
+    def _conclude(self, request: Unfinished, decision: Decision, deadline: Deadline, *, admitted: bool) -> None:
+        """Raises :class:`StoreUnavailable` where an admitted one could not be committed."""
+        counts = tuple(counts_of(decision))
+        counted = request.conclude(admitted=admitted, endpoint=decision.endpoint, counts=counts, deadline=deadline)
+        if not counted:
+            self._uncounted.add(decision, self._clock.now())
 
     def _without_store(self, attempt: Attempt, *, consume: bool, count: bool) -> Decision:
         """``count``: the store has certainly not counted it."""

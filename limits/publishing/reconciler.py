@@ -12,6 +12,7 @@ from limits.domain.problems import RulesetRefused
 from limits.models import ClientChange, Publication, RuleChange
 from limits.publishing import clients, rules
 from limits.publishing.delivery import Delivery, ruleset_writer
+from limits.publishing.pending import resolve_pending
 from limits.store.errors import StoreUnavailable
 
 log = structlog.get_logger(__name__)
@@ -19,12 +20,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """What a run found to do. ``problem`` says what could not be done, else it is empty."""
+    """What a run found to do. ``resolved``: pending entries of a Cluster. ``problem`` says what could not
+    be done, else it is empty."""
 
     recorded: bool = False
     published: bool = False
     clients_delivered: bool = False
     clients_loaded: bool = False
+    resolved: int = 0
     problem: str = ""
 
 
@@ -38,16 +41,17 @@ def reconcile() -> Reconciliation:
 
 
 def _reconcile() -> Reconciliation:
+    resolved = resolve_pending()
     recorded = _record_stray_changes()
     delivery = _deliver_rules()
     if delivery is not None and not delivery.live:
-        return Reconciliation(recorded=recorded, problem=delivery.problem)
+        return Reconciliation(recorded=recorded, resolved=resolved, problem=delivery.problem)
     delivered = ClientChange.objects.exists() and clients.deliver().live
     incomplete = _incomplete_buckets()
     loaded = bool(incomplete) and clients.load_all(incomplete)
-    found = Reconciliation(recorded, delivery is not None, delivered, loaded)
+    found = Reconciliation(recorded, delivery is not None, delivered, loaded, resolved)
     if found != Reconciliation():
-        log.info("reconciled", recorded=recorded, published=found.published, clients_loaded=loaded)
+        log.info("reconciled", recorded=recorded, published=found.published, clients_loaded=loaded, resolved=resolved)
     return found
 
 

@@ -4,13 +4,15 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from limits.domain.counters import Reading
+from limits.domain.counting import Count
 from limits.store import scripts
 from limits.store.buckets import bucket_of
 from limits.store.connection import HotConnections
 from limits.store.deadline import Deadline
+from limits.store.errors import AnswerLost, CountInDoubt
 from limits.store.keys import Keys, client_field
 
 RULES_CHANGED, CLIENT_CHANGED, OUTSIDE_VALIDITY, NOT_LOADED = range(1, 5)
@@ -34,10 +36,11 @@ _READING = struct.Struct(">?qqqq")
 
 
 class Verb(StrEnum):
-    """What becomes of an admitted request: consumed and counted, only consumed, or neither."""
+    """What becomes of an admitted request: it is consumed and counted; one part of it is consumed until
+    it is committed; or neither."""
 
     COUNT = "count"
-    TAKE = "take"
+    CONSUME = "consume"
     LOOK = "look"
 
 
@@ -77,16 +80,29 @@ class Question(NamedTuple):
     bucket_of: str = ""
 
 
+class Unfinished(Protocol):
+    """A request whose parts were decided by several masters."""
+
+    def conclude(self, *, admitted: bool, endpoint: str | None, counts: Sequence[Count], deadline: Deadline) -> bool:
+        """Commits an admitted request, refunds a denied one, and counts it. Returns False where a
+        denied one has certainly not been counted.
+
+        Raises :class:`~limits.store.errors.StoreUnavailable` where an admitted one could not be
+        committed: then it is not admitted, and what it consumed will be refunded; and
+        :class:`~limits.store.errors.CountInDoubt` where it may have been.
+        """
+
+
 class Decided(NamedTuple):
     """The store decided at ``now`` (microseconds since 1970, by its clock). ``readings`` holds the
     state of each limit before the request; ``complete`` is False where the store has lost rules or
-    clients and is being refilled; ``counted`` is False where that is still to be done."""
+    clients and is being refilled; ``unfinished`` is to be concluded, where it is not None."""
 
     admitted: bool
     complete: bool
     now: int
     readings: Sequence[Reading]
-    counted: bool = True
+    unfinished: Unfinished | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +158,12 @@ class Decider:
         return min(len(clients), TOGETHER)
 
     def decide(self, question: Question, deadline: Deadline, verb: Verb = Verb.COUNT) -> Answer:
-        """One round trip. Raises :class:`~limits.store.errors.StoreUnavailable`."""
-        bucket = bucket_of(_home(question))
+        """One round trip. Raises :class:`~limits.store.errors.StoreUnavailable`, and
+        :class:`~limits.store.errors.CountInDoubt` where it may have been counted."""
+        bucket = bucket_of(home_of_question(question))
         keys, who = self._request(question, bucket)
-        (reply,) = self._run(question.token, verb, keys, (*who, question.rules), deadline)
-        return _read(reply, bucket)
+        (reply,) = self._run(question.token, verb, 1, keys, (*who, question.rules), deadline)
+        return read_answer(reply, bucket)
 
     def decide_in_order(
         self, questions: Sequence[Question], deadline: Deadline, verb: Verb = Verb.COUNT
@@ -154,10 +171,9 @@ class Decider:
         """One round trip for several questions by the same rules, decided one after another.
 
         There are fewer answers than questions where one of them is not :class:`Decided`: it is the
-        last one, and nothing that comes after it was asked. Raises
-        :class:`~limits.store.errors.StoreUnavailable`.
+        last one, and nothing that comes after it was asked. Raises as :meth:`decide` does.
         """
-        buckets = [bucket_of(_home(question)) for question in questions]
+        buckets = [bucket_of(home_of_question(question)) for question in questions]
         keys: list[str] = []
         arguments: list[Argument] = []
         before = None
@@ -167,8 +183,8 @@ class Decider:
             arguments += who
             arguments.append(_AS_BEFORE if question.rules is before else question.rules)
             before = question.rules
-        replies = self._run(questions[0].token, verb, keys, arguments, deadline)
-        return list(map(_read, replies, buckets))
+        replies = self._run(questions[0].token, verb, len(questions), keys, arguments, deadline)
+        return list(map(read_answer, replies, buckets))
 
     def _request(self, question: Question, bucket: int) -> tuple[list[str], tuple[Argument, ...]]:
         """The keys and arguments of one request but for its rules (``lua/decide.lua``)."""
@@ -179,10 +195,21 @@ class Decider:
         return keys, (client_field(client), revision, question.cost)
 
     def _run(
-        self, token: str, verb: Verb, keys: list[str], arguments: Sequence[Argument], deadline: Deadline
+        self,
+        token: str,
+        verb: Verb,
+        requests: int,
+        keys: list[str],
+        arguments: Sequence[Argument],
+        deadline: Deadline,
     ) -> list[Any]:
         head = token, verb.value, self._counts_per_bucket
-        replies: list[Any] = self._script.run(self._connections, keys, (*head, *arguments), deadline)
+        try:
+            replies: list[Any] = self._script.run(self._connections, keys, (*head, *arguments), deadline)
+        except AnswerLost as error:
+            if verb is Verb.COUNT:
+                raise CountInDoubt(error, requests) from error
+            raise
         return replies
 
     def _counter_key(self, bucket: int, client: str, counter: CounterOf) -> str:
@@ -191,12 +218,13 @@ class Decider:
         return self._keys.counter(bucket, counter.policy, client)
 
 
-def _home(question: Question) -> str:
+def home_of_question(question: Question) -> str:
     """Whose bucket is asked."""
     return question.bucket_of or question.client
 
 
-def _read(reply: Any, bucket: int) -> Answer:
+def read_answer(reply: Any, bucket: int) -> Answer:
+    """What the script says of one request that it asked this bucket about."""
     if isinstance(reply, bytes):
         complete, admitted, now = _HEAD.unpack_from(reply)
         return Decided(admitted, complete, now, tuple(_READING.iter_unpack(reply[_HEAD.size :])))

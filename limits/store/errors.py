@@ -16,6 +16,10 @@ _OF_SCRIPT = re.compile(r" ?\d+: -")
 class StoreError(Exception):
     """The store cannot help with this: expected, named, and answered by ``on_store_failure``."""
 
+    in_doubt = 0
+    """How many of the requests that were asked about, from the first undecided one on, the store may
+    have counted nevertheless. The others it has certainly not counted."""
+
 
 class StoreDataError(StoreError):
     """What lies in the store is not what the platform writes. The server is well: this is no outage
@@ -63,6 +67,14 @@ class AnswerLate(AnswerLost):
     """The same, where the process itself had used up most of the time: the server may be well."""
 
     opens_breaker = False
+
+
+class CountInDoubt(AnswerLost):
+    """The command that was lost counts so many requests."""
+
+    def __init__(self, lost: AnswerLost, requests: int = 1) -> None:
+        super().__init__(*lost.args)
+        self.in_doubt = requests
 
 
 class SlotMoving(StoreUnavailable):

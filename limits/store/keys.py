@@ -12,6 +12,9 @@
 ``<ns>:{<tag>}:usage``                hash: what was requested, counted for the drain
 ``<ns>:{<tag>}:drain``                the same, taken away by the drain under ``id``
 ``<ns>:{<tag>}:counted``              how many new usage counts the bucket took in this minute
+``<ns>:{<tag>}:pending``              hash: what parts of requests consumed that are not committed yet
+``<ns>:{<tag>}:due``                  sorted set: when each of them is overdue
+``<ns>:{<tag>}:committed``            sorted set: requests that were committed lately, and when
 ====================================  ======================================================
 
 Pointer and ruleset share a slot: on a Cluster they are there together or not at all. The client's
@@ -81,6 +84,16 @@ class Keys:
     def drains(self) -> tuple[str, ...]:
         """The usage counts of each bucket that are on their way to the database."""
         return tuple(f"{prefix}:drain" for prefix in self._prefixes)
+
+    @cached_property
+    def pending(self) -> tuple[tuple[str, str], ...]:
+        """The pending entries of each bucket, on a Cluster: when each is overdue, and what it holds."""
+        return tuple((f"{prefix}:due", f"{prefix}:pending") for prefix in self._prefixes)
+
+    @cached_property
+    def committed(self) -> tuple[str, ...]:
+        """The requests of each bucket's clients that were committed lately."""
+        return tuple(f"{prefix}:committed" for prefix in self._prefixes)
 
     def counter(self, bucket: int, policy: str, client: str) -> str:
         return f"{self._prefixes[bucket]}:n:{policy}:{client}"

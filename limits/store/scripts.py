@@ -17,6 +17,9 @@ _FOLDER = Path(__file__).parent / "lua"
 _INCLUDE = re.compile(r"^ *-- include: (\w+)$", re.MULTILINE)
 """A line that stands for a file of the folder ``parts``: Redis knows no modules."""
 
+_CONSUME = re.compile(r"^ *-- consume: (\w+)$", re.MULTILINE)
+"""The same in ``decide.lua``, where one part of a request is consumed; otherwise it stands for nothing."""
+
 
 class Script:
     """One Lua script."""
@@ -45,6 +48,12 @@ class Script:
 def load(name: str) -> Script:
     """The script of this file name, without its ending."""
     return Script(assembled(_read(name)))
+
+
+@cache
+def load_consuming() -> Script:
+    """``decide.lua`` for one part of a request, which is consumed until the request is committed."""
+    return Script(assembled(_CONSUME.sub(_part, _read("decide"))))
 
 
 def assembled(text: str) -> str:

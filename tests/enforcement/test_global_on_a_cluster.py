@@ -17,6 +17,7 @@ from limits.store.split_decider import SplitDecider
 from tests.enforcement.rules import per_hour, policy, record, ruleset
 from tests.support.servers import Store
 from tests.support.topologies import ClusterTopology
+from tests.support.waiting import wait_until
 
 OWN = policy("own", per_hour(1_000), Limit(1_000, 60))
 CLIENTS = [f"client-{number}" for number in range(30)]
@@ -151,7 +152,7 @@ def test_a_lost_master_of_a_global_policy_degrades_and_gives_back(tmp_path: Path
         next(server for server in topology.servers if server.port == port).kill()
         answer = engine.check(CheckRequest(client, "search"))
         assert (answer.allowed, answer.degraded, answer.reason) == (True, True, Reason.STORE_UNAVAILABLE)
-        assert used_of_own(store, client) == 1
+        wait_until(lambda: used_of_own(store, client) == 1)
     finally:
         topology.stop()
 

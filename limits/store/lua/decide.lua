@@ -10,12 +10,17 @@ local clock = redis.call('TIME')
 --       2     the usage counts of the bucket: a hash
 --       3     how many new ones it took in this minute
 --       4...  one counter for each policy, in the order of the rules
+-- For "consume", last: the bucket's pending entries, when each is overdue and what it holds. That is a
+-- script of its own, with two parts more: an ordinary check does not pay for them.
 --
 -- For all requests
 -- ARGV  1     the version token of the rules that the caller decides by
---       2     "count": consume what is admitted, and count the request; "take": only consume;
---             "look": neither
---       3     how many new usage counts of unregistered clients a bucket takes in a minute
+--       2     "count": consume what is admitted, and count the request; "consume": one
+--             part of a request, consumed until the request is committed (parts/pending.lua), for one
+--             request at a time; "look": neither
+--       3     how many new usage counts of unregistered clients a bucket takes in a minute; for
+--             "consume" the entry, packed: its name, for how many microseconds it may be pending,
+--             and the number of the bucket where the request is committed
 -- For each request
 -- ARGV  1     the client's field in the bucket: "c:" and the client, as it is counted
 --       2     the head of the client's record that the caller decides by: its revision and a
@@ -37,6 +42,7 @@ local clock = redis.call('TIME')
 --   {2, record or false}                       the caller's record is not the one in force
 --   {3, now}                                   the rules do not hold at this time
 --   {4}                                        not known here yet whether the client is registered
+-- and after "consume", where it was decided, whether entries of the bucket are overdue (1 or 0).
 -- Only the first changes anything: counters where the request is admitted, usage always. The
 -- others end the call: what comes after them is not decided, so that the order is kept.
 --
@@ -182,6 +188,7 @@ while args < #ARGV do
       end
     end
   end
+  -- consume: pending
   for index = 1, policies do
     local key = KEYS[keys + 3 + index]
     if admitted and after[index] and verb ~= 'look' then
@@ -196,6 +203,7 @@ while args < #ARGV do
     end
   end
   replies[#replies + 1] = pack('>BBI8', its_token and complete and 1 or 0, admitted and 1 or 0, now) .. readings
+  -- consume: overdue
   keys, args = keys + 3 + policies, args + 4
 end
 return replies

@@ -1,0 +1,1 @@
+replies[#replies + 1] = overdue

@@ -1,0 +1,212 @@
+"""What is done after a check was answered: soon, together, again while a master is unavailable, and bounded."""
+
+import gc
+import secrets
+import threading
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from limits.domain.counting import Count
+from limits.domain.limit import Limit
+from limits.store import completer as module
+from limits.store import scripts
+from limits.store.completer import Completer, Confirmation, Question, Refund
+from limits.store.deadline import Deadline
+from limits.store.errors import StoreUnavailable
+from limits.store.pending import Consumption, PendingEntries, Usage
+from tests.support.deciding import Desk, policy
+from tests.support.forking import holds_in_child
+from tests.support.waiting import wait_until
+
+RULES = [policy("own", Limit(100, 3_600))]
+WITHIN = Deadline(10**6)
+
+
+class Master:
+    """The connections to a master that can be cut. Keeps the digests of the scripts that were called."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.is_away = False
+        self.calls: list[str] = []
+
+    def execute(self, *command: Any, key: str, deadline: Deadline) -> Any:
+        self.calls.append(command[1])
+        if self.is_away:
+            raise StoreUnavailable("cut")
+        return self.desk.connections.execute(*command, key=key, deadline=deadline)
+
+
+@pytest.fixture
+def desk(redis_url: str) -> Iterator[Desk]:
+    """With the server's own clock, and a name of its own for each test."""
+    desk = Desk(redis_url, f"test-{secrets.token_hex(4)}", clock=False)
+    yield desk
+    desk.close()
+
+
+@pytest.fixture
+def master(desk: Desk) -> Master:
+    return Master(desk)
+
+
+@pytest.fixture
+def completer(master: Master) -> Completer:
+    return Completer(PendingEntries(master, master.desk.keys, 128))  # type: ignore[arg-type]
+
+
+def consumed(desk: Desk, client: str = "ann", patience: float = 600) -> Consumption:
+    found = desk.consume(desk.question(client, RULES), patience=patience)
+    assert found
+    return found
+
+
+def used(desk: Desk, client: str = "ann") -> int:
+    return desk.ask(client, RULES, consume=False).readings[0][1]
+
+
+def pending(desk: Desk, client: str = "ann") -> int:
+    return int(desk.redis.hlen(desk.keys.pending[desk.bucket(client)][1]))
+
+
+def test_refunds_are_done_at_once(desk: Desk, completer: Completer) -> None:
+    completer.add([Refund(consumed(desk)) for _ in range(3)])
+    wait_until(lambda: used(desk) == 0)
+
+
+def test_a_refund_is_tried_again_until_the_master_is_back(desk: Desk, completer: Completer, master: Master) -> None:
+    master.is_away = True
+    completer.add([Refund(consumed(desk)), Refund(consumed(desk))])
+    wait_until(lambda: len(master.calls) >= 3)
+    assert used(desk) == 2
+    master.is_away = False
+    wait_until(lambda: used(desk) == 0)
+
+
+def test_a_master_that_is_away_is_asked_once_in_a_round(desk: Desk, master: Master) -> None:
+    completer = Completer(PendingEntries(master, desk.keys, 128))  # type: ignore[arg-type]
+    completer._is_running = True
+    completer.add([Refund(consumed(desk)) for _ in range(20)])
+    master.is_away = True
+    assert completer.work() is False
+    assert len(master.calls) == 1
+    master.is_away = False
+    assert completer.work() is True
+    assert used(desk) == 0
+
+
+def test_confirmations_are_gathered_into_one_call_for_each_bucket(desk: Desk, master: Master) -> None:
+    completer = Completer(PendingEntries(master, desk.keys, 128))  # type: ignore[arg-type]
+    completer._is_running = True
+    homes = [consumed(desk) for _ in range(20)]
+    parts = [consumed(desk, "everyone") for _ in homes]
+    usage = Usage("ann", "search", [Count("a", "", 1)])
+    for home in homes:
+        assert PendingEntries(desk.connections, desk.keys, 128).commit(home, usage, WITHIN)
+    desk.redis.script_load(scripts.load("confirm").source)
+    completer.add(Confirmation(home, (part,)) for home, part in zip(homes, parts, strict=True))
+    completer._confirm_at = 0.0
+    assert completer.work() is True
+    # One for the parts, one for what is remembered.
+    assert len(master.calls) == 2
+    assert (used(desk), used(desk, "everyone")) == (20, 20)
+    assert (pending(desk), pending(desk, "everyone")) == (0, 0)
+    assert not desk.redis.exists(desk.keys.committed[desk.bucket("ann")])
+
+
+def test_whoever_cannot_be_confirmed_yet_stays_remembered(desk: Desk, master: Master) -> None:
+    completer = Completer(PendingEntries(master, desk.keys, 128))  # type: ignore[arg-type]
+    completer._is_running = True
+    home, part = consumed(desk), consumed(desk, "everyone")
+    PendingEntries(desk.connections, desk.keys, 128).commit(home, Usage("ann", None, []), WITHIN)
+    completer.add([Confirmation(home, (part,))])
+    master.is_away, completer._confirm_at = True, 0.0
+    assert completer.work() is False
+    assert desk.redis.zcard(desk.keys.committed[desk.bucket("ann")]) == 1
+    master.is_away, completer._confirm_at = False, 0.0
+    assert completer.work() is True
+    assert not desk.redis.exists(desk.keys.committed[desk.bucket("ann")])
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_whether_a_request_was_committed_is_found_out(desk: Desk, completer: Completer, committed: bool) -> None:
+    home, part = consumed(desk, patience=600 if committed else 0.05), consumed(desk, "everyone")
+    if committed:
+        PendingEntries(desk.connections, desk.keys, 128).commit(home, Usage("ann", None, []), WITHIN)
+    completer.add([Question(home, (part,))])
+    wait_until(lambda: pending(desk) + pending(desk, "everyone") == 0)
+    assert (used(desk), used(desk, "everyone")) == ((1, 1) if committed else (0, 0))
+
+
+def test_what_is_overdue_is_resolved_when_somebody_met_it(desk: Desk, completer: Completer) -> None:
+    consumed(desk, patience=0.001)
+    wait_until(lambda: desk.consume(desk.question("ann", RULES)) is not None and bool(desk.overdue))
+    before = used(desk)
+    completer.resolve(desk.bucket("ann"))
+    wait_until(lambda: used(desk) < before)
+
+
+def test_no_more_waits_than_is_bounded(desk: Desk, master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST", 5)
+    completer = Completer(PendingEntries(master, desk.keys, 128))  # type: ignore[arg-type]
+    completer._is_running = True
+    completer.add([Refund(consumed(desk)) for _ in range(9)])
+    assert completer.work() is True
+    assert used(desk) == 4
+
+
+def test_an_error_of_ours_is_reported_and_costs_one_job(
+    desk: Desk, completer: Completer, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = consumed(desk)._replace(counters=("other",))
+    completer.add([Refund(broken), Refund(consumed(desk, "bob"))])
+    wait_until(lambda: used(desk, "bob") == 0)
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == ["completion_failed"]
+
+
+def test_a_thread_that_has_nothing_to_do_ends_and_another_one_follows(
+    desk: Desk, completer: Completer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "IDLE", 0.01)
+    for _ in range(3):
+        completer.add([Refund(consumed(desk))])
+        wait_until(lambda: used(desk) == 0 and not completer._is_running)
+
+
+def test_nobody_is_kept_alive_by_the_thread(desk: Desk, master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "IDLE", 0.05)
+    completer = Completer(PendingEntries(master, desk.keys, 128))  # type: ignore[arg-type]
+    completer.add([Refund(consumed(desk))])
+    wait_until(lambda: used(desk) == 0)
+    threads, reference = threading.active_count(), weakref.ref(completer)
+    del completer
+
+    def is_gone() -> bool:
+        gc.collect()
+        return reference() is None
+
+    wait_until(is_gone)
+    wait_until(lambda: threading.active_count() < threads)
+
+
+def test_a_forked_child_begins_without_its_parents_jobs(desk: Desk, completer: Completer, master: Master) -> None:
+    master.is_away = True
+    completer.add([Refund(consumed(desk))])
+    with completer._changed:
+        # The child finds the lock taken, and no thread.
+        assert holds_in_child(lambda: _works_in_child(completer, master))
+    master.is_away = False
+    wait_until(lambda: used(desk) == 0)
+
+
+def _works_in_child(completer: Completer, master: Master) -> bool:
+    if completer._urgent or completer._is_running:
+        return False
+    master.is_away = False
+    home = consumed(master.desk, "child")
+    completer.add([Refund(home)])
+    wait_until(lambda: pending(master.desk, "child") == 0)
+    return pending(master.desk) == 1

@@ -1,0 +1,203 @@
+"""Requests in parts: what each step leaves, and what becomes of requests that stop anywhere."""
+
+import secrets
+from collections import Counter
+
+import pytest
+from redis.exceptions import ResponseError
+
+from limits.domain.counting import Count
+from limits.domain.limit import SECOND, Limit
+from limits.store.buckets import bucket_of
+from limits.store.deadline import Deadline
+from limits.store.pending import REMEMBERED, Consumption, NotAnEntry, Outcome, Usage
+from limits.store.pending import entry_of as entry
+from limits.store.resolver import Resolver
+from tests.support.deciding import START, Desk, policy
+
+QUOTA = 6
+RULES = [policy("own", Limit(QUOTA, 3_600))]
+USAGE = Usage("ann", "search", [Count("a", "", 1)])
+DENIED = Usage("ann", "search", [Count("d", "", 1), Count("d", "everyone", 1)])
+HOME = bucket_of("ann")
+WITHIN = Deadline(10**6)
+
+
+@pytest.fixture(autouse=True)
+def empty(desk: Desk) -> None:
+    desk.forget()
+    desk.redis.delete(*desk.keys.usage)
+
+
+def consumed(desk: Desk, cost: int = 1, *, patience: float = 1.0) -> Consumption:
+    found = desk.consume(desk.question("ann", RULES, cost), patience=patience)
+    assert found
+    return found
+
+
+def used(desk: Desk, slug: str = "own") -> int:
+    answer = desk.ask("ann", [policy(slug, Limit(QUOTA, 3_600))], consume=False)
+    return answer.readings[0][1]
+
+
+def counted(desk: Desk) -> Counter[tuple[str, str]]:
+    """(kind, policy) → how many, of all clients."""
+    found: Counter[tuple[str, str]] = Counter()
+    for key in desk.keys.usage:
+        for name, amount in desk.redis.hgetall(key).items():
+            _, kind, _, slug, _ = name.decode().split("\n")
+            found[kind, slug] += int(amount)
+    return found
+
+
+def sizes(desk: Desk, bucket: int = HOME) -> tuple[int, int, int]:
+    """How many entries are due, are pending, and are remembered as committed."""
+    due, pending = desk.keys.pending[bucket]
+    return desk.redis.zcard(due), desk.redis.hlen(pending), desk.redis.zcard(desk.keys.committed[bucket])
+
+
+def test_a_commit_counts_once_and_ends_the_entry(desk: Desk) -> None:
+    home = consumed(desk)
+    assert (sizes(desk), counted(desk)) == ((1, 1, 0), {})
+    assert [desk.pending.commit(home, USAGE, WITHIN) for _ in range(2)] == [True, False]
+    assert (sizes(desk), counted(desk)) == ((0, 0, 1), {("a", ""): 1})
+    assert not desk.pending.refund(home, WITHIN)
+    assert used(desk) == 1
+
+
+def test_a_refund_counts_once_and_then_nothing_can_be_committed(desk: Desk) -> None:
+    home = consumed(desk)
+    assert [desk.pending.refund(home, WITHIN, DENIED) for _ in range(2)] == [True, False]
+    assert (sizes(desk), counted(desk)) == ((0, 0, 0), {("d", ""): 1, ("d", "everyone"): 1})
+    assert not desk.pending.commit(home, USAGE, WITHIN)
+    assert (used(desk), counted(desk)["a", ""]) == (0, 0)
+
+
+@pytest.mark.parametrize(("later", "in_time"), [(SECOND - 1, True), (SECOND, False)])
+def test_whoever_is_overdue_is_not_committed_any_more(desk: Desk, later: int, in_time: bool) -> None:
+    home = consumed(desk, patience=1)
+    desk.at(START + later)
+    assert bool(list(desk.pending.overdue(HOME, WITHIN))) is not in_time
+    assert desk.pending.commit(home, USAGE, WITHIN) is in_time
+    assert counted(desk)["a", ""] == in_time
+
+
+@pytest.mark.parametrize("ended", ["committed", "open", "overdue", "refunded", "forgotten"])
+def test_what_became_of_a_request(desk: Desk, ended: str) -> None:
+    home = consumed(desk)
+    if ended in ("committed", "forgotten"):
+        desk.pending.commit(home, USAGE, WITHIN)
+    if ended == "forgotten":
+        desk.pending.forget_committed(HOME, [home.entry], WITHIN)
+    if ended == "refunded":
+        desk.pending.refund(home, WITHIN)
+    if ended == "overdue":
+        desk.at(START + SECOND)
+    expected = {"committed": Outcome.COMMITTED, "open": Outcome.OPEN}.get(ended, Outcome.REFUNDED)
+    assert desk.pending.outcome(HOME, home.entry, WITHIN) is expected
+    assert used(desk) == (0 if ended in ("overdue", "refunded") else 1)
+
+
+def test_a_denied_part_leaves_nothing(desk: Desk) -> None:
+    assert desk.consume(desk.question("ann", RULES, QUOTA + 1)) is None
+    assert sizes(desk) == (0, 0, 0)
+
+
+def test_who_consumes_is_told_of_what_is_overdue_denied_or_not(desk: Desk) -> None:
+    consumed(desk, QUOTA)
+    told = []
+    for now, cost in ((START, 1), (START + SECOND - 1, 1), (START + SECOND, 1)):
+        desk.at(now)
+        desk.consume(desk.question("ann", RULES, cost))
+        told.append(desk.overdue)
+    assert told == [0, 0, 1]
+
+
+def test_entries_are_bounded_and_the_oldest_goes_first(desk: Desk) -> None:
+    due, pending = desk.keys.pending[HOME]
+    first = consumed(desk)
+    desk.redis.zadd(due, {secrets.token_bytes(18): START + 9 * SECOND for _ in range(4_095)})
+    assert desk.redis.zcard(due) == 4_096
+    last = consumed(desk, patience=10)
+    assert desk.redis.zcard(due) == 4_096
+    assert not desk.pending.refund(first, WITHIN)
+    assert desk.pending.refund(last, WITHIN)
+    assert used(desk) == 1
+    assert 0 < desk.redis.ttl(due) <= 7_200
+    consumed(desk)
+    assert 0 < desk.redis.ttl(pending) <= 7_200
+
+
+def test_committed_requests_are_remembered_for_a_while_and_bounded(desk: Desk) -> None:
+    key = desk.keys.committed[HOME]
+    homes = [consumed(desk, patience=10**6) for _ in range(4)]
+    assert desk.pending.commit(homes[0], USAGE, WITHIN)
+    desk.at(START + REMEMBERED * SECOND - 1)
+    assert desk.pending.commit(homes[1], USAGE, WITHIN)
+    assert desk.redis.zcard(key) == 2
+    desk.at(START + REMEMBERED * SECOND)
+    assert desk.pending.commit(homes[2], USAGE, WITHIN)
+    assert desk.redis.zcard(key) == 2
+    assert 0 < desk.redis.ttl(key) <= REMEMBERED
+    desk.redis.zadd(key, {str(number): desk.now for number in range(100_000)})
+    assert not desk.pending.commit(homes[3], USAGE, WITHIN)
+    assert desk.pending.refund(homes[3], WITHIN)
+
+
+def test_keys_of_another_type_change_nothing(desk: Desk) -> None:
+    """Whoever shares the Redis may have written there."""
+    for key in desk.keys.pending[HOME]:
+        desk.redis.set(key, "something else")
+        with pytest.raises(ResponseError, match="WRONGTYPE"):
+            consumed(desk)
+        desk.redis.delete(key)
+        assert (used(desk), sizes(desk)) == (0, (0, 0, 0))
+
+
+@pytest.mark.parametrize("garbage", [b"", b"garbage", b"\xff" * 40])
+def test_an_entry_that_nobody_can_read_does_not_stop_the_others(desk: Desk, garbage: bytes) -> None:
+    broken, whole = consumed(desk), consumed(desk)
+    desk.redis.hset(desk.keys.pending[HOME][1], broken.entry, garbage)
+    desk.at(START + SECOND)
+    assert any(isinstance(found, NotAnEntry) for found in desk.pending.overdue(HOME, WITHIN))
+    assert Resolver(desk.pending).resolve(HOME, 60) == 1
+    assert (used(desk), sizes(desk)) == (1, (0, 0, 0))
+    assert not desk.pending.refund(whole, WITHIN)
+
+
+def test_a_counter_that_nobody_can_read_does_not_stop_the_others(desk: Desk) -> None:
+    broken = desk.consume(desk.question("ann", [policy("broken", Limit(9, 60))]))
+    assert broken
+    consumed(desk)
+    desk.redis.set(broken.counters[0], b"\x01")
+    desk.at(START + SECOND)
+    assert Resolver(desk.pending).resolve(HOME, 60) == 1
+    assert (used(desk), sizes(desk)) == (0, (0, 0, 0))
+
+
+ELSEWHERE = 77
+"""A bucket that is not the client's."""
+
+
+def part_elsewhere(desk: Desk, home: Consumption, *, at: int | None = None) -> Consumption:
+    """A second part of the same request, in another bucket."""
+    desk.at(desk.now if at is None else at)
+    other = next(name for name in map(str, range(10_000)) if bucket_of(name) == ELSEWHERE)
+    question = desk.question(other, RULES)
+    found = desk.consume(question, entry=entry(home.entry[:16], 1), patience=1.0, home=home.bucket)
+    assert found
+    return found
+
+
+@pytest.mark.parametrize("age", [2 * SECOND, REMEMBERED // 2 * SECOND, REMEMBERED * SECOND])
+def test_a_part_elsewhere_follows_what_became_of_its_request(desk: Desk, age: int) -> None:
+    homes = [consumed(desk, patience=10**6) for _ in range(3)]
+    parts = [part_elsewhere(desk, home) for home in homes]
+    desk.pending.commit(homes[0], USAGE, WITHIN)
+    desk.pending.refund(homes[1], WITHIN)
+    desk.at(START + age)
+    assert Resolver(desk.pending).resolve(ELSEWHERE, 60) == 2
+    # The third may still be committed, so it waits; a refund comes only as long as commits are remembered.
+    assert desk.redis.hkeys(desk.keys.pending[ELSEWHERE][1]) == [parts[2].entry]
+    other = desk.ask(parts[0].counters[0].rpartition(":")[2], RULES, consume=False)
+    assert other.readings[0][1] == (2 if age < REMEMBERED // 2 * SECOND else 3 if age < REMEMBERED * SECOND else 0)

@@ -1,0 +1,128 @@
+"""What a request consumed is refunded exactly where nobody asked meanwhile, and never too much."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.exceptions import ResponseError
+
+from limits.domain.limit import SECOND, Limit
+from limits.domain.selection import EffectivePolicy
+from limits.domain.words import Mode
+from limits.store.deadline import Deadline
+from limits.store.pending import Consumption
+from tests.store.test_promises import TIMES, Oracle, states
+from tests.support.deciding import START, Desk, policy
+from tests.support.histories import history_settings, limit_lists, policies
+
+COST = st.integers(1, 12)
+
+
+def consume(desk: Desk, rules: list[EffectivePolicy], cost: int, now: int) -> Consumption | None:
+    """One request that stays pending, whatever the test's clock shows; None: it was denied."""
+    desk.at(now)
+    return desk.consume(desk.question("ann", rules, cost), patience=10**9)
+
+
+def refund(desk: Desk, consumption: Consumption | None) -> None:
+    """Refunds it twice, as after a lost answer."""
+    if consumption is not None:
+        assert [desk.pending.refund(consumption, Deadline(10)) for _ in range(2)] == [True, False]
+
+
+@history_settings(250)
+@given(rules=policies(), before=TIMES, cost=COST)
+def test_refunded_at_once_it_was_never_consumed(
+    desk: Desk, rules: list[EffectivePolicy], before: list[tuple[int, int]], cost: int
+) -> None:
+    """With several policies, of which some may be in shadow mode and did not consume."""
+    desk.forget()
+    now = START
+    for wait, earlier in before:
+        now += wait
+        states(desk, rules, now, earlier, consume=True)
+    was = [(state.remaining, state.retry_after) for state in states(desk, rules, now, 10**6)]
+    refund(desk, consume(desk, rules, cost, now))
+    assert [(state.remaining, state.retry_after) for state in states(desk, rules, now, 10**6)] == was
+
+
+@history_settings(150)
+@given(limits=limit_lists(), costs=st.lists(COST, min_size=1, max_size=8), data=st.data())
+def test_of_several_that_are_pending_any_may_be_refunded(
+    desk: Desk, limits: list[Limit], costs: list[int], data: st.DataObject
+) -> None:
+    """At one moment, in any order: it is as if only the others had been there."""
+    rules = [policy("alone", *limits)]
+
+    def remaining(kept: list[int]) -> list[int]:
+        desk.forget()
+        for cost in kept:
+            consume(desk, rules, cost, START)
+        return [state.remaining for state in states(desk, rules, START, 1)]
+
+    desk.forget()
+    pending = [(cost, consumed) for cost in costs if (consumed := consume(desk, rules, cost, START))]
+    order = data.draw(st.permutations(range(len(pending))))
+    refunded = order[: data.draw(st.integers(0, len(order)))]
+    for at in refunded:
+        refund(desk, pending[at][1])
+    found = [state.remaining for state in states(desk, rules, START, 1)]
+    assert found == remaining([cost for at, (cost, _) in enumerate(pending) if at not in refunded])
+
+
+def test_what_has_left_the_count_is_not_refunded_out_of_what_came_after(desk: Desk) -> None:
+    rules = [policy("alone", Limit(1, 1))]
+    first = consume(desk, rules, 1, START)
+    assert consume(desk, rules, 1, START + SECOND)
+    refund(desk, first)
+    assert consume(desk, rules, 1, START + SECOND) is None
+
+
+def test_a_shadow_policy_that_did_not_consume_gets_nothing_back(desk: Desk) -> None:
+    desk.forget()
+    rules = [policy("enforced", Limit(9, 60)), policy("trial", Limit(1, 60), mode=Mode.SHADOW)]
+    states(desk, rules, START, 1, consume=True)
+    refund(desk, consume(desk, rules, 1, START))
+    assert [state.remaining for state in states(desk, rules, START, 1)] == [8, 0]
+
+
+def test_counters_of_another_entry_are_not_touched(desk: Desk) -> None:
+    desk.forget()
+    rules = [policy("alone", Limit(5, 60))]
+    mine = consume(desk, rules, 2, START)
+    assert mine
+    other = mine._replace(counters=(desk.keys.counter(desk.bucket("ann"), "alone", "bob"),))
+    with pytest.raises(ResponseError, match="entry of other counters"):
+        desk.pending.refund(other, Deadline(10))
+    assert states(desk, rules, START, 1)[0].remaining == 3
+    refund(desk, mine)
+    assert states(desk, rules, START, 1)[0].remaining == 5
+
+
+@history_settings(400)
+@given(limit=limit_lists().map(lambda drawn: drawn[0]), before=TIMES, cost=COST, meanwhile=TIMES, after=TIMES)
+def test_refunded_late_it_never_makes_room_that_was_not_there(
+    desk: Desk,
+    limit: Limit,
+    before: list[tuple[int, int]],
+    cost: int,
+    meanwhile: list[tuple[int, int]],
+    after: list[tuple[int, int]],
+) -> None:
+    desk.forget()
+    rules, oracle, now = [policy("alone", limit)], Oracle(limit), START
+
+    def ask(wait: int, asked: int) -> None:
+        nonlocal now
+        now += wait
+        if states(desk, rules, now, asked, consume=True)[0].allowed:
+            assert oracle.may_admit(now, asked)
+            oracle.admit(now, asked)
+
+    for wait, asked in before:
+        ask(wait, asked)
+    consumption = consume(desk, rules, cost, now)
+    for wait, asked in meanwhile:
+        ask(wait, asked)
+    refund(desk, consumption)
+    for wait, asked in after:
+        ask(wait, asked)

@@ -1,0 +1,226 @@
+"""Requests in parts that stop anywhere: whatever is lost, delayed or killed, nothing is admitted too
+often, and in the end exactly what was not committed is refunded."""
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from limits.domain.counting import Count
+from limits.domain.limit import SECOND, Limit
+from limits.domain.words import Algorithm
+from limits.store import scripts
+from limits.store.buckets import bucket_of
+from limits.store.completer import Completer
+from limits.store.deadline import Deadline
+from limits.store.decider import CounterOf, Decided, Part, Question
+from limits.store.errors import AnswerLost, StoreUnavailable
+from limits.store.packing import pack_rules
+from limits.store.resolver import Resolver
+from limits.store.split_decider import SplitDecider
+from tests.support.deciding import START, TOKEN, Desk, policy
+from tests.support.histories import history_settings
+
+
+class Died(BaseException):
+    """The process ends here."""
+
+
+HOW = ("dies before", "dies after", "lost before", "lost after", "lost, runs late", "refused")
+
+
+@dataclass
+class Link:
+    """The connections of one process, of which one call goes wrong: number ``fails_at`` from now on."""
+
+    desk: Desk
+    late: list[tuple[Any, ...]]
+    fails_at: int = -1
+    how: str = ""
+
+    def execute(self, *command: Any, key: str, deadline: Deadline) -> Any:
+        self.fails_at -= 1
+        if self.fails_at != -1:
+            return self.desk.connections.execute(*command, key=key, deadline=deadline)
+        if self.how.endswith("after"):
+            self.desk.connections.execute(*command, key=key, deadline=deadline)
+        if self.how == "lost, runs late":
+            self.late.append(command)
+        if self.how.startswith("dies"):
+            raise Died
+        raise StoreUnavailable("refused") if self.how == "refused" else AnswerLost("lost")
+
+
+class Unhurried(Completer):
+    """Does nothing before it is told to."""
+
+    def _wake(self) -> None:
+        return
+
+    def do_all(self) -> None:
+        self._confirm_at = 0.0
+        self.work()
+
+
+class Process:
+    """One process. It ends by not being asked to do anything any more."""
+
+    def __init__(self, desk: Desk, late: list[tuple[Any, ...]]) -> None:
+        self.link = Link(desk, late)
+        self.decider = SplitDecider(self.link, desk.keys, 128)  # type: ignore[arg-type]
+        self.decider._script, self.decider._consume_script = desk.decider._script, desk.consume_script
+        tools = self.decider._tools
+        tools.pending._scripts = desk.pending._scripts
+        self.completer = self.decider._completer = Unhurried(tools.pending)
+        self.decider._tools = tools._replace(completer=self.completer)
+
+
+OWN_QUOTA, SHARED_QUOTA = 4, 6
+OWN = policy("own", Limit(OWN_QUOTA, 3_600, Algorithm.FIXED_WINDOW))
+EVERYONE = policy("everyone", Limit(SHARED_QUOTA, 3_600, Algorithm.FIXED_WINDOW))
+
+
+def asked(client: str) -> Question:
+    """One request under a policy of the client and a global one."""
+    own = Part((CounterOf("own"),), pack_rules([OWN], START, endpoint="search"), (0,), (1,))
+    everyone = Part((CounterOf("everyone", True),), pack_rules([EVERYONE], START, endpoint="search"), (1,), (1,))
+    return Question(client, TOKEN, 0, (), b"", 1, parts=(own, everyone))
+
+
+@dataclass(frozen=True)
+class Step:
+    """A request, and what happens after it. ``fails_at``: the call that goes wrong; ``open``: it is
+    concluded only after the next steps, if it still can be."""
+
+    client: str
+    fails_at: int
+    how: str
+    is_open: bool
+    wait: int
+    works: bool
+    late_runs: bool
+    resolves: tuple[str, ...]
+
+
+STEPS = st.builds(
+    Step,
+    client=st.sampled_from(["ann", "bob"]),
+    fails_at=st.sampled_from([-1, -1, -1, 0, 1, 2, 3, 4]),
+    how=st.sampled_from(HOW),
+    is_open=st.sampled_from([False, False, True]),
+    wait=st.sampled_from([0, 0, 0, SECOND, 6 * SECOND, 20 * SECOND]),
+    works=st.booleans(),
+    late_runs=st.booleans(),
+    resolves=st.sampled_from([(), (), ("ann",), ("everyone",), ("everyone", "bob", "ann")]),
+)
+
+
+@dataclass
+class World:
+    """Processes that ask, fail and die, and what the store must show meanwhile."""
+
+    desk: Desk
+    late: list[tuple[Any, ...]] = field(default_factory=list)
+    admitted: Counter[str] = field(default_factory=Counter)
+    opened: list[tuple[Process, str, Decided]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        deciding = self.desk.decider._script, self.desk.consume_script, scripts.load("count")
+        for script in (*deciding, *self.desk.pending._scripts.values()):
+            # What runs late is sent by its digest.
+            self.desk.redis.script_load(script.source)
+        self.process = Process(self.desk, self.late)
+
+    def take(self, step: Step) -> None:
+        link = self.process.link
+        link.fails_at, link.how = step.fails_at, step.how
+        try:
+            answer = self.process.decider.decide(asked(step.client), Deadline(5))
+            assert isinstance(answer, Decided)
+            self.opened.append((self.process, step.client, answer))
+            if not step.is_open:
+                self.conclude(*self.opened.pop())
+            if step.works:
+                self.process.completer.do_all()
+        except StoreUnavailable:
+            pass
+        except Died:
+            self.die()
+        self.go_on(step)
+
+    def conclude(self, process: Process, client: str, answer: Decided) -> None:
+        assert answer.unfinished
+        kind = "a" if answer.admitted else "d"
+        counts = [Count(kind, "", 1)]
+        counted = answer.unfinished.conclude(
+            admitted=answer.admitted, endpoint="search", counts=counts, deadline=Deadline(5)
+        )
+        self.admitted[client] += answer.admitted and counted
+
+    def die(self) -> None:
+        self.opened = [each for each in self.opened if each[0] is not self.process]
+        self.process = Process(self.desk, self.late)
+
+    def go_on(self, step: Step) -> None:
+        self.desk.at(self.desk.now + step.wait)
+        self.process.link.fails_at = -1
+        if step.late_runs:
+            self.run_late()
+        if not step.is_open and self.opened:
+            with suppress(StoreUnavailable):
+                self.conclude(*self.opened.pop(0))
+        for name in step.resolves:
+            Resolver(self.desk.pending).resolve(bucket_of(name), 60)
+
+    def run_late(self) -> None:
+        while self.late:
+            self.desk.connections.execute(*self.late.pop(0), key="any", deadline=Deadline(60))
+
+    def end(self) -> None:
+        """Everybody has died, and somebody resolves what is overdue."""
+        self.run_late()
+        self.desk.at(self.desk.now + 20 * SECOND)
+        for name in ("everyone", "ann", "bob"):
+            Resolver(self.desk.pending).resolve(bucket_of(name), 60)
+
+    def committed(self, client: str) -> int:
+        """What the store has counted as admitted, which it does in the call that commits."""
+        fields = self.desk.redis.hgetall(self.desk.keys.usage[bucket_of(client)])
+        return sum(int(amount) for name, amount in fields.items() if name.decode().split("\n")[1::3] == ["a", client])
+
+    def used(self, key: str) -> int:
+        """The cost in a fixed window's counter: its last four bytes."""
+        value: bytes = self.desk.redis.get(key) or bytes(4)
+        return int.from_bytes(value[-4:], "big")
+
+    def hold(self, *, exactly: bool = False) -> None:
+        """What is committed stays consumed, and nobody gets more than the quota."""
+        committed = {client: self.committed(client) for client in ("ann", "bob")}
+        pairs = [
+            (committed[client], self.used(self.desk.keys.counter(bucket_of(client), "own", client)), OWN_QUOTA)
+            for client in committed
+        ]
+        pairs.append((sum(committed.values()), self.used(self.desk.keys.shared_counter("everyone")), SHARED_QUOTA))
+        for committed_cost, consumed_cost, quota in pairs:
+            assert committed_cost <= consumed_cost <= quota
+            assert not exactly or committed_cost == consumed_cost
+        assert all(self.admitted[client] <= committed[client] for client in committed)
+
+
+@history_settings(400)
+@given(steps=st.lists(STEPS, min_size=1, max_size=20))
+def test_what_is_committed_stays_and_all_else_is_refunded(desk: Desk, steps: Sequence[Step]) -> None:
+    desk.forget()
+    desk.redis.delete(*desk.keys.usage)
+    desk.at(START)
+    world = World(desk)
+    for step in steps:
+        world.take(step)
+        world.hold()
+    world.end()
+    world.hold(exactly=True)
+    assert not any(desk.redis.exists(*desk.keys.pending[bucket_of(name)]) for name in ("ann", "bob", "everyone"))
