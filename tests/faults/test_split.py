@@ -1,0 +1,177 @@
+"""Requests that are stopped between two masters of a Cluster: what they consumed and were not admitted
+for is refunded within the stated time, whoever is lost, and nobody gets more than the quota."""
+
+import multiprocessing
+import os
+import signal
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pytest_django import Settings
+
+from limits.publishing.reconciler import reconcile
+from tests.faults.injectors import Bound, require
+from tests.faults.mode import LONG
+from tests.faults.report import note
+from tests.faults.running import Findings
+from tests.support.split import SHARED, SplitWorld, own, shared
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.django_db
+
+REFUNDED_WITHIN = 10.0
+"""Seconds after the repair, or after the process was lost, as docs/operations.md states it."""
+
+QUOTA = 20
+REQUESTS = 30 if LONG else 8
+DEADLINE = 1.0
+"""Seconds of a check. A master that hangs for two is lost to the others, and none replaces it here."""
+
+EVERY = 3.0
+"""Seconds between two runs of the reconciler, as beat starts it."""
+
+
+@pytest.fixture
+def world(tmp_path: Path, settings: Settings) -> Iterator[SplitWorld]:
+    world = SplitWorld(tmp_path, own(QUOTA), shared(QUOTA))
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"REDIS": world.topology.url, "NAMESPACE": "own"}
+    yield world
+    world.stop()
+
+
+@dataclass
+class Story:
+    """What was answered, and how long it took until only what was admitted was consumed."""
+
+    name: str
+    admitted: int = 0
+    degraded: int = 0
+    requests: int = 0
+    back: float = 0.0
+
+    def ask(self, world: SplitWorld, deadline: float) -> None:
+        answer = world.ask(world.engine(deadline))
+        self.note(allowed=answer.allowed, degraded=answer.degraded)
+
+    def note(self, *, allowed: bool, degraded: bool) -> None:
+        self.requests += 1
+        self.admitted += allowed
+        self.degraded += degraded
+
+    def wait_until_refunded(self, world: SplitWorld, since: float) -> None:
+        """With a reconciler that runs as often as beat starts it, and nobody who asks."""
+        next_run = time.monotonic() + EVERY
+
+        def is_refunded() -> bool:
+            nonlocal next_run
+            if time.monotonic() >= next_run:
+                next_run = time.monotonic() + EVERY
+                reconcile()
+            return world.used() == (self.admitted, self.admitted)
+
+        wait_until(is_refunded)
+        self.back = time.monotonic() - since
+        wait_until(lambda: reconcile().resolved == 0 and world.pending(SHARED) == 0)
+
+    def use_up(self, world: SplitWorld) -> None:
+        """Everybody asks until nothing is left: exactly the quota, all in all."""
+        engine = world.engine(60)
+        for _ in range(2 * QUOTA):
+            answer = world.ask(engine)
+            self.note(allowed=answer.allowed, degraded=answer.degraded)
+        wait_until(lambda: world.used() == (QUOTA, QUOTA))
+
+    def end(self) -> None:
+        over = max(0, self.admitted - QUOTA)
+        bound = Bound(back=REFUNDED_WITHIN)
+        note(Findings("cluster", self.name, bound, self.requests, self.degraded, over, 0, 0, self.back, 0.0, 0))
+        assert self.admitted == QUOTA
+        assert not LONG or self.back <= REFUNDED_WITHIN
+
+
+def test_counting_is_impossible_after_the_parts_were_consumed(world: SplitWorld) -> None:
+    """The client's master stops while the other one has the request; what was sent to it runs later."""
+    story = Story("client's master stopped in a check")
+    for _ in range(REQUESTS // 4):
+        with world.between_parts(world.engine(DEADLINE)) as asked:
+            world.ours.pause()
+        answer = asked.result()
+        require(answer.degraded, "The master answered.")
+        story.note(allowed=answer.allowed, degraded=answer.degraded)
+        world.ours.resume()
+        wait_until(world.topology.is_whole)
+    mended = time.monotonic()
+    story.wait_until_refunded(world, mended)
+    story.use_up(world)
+    story.end()
+
+
+def test_the_master_of_a_global_policy_stops_in_the_middle(world: SplitWorld) -> None:
+    story = Story("global policy's master stopped in a check")
+    engine = world.engine(DEADLINE)
+    for _ in range(REQUESTS):
+        world.theirs.pause()
+        answer = world.ask(engine)
+        require(answer.degraded, "The master answered.")
+        story.note(allowed=answer.allowed, degraded=answer.degraded)
+        # The client's own quota is back although the other master is not.
+        wait_until(lambda: world.pending(world.client) == 0)
+        world.theirs.resume()
+        wait_until(lambda: not world.ask(engine, consume=False).degraded)
+    mended = time.monotonic()
+    story.wait_until_refunded(world, mended)
+    story.use_up(world)
+    story.end()
+
+
+def killed(does: Callable[[], object], when: Callable[[], bool]) -> None:
+    """Runs a process, and kills it at this moment."""
+    process = multiprocessing.get_context("fork").Process(target=does, daemon=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process.start()
+    wait_until(when)
+    assert process.pid
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    require(process.exitcode == -signal.SIGKILL, "The process ended before.")
+
+
+def test_a_process_is_killed_between_the_parts(world: SplitWorld) -> None:
+    story = Story("process killed in a check")
+    engine = world.engine(3 * DEADLINE)
+    for _ in range(REQUESTS // 2):
+        before = world.pending(world.client)
+        world.theirs.pause()
+        killed(lambda: world.ask(engine), lambda before=before: world.pending(world.client) > before)  # type: ignore[misc]
+        world.theirs.resume()
+    lost = time.monotonic()
+    require(world.pending(world.client) > 0, "Nothing was left.")
+    story.wait_until_refunded(world, lost)
+    story.use_up(world)
+    story.end()
+
+
+def test_a_process_is_killed_after_its_answer(world: SplitWorld) -> None:
+    """What was admitted stays consumed, although nobody confirmed it."""
+    story = Story("process killed after its answer")
+    engine = world.engine(3 * DEADLINE)
+
+    def ask_and_stay() -> None:
+        """Confirms nothing: as if it were killed just after the answer."""
+        engine._decider._completer._is_running = True  # type: ignore[attr-defined]
+        world.ask(engine)
+        time.sleep(600)
+
+    for number in range(3):
+        killed(ask_and_stay, lambda number=number: world.counted()["a", ""] > number)  # type: ignore[misc]
+        story.note(allowed=True, degraded=False)
+    lost = time.monotonic()
+    require(world.pending(SHARED) == 3, "It was confirmed.")
+    story.wait_until_refunded(world, lost)
+    story.use_up(world)
+    story.end()
