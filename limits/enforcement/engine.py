@@ -226,7 +226,7 @@ class Engine:
         decided, changes, verb = 0, 0, Verb.COUNT if consume else Verb.LOOK
         while decided < len(requests):
             attempts = self._attempts(requests[decided:], deadline, guard)
-            answers = self._ask_in_order(attempts, deadline, verb)
+            answers = self._ask_in_order(attempts, verb)
             for attempt, answer in zip(attempts, answers, strict=False):
                 decision = self._decision(attempt, answer, deadline, consume=consume)
                 if decision is None:
@@ -236,9 +236,13 @@ class Engine:
                 decisions.append(decision)
                 decided += 1
 
-    def _ask_in_order(self, attempts: Sequence[Attempt], deadline: Deadline, verb: Verb) -> Sequence[Answer]:
-        """Answers from the first on, one at least; a record that cannot be followed here ends a call."""
+    def _ask_in_order(self, attempts: Sequence[Attempt], verb: Verb) -> Sequence[Answer]:
+        """Answers from the first on, one at least; a record that cannot be followed here ends a call.
+
+        The deadline begins here: preparing a hundred requests is no waiting for the store.
+        """
         questions = [attempt.question() for attempt in takewhile(lambda attempt: not attempt.record.problem, attempts)]
+        deadline = Deadline(self._deadline)
         return self._decider.decide_in_order(questions, deadline, verb) if questions else [Undecidable()]
 
     def _decide_without(

@@ -232,6 +232,23 @@ def test_own_work_neither_degrades_a_check_nor_opens_the_breaker(batch: bool, en
     assert not engine._fallback._outages.trips
 
 
+def test_preparing_a_batch_takes_nothing_from_the_time_for_the_store(
+    engine: Engine, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decide, given = engine._decider.decide_in_order, []
+
+    def spy(questions: Any, deadline: Deadline, verb: Any) -> Any:
+        given.append(deadline.remaining())
+        return decide(questions, deadline, verb)
+
+    def work(_: Ruleset) -> None:
+        clock.ahead += 0.9 * LONG
+
+    monkeypatch.setattr(engine._decider, "decide_in_order", spy)
+    engine.check_in_order([SEARCH] * 3, guard=work)
+    assert given[0] > LONG / 2
+
+
 def test_a_store_that_got_little_time_is_not_blamed(engine: Engine, clock: Clock, server: RedisServer) -> None:
     """Its breaker opens at the next check, which gives it enough."""
     engine._deadline = 0.2
