@@ -13,7 +13,9 @@ from redis import Redis
 from limits.models import ApiToken, Client, Plan, PolicyLimit
 from limits.publishing import clients
 from limits.publishing.reconciler import reconcile
+from limits.store.keys import Keys
 from tests.end_to_end.shop import CONNECTIONS, SECRET, ask, policy, publish
+from tests.support.waiting import wait_until
 from tests.support.web import WebServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -124,6 +126,8 @@ def test_a_check_makes_one_redis_command_and_no_sql_query(
     publish()
     for server in servers:
         ask(http, server)
+    # Their heartbeats are script calls too.
+    wait_until(lambda: redis.hlen(Keys("rl").processes) == len(servers))
     redis.config_resetstat()
     for number in range(50):
         assert ask(http, servers[number % 2])["allowed"]
