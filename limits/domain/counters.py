@@ -58,7 +58,12 @@ class Counters:
         ]
 
     def _state(self, policy: EffectivePolicy, limit: Limit, client: str, now: int) -> State:
-        kept = self.kept.get(_key(policy, client), {}).get(_section(limit))
+        counter = self.kept.get(_key(policy, client), {})
+        kept = counter.get(_section(limit))
+        if kept is not None and (right := _corrected(kept, limit, now)) is not kept:
+            # Whatever becomes of the request: so a wrong clock holds nobody back for longer than a window.
+            self.kept[_key(policy, client)] = {**counter, _section(limit): right}
+            kept = right
         if limit.algorithm is Algorithm.SLIDING_WINDOW:
             return sliding_window.advance(kept if isinstance(kept, Window) else Window(), limit, now)
         if limit.algorithm is Algorithm.TOKEN_BUCKET:
@@ -76,6 +81,16 @@ def _key(policy: EffectivePolicy, client: str) -> CounterKey:
 
 def _section(limit: Limit) -> tuple[Algorithm, int]:
     return limit.algorithm, limit.span_code
+
+
+def _corrected(state: State, limit: Limit, now: int) -> State:
+    match state:
+        case Window():
+            return sliding_window.corrected(state, limit, now)
+        case Bucket():
+            return token_bucket.corrected(state, limit, now)
+        case Span():
+            return fixed_window.corrected(state, limit, now)
 
 
 def _admits(state: State, limit: Limit, cost: int) -> bool:

@@ -126,7 +126,8 @@ def _sliding_window(which: LimitOf, cost: int, reading: Reading, consumed: bool)
     limit = which[3]
     quota = limit.quota
     if consumed:
-        used, reset = used + cost, limit.window_us
+        # Where it admits, `retry` is how far the counter is ahead of the clock.
+        used, reset = used + cost, limit.window_us + (retry if admits else 0)
         next_capacity = reset if next_capacity == NEVER else next_capacity
     remaining = quota - used if used < quota else 0
     next_capacity_after = None if next_capacity == NEVER else next_capacity / SECOND
@@ -140,7 +141,8 @@ def _token_bucket(which: LimitOf, cost: int, reading: Reading, consumed: bool) -
     window, quota, capacity = limit.window_us, limit.quota, limit.capacity
     spent = used * quota + rest + (cost * window if consumed else 0)
     free = capacity * window - spent
-    remaining = free // window
+    # A clock that is a little behind the counter finds more used than there is.
+    remaining = max(0, free // window)
     can_ever_admit = cost <= capacity
     reset_after = _refill_seconds(spent, quota) if spent else 0.0
     next_capacity_after = _refill_seconds((remaining + 1) * window - free, quota) if spent else None

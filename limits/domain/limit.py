@@ -16,6 +16,9 @@ MAX_BURST = 10**9
 MAX_COST = 10**6
 MAX_REFILL = MAX_WINDOW_SECONDS * SECOND
 
+MAX_SKEW = SECOND
+"""How far the clocks of two masters of a store may be apart (microseconds)."""
+
 _ZONES = 2**28
 """How many values a zone's checksum takes in :attr:`Limit.span_code`."""
 
@@ -67,6 +70,12 @@ class Limit:
         if self.algorithm is Algorithm.TOKEN_BUCKET and self.burst is not None and self.quota:
             return self.burst
         return self.quota
+
+    @property
+    def skew(self) -> int:
+        """How far ahead of the clock (microseconds) the state of a counter may be: a 64th of the window,
+        and a second at most. What is ahead by more was noted by a clock that was wrong."""
+        return MAX_SKEW if self.window is None else min(MAX_SKEW, self.window_us // 64)
 
     @property
     def window_us(self) -> int:

@@ -41,13 +41,24 @@ class Window:
 
     @property
     def last_at(self) -> int:
-        """The time of the last request; the counter's clock never runs behind it."""
+        """The time of the last request; a little ahead of the clock at most."""
         return self.runs[-1].at if self.runs else 0
+
+
+def corrected(window: Window, limit: Limit, now: int) -> Window:
+    """The counter without what a wrong clock noted of the future: that was ``now`` at the latest."""
+    if window.last_at - now <= limit.skew:
+        return window
+    cell = limit.window_us // CELLS
+    # Where there are many runs, no jumping clock makes more of them.
+    shares = len(window.runs) >= EXACT_RUNS
+    later = [run for run in window.runs if run.at > now or (shares and run.at // cell == now // cell)]
+    earlier = window.runs[: len(window.runs) - len(later)]
+    return replace(window, runs=(*earlier, Run(now, sum(run.cost for run in later))))
 
 
 def advance(window: Window, limit: Limit, now: int) -> Window:
     """The counter at ``now``, without what is one window old or older."""
-    now = max(now, window.last_at)
     return Window(tuple(run for run in window.runs if run.at + limit.window_us > now), now)
 
 
@@ -56,23 +67,26 @@ def admits(window: Window, limit: Limit, cost: int) -> bool:
 
 
 def consume(window: Window, limit: Limit, cost: int) -> Window:
-    """The counter after an admitted request."""
+    """The counter after an admitted request. Its runs stay in order, also where the clock is a little
+    behind the last one."""
     cell = limit.window_us // CELLS
-    runs = window.runs
-    shares_last_run = len(runs) >= EXACT_RUNS and runs[-1].at // cell == window.now // cell
+    runs, at = window.runs, max(window.now, window.last_at)
+    shares_last_run = len(runs) >= EXACT_RUNS and runs[-1].at // cell == at // cell
     if shares_last_run:
         cost += runs[-1].cost
         runs = runs[:-1]
-    return replace(window, runs=(*runs, Run(window.now, cost)))
+    return replace(window, runs=(*runs, Run(at, cost)))
 
 
 def figures(window: Window, limit: Limit, cost: int, admitted: bool) -> tuple[int, int, int, int]:
-    """(used, wait for the next capacity, wait until unused, wait until ``cost`` is admitted).
+    """(used, wait for the next capacity, wait until unused, wait until ``cost`` is admitted; where it is
+    admitted, how far the last run is ahead of the clock).
 
     Waits are in microseconds; 0: none is needed; ``NEVER``: waiting cannot help.
     """
     used = window.used
-    retry = 0 if admitted else wait_for(window, limit, used + cost - limit.quota)
+    ahead = max(0, window.last_at - window.now)
+    retry = ahead if admitted else wait_for(window, limit, used + cost - limit.quota)
     reset = window.last_at + limit.window_us - window.now if window.runs else 0
     next_capacity = wait_for(window, limit, max(1, used - limit.quota + 1))
     return used, next_capacity, reset, retry

@@ -26,6 +26,12 @@ class Bucket:
     quota: int = 0
 
 
+def corrected(bucket: Bucket, limit: Limit, now: int) -> Bucket:
+    """The bucket without what a wrong clock noted of the future: that was ``now`` at the latest."""
+    is_ahead = limit.quota > 0 and bucket.now - now > limit.skew
+    return replace(bucket, now=now) if is_ahead else bucket
+
+
 def advance(bucket: Bucket, limit: Limit, now: int) -> Bucket:
     """The bucket at ``now``, refilled, in terms of this limit's quota and burst.
 
@@ -37,10 +43,11 @@ def advance(bucket: Bucket, limit: Limit, now: int) -> Bucket:
     capacity = divmod(limit.capacity * limit.window_us, limit.quota) if limit.quota else (0, 0)
     if (bucket.used, bucket.rest) > capacity:
         bucket = replace(bucket, used=capacity[0], rest=capacity[1])
-    return _refill(bucket, max(now, bucket.now))
+    return _refill(bucket, now)
 
 
 def _refill(bucket: Bucket, now: int) -> Bucket:
+    # Where the clock is a little behind the state, the bucket is full again no earlier for that.
     used = bucket.used - (now - bucket.now)
     return replace(bucket, now=now, used=max(0, used), rest=bucket.rest if used >= 0 else 0)
 

@@ -130,7 +130,7 @@ class Engine:
             self._counting.count(decision.client, decision.endpoint, counts_of(decision), deadline)
         except AnswerLost:
             return
-        except StoreUnavailable:
+        except StoreError:
             self._uncounted.add(decision, self._clock.now())
 
     def check_in_order(
@@ -293,6 +293,8 @@ class Engine:
         decision = decision_of(attempt, answer, consume=consume)
         if consume and answer.unfinished is not None:
             self._conclude(answer.unfinished, decision, deadline, admitted=answer.admitted)
+        elif consume and not answer.counted:
+            self._count_later(decision, deadline)
         return decision
 
     def _conclude(self, request: Unfinished, decision: Decision, deadline: Deadline, *, admitted: bool) -> None:

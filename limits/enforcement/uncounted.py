@@ -10,7 +10,7 @@ from limits.domain.decision import Decision
 from limits.forking import renewed_when_forked
 from limits.store.counting import Counting
 from limits.store.deadline import Deadline
-from limits.store.errors import AnswerLost, StoreUnavailable
+from limits.store.errors import AnswerLost, StoreDataError, StoreUnavailable
 
 MAX_PLACES = 10_000
 """Clients, endpoints and minutes that one process counts apart; beyond that, clients go without
@@ -68,6 +68,7 @@ class Uncounted:
         """Brings to the store what it takes."""
         with self._lock:
             places, self._places = self._places, {}
+        damaged: dict[Place, Counter[tuple[str, str]]] = {}
         while places:
             place, counts = places.popitem()
             try:
@@ -75,14 +76,19 @@ class Uncounted:
             except AnswerLost:
                 # It may have been counted, and is never counted twice.
                 continue
+            except StoreDataError:
+                damaged[place] = counts
             except StoreUnavailable:
                 places[place] = counts
                 self._keep(places)
+                self._keep(damaged)
                 return
             except BaseException:
                 # A mistake of ours surfaces, and costs these counts only.
                 self._keep(places)
+                self._keep(damaged)
                 raise
+        self._keep(damaged)
 
     def _count(self, place: Place, counts: Counter[tuple[str, str]]) -> None:
         minute, client, endpoint = place

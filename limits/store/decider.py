@@ -8,14 +8,14 @@ from typing import Any, NamedTuple, Protocol
 
 from limits.domain.counters import Reading
 from limits.domain.counting import Count
-from limits.store import scripts
+from limits.store import damage, scripts
 from limits.store.buckets import bucket_of
 from limits.store.connection import HotConnections
 from limits.store.deadline import Deadline
 from limits.store.errors import AnswerLost, CountInDoubt
 from limits.store.keys import Keys, client_field
 
-RULES_CHANGED, CLIENT_CHANGED, OUTSIDE_VALIDITY, NOT_LOADED = range(1, 5)
+RULES_CHANGED, CLIENT_CHANGED, OUTSIDE_VALIDITY, NOT_LOADED, DAMAGED = range(1, 6)
 
 COUNTS_PER_BUCKET = 128
 """New usage counts that a bucket takes in a minute before unregistered clients go without their name."""
@@ -31,7 +31,8 @@ _GUESS = ""
 _AS_BEFORE = ""
 """In place of the rules of a request: those of the one before it."""
 
-_HEAD = struct.Struct(">??q")
+_HEAD = struct.Struct(">B?q")
+_COMPLETE, _UNCOUNTED = 1, 2
 _READING = struct.Struct(">?qqqq")
 
 
@@ -103,6 +104,8 @@ class Decided(NamedTuple):
     now: int
     readings: Sequence[Reading]
     unfinished: Unfinished | None = None
+    counted: bool = True
+    """False where the counts in the store are damaged, so that it is still to be counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +229,12 @@ def home_of_question(question: Question) -> str:
 def read_answer(reply: Any, bucket: int) -> Answer:
     """What the script says of one request that it asked this bucket about."""
     if isinstance(reply, bytes):
-        complete, admitted, now = _HEAD.unpack_from(reply)
-        return Decided(admitted, complete, now, tuple(_READING.iter_unpack(reply[_HEAD.size :])))
+        flags, admitted, now = _HEAD.unpack_from(reply)
+        readings = tuple(_READING.iter_unpack(reply[_HEAD.size :]))
+        if flags <= _COMPLETE:
+            return Decided(admitted, flags == _COMPLETE, now, readings)
+        damage.note(damage.COUNTS)
+        return Decided(admitted, bool(flags & _COMPLETE), now, readings, counted=not flags & _UNCOUNTED)
     kind = reply[0]
     if kind == RULES_CHANGED:
         return RulesChanged(reply[1].decode(), bucket)
@@ -235,4 +242,8 @@ def read_answer(reply: Any, bucket: int) -> Answer:
         return ClientChanged(reply[1].decode() if reply[1] is not None else None)
     if kind == OUTSIDE_VALIDITY:
         return OutsideValidity(reply[1])
+    if kind == DAMAGED:
+        damaged = reply[1].decode()
+        damage.note(damaged)
+        return Undecidable(damaged)
     return NotLoaded()

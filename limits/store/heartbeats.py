@@ -4,9 +4,10 @@ import secrets
 from typing import NamedTuple
 
 from limits.forking import renewed_when_forked
-from limits.store import scripts
+from limits.store import damage, scripts
 from limits.store.connection import HotConnections
 from limits.store.deadline import Deadline
+from limits.store.errors import StoreDataError
 from limits.store.keys import Keys
 
 BEAT_SECONDS = 5
@@ -39,5 +40,10 @@ class Heartbeats:
         self._process = secrets.token_hex(8)
 
     def beat(self, deadline: Deadline) -> Share:
-        """Says that this process lives. Raises :class:`~limits.store.errors.StoreUnavailable`."""
-        return Share(*self._script.run(self._connections, [self._key], [self._process, LIVE_SECONDS], deadline))
+        """Says that this process lives. Raises :class:`~limits.store.errors.StoreUnavailable`, and
+        :class:`~limits.store.errors.StoreDataError` where the key held something else, for this once."""
+        rank, *processes = self._script.run(self._connections, [self._key], [self._process, LIVE_SECONDS], deadline)
+        if not processes:
+            damage.note(damage.PROCESSES)
+            raise StoreDataError(damage.PROCESSES, "The heartbeats of the processes are damaged.")
+        return Share(rank, *processes)

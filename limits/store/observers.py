@@ -20,6 +20,9 @@ class Observer:
     def store_failed(self, error: Exception) -> None:
         """A call found the store away; :meth:`store_called` is told too."""
 
+    def data_damaged(self, kind: str, entries: int) -> None:
+        """So many entries in the store are not what the platform writes."""
+
     def breaker_changed(self, is_open: bool) -> None:
         """From now on nobody waits for the store, or it is back."""
 

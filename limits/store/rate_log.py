@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 from limits.domain.limit import SECOND
 from limits.domain.rate import Rate
-from limits.store import scripts
+from limits.store import damage, scripts
 from limits.store.connection import HotConnections
 from limits.store.deadline import Deadline
+from limits.store.errors import StoreDataError
 from limits.store.keys import Keys
 
 _SERVERS_CLOCK = "local clock = redis.call('TIME')\n"
@@ -41,13 +42,17 @@ class RateLog:
         """Admits one request to the log of this ``name``, or denies it.
 
         The clock is the store's, unless the caller has one: then ``now``, in microseconds. Raises
-        :class:`~limits.store.errors.StoreUnavailable`.
+        :class:`~limits.store.errors.StoreUnavailable`, and :class:`~limits.store.errors.StoreDataError`
+        where the log is no list, for this once.
         """
         arguments = [rate.quota, rate.window * SECOND]
         if now is not None:
             arguments += divmod(now, SECOND)
         script, key = _script(now is not None), self._keys.rate_log(self._project, name)
         admitted, *figures = script.run(self._connections, [key], arguments, deadline)
+        if not figures:
+            damage.note(damage.RATE_LOG)
+            raise StoreDataError(damage.RATE_LOG, "The log of a throttle class is damaged.")
         return Admission(admitted == 1, *figures)
 
 

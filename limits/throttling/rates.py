@@ -21,7 +21,7 @@ from limits.seldom import HOUR, SeldomLog
 from limits.store.caches import redis_alias_of
 from limits.store.connection import hot_connections
 from limits.store.deadline import Deadline
-from limits.store.errors import StoreUnavailable
+from limits.store.errors import StoreError
 from limits.store.keys import Keys
 from limits.store.rate_log import Admission, RateLog
 from limits.throttling.errors import CannotDecide
@@ -110,7 +110,7 @@ class AtomicSimpleRateThrottle(SimpleRateThrottle):
     def _decide(self, key: str, location: str) -> bool:
         try:
             admission = self._admit(key, location)
-        except StoreUnavailable as error:
+        except StoreError as error:
             if admits_without_rules(error, _store_away):
                 return True
             raise CannotDecide from error

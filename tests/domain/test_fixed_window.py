@@ -3,7 +3,7 @@
 import pytest
 
 from limits.domain.decision import states_of
-from limits.domain.fixed_window import Span, admits, advance, consume, figures
+from limits.domain.fixed_window import Span, admits, advance, consume, corrected, figures
 from limits.domain.limit import SECOND, Limit
 from limits.domain.words import Algorithm, Period
 from tests.support.deciding import policy
@@ -27,8 +27,17 @@ def test_it_starts_anew_at_its_boundary_and_not_before(limit: Limit) -> None:
 def test_a_clock_that_runs_behind_stays_in_the_window(limit: Limit) -> None:
     begins, length = BEGINS[limit], LENGTHS[limit]
     used = consume(advance(Span(), limit, begins + 5), limit, 2)
-    behind = advance(used, limit, begins - 10)
-    assert (behind.used, behind.now, behind.end) == (2, begins + 5, begins + length)
+    behind = advance(corrected(used, limit, begins - 10), limit, begins - 10)
+    assert figures(behind) == (2, length + 10, 0, 0)
+    assert figures(consume(behind, limit, 1))[0] == 3
+
+
+@pytest.mark.parametrize("limit", [MINUTE, DAY], ids=str)
+def test_what_a_wrong_clock_counted_is_counted_in_the_present_window(limit: Limit) -> None:
+    begins, length = BEGINS[limit], LENGTHS[limit]
+    used = consume(advance(Span(), limit, begins + 9 * length), limit, 2)
+    right = advance(corrected(used, limit, begins + 5), limit, begins + 5)
+    assert figures(right) == (2, length - 5, 0, 0)
 
 
 def test_waiting_cannot_help_a_cost_above_the_quota() -> None:

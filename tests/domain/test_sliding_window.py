@@ -22,6 +22,7 @@ class Alone:
     admitted: list[tuple[int, int]] = field(default_factory=list)
 
     def ask(self, cost: int = 1) -> bool:
+        self.window = sliding_window.corrected(self.window, self.limit, self.now)
         self.window = sliding_window.advance(self.window, self.limit, self.now)
         if not sliding_window.admits(self.window, self.limit, cost):
             return False

@@ -37,6 +37,7 @@ class Alone:
         self.tokens = min(Fraction(self.limit.capacity), self.tokens + rate * microseconds)
 
     def ask(self, cost: int = 1) -> bool:
+        self.bucket = token_bucket.corrected(self.bucket, self.limit, self.now)
         self.bucket = token_bucket.advance(self.bucket, self.limit, self.now)
         if not token_bucket.admits(self.bucket, self.limit, cost):
             return False

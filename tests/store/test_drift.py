@@ -12,7 +12,7 @@ DECISIONS_A_CALL = 100_000
 # The block of the decision script in a loop, with a clock and costs that a small generator makes.
 LOOP = """
 local pack, unpack, floor, ceil = struct.pack, struct.unpack, math.floor, math.ceil
-local TOKEN_BUCKET, span, from = 2, 60, 8
+local TOKEN_BUCKET, span, from, stop, size = 2, 60, 8, 32, 31
 local now, seed = tonumber(ARGV[1]), tonumber(ARGV[2])
 local quota, token_or_end, token_rest, burst, burst_rest, step =
   tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])

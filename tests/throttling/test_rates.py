@@ -88,10 +88,21 @@ def test_an_entry_that_is_exactly_one_duration_old_has_expired() -> None:
     assert allowed(at(ByName, 1_060.25))
 
 
-def test_a_clock_that_runs_back_is_held_at_the_last_entry() -> None:
+def test_a_clock_that_runs_back_a_little_frees_nothing_early() -> None:
     assert [allowed(at(ByName, 1_000)) for _ in range(2)] == [True, True]
-    assert [allowed(at(ByName, 990)), allowed(at(ByName, 990))] == [True, False]
-    assert not allowed(at(ByName, 1_059))
+    assert [allowed(at(ByName, 999.5)), allowed(at(ByName, 999.5))] == [True, False]
+    denied = at(ByName, 999.75)()
+    assert (denied.allow_request(None, "ann"), denied.wait()) == (False, 60.25)
+    assert not allowed(at(ByName, 1_059.99))
+    assert [allowed(at(ByName, 1_060)) for _ in range(4)] == [True, True, True, False]
+
+
+def test_a_clock_that_was_a_day_ahead_holds_nobody_back_for_longer_than_the_window() -> None:
+    assert [allowed(at(ByName, 87_400)) for _ in range(3)] == [True, True, True]
+    denied = at(ByName, 1_000)()
+    assert (denied.allow_request(None, "ann"), denied.wait()) == (False, 60)
+    later = at(ByName, 1_030)()
+    assert (later.allow_request(None, "ann"), later.wait()) == (False, 30)
     assert [allowed(at(ByName, 1_060)) for _ in range(4)] == [True, True, True, False]
 
 

@@ -11,14 +11,16 @@ local clock = redis.call('TIME')
 --       4, 5  the endpoint ("": one that nobody registered) and the client, as they are counted
 --       6...  kind, policy and how many, for each count
 --
--- Returns nothing. The counts do not expire; see parts/usage.lua.
+-- Returns 1 where nothing could be counted, because the counts are no hash; else nothing. The counts do not expire; see parts/usage.lua.
 
 local bound = ARGV[3]
 local minute = tonumber(ARGV[1]) or math.floor(clock[1] / 60)
 
 -- include: usage
 
-local record = redis.call('HGET', KEYS[1], ARGV[2])
+local record = redis.pcall('HGET', KEYS[1], ARGV[2])
+if type(record) ~= 'string' then record = nil end
 for at = 6, #ARGV, 3 do
   count(0, record, ARGV[at], ARGV[4], ARGV[at + 1], ARGV[5], tonumber(ARGV[at + 2]))
 end
+if damage == 'all' then return 1 end

@@ -2,8 +2,10 @@ local clock = redis.call('TIME')
 -- Decides requests one after another, each over all limits of all its policies, all or nothing.
 --
 -- The line above is the only source of time, so that tests can load the script with another one.
--- It is the Redis server's clock; for each counter it is held at the counter's last time, since
--- the clocks of two masters differ after a failover.
+-- It is the Redis server's clock. What a counter notes may be a little ahead of it, by a 64th of the
+-- window and a second at most, since the clocks of two masters differ after a failover: that stays as
+-- it is. What is ahead by more was noted by a wrong clock, and is written anew as of now, whatever
+-- becomes of the request: so it holds nobody back for longer than one window from then on.
 --
 -- For each request
 -- KEYS  1     the client's bucket: a hash with `token`, `complete` and one field per client
@@ -36,15 +38,18 @@ local clock = redis.call('TIME')
 --             period, in microseconds; last the slug of each policy
 --
 -- Returns for each request one of
---   packed: the store is complete, admitted, now; for each limit: admits, and four figures of its
---   state before this request (see the algorithms)
+--   packed: 1 where the store is complete, and 2 where this request could not be counted and 4 where a
+--   count was damaged (parts/usage.lua), added up; admitted; now; for each limit: admits, and four
+--   figures of its state before this request (see the algorithms)
 --   {1, token of the rules in the store}       the caller's rules are not those in force
 --   {2, record or false}                       the caller's record is not the one in force
 --   {3, now}                                   the rules do not hold at this time
 --   {4}                                        not known here yet whether the client is registered
+--   {5, kind}                                  what this request is decided by is damaged
 -- and after "consume", where it was decided, whether entries of the bucket are overdue (1 or 0).
 -- Only the first changes anything: counters where the request is admitted, usage always. The
--- others end the call: what comes after them is not decided, so that the order is kept.
+-- others end the call: what comes after them is not decided, so that the order is kept. Damaged
+-- counters begin anew with the next request.
 --
 -- Counter: until when Redis keeps it, then for each limit of the policy its state; each of them as
 -- `algorithm (0: until when), span, length, state`. A limit finds its state by algorithm and span, so
@@ -53,13 +58,14 @@ local clock = redis.call('TIME')
 --
 -- Doubles hold every number here exactly: times stay below 2^53 microseconds, costs below 10^9,
 -- and a product of cost and rest below 10^15. Everything is read and checked before the first
--- write, because a script that fails is not rolled back.
+-- write, because a script that fails is not rolled back. Others may write to these keys: a wrong type
+-- or a state that is cut off is no error of the script.
 --
 -- Redis runs this whole text for every call. A function costs more where it stands than what it does,
 -- and so does a table, or a number that becomes a string: there are few (benchmarks/NOTES.md). So
 -- parts are blocks of code, which say what they find and what they leave.
 
-local call, pack, unpack, floor, ceil = redis.call, struct.pack, struct.unpack, math.floor, math.ceil
+local call, try, type, pack, unpack, floor, ceil = redis.call, redis.pcall, type, struct.pack, struct.unpack, math.floor, math.ceil
 local SLIDING_WINDOW, TOKEN_BUCKET, CALENDAR = 1, 2, 4
 local KEPT, KEPT_UNTIL = 0, '>BI4I2I8'
 local NEVER = -1
@@ -72,10 +78,13 @@ while args < #ARGV do
   local client_field, held, cost = ARGV[args + 1], ARGV[args + 2], tonumber(ARGV[args + 3])
   if ARGV[args + 4] ~= '' then rules = ARGV[args + 4] end
   local policies, valid_from, valid_until, kind, endpoint, at = unpack('>I2I8I8c1Bc0', rules)
-  local bucket = call('HMGET', KEYS[keys + 1], 'token', 'complete', client_field)
+  local bucket = try('HMGET', KEYS[keys + 1], 'token', 'complete', client_field)
   local its_token, complete, record = bucket[1], bucket[2], bucket[3]
   local stale
-  if its_token and its_token ~= token then
+  if bucket.err then
+    if not bucket.err:find('WRONGTYPE', 1, true) then return bucket end
+    stale = {5, 'client records'}
+  elseif its_token and its_token ~= token then
     stale = {1, its_token}
   elseif record and (held == '' or record:sub(1, #held) ~= held) then
     stale = {2, record}
@@ -98,12 +107,19 @@ while args < #ARGV do
   -- that do not admit; how long a counter that was reckoned anew matters; limits that the request takes
   -- over a mark.
   local keep_until, denied, lengthened, crossed
+  -- Of even fewer: counters that were corrected, and those that are damaged.
+  local corrected, damaged
   for index = 1, policies do
-    local counter, admits, ends, matters_until = call('GET', KEYS[keys + 3 + index]), true, 0, 0
+    local counter, admits, ends, matters_until = try('GET', KEYS[keys + 3 + index]), true, 0, 0
     local first, kept_until, value = 1, 0, ''
-    if counter then
+    local size, is_corrected, is_damaged = 0, false, false
+    if counter then size = #counter end
+    if counter and size < 15 then
+      if counter.err and not counter.err:find('WRONGTYPE', 1, true) then return counter end
+      counter, is_damaged = nil, true
+    elseif counter then
       local head, _, _, its_end, following = unpack(KEPT_UNTIL, counter)
-      if head == KEPT then first, kept_until, value = following, its_end, counter:sub(1, following - 1) end
+      if head == KEPT then first, kept_until, value = following, its_end, counter:sub(1, 15) end
     end
     local mode, limits
     mode, limits, at = unpack('>BI2', rules, at)
@@ -146,6 +162,13 @@ while args < #ARGV do
         admits = false
       end
     end
+    if is_damaged then
+      damaged = damaged or {}
+      damaged[#damaged + 1] = index
+    elseif is_corrected then
+      corrected = corrected or {}
+      corrected[index] = counter
+    end
     if not admits then
       admitted = admitted and mode == 0
       denied = denied or {}
@@ -164,14 +187,25 @@ while args < #ARGV do
     end
   end
 
+  if damaged then
+    for _, index in ipairs(damaged) do
+      call('SET', KEYS[keys + 3 + index], pack(KEPT_UNTIL, KEPT, 0, 8, 0), 'PX', 1000)
+    end
+    replies[#replies + 1] = {5, 'counter'}
+    break
+  end
+
+  local flags = its_token and complete and 1 or 0
   if verb == 'count' then
     if kind == 'a' and not admitted then kind = 'd' end
     local minute, client = floor(clock[1] / 60), client_field:sub(3)
     local field = minute .. '\n' .. kind .. '\n' .. endpoint .. '\n\n' .. client
-    local is_new = call('HINCRBY', KEYS[keys + 2], field, '1') == 1
-    if is_new or cost > 1 or crossed or denied then
+    local many = try('HINCRBY', KEYS[keys + 2], field, '1')
+    local is_new = many == 1
+    if is_new or cost > 1 or crossed or denied or type(many) ~= 'number' then
       local bound = ARGV[3]
       -- include: usage
+      if type(many) ~= 'number' then is_new = add(keys, field, 1) == 1 end
       if is_new then
         bound_new_count(keys, record, field, '\n' .. kind .. '\n' .. endpoint .. '\n\n', client, 1)
       end
@@ -186,6 +220,7 @@ while args < #ARGV do
       for _, each in ipairs(admitted and crossed or {}) do
         count(keys, record, each[2], endpoint, slugs[each[1]], client, 1)
       end
+      if damage == 'all' then flags = flags + 2 elseif damage then flags = flags + 4 end
     end
   end
   -- consume: pending
@@ -197,12 +232,15 @@ while args < #ARGV do
       else
         call('SET', key, after[index], 'KEEPTTL')
       end
-    elseif lengthened and lengthened[index] and now + call('PTTL', key) * 1000 < lengthened[index] then
-      -- It lasts as long as the waits that are answered by the new quota.
-      call('PEXPIRE', key, ceil((lengthened[index] - now) / 1000) + 1)
+    else
+      if corrected and corrected[index] then call('SET', key, corrected[index], 'KEEPTTL') end
+      if lengthened and lengthened[index] and now + call('PTTL', key) * 1000 < lengthened[index] then
+        -- It lasts as long as the waits that are answered by the new quota.
+        call('PEXPIRE', key, ceil((lengthened[index] - now) / 1000) + 1)
+      end
     end
   end
-  replies[#replies + 1] = pack('>BBI8', its_token and complete and 1 or 0, admitted and 1 or 0, now) .. readings
+  replies[#replies + 1] = pack('>BBI8', flags, admitted and 1 or 0, now) .. readings
   -- consume: overdue
   keys, args = keys + 3 + policies, args + 4
 end

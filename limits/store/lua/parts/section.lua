@@ -1,6 +1,6 @@
 -- Finds the state of a limit in `counter`, from `first` on: leaves `from` and `stop` where it is there.
 local place = first
-while place <= #counter do
+while place + 6 <= size do
   local kind, code, length
   kind, code, length, place = unpack('>BI4I2', counter, place)
   if kind == algorithm and code == span then

