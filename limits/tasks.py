@@ -17,7 +17,7 @@ from limits.configfile import client_files
 from limits.domain.words import Channel
 from limits.monitoring import alerts, delivery, drain, retention, rollups
 from limits.publishing import reconciler
-from limits.store.errors import StoreUnavailable
+from limits.store.errors import StoreError
 
 log = structlog.get_logger(__name__)
 
@@ -96,5 +96,5 @@ def _outages_logged(task: str) -> Iterator[None]:
     """A store, broker or database that is away is expected: the next run does what this one could not."""
     try:
         yield
-    except (StoreUnavailable, BrokerUnavailable, OperationalError) as error:
+    except (StoreError, BrokerUnavailable, OperationalError) as error:
         log.warning("task_put_off", task=task, error=f"{type(error).__name__}: {error}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -28,10 +28,11 @@ from limits.models import (
     UsageHour,
 )
 from limits.monitoring import figures
+from limits.monitoring.drain import usage_counts
 from limits.publishing.origin import ForeignRules, require_ours
 from limits.store.connection import hot_connections
 from limits.store.deadline import Deadline
-from limits.store.errors import StoreUnavailable
+from limits.store.errors import StoreError
 from limits.store.keys import Keys
 from limits.store.rules import RulesetReader
 
@@ -108,7 +109,24 @@ def warnings(*, redis_answers: bool) -> Iterator[str]:
     a page that waits for one timeout after the other is of no use in an outage."""
     if redis_answers:
         yield from store_warnings()
+        yield from _damage_warnings()
     yield from _counting_warnings()
+
+
+def _damage_warnings() -> Iterator[str]:
+    try:
+        found = usage_counts().damage_found()
+    except StoreError:
+        return
+    if found is not None:
+        kinds = ", ".join(f"{kind}: {entries:,}" for kind, entries in found.kinds.items())
+        last = datetime.fromtimestamp(found.last, UTC)
+        yield (
+            f"{sum(found.kinds.values()):,} damaged entries in Redis in the last days ({kinds}), last: "
+            f"{last:%-d %B, %H:%M} UTC. They were set aside or begun anew, and the rest went on. Something else "
+            "writes to the platform's keys: look at who knows the password, at ACL LIST, and for programs with the "
+            "same NAMESPACE."
+        )
 
 
 def _counting_warnings() -> Iterator[str]:
@@ -168,7 +186,7 @@ def _in_redis() -> InRedis:
     """Asks over the connections of checks, which wait for a tenth of a second at most."""
     try:
         token = RulesetReader(hot_connections(), Keys(setting("NAMESPACE"))).pointer(Deadline(PATIENCE))
-    except StoreUnavailable:
+    except StoreError:
         sentence = f"Redis is unavailable, so it is not known which version servers decide by. {_held_here()}"
         return InRedis(problem=sentence, answers=False)
     if token is None:

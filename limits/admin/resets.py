@@ -12,7 +12,7 @@ from limits.admin.form_page import form_page, reason_field
 from limits.admin.help import Introduced
 from limits.models import Client, CounterReset
 from limits.publishing.resets import reset
-from limits.store.errors import StoreUnavailable
+from limits.store.errors import StoreError
 
 
 class ResetForm(forms.Form):
@@ -56,7 +56,7 @@ def reset_view(request: HttpRequest, admin_site: admin.AdminSite, client: Client
 def _reset(request: HttpRequest, client: Client, reason: str) -> HttpResponse:
     try:
         reset(client.key, reason=reason, author=request.user.get_username())
-    except StoreUnavailable:
+    except StoreError:
         messages.error(request, "Redis cannot be reached. Nothing was recorded; try again when it can.")
     else:
         messages.success(request, f"The counters of {client.key} are forgotten.")

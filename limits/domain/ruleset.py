@@ -134,7 +134,7 @@ class Ruleset:
             if content.get("format") != FORMAT:
                 raise UnknownFormat(f"Ruleset format {content.get('format')!r}; this release reads {FORMAT}.")
             return cls._from_json(content)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             if isinstance(error, UnreadableRuleset):
                 raise
             raise UnreadableRuleset(f"It is not a ruleset: {type(error).__name__}.") from error

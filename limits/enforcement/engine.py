@@ -231,7 +231,8 @@ class Engine:
                 decision = self._decision(attempt, answer, deadline, consume=consume)
                 if decision is None:
                     changes += isinstance(answer, RulesChanged)
-                    self._adapt(attempt, answer, deadline, agreed=changes < 2)
+                    decision = self._adapt_or_decide(attempt, answer, deadline, agreed=changes < 2, consume=consume)
+                if decision is None:
                     break
                 decisions.append(decision)
                 decided += 1
@@ -282,6 +283,16 @@ class Engine:
                 raise StoreUnavailable("The store does not hold this client yet.")
             case Undecidable(kind):
                 raise StoreDataError(kind or CLIENT, "The data of this client in the store is damaged.")
+
+    def _adapt_or_decide(
+        self, attempt: Attempt, answer: Answer, deadline: Deadline, *, agreed: bool, consume: bool
+    ) -> Decision | None:
+        """What is damaged concerns this request, and not those that come after it."""
+        try:
+            self._adapt(attempt, answer, deadline, agreed=agreed)
+        except StoreDataError:
+            return self._without_store(attempt, consume=consume, count=consume)
+        return None
 
     def _decision(self, attempt: Attempt, answer: Answer, deadline: Deadline, *, consume: bool) -> Decision | None:
         """None where this process has to adapt to what the store said, and to ask again."""

@@ -43,6 +43,7 @@ class Fallback:
     def _beat(self) -> None:
         """The share last known stays where the store is unavailable."""
         try:
+            self._heartbeats.report_damage(Deadline(BEAT_PATIENCE))
             self._share = self._heartbeats.beat(Deadline(BEAT_PATIENCE))
         except StoreError:
             pass

@@ -9,7 +9,7 @@ from limits.domain.ruleset import Version
 from limits.enforcement.held import ClientCache, Held
 from limits.forking import renewed_when_forked
 from limits.seldom import SeldomLog
-from limits.store import observers
+from limits.store import damage, observers
 from limits.store.damage import CLIENT
 from limits.store.deadline import Deadline
 from limits.store.errors import RulesetUnreadable, StoreDataError, StoreError, StoreUnavailable
@@ -142,7 +142,8 @@ def record_of(key: str, text: str | None) -> ClientRecord:
         return ClientRecord(key)
     try:
         record = ClientRecord.from_text(key, text)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        damage.note(CLIENT)
         raise StoreDataError(CLIENT, "A client's record in the store is damaged.") from error
     if record.problem:
         _unreadable_records.warning("client_unreadable: %s", record.problem)

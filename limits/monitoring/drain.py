@@ -58,12 +58,13 @@ _ADD_CROSSINGS = """
 
 def drain() -> int:
     """Brings everything that was counted to the database. Returns how many parcels it wrote.
-    Raises :class:`~limits.store.errors.StoreUnavailable`."""
+    Raises :class:`~limits.store.errors.StoreError`."""
     counts, began = usage_counts(), timezone.now()
     parcels = counts.set_aside()
     written = 0
     for start in range(0, len(parcels), PARCELS_AT_A_TIME):
         written += _bring(counts, parcels[start : start + PARCELS_AT_A_TIME])
+    counts.report_damage()
     # Not the present moment: what was counted since the counts were set aside is still in the store.
     Progress.note(Work.DRAIN, began)
     UsageParcel.objects.filter(finished_at__lt=timezone.now() - IDS_KEPT).delete()
@@ -112,7 +113,8 @@ def _usage_rows(counts: Mapping[Counted, int]) -> Iterator[tuple[Any, ...]]:
             row = (_moment(counted), counted.client, counted.endpoint, _OUTCOMES[counted.kind.lower()].value)
             cost[row] += amount
             requests[row] += amount if counted.kind.islower() else 0
-    return ((*row, requests[row], cost[row]) for row in cost)
+    # Damaged counts may be left out, and what they cost beyond one each is not.
+    return ((*row, requests[row], max(0, cost[row])) for row in cost)
 
 
 def _denial_rows(counts: Mapping[Counted, int]) -> Iterator[tuple[Any, ...]]:

@@ -8,7 +8,7 @@ from limits.conf import setting
 from limits.models import Progress, Publication, Work
 from limits.monitoring.sql import execute
 from limits.store.connection import patient_client
-from limits.store.errors import StoreUnavailable
+from limits.store.errors import StoreError
 from limits.store.keys import Keys
 from limits.store.rules import RulesetWriter
 
@@ -40,7 +40,7 @@ def found(end: datetime) -> Iterator[Problem]:
 def _store(end: datetime) -> Iterator[Problem]:
     try:
         RulesetWriter(patient_client(), Keys(setting("NAMESPACE"))).pointer()
-    except StoreUnavailable as error:
+    except StoreError as error:
         yield Problem(
             "store unreachable",
             f"Redis cannot be reached: {error} Requests are decided by each policy's answer for that, and are not "

@@ -15,7 +15,7 @@ from limits.conf import setting
 from limits.domain.words import Channel
 from limits.monitoring import alerts, delivery
 from limits.store.connection import patient_client
-from limits.store.errors import StoreUnavailable
+from limits.store.errors import StoreError
 from limits.store.keys import Keys
 from limits.store.rules import RulesetWriter
 
@@ -54,7 +54,7 @@ def look() -> bool:
     """Looks once, and does what tasks cannot. Returns whether the store was there."""
     try:
         RulesetWriter(patient_client(), Keys(setting("NAMESPACE"))).pointer()
-    except StoreUnavailable:
+    except StoreError:
         alerts.evaluate_platform()
         for channel in Channel:
             delivery.send_due(channel)

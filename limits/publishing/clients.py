@@ -16,7 +16,7 @@ from limits.publishing.client_rows import CHUNK, records_of
 from limits.publishing.delivery import Delivery, client_writer, not_reachable, ruleset_writer
 from limits.publishing.loading import load_all
 from limits.publishing.origin import ForeignRules, require_ours
-from limits.store.errors import StoreUnavailable
+from limits.store.errors import StoreError
 
 __all__ = ["deliver", "load_all", "record_of"]
 
@@ -30,7 +30,7 @@ def deliver(keys: Collection[str] | None = None) -> Delivery:
         while changes := list(_waiting(keys)[:CHUNK]):
             _require_ours()
             _deliver(changes)
-    except StoreUnavailable as error:
+    except StoreError as error:
         log.warning("clients_not_delivered", error=str(error))
         return not_reachable(error)
     except ForeignRules as error:

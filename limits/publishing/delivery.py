@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from limits.conf import setting
 from limits.store.clients import ClientWriter
 from limits.store.connection import patient_client
-from limits.store.errors import StoreUnavailable
+from limits.store.errors import StoreError
 from limits.store.keys import Keys
 from limits.store.rules import RulesetWriter
 
@@ -20,7 +20,7 @@ class Delivery:
     problem: str = ""
 
 
-def not_reachable(error: StoreUnavailable) -> Delivery:
+def not_reachable(error: StoreError) -> Delivery:
     """The change is safe in the database and goes live later."""
     return Delivery(False, problem="Redis cannot be reached; the change goes live by itself when it can.")
 

@@ -5,7 +5,7 @@ import structlog
 from limits.models import Client
 from limits.publishing import clients, rules
 from limits.publishing.delivery import Delivery, not_reachable, ruleset_writer
-from limits.store.errors import StoreUnavailable
+from limits.store.errors import StoreError
 
 log = structlog.get_logger(__name__)
 
@@ -21,7 +21,7 @@ def go_live() -> Delivery:
         return delivery
     try:
         _load_missing_clients()
-    except StoreUnavailable as error:
+    except StoreError as error:
         log.warning("clients_not_loaded", error=str(error))
         return not_reachable(error)
     return delivery

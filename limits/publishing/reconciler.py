@@ -13,7 +13,7 @@ from limits.models import ClientChange, Publication, RuleChange
 from limits.publishing import clients, rules
 from limits.publishing.delivery import Delivery, ruleset_writer
 from limits.publishing.pending import resolve_pending
-from limits.store.errors import StoreUnavailable
+from limits.store.errors import StoreError
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +35,7 @@ def reconcile() -> Reconciliation:
     """One run. Raises nothing for an unreachable store."""
     try:
         return _reconcile()
-    except StoreUnavailable as error:
+    except StoreError as error:
         log.warning("reconcile_failed", error=str(error))
         return Reconciliation(problem=str(error))
 
@@ -72,6 +72,7 @@ def _deliver_rules() -> Delivery | None:
     if latest is None:
         return None
     writer = ruleset_writer()
+    writer.drop_damaged()
     in_force = writer.pointer() == latest.version and writer.is_whole(latest.version)
     everywhere = in_force and all(mark.token == latest.token for mark in writer.marks())
     if everywhere and latest.state == Publication.State.LIVE:

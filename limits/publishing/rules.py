@@ -19,7 +19,7 @@ from limits.models import Platform, Publication, RuleChange
 from limits.publishing.compiler import compile_ruleset
 from limits.publishing.delivery import Delivery, not_reachable, ruleset_writer
 from limits.publishing.origin import ForeignRules, require_ours
-from limits.store.errors import PartlyPublished, StoreUnavailable
+from limits.store.errors import PartlyPublished, StoreError
 from limits.store.rules import MayFollow
 
 log = structlog.get_logger(__name__)
@@ -93,7 +93,7 @@ def deliver() -> Delivery:
         return _deliver(latest, _continues(latest))
     except PartlyPublished as error:
         return _partly_live(latest, error)
-    except StoreUnavailable as error:
+    except StoreError as error:
         log.warning("publish_failed", version=latest.sequence, error=str(error))
         return not_reachable(error)
     except ForeignRules as error:
@@ -110,7 +110,7 @@ def take_over(author: str, reason: str = "") -> Delivery:
         return _deliver(publication, lambda current: True)
     except PartlyPublished as error:
         return _partly_live(publication, error)
-    except StoreUnavailable as error:
+    except StoreError as error:
         log.warning("take_over_failed", version=publication.sequence, error=str(error))
         return Delivery(False, problem=_AGAIN)
 

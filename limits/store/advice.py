@@ -18,7 +18,7 @@ from limits.once import once
 from limits.store.addresses import Kind, location_of
 from limits.store.cluster_client import ClusterClient, PatientClient
 from limits.store.connection import patient_client_of
-from limits.store.errors import StoreUnavailable, outages_named
+from limits.store.errors import StoreError, outages_named
 
 OLDEST = (6, 2)
 NEARLY_FULL = 0.9
@@ -152,7 +152,7 @@ class Advisor:
     def _look(self) -> None:
         try:
             self._seen = self.look()
-        except StoreUnavailable:
+        except StoreError:
             # That it is away is said elsewhere, and what was seen before still holds.
             pass
         finally:

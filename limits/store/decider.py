@@ -237,9 +237,9 @@ def read_answer(reply: Any, bucket: int) -> Answer:
         return Decided(admitted, bool(flags & _COMPLETE), now, readings, counted=not flags & _UNCOUNTED)
     kind = reply[0]
     if kind == RULES_CHANGED:
-        return RulesChanged(reply[1].decode(), bucket)
+        return RulesChanged(reply[1].decode(errors="replace"), bucket)
     if kind == CLIENT_CHANGED:
-        return ClientChanged(reply[1].decode() if reply[1] is not None else None)
+        return ClientChanged(reply[1].decode(errors="replace") if reply[1] is not None else None)
     if kind == OUTSIDE_VALIDITY:
         return OutsideValidity(reply[1])
     if kind == DAMAGED:

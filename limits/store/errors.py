@@ -21,6 +21,7 @@ class StoreError(Exception):
     have counted nevertheless. The others it has certainly not counted."""
 
 
+
 class StoreDataError(StoreError):
     """What lies in the store is not what the platform writes. The server is well: this is no outage
     and concerns nobody else. The message names the kind of data, never a client.
@@ -89,13 +90,21 @@ class PartlyPublished(StoreUnavailable):
 
 @contextmanager
 def outages_named() -> Iterator[None]:
-    """Turns the client library's ways to say “away” into :class:`StoreUnavailable`."""
+    """Turns the client library's ways to say “away” into :class:`StoreUnavailable`, and a wrong type into
+    :class:`StoreDataError`."""
     try:
         yield
     except exceptions.RedisError as error:
+        if is_wrong_type(error):
+            raise StoreDataError("rules", "A key in Redis holds something else than the platform writes.") from error
         if (outage := outage_of(error)) is None:
             raise
         raise outage from error
+
+
+def is_wrong_type(error: BaseException) -> bool:
+    """Whether a key holds another type than what is written there."""
+    return isinstance(error, exceptions.ResponseError) and "WRONGTYPE" in str(error)
 
 
 def outage_of(error: exceptions.RedisError) -> StoreUnavailable | None:

@@ -33,6 +33,7 @@ class Heartbeats:
     def __init__(self, connections: HotConnections, keys: Keys) -> None:
         self._connections = connections
         self._key = keys.processes
+        self._damaged = keys.damaged
         self._script = scripts.load("heartbeat")
         renewed_when_forked(self)
 
@@ -47,3 +48,10 @@ class Heartbeats:
             damage.note(damage.PROCESSES)
             raise StoreDataError(damage.PROCESSES, "The heartbeats of the processes are damaged.")
         return Share(rank, *processes)
+
+    def report_damage(self, deadline: Deadline) -> None:
+        """Tells the platform what damaged data this process met. Raises
+        :class:`~limits.store.errors.StoreUnavailable`."""
+        damage.report(
+            lambda *command: self._connections.execute(*command, key=self._damaged, deadline=deadline), self._damaged
+        )

@@ -11,6 +11,8 @@
 ``<ns>:{<tag>}:g:<policy>``           the counter of a policy that counts all clients together
 ``<ns>:{<tag>}:usage``                hash: what was requested, counted for the drain
 ``<ns>:{<tag>}:drain``                the same, taken away by the drain under ``id``
+``<ns>:{<tag>}:damaged``              what lay in the place of usage counts and was none, for a week
+``<ns>:damaged``                      hash: kind → how many damaged entries were found; ``last``
 ``<ns>:{<tag>}:counted``              how many new usage counts the bucket took in this minute
 ``<ns>:{<tag>}:pending``              hash: what parts of requests consumed that are not committed yet
 ``<ns>:{<tag>}:due``                  sorted set: when each of them is overdue
@@ -94,6 +96,16 @@ class Keys:
     def committed(self) -> tuple[str, ...]:
         """The requests of each bucket's clients that were committed lately."""
         return tuple(f"{prefix}:committed" for prefix in self._prefixes)
+
+    @cached_property
+    def set_aside(self) -> tuple[str, ...]:
+        """What lay in the place of each bucket's usage counts and was none."""
+        return tuple(f"{prefix}:damaged" for prefix in self._prefixes)
+
+    @property
+    def damaged(self) -> str:
+        """How many damaged entries were found, by kind."""
+        return f"{self.namespace}:damaged"
 
     def counter(self, bucket: int, policy: str, client: str) -> str:
         return f"{self._prefixes[bucket]}:n:{policy}:{client}"

@@ -9,11 +9,19 @@ from redis.client import Pipeline
 from redis.exceptions import ResponseError, WatchError
 
 from limits.domain.ruleset import Ruleset, UnreadableRuleset, Version, digest_of
-from limits.store import cluster_rules, replicas, scripts
+from limits.store import cluster_rules, damage, replicas, scripts
 from limits.store.cluster_client import ClusterClient, PatientClient
 from limits.store.connection import HotConnections
 from limits.store.deadline import Deadline
-from limits.store.errors import PartlyPublished, RulesetUnreadable, StoreUnavailable, is_outage, outages_named
+from limits.store.errors import (
+    PartlyPublished,
+    RulesetUnreadable,
+    StoreDataError,
+    StoreUnavailable,
+    is_outage,
+    is_wrong_type,
+    outages_named,
+)
 from limits.store.keys import COMPLETE_FIELD, TOKEN_FIELD, Keys
 
 KEEP_OLD_SECONDS = 3600
@@ -29,16 +37,14 @@ class RulesetReader:
 
     def pointer(self, deadline: Deadline) -> str | None:
         """The token of the ruleset in force; None where there is none."""
-        key = self._keys.pointer
-        token = self._connections.execute("GET", key, key=key, deadline=deadline)
-        return token.decode() if token is not None else None
+        token = self._get(self._keys.pointer, deadline)
+        return None if token is None else str(_parsed(token.decode(errors="replace")))
 
     def read(self, token: str, deadline: Deadline) -> tuple[Version, Ruleset]:
         """The ruleset of a token, its digest verified. Raises :class:`StoreUnavailable`, and
         :class:`RulesetUnreadable` where this process cannot decide by it."""
-        key = self._keys.ruleset(token)
-        data = self._connections.execute("GET", key, key=key, deadline=deadline)
-        version = Version.parse(token)
+        version = _parsed(token)
+        data = self._get(self._keys.ruleset(token), deadline)
         if data is None or digest_of(data) != version.digest:
             raise StoreUnavailable(f"The ruleset of version {version.sequence} is not whole in the store.")
         try:
@@ -48,6 +54,15 @@ class RulesetReader:
             raise RulesetUnreadable(f"Version {version.sequence} of the rules cannot be read here. {error}") from error
         return version, ruleset
 
+    def _get(self, key: str, deadline: Deadline) -> bytes | None:
+        try:
+            value: bytes | None = self._connections.execute("GET", key, key=key, deadline=deadline)
+        except ResponseError as error:
+            if not is_wrong_type(error):
+                raise
+            raise _damaged() from error
+        return value
+
     def move_token(self, bucket: int, found: str, named: str, deadline: Deadline) -> None:
         """Moves a bucket from the token that was found there to the one that the pointer names.
         Raises :class:`StoreUnavailable`."""
@@ -55,10 +70,25 @@ class RulesetReader:
         try:
             scripts.load("move_token").run(self._connections, keys, [found, named], deadline)
         except ResponseError as error:
+            if is_wrong_type(error):
+                raise _damaged() from error
             # A user that may only decide leaves it to the reconciler.
             if "NOPERM" not in str(error):
                 raise
             raise StoreUnavailable("A bucket is behind, and this user may not move it on.") from error
+
+
+def _parsed(token: str) -> Version:
+    """Raises :class:`StoreDataError` for what is no token."""
+    try:
+        return Version.parse(token)
+    except ValueError as error:
+        raise _damaged() from error
+
+
+def _damaged() -> StoreDataError:
+    damage.note(damage.RULES)
+    return StoreDataError(damage.RULES, "The rules in Redis are damaged, and will be published again.")
 
 
 _BEHIND = (
@@ -73,11 +103,13 @@ MayFollow = Callable[[Version], bool]
 @dataclass(frozen=True, slots=True)
 class BucketMarks:
     """What one bucket says of itself: its version token (None: none) and whether all of its
-    clients are there. Not ``reachable``: the master that holds it cannot be asked."""
+    clients are there. Not ``reachable``: the master that holds it cannot be asked; ``damaged``: it is no
+    hash."""
 
     token: str | None
     complete: bool
     reachable: bool = True
+    damaged: bool = False
 
 
 class RulesetWriter:
@@ -108,9 +140,22 @@ class RulesetWriter:
     def newest(self) -> Version | None:
         """The version with the highest number that the pointer or a bucket names; None: none does.
         Raises :class:`StoreUnavailable`."""
-        named = [Version.parse(mark.token) for mark in self.marks() if mark.token]
-        found = [*named, *filter(None, [self.pointer()])]
+        named = [_version(mark.token.encode()) for mark in self.marks() if mark.token]
+        found = filter(None, [*named, self.pointer()])
         return max(found, key=lambda version: version.sequence, default=None)
+
+    def drop_damaged(self) -> int:
+        """Removes pointer and buckets of a wrong type, which nothing can be written to. What they held
+        comes from the database. Returns how many there were; raises :class:`StoreUnavailable`."""
+        buckets = [key for key, mark in zip(self._keys.buckets, self.marks(), strict=True) if mark.damaged]
+        with outages_named():
+            if self._redis.type(self._keys.pointer) not in (b"string", b"none"):
+                buckets.append(self._keys.pointer)
+            for key in buckets:
+                self._redis.unlink(key)
+        if buckets:
+            damage.note(damage.RULES, len(buckets))
+        return len(buckets)
 
     def publish(self, version: Version, data: bytes, may_follow: MayFollow) -> Version:
         """Puts a ruleset in force on every bucket: at once, or on a Cluster master by master.
@@ -177,19 +222,28 @@ class RulesetWriter:
     def is_whole(self, version: Version) -> bool:
         """Whether the ruleset of this version is there, byte for byte. Raises
         :class:`StoreUnavailable`."""
-        with outages_named():
-            data: Any = self._redis.get(self._keys.ruleset(str(version)))
+        try:
+            with outages_named():
+                data: Any = self._redis.get(self._keys.ruleset(str(version)))
+        except StoreDataError:
+            return False
         return data is not None and digest_of(data) == version.digest
 
 
 def _version(token: Any) -> Version | None:
-    return Version.parse(token.decode()) if token is not None else None
+    """None where there is none, also where what is there is none."""
+    try:
+        return Version.parse(token.decode()) if token is not None else None
+    except ValueError:
+        return None
 
 
 def _marks(answer: Any) -> BucketMarks:
     if isinstance(answer, Exception):
+        if is_wrong_type(answer):
+            return BucketMarks(None, complete=False, damaged=True)
         if not is_outage(answer):
             raise answer
         return BucketMarks(None, complete=False, reachable=False)
     token, complete = answer
-    return BucketMarks(token.decode() if token else None, bool(complete))
+    return BucketMarks(token.decode(errors="replace") if token else None, bool(complete))

@@ -7,6 +7,7 @@ import pytest
 from limits.models import Client, ClientChange, PolicyLimit, Publication, RuleChange
 from limits.publishing import clients, rules
 from limits.publishing.reconciler import Reconciliation, reconcile
+from limits.store.buckets import bucket_of
 from limits.store.clients import ClientWriter
 from limits.store.keys import COMPLETE_FIELD, TOKEN_FIELD
 from limits.store.rules import RulesetWriter
@@ -117,7 +118,42 @@ def spoil_the_ruleset(shop: Platform) -> None:
     shop.redis.set(shop.keys.ruleset(str(shop.version)), b"{}")
 
 
+def overwrite_a_bucket(shop: Platform) -> None:
+    shop.redis.set(shop.keys.buckets[7], "not a bucket")
+
+
+def overwrite_the_bucket_of_a_client(shop: Platform) -> None:
+    bucket = shop.keys.buckets[bucket_of("acme")]
+    shop.redis.delete(bucket)
+    shop.redis.rpush(bucket, "not a bucket")
+
+
+def overwrite_the_pointer(shop: Platform) -> None:
+    shop.redis.delete(shop.keys.pointer)
+    shop.redis.sadd(shop.keys.pointer, "no pointer")
+
+
+def scribble_on_the_pointer(shop: Platform) -> None:
+    shop.redis.set(shop.keys.pointer, b"\xff nonsense")
+
+
+def overwrite_the_ruleset(shop: Platform) -> None:
+    key = shop.keys.ruleset(str(shop.version))
+    shop.redis.delete(key)
+    shop.redis.zadd(key, {"no ruleset": 1})
+
+
+def scribble_on_a_token(shop: Platform) -> None:
+    shop.redis.hset(shop.keys.buckets[7], TOKEN_FIELD, b"\xff nonsense")
+
+
 DAMAGE = [
+    overwrite_a_bucket,
+    overwrite_the_bucket_of_a_client,
+    overwrite_the_pointer,
+    scribble_on_the_pointer,
+    overwrite_the_ruleset,
+    scribble_on_a_token,
     lose_the_pointer,
     lose_a_bucket,
     lose_a_token,

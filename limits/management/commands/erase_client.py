@@ -9,7 +9,7 @@ from limits.management.output import SAVED_NOT_LIVE, refuse
 from limits.models import Client
 from limits.monitoring.erasure import Erased, erase
 from limits.publishing import clients
-from limits.store.errors import StoreUnavailable
+from limits.store.errors import StoreError
 
 
 class Command(BaseCommand):
@@ -31,7 +31,7 @@ class Command(BaseCommand):
             erased = erase(client, keep_registration=keep_registration)
         except ValueError as error:
             refuse(self.stderr, str(error))
-        except StoreUnavailable as error:
+        except StoreError as error:
             refuse(self.stderr, f"Redis cannot be reached, and counts wait there. Nothing was changed. {error}")
         else:
             self._report(client, erased)

@@ -10,7 +10,7 @@ from limits.domain.problems import RulesetRefused
 from limits.management.output import SAVED_NOT_LIVE, author, refuse, tell
 from limits.publishing import clients, rules
 from limits.publishing.delivery import Delivery, not_reachable
-from limits.store.errors import StoreUnavailable
+from limits.store.errors import StoreError
 
 
 class Command(BaseCommand):
@@ -32,7 +32,7 @@ class Command(BaseCommand):
             delivery = rules.take_over(author(), reason) if take_over else self._publish(reason)
         except RulesetRefused as error:
             refuse(self.stderr, "\n".join(map(str, error.problems)))
-        except StoreUnavailable as error:
+        except StoreError as error:
             self.stderr.write(f"Nothing was changed. Redis cannot be reached: {error}")
             sys.exit(SAVED_NOT_LIVE)
         else:
@@ -50,6 +50,6 @@ class Command(BaseCommand):
             clients.deliver()
             if clients.load_all():
                 return delivery
-        except StoreUnavailable as error:
+        except StoreError as error:
             return not_reachable(error)
         return Delivery(False, problem="Redis was emptied meanwhile; it is filled again by itself.")

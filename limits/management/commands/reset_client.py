@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand
 
 from limits.management.output import author, refuse
 from limits.publishing.resets import reset, reset_problems
-from limits.store.errors import StoreUnavailable
+from limits.store.errors import StoreError
 
 
 class Command(BaseCommand):
@@ -22,6 +22,6 @@ class Command(BaseCommand):
             refuse(self.stderr, "\n".join(map(str, problems)))
         try:
             reset(client, reason=reason, author=author())
-        except StoreUnavailable as error:
+        except StoreError as error:
             refuse(self.stderr, f"Redis cannot be reached; nothing is recorded. {error}")
         self.stdout.write(f"The counters of {client} are forgotten.")

@@ -12,9 +12,10 @@ from django.utils import timezone
 from limits.conf import setting
 from limits.domain.ruleset import Version
 from limits.models import Alert, Message, Progress, Publication, Work
+from limits.monitoring.drain import usage_counts
 from limits.store.connection import hot_connections
 from limits.store.deadline import Deadline
-from limits.store.errors import StoreUnavailable
+from limits.store.errors import StoreError
 from limits.store.keys import Keys
 from limits.store.rules import RulesetReader
 
@@ -39,13 +40,23 @@ def _store() -> Iterator[Reading]:
     reader = RulesetReader(hot_connections(), Keys(setting("NAMESPACE")))
     try:
         token = reader.pointer(Deadline(setting("CHECK_DEADLINE")))
-    except StoreUnavailable:
+    except StoreError:
         yield Reading(name, text, 0)
         return
     yield Reading(name, text, 1)
+    yield from _damage()
     if token is not None:
         text = "The ruleset that is in force in the store."
         yield Reading("ratelimit_ruleset_published_version", text, Version.parse(token).sequence)
+
+
+def _damage() -> Iterator[Reading]:
+    try:
+        found = usage_counts().damage_found()
+    except StoreError:
+        return
+    text = "Entries in Redis, of the last days, that are not what the platform writes. They were set aside."
+    yield Reading("ratelimit_damaged_entries", text, sum(found.kinds.values()) if found else 0)
 
 
 def _database() -> Iterator[Reading]:

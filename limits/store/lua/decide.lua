@@ -188,9 +188,8 @@ while args < #ARGV do
   end
 
   if damaged then
-    for _, index in ipairs(damaged) do
-      call('SET', KEYS[keys + 3 + index], pack(KEPT_UNTIL, KEPT, 0, 8, 0), 'PX', 1000)
-    end
+    -- Which removes them.
+    for _, index in ipairs(damaged) do call('PEXPIRE', KEYS[keys + 3 + index], 0) end
     replies[#replies + 1] = {5, 'counter'}
     break
   end

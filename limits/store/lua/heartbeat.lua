@@ -12,7 +12,8 @@ local now, lifetime = tonumber(redis.call('TIME')[1]), tonumber(ARGV[2])
 local noted = redis.pcall('HSET', KEYS[1], ARGV[1], now)
 if type(noted) == 'table' then
   if not noted.err:find('WRONGTYPE', 1, true) then return noted end
-  redis.call('SET', KEYS[1], '', 'PX', 1)
+  -- Which removes it.
+  redis.call('EXPIRE', KEYS[1], 0)
   return {-1}
 end
 

@@ -9,7 +9,9 @@ local written = 0
 for position = 1, #ARGV, 2 do
   local held = redis.call('HGET', KEYS[1], ARGV[position])
   local revision = tonumber(string.match(ARGV[position + 1], '^%d+'))
-  if not held or tonumber(string.match(held, '^%d+')) <= revision then
+  local its_revision = held and tonumber(string.match(held, '^%d+'))
+  -- What is no record is none.
+  if not its_revision or its_revision <= revision then
     redis.call('HSET', KEYS[1], ARGV[position], ARGV[position + 1])
     written = written + 1
   end

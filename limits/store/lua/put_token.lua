@@ -12,7 +12,8 @@ local held = redis.call('HGET', KEYS[1], 'token')
 if held then
   local epoch, sequence = parts(ARGV[1])
   local held_epoch, held_sequence = parts(held)
-  if tonumber(held_sequence) > tonumber(sequence) then return held end
+  -- What is no token is as another epoch's.
+  if held_sequence and tonumber(held_sequence) > tonumber(sequence) then return held end
   if held_epoch ~= epoch then redis.call('DEL', KEYS[1]) end
 end
 redis.call('HSET', KEYS[1], 'token', ARGV[1])

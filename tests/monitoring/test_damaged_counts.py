@@ -1,0 +1,88 @@
+"""Usage counts that something else wrote to: the drain leaves out what is none, and goes on."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from limits.admin.home import warnings
+from limits.models import Usage
+from limits.monitoring.drain import drain
+from limits.store import damage
+from limits.store.buckets import bucket_of
+from tests.api.test_damaged_data import TYPES
+from tests.monitoring.counting import MINUTE, count, usage
+from tests.publishing.platforms import Platform
+
+pytestmark = pytest.mark.django_db
+
+GARBAGE: list[tuple[bytes, bytes]] = [
+    (b"\xff\xfe", b"1"),
+    (b"", b"1"),
+    (b"no lines", b"1"),
+    (b"1\na\nsearch\n\nacme\nmore", b"1"),
+    (b"x\na\nsearch\n\nacme", b"1"),
+    (b"-5\na\nsearch\n\nacme", b"1"),
+    (b"99999999999999999999\na\nsearch\n\nacme", b"1"),
+    (b"%d\nz\nsearch\n\nacme" % MINUTE, b"1"),
+    (b"%d\ns\nsearch\n\nacme" % MINUTE, b"1"),
+    (b"%d\na\nsearch\npolicy\nacme" % MINUTE, b"1"),
+    (b"%d\n77\nsearch\npolicy\nacme" % MINUTE, b"1"),
+    (b"%d\na\nSearch!\n\nacme" % MINUTE, b"1"),
+    (b"%d\na\nsearch\n\nnul\x00" % MINUTE, b"1"),
+    (b"%d\na\nsearch\n\n%s" % (MINUTE, b"k" * 300), b"1"),
+    (b"%d\na\nsearch\n\none" % MINUTE, b"x"),
+    (b"%d\na\nsearch\n\ntwo" % MINUTE, b"-3"),
+    (b"%d\na\nsearch\n\nthree" % MINUTE, b"9" * 30),
+    (b"%d\na\nsearch\n\nfour" % MINUTE, b"1.5"),
+    (b"%d\na\nsearch\n\nfive" % MINUTE, b""),
+]
+
+
+@pytest.fixture(autouse=True)
+def nothing_waits() -> None:
+    damage._waiting.clear()
+
+
+@pytest.mark.parametrize("garbage", GARBAGE, ids=repr)
+def test_a_field_that_is_no_count_is_left_out(platform: Platform, garbage: tuple[bytes, bytes]) -> None:
+    count(platform, "acme", 7)
+    platform.redis.hset(platform.keys.usage[bucket_of("acme")], *garbage)
+    drain()
+    assert usage() == {("acme", "search", "admitted"): (7, 7)}
+    assert not platform.redis.exists(platform.keys.drains[bucket_of("acme")])
+    assert any(sentence.startswith("1 damaged entries in Redis") for sentence in warnings())
+
+
+@pytest.mark.parametrize("kind", [kind for kind in TYPES if kind != "hash"])
+@pytest.mark.parametrize("which", ["usage", "drains"])
+def test_what_is_no_hash_is_set_aside(platform: Platform, which: str, kind: str) -> None:
+    key = getattr(platform.keys, which)[bucket_of("acme")]
+    TYPES[kind](platform.redis, key)
+    count(platform, "globex", 2)
+    drain()
+    count(platform, "acme", 3)
+    drain()
+    assert usage() == {("globex", "search", "admitted"): (2, 2), ("acme", "search", "admitted"): (3, 3)}
+    moved = platform.keys.set_aside[bucket_of("acme")]
+    assert 0 < platform.redis.ttl(moved) <= 7 * 86_400
+    assert any("usage counts: 1" in sentence for sentence in warnings())
+
+
+@pytest.mark.parametrize("name", [b"", b"\xff", b"x" * 100])
+def test_a_parcel_whose_id_is_none_gets_one(platform: Platform, name: bytes) -> None:
+    count(platform, "acme", 3)
+    bucket = bucket_of("acme")
+    platform.redis.rename(platform.keys.usage[bucket], platform.keys.drains[bucket])
+    platform.redis.hset(platform.keys.drains[bucket], "id", name)
+    drain()
+    assert usage() == {("acme", "search", "admitted"): (3, 3)}
+
+
+def test_a_minute_of_the_future_is_the_present_one(platform: Platform) -> None:
+    """The store's clock was ahead when it was counted."""
+    now = platform.redis.time()[0] // 60
+    count(platform, "acme", 3, minute=now + 1_440)
+    count(platform, "acme", 4, minute=now)
+    drain()
+    assert sum(Usage.objects.values_list("requests", flat=True)) == 7
+    assert max(Usage.objects.values_list("minute", flat=True)) <= datetime.fromtimestamp((now + 2) * 60, UTC)
