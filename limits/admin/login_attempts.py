@@ -14,7 +14,7 @@ from limits.domain.rate import Rate, parse_rate
 from limits.forking import renewed_when_forked
 from limits.store.connection import hot_connections
 from limits.store.deadline import Deadline
-from limits.store.errors import StoreUnavailable
+from limits.store.errors import StoreError
 from limits.store.keys import Keys
 from limits.store.rate_log import RateLog
 
@@ -78,7 +78,7 @@ def _wait(log: str, rate: Rate) -> float | None:
     store = RateLog(hot_connections(None), Keys(setting("NAMESPACE")), LOGINS)
     try:
         admission = store.admit(log, rate, Deadline(setting("CHECK_DEADLINE")))
-    except StoreUnavailable:
+    except StoreError:
         return local_logs.wait(log, rate)
     if admission.admitted:
         return None

@@ -20,6 +20,7 @@ from limits.store.usage import UsageCounts
 from limits.throttling import AtomicAnonRateThrottle, PolicyThrottle
 from tests.api.conftest import Caller
 from tests.support.servers import Store
+from tests.support.waiting import wait_until
 from tests.throttling.views import KEY_IN_HEADER, request_of, send
 
 VICTIM, OTHER = "ann", "acme"
@@ -193,7 +194,9 @@ def test_it_is_counted_and_logged_once_without_the_clients_key(
     assert VICTIM not in lines[0]
     get_engine()._fallback._next_beat = 0.0
     caller.post("/v1/check", check)
-    found = UsageCounts(keyed_shop.redis, keyed_shop.keys).damage_found()
+    counts = UsageCounts(keyed_shop.redis, keyed_shop.keys)
+    wait_until(lambda: counts.damage_found() is not None)
+    found = counts.damage_found()
     assert found is not None
     assert found.kinds == {"counter": 3}
 
