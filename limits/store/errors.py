@@ -21,7 +21,6 @@ class StoreError(Exception):
     have counted nevertheless. The others it has certainly not counted."""
 
 
-
 class StoreDataError(StoreError):
     """What lies in the store is not what the platform writes. The server is well: this is no outage
     and concerns nobody else. The message names the kind of data, never a client.
