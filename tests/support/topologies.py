@@ -59,9 +59,10 @@ class SentinelTopology:
     service = "mymaster"
 
     def __init__(self, folder: Path, *, options: tuple[str, ...] = ()) -> None:
-        options = (*_USERS, *options)
+        # Since Redis 7 a master waits five seconds for further replicas before it sends them its data.
+        options = (*_USERS, "--repl-diskless-sync-delay", "0", *options)
         first = RedisServer(folder / "server-0", options=options)
-        replicated = ("--replicaof", "127.0.0.1", str(first.port), "--repl-diskless-sync-delay", "0")
+        replicated = ("--replicaof", "127.0.0.1", str(first.port))
         replicas = [RedisServer(folder / f"server-{n}", options=(*options, *replicated)) for n in (1, 2)]
         self.servers = [first, *replicas]
         self.sentinels = [SentinelServer(folder / f"sentinel-{n}", first.port) for n in range(3)]
