@@ -1,4 +1,4 @@
-"""Global policies on a Cluster: several masters, nothing admitted too often, and what was taken given back."""
+"""Global policies on a Cluster: several masters, nothing admitted too often, and what was consumed refunded."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -73,7 +73,7 @@ def test_clients_and_the_shared_counter_lie_in_different_slots(store: Store) -> 
     assert others.count(slot_of(store.keys.shared_counter("everyone"))) <= 1
 
 
-def test_exactly_the_global_quota_is_admitted_and_the_rest_is_given_back(store: Store) -> None:
+def test_exactly_the_global_quota_is_admitted_and_the_rest_is_refunded(store: Store) -> None:
     ready(store, OWN, everyone(50))
     engines = [store.engine() for _ in range(3)]
     asked = [CheckRequest(CLIENTS[number % len(CLIENTS)], "search") for number in range(200)]
@@ -140,7 +140,7 @@ def test_a_publish_that_stopped_between_masters_is_taken_further_by_who_meets_it
     assert used(engine, "own", "ann") == 3
 
 
-def test_a_lost_master_of_a_global_policy_degrades_and_gives_back(tmp_path: Path) -> None:
+def test_a_lost_master_of_a_global_policy_degrades_and_refunds(tmp_path: Path) -> None:
     topology = ClusterTopology(tmp_path, replicas=0, options=("--cluster-require-full-coverage", "no")).start()
     try:
         store = Store(topology.url, "own")

@@ -15,7 +15,10 @@ from tests.mutants.mutations import MUTATIONS, Mutation
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 COPIES = 2
-STORE_TESTS = ("promises", "expiry", "usage_counts", "crossings", "counting", "drift")
+STORE_TESTS = (
+    *("promises", "expiry", "usage_counts", "crossings", "counting", "drift"),
+    *("pending", "completer", "refund", "split_histories"),
+)
 FAST_TESTS = (
     "tests/store/test_decide_script.py",
     "tests/domain",

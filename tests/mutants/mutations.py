@@ -8,6 +8,14 @@ BUCKET_LUA = "limits/store/lua/parts/token_bucket.lua"
 FIXED_LUA = "limits/store/lua/parts/fixed_window.lua"
 SECTION = "limits/store/lua/parts/section.lua"
 USAGE = "limits/store/lua/parts/usage.lua"
+PENDING = "limits/store/lua/parts/pending.lua"
+COMMIT = "limits/store/lua/commit.lua"
+REFUND = "limits/store/lua/refund.lua"
+OUTCOME = "limits/store/lua/outcome.lua"
+OVERDUE = "limits/store/lua/overdue.lua"
+RESOLVER = "limits/store/resolver.py"
+COMPLETER = "limits/store/completer.py"
+SPLIT_CHECK = "limits/store/split_check.py"
 SLIDING = "limits/domain/sliding_window.py"
 BUCKET = "limits/domain/token_bucket.py"
 FIXED = "limits/domain/fixed_window.py"
@@ -138,4 +146,32 @@ MUTATIONS = (
     Mutation(PROTECTION, "max(wait, 1.0)", "wait"),
     Mutation(PROTECTION, 'setting("WITHOUT_RULESET") == "allow"', 'setting("WITHOUT_RULESET") != "allow"'),
     Mutation(PACKING, "return span_around(limit, now)[1], 0, 0, 0", "return span_around(limit, now)[0], 0, 0, 0"),
+    Mutation(PENDING, "tonumber(oldest[2]) <= now and", "tonumber(oldest[2]) < now and"),
+    Mutation(PENDING, "consumed .. (after[index] and 1 or 0)", "consumed .. (after[index] and 0 or 1)"),
+    Mutation(PENDING, ">= 4096 then", "> 4096 then"),
+    Mutation(PENDING, "'ZADD', due, now + patience", "'ZADD', due, now"),
+    Mutation(COMMIT, "if not due or tonumber(due) <= now", "if not due or tonumber(due) < now"),
+    Mutation(COMMIT, "if not due or tonumber(due) <= now", "if due and tonumber(due) <= now"),
+    Mutation(COMMIT, "'+inf') >= 100000", "'+inf') >= 1000000"),
+    Mutation(COMMIT, "KEYS[6], '-inf', remembered_since", "KEYS[6], '-inf', '-inf'"),
+    Mutation(REFUND, "if key ~= KEYS[2 + index]", "if key == KEYS[2 + index]"),
+    Mutation(REFUND, "consumed:sub(index, index) == '1' and", "consumed:sub(index, index) ~= '2' and"),
+    Mutation(REFUND, "if last >= consumed_at and left > 0", "if last > consumed_at and left > 0"),
+    Mutation(REFUND, "#state - 11) >= consumed_at + length", "#state - 11) > consumed_at + length"),
+    Mutation(REFUND, "math.max(0, since - consumed_at)", "0"),
+    Mutation(REFUND, "if ends ~= (period_end or", "if ends == (period_end or"),
+    Mutation(REFUND, "redis.call('HDEL', KEYS[2], ARGV[1])", "redis.call('HDEL', KEYS[2], 'none')"),
+    Mutation(REFUND, "local keys, bound, minute = 2 + policies", "local keys, bound, minute = 3 + policies"),
+    Mutation(OUTCOME, "if tonumber(due) > clock", "if tonumber(due) >= clock"),
+    Mutation(OUTCOME, "'ZSCORE', KEYS[3], ARGV[1]", "'ZSCORE', KEYS[1], ARGV[1]"),
+    Mutation(OVERDUE, "'-inf', now, 'LIMIT'", "'-inf', now - 1, 'LIMIT'"),
+    Mutation(RESOLVER, "found.age < REFUNDED_UNTIL", "found.age <= REFUNDED_UNTIL"),
+    Mutation(RESOLVER, "if outcome is Outcome.OPEN:", "if outcome is Outcome.COMMITTED:"),
+    Mutation(RESOLVER, "if outcome is Outcome.REFUNDED and", "if outcome is Outcome.REFUNDED or"),
+    Mutation(COMPLETER, "if bucket in self._unavailable:", "if bucket not in self._unavailable:"),
+    Mutation(COMPLETER, "if job.parts or self._is_unavailable", "if job.parts and self._is_unavailable"),
+    Mutation(COMPLETER, "+ len(self._confirmations) >= MOST", "+ len(self._confirmations) > MOST"),
+    Mutation(COMPLETER, "if outcome is Outcome.COMMITTED:", "if outcome is not Outcome.COMMITTED:"),
+    Mutation(SPLIT_CHECK, "        if not committed:", "        if committed:"),
+    Mutation(SPLIT_CHECK, "add([Question(home,", "add([Confirmation(home,"),
 )
