@@ -9,6 +9,7 @@ from redis.exceptions import ResponseError
 from limits.domain.counting import Count
 from limits.domain.limit import SECOND, Limit
 from limits.store.buckets import bucket_of
+from limits.store.counters import CounterEraser
 from limits.store.deadline import Deadline
 from limits.store.pending import REMEMBERED, Consumption, NotAnEntry, Outcome, Usage
 from limits.store.pending import entry_of as entry
@@ -173,6 +174,18 @@ def test_a_counter_that_nobody_can_read_does_not_stop_the_others(desk: Desk) -> 
     desk.at(START + SECOND)
     assert Resolver(desk.pending).resolve(HOME, 60) == 1
     assert (used(desk), sizes(desk)) == (0, (0, 0, 0))
+
+
+def test_after_a_reset_nothing_is_refunded_into_what_came_after_it(desk: Desk) -> None:
+    """The counter that was erased gets nothing, another one of the same request what it is due."""
+    rules = [*RULES, policy("other", Limit(QUOTA, 60))]
+    home = desk.consume(desk.question("ann", rules, 2))
+    desk.redis.hset(desk.keys.pending[HOME][1], "garbage", "garbage")
+    assert home
+    assert CounterEraser(desk.redis, desk.keys).erase("ann", ["own", "never used"]) == 1
+    consumed(desk, 3)
+    assert desk.pending.refund(home, WITHIN)
+    assert (used(desk), desk.ask("ann", rules[1:], consume=False).readings[0][1]) == (3, 0)
 
 
 ELSEWHERE = 77
