@@ -85,8 +85,8 @@ class Unfinished(Protocol):
     """A request whose parts were decided by several masters."""
 
     def conclude(self, *, admitted: bool, endpoint: str | None, counts: Sequence[Count], deadline: Deadline) -> bool:
-        """Commits an admitted request, refunds a denied one, and counts it. Returns False where a
-        denied one has certainly not been counted.
+        """Commits an admitted request, refunds a denied one, and counts it. Returns False where it has
+        certainly not been counted.
 
         Raises :class:`~limits.store.errors.StoreUnavailable` where an admitted one could not be
         committed: then it is not admitted, and what it consumed will be refunded; and

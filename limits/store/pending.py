@@ -9,11 +9,11 @@ import secrets
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum, IntEnum, auto
 from typing import Any, NamedTuple
 
 from limits.domain.counting import Count
-from limits.store import scripts
+from limits.store import damage, scripts
 from limits.store.buckets import BUCKETS, bucket_of
 from limits.store.deadline import Deadline
 from limits.store.hot import HotConnections
@@ -94,6 +94,15 @@ class Outcome(Enum):
     REFUNDED = auto()
 
 
+class Ended(IntEnum):
+    """Whether an entry was ended by this call, and the request counted. ``NOT``: nothing was changed;
+    ``UNCOUNTED``: it was ended, and the counts in the store are damaged."""
+
+    NOT = 0
+    COUNTED = 1
+    UNCOUNTED = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """How a request is counted. ``endpoint`` None: one that nobody registered."""
@@ -118,24 +127,23 @@ class PendingEntries:
         self._bound = counts_per_bucket
         self._scripts = {name: scripts.load(name) for name in ("commit", "refund", "confirm", "overdue", "outcome")}
 
-    def commit(self, home: Consumption, usage: Usage, deadline: Deadline) -> bool:
-        """Commits and counts a request. Returns False where it is too late for that: nothing changed."""
+    def commit(self, home: Consumption, usage: Usage, deadline: Deadline) -> Ended:
+        """Commits and counts a request; ``NOT``: it is too late for that."""
         keys = (
             *self._keys.of_request[home.bucket],
             *self._keys.pending[home.bucket],
             self._keys.committed[home.bucket],
         )
         arguments = home.entry, REMEMBERED, *usage.arguments(self._bound)
-        return bool(self._run("commit", keys, arguments, deadline))
+        return _ended(self._run("commit", keys, arguments, deadline))
 
-    def refund(self, consumption: Consumption, deadline: Deadline, usage: Usage | None = None) -> bool:
-        """Refunds one part, and counts the request as ``usage`` says. Returns False where there was
-        nothing to refund: nothing changed."""
+    def refund(self, consumption: Consumption, deadline: Deadline, usage: Usage | None = None) -> Ended:
+        """Refunds one part, and counts the request as ``usage`` says; ``NOT``: there was nothing to refund."""
         keys = (*self._keys.pending[consumption.bucket], *consumption.counters)
         if usage is None:
-            return bool(self._run("refund", keys, (consumption.entry,), deadline))
+            return _ended(self._run("refund", keys, (consumption.entry,), deadline))
         keys = (*keys, *self._keys.of_request[bucket_of(usage.client)])
-        return bool(self._run("refund", keys, (consumption.entry, *usage.arguments(self._bound)), deadline))
+        return _ended(self._run("refund", keys, (consumption.entry, *usage.arguments(self._bound)), deadline))
 
     def confirm(self, bucket: int, entries: Sequence[bytes], deadline: Deadline) -> None:
         """Ends entries of a bucket; what they consumed stays consumed."""
@@ -168,6 +176,13 @@ class PendingEntries:
 
     def _run(self, script: str, keys: Sequence[str], arguments: Sequence[str | int | bytes], deadline: Deadline) -> Any:
         return self._scripts[script].run(self._connections, keys, arguments, deadline)
+
+
+def _ended(reply: int) -> Ended:
+    ended = Ended(reply)
+    if ended is Ended.UNCOUNTED:
+        damage.note(damage.COUNTS)
+    return ended
 
 
 def _overdue(bucket: int, entry: bytes, record: bytes | None, now: int) -> Overdue:

@@ -49,12 +49,12 @@ class Resolver:
     def _resolve(self, found: Overdue, deadline: Deadline) -> bool:
         entry = found.consumption.entry
         if is_home(entry):
-            return self._pending.refund(found.consumption, deadline)
+            return bool(self._pending.refund(found.consumption, deadline))
         outcome = self._pending.outcome(found.home, home_of(entry), deadline)
         if outcome is Outcome.OPEN:
             return False
         if outcome is Outcome.REFUNDED and found.age < REFUNDED_UNTIL:
-            return self._pending.refund(found.consumption, deadline)
+            return bool(self._pending.refund(found.consumption, deadline))
         self._pending.confirm(found.consumption.bucket, [entry], deadline)
         return True
 

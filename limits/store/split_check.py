@@ -9,7 +9,7 @@ from limits.store.completer import Completer, Confirmation, Question, Refund
 from limits.store.counting import Counting
 from limits.store.deadline import Deadline
 from limits.store.errors import AnswerLost, CountInDoubt, StoreError, StoreUnavailable
-from limits.store.pending import Consumption, PendingEntries, Usage, entry_of, new_request
+from limits.store.pending import Consumption, Ended, PendingEntries, Usage, entry_of, new_request
 
 
 class Tools(NamedTuple):
@@ -61,12 +61,9 @@ class SplitCheck:
     def conclude(self, *, admitted: bool, endpoint: str | None, counts: Sequence[Count], deadline: Deadline) -> bool:
         """As :meth:`~limits.store.decider.Unfinished.conclude`."""
         usage = Usage(self._client, endpoint, counts)
-        if admitted:
-            self._commit(usage, deadline)
-            return True
-        return self._deny(usage, deadline)
+        return self._commit(usage, deadline) if admitted else self._deny(usage, deadline)
 
-    def _commit(self, usage: Usage, deadline: Deadline) -> None:
+    def _commit(self, usage: Usage, deadline: Deadline) -> bool:
         home, *others = self._parts
         try:
             committed = self._tools.pending.commit(home, usage, deadline)
@@ -80,6 +77,7 @@ class SplitCheck:
             self.refund_later()
             raise StoreUnavailable("The request was not committed in time, so it is refunded.")
         self._tools.completer.add([Confirmation(home, tuple(others))])
+        return committed is Ended.COUNTED
 
     def _deny(self, usage: Usage, deadline: Deadline) -> bool:
         """Counts a denied request, and refunds the client's part in the same call."""
@@ -87,7 +85,7 @@ class SplitCheck:
         self._tools.completer.add(map(Refund, self._parts[1:]))
         try:
             if home is not None:
-                return self._tools.pending.refund(home, deadline, usage)
+                return self._tools.pending.refund(home, deadline, usage) is Ended.COUNTED
             self._tools.counting.count(self._client, usage.endpoint, usage.counts, deadline)
         except AnswerLost:
             # It is counted where the entry is still there; without one it may have been counted.

@@ -11,10 +11,11 @@ from limits.domain.limit import SECOND, Limit
 from limits.store.buckets import bucket_of
 from limits.store.counters import CounterEraser
 from limits.store.deadline import Deadline
-from limits.store.pending import REMEMBERED, Consumption, NotAnEntry, Outcome, Usage
+from limits.store.keys import COMPLETE_FIELD, TOKEN_FIELD
+from limits.store.pending import REMEMBERED, Consumption, Ended, NotAnEntry, Outcome, Usage
 from limits.store.pending import entry_of as entry
 from limits.store.resolver import Resolver
-from tests.support.deciding import START, Desk, policy
+from tests.support.deciding import START, TOKEN, Desk, policy
 
 QUOTA = 6
 RULES = [policy("own", Limit(QUOTA, 3_600))]
@@ -79,7 +80,7 @@ def test_whoever_is_overdue_is_not_committed_any_more(desk: Desk, later: int, in
     home = consumed(desk, patience=1)
     desk.at(START + later)
     assert bool(list(desk.pending.overdue(HOME, WITHIN))) is not in_time
-    assert desk.pending.commit(home, USAGE, WITHIN) is in_time
+    assert desk.pending.commit(home, USAGE, WITHIN) is Ended(in_time)
     assert counted(desk)["a", ""] == in_time
 
 
@@ -186,6 +187,20 @@ def test_after_a_reset_nothing_is_refunded_into_what_came_after_it(desk: Desk) -
     consumed(desk, 3)
     assert desk.pending.refund(home, WITHIN)
     assert (used(desk), desk.ask("ann", rules[1:], consume=False).readings[0][1]) == (3, 0)
+
+
+def test_damaged_counts_keep_nobody_from_a_commit_or_a_refund(desk: Desk) -> None:
+    """Whoever asked is told that it was not counted."""
+    homes = [consumed(desk) for _ in range(2)]
+    for key in desk.keys.of_request[HOME]:
+        desk.redis.set(key, "something else")
+    assert desk.pending.commit(homes[0], USAGE, WITHIN) is Ended.UNCOUNTED
+    assert desk.pending.refund(homes[1], WITHIN, DENIED) is Ended.UNCOUNTED
+    assert sizes(desk) == (0, 0, 1)
+    bucket, usage, _ = desk.keys.of_request[HOME]
+    desk.redis.delete(bucket, usage)
+    desk.redis.hset(bucket, mapping={TOKEN_FIELD: TOKEN, COMPLETE_FIELD: "1"})
+    assert used(desk) == 1
 
 
 ELSEWHERE = 77

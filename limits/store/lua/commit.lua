@@ -14,7 +14,8 @@ local clock = redis.call('TIME')
 --       5, 6  the endpoint ("": one that nobody registered) and the client, as they are counted
 --       7...  kind, policy and how many, for each count
 --
--- Returns 1; 0 where nothing was changed, because the entry is overdue or was refunded already, or
+-- Returns 1; 2 where it was committed and could not be counted, because the counts are damaged
+-- (parts/usage.lua); 0 where nothing was changed, because the entry is overdue or was refunded already, or
 -- because too many requests are remembered. An entry that is overdue counts as refunded: the caller
 -- does not wait for it any more, and another one may just be refunding it.
 --
@@ -30,7 +31,8 @@ local bound, minute = ARGV[3], math.floor(clock[1] / 60)
 
 -- include: usage
 
-local record = redis.call('HGET', KEYS[1], ARGV[4])
+local record = redis.pcall('HGET', KEYS[1], ARGV[4])
+if type(record) ~= 'string' then record = nil end
 for at = 7, #ARGV, 3 do
   count(0, record, ARGV[at], ARGV[5], ARGV[at + 1], ARGV[6], tonumber(ARGV[at + 2]))
 end
@@ -39,4 +41,4 @@ redis.call('ZREM', KEYS[4], ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[6], '-inf', remembered_since)
 redis.call('ZADD', KEYS[6], now, ARGV[1])
 redis.call('EXPIRE', KEYS[6], ARGV[2])
-return 1
+return damage == 'all' and 2 or 1

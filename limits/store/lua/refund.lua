@@ -10,7 +10,8 @@ local clock = redis.call('TIME')
 --       takes in a minute; 3 the client's field in the bucket; 4, 5 the endpoint ("": one that nobody
 --       registered) and the client, as they are counted; 6... kind, policy and how many, for each count
 --
--- Returns 1; 0 where the entry is not there, because it was refunded or committed: then nothing
+-- Returns 1; 2 where it was refunded and could not be counted, because the counts are damaged
+-- (parts/usage.lua); 0 where the entry is not there, because it was refunded or committed: then nothing
 -- changes and nothing is counted. So it may be called again.
 --
 -- Counter: see decide.lua. What others consumed meanwhile stays consumed: never more is refunded than
@@ -105,7 +106,8 @@ local keys, bound, minute = 2 + policies, ARGV[2], floor(clock[1] / 60)
 
 -- include: usage
 
-local client = ARGV[3] and redis.call('HGET', KEYS[keys + 1], ARGV[3])
+local client = ARGV[3] and redis.pcall('HGET', KEYS[keys + 1], ARGV[3])
+if type(client) ~= 'string' then client = nil end
 for at_count = 6, #ARGV, 3 do
   count(keys, client, ARGV[at_count], ARGV[4], ARGV[at_count + 1], ARGV[5], tonumber(ARGV[at_count + 2]))
 end
@@ -114,4 +116,4 @@ redis.call('ZREM', KEYS[1], ARGV[1])
 for index, counter in pairs(after) do
   redis.call('SET', KEYS[2 + index], counter, 'KEEPTTL')
 end
-return 1
+return damage == 'all' and 2 or 1
