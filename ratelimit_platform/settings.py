@@ -38,6 +38,7 @@ LOG_FORMAT            console or json                                 console on
 """
 
 import sys
+from pathlib import Path
 
 from django.conf import global_settings
 
@@ -112,6 +113,8 @@ WSGI_APPLICATION = "ratelimit_platform.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        # Before those of the apps: it corrects some of django-unfold's.
+        "DIRS": [Path(__file__).parent / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

@@ -15,10 +15,11 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
+from limits.admin.base import PlatformModelAdmin
 from limits.admin.fields import NobodyEdits
 from limits.admin.help import Introduced
 from limits.admin.row_history import ShowsHistory
@@ -68,7 +69,7 @@ class AlertRuleForm(forms.ModelForm):
 
 
 @admin.register(AlertRule)
-class AlertRuleAdmin(Introduced, ShowsHistory, ModelAdmin):
+class AlertRuleAdmin(Introduced, ShowsHistory, PlatformModelAdmin):
     introduction = "Who is told when, for example, one client is denied fifty times in a minute."
     form = AlertRuleForm
     list_display = ("name", "sentence_in_words", "addresses", "open_alerts")
@@ -166,7 +167,7 @@ class HandleForm(forms.Form):
 
 
 @admin.register(Alert)
-class AlertAdmin(Introduced, NobodyEdits, ModelAdmin):
+class AlertAdmin(Introduced, NobodyEdits, PlatformModelAdmin):
     introduction = "What alert rules found. An alert stays open while its rule fires, and is resolved by itself."
     list_display = ("rule", "group_name", "value_in_words", "highest_in_words", "opened_at", "resolved_at", "state")
     list_filter = ("rule", ("resolved_at", admin.EmptyFieldListFilter))
@@ -253,7 +254,7 @@ def _acknowledge(request: HttpRequest, alerts: QuerySet[Alert]) -> int:
 
 
 @admin.register(Message)
-class MessageAdmin(NobodyEdits, ModelAdmin):
+class MessageAdmin(NobodyEdits, PlatformModelAdmin):
     list_display = ("subject", "channel", "destination", "created_at", "state")
     list_filter = ("channel", "kind", ("sent_at", admin.EmptyFieldListFilter))
     search_fields = ("destination", "subject")

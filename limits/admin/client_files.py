@@ -12,10 +12,10 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerUnavailable
-from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminFileFieldWidget
 
+from limits.admin.base import PlatformModelAdmin
 from limits.admin.fields import NobodyEdits
 from limits.admin.form_page import form_page, reason_field
 from limits.admin.help import Introduced
@@ -111,7 +111,7 @@ def _go_on(request: HttpRequest, row: ClientImport) -> None:
 
 
 @admin.register(ClientImport)
-class ClientImportAdmin(Introduced, NobodyEdits, ModelAdmin):
+class ClientImportAdmin(Introduced, NobodyEdits, PlatformModelAdmin):
     introduction = "Files of clients that were uploaded: what each would change, did change, or why it was refused."
     list_display = ("file_name", "created_at", "author", "reason", "state_label")
     search_fields = ("file_name", "author", "reason")

@@ -10,10 +10,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
-from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
 from limits.admin import client_page
+from limits.admin.base import PlatformModelAdmin
 from limits.admin.client_files import export_view, import_view
 from limits.admin.client_plans import move_view
 from limits.admin.client_status import status_view
@@ -31,7 +31,7 @@ _STATUS_COLOURS = {"active": "success", "exempt": "info", "blocked": "danger"}
 
 
 @admin.register(Client)
-class ClientAdmin(Introduced, ShowsHistory, PublishesClients, ModelAdmin):
+class ClientAdmin(Introduced, ShowsHistory, PublishesClients, PlatformModelAdmin):
     introduction = (
         "Who is limited: customers, tenants, API keys. A caller needs no row here to be limited; one that is not "
         "registered is on the default plan."

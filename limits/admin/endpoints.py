@@ -7,9 +7,10 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.forms import BaseInlineFormSet, ModelForm
 from django.http import HttpRequest, HttpResponse
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.decorators import action, display
 
+from limits.admin.base import PlatformModelAdmin
 from limits.admin.fields import SlugKept
 from limits.admin.help import Introduced
 from limits.admin.publishing import PublishesRules
@@ -51,7 +52,7 @@ class RouteInline(TabularInline):
 
 
 @admin.register(Endpoint)
-class EndpointAdmin(Introduced, ShowsHistory, SlugKept, PublishesRules, ModelAdmin):
+class EndpointAdmin(Introduced, ShowsHistory, SlugKept, PublishesRules, PlatformModelAdmin):
     introduction = (
         "What is protected: each endpoint stands for some of your API's addresses. Requests that match no route "
         "here meet only the policies for all requests."

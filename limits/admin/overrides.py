@@ -8,9 +8,10 @@ from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.forms import BaseInlineFormSet
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin, StackedInline
+from unfold.admin import StackedInline
 from unfold.decorators import display
 
+from limits.admin.base import PlatformModelAdmin
 from limits.admin.help import Introduced
 from limits.admin.limits import OverrideLimitInline
 from limits.admin.publishing import PublishesClients
@@ -20,6 +21,7 @@ from limits.domain.client import microseconds
 from limits.domain.validation import overlaps
 from limits.domain.wording import limits_sentence
 from limits.models import Override, OverrideLimit
+from limits.models.overrides import overlap_message
 
 _FIELDS = ("policy", "starts_at", "ends_at", "reason")
 
@@ -27,12 +29,19 @@ _FIELDS = ("policy", "starts_at", "ends_at", "reason")
 class OverrideFormSet(BaseInlineFormSet):
     """No two overrides of one policy at one time, also among those typed together."""
 
+    def full_clean(self) -> None:
+        if self.is_bound:
+            together = {form.instance.pk for form in self.initial_forms}
+            for form in self.forms:
+                form.instance.edited_together = together
+        super().full_clean()
+
     def clean(self) -> None:
         super().clean()
         kept = [form for form in self.forms if form not in self.deleted_forms and _is_filled_in(form)]
         for first, second in combinations(kept, 2):
             if overlaps(_span(first.instance), _span(second.instance)):
-                second.add_error("starts_at", "It overlaps another override of this policy.")
+                second.add_error("starts_at", overlap_message(first.instance))
 
 
 def _is_filled_in(form: Any) -> bool:
@@ -54,7 +63,7 @@ class OverrideInline(StackedInline):
 
 
 @admin.register(Override)
-class OverrideAdmin(Introduced, ShowsHistory, PublishesClients, ModelAdmin):
+class OverrideAdmin(Introduced, ShowsHistory, PublishesClients, PlatformModelAdmin):
     introduction = (
         "A client's own limits in place of a policy's, for a time: a sale, a load test, a customer who pays for more. "
         "The quickest way to one is the client's page."

@@ -8,9 +8,9 @@ from django.db.models import Count, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
+from limits.admin.base import PlatformModelAdmin
 from limits.admin.comparison import comparison_view
 from limits.admin.fields import SlugKept
 from limits.admin.help import Introduced
@@ -36,7 +36,7 @@ class PlanForm(ModelForm):
 
 
 @admin.register(Plan)
-class PlanAdmin(Introduced, ShowsHistory, SlugKept, PublishesRules, ModelAdmin):
+class PlanAdmin(Introduced, ShowsHistory, SlugKept, PublishesRules, PlatformModelAdmin):
     introduction = (
         "Tiers, such as Free and Pro. Every client is on one; whoever has none, and every caller that is not "
         "registered, is on the default plan."

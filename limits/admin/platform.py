@@ -7,9 +7,9 @@ from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from limits.admin.base import PlatformModelAdmin
 from limits.admin.publishing import PublishesRules
 from limits.admin.row_history import ShowsHistory
 from limits.domain.validation import MAX_REASON_LENGTH
@@ -30,7 +30,7 @@ class SwitchForm(forms.ModelForm):
 
 
 @admin.register(Platform)
-class PlatformAdmin(ShowsHistory, PublishesRules, ModelAdmin):
+class PlatformAdmin(ShowsHistory, PublishesRules, PlatformModelAdmin):
     """One step, without a review: at night there is no time for two."""
 
     form = SwitchForm

@@ -8,9 +8,9 @@ from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.urls import URLPattern, path
-from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
+from limits.admin.base import PlatformModelAdmin
 from limits.admin.comparison import BackToComparison
 from limits.admin.fields import SlugKept
 from limits.admin.help import Introduced
@@ -53,7 +53,7 @@ class PolicyForm(ModelForm):
 
 
 @admin.register(Policy)
-class PolicyAdmin(BackToComparison, Introduced, ShowsHistory, SlugKept, PublishesRules, ModelAdmin):
+class PolicyAdmin(BackToComparison, Introduced, ShowsHistory, SlugKept, PublishesRules, PlatformModelAdmin):
     introduction = (
         "How much a plan's clients may use of an endpoint. Every policy that matches a request counts, and a request "
         "has to fit all of them."

@@ -5,9 +5,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
-from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
+from limits.admin.base import PlatformModelAdmin
 from limits.admin.fields import NobodyEdits
 from limits.admin.help import Introduced
 from limits.admin.review import changes_of
@@ -18,7 +18,7 @@ _STATE_COLOURS = {"live": "success", "partial": "warning", "pending": "warning"}
 
 
 @admin.register(Publication)
-class PublicationAdmin(Introduced, NobodyEdits, ModelAdmin):
+class PublicationAdmin(Introduced, NobodyEdits, PlatformModelAdmin):
     introduction = (
         "Every version of the rules that went live: who published it, when and why. Open one to see what it "
         "changed, and to go back to it."

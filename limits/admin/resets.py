@@ -5,8 +5,8 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from unfold.admin import ModelAdmin
 
+from limits.admin.base import PlatformModelAdmin
 from limits.admin.fields import NobodyEdits
 from limits.admin.form_page import form_page, reason_field
 from limits.admin.help import Introduced
@@ -22,7 +22,7 @@ class ResetForm(forms.Form):
 
 
 @admin.register(CounterReset)
-class CounterResetAdmin(Introduced, NobodyEdits, ModelAdmin):
+class CounterResetAdmin(Introduced, NobodyEdits, PlatformModelAdmin):
     introduction = "Whose counters were forgotten, by whom and why. To forget some, open the client's page."
     list_display = ("client_key", "created_at", "author", "reason")
     fields = ("client_key", "created_at", "author", "reason")

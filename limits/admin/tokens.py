@@ -8,10 +8,10 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
-from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from limits.admin.base import PlatformModelAdmin
 from limits.admin.help import Introduced
 from limits.admin.publishing import PublishesRules, publish_rules
 from limits.admin.row_history import ShowsHistory
@@ -40,7 +40,7 @@ class TokenForm(forms.ModelForm):
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(Introduced, ShowsHistory, PublishesRules, ModelAdmin):
+class ApiTokenAdmin(Introduced, ShowsHistory, PublishesRules, PlatformModelAdmin):
     introduction = (
         "What your programs identify themselves with when they ask whether a request is admitted. The secret is shown "
         "once, when a token is made; a revoked one stops at once."

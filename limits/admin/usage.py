@@ -6,9 +6,9 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
+from limits.admin.base import PlatformModelAdmin
 from limits.admin.fields import NobodyEdits
 from limits.admin.help import Introduced
 from limits.admin.paginator import BigTablePaginator
@@ -18,7 +18,7 @@ from limits.models.usage import Counts, OutcomeCounts
 _OUTCOME_COLOURS = {"admitted": "success", "denied": "danger", "blocked": "warning", "exempt": "info"}
 
 
-class CountsAdmin(Introduced, NobodyEdits, ModelAdmin):
+class CountsAdmin(Introduced, NobodyEdits, PlatformModelAdmin):
     """What lists of usage have in common; there may be millions of rows."""
 
     list_display_links = None

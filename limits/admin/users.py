@@ -4,9 +4,9 @@ from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as BaseGroupAdmin
 from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
 from django.contrib.auth.models import Group, User
-from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from limits.admin.base import PlatformModelAdmin
 from limits.admin.help import Introduced
 
 admin.site.unregister(User)
@@ -14,7 +14,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(Introduced, BaseUserAdmin, ModelAdmin):
+class UserAdmin(Introduced, BaseUserAdmin, PlatformModelAdmin):
     introduction = (
         "Who may log in here. Tick “staff status”, and choose a group: Product managers, Support, Viewers or Operators."
     )
@@ -24,5 +24,5 @@ class UserAdmin(Introduced, BaseUserAdmin, ModelAdmin):
 
 
 @admin.register(Group)
-class GroupAdmin(BaseGroupAdmin, ModelAdmin):
+class GroupAdmin(BaseGroupAdmin, PlatformModelAdmin):
     pass

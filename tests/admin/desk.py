@@ -34,9 +34,9 @@ class Page:
         for form in self._forms():
             for field, messages in form.errors.items():
                 found.setdefault(form.add_prefix(field) if field != "__all__" else field, []).extend(messages)
-        for inline in self.response.context["inline_admin_formsets"]:
-            if messages := inline.formset.non_form_errors():
-                found[inline.formset.prefix] = list(messages)
+        for formset in self._formsets():
+            if messages := formset.non_form_errors():
+                found[formset.prefix] = list(messages)
         return found
 
     @property
@@ -45,8 +45,8 @@ class Page:
         data: dict[str, str] = {}
         for form in self._forms():
             data |= _fields(form)
-        for inline in self.response.context["inline_admin_formsets"]:
-            data |= _fields(inline.formset.management_form)
+        for formset in self._formsets():
+            data |= _fields(formset.management_form)
         return data
 
     @property
@@ -64,8 +64,15 @@ class Page:
 
     def _forms(self) -> Iterator[BaseForm]:
         yield self.response.context["adminform"].form
+        for formset in self._formsets():
+            yield from formset.forms
+
+    def _formsets(self) -> Iterator[Any]:
+        """Those of the page, and what is nested in them."""
         for inline in self.response.context["inline_admin_formsets"]:
-            yield from inline.formset.forms
+            yield inline.formset
+            for form in inline.formset.forms:
+                yield from (nested.formset for nested in getattr(form, "nested_formsets", ()))
 
 
 def _fields(form: BaseForm) -> dict[str, str]:

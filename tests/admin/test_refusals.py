@@ -1,5 +1,6 @@
 """What cannot be is refused on the form, at the field, and nothing is changed."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -130,9 +131,13 @@ def test_an_override_without_limits_is_refused(desk: Desk) -> None:
 
 def test_an_overlapping_override_is_refused(desk: Desk) -> None:
     client, policy = Client.objects.get(), Policy.objects.get()
-    rows.override_limit(rows.override(client, policy))
+    rows.override_limit(rows.override(client, policy, ends_at=datetime(2030, 1, 31, tzinfo=UTC)))
     page = desk.add(Override, client=client.pk, policy=policy.pk, **NEW_LIMIT)
-    assert page.errors == {"__all__": ["It overlaps another override of this client and policy."]}
+    message = (
+        "It overlaps another override of this client and policy (“all”), from the beginning until 31 January 2030, "
+        "00:00 UTC."
+    )
+    assert page.errors == {"starts_at": [message]}
 
 
 def test_what_only_the_compiler_sees_is_refused_on_the_form(desk: Desk) -> None:

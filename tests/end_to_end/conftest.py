@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
+from django.contrib.auth.models import User
+from playwright.sync_api import Page
 from redis import Redis
 
 from limits.models import Endpoint, Plan
 from limits.publishing import clients, tokens
-from tests.end_to_end.browser import browser, page
+from tests.end_to_end.browser import browser, log_in, page
 from tests.end_to_end.shop import CONNECTIONS, SECRET, publish
 from tests.support.web import WebServer
 
@@ -45,3 +47,11 @@ def http() -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {SECRET}"}
     with httpx.Client(headers=headers, limits=httpx.Limits(max_connections=CONNECTIONS), timeout=30) as client:
         yield client
+
+
+@pytest.fixture
+def admin(page: Page) -> Page:
+    """Ada, a superuser, logged in."""
+    User.objects.create_superuser("ada", "ada@example.com", "a password of Ada")
+    log_in(page, "ada", "a password of Ada")
+    return page

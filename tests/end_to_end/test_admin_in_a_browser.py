@@ -31,22 +31,12 @@ from limits.models import (
     UsageHour,
 )
 from limits.monitoring.alerts import evaluate
-from tests.end_to_end.browser import log_in, save, serious_findings
+from tests.end_to_end.browser import save, serious_findings
 from tests.end_to_end.shop import ask, policy, publish
 from tests.models import rows
 from tests.support.web import WebServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-PASSWORD = "a password of Ada"
-
-
-@pytest.fixture
-def admin(page: Page) -> Page:
-    """Ada, logged in."""
-    User.objects.create_superuser("ada", "ada@example.com", PASSWORD)
-    log_in(page, "ada", PASSWORD)
-    return page
 
 
 def test_a_quota_changed_by_hand_decides_the_very_next_check_on_either_server(

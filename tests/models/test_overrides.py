@@ -81,6 +81,23 @@ def test_the_form_says_that_they_overlap(acme: Client, policy: Policy) -> None:
         between(acme, policy, (4, 9)).full_clean()
 
 
+@pytest.mark.parametrize(("first", "second"), OVERLAPPING)
+def test_validation_sees_what_the_database_sees(first: Span, second: Span, acme: Client, policy: Policy) -> None:
+    between(acme, policy, first).save()
+    with pytest.raises(ValidationError):
+        between(acme, policy, second).full_clean()
+    with pytest.raises(ValidationError):
+        between(acme, policy, second).validate_constraints()
+
+
+def test_the_message_names_the_other_one_and_its_times(acme: Client, policy: Policy) -> None:
+    between(acme, policy, (1, None)).save()
+    with pytest.raises(ValidationError) as caught:
+        between(acme, policy, (None, 2)).full_clean()
+    (message,) = caught.value.message_dict["starts_at"]
+    assert message.endswith("client and policy (“search”), from 1 January 2030, 00:00 UTC without an end.")
+
+
 @pytest.mark.parametrize(("first", "second"), APART)
 def test_one_may_begin_when_another_ends(first: Span, second: Span, acme: Client, policy: Policy) -> None:
     between(acme, policy, first).save()
@@ -90,9 +107,10 @@ def test_one_may_begin_when_another_ends(first: Span, second: Span, acme: Client
 
 
 def test_other_clients_and_other_policies_have_their_own(acme: Client, policy: Policy) -> None:
-    rows.override(acme, policy)
-    rows.override(rows.client("other"), policy)
-    rows.override(acme, rows.policy("orders"))
+    for client, its_policy in ((acme, policy), (rows.client("other"), policy), (acme, rows.policy("orders"))):
+        row = Override(client=client, policy=its_policy)
+        row.full_clean()
+        row.save()
 
 
 def test_an_override_goes_with_its_client(acme: Client, policy: Policy) -> None:

@@ -11,3 +11,9 @@ function nameLists() {
   }
 }
 new MutationObserver(nameLists).observe(document, { childList: true, subtree: true });
+
+// A form that was refused: the list of its errors comes first, also for a screen reader.
+document.addEventListener("DOMContentLoaded", () => {
+  const first = document.querySelector("#error-summary, .rl-field--wrong :is(input, select, textarea)");
+  first?.focus();
+});

@@ -1,0 +1,107 @@
+"""Overrides in the admin: those of other clients and policies are not in the way, and what is in the way is named."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from limits.models import Client, Override, Policy, PolicyLimit
+from tests.admin.desk import Desk, Page
+from tests.admin.test_saving import NEW_LIMIT
+from tests.models import rows
+from tests.publishing.platforms import Platform
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+JANUARY, FEBRUARY, MARCH, APRIL = (datetime(2030, month, 1, tzinfo=UTC) for month in (1, 2, 3, 4))
+
+
+def override(client: Client, policy: Policy, **times: Any) -> Override:
+    row = rows.override(client, policy, **times)
+    rows.override_limit(row)
+    return row
+
+
+def typed(starts: datetime, ends: datetime, at: int) -> dict[str, str]:
+    """Times of one override on the page of its client."""
+    moments = {"starts_at": starts, "ends_at": ends}
+    parts = {f"overrides__{at}__{name}_0": f"{moment:%F}" for name, moment in moments.items()}
+    return parts | {f"overrides__{at}__{name}_1": f"{moment:%T}" for name, moment in moments.items()}
+
+
+@pytest.fixture
+def acme(shop: Platform) -> Client:
+    return Client.objects.get(key="acme")
+
+
+def test_a_client_with_two_overrides_is_renamed(desk: Desk, acme: Client) -> None:
+    override(acme, Policy.objects.get())
+    override(acme, rows.policy("orders"))
+    page = desk.change(acme, name="Acme Ltd")
+    acme.refresh_from_db()
+    assert acme.name == "Acme Ltd", page.text
+
+
+def test_one_is_added_while_another_clients_overlaps_in_time(desk: Desk, acme: Client) -> None:
+    override(rows.client("globex"), Policy.objects.get())
+    desk.add(Override, client=acme.pk, policy=Policy.objects.get().pk, **NEW_LIMIT)
+    assert Override.objects.filter(client=acme).exists()
+
+
+def test_one_takes_the_time_of_another_that_is_removed_in_the_same_save(desk: Desk, acme: Client) -> None:
+    first = override(acme, Policy.objects.get(), starts_at=JANUARY, ends_at=FEBRUARY)
+    second = override(acme, Policy.objects.get(), starts_at=MARCH, ends_at=APRIL)
+    page = desk.change(acme, overrides__0__DELETE="on", **typed(JANUARY, APRIL, at=1))
+    assert [(row.pk, row.starts_at) for row in Override.objects.all()] == [(second.pk, JANUARY)], page.text
+    assert not Override.objects.filter(pk=first.pk).exists()
+
+
+def test_two_that_overlap_on_the_page_are_refused_at_the_second(desk: Desk, acme: Client) -> None:
+    override(acme, Policy.objects.get(), starts_at=JANUARY, ends_at=FEBRUARY)
+    override(acme, Policy.objects.get(), starts_at=MARCH, ends_at=APRIL)
+    page = desk.change(acme, **typed(JANUARY, APRIL, at=1))
+    assert list(page.errors) == ["overrides-1-starts_at"]
+    assert "until 1 February 2030, 00:00 UTC" in page.errors["overrides-1-starts_at"][0]
+
+
+def test_a_row_that_somebody_added_since_is_in_the_way(desk: Desk, acme: Client) -> None:
+    """The form does not show it, so the database is asked."""
+    override(acme, Policy.objects.get(), starts_at=JANUARY, ends_at=FEBRUARY)
+    path = reverse("admin:limits_client_change", args=[acme.pk])
+    fields = desk.open(path).fields | {key.replace("__", "-"): value for key, value in typed(MARCH, APRIL, 0).items()}
+    override(acme, Policy.objects.get(), starts_at=MARCH, ends_at=APRIL)
+    page = Page(desk.client.post(path, fields))
+    assert list(page.errors) == ["overrides-0-starts_at"]
+
+
+def test_what_the_database_alone_refuses_is_said_on_the_form(desk: Desk, acme: Client) -> None:
+    """Two that change places: each is valid once the other has moved, and none can move first."""
+    override(acme, Policy.objects.get(), starts_at=JANUARY, ends_at=FEBRUARY)
+    override(acme, Policy.objects.get(), starts_at=MARCH, ends_at=APRIL)
+    page = desk.change(acme, **typed(MARCH, APRIL, at=0), **typed(JANUARY, FEBRUARY, at=1))
+    assert "contradicts what is saved already" in page.errors["__all__"][0]
+    assert [row.starts_at for row in Override.objects.order_by("pk")] == [JANUARY, MARCH]
+
+
+def test_a_limit_that_somebody_else_added_since_is_refused_on_the_form(desk: Desk, shop: Platform) -> None:
+    policy = Policy.objects.get()
+    path = reverse("admin:limits_policy_change", args=[policy.pk])
+    more = {"limits-TOTAL_FORMS": "2", "limits-1-quota": "9", "limits-1-window_0": "1", "limits-1-window_1": "3600"}
+    fields = desk.open(path).fields | more | {"limits-1-algorithm": "sliding_window"}
+    rows.limit(policy, quota=5, window=3_600)
+    page = Page(desk.client.post(path, fields))
+    assert page.status == 200
+    assert page.errors
+    assert PolicyLimit.objects.count() == 2
+
+
+def test_every_error_is_listed_at_the_top_with_a_link_to_its_field(desk: Desk, acme: Client) -> None:
+    override(acme, Policy.objects.get())
+    page = desk.change(acme, overrides__0__limits__0__quota="ten", name="a\tb")
+    summary = page.text.split('id="error-summary"')[1].split("</div>")[0]
+    assert "2 things need correcting" in summary
+    assert '<a href="#id_name">Name</a>: It must not contain control characters.' in summary
+    assert '<a href="#id_overrides-0-limits-0-quota">Override 1, limit 1, quota</a>: Enter a whole number.' in summary
+    for anchor in ("id_name", "id_overrides-0-limits-0-quota"):
+        assert f'id="{anchor}"' in page.text
