@@ -17,6 +17,7 @@ urlpatterns = [
 if settings.DEMO:
     urlpatterns.append(path("shop/", include("demo.shop")))
 
-handler400 = "api.errors.bad_request"
-handler404 = "api.errors.not_found"
+handler400 = "ratelimit_platform.error_handlers.bad_request"
+handler403 = "ratelimit_platform.error_handlers.forbidden"
+handler404 = "ratelimit_platform.error_handlers.not_found"
 handler500 = "api.errors.server_error"

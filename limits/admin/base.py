@@ -1,17 +1,44 @@
 """What every list and form of the admin does alike."""
 
+from collections.abc import Iterator
 from typing import Any
 
+from django.contrib import messages
+from django.contrib.admin.exceptions import DisallowedModelAdminLookup
+from django.contrib.admin.models import LogEntry
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError
+from django.db.models import Model, QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from psycopg.errors import ExclusionViolation, ForeignKeyViolation, UniqueViolation
 from unfold.admin import ModelAdmin
 
+from limits.admin.bulk import with_keys
+from limits.admin.deletion import delete_one, delete_selected
 from limits.admin.error_summary import mistakes
+from limits.admin.fields import RowSelect
 
+_OF_FILTERS = ("exact", "id__exact", "isnull", "isempty")
 _CONFLICT = "_conflict_of_this_request"
 _CONFLICTS = (UniqueViolation, ExclusionViolation, ForeignKeyViolation)
+
+
+class UnknownFilter(Exception):
+    """An address filters, sorts or pages a list in a way that it cannot."""
+
+
+def _lookups(filters: Any) -> Iterator[str]:
+    """What the filters of a list send: “plan__id__exact”."""
+    for each in filters:
+        name = each[0] if isinstance(each, (tuple, list)) else each
+        if isinstance(name, str):
+            yield from (f"{name}__{lookup}" for lookup in _OF_FILTERS)
+        else:
+            yield name.parameter_name
 
 
 class ConflictForm(ModelForm):
@@ -29,6 +56,53 @@ class ConflictForm(ModelForm):
 class PlatformModelAdmin(ModelAdmin):
     """A list and a form of the platform."""
 
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Only what the filters of the list send: Django allows every comparison of every column, and most
+        values fail only when PostgreSQL reads them."""
+        return lookup in set(_lookups(self.get_list_filter(request)))
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        try:
+            return super().get_changelist_instance(request)
+        except (DisallowedModelAdminLookup, IncorrectLookupParameters):
+            raise UnknownFilter from None
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """A filter that there is not leads to the whole list."""
+        try:
+            return super().changelist_view(request, extra_context)
+        except UnknownFilter:
+            messages.warning(request, "The list has no such filter or page. This is the whole list.")
+            return HttpResponseRedirect(request.path)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        if db_field.name in self.get_autocomplete_fields(request):
+            options.setdefault("widget", RowSelect(db_field, self.admin_site, using=options.get("using")))
+        return super().formfield_for_foreignkey(db_field, request, **options)
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        actions = super().get_actions(request)
+        if "delete_selected" in actions:
+            actions["delete_selected"] = (delete_selected, *actions["delete_selected"][1:])
+        return actions
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        request.POST = with_keys(request.POST)  # type: ignore[assignment]
+        return super().response_action(request, queryset)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Asks why. What is reviewed asks there."""
+        if getattr(self, "is_reviewed", False):
+            return super().delete_view(request, object_id, extra_context)
+        row = self.get_object(request, object_id)
+        if not self.has_delete_permission(request, row):
+            raise PermissionDenied
+        if row is None:
+            raise Http404
+        return delete_one(self, request, row, reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"))
+
     def changeform_view(self, request: HttpRequest, *args: Any, **options: Any) -> HttpResponse:
         """Two people may save at once: what the database refuses then is shown on the form."""
         try:
@@ -43,7 +117,15 @@ class PlatformModelAdmin(ModelAdmin):
         form = super().get_form(request, obj, change=change, **options)
         return type(form)(form.__name__, (ConflictForm, form), {}) if hasattr(request, _CONFLICT) else form
 
-    def render_change_form(self, request: HttpRequest, context: dict[str, Any], **options: Any) -> HttpResponse:
+    def has_history(self, row: Model) -> bool:
+        """Whether the page of its history says anything."""
+        entries = LogEntry.objects.filter(content_type=ContentType.objects.get_for_model(row), object_id=row.pk)
+        return entries.exists()
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], obj: Any = None, **options: Any
+    ) -> HttpResponse:
+        context["show_history"] = obj is not None and self.has_history(obj)
         if request.method == "POST":
             context["error_summary"] = mistakes(context["adminform"].form, context["inline_admin_formsets"])
-        return super().render_change_form(request, context, **options)
+        return super().render_change_form(request, context, obj=obj, **options)

@@ -1,7 +1,23 @@
 """What the forms have in common."""
 
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib.admin.widgets import AutocompleteSelect
 from django.db.models import Model
 from django.http import HttpRequest
+
+_KEY = re.compile("[0-9]{1,18}")
+
+
+class RowSelect(AutocompleteSelect):
+    """A row to search for. What cannot be the key of one, in an address or a form, is no choice; Django asks
+    PostgreSQL for it."""
+
+    def optgroups(self, name: str, value: Sequence[str], attrs: dict[str, Any] | None = None) -> list[Any]:
+        keys = [each for each in value if not each or _KEY.fullmatch(str(each))]
+        return super().optgroups(name, keys, attrs)
 
 
 class SlugKept:

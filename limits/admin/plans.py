@@ -66,7 +66,7 @@ class PlanAdmin(Introduced, ShowsHistory, SlugKept, PublishesRules, PlatformMode
 
     def save_model(self, request: HttpRequest, obj: Plan, form: Any, change: bool) -> None:
         if obj.is_default:
-            Plan.objects.filter(is_default=True).exclude(pk=obj.pk).update(is_default=False)
+            Plan.end_defaults(Plan.objects.exclude(pk=obj.pk))
         super().save_model(request, obj, form, change)
 
     @display(description="Default", boolean=True, ordering="is_default")

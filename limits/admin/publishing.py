@@ -65,12 +65,6 @@ class PublishesRules:
         super().delete_model(request, obj)  # type: ignore[misc]
         publish_rules(request, f"Deleted {name}.")
 
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        names = ", ".join(map(_named, queryset[:10]))
-        with transaction.atomic():
-            super().delete_queryset(request, queryset)  # type: ignore[misc]
-            publish_rules(request, f"Deleted {names}.")
-
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return self._reviewed(request, lambda: self._changeform_or_reasons(request, *args, **kwargs))
 
@@ -121,15 +115,6 @@ class PublishesClients:
         super().save_related(request, form, formsets, change)  # type: ignore[misc]
         self._publish(request, type(form.instance)._default_manager.filter(pk=form.instance.pk))
 
-    def delete_model(self, request: HttpRequest, obj: Model) -> None:
-        self._publish(request, type(obj)._default_manager.filter(pk=obj.pk))
-        super().delete_model(request, obj)  # type: ignore[misc]
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        with transaction.atomic():
-            self._publish(request, queryset)
-            super().delete_queryset(request, queryset)  # type: ignore[misc]
-
     def _publish(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         publish_clients(request, self.client_keys_of(queryset))
 
@@ -145,6 +130,18 @@ def publish_rules(request: HttpRequest, reason: str) -> None:
 def publish_clients(request: HttpRequest, keys: Collection[str]) -> None:
     """Delivers these clients after the commit."""
     transaction.on_commit(partial(_deliver_clients, request, tuple(keys)))
+
+
+AT_ONCE = 5_000
+"""Clients that are brought to the servers while the page waits; more of them go live by themselves."""
+
+
+def publish_many_clients(request: HttpRequest, keys: Collection[str]) -> None:
+    """Delivers them after the commit, or leaves them to the reconciler where they are too many."""
+    if len(keys) > AT_ONCE:
+        messages.info(request, "They are so many that they go live one after another, within a few minutes.")
+    elif keys:
+        publish_clients(request, keys)
 
 
 def _deliver_rules(request: HttpRequest) -> None:

@@ -2,7 +2,6 @@
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
@@ -10,6 +9,7 @@ from limits.admin.base import PlatformModelAdmin
 from limits.admin.fields import NobodyEdits
 from limits.admin.form_page import form_page, reason_field
 from limits.admin.help import Introduced
+from limits.admin.permissions import require
 from limits.models import Client, CounterReset
 from limits.publishing.resets import reset
 from limits.store.errors import StoreError
@@ -33,8 +33,7 @@ class CounterResetAdmin(Introduced, NobodyEdits, PlatformModelAdmin):
 
 def reset_view(request: HttpRequest, admin_site: admin.AdminSite, client: Client) -> HttpResponse:
     """The page that asks for the reason, and what it leads to."""
-    if not request.user.has_perm("limits.reset_client"):
-        raise PermissionDenied
+    require(request, "limits.reset_client")
     form = ResetForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         return _reset(request, client, form.cleaned_data["reason"])

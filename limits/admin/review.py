@@ -11,6 +11,7 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.contrib.admin import AdminSite
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -127,5 +128,7 @@ def _fields(request: HttpRequest) -> Iterator[tuple[str, str]]:
     """The form as it was sent, to be sent again."""
     ours = ("csrfmiddlewaretoken", CONFIRMED, EDIT_AGAIN, *ReviewForm.base_fields)
     for name, values in request.POST.lists():
-        if name not in ours:
+        if name == ACTION_CHECKBOX_NAME:
+            yield name, ",".join(map(str, values))
+        elif name not in ours:
             yield from ((name, str(value)) for value in values)

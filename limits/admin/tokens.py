@@ -3,9 +3,9 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from unfold.decorators import action, display
@@ -14,6 +14,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from limits.admin.base import PlatformModelAdmin
 from limits.admin.help import Introduced
 from limits.admin.publishing import PublishesRules, publish_rules
+from limits.admin.review import reviewed
 from limits.admin.row_history import ShowsHistory
 from limits.domain.words import Scope
 from limits.models import ApiToken
@@ -80,10 +81,16 @@ class ApiTokenAdmin(Introduced, ShowsHistory, PublishesRules, PlatformModelAdmin
         return response
 
     @action(description="Revoke the selected tokens", permissions=["revoke"])
-    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
-        names = ", ".join(queryset.values_list("name", flat=True))
-        queryset.filter(revoked_at=None).update(revoked_at=timezone.now())
-        publish_rules(request, f"Revoked {names}.")
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> HttpResponse:
+        back = request.get_full_path()
+        return reviewed(
+            request,
+            self.admin_site,
+            lambda: _revoke(request, queryset.filter(revoked_at=None), back),
+            back=back,
+            can_edit=False,
+            opts=self.opts,
+        )
 
     @display(description="Scopes")
     def scopes_in_words(self, token: ApiToken) -> str:
@@ -96,3 +103,14 @@ class ApiTokenAdmin(Introduced, ShowsHistory, PublishesRules, PlatformModelAdmin
     @display(description="State", label={"valid": "success", "revoked": "danger"})
     def state(self, token: ApiToken) -> str:
         return "revoked" if token.revoked_at else "valid"
+
+
+def _revoke(request: HttpRequest, tokens: QuerySet[ApiToken], back: str) -> HttpResponse:
+    found = list(tokens.select_for_update())
+    for token in found:
+        token.revoked_at = timezone.now()
+        token.save(update_fields=["revoked_at"])
+    publish_rules(request, f"Revoked {', '.join(map(str, found))}.")
+    if not found:
+        messages.info(request, "These tokens are revoked already.")
+    return HttpResponseRedirect(back)

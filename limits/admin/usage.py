@@ -26,11 +26,14 @@ class CountsAdmin(Introduced, NobodyEdits, PlatformModelAdmin):
     search_help_text = "The client's whole key"
     show_full_result_count = False
     paginator = BigTablePaginator
-    sortable_by = ("minute",)
+    time = "minute"
+    """The column that says when."""
+
+    sortable_by = (time,)
 
     def get_ordering(self, request: HttpRequest) -> Sequence[str]:
-        """One client's rows in the order of their index: else PostgreSQL may look for them by minute."""
-        return ("client_key", "-minute") if request.GET.get("q") else super().get_ordering(request)
+        """One client's rows in the order of their index: else PostgreSQL may look for them by time."""
+        return ("client_key", f"-{self.time}") if request.GET.get("q") else super().get_ordering(request)
 
     @display(description="Client")
     def client_in_words(self, row: Counts) -> str:
@@ -68,13 +71,15 @@ class UsageAdmin(OutcomeAdmin):
 class UsageHourAdmin(OutcomeAdmin):
     introduction = "The same, added up by hour. Hours are kept longer than minutes."
     list_display = ("hour", "client_in_words", "endpoint_in_words", "outcome_label", "requests", "cost")
-    sortable_by = ("hour",)
+    time = "hour"
+    sortable_by = (time,)
 
 
 @admin.register(UsageDay)
 class UsageDayAdmin(OutcomeAdmin):
     introduction = "The same, added up by day. Clients that are not registered are added up together."
     list_display = ("date", "client_in_words", "endpoint_in_words", "outcome_label", "requests", "cost")
+    time = "day"
     sortable_by = ("date",)
 
     @display(description="Day (UTC)", ordering="day")

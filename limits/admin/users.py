@@ -14,7 +14,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(Introduced, BaseUserAdmin, PlatformModelAdmin):
+class UserAdmin(Introduced, BaseUserAdmin, PlatformModelAdmin):  # type: ignore[misc]
     introduction = (
         "Who may log in here. Tick “staff status”, and choose a group: Product managers, Support, Viewers or Operators."
     )
@@ -24,5 +24,5 @@ class UserAdmin(Introduced, BaseUserAdmin, PlatformModelAdmin):
 
 
 @admin.register(Group)
-class GroupAdmin(BaseGroupAdmin, PlatformModelAdmin):
+class GroupAdmin(BaseGroupAdmin, PlatformModelAdmin):  # type: ignore[misc]
     pass

@@ -38,8 +38,8 @@ def write_rules(document: Document, *, prune: bool) -> None:
 
 def _write_plans(document: Document) -> None:
     if document.default_plan is not None:
-        Plan.objects.filter(is_default=True).exclude(slug=document.default_plan).update(is_default=False)
-    Plan.objects.filter(slug__in=document.not_default).update(is_default=False)
+        Plan.end_defaults(Plan.objects.exclude(slug=document.default_plan))
+    Plan.end_defaults(Plan.objects.filter(slug__in=document.not_default))
     for plan in document.plans or ():
         wanted = {"name": plan.name}
         if document.default_plan is not None:

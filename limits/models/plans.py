@@ -38,3 +38,10 @@ class Plan(SlugKeptModel):
 
     def __str__(self) -> str:
         return self.name
+
+    @classmethod
+    def end_defaults(cls, plans: "models.QuerySet[Plan]") -> None:
+        """Makes room for another default plan, with a line in the history of the one before it."""
+        for plan in plans.filter(is_default=True):
+            plan.is_default = False
+            plan.save(update_fields=["is_default"])

@@ -55,6 +55,11 @@ class Page:
         return "admin/limits/review.html" in [template.name for template in self.response.templates]
 
     @property
+    def is_deletion(self) -> bool:
+        """Whether it asks why these rows are to be deleted."""
+        return "admin/limits/deletion.html" in [template.name for template in self.response.templates]
+
+    @property
     def sent_again(self) -> dict[str, list[str]]:
         """What a review keeps of the form that led to it."""
         kept: dict[str, list[str]] = {}
@@ -123,15 +128,18 @@ class Desk:
         return self.confirm(Page(self.client.post(path, {"post": "yes"}, follow=True)))
 
     def confirm(self, page: Page, why: str = "") -> Page:
-        """Publishes what a review shows; any other page is as it was."""
-        if not page.is_review:
+        """Publishes what a review shows, and deletes what a page asks about; any other page is as it was."""
+        if page.is_deletion:
+            answer = {"_delete": "1", "why": why or WHY, "count": str(page.response.context["count"])}
+        elif page.is_review:
+            answer = {"_confirm": "1", "why": why or WHY, "reviewed_version": page.response.context["version"]}
+        else:
             return page
-        answer = {"_confirm": "1", "why": why or WHY, "reviewed_version": page.response.context["version"]}
         path = page.response.wsgi_request.get_full_path()
         return Page(self.client.post(path, page.sent_again | answer, follow=True))
 
     def act(self, action: str, *rows: Model) -> Page:
         """Runs an action of the list on these rows, and confirms it where it asks."""
         path = reverse(f"admin:limits_{rows[0]._meta.model_name}_changelist")
-        chosen = {"action": action, "_selected_action": [str(row.pk) for row in rows], "post": "yes"}
-        return Page(self.client.post(path, chosen, follow=True))
+        chosen = {"action": action, "_selected_action": [str(row.pk) for row in rows]}
+        return self.confirm(Page(self.client.post(path, chosen, follow=True)))

@@ -1,0 +1,162 @@
+"""Every address of the admin, for every role, with odd ids, hostile queries and forms: never a 5xx, and
+no GET changes anything."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import product
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.db import connection
+from django.test import Client as Browser
+
+from limits.models.roles import ROLES, create_roles
+from tests.admin.walking import GARBAGE, HUGE, NUL, ODD_IDS, QUERIES, Address, a_row_of_every_kind, addresses, row_of
+from tests.publishing.platforms import Platform
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SUPERUSER, STAFF, ANONYMOUS = "superuser", "staff without groups", "anonymous"
+EVERYBODY = [*ROLES, SUPERUSER, STAFF, ANONYMOUS]
+EVERY_ADDRESS = addresses()
+PARTS, EVERY = 2, 8
+"""Parts of the walk with hostile queries; a page gets one in eight of them."""
+ONE_OF_EACH = {"q": NUL, "p": "abc", "o": "99", "e": "1", "id__range": "", "_to_field": "", "plan": HUGE, "client": NUL}
+
+
+@pytest.fixture
+def browser_of(shop: Platform, ada: User) -> Callable[[str], Browser]:
+    """Somebody of a role, on a platform with a row of every kind."""
+    create_roles(Group.objects, Permission.objects)
+    a_row_of_every_kind()
+
+    def browser_of(role: str) -> Browser:
+        browser = Browser(raise_request_exception=False)
+        if role != ANONYMOUS:
+            browser.force_login(_user(role))
+        return browser
+
+    return browser_of
+
+
+def _user(role: str) -> User:
+    user = User.objects.create_user("somebody", is_staff=True, is_superuser=role == SUPERUSER)
+    if role in ROLES:
+        user.groups.add(Group.objects.get(name=role))
+    return user
+
+
+@contextmanager
+def nothing_changes(shop: Platform) -> Iterator[None]:
+    """Every table and Redis hold what they held. (A read-only transaction would refuse locks and previews that
+    are rolled back as well.)"""
+    before = tables(), shop.content()
+    yield
+    assert (tables(), shop.content()) == before
+
+
+def tables() -> dict[str, str]:
+    """A digest of every table."""
+    digests = {}
+    with connection.cursor() as cursor:
+        for name in connection.introspection.table_names(cursor):
+            cursor.execute(f"SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {name} t")
+            digests[name] = cursor.fetchone()[0]
+    return digests
+
+
+class Walk:
+    """Asks, and remembers what failed."""
+
+    def __init__(self, browser: Browser) -> None:
+        self.browser, self.failures, self.count = browser, [], 0  # type: ignore[var-annotated]
+
+    def get(self, path: str, query: dict[str, str] | None = None) -> None:
+        self._look_at(f"GET {path} {query or ''}", self.browser.get(path, query or {}))
+
+    def post(self, path: str, form: dict[str, Any]) -> None:
+        self._look_at(f"POST {path} {form}", self.browser.post(path, form))
+
+    def _look_at(self, what: str, answer: Any) -> None:
+        self.count += 1
+        if answer.status_code >= 500:
+            error = answer.exc_info[1] if answer.exc_info else answer.status_code
+            self.failures.append(f"{what[:150]}: {type(error).__name__}: {str(error)[:150]}")
+
+
+@pytest.fixture
+def walk(browser_of: Callable[[str], Browser]) -> Iterator[Callable[[str], Walk]]:
+    walks: list[Walk] = []
+
+    def walk(role: str) -> Walk:
+        walks.append(Walk(browser_of(role)))
+        return walks[-1]
+
+    yield walk
+    for each in walks:
+        assert each.count > 100, "The walk was short."
+        assert not each.failures, f"{len(each.failures)} of {each.count}:\n" + "\n".join(each.failures[:60])
+
+
+def real(address: Address) -> str:
+    return address.path(row_of(address.model))
+
+
+def is_a_logout(address: Address) -> bool:
+    return address.name == "logout"
+
+
+def test_the_walk_knows_every_kind_of_page() -> None:
+    names = {address.name for address in EVERY_ADDRESS}
+    assert len(EVERY_ADDRESS) > 140
+    known = {"limits_plan_copy", "limits_publication_roll_back", "limits_client_status", "limits_alert_handle"}
+    assert known | {"auth_user_password_change", "limits_policy_sentence", "autocomplete", "jsi18n"} <= names
+
+
+@pytest.mark.parametrize("role", EVERYBODY)
+def test_no_role_gets_an_error_from_a_get_and_none_changes_anything(
+    walk: Callable[[str], Walk], shop: Platform, role: str
+) -> None:
+    walker = walk(role)
+    with nothing_changes(shop):
+        for address in EVERY_ADDRESS:
+            if not is_a_logout(address):
+                walker.get(real(address), ONE_OF_EACH if role == SUPERUSER and address.takes_a_row else None)
+
+
+@pytest.mark.parametrize("role", [SUPERUSER, "Support"])
+def test_odd_ids_are_no_errors(walk: Callable[[str], Walk], shop: Platform, role: str) -> None:
+    walker = walk(role)
+    some = ODD_IDS if role == SUPERUSER else [HUGE, "abc", "²"]
+    with nothing_changes(shop):
+        for address, row in product(EVERY_ADDRESS, some):
+            if address.takes_a_row:
+                walker.get(address.path(row))
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_hostile_queries_are_no_errors(walk: Callable[[str], Walk], shop: Platform, part: int) -> None:
+    """Each page gets some of them, and each of them goes to many pages."""
+    walker = walk(SUPERUSER)
+    pages = [address for address in EVERY_ADDRESS if not address.takes_a_row and not is_a_logout(address)]
+    with nothing_changes(shop):
+        for at, address in list(enumerate(pages))[part::PARTS]:
+            for query in QUERIES[at // PARTS % EVERY :: EVERY]:
+                walker.get(real(address), query)
+
+
+@pytest.mark.parametrize("role", EVERYBODY)
+def test_forms_that_no_page_sends_are_no_errors(walk: Callable[[str], Walk], role: str) -> None:
+    walker = walk(role)
+    forms = GARBAGE if role == SUPERUSER else GARBAGE[1:2]
+    for address, form in product(EVERY_ADDRESS, forms):
+        if not is_a_logout(address):
+            walker.post(real(address), form)
+
+
+def test_forms_with_odd_ids_are_no_errors(walk: Callable[[str], Walk]) -> None:
+    walker = walk(SUPERUSER)
+    for address, row in product(EVERY_ADDRESS, [HUGE, "abc", "0"]):
+        if address.takes_a_row:
+            walker.post(address.path(row), GARBAGE[1])
