@@ -23,7 +23,9 @@ from limits.admin.base import PlatformModelAdmin
 from limits.admin.fields import NobodyEdits
 from limits.admin.help import Introduced
 from limits.admin.row_history import ShowsHistory
-from limits.models import Alert, AlertRule, Message
+from limits.domain.words import GroupBy
+from limits.models import Alert, AlertRule, Client, Message
+from limits.models.roles import HANDLE_ALERTS
 from limits.monitoring.messages import in_words, write_test
 
 _STATE_COLOURS = {"open": "danger", "acknowledged": "warning", "silenced": "info", "resolved": "success"}
@@ -39,12 +41,17 @@ class LinesField(forms.CharField):
         return "\n".join(value) if isinstance(value, list) else value
 
     def clean(self, value: Any) -> list[str]:
-        given: list[str] = super().clean(value).replace(",", " ").split()
-        return list(dict.fromkeys(given))
+        return list(dict.fromkeys(self._parts(super().clean(value))))
+
+    def _parts(self, text: str) -> list[str]:
+        return [line.strip() for line in text.split("\n") if line.strip()]
 
 
 class AddressesField(LinesField):
-    """Mail addresses, one in a line."""
+    """Mail addresses, one in a line; commas and spaces, which no address contains, separate them too."""
+
+    def _parts(self, text: str) -> list[str]:
+        return text.replace(",", " ").split()
 
     def clean(self, value: Any) -> list[str]:
         addresses = super().clean(value)
@@ -177,6 +184,7 @@ class AlertAdmin(Introduced, NobodyEdits, PlatformModelAdmin):
         *("rule", "group_name", "state_in_words", "value_in_words", "highest_in_words"),
         *("opened_at", "last_fired_at", "resolved_at", "told_at"),
     )
+    change_form_outer_before_template = "admin/limits/alert/page.html"
     show_full_result_count = False
     inlines = (MessageInline,)
     actions = ("acknowledge_selected",)
@@ -184,7 +192,14 @@ class AlertAdmin(Introduced, NobodyEdits, PlatformModelAdmin):
 
     def has_handle_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Nobody edits an alert; who may change alerts may say that they look after it."""
-        return request.user.has_perm("limits.change_alert")
+        return request.user.has_perm(f"limits.{HANDLE_ALERTS}")
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        alert = Alert.objects.select_related("rule").filter(pk=object_id).first()
+        caller = caller_of(alert) if alert else None
+        return super().change_view(request, object_id, form_url, {"caller": caller, **(extra_context or {})})
 
     @action(description="Acknowledge", permissions=["handle"])
     def acknowledge_selected(self, request: HttpRequest, queryset: QuerySet[Alert]) -> None:
@@ -231,6 +246,17 @@ class AlertAdmin(Introduced, NobodyEdits, PlatformModelAdmin):
             case Alert.State.SILENCED:
                 return f"silenced until {alert.silenced_until:%F %R} UTC"
         return alert.state.value
+
+
+def caller_of(alert: Alert) -> tuple[str, Client | None] | None:
+    """The caller that an alert is about, with its row where it is registered; None: it is about no single one."""
+    if alert.rule.group_by == GroupBy.CLIENT and alert.group:
+        key = alert.group
+    elif not alert.rule.group_by and alert.rule.client_key:
+        key = alert.rule.client_key
+    else:
+        return None
+    return key, Client.objects.filter(key=key).first()
 
 
 def _handle(request: HttpRequest, alert: Alert, what: str) -> str:

@@ -25,6 +25,7 @@ from limits.admin.publishing import PublishesClients
 from limits.admin.quick_overrides import quick_override_view
 from limits.admin.resets import reset_view
 from limits.admin.row_history import ShowsHistory
+from limits.admin.unregistered import block_view
 from limits.models import Client, Override, OverrideLimit
 
 _STATUS_COLOURS = {"active": "success", "exempt": "info", "blocked": "danger"}
@@ -52,6 +53,7 @@ class ClientAdmin(Introduced, ShowsHistory, PublishesClients, PlatformModelAdmin
 
     def get_urls(self) -> list[URLPattern]:
         return [
+            self._page("block/", lambda request: block_view(request, self.admin_site), "block"),
             self._page("explain/", lambda request: explain_view(request, self.admin_site), "explain"),
             self._page("<int:object_id>/status/<str:word>/", self._status, "status"),
             self._page("<int:object_id>/more/", self._more, "more"),

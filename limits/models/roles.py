@@ -19,13 +19,19 @@ SUPPORT = "Support"
 PRODUCT_MANAGERS = "Product managers"
 OPERATORS = "Operators"
 
+HANDLE_ALERTS = "change_alert"
+"""Nobody edits an alert: who has this permission may acknowledge and silence it."""
+
+HANDLING_ALERTS = (SUPPORT, OPERATORS)
+"""Whoever is on duty: mails about alerts ask them to."""
+
 ROLES: dict[str, frozenset[str]] = {
     VIEWERS: frozenset(),
-    SUPPORT: _OVERRIDES | {"block_client", "reset_client"},
+    SUPPORT: _OVERRIDES | {"block_client", "reset_client", HANDLE_ALERTS},
     PRODUCT_MANAGERS: _OVERRIDES
     | _all("plan", "endpoint", "route", "policy", "policylimit", "client")
     | {"block_client", "reset_client", "roll_back", "add_clientimport"},
-    OPERATORS: _all("alertrule") | {"add_apitoken", "change_apitoken", "change_platform"},
+    OPERATORS: _all("alertrule") | {"add_apitoken", "change_apitoken", "change_platform", HANDLE_ALERTS},
 }
 """Role → what it may do beside looking. Everybody sees everything of the platform."""
 

@@ -40,6 +40,26 @@ def test_a_rule_is_added_with_one_address_in_a_line(desk: Desk) -> None:
     assert "ops@example.com, pm@example.com" in text
 
 
+def test_a_webhook_keeps_its_commas_and_mail_addresses_may_be_separated_by_them(desk: Desk, settings: Any) -> None:
+    settings.RATELIMIT_PLATFORM = {**settings.RATELIMIT_PLATFORM, "WEBHOOK_SECRET": f"whsec_{'a' * 32}"}
+    webhooks = "https://example.com/hook?tags=a,b\r\n\r\n https://example.org/hook \r\n"
+    page = desk.add(AlertRule, **RULE | {"webhooks": webhooks, "emails": "a@example.com, b@example.com"})
+    rule = AlertRule.objects.get()
+    assert rule.webhooks == ["https://example.com/hook?tags=a,b", "https://example.org/hook"], page.text
+    assert rule.emails == ["a@example.com", "b@example.com"]
+    desk.change(rule, threshold="60")
+    rule.refresh_from_db()
+    assert rule.webhooks == ["https://example.com/hook?tags=a,b", "https://example.org/hook"]
+
+
+def test_a_filter_that_the_page_offers_no_more_can_be_removed(desk: Desk) -> None:
+    """With one rule there is nothing to choose among, so the list shows no filter."""
+    rule = rows.alert_rule()
+    page = desk.list(Alert, rule__id__exact=str(rule.pk))
+    assert 'Only some rows are shown. <a href="?">Show all</a>' in page.text
+    assert "Only some rows" not in desk.list(Alert).text
+
+
 def test_a_page_shows_the_addresses_as_they_were_typed(desk: Desk) -> None:
     rule = rows.alert_rule(emails=["a@example.com", "b@example.com"])
     desk.change(rule, threshold="60")

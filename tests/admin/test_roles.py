@@ -7,9 +7,11 @@ import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
+from django.test import Client as Browser
 from django.urls import reverse
+from django.utils.timezone import now
 
-from limits.models import AlertRule, ApiToken, Client, Endpoint, Override, Plan, Policy, Publication, Usage
+from limits.models import Alert, AlertRule, ApiToken, Client, Endpoint, Override, Plan, Policy, Publication, Usage
 from limits.models import Platform as PlatformRow
 from limits.models.roles import OPERATORS, PRODUCT_MANAGERS, ROLES, SUPPORT, VIEWERS, create_roles
 from tests.admin.conftest import desk_of
@@ -24,6 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def member(shop: Platform) -> Callable[[str], Desk]:
     """Somebody of a role at the admin."""
     create_roles(Group.objects, Permission.objects)
+    Alert.objects.create(rule=rows.alert_rule(group_by="client"), group="ip:203.0.113.7", opened_at=now(), highest=60)
 
     def member(role: str) -> Desk:
         user = User.objects.create_user(role, password="a password of theirs", is_staff=True)
@@ -48,6 +51,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "block": lambda: client_page("status", "blocked"),
     "exempt": lambda: client_page("status", "exempt"),
     "reset": lambda: client_page("reset_counters"),
+    "block an unregistered caller": lambda: reverse("admin:limits_client_block"),
+    "handle an alert": lambda: reverse("admin:limits_alert_handle", args=[Alert.objects.get().pk]),
     "add an override": lambda: reverse("admin:limits_override_add"),
     "add a token": lambda: reverse("admin:limits_apitoken_add"),
     "add an alert rule": lambda: reverse("admin:limits_alertrule_add"),
@@ -56,12 +61,12 @@ PAGES: dict[str, Callable[[], str]] = {
 
 MAY = {
     VIEWERS: set(),
-    SUPPORT: {"give more", "block", "reset", "add an override"},
+    SUPPORT: {"give more", "block", "block an unregistered caller", "reset", "add an override", "handle an alert"},
     PRODUCT_MANAGERS: {
         *("change a policy", "add a plan", "copy a plan", "roll back", "change a client", "import clients"),
-        *("give more", "block", "exempt", "reset", "add an override"),
+        *("give more", "block", "block an unregistered caller", "exempt", "reset", "add an override"),
     },
-    OPERATORS: {"add a token", "add an alert rule", "switch"},
+    OPERATORS: {"add a token", "add an alert rule", "switch", "handle an alert"},
 }
 
 
@@ -89,6 +94,79 @@ def test_support_ends_a_block_but_not_an_exemption(member: Callable[[str], Desk]
         answer = desk.client.post(client_page("status", "active"), {"why": "They paid."})
         assert (answer.status_code == 302) == allowed
         assert (Client.objects.get().status == "active") == allowed
+
+
+@pytest.mark.parametrize("role", [OPERATORS, SUPPORT])
+def test_whoever_is_on_duty_acknowledges_an_alert(member: Callable[[str], Desk], role: str) -> None:
+    desk, alert = member(role), Alert.objects.get()
+    assert "Acknowledge or silence…" in desk.open(reverse("admin:limits_alert_change", args=[alert.pk])).text
+    desk.client.post(reverse("admin:limits_alert_handle", args=[alert.pk]), {"what": "acknowledge"})
+    alert.refresh_from_db()
+    assert (alert.state, alert.acknowledged_by) == (Alert.State.ACKNOWLEDGED, role)
+
+
+def test_support_blocks_a_caller_that_is_not_registered(member: Callable[[str], Desk], shop: Platform) -> None:
+    desk, key = member(SUPPORT), "ip:203.0.113.7"
+    path = f"{reverse('admin:limits_client_block')}?key={key}"
+    alert = reverse("admin:limits_alert_change", args=[Alert.objects.get().pk])
+    explained = f"{reverse('admin:limits_client_explain')}?client={key}&request=GET+/"
+    for page in (alert, explained):
+        assert f'href="{path.replace(":203", "%3A203")}"' in desk.open(page).text
+    assert key in desk.open(path).text
+    desk.client.post(path, {"key": key, "why": "It tries keys of others."})
+    client = Client.objects.get(key=key)
+    assert (client.status, shop.client(key).status) == ("blocked", "blocked")  # type: ignore[union-attr]
+    record = Client.history.filter(id=client.pk).first()
+    assert (record.history_user.username, record.history_change_reason) == (SUPPORT, "It tries keys of others.")
+
+
+def test_a_registered_caller_is_blocked_on_its_own_page(member: Callable[[str], Desk]) -> None:
+    answer = member(SUPPORT).client.get(reverse("admin:limits_client_block"), {"key": "acme"})
+    assert answer["Location"] == client_page("status", "blocked")
+
+
+@pytest.mark.parametrize(
+    ("page", "lacking", "groups"),
+    [
+        ("add a token", "add API tokens", "Operators"),
+        ("exempt", "block clients, and end that", "Product managers"),
+        ("roll back", "roll back to an earlier version of the rules", "Product managers"),
+        ("copy a plan", "add plans", "Product managers"),
+        ("reset", "forget the counters of clients", "Product managers"),
+        ("handle an alert", "change alerts", "Operators"),
+    ],
+)
+def test_a_refusal_says_what_is_missing_and_whom_to_ask(
+    member: Callable[[str], Desk], ada: User, page: str, lacking: str, groups: str
+) -> None:
+    answer = member(VIEWERS).client.get(PAGES[page]())
+    text = answer.content.decode()
+    assert answer.status_code == 403
+    assert f"lacks the permission to <strong>{lacking}</strong>" in text
+    assert f"<strong>{groups}</strong>" in text
+    assert "<strong>ada</strong> can change what your account may do" in text
+
+
+def test_a_form_that_is_out_of_date_says_so(member: Callable[[str], Desk]) -> None:
+    browser = Browser(enforce_csrf_checks=True)
+    member(SUPPORT)
+    browser.force_login(User.objects.get(username=SUPPORT))
+    answer = browser.post(client_page("status", "blocked"), {"why": "It scrapes."})
+    assert answer.status_code == 403
+    assert "This form is out of date" in answer.content.decode()
+
+
+def test_groups_that_are_there_get_the_permission_for_alerts(transactional_db: None) -> None:
+    Group.objects.all().delete()
+    for name in (OPERATORS, VIEWERS):
+        Group.objects.create(name=name)
+    migration: Any = MigrationExecutor(connection).loader.get_migration(
+        "limits", "0016_alerts_of_operators_and_support"
+    )
+    state = MigrationExecutor(connection).loader.project_state([("limits", "0016_alerts_of_operators_and_support")])
+    migration.operations[0].code(state.apps, None)
+    may = Group.objects.filter(permissions__codename="change_alert")
+    assert list(may.values_list("name", flat=True)) == [OPERATORS]
 
 
 def test_buttons_are_those_that_may_be_used(member: Callable[[str], Desk]) -> None:
