@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from limits.admin.charts import Span, chart, of_days
 from limits.admin.client_status import may_set_status
+from limits.admin.quick_overrides import end_of, raisable
 from limits.admin.standing import standing_of
 from limits.domain.words import ClientStatus
 from limits.models import Client, CounterReset
@@ -44,7 +45,20 @@ def standing(request: HttpRequest, client: Client) -> dict[str, Any]:
     return {
         "client": client,
         "standing": standing_of(client.key),
-        "may_override": request.user.has_perm("limits.add_override"),
+        **_offers(request, client),
+    }
+
+
+def _offers(request: HttpRequest, client: Client) -> dict[str, Any]:
+    """``may_override``: whether something of it can be raised; ``until_sunday``: slugs of the policies that can be
+    until then."""
+    if not request.user.has_perm("limits.add_override"):
+        return {"may_override": False, "until_sunday": set()}
+    now = timezone.now()
+    sunday = end_of("sunday", None, now) or now
+    return {
+        "may_override": raisable(client, now).exists(),
+        "until_sunday": set(raisable(client, sunday).values_list("slug", flat=True)),
     }
 
 

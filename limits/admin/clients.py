@@ -19,7 +19,7 @@ from limits.admin.client_plans import move_view
 from limits.admin.client_status import status_view
 from limits.admin.explain import explain_view
 from limits.admin.help import Introduced
-from limits.admin.overrides import OverrideInline, remember_author
+from limits.admin.overrides import OverrideInline, remember_author, warn_where_none_applies
 from limits.admin.paginator import BigTablePaginator
 from limits.admin.publishing import PublishesClients
 from limits.admin.quick_overrides import quick_override_view
@@ -117,6 +117,12 @@ class ClientAdmin(Introduced, ShowsHistory, PublishesClients, PlatformModelAdmin
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         remember_author(request, [each.instance for each in formset.forms])
         super().save_formset(request, form, formset, change)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        overrides = [each for formset in formsets for each in formset.forms if each.instance.pk]
+        changed = [each for each in overrides if each.has_changed() or "plan" in form.changed_data]
+        warn_where_none_applies(request, [each.instance.pk for each in changed])
 
     @display(description="Plan")
     def plan_or_default(self, client: Client) -> str:

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Iterator
 from itertools import combinations
 from typing import Any
 
-from django.contrib import admin
-from django.db.models import Model, QuerySet
-from django.forms import BaseInlineFormSet
+from django.contrib import admin, messages
+from django.db.models import Model, QuerySet, Subquery
+from django.forms import BaseInlineFormSet, ModelForm
 from django.http import HttpRequest
+from django.utils import timezone
 from unfold.admin import StackedInline
 from unfold.decorators import display
 
@@ -20,10 +21,20 @@ from limits.domain.client import Override as Span
 from limits.domain.client import microseconds
 from limits.domain.validation import overlaps
 from limits.domain.wording import limits_sentence
-from limits.models import Override, OverrideLimit
+from limits.domain.words import Mode
+from limits.models import Override, OverrideLimit, Plan
 from limits.models.overrides import overlap_message
 
 _FIELDS = ("policy", "starts_at", "ends_at", "reason")
+_APPLIES_COLOURS = {"yes": "success", "not yet": "info", "ended": "info"}
+
+
+class OverrideForm(ModelForm):
+    """An override whose limits are typed is not an empty one."""
+
+    def has_changed(self) -> bool:
+        nested = getattr(self, "nested_formsets", ())
+        return super().has_changed() or any(each.formset.has_changed() for each in nested)
 
 
 class OverrideFormSet(BaseInlineFormSet):
@@ -53,13 +64,58 @@ def _span(row: Override) -> Span:
     return Span(row.policy.slug, (), starts_at, microseconds(row.ends_at) if row.ends_at else None)
 
 
+def with_plans(rows: QuerySet[Override]) -> QuerySet[Override]:
+    """Overrides with what :func:`applies_now` looks at."""
+    default = Plan.objects.filter(is_default=True).values("pk")[:1]
+    return rows.select_related("client__plan", "policy__plan").annotate(default_plan=Subquery(default))
+
+
+def applies_now(override: Override) -> str:
+    """“yes”, “not yet”, “ended”, or why it does not."""
+    if reason := why_not(override):
+        return f"does not apply now: {reason}"
+    now = timezone.now()
+    if override.starts_at and override.starts_at > now:
+        return "not yet"
+    return "ended" if override.ends_at and override.ends_at <= now else "yes"
+
+
+def why_not(override: Override) -> str:
+    """Why an override of :func:`with_plans` does not apply, whatever its times; empty where it does."""
+    policy, client = override.policy, override.client
+    if policy.mode == Mode.DISABLED:
+        return f"the policy “{policy}” is disabled"
+    plan = client.plan_id or override.default_plan  # type: ignore[attr-defined]
+    if policy.plan_id in (None, plan):
+        return ""
+    return f"“{client}” is on {client.plan or 'the default plan'}, and the policy is for {policy.plan}"
+
+
+def warn_where_none_applies(request: HttpRequest, keys: Iterable[int]) -> None:
+    """Says which of these overrides were saved and have no effect yet: the client may move to that plan later."""
+    for override in with_plans(Override.objects.filter(pk__in=list(keys))):
+        if reason := why_not(override):
+            messages.warning(
+                request, f"The override of “{override.policy}” is saved, but does not apply now: {reason}."
+            )
+
+
 class OverrideInline(StackedInline):
     model = Override
+    form = OverrideForm
     formset = OverrideFormSet
-    fields = _FIELDS
+    fields = (*_FIELDS, "applies")
+    readonly_fields = ("applies",)
     inlines = (OverrideLimitInline,)
     extra = 0
     verbose_name_plural = "overrides: this client's own limits in place of its plan's"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Override]:
+        return with_plans(super().get_queryset(request))
+
+    @display(description="Applies now")
+    def applies(self, override: Override) -> str:
+        return applies_now(override) if override.pk else "once it is saved"
 
 
 @admin.register(Override)
@@ -68,9 +124,9 @@ class OverrideAdmin(Introduced, ShowsHistory, PublishesClients, PlatformModelAdm
         "A client's own limits in place of a policy's, for a time: a sale, a load test, a customer who pays for more. "
         "The quickest way to one is the client's page."
     )
-    list_display = ("client", "policy", "limits_in_words", "starts_at", "ends_at", "reason")
+    list_display = ("client", "policy", "limits_in_words", "starts_at", "ends_at", "applies", "reason")
     list_filter = ("policy",)
-    list_select_related = ("client", "policy")
+    list_select_related = ("client__plan", "policy__plan")
     search_fields = ("^client__key", "^client__name")
     show_full_result_count = False
     fields = ("client", *_FIELDS)
@@ -84,7 +140,7 @@ class OverrideAdmin(Introduced, ShowsHistory, PublishesClients, PlatformModelAdm
         return list(queryset.values_list("client__key", flat=True))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Override]:
-        return super().get_queryset(request).prefetch_related("limits")
+        return with_plans(super().get_queryset(request)).prefetch_related("limits")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
         return ["client"] if obj else []
@@ -92,6 +148,14 @@ class OverrideAdmin(Introduced, ShowsHistory, PublishesClients, PlatformModelAdm
     def save_model(self, request: HttpRequest, obj: Override, form: Any, change: bool) -> None:
         remember_author(request, [obj])
         super().save_model(request, obj, form, change)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        warn_where_none_applies(request, [form.instance.pk])
+
+    @display(description="Applies now", label=_APPLIES_COLOURS)
+    def applies(self, override: Override) -> str:
+        return applies_now(override)
 
     @display(description="Limits")
     def limits_in_words(self, override: Override) -> str:

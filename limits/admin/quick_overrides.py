@@ -8,7 +8,6 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.contrib.admin import AdminSite
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -17,13 +16,15 @@ from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from limits.admin.form_page import form_page, reason_field
+from limits.admin.permissions import require
 from limits.admin.publishing import publish_clients
 from limits.domain.limit import MAX_BURST, MAX_QUOTA, Limit
 from limits.domain.ruleset import limit_to_json
 from limits.domain.wording import limits_sentence
 from limits.domain.words import Mode, Partition
-from limits.models import Client, Override, OverrideLimit, Plan, Policy
+from limits.models import Client, Override, OverrideLimit, Plan, Policy, PolicyLimit
 from limits.models.history import because
+from limits.models.overrides import active_between
 
 PERCENT = {
     "150": "half as much again (+50 %)",
@@ -61,7 +62,10 @@ class QuickOverrideForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.client = client
         field: Any = self.fields["policy"]
-        field.queryset = policies_of(client)
+        field.queryset = raisable(client, timezone.now())
+        field.error_messages["invalid_choice"] = (
+            "Choose one of these limits. Those that have an override now are not among them: change or end that one."
+        )
         field.label_from_instance = _described
 
     def clean(self) -> dict[str, Any]:
@@ -77,9 +81,7 @@ class QuickOverrideForm(forms.Form):
         now = timezone.now()
         if ends_at and ends_at <= now:
             self.add_error("last_day", "That day is over.")
-        begins_before = Q() if ends_at is None else Q(starts_at=None) | Q(starts_at__lt=ends_at)
-        others = self.client.overrides.filter(begins_before, Q(ends_at=None) | Q(ends_at__gt=now), policy=policy)
-        if other := others.first():
+        if other := self.client.overrides.filter(active_between(now, ends_at), policy=policy).first():
             self.add_error("policy", f"There is an override of it already, {_times(other)}. Change or end that one.")
 
 
@@ -90,10 +92,18 @@ def policies_of(client: Client) -> QuerySet[Policy]:
     return rows.exclude(mode=Mode.DISABLED.value).select_related("endpoint").prefetch_related("limits")
 
 
+def raisable(client: Client, until: datetime) -> QuerySet[Policy]:
+    """Those of them that can have more from now ``until`` then: they have no override in that time, and
+    admit something that can be multiplied."""
+    now = timezone.now()
+    taken = client.overrides.filter(active_between(now, max(until, now + timedelta(microseconds=1))))
+    with_a_quota = PolicyLimit.objects.filter(quota__gt=0).values("policy")
+    return policies_of(client).filter(pk__in=with_a_quota).exclude(pk__in=taken.values("policy"))
+
+
 def quick_override_view(request: HttpRequest, admin_site: AdminSite, client: Client) -> HttpResponse:
     """Asks, with the usual answers filled in, and gives it."""
-    if not request.user.has_perm("limits.add_override"):
-        raise PermissionDenied
+    require(request, "limits.add_override")
     usual = {"percent": "150", "until": "sunday"}
     form = QuickOverrideForm(client, request.POST or None, initial=usual | request.GET.dict())
     back = reverse("admin:limits_client_change", args=[client.pk])

@@ -186,7 +186,7 @@ def test_a_second_override_of_a_policy_is_refused_with_the_end_of_the_first(desk
     more(desk, until="")
     page = more(desk)
     assert page.response.context["form"].errors["policy"] == [
-        "There is an override of it already, without an end. Change or end that one."
+        "Choose one of these limits. Those that have an override now are not among them: change or end that one."
     ]
     assert Override.objects.count() == 1
 

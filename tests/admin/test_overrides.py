@@ -91,8 +91,7 @@ def test_a_limit_that_somebody_else_added_since_is_refused_on_the_form(desk: Des
     fields = desk.open(path).fields | more | {"limits-1-algorithm": "sliding_window"}
     rows.limit(policy, quota=5, window=3_600)
     page = Page(desk.client.post(path, fields))
-    assert page.status == 200
-    assert page.errors
+    assert "contradicts what is saved already" in page.errors["__all__"][0]
     assert PolicyLimit.objects.count() == 2
 
 
@@ -105,3 +104,52 @@ def test_every_error_is_listed_at_the_top_with_a_link_to_its_field(desk: Desk, a
     assert '<a href="#id_overrides-0-limits-0-quota">Override 1, limit 1, quota</a>: Enter a whole number.' in summary
     for anchor in ("id_name", "id_overrides-0-limits-0-quota"):
         assert f'id="{anchor}"' in page.text
+
+
+def test_one_of_another_plans_policy_is_saved_with_a_warning_and_marked(desk: Desk, acme: Client) -> None:
+    """The client may move to that plan later."""
+    policy = rows.policy("pro-search", plan=rows.plan("pro"))
+    page = desk.add(Override, client=acme.pk, policy=policy.pk, **NEW_LIMIT)
+    reason = "“acme” is on the default plan, and the policy is for Pro"
+    assert f"The override of “pro-search” is saved, but does not apply now: {reason}." in page.messages
+    assert f"does not apply now: {reason}" in desk.list(Override).text
+    assert f"does not apply now: {reason}" in desk.open(reverse("admin:limits_client_change", args=[acme.pk])).text
+
+
+def test_a_client_that_leaves_a_plan_is_told_which_override_does_not_apply_any_more(desk: Desk, acme: Client) -> None:
+    pro = rows.plan("pro")
+    Client.objects.update(plan=pro)
+    override(acme, rows.policy("pro-search", plan=pro))
+    assert not [message for message in desk.change(acme, name="Acme").messages if "does not apply" in message]
+    page = desk.change(acme, plan="")
+    assert [message for message in page.messages if "pro-search" in message and "does not apply now" in message]
+
+
+@pytest.mark.parametrize(
+    ("times", "policy", "word"),
+    [
+        ({}, {}, "yes"),
+        ({"ends_at": datetime(2020, 1, 1, tzinfo=UTC)}, {}, "ended"),
+        ({"starts_at": datetime(2099, 1, 1, tzinfo=UTC)}, {}, "not yet"),
+        ({}, {"mode": "disabled"}, "does not apply now: the policy “search” is disabled"),
+    ],
+)
+def test_the_list_says_whether_one_applies(desk: Desk, acme: Client, times: Any, policy: Any, word: str) -> None:
+    override(acme, rows.policy("search", **policy), **times)
+    assert word in desk.list(Override).text
+
+
+def test_more_for_a_time_is_offered_only_where_it_is_granted(desk: Desk, acme: Client) -> None:
+    """Not for a policy that has an override at that time, is disabled or admits nothing."""
+    override(acme, Policy.objects.get(slug="all"))
+    rows.policy("none", quota=0)
+    rows.policy("off", mode="disabled")
+    later = rows.policy("later")
+    override(acme, later, starts_at=datetime(2099, 1, 1, tzinfo=UTC))
+    path = reverse("admin:limits_client_more", args=[acme.pk])
+    form = desk.open(path).response.context["form"]
+    assert [policy.slug for policy in form.fields["policy"].queryset] == ["later"]
+    page = desk.open(reverse("admin:limits_client_standing", args=[acme.pk]))
+    assert page.response.context["until_sunday"] == {"later"}
+    answer = desk.client.post(path, {"policy": "all", "percent": "150", "until": "sunday", "why": "Sale."})
+    assert "change or end that one" in answer.content.decode()
