@@ -1,5 +1,6 @@
 """Limits, inline in their policy or override, in the units that people think in."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,12 +12,14 @@ from unfold.admin import StackedInline
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from limits.domain.calendar import DEFAULT_TIMEZONE, timezones
+from limits.domain.limit import MAX_WINDOW_SECONDS
 from limits.domain.wording import limit_meaning, limit_sentence
 from limits.domain.words import Algorithm
 from limits.models import OverrideLimit, PolicyLimit
 
 _UNITS = {1: "seconds", 60: "minutes", 3_600: "hours", 86_400: "days", 604_800: "weeks"}
 _MINUTES = 60
+_WHOLE = re.compile("[0-9]{1,18}")
 
 _ALGORITHMS = {
     Algorithm.SLIDING_WINDOW: "rolling window: never more than the quota in any stretch",
@@ -63,7 +66,7 @@ class WindowWidget(MultiWidget):
         super().__init__((number, unit))
 
     def decompress(self, value: Any) -> list[Any]:
-        if not str(value or "").isdigit():
+        if not _WHOLE.fullmatch(str(value or "")):
             return [value, _MINUTES]
         unit = max(unit for unit in _UNITS if int(value) % unit == 0)
         return [int(value) // unit, unit]
@@ -84,6 +87,7 @@ class LimitForm(ModelForm):
         self.fields["quota"].widget.attrs["data-sentence-url"] = reverse("admin:limits_policy_sentence")
         self.fields["window"].widget = WindowWidget()
         self.fields["window"].help_text = "How long a stretch of time the quota is for."
+        self._require_a_window()
         self.fields["algorithm"].choices = [(word.value, label) for word, label in _ALGORITHMS.items()]  # type: ignore[attr-defined]
         self.fields["algorithm"].label = "Counts"
         self.fields["algorithm"].help_text = ""
@@ -91,6 +95,24 @@ class LimitForm(ModelForm):
         names = timezones() | {self.instance.timezone or DEFAULT_TIMEZONE}
         zones = [("", f"{DEFAULT_TIMEZONE} or none"), *_choices(names)]
         self.fields["timezone"].widget = UnfoldAdminSelectWidget(choices=zones)
+
+    def _require_a_window(self) -> None:
+        """Every limit has one but a calendar limit, whose page does not show it."""
+        field = self.fields["window"]
+        field.required = self.data.get(self.add_prefix("algorithm")) != Algorithm.CALENDAR
+        field.error_messages["required"] = "Say how long the window is, such as 1 minute."
+        field.validators = [_validate_window]
+
+    def _update_errors(self, errors: ValidationError) -> None:
+        """What is wrong with a field already needs no second sentence about its being empty."""
+        for name in getattr(errors, "error_dict", {}).keys() & self.errors.keys():
+            del errors.error_dict[name]
+        super()._update_errors(errors)  # type: ignore[misc]
+
+
+def _validate_window(seconds: int) -> None:
+    if not 1 <= seconds <= MAX_WINDOW_SECONDS:
+        raise ValidationError("It must be between 1 second and 366 days.")
 
 
 def _choices(names: Iterable[str]) -> list[tuple[str, str]]:

@@ -34,19 +34,25 @@ class ShowsHistory:
     def history_of_parts(self, pk: object) -> Iterable[QuerySet[Any]]:
         return ()
 
+    def has_history(self, row: Any) -> bool:
+        """Whether anything is on record."""
+        return any(history.exists() for history in self._histories(row))
+
+    def _histories(self, row: Any) -> list[QuerySet[Any]]:
+        return [type(row).history.filter(id=row.pk), *self.history_of_parts(row.pk)]
+
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         row = get_object_or_404(self.model, pk=object_id)  # type: ignore[attr-defined]
         if not self.has_view_or_change_permission(request, row):  # type: ignore[attr-defined]
             raise PermissionDenied
-        histories = [type(row).history.filter(id=row.pk), *self.history_of_parts(row.pk)]
         context = {
             **self.admin_site.each_context(request),  # type: ignore[attr-defined]
             "title": f"History of “{row}”",
             "opts": self.opts,  # type: ignore[attr-defined]
             "object": row,
-            "entries": entries(histories),
+            "entries": entries(self._histories(row)),
             **(extra_context or {}),
         }
         return TemplateResponse(request, "admin/limits/row_history.html", context)

@@ -111,3 +111,12 @@ def test_the_route_tester_names_every_pattern_that_fits(desk: Desk, search: None
 
 def test_before_the_first_version_nothing_is_limited(desk: Desk, platform: Platform) -> None:
     assert "Nothing has been published yet" in ask(desk, "acme", "search").text
+
+
+@pytest.mark.parametrize("query", [{}, {"client": "acme", "request": ""}, {"client": "", "request": "GET /a"}])
+def test_a_link_that_leaves_something_to_be_typed_shows_no_error(
+    desk: Desk, shop: Platform, query: dict[str, str]
+) -> None:
+    page = desk.open(reverse("admin:limits_client_explain"), **query)
+    assert "This field is required." not in page.text
+    assert page.response.context["form"]["client"].value() == query.get("client")

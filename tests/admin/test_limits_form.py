@@ -66,7 +66,7 @@ def test_what_is_typed_is_said_in_words(
     ("typed", "problem"),
     [
         ({"algorithm": "sliding_window", "quota": "ten", "window_0": "1", "window_1": "60"}, "Enter a whole number."),
-        ({"algorithm": "sliding_window", "quota": "10"}, "Is needed: the length of the window in seconds."),
+        ({"algorithm": "sliding_window", "quota": "10"}, "Say how long the window is, such as 1 minute."),
         ({"algorithm": "calendar", "quota": "10"}, "Is needed for a calendar limit: hour, day, week or month."),
     ],
 )
@@ -104,3 +104,26 @@ def test_a_wrong_window_is_refused_at_its_field_and_kept(desk: Desk, shop: Platf
     page = desk.change(Policy.objects.get(), limits__0__window_0=number)
     assert list(page.errors) == ["limits-0-window"]
     assert PolicyLimit.objects.get().window == 60
+
+
+@pytest.mark.parametrize(
+    ("number", "unit", "message"),
+    [
+        ("", "60", "Say how long the window is, such as 1 minute."),
+        ("0", "60", "It must be between 1 second and 366 days."),
+        ("9999999999999", "604800", "It must be between 1 second and 366 days."),
+        ("²", "60", "Enter a whole number."),
+        ("1.5", "60", "Enter a whole number."),
+        ("9" * 5_000, "60", "Enter a whole number."),
+    ],
+)
+def test_a_wrong_window_is_refused_in_one_sentence_that_speaks_of_no_unit(
+    desk: Desk, shop: Platform, number: str, unit: str, message: str
+) -> None:
+    page = desk.change(Policy.objects.get(), limits__0__window_0=number, limits__0__window_1=unit)
+    assert page.errors == {"limits-0-window": [message]}
+
+
+def test_a_window_is_marked_as_required(desk: Desk, shop: Platform) -> None:
+    form = desk.open(reverse("admin:limits_policy_add")).response.context["inline_admin_formsets"][0].formset.forms[0]
+    assert form.fields["window"].required

@@ -31,6 +31,7 @@ from limits.models import (
     UsageHour,
 )
 from limits.monitoring.alerts import evaluate
+from tests.end_to_end.browser import publish as publish_page
 from tests.end_to_end.browser import save, serious_findings
 from tests.end_to_end.shop import ask, policy, publish
 from tests.models import rows
@@ -88,6 +89,7 @@ def test_a_token_made_in_the_admin_works_at_once_and_is_refused_once_revoked(
         admin.locator("tr", has_text="checkout").locator("[name=_selected_action]").check()
         admin.locator("[name=action]").first.select_option("revoke")
         admin.get_by_role("button", name=re.compile("Run|Go")).first.click()
+        publish_page(admin)
         expect(admin.get_by_text("is live on every server.")).to_be_visible()
         assert [ask(http, server)["status"] for server in servers] == [401, 401]
 

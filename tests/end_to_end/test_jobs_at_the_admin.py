@@ -1,16 +1,23 @@
 """Jobs that people do at the admin, in a real browser. Leaves pictures where ``SCREENSHOTS`` names a folder."""
 
 import os
+import re
 from pathlib import Path
 
+import httpx
 import pytest
+from django.contrib.auth.models import Group, Permission, User
 from django.urls import reverse
+from django.utils import timezone
 from playwright.sync_api import Page, expect
 
-from limits.models import Client, Override
-from tests.end_to_end.browser import LOADED, save, serious_findings
+from limits.models import Alert, Client, Override, Usage
+from limits.models.roles import OPERATORS, SUPPORT, create_roles
+from limits.publishing import clients
+from tests.end_to_end.browser import log_in, save, serious_findings
 from tests.end_to_end.shop import policy, publish
 from tests.models import rows
+from tests.support.web import WebServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -53,8 +60,7 @@ def test_an_override_is_added_while_one_of_another_client_overlaps_in_time(admin
     expect(admin.locator("[name=overrides-1-starts_at_0]")).to_be_in_viewport()
 
 
-def test_an_error_of_a_whole_override_is_shown_where_the_override_is(admin: Page) -> None:
-    """Its limit is typed, and nothing of the override itself."""
+def test_an_override_of_which_only_the_limit_is_typed_is_refused_at_its_policy(admin: Page) -> None:
     policy("all", (100, 3_600))
     publish()
     client = rows.client("acme")
@@ -62,11 +68,23 @@ def test_an_error_of_a_whole_override_is_shown_where_the_override_is(admin: Page
     admin.get_by_text("Add another Override").click()
     admin.locator("[name=overrides-0-limits-0-quota]").fill("500")
     admin.locator("[name=overrides-0-limits-0-window_0]").fill("1")
-    admin.get_by_role("button", name="Save and continue editing").click()
-    admin.wait_for_load_state(LOADED)
-    expect(admin.locator("#overrides-0-errors")).to_be_visible()
-    picture(admin, "error-of-an-override")
+    save(admin)
+    expect(admin.locator("#error-summary")).to_contain_text("Override 1, policy: This field is required.")
     assert not Override.objects.exists()
+
+
+def test_what_somebody_else_saved_meanwhile_is_said_at_the_top(admin: Page) -> None:
+    row = policy("all", (100, 60))
+    publish()
+    admin.goto(reverse("admin:limits_policy_change", args=[row.pk]))
+    admin.get_by_text("Add another Limit").click()
+    admin.locator("[name=limits-1-quota]").fill("500")
+    admin.locator("[name=limits-1-window_0]").fill("1")
+    admin.locator("[name=limits-1-window_1]").select_option("hours")
+    rows.limit(row, quota=9, window=3_600)
+    save(admin)
+    expect(admin.locator("#error-summary")).to_contain_text("This contradicts what is saved already")
+    assert admin.locator("[name=limits-1-quota]").input_value() == "500"
 
 
 def add_override(admin: Page, at: int, policy_id: int) -> None:
@@ -74,3 +92,85 @@ def add_override(admin: Page, at: int, policy_id: int) -> None:
     admin.locator(f"[name=overrides-{at}-policy]").select_option(str(policy_id))
     admin.locator(f"[name=overrides-{at}-limits-0-quota]").fill("500")
     admin.locator(f"[name=overrides-{at}-limits-0-window_0]").fill("1")
+
+
+def member(page: Page, role: str) -> None:
+    """Logs somebody of this role in, in place of whoever is."""
+    create_roles(Group.objects, Permission.objects)
+    user = User.objects.create_user("grace", password="a password of Grace", is_staff=True)
+    user.groups.add(Group.objects.get(name=role))
+    page.context.clear_cookies()
+    log_in(page, "grace", "a password of Grace")
+
+
+def test_an_operator_acknowledges_an_alert(page: Page) -> None:
+    policy("all", (100, 60))
+    publish()
+    rule = rows.alert_rule("search-abuse", group_by="client")
+    alert = Alert.objects.create(rule=rule, group="ip:203.0.113.7", opened_at=timezone.now(), highest=60)
+    member(page, OPERATORS)
+    page.goto(reverse("admin:limits_alert_change", args=[alert.pk]))
+    picture(page, "alert")
+    page.get_by_role("link", name="Acknowledge or silence…").click()
+    page.get_by_role("button", name="Do it").click()
+    expect(page.get_by_text("Acknowledged: no more messages about this alert until it is over.")).to_be_visible()
+    picture(page, "alert-acknowledged")
+    alert.refresh_from_db()
+    assert alert.acknowledged_by == "grace"
+
+
+def test_support_blocks_an_unknown_address(page: Page, servers: list[WebServer], http: httpx.Client) -> None:
+    policy("all", (100, 60))
+    publish()
+    key = "ip:203.0.113.7"
+    now = timezone.now().replace(second=0, microsecond=0)
+    Usage.objects.create(client_key=key, endpoint="search", minute=now, outcome="denied", requests=60, cost=60)
+    member(page, SUPPORT)
+    page.goto("/admin/")
+    picture(page, "home-with-an-unknown-caller")
+    page.locator("#throttled-clients").get_by_role("link", name="Block…").click()
+    assert page.get_by_label("The caller's key").input_value() == key
+    page.get_by_label("Why?").fill("It tries keys of other customers.")
+    picture(page, "block-an-unknown-caller")
+    page.get_by_role("button", name="Block it").click()
+    expect(page.get_by_text(f"Live on every server: {key}.")).to_be_visible()
+    picture(page, "blocked")
+    for server in servers:
+        answer = http.post(f"{server.url}/v1/check", json={"client": key, "endpoint": "search"})
+        assert answer.json()["reason"] == "blocked"
+
+
+def test_a_page_that_a_role_may_not_use_says_what_is_missing(page: Page) -> None:
+    policy("all", (100, 60))
+    publish()
+    member(page, SUPPORT)
+    answer = page.request.get(reverse("admin:limits_plan_add"))
+    assert answer.status == 403
+    assert "Your account lacks the permission to <strong>add plans</strong>." in answer.text()
+    assert "Members of <strong>Product managers</strong> may do it" in answer.text()
+
+
+def test_five_thousand_clients_are_deleted_at_once(admin: Page, servers: list[WebServer], http: httpx.Client) -> None:
+    policy("all", (100, 60))
+    publish()
+    Client.objects.bulk_create(Client(key=f"promo-{number}", status="blocked") for number in range(5_000))
+    assert clients.deliver().live
+    rows.client("acme")
+    admin.goto(reverse("admin:limits_client_changelist") + "?q=promo")
+    admin.locator("#action-toggle").check()
+    admin.get_by_text("Select all 5000 clients").click()
+    admin.locator("[name=action]").first.select_option("delete_selected")
+    picture(admin, "clients-selected")
+    admin.get_by_role("button", name=re.compile("Run|Go")).first.click()
+    expect(admin.get_by_role("heading", name="Delete 5,000 clients")).to_be_visible()
+    admin.get_by_label("Why?").fill("The campaign is over.")
+    picture(admin, "delete-5000-clients")
+    assert admin.locator("#deletion input").count() < 10
+    admin.get_by_role("button", name="Delete them").click()
+    expect(admin.get_by_text("5,000 clients deleted.")).to_be_visible(timeout=120_000)
+    picture(admin, "5000-clients-deleted")
+    assert list(Client.objects.values_list("key", flat=True)) == ["acme"]
+    assert Client.history.filter(history_type="-", history_change_reason="The campaign is over.").count() == 5_000
+    for server in servers:
+        answer = http.post(f"{server.url}/v1/check", json={"client": "promo-4999", "endpoint": "search"})
+        assert answer.json()["allowed"]
