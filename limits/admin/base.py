@@ -1,6 +1,7 @@
 """What every list and form of the admin does alike."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from django.contrib import messages
@@ -8,9 +9,9 @@ from django.contrib.admin.exceptions import DisallowedModelAdminLookup
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.contenttypes.models import ContentType
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import FieldDoesNotExist, PermissionDenied, ValidationError
 from django.db import IntegrityError
-from django.db.models import Model, QuerySet
+from django.db.models import Field, Model, QuerySet
 from django.forms import ModelForm
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -39,6 +40,15 @@ def _lookups(filters: Any) -> Iterator[str]:
             yield from (f"{name}__{lookup}" for lookup in _OF_FILTERS)
         else:
             yield name.parameter_name
+
+
+def _readable(model: type[Model], given: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Values of fields, read; what no field of this name can read is left out."""
+    for name, value in given.items():
+        with suppress(FieldDoesNotExist, ValidationError, ValueError):
+            field = model._meta.get_field(name)
+            if isinstance(field, Field):
+                yield name, field.to_python(value)
 
 
 class ConflictForm(ModelForm):
@@ -74,6 +84,11 @@ class PlatformModelAdmin(ModelAdmin):
         except UnknownFilter:
             messages.warning(request, "The list has no such filter or page. This is the whole list.")
             return HttpResponseRedirect(request.path)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """What the address fills in, as values of the model's fields; widgets fail on other text."""
+        given = super().get_changeform_initial_data(request)
+        return dict(_readable(self.model, given))
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         if db_field.name in self.get_autocomplete_fields(request):
