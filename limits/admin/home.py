@@ -104,7 +104,7 @@ def publishing(in_redis: InRedis) -> Publishing:
     return Publishing(newest, in_redis.version, in_redis.problem if newest else "", waiting)
 
 
-def warnings(*, redis_answers: bool) -> Iterator[str]:
+def warnings(*, redis_answers: bool = True) -> Iterator[str]:
     """What an operator should know, a sentence each. Redis is not asked again where it did not answer:
     a page that waits for one timeout after the other is of no use in an outage."""
     if redis_answers:

@@ -38,10 +38,12 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """The counts of one bucket on their way to the database, under an id of their own."""
+    """The counts of one bucket on their way to the database, under an id of their own. ``minute`` since
+    1970: that of the server which holds them, when they were set aside."""
 
     bucket: int
     id: str
+    minute: int
 
 
 class UsageCounts:
@@ -80,9 +82,10 @@ class UsageCounts:
             for keys in zip(self._keys.usage, self._keys.drains, self._keys.set_aside, strict=True):
                 pipeline.eval(source, 3, *keys, secrets.token_hex(16))
             answers = pipeline.execute()
-        if damaged := sum(set_aside for _, set_aside in answers):
+        if damaged := sum(set_aside for _, set_aside, _ in answers):
             damage.note(damage.COUNTS, damaged)
-        return [Parcel(bucket, name.decode()) for bucket, (name, _) in enumerate(answers) if name is not None]
+        found = enumerate(answers)
+        return [Parcel(bucket, name.decode(), minute) for bucket, (name, _, minute) in found if name is not None]
 
     def read(self, parcel: Parcel) -> Mapping[Counted, int]:
         """What a parcel holds; nothing where it was finished meanwhile. What is no count is left out, and
@@ -91,8 +94,7 @@ class UsageCounts:
             key = self._keys.drains[parcel.bucket]
             # In steps: one answer with everything would keep Redis from its other work.
             fields = dict(self._redis.hscan_iter(key, count=FIELDS_AT_A_TIME))
-            now = int(self._redis.time()[0]) // 60
-        return _counts(fields, now) if fields.get(ID_FIELD) == parcel.id.encode() else {}
+        return _counts(fields, parcel.minute) if fields.get(ID_FIELD) == parcel.id.encode() else {}
 
     def finish(self, parcels: Sequence[Parcel]) -> None:
         """Forgets parcels that the database has."""
