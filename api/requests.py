@@ -65,17 +65,19 @@ def invalid(errors: Errors, more: int = 0) -> Problem:
 
 def refuse_invalid(problems: Iterable[tuple[str, str]]) -> None:
     """Raises :class:`Problem` where there are problems: (field, what is wrong with it), those of one
-    field one after the other. Only the first are kept, the others are counted."""
-    errors: defaultdict[str, list[str]] = defaultdict(list)
+    field one after the other. Only the first are kept, the others are counted; so are names that
+    read alike once they are cut."""
+    errors: defaultdict[str, dict[str, None]] = defaultdict(dict)
     more = 0
     for name, message in problems:
         name = printable(name)
-        if name in errors or len(errors) < MAX_ERRORS:
-            errors[name].append(message)
-        else:
+        is_new = name not in errors
+        if (is_new and len(errors) == MAX_ERRORS) or (not is_new and message in errors[name]):
             more += 1
+        else:
+            errors[name][message] = None
     if errors:
-        raise invalid(errors, more)
+        raise invalid({name: list(messages) for name, messages in errors.items()}, more)
 
 
 def _check_problems(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """Overrides: a page of their own, and inline in their client."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from itertools import combinations
 from typing import Any
 
 from django.contrib import admin, messages
@@ -19,7 +19,7 @@ from limits.admin.publishing import PublishesClients
 from limits.admin.row_history import ShowsHistory
 from limits.domain.client import Override as Span
 from limits.domain.client import microseconds
-from limits.domain.validation import overlaps
+from limits.domain.validation import overlapping
 from limits.domain.wording import limits_sentence
 from limits.domain.words import Mode
 from limits.models import Override, OverrideLimit, Plan
@@ -49,10 +49,20 @@ class OverrideFormSet(BaseInlineFormSet):
 
     def clean(self) -> None:
         super().clean()
-        kept = [form for form in self.forms if form not in self.deleted_forms and _is_filled_in(form)]
-        for first, second in combinations(kept, 2):
-            if overlaps(_span(first.instance), _span(second.instance)):
-                second.add_error("starts_at", overlap_message(first.instance))
+        deleted = set(self.deleted_forms)
+        kept = [form for form in self.forms if form not in deleted and _is_filled_in(form)]
+        for form, other in clashing(kept):
+            form.add_error("starts_at", overlap_message(other.instance))
+
+
+def clashing(forms: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    """Yields each form whose override is in force together with one of the same policy before it, and that one."""
+    groups: defaultdict[int, list[Any]] = defaultdict(list)
+    for form in forms:
+        groups[form.instance.policy_id].append(form)
+    for group in groups.values():
+        pairs = overlapping([_span(form.instance) for form in group])
+        yield from ((group[later], group[earlier]) for later, earlier in dict(pairs).items())
 
 
 def _is_filled_in(form: Any) -> bool:

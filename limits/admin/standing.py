@@ -83,7 +83,7 @@ def _bars(seen: Standing) -> Iterator[Bar]:
     ruleset = seen.ruleset
     policies = {policy.slug: policy for policy in ruleset.policies}
     names = {endpoint.slug: endpoint.name for endpoint in ruleset.endpoints}
-    now = microseconds(datetime.now(UTC))
+    sources = _Sources(ruleset, seen.record, microseconds(datetime.now(UTC)))
     for state in seen.decision.limits:
         endpoint = seen.endpoints[state.policy]
         yield Bar(
@@ -91,7 +91,7 @@ def _bars(seen: Standing) -> Iterator[Bar]:
             policy=state.policy,
             endpoint=names.get(endpoint, endpoint) if endpoint else "All requests",
             sentence=limit_sentence(state.limit),
-            source=_source(ruleset, seen.record, policies[state.policy], now),
+            source=sources.of(policies[state.policy]),
             used=used(state),
             capacity=state.limit.capacity,
             mode=state.mode,
@@ -122,15 +122,21 @@ def about(seconds: float) -> str:
     return f"about {words if words[0].isdigit() else f'one {words}'}"
 
 
-def _source(ruleset: Ruleset, record: ClientRecord, policy: Policy, now: int) -> str:
-    override = next((each for each in record.overrides if each.policy == policy.slug and each.is_active(now)), None)
-    if override:
-        return f"override{_until(override)}"
-    if policy.plan is None:
-        return "every plan"
-    names = {plan.slug: plan.name for plan in ruleset.plans}
-    is_default = record.plan is None or record.plan not in names
-    return f"default plan, {names[policy.plan]}" if is_default else f"plan {names[policy.plan]}"
+class _Sources:
+    """Whose the limits of a client are, policy by policy."""
+
+    def __init__(self, ruleset: Ruleset, record: ClientRecord, now: int) -> None:
+        self._overrides = {each.policy: each for each in record.overrides if each.is_active(now)}
+        self._plans = {plan.slug: plan.name for plan in ruleset.plans}
+        self._is_default = record.plan is None or record.plan not in self._plans
+
+    def of(self, policy: Policy) -> str:
+        if override := self._overrides.get(policy.slug):
+            return f"override{_until(override)}"
+        if policy.plan is None:
+            return "every plan"
+        name = self._plans[policy.plan]
+        return f"default plan, {name}" if self._is_default else f"plan {name}"
 
 
 def _until(override: Override) -> str:

@@ -226,7 +226,8 @@ def _import(row: ClientImport, seconds: float) -> bool:
 @transaction.atomic
 def _import_chunk(row: ClientImport, chunk: list[Line]) -> None:
     """One chunk and the mark of how far it is, together."""
-    ClientImport.objects.select_for_update().get(pk=row.pk)
+    # Without the file itself, which would be read once for every chunk of it.
+    ClientImport.objects.select_for_update().only("pk").get(pk=row.pk)
     plans = {plan.slug: plan for plan in Plan.objects.all()}
     known = _known(chunk)
     new = [_fill(Client(key=line.key), line, plans) for line in chunk if line.key not in known]

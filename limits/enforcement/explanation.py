@@ -1,5 +1,6 @@
 """Why a check comes out as it does: the policies, the ones that do not match too, and the counters."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -39,9 +40,12 @@ def explain(engine: Engine, request: CheckRequest) -> Explanation:
 
 
 def _policies(ruleset: Ruleset, decision: Decision) -> Iterator[PolicyExplanation]:
+    states_of: defaultdict[str, list[LimitState]] = defaultdict(list)
+    for state in decision.limits:
+        states_of[state.policy].append(state)
     for policy in ruleset.policies:
         why_not = _why_not(ruleset, policy, decision)
-        states = tuple(state for state in decision.limits if state.policy == policy.slug)
+        states = tuple(states_of[policy.slug])
         why = why_not or _why(ruleset, policy) + _whose_limits(policy, states)
         yield PolicyExplanation(policy, not why_not, why, states)
 

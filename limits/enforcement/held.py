@@ -7,7 +7,7 @@ checks that are under way finish, or start anew, with the one that they began wi
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from limits.domain.cached import cached_property
@@ -67,8 +67,12 @@ def _counter_of(policy: EffectivePolicy) -> CounterOf:
 
 def _parts(policies: Sequence[EffectivePolicy], pack: Callable[[Sequence[EffectivePolicy]], bytes]) -> tuple[Part, ...]:
     """The client's own policies together, also where there are none, and each global one by itself."""
-    own = [at for at, each in enumerate(policies) if each.policy.partition is Partition.CLIENT]
-    alone = [[at] for at in range(len(policies)) if at not in own]
+    own, alone = [], []
+    for at, each in enumerate(policies):
+        if each.policy.partition is Partition.CLIENT:
+            own.append(at)
+        else:
+            alone.append([at])
     return tuple(_part(places, [policies[at] for at in places], pack) for places in (own, *alone))
 
 
@@ -123,9 +127,9 @@ class Held:
 
     def whole_layouts(self, record: ClientRecord, now: int) -> list[Layout]:
         """All limits that count this client by itself, on whichever endpoint, some policies at a time."""
-        policies = own_policies(self.ruleset, record)
-        parts = [policies[first : first + AT_A_TIME] for first in range(0, len(policies), AT_A_TIME)] or [()]
-        selections = [effective(self.ruleset, record, part, now) for part in parts]
+        whole = effective(self.ruleset, record, own_policies(self.ruleset, record), now)
+        starts = range(0, max(len(whole.policies), 1), AT_A_TIME)
+        selections = [replace(whole, policies=whole.policies[start : start + AT_A_TIME]) for start in starts]
         plan = plan_of(self.ruleset, record)
         return [Layout.of(selection, record.status, plan, None, now) for selection in selections]
 

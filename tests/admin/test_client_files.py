@@ -237,6 +237,19 @@ def test_a_check_does_not_write_the_file_again(desk: Desk, queue: Callable[[], i
     assert not any('"content" =' in update for update in updates)
 
 
+def test_an_import_reads_the_file_once(desk: Desk, queue: Callable[[], int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_files, "CHUNK", 1)
+    row = ClientImport.objects.create(
+        content="key\n" + "".join(f"k{at}\n" for at in range(9)), state="checked", lines=9
+    )
+    begin_import(row)
+    with CaptureQueriesContext(connection) as queries:
+        assert work(row.pk, 600)
+    assert Client.objects.filter(key__startswith="k").count() == 9
+    reading = [query["sql"] for query in queries if query["sql"].startswith("SELECT") and '"content"' in query["sql"]]
+    assert len(reading) == 1
+
+
 def test_a_long_import_goes_on_where_it_stopped(desk: Desk, queue: Callable[[], int]) -> None:
     lines = [f"key-{number}\n" for number in range(2 * CHUNK + 5)]
     upload(desk, "key\n" + "".join([*lines, "key-3\n"]))

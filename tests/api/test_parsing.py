@@ -222,3 +222,9 @@ def test_a_name_without_end_is_cut_where_it_is_repeated() -> None:
     with pytest.raises(Problem) as twice:
         parse_json(b'{"%s": 1, "%s": 1}' % (b"y" * 60_000, b"y" * 60_000))
     assert len(twice.value.response().content) < 2_000
+
+
+def test_names_that_read_alike_once_they_are_cut_are_one_error() -> None:
+    problem = refusal(SEARCH | {f"{'y' * 300}{at}": 1 for at in range(10_000)})
+    assert problem.errors == {f"{'y' * 200}…": ["is not a field of a check."]}
+    assert problem.detail.startswith("10,000 fields cannot be accepted")
