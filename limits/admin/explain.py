@@ -59,7 +59,8 @@ def explain_view(request: HttpRequest, admin_site: AdminSite) -> HttpResponse:
     """The page; ``?client=…&request=…`` is the question, so that an answer can be sent around."""
     if not request.user.has_perm("limits.view_client"):
         raise PermissionDenied
-    is_asked = bool(request.GET.get("client") and request.GET.get("request"))
+    # A link may leave something to be typed; the form itself may not.
+    is_asked = "asked" in request.GET or bool(request.GET.get("client") and request.GET.get("request"))
     form = ExplainForm(request.GET if is_asked else None, initial=request.GET.dict())
     answer: dict[str, Any] = {}
     if form.is_bound and form.is_valid():

@@ -167,7 +167,7 @@ def test_the_link_of_a_bar_fills_the_form_in(desk: Desk, shop: Platform) -> None
 @pytest.mark.parametrize(
     ("changes", "field", "message"),
     [
-        ({"policy": "nothing"}, "policy", "valid choice"),
+        ({"policy": "nothing"}, "policy", "Choose one of these limits."),
         ({"until": "date"}, "last_day", "Which day is its last?"),
         ({"until": "date", "last_day": "2020-01-01"}, "last_day", "That day is over."),
         ({"until": "date", "last_day": "soon"}, "last_day", "valid date"),

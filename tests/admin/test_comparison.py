@@ -70,7 +70,7 @@ def test_a_limit_is_one_click_from_its_form_and_a_save_leads_back(desk: Desk, pl
 def test_an_empty_cell_leads_to_a_form_that_knows_plan_and_endpoint(desk: Desk, plans: None) -> None:
     cell = next(row for row in desk.open(reverse(COMPARE)).response.context["rows"] if row.name == "Orders").cells[0]
     form = desk.client.get(cell.add_url).context["adminform"].form
-    assert (str(form.initial["plan"]), form["endpoint"].value()) == (
+    assert (str(form.initial["plan"]), str(form["endpoint"].value())) == (
         str(Plan.objects.get(slug="free").pk),
         str(Policy.objects.get(slug="pro-orders").endpoint_id),
     )

@@ -98,7 +98,8 @@ def test_without_the_store_nobody_knows(desk: Desk, search: None, shop: Platform
 def test_a_wrong_question_is_refused_at_its_field(
     desk: Desk, search: None, client: str, request_: str, field: str, message: str
 ) -> None:
-    assert message in ask(desk, client, request_).response.context["form"].errors[field][0]
+    page = desk.open(reverse("admin:limits_client_explain"), client=client, request=request_, asked="1")
+    assert message in page.response.context["form"].errors[field][0]
 
 
 def test_the_route_tester_names_every_pattern_that_fits(desk: Desk, search: None) -> None:
