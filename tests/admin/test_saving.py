@@ -91,7 +91,7 @@ def test_several_deleted_policies_stop_in_one_version(desk: Desk, shop: Platform
     page = desk.act("delete_selected", Policy.objects.get(), rows.policy("other"))
     assert published_of(page.messages) == live(2)
     assert shop.quotas == {}
-    assert Publication.objects.get(sequence=2).reason == "Deleted policy “all”, policy “other”."
+    assert Publication.objects.get(sequence=2).reason == WHY
 
 
 def test_a_changed_plan_of_a_client_is_live(desk: Desk, shop: Platform) -> None:

@@ -1,7 +1,6 @@
 """A Redis that becomes a replica for a moment, as in a failover of a hosted one."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from celery import Celery
@@ -19,8 +18,8 @@ def server(redis_server: Callable[..., RedisServer]) -> RedisServer:
 
 
 @pytest.fixture
-def processes(server: RedisServer, tmp_path: Path) -> Iterator[dict[str, CeleryProcess]]:
-    started = {kind: CeleryProcess(kind, tmp_path, REDIS_URL=server.url) for kind in ("worker", "beat")}
+def processes(server: RedisServer) -> Iterator[dict[str, CeleryProcess]]:
+    started = {kind: CeleryProcess(kind, REDIS_URL=server.url) for kind in ("worker", "beat")}
     yield started
     for process in started.values():
         process.stop()
@@ -28,7 +27,7 @@ def processes(server: RedisServer, tmp_path: Path) -> Iterator[dict[str, CeleryP
 
 def test_worker_and_beat_go_on_after_it(server: RedisServer, processes: dict[str, CeleryProcess]) -> None:
     broker = f"redis://127.0.0.1:{server.port}/1"
-    with Celery(broker=broker) as app, server.client as redis:
+    with Celery(broker=broker, set_as_current=False) as app, server.client as redis:
         app.conf.broker_transport_options = {"global_keyprefix": "rl:celery:"}
 
         def works() -> bool:

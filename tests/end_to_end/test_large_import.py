@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -22,8 +21,8 @@ LINES = 20_000
 
 
 @pytest.fixture
-def worker(servers: list[WebServer], tmp_path: Path) -> Iterator[CeleryProcess]:
-    worker = CeleryProcess("worker", tmp_path)
+def worker(servers: list[WebServer]) -> Iterator[CeleryProcess]:
+    worker = CeleryProcess("worker")
     yield worker
     worker.stop()
 

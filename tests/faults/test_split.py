@@ -145,9 +145,9 @@ def test_a_process_is_killed_between_the_parts(world: SplitWorld) -> None:
     story = Story("process killed in a check")
     engine = world.engine(3 * DEADLINE)
     for _ in range(REQUESTS // 2):
-        before = world.pending(world.client)
+        before = world.entries(world.client)
         world.theirs.pause()
-        killed(lambda: world.ask(engine), lambda before=before: world.pending(world.client) > before)  # type: ignore[misc]
+        killed(lambda: world.ask(engine), lambda before=before: bool(world.entries(world.client) - before))  # type: ignore[misc]
         world.theirs.resume()
     lost = time.monotonic()
     require(world.pending(world.client) > 0, "Nothing was left.")

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from limits.domain.decision import Decision
 from limits.domain.limit import Limit
-from limits.domain.ruleset import Policy
+from limits.domain.ruleset import Policy, Ruleset
 from limits.domain.words import OnStoreFailure, Partition
 from limits.enforcement import CheckRequest, Engine
 from limits.store.addresses import parse
 from limits.store.buckets import bucket_of
 from limits.store.cluster_client import ClusterClient
 from limits.store.connection import hot_connections_of
+from limits.store.errors import PartlyPublished
 from limits.store.pending import PendingEntries
 from limits.store.resolver import Resolver
 from ratelimit_platform.embedded.redis import RedisServer
@@ -44,12 +45,20 @@ class SplitWorld:
         options = ("--cluster-require-full-coverage", "no")
         self.topology = ClusterTopology(folder, replicas=0, options=options).start()
         self.store = Store(self.topology.url, "own")
-        self.store.publish(ruleset(*(policies or (own(), shared()))))
+        # A node may say for a moment longer that the Cluster is down.
+        wait_until(lambda: self._is_published(ruleset(*(policies or (own(), shared())))))
         self.store.load()
         self.theirs = self._master_of(SHARED)
         names = (f"client-{number}" for number in range(1_000))
         self.client = next(name for name in names if self._master_of(name) is not self.theirs)
         self.ours = self._master_of(self.client)
+
+    def _is_published(self, rules: Ruleset) -> bool:
+        try:
+            self.store.publish(rules)
+        except PartlyPublished:
+            return False
+        return True
 
     def _master_of(self, name: str) -> RedisServer:
         assert isinstance(self.store.redis, ClusterClient)
@@ -74,21 +83,25 @@ class SplitWorld:
     def between_parts(self, engine: Engine) -> Iterator["Future[Decision]"]:
         """A check whose client's part is consumed while the master of the global policy hangs: it goes on,
         with that part, when the block ends."""
-        before = self.pending(self.client)
+        before = self.entries(self.client)
         self.theirs.pause()
         with ThreadPoolExecutor(1) as pool:
             try:
                 asked = pool.submit(self.ask, engine)
-                wait_until(lambda: self.pending(self.client) > before)
+                wait_until(lambda: bool(self.entries(self.client) - before))
                 yield asked
             finally:
                 self.theirs.resume()
 
     def pending(self, name: str) -> int:
-        """Entries in the bucket of the client or the policy. Only the master that holds it is asked, since
-        the other one may hang."""
+        """How many entries there are in the bucket of the client or the policy."""
+        return len(self.entries(name))
+
+    def entries(self, name: str) -> set[bytes]:
+        """The entries in the bucket of the client or the policy. Only the master that holds it is asked,
+        since the other one may hang."""
         with (self.theirs if name == SHARED else self.ours).client as redis:
-            return int(redis.hlen(self.store.keys.pending[bucket_of(name)][1]))
+            return set(redis.hkeys(self.store.keys.pending[bucket_of(name)][1]))
 
     def used(self) -> tuple[int, int]:
         """What the client has used of its own quota, and everybody of the global one."""
