@@ -11,6 +11,7 @@ from limits.enforcement import CheckRequest, Engine, RulesetMissing
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.enforcement.rules import per_hour, policy, record, ruleset, simple
 from tests.support.servers import Store
+from tests.support.waiting import wait_until
 
 SEARCH = CheckRequest("acme", "search")
 
@@ -27,11 +28,8 @@ def own_store(server: RedisServer) -> Store:
 
 
 def wait_for_the_store(engine: Engine) -> None:
-    """Until the engine has noticed that its store is back."""
-    ends = time.monotonic() + 10
-    while engine.readiness().missing:
-        assert time.monotonic() < ends
-        time.sleep(0.01)
+    """Until the engine has noticed that its store is back, with or without rules."""
+    wait_until(lambda: "store" not in engine.readiness().missing)
 
 
 def test_an_emptied_store_is_decided_by_what_the_server_holds_and_marked(own_store: Store) -> None:
