@@ -9,14 +9,13 @@ from pathlib import Path
 
 from limits.domain.decision import Decision
 from limits.domain.limit import Limit
-from limits.domain.ruleset import Policy, Ruleset
+from limits.domain.ruleset import Policy
 from limits.domain.words import OnStoreFailure, Partition
 from limits.enforcement import CheckRequest, Engine
 from limits.store.addresses import parse
 from limits.store.buckets import bucket_of
 from limits.store.cluster_client import ClusterClient
 from limits.store.connection import hot_connections_of
-from limits.store.errors import PartlyPublished
 from limits.store.pending import PendingEntries
 from limits.store.resolver import Resolver
 from ratelimit_platform.embedded.redis import RedisServer
@@ -45,20 +44,12 @@ class SplitWorld:
         options = ("--cluster-require-full-coverage", "no")
         self.topology = ClusterTopology(folder, replicas=0, options=options).start()
         self.store = Store(self.topology.url, "own")
-        # A node may say for a moment longer that the Cluster is down.
-        wait_until(lambda: self._is_published(ruleset(*(policies or (own(), shared())))))
+        self.store.publish(ruleset(*(policies or (own(), shared()))))
         self.store.load()
         self.theirs = self._master_of(SHARED)
         names = (f"client-{number}" for number in range(1_000))
         self.client = next(name for name in names if self._master_of(name) is not self.theirs)
         self.ours = self._master_of(self.client)
-
-    def _is_published(self, rules: Ruleset) -> bool:
-        try:
-            self.store.publish(rules)
-        except PartlyPublished:
-            return False
-        return True
 
     def _master_of(self, name: str) -> RedisServer:
         assert isinstance(self.store.redis, ClusterClient)
