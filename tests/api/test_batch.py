@@ -6,11 +6,10 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from limits.enforcement import get_engine
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.api.conftest import CLIENTS, SHOP, Caller, serve
+from tests.support.heartbeats import wait_for_heartbeat
 from tests.support.servers import Store
-from tests.support.waiting import wait_until
 
 Check = dict[str, Any]
 
@@ -53,8 +52,7 @@ def test_by_method_and_path_too(caller: Caller) -> None:
 
 def test_a_thousand_checks_take_ten_script_calls(caller: Caller, shop: Store) -> None:
     caller.search("warm-up")
-    # The heartbeat that it started is a call too.
-    wait_until(lambda: not get_engine()._fallback._beating.locked())
+    wait_for_heartbeat()
     shop.redis.config_resetstat()
     decided = results(caller, *[search(f"client {number % 300}") for number in range(1_000)])
     assert [each["status"] for each in decided].count(200) == 900

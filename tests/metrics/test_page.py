@@ -20,6 +20,7 @@ from tests.api.conftest import CLIENTS, SHOP, token
 from tests.metrics.scraping import Scraper, value
 from tests.models import rows
 from tests.publishing.platforms import Platform
+from tests.support.heartbeats import wait_for_heartbeat
 from tests.support.servers import Store
 from tests.support.waiting import wait_until
 
@@ -105,6 +106,7 @@ def test_a_store_that_went_away(redis_server: Callable[..., RedisServer], platfo
     shop.publish(WATCHED)
     shop.load(*CLIENTS)
     ask("ann")
+    wait_for_heartbeat()
     server.kill()
     ask("ann", times=3)
     ask("ann", "orders")

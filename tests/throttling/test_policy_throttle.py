@@ -22,8 +22,8 @@ from limits.mixins import RateLimitHeadersMixin
 from limits.protection import Verdict
 from limits.throttling import PolicyThrottle
 from tests.domain.test_decision import decision, denying
+from tests.support.heartbeats import wait_for_heartbeat
 from tests.support.servers import Store
-from tests.support.waiting import wait_until
 
 Ask = Callable[..., HttpResponse]
 
@@ -86,8 +86,7 @@ def test_routes_are_those_of_the_project_wherever_it_is_mounted(shop: Store, set
 
 def test_a_request_is_asked_about_once_whatever_the_number_of_limits(ask: Ask, shop: Store) -> None:
     ask()
-    # The heartbeat that it started is a call too.
-    wait_until(lambda: not get_engine()._fallback._beating.locked())
+    wait_for_heartbeat()
     shop.redis.config_resetstat()
     ask()
     assert shop.redis.info("commandstats")["cmdstat_evalsha"]["calls"] == 1
