@@ -9,6 +9,7 @@ from redis import Redis
 
 from limits.domain.ruleset import Ruleset
 from tests.api.conftest import SHOP, Caller
+from tests.support.heartbeats import wait_for_heartbeat
 from tests.support.servers import Store
 
 pytestmark = pytest.mark.usefixtures("shop")
@@ -211,6 +212,7 @@ def test_a_setting_brings_the_older_headers(caller: Caller, settings: Settings) 
 
 def test_a_check_is_one_redis_command(caller: Caller, shop: Store, redis_url: str) -> None:
     caller.search("ann")
+    wait_for_heartbeat()
 
     with Redis.from_url(redis_url).monitor() as monitor:
         caller.search("ann")
