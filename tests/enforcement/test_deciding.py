@@ -8,8 +8,8 @@ from limits.domain.words import Algorithm, ClientStatus, Mode, Reason
 from limits.enforcement import CheckRequest, Engine, RulesetMissing
 from limits.enforcement.held import AT_A_TIME
 from tests.enforcement.rules import SHADOW, per_hour, policy, record, ruleset, simple
+from tests.support.heartbeats import wait_for_heartbeat
 from tests.support.servers import Store
-from tests.support.waiting import wait_until
 
 SEARCH = CheckRequest("acme", "search")
 
@@ -183,7 +183,7 @@ def test_a_check_makes_one_redis_command(store: Store) -> None:
     store.load(record("acme", 1, plan="pro"))
     engine = store.engine()
     engine.check(SEARCH)
-    wait_until(lambda: not engine._fallback._beating.locked())
+    wait_for_heartbeat(engine)
     store.redis.config_resetstat()
     for _ in range(3):
         engine.check(SEARCH)

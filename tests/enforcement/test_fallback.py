@@ -16,6 +16,7 @@ from limits.store.heartbeats import Share
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.enforcement.rules import per_hour, policy, record, ruleset, simple
 from tests.enforcement.test_store_trouble import wait_for_the_store
+from tests.support.heartbeats import wait_for_heartbeat
 from tests.support.servers import Store
 from tests.support.waiting import wait_until
 
@@ -40,7 +41,7 @@ def ready_engine(store: Store, *policies: object, **options: object) -> Engine:
     for client in ("acme", "bad", "vip"):
         engine.check(CheckRequest(client, "search"))
     # Its first heartbeat is over, or it may find the store away after the test has ended.
-    wait_until(lambda: not engine._fallback._beating.locked())
+    wait_for_heartbeat(engine)
     return engine
 
 
@@ -250,7 +251,7 @@ def test_processes_that_decide_share_what_there_is(own_store: Store, server: Red
         for engine in engines:
             engine._fallback._next_beat = 0.0
             engine.check(SEARCH)
-            wait_until(lambda engine=engine: not engine._fallback._beating.locked())
+            wait_for_heartbeat(engine)
     server.kill()
     admitted = [sum(engine.check(CheckRequest("new", "search")).allowed for _ in range(9)) for engine in engines]
     assert sorted(admitted) == [1, 2, 2]
@@ -262,7 +263,7 @@ def test_a_process_that_is_silent_stops_counting(own_store: Store) -> None:
     own_store.redis.hset(own_store.keys.processes, "long ago", 1)
     engine = own_store.engine()
     engine.check(SEARCH)
-    wait_until(lambda: not engine._fallback._beating.locked())
+    wait_for_heartbeat(engine)
     assert engine._fallback._share == Share(0, 1)
     assert own_store.redis.hlen(own_store.keys.processes) == 1
     assert own_store.redis.ttl(own_store.keys.processes) > 0
