@@ -3,6 +3,7 @@
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS
 from redis.exceptions import ResponseError
@@ -75,7 +76,7 @@ class SentinelTopology:
     def start(self) -> "SentinelTopology":
         for server in (*self.servers, *self.sentinels):
             server.start()
-        wait_until(lambda: all(self._is_known_by(sentinel) for sentinel in self.sentinels))
+        wait_until(self.is_whole)
         return self
 
     def _is_known_by(self, sentinel: RedisServer) -> bool:
@@ -102,7 +103,7 @@ class SentinelTopology:
         with self.master.client as client:
             info = client.info("replication")
         known = all(self._is_known_by(sentinel) for sentinel in self.sentinels)
-        return bool(known and info["role"] == "master" and info["connected_slaves"] == 2)
+        return bool(known and info["role"] == "master" and info["connected_slaves"] == 2 and _replicates(info))
 
     def cut_off(self, server: RedisServer) -> None:
         """From replicas and Sentinels, who take it for lost. Everybody else reaches it."""
@@ -195,11 +196,10 @@ class ClusterTopology:
     def _sees_all_well(self, server: RedisServer) -> bool:
         with server.client as client:
             info = client.info("replication")
-            in_touch = info["role"] == "master" or info["master_link_status"] == "up"
             state = client.execute_command("CLUSTER INFO")
         # Where full coverage is not required, the state is ok while slots are still without a master.
         served = int(state["cluster_slots_ok"]) == REDIS_CLUSTER_HASH_SLOTS
-        return bool(in_touch and served and state["cluster_state"] == "ok")
+        return bool(_replicates(info) and served and state["cluster_state"] == "ok")
 
     @property
     def masters(self) -> list[RedisServer]:
@@ -229,6 +229,15 @@ class ClusterTopology:
     def stop(self) -> None:
         for server in self.servers:
             server.kill()
+
+
+def _replicates(info: dict[str, Any]) -> bool:
+    """Whether a replica follows its master, or a master's replicas have all that it wrote before:
+    one that still loads the first copy confirms no write."""
+    if info["role"] != "master":
+        return bool(info["master_link_status"] == "up")
+    replicas = [info[f"slave{number}"] for number in range(info["connected_slaves"])]
+    return all(replica["state"] == "online" for replica in replicas)
 
 
 def free_cluster_port() -> int:
