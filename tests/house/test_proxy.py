@@ -1,4 +1,4 @@
-"""containers/nginx.conf, in a real nginx before a server that tells what arrives."""
+"""The files of the proxy for Compose and for Kubernetes, in a real nginx before a server that tells what arrives."""
 
 import json
 import os
@@ -16,7 +16,8 @@ from ratelimit_platform.embedded.redis import free_port
 from ratelimit_platform.request_bodies import LARGEST_BODIES
 from tests.support.waiting import wait_until
 
-CONF = Path(__file__).resolve().parents[2] / "containers" / "nginx.conf"
+BASE_DIR = Path(__file__).resolve().parents[2]
+COMPOSE, KUBERNETES = (BASE_DIR / folder / "nginx.conf" for folder in ("containers", "kubernetes/base"))
 
 
 class Tells(BaseHTTPRequestHandler):
@@ -36,15 +37,15 @@ class Tells(BaseHTTPRequestHandler):
         """No line."""
 
 
-@pytest.fixture
-def proxy(tmp_path: Path) -> Iterator[int]:
-    """The port of nginx with the file of the containers, except for what needs their network."""
+@pytest.fixture(params=[COMPOSE, KUBERNETES], ids=["compose", "kubernetes"])
+def proxy(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[int]:
+    """The port of nginx with the file, except for what needs the network of containers."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Tells)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     port = free_port()
-    text = CONF.read_text(encoding="utf-8")
+    text = request.param.read_text(encoding="utf-8")
     text = re.sub(r"resolver .*;", "", text)
-    text = re.sub(r"server web:8000 .*;", f"server 127.0.0.1:{server.server_port};", text)
+    text = re.sub(r"server web\S*:8000 .*;", f"server 127.0.0.1:{server.server_port};", text)
     text = text.replace("/tmp/", f"{tmp_path}/").replace("listen 8080;", f"listen 127.0.0.1:{port};")
     (tmp_path / "nginx.conf").write_text(text)
     log = str(tmp_path / "error.log")
@@ -87,14 +88,28 @@ def send(port: int, path: str, length: int = 0, *headers: str, sent: int | None 
     return int(head.split(" ", 2)[1]), body
 
 
-def test_a_caller_cannot_claim_an_address_or_a_scheme(proxy: int) -> None:
+def forwarded(proxy: int) -> dict[str, list[str]]:
+    """What arrives of headers that a caller forged."""
     forged = ("X-Forwarded-For: 203.0.113.1", "X_Forwarded_For: 203.0.113.2", "X_Forwarded_Proto: https")
     status, body = send(proxy, "/v1/check", 0, *forged, "X-Forwarded-Proto: https", "X.Odd: 1")
     arrived = [(name.lower().replace("_", "-"), value) for name, value in json.loads(body)["headers"]]
     assert status == 200
-    assert [value for name, value in arrived if name == "x-forwarded-for"] == ["127.0.0.1"]
-    assert [value for name, value in arrived if name == "x-forwarded-proto"] == ["http"]
-    assert "x.odd" not in dict(arrived)
+    return {
+        name: [value for other, value in arrived if other == name]
+        for name in ("x-forwarded-for", "x-forwarded-proto", "x.odd")
+    }
+
+
+@pytest.mark.parametrize("proxy", [COMPOSE], indirect=True)
+def test_a_caller_cannot_claim_an_address_or_a_scheme(proxy: int) -> None:
+    assert forwarded(proxy) == {"x-forwarded-for": ["127.0.0.1"], "x-forwarded-proto": ["http"], "x.odd": []}
+
+
+@pytest.mark.parametrize("proxy", [KUBERNETES], indirect=True)
+def test_behind_an_ingress_its_headers_count_and_its_address_is_appended(proxy: int) -> None:
+    """The two addresses are those that ``NUM_PROXIES=2`` takes the caller's from."""
+    appended = {"x-forwarded-for": ["203.0.113.1, 127.0.0.1"], "x-forwarded-proto": ["https"], "x.odd": []}
+    assert forwarded(proxy) == appended
 
 
 @pytest.mark.parametrize(
