@@ -138,7 +138,18 @@ NOT_FOR_CONTAINERS = {
     *("DATA_DIR", "LOG_FORMAT"),  # the image sets them
     *("HOST", "PORT"),  # a container has an address of its own; LISTEN is that of the machine
     *("ADMIN_PASSWORD", "API_TOKEN"),  # only `make run` sets these up
-    *("CELERY_BROKER_URL", "DEBUG"),
+    "DEBUG",
+}
+
+NOT_FOR_COMPOSE = {"CELERY_BROKER_URL"}
+"""Its Redis is one server, and the broker with it."""
+
+SECRETS = {"SECRET_KEY", "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "EMAIL_URL", "WEBHOOK_SECRET"}
+"""What is one, and what has a password in it."""
+
+OTHER_DEFAULTS = {
+    *("ALLOWED_HOSTS", "PUBLIC_URL"),  # an overlay has to name them
+    "NUM_PROXIES",  # the ingress is one more
 }
 
 
@@ -166,9 +177,35 @@ def test_the_table_of_the_readme_has_what_the_code_reads() -> None:
     assert read_by_the_code() - NOT_DOCUMENTED == documented()
 
 
-def test_the_containers_take_every_variable() -> None:
+def of_compose() -> dict[str, str]:
+    """The settings of the compose file, with the default where it has one."""
     compose = yaml.safe_load((BASE_DIR / "docker-compose.yml").read_text(encoding="utf-8"))
-    assert set(compose["x-platform"]["environment"]) == documented() - NOT_FOR_CONTAINERS
+    environment = compose["x-platform"]["environment"]
+    return {name: re.sub(r"\$\{[A-Z_]+:-(.*)\}", r"\1", str(value)) for name, value in environment.items()}
+
+
+def of_kubernetes(file: str) -> dict[str, str]:
+    text = (BASE_DIR / "kubernetes" / file).read_text(encoding="utf-8")
+    return dict(re.findall(r"^([A-Z_]+)=(.*)$", text, re.MULTILINE))
+
+
+def test_containers_and_manifests_take_every_variable() -> None:
+    """One list, which is the README's: what is added there, or in one of them, has to be added to all."""
+    taken = documented() - NOT_FOR_CONTAINERS
+    assert set(of_compose()) == taken - NOT_FOR_COMPOSE
+    assert set(of_kubernetes("base/settings.env")) == taken - SECRETS
+    assert set(of_kubernetes("example/secrets.env.example")) == SECRETS
+    assert documented() >= NOT_FOR_CONTAINERS | NOT_FOR_COMPOSE | SECRETS
+
+
+def test_containers_and_manifests_have_the_same_defaults() -> None:
+    compose, manifests = of_compose(), of_kubernetes("base/settings.env")
+    assert {name for name, value in manifests.items() if value != compose[name]} == OTHER_DEFAULTS
+
+
+def test_an_overlay_sets_what_is_a_setting() -> None:
+    assert set(of_kubernetes("example/settings.env")) <= set(of_kubernetes("base/settings.env"))
+    assert set(of_kubernetes("example/settings.env")) >= {"ALLOWED_HOSTS", "PUBLIC_URL"}
 
 
 def test_the_settings_list_every_variable() -> None:
