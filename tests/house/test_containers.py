@@ -37,6 +37,31 @@ def test_the_image_runs_as_a_user_without_rights() -> None:
     assert last_stage.index("USER limits") < last_stage.index("CMD")
 
 
+def test_both_stages_begin_with_the_image_that_a_build_argument_names() -> None:
+    assert re.search(r"^ARG BASE_IMAGE=python:3\.\d+-slim$", DOCKERFILE.partition("FROM")[0], re.MULTILINE)
+    assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE) == ["$BASE_IMAGE", "$BASE_IMAGE"]
+
+
+def test_the_image_has_bytecode_since_none_can_be_written_later() -> None:
+    assert "--no-compile" not in DOCKERFILE
+    assert "python -m compileall" in DOCKERFILE.rpartition("\nCOPY ")[2]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_containers_write_only_where_everybody_may(name: str) -> None:
+    """A tmpfs has the owner root and the mode of the folder that it hides: only /tmp can be written by everybody."""
+    assert SERVICES[name]["tmpfs"] == ["/tmp"]
+
+
+def test_beat_leaves_its_sign_of_life_where_it_may_write() -> None:
+    assert SERVICES["beat"]["environment"]["DATA_DIR"] == "/tmp"
+
+
+def test_health_checks_use_no_variable_that_only_some_engines_set() -> None:
+    checks = [" ".join(service["healthcheck"]["test"]) for service in SERVICES.values() if "healthcheck" in service]
+    assert not [check for check in checks if re.search(r"\$\$\{?[A-Z]", check)]
+
+
 @pytest.mark.parametrize("name", [name for name in SERVICES if name not in OURS])
 def test_images_are_pinned_to_a_version(name: str) -> None:
     assert re.search(r":v?\d", SERVICES[name]["image"])
