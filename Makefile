@@ -6,7 +6,7 @@ ROUNDS ?= 7
 # Recipes take these from the shell's environment, where a space or a $ in them is only a character.
 export PORT HOST WEB_WORKERS PYTHON
 
-.PHONY: run web worker beat traffic test fuzz mutants faults bench bench-usage bench-admin matrix screenshots audit clean
+.PHONY: run web worker beat traffic test fuzz mutants faults bench bench-usage bench-admin matrix containers screenshots audit clean
 
 run: .venv/run.stamp
 	@exec $(BIN)/python -m ratelimit_platform.running
@@ -45,6 +45,9 @@ bench: .venv/test.stamp
 
 matrix: .venv/test.stamp
 	@$(BIN)/python -m tests.package
+
+containers: .venv/test.stamp
+	@$(BIN)/python -m tests.containers
 
 bench-usage: .venv/test.stamp
 	@$(BIN)/python -m benchmarks.usage

@@ -1,0 +1,92 @@
+"""``make containers``: builds the images, runs everything as the compose file says, and checks it.
+
+It needs root and some packages of Debian, and takes minutes. What runs has processes, mounts and networks of
+its own, which end with it. ``CONTAINERS_DIR`` names a folder that keeps the images for the next time.
+"""
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.containers import building
+from tests.containers.compose import Project, read_project, read_variables
+from tests.containers.engine import CommandFailed, Engine, alone, missing
+from tests.containers.running import run_checks
+
+INSIDE = "inside"
+SECRETS = {"SECRET_KEY": 50, "POSTGRES_PASSWORD": 24, "REDIS_PASSWORD": 24}
+"""What somebody fills in, with the bytes of each."""
+
+
+def main() -> int:
+    """Returns the exit status: 0, 1 where something failed, 2 where something is missing on this machine."""
+    if sys.argv[1:2] == [INSIDE]:
+        folder = Path(sys.argv[2])
+        variables = _variables(folder)
+        return run_checks(Engine(folder), _project(folder), {name: variables[name] for name in SECRETS})
+    signal.signal(signal.SIGTERM, _end)
+    problem = _problem()
+    if problem:
+        print(problem, file=sys.stderr)
+        return 2
+    return _in_folder(os.environ.get("CONTAINERS_DIR"))
+
+
+def _end(*_: object) -> None:
+    """Asked to end, it leaves nothing behind, even if it is asked again meanwhile."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(128 + signal.SIGTERM)
+
+
+def _problem() -> str:
+    packages = missing()
+    if packages:
+        return f"Packages are missing: apt-get install --no-install-recommends {' '.join(packages)}"
+    return "" if os.geteuid() == 0 else "Containers run as root here: sudo make containers"
+
+
+def _in_folder(kept: str | None) -> int:
+    folder = Path(kept or tempfile.mkdtemp(prefix="ratelimit-containers-")).resolve()
+    try:
+        return _build_and_run(folder)
+    finally:
+        shutil.rmtree(folder if not kept else folder / "project", ignore_errors=True)
+
+
+def _build_and_run(folder: Path) -> int:
+    example = read_variables((building.BASE_DIR / "containers" / "env.example").read_text(encoding="utf-8"))
+    filled_in = {name: secrets.token_hex(length) for name, length in SECRETS.items()}
+    building.copy_project(folder / "project", example | filled_in)
+    engine = Engine(folder)
+    print(engine.versions(), flush=True)
+    try:
+        _build(engine, _project(folder))
+    except CommandFailed as error:
+        print(error, file=sys.stderr)
+        return 1
+    return subprocess.call([*alone("net"), sys.executable, "-m", "tests.containers", INSIDE, str(folder)])
+
+
+def _variables(folder: Path) -> dict[str, str]:
+    return read_variables((folder / "project" / ".env").read_text(encoding="utf-8"))
+
+
+def _project(folder: Path) -> Project:
+    return read_project(folder / "project", _variables(folder))
+
+
+def _build(engine: Engine, project: Project) -> None:
+    for name, build in building.builds(engine, project):
+        began = time.monotonic()
+        build()
+        print(f"built  {time.monotonic() - began:5.1f} s  {name}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

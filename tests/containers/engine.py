@@ -1,0 +1,131 @@
+"""podman and buildah with a storage and a configuration of their own, in one folder."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+PACKAGES = {
+    "podman": "podman",
+    "buildah": "buildah",
+    "runc": "runc",
+    "conmon": "conmon",
+    "/usr/lib/podman/netavark": "netavark",
+    "/usr/lib/podman/aardvark-dns": "aardvark-dns",
+    "iptables": "iptables",
+    "debootstrap": "debootstrap",
+    "unshare": "util-linux",
+    "setpriv": "util-linux",
+    "ip": "iproute2",
+    "git": "git",
+}
+"""What has to be there, and the package of Debian that has it."""
+
+PATIENCE = 120.0
+"""Seconds that one command of the engine may take."""
+
+# Docker's limits are higher than some machines allow, where the engine itself runs in a container.
+_CONTAINERS_CONF = """[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
+[network]
+network_backend = "netavark"
+network_config_dir = "{folder}/networks"
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+tmp_dir = "{folder}/tmp"
+"""
+_STORAGE_CONF = """[storage]
+driver = "{driver}"
+graphroot = "{folder}/storage"
+runroot = "{folder}/run"
+"""
+
+
+class CommandFailed(Exception):
+    """A command ended with another status than 0, or not at all."""
+
+
+def missing() -> list[str]:
+    """The packages whose programs are not there."""
+    return sorted({package for program, package in PACKAGES.items() if not shutil.which(program)})
+
+
+def alone(*kinds: str) -> list[str]:
+    """What begins a command whose processes and mounts end with it, and it with this process.
+
+    ``kinds``: more that it has for itself, ``net``.
+    """
+    private = ["--mount", "--pid", "--fork", "--mount-proc", "--kill-child", *(f"--{kind}" for kind in kinds)]
+    return ["setpriv", "--pdeathsig", "KILL", "unshare", *private]
+
+
+def run(
+    command: Sequence[str],
+    *,
+    patience: float = PATIENCE,
+    text: str | None = None,
+    variables: dict[str, str] | None = None,
+) -> str:
+    """Standard output. ``text``: standard input. Raises ``CommandFailed`` with the end of what it said."""
+    environment = os.environ | (variables or {})
+    try:
+        done = subprocess.run(
+            command, input=text or "", capture_output=True, text=True, check=False, timeout=patience, env=environment
+        )
+    except subprocess.TimeoutExpired:
+        raise CommandFailed(f"{' '.join(command[:3])} … took longer than {patience:.0f} s.") from None
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip())[-2000:]
+        raise CommandFailed(f"{' '.join(command[:3])} … ended with status {done.returncode}. {said}")
+    return done.stdout
+
+
+class Engine:
+    """Everything that it keeps is in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("networks", "tmp"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        self._variables = {
+            "CONTAINERS_CONF": self._configuration("containers.conf", _CONTAINERS_CONF),
+            "CONTAINERS_STORAGE_CONF": self._configuration("storage.conf", _STORAGE_CONF),
+        }
+
+    def _configuration(self, name: str, text: str) -> str:
+        file = self.folder / name
+        driver = os.environ.get("STORAGE_DRIVER", "overlay")
+        file.write_text(text.format(folder=self.folder, driver=driver), encoding="utf-8")
+        return str(file)
+
+    def podman(self, *words: str, patience: float = PATIENCE, text: str | None = None) -> str:
+        """Standard output of ``podman WORDS``. Raises ``CommandFailed``."""
+        return run(["podman", *words], patience=patience, text=text, variables=self._variables)
+
+    def build(self, *words: str, patience: float) -> str:
+        """``buildah bud WORDS``. Raises ``CommandFailed``."""
+        command = [*alone(), "buildah", "bud", "--isolation", "chroot", *words]
+        return run(command, patience=patience, variables=self._variables)
+
+    def versions(self) -> str:
+        return ", ".join(run([program, "--version"]).splitlines()[0] for program in ("podman", "buildah", "runc"))
+
+    def containers(self) -> list[str]:
+        """All that are there, running or not."""
+        return self.podman("ps", "--all", "--format", "{{.Names}}").split()
+
+    def has(self, image: str) -> bool:
+        return image in self.podman("images", "--format", "{{.Repository}}:{{.Tag}}").split()
+
+    def state(self, container: str) -> dict[str, object]:
+        """``State`` of ``podman inspect``."""
+        (found,) = json.loads(self.podman("container", "inspect", container))
+        return dict(found["State"])
+
+    def output(self, container: str) -> str:
+        """Everything that the container printed, standard error included."""
+        return run(["sh", "-c", 'exec podman logs "$0" 2>&1', container], variables=self._variables)

@@ -1,0 +1,92 @@
+"""The platform as its callers and operators see it: rules, tokens, checks through the proxy, mails."""
+
+import re
+
+import httpx
+
+from tests.containers.world import CheckFailed, World, wait_until
+
+QUOTA = 5
+# A month: whoever was denied before a restart still is after it.
+CONFIG = f"""
+plans: [{{slug: free, name: Free, default: true}}]
+endpoints: [{{slug: search, name: Search, routes: ["GET /search"]}}]
+policies:
+  - {{slug: free-search, plan: free, endpoint: search,
+     limits: [{{quota: {QUOTA}, algorithm: calendar, period: month}}]}}
+alert_rules:
+  - {{name: search-abuse, metric: throttled, threshold: 1, window: 60, endpoint: search, group_by: client,
+     emails: [ops@example.com]}}
+"""
+
+
+class Platform:
+    def __init__(self, world: World, address: str) -> None:
+        """``address``: where the proxy is published, ``127.0.0.1:8080``."""
+        self._world = world
+        # Each request over a new connection: nothing is left over from before a restart.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        self._http = httpx.Client(base_url=f"http://{address}", timeout=30, limits=limits)
+        self._token = ""
+
+    def manage(self, *words: str, text: str | None = None) -> str:
+        """Standard output of ``manage.py WORDS`` in the web container."""
+        return self._world.engine.podman("exec", "--interactive", "web", "python", "manage.py", *words, text=text)
+
+    def apply_config(self) -> str:
+        return self.manage("apply_config", "-", text=CONFIG).strip().splitlines()[-1]
+
+    def issue_token(self) -> None:
+        self._token = self.manage("issue_token", "containers", "--scope", "check").strip()
+
+    def ask(self, client: str) -> httpx.Response:
+        """One check, through the proxy."""
+        headers = {"Authorization": f"Bearer {self._token}"}
+        return self._http.post("/v1/check", json={"client": client, "endpoint": "search"}, headers=headers)
+
+    def first_denial(self, client: str) -> str:
+        """Asks until the quota is used up, and once more. Raises ``CheckFailed`` for any other answer."""
+        statuses = [self.ask(client).status_code for _ in range(QUOTA)]
+        denied = self.ask(client)
+        if statuses != [200] * QUOTA or denied.status_code != 429 or not denied.headers.get("Retry-After"):
+            raise CheckFailed(f"{statuses}, then {denied.status_code}: {denied.text[:500]}")
+        return f"{QUOTA} admitted, then 429 with Retry-After: {denied.headers['Retry-After']}"
+
+    def decides(self, client: str) -> bool:
+        """Whether a check of somebody whose quota is used up is denied by the store, and not by a stand-in for it."""
+        try:
+            answer = self.ask(client)
+        except httpx.HTTPError:
+            return False
+        return answer.status_code == 429 and answer.json()["degraded"] is False
+
+    def wait_until_it_decides(self, client: str) -> None:
+        wait_until(lambda: self.decides(client), "Checks through the proxy are decided")
+
+    def mail_about(self, client: str) -> str:
+        """Waits for the alert, as the mail catcher prints it. Returns its subject."""
+        subjects: list[str] = []
+
+        def has_come() -> bool:
+            found = re.findall(r"^Subject: (.*(?:\n .*)*)", self._world.engine.output("mail"), re.MULTILINE)
+            subjects[:] = [subject for subject in found if client in subject]
+            return bool(subjects)
+
+        wait_until(has_come, f"A mail about {client}")
+        return subjects[0]
+
+    def pages(self) -> str:
+        """The admin's login and a file that it names, and the API's page. Raises ``CheckFailed``."""
+        login = self._get("/admin/login/")
+        styles = re.findall(r'href="(/static/[^"]+\.css[^"]*)"', login.text)
+        if not styles:
+            raise CheckFailed("The login names no style sheet.")
+        for path in (styles[0], "/api/docs/", "/readyz"):
+            self._get(path)
+        return f"/admin/login/, {styles[0]}, /api/docs/, /readyz"
+
+    def _get(self, path: str) -> httpx.Response:
+        answer = self._http.get(path)
+        if answer.status_code != 200:
+            raise CheckFailed(f"{path}: {answer.status_code} {answer.text[:500]}")
+        return answer
