@@ -18,18 +18,16 @@ from tests.containers import building
 from tests.containers.compose import Project, read_project, read_variables
 from tests.containers.engine import CommandFailed, Engine, alone, missing
 from tests.containers.running import run_checks
+from tests.containers.world import wait_until
 
-INSIDE = "inside"
 SECRETS = {"SECRET_KEY": 50, "POSTGRES_PASSWORD": 24, "REDIS_PASSWORD": 24}
 """What somebody fills in, with the bytes of each."""
 
 
 def main() -> int:
     """Returns the exit status: 0, 1 where something failed, 2 where something is missing on this machine."""
-    if sys.argv[1:2] == [INSIDE]:
-        folder = Path(sys.argv[2])
-        variables = _variables(folder)
-        return run_checks(Engine(folder), _project(folder), {name: variables[name] for name in SECRETS})
+    if len(sys.argv) == 3:
+        return STAGES[sys.argv[1]](Path(sys.argv[2]))
     signal.signal(signal.SIGTERM, _end)
     problem = _problem()
     if problem:
@@ -54,23 +52,41 @@ def _problem() -> str:
 def _in_folder(kept: str | None) -> int:
     folder = Path(kept or tempfile.mkdtemp(prefix="ratelimit-containers-")).resolve()
     try:
-        return _build_and_run(folder)
+        example = read_variables((building.BASE_DIR / "containers" / "env.example").read_text(encoding="utf-8"))
+        filled_in = {name: secrets.token_hex(length) for name, length in SECRETS.items()}
+        building.copy_project(folder / "project", example | filled_in)
+        # Packages are downloaded for the images; what runs has no network but its own.
+        return _stage("build", folder, alone()) or _stage("run", folder, alone("net"))
     finally:
-        shutil.rmtree(folder if not kept else folder / "project", ignore_errors=True)
+        _remove(folder / "project" if kept else folder)
 
 
-def _build_and_run(folder: Path) -> int:
-    example = read_variables((building.BASE_DIR / "containers" / "env.example").read_text(encoding="utf-8"))
-    filled_in = {name: secrets.token_hex(length) for name, length in SECRETS.items()}
-    building.copy_project(folder / "project", example | filled_in)
+def _remove(folder: Path) -> None:
+    # What a stage that was killed had mounted ends a moment after it.
+    wait_until(lambda: shutil.rmtree(folder, ignore_errors=True) or not folder.exists(), f"{folder} is removed")
+
+
+def _stage(name: str, folder: Path, alone: list[str]) -> int:
+    return subprocess.call([*alone, sys.executable, "-m", "tests.containers", name, str(folder)])
+
+
+def _build(folder: Path) -> int:
     engine = Engine(folder)
     print(engine.versions(), flush=True)
     try:
-        _build(engine, _project(folder))
+        for name, build in building.builds(engine, _project(folder)):
+            began = time.monotonic()
+            build()
+            print(f"built  {time.monotonic() - began:5.1f} s  {name}", flush=True)
     except CommandFailed as error:
         print(error, file=sys.stderr)
         return 1
-    return subprocess.call([*alone("net"), sys.executable, "-m", "tests.containers", INSIDE, str(folder)])
+    return 0
+
+
+def _run(folder: Path) -> int:
+    variables = _variables(folder)
+    return run_checks(Engine(folder), _project(folder), {name: variables[name] for name in SECRETS})
 
 
 def _variables(folder: Path) -> dict[str, str]:
@@ -81,11 +97,8 @@ def _project(folder: Path) -> Project:
     return read_project(folder / "project", _variables(folder))
 
 
-def _build(engine: Engine, project: Project) -> None:
-    for name, build in building.builds(engine, project):
-        began = time.monotonic()
-        build()
-        print(f"built  {time.monotonic() - began:5.1f} s  {name}", flush=True)
+STAGES = {"build": _build, "run": _run}
+"""What runs with processes and mounts of its own, by name."""
 
 
 if __name__ == "__main__":

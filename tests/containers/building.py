@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.containers.compose import Project, Service
-from tests.containers.engine import Engine, alone, run
+from tests.containers.engine import Engine, run
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 STAND_INS = Path(__file__).parent / "stand_ins"
@@ -34,7 +34,7 @@ def build_base(engine: Engine) -> None:
     if engine.has(BASE):
         return
     root, archive = engine.folder / "root", engine.folder / "root.tar"
-    run([*alone(), "debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(root)], patience=PATIENCE)
+    run(["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(root)], patience=PATIENCE)
     _prepare(root)
     run(["tar", "--create", "--file", str(archive), "--directory", str(root), "."], patience=PATIENCE)
     engine.podman("import", "--change", f"ENV PATH={PATH}", str(archive), BASE, patience=PATIENCE)

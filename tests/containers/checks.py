@@ -173,6 +173,10 @@ def _scale(world: World, platform: Platform) -> None:
     platform.wait_until_it_decides("acme")
 
 
+def check_commands(report: Report, platform: Platform) -> None:
+    report.check("commands of docs/containers.md", platform.run_documented_commands)
+
+
 def check_https(report: Report, world: World) -> None:
     report.check("healthy behind TLS, HTTPS=1", lambda: _https(world))
 

@@ -108,7 +108,7 @@ class Engine:
 
     def build(self, *words: str, patience: float) -> str:
         """``buildah bud WORDS``. Raises ``CommandFailed``."""
-        command = [*alone(), "buildah", "bud", "--isolation", "chroot", *words]
+        command = ["buildah", "bud", "--isolation", "chroot", *words]
         return run(command, patience=patience, variables=self._variables)
 
     def versions(self) -> str:

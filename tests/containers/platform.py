@@ -19,6 +19,15 @@ alert_rules:
      emails: [ops@example.com]}}
 """
 
+COMMANDS = (
+    ("createsuperuser", "--noinput", "--username", "admin", "--email", "admin@example.com"),
+    ("apply_config", "demo/shop.yaml"),
+    ("play_traffic",),
+    ("export_config",),
+    ("publish_ruleset", "--take-over"),
+)
+"""What docs/containers.md names, without questions."""
+
 
 class Platform:
     def __init__(self, world: World, address: str) -> None:
@@ -29,15 +38,22 @@ class Platform:
         self._http = httpx.Client(base_url=f"http://{address}", timeout=30, limits=limits)
         self._token = ""
 
-    def manage(self, *words: str, text: str | None = None) -> str:
-        """Standard output of ``manage.py WORDS`` in the web container."""
-        return self._world.engine.podman("exec", "--interactive", "web", "python", "manage.py", *words, text=text)
+    def manage(self, *words: str, text: str | None = None, options: tuple[str, ...] = ()) -> str:
+        """Standard output of ``manage.py WORDS`` in the web container. ``text``: its standard input."""
+        command = ["web", "python", "manage.py", *words]
+        return self._world.engine.podman("exec", "--interactive", *options, *command, text=text)
 
     def apply_config(self) -> str:
         return self.manage("apply_config", "-", text=CONFIG).strip().splitlines()[-1]
 
     def issue_token(self) -> None:
         self._token = self.manage("issue_token", "containers", "--scope", "check").strip()
+
+    def run_documented_commands(self) -> str:
+        for words in COMMANDS:
+            self.manage(*words, options=("--env", "DEMO=1"))
+        copy = self._world.engine.podman("exec", "postgres", "pg_dump", "--username", "limits", "limits")
+        return f"{', '.join(words[0] for words in COMMANDS)}, pg_dump ({len(copy.splitlines())} lines)"
 
     def ask(self, client: str) -> httpx.Response:
         """One check, through the proxy."""

@@ -46,6 +46,7 @@ def _check_running(report: Report, world: World, secrets: Mapping[str, str]) -> 
     if checks.check_platform(report, platform):
         checks.check_restarts(report, world, platform)
         checks.check_scaling(report, world, platform)
+        checks.check_commands(report, platform)
     checks.check_https(report, world)
     checks.check_output(report, world, secrets)
 

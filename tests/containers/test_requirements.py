@@ -1,0 +1,18 @@
+"""What ``make containers`` says on a machine that lacks something."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+
+
+def test_missing_packages_are_named_with_the_command_that_installs_them(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.containers"],
+        cwd=BASE_DIR, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "apt-get install --no-install-recommends " in done.stderr
+    assert {"podman", "buildah", "runc", "debootstrap"} <= set(done.stderr.split())
