@@ -22,6 +22,7 @@ from limits.admin.bulk import with_keys
 from limits.admin.deletion import delete_one, delete_selected
 from limits.admin.error_summary import mistakes
 from limits.admin.fields import RowSelect
+from limits.admin.inline_rows import labelled_as_one
 
 _OF_FILTERS = ("exact", "id__exact", "isnull", "isempty")
 _CONFLICT = "_conflict_of_this_request"
@@ -94,6 +95,9 @@ class PlatformModelAdmin(ModelAdmin):
         if db_field.name in self.get_autocomplete_fields(request):
             options.setdefault("widget", RowSelect(db_field, self.admin_site, using=options.get("using")))
         return super().formfield_for_foreignkey(db_field, request, **options)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        return labelled_as_one(super().formfield_for_dbfield(db_field, request, **options))
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         actions = super().get_actions(request)

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.forms import BaseInlineFormSet, ModelForm
+from django.forms import BaseInlineFormSet
 from django.http import HttpRequest, HttpResponse
 from unfold.admin import TabularInline
 from unfold.decorators import action, display
@@ -13,6 +13,7 @@ from unfold.decorators import action, display
 from limits.admin.base import PlatformModelAdmin
 from limits.admin.fields import SlugKept
 from limits.admin.help import Introduced
+from limits.admin.inline_rows import InlineRow
 from limits.admin.publishing import PublishesRules
 from limits.admin.route_tester import route_test_view
 from limits.admin.row_history import ShowsHistory
@@ -33,7 +34,7 @@ class RouteFormSet(BaseInlineFormSet):
             shapes.add(form.instance.shape)
 
 
-class RouteForm(ModelForm):
+class RouteForm(InlineRow):
     """Fields of a table, whose heads do not name them for a screen reader."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -5,12 +5,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.forms import BaseInlineFormSet, ModelForm, MultiWidget
+from django.forms import BaseInlineFormSet, MultiWidget
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
 from unfold.admin import StackedInline
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from limits.admin.inline_rows import InlineRow, labelled_as_one
 from limits.domain.calendar import DEFAULT_TIMEZONE, timezones
 from limits.domain.limit import MAX_WINDOW_SECONDS
 from limits.domain.wording import limit_meaning, limit_sentence
@@ -79,13 +80,14 @@ class WindowWidget(MultiWidget):
             return number
 
 
-class LimitForm(ModelForm):
+class LimitForm(InlineRow):
     """A limit in words that people know, with the time zones of this machine to choose from."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["quota"].widget.attrs["data-sentence-url"] = reverse("admin:limits_policy_sentence")
         self.fields["window"].widget = WindowWidget()
+        labelled_as_one(self.fields["window"])
         self.fields["window"].help_text = "How long a stretch of time the quota is for."
         self._require_a_window()
         self.fields["algorithm"].choices = [(word.value, label) for word, label in _ALGORITHMS.items()]  # type: ignore[attr-defined]

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import Model, QuerySet, Subquery
-from django.forms import BaseInlineFormSet, ModelForm
+from django.forms import BaseInlineFormSet
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.admin import StackedInline
@@ -14,6 +14,7 @@ from unfold.decorators import display
 
 from limits.admin.base import PlatformModelAdmin
 from limits.admin.help import Introduced
+from limits.admin.inline_rows import InlineRow
 from limits.admin.limits import OverrideLimitInline
 from limits.admin.publishing import PublishesClients
 from limits.admin.row_history import ShowsHistory
@@ -29,7 +30,7 @@ _FIELDS = ("policy", "starts_at", "ends_at", "reason")
 _APPLIES_COLOURS = {"yes": "success", "not yet": "info", "ended": "info"}
 
 
-class OverrideForm(ModelForm):
+class OverrideForm(InlineRow):
     """An override whose limits are typed is not an empty one."""
 
     def has_changed(self) -> bool:
