@@ -71,7 +71,7 @@ def _logs(address: str, name: str) -> Iterator[tuple[str, str]]:
 
 
 def _digest(text: str) -> str:
-    return salted_hmac(__name__, text.encode(errors="surrogatepass")).hexdigest()
+    return salted_hmac(__name__, text.encode(errors="surrogatepass"), algorithm="sha256").hexdigest()
 
 
 def _wait(log: str, rate: Rate) -> float | None:
