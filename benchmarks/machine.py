@@ -7,16 +7,18 @@ from pathlib import Path
 
 from redis import Redis
 
+from limits.store.scripting_holes import name_and_version
+
 PACKAGES = ("django", "djangorestframework", "django-redis", "redis", "hiredis", "granian")
 
 
 def described(redis: Redis) -> str:
     """``2 cores of …, 24 GiB, Linux; CPython 3.11.7, Redis 6.2.14, django 5.2.19, …``"""
-    server = redis.info("server")["redis_version"]
+    server = " ".join(name_and_version(redis.info("server")))
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     machine = f"{os.cpu_count()} cores{_model()}, {memory:.0f} GiB, {platform.system()}"
-    return f"{machine}; {platform.python_implementation()} {platform.python_version()}, Redis {server}, {packages}"
+    return f"{machine}; {platform.python_implementation()} {platform.python_version()}, {server}, {packages}"
 
 
 QUIET = 1.0

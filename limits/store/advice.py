@@ -19,6 +19,7 @@ from limits.store.addresses import Kind, location_of
 from limits.store.cluster_client import ClusterClient, PatientClient
 from limits.store.connection import patient_client_of
 from limits.store.errors import StoreError, outages_named
+from limits.store.scripting_holes import ADVICE, has_hole, name_and_version
 
 OLDEST = (6, 2)
 NEARLY_FULL = 0.9
@@ -78,9 +79,15 @@ def _sentences(facts: Facts) -> Iterator[str]:
 
 
 def _about_version(info: Mapping[str, Any]) -> Iterator[str]:
-    version = str(info["redis_version"])
-    if tuple(map(int, version.split(".")[:2])) < OLDEST:
+    name, version = name_and_version(info)
+    numbers = tuple(map(int, version.split(".")[:3]))
+    if name == "Redis" and numbers[:2] < OLDEST:
         yield f"Redis {version} is too old: the platform is tested from 6.2 on."
+    elif has_hole(name, numbers):
+        yield (
+            f"{name} {version} has published holes in its scripting (such as CVE-2025-49844: a script can run code in "
+            f"the server), unless your packager has fixed them. Run {ADVICE}."
+        )
 
 
 def _about_memory(info: Mapping[str, Any]) -> Iterator[str]:

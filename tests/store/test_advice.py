@@ -9,6 +9,7 @@ from redis import Redis
 from limits.store.addresses import Kind, parse
 from limits.store.advice import Advisor, warnings_of
 from limits.store.connection import patient_client_of
+from limits.store.scripting_holes import has_hole, name_and_version
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.support.topologies import ClusterTopology, SentinelTopology
 from tests.support.waiting import wait_until
@@ -27,7 +28,12 @@ def redis(server: RedisServer) -> Iterator[Redis]:
 
 
 def said(server: RedisServer) -> str:
-    return "\n".join(warnings_of(patient_client_of(parse(server.url)), Kind.SINGLE))
+    """All but what is said of the version, which is that of the machine."""
+    return "\n".join(about_setup(warnings_of(patient_client_of(parse(server.url)), Kind.SINGLE)))
+
+
+def about_setup(sentences: list[str]) -> list[str]:
+    return [sentence for sentence in sentences if "holes in its scripting" not in sentence]
 
 
 @pytest.fixture(params=[True, False], ids=["with-config", "without-config"])
@@ -77,6 +83,40 @@ def test_what_cannot_be_seen_without_config_is_said(redis_server: Callable[..., 
     assert "since CONFIG is not allowed here" in said(server)
 
 
+HOLES = [
+    *("Redis 6.2.14", "Redis 6.2.19", "Redis 7.0.15", "Redis 7.2.13", "Redis 7.4.8", "Redis 8.0.6", "Redis 8.2.5"),
+    *("Redis 8.6.2", "Valkey 7.2.12", "Valkey 8.0.7", "Valkey 8.1.6", "Valkey 9.0.3"),
+]
+NO_HOLES = [
+    *("Redis 6.2.20", "Redis 6.2.24", "Redis 7.2.14", "Redis 7.4.11", "Redis 8.2.6", "Redis 8.4.10", "Redis 8.8.0"),
+    *("Redis 9.0.0", "Valkey 8.1.7", "Valkey 9.0.4", "Valkey 9.1.0", "Valkey 10.0.0"),
+]
+
+
+@pytest.mark.parametrize(("release", "known"), [(each, True) for each in HOLES] + [(each, False) for each in NO_HOLES])
+def test_releases_with_published_holes_in_scripting(release: str, known: bool) -> None:
+    name, _, version = release.partition(" ")
+    assert has_hole(name, tuple(map(int, version.split(".")))) is known
+
+
+def test_a_server_with_holes_is_named_and_what_to_run(server: RedisServer, redis: Redis) -> None:
+    name, version = name_and_version(redis.info("server"))
+    (sentence,) = warnings_of(redis, Kind.SINGLE) or [""]
+    expected = f"{name} {version} has published holes" if has_hole(name, numbers_of(version)) else ""
+    assert sentence.startswith(expected)
+    assert ("Run Redis 7.4.9" in sentence) is bool(expected)
+
+
+def numbers_of(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
+
+
+def test_valkey_is_judged_by_its_own_version() -> None:
+    info = {"redis_version": "7.2.4", "server_name": "valkey", "valkey_version": "9.1.2"}
+    assert name_and_version(info) == ("Valkey", "9.1.2")
+    assert name_and_version({"redis_version": "7.2.4", "redis_mode": "standalone"}) == ("Redis", "7.2.4")
+
+
 def test_without_info_nothing_is_known_and_that_is_said(server: RedisServer, redis: Redis) -> None:
     redis.execute_command("ACL", "SETUSER", "default", "-info")
     assert said(server) == "INFO is not allowed here, so how Redis is set up is not known."
@@ -95,9 +135,9 @@ def test_masters_under_sentinel_need_a_fence(tmp_path: Path) -> None:
     topology = SentinelTopology(tmp_path, options=("--appendonly", "yes")).start()
     try:
         advisor = Advisor(topology.url)
-        assert ["min-replicas-to-write" in sentence for sentence in advisor.look()] == [True]
+        assert ["min-replicas-to-write" in sentence for sentence in about_setup(advisor.look())] == [True]
         topology.master.client.config_set("min-replicas-to-write", 1)
-        assert advisor.look() == []
+        assert about_setup(advisor.look()) == []
     finally:
         topology.stop()
 
@@ -105,12 +145,12 @@ def test_masters_under_sentinel_need_a_fence(tmp_path: Path) -> None:
 def test_a_cluster_that_stops_as_a_whole_and_has_no_replicas(tmp_path: Path) -> None:
     cluster = ClusterTopology(tmp_path, replicas=0, options=("--appendonly", "yes")).start()
     try:
-        found = Advisor(cluster.url).look()
+        found = about_setup(Advisor(cluster.url).look())
         assert [any(word in sentence for sentence in found) for word in ("no replica", "full-coverage")] == [True, True]
         assert len(found) == 2
         for server in cluster.servers:
             server.client.config_set("cluster-require-full-coverage", "no")
-        assert len(Advisor(cluster.url).look()) == 1
+        assert len(about_setup(Advisor(cluster.url).look())) == 1
     finally:
         cluster.stop()
 
@@ -124,4 +164,4 @@ def test_whoever_asks_does_not_wait(redis_server: Callable[..., RedisServer]) ->
     another = Advisor(server.url)
     wait_until(lambda: another.warnings() != [])
     server.kill()
-    assert "keeps nothing" in another.warnings()[0]
+    assert "keeps nothing" in about_setup(another.warnings())[0]

@@ -1,0 +1,33 @@
+"""Versions of Redis and Valkey whose scripting has a published hole.
+
+As of 2026-11: CVE-2025-49844, 46817, 46818 and 46819 (fixed in October 2025: Redis 6.2.20, 7.2.11,
+7.4.6, 8.0.4, 8.2.2; Valkey 7.2.11, 8.0.6, 8.1.4), CVE-2025-67733 (Valkey 9.0.3 and its siblings)
+and CVE-2026-23631 (May 2026: Redis 7.2.14, 7.4.9, 8.2.6, 8.4.3, 8.6.3; Valkey 7.2.13, 8.0.9, 8.1.7,
+9.0.4). Redis 6.2 does not have the last one. Series that are not named ended before their fix, or
+came after it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+_FIRST_SAFE = {
+    "Redis": ((6, 2, 20), (7, 2, 14), (7, 4, 9), (8, 2, 6), (8, 4, 3), (8, 6, 3)),
+    "Valkey": ((7, 2, 13), (8, 0, 9), (8, 1, 7), (9, 0, 4)),
+}
+"""The first release of each series that has all the fixes."""
+
+ADVICE = "Redis 7.4.9, 8.2.6, 8.4.3 or 8.6.3, Valkey 8.1.7 or 9.0.4, or a later release of these"
+
+
+def name_and_version(info: Mapping[str, Any]) -> tuple[str, str]:
+    """What ``INFO server`` says: ("Redis", "7.0.15"). Valkey calls itself Redis 7.2.4 too."""
+    if info.get("server_name") == "valkey":
+        return "Valkey", str(info["valkey_version"])
+    return "Redis", str(info["redis_version"])
+
+
+def has_hole(name: str, version: tuple[int, ...]) -> bool:
+    """Whether this release is known to have one; its packager may have fixed it all the same."""
+    series = {first[:2]: first for first in _FIRST_SAFE[name]}
+    first = series.get(version[:2])
+    return version < first if first else version < max(_FIRST_SAFE[name])
