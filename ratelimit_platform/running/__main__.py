@@ -181,6 +181,7 @@ Everything answers.
 
   Admin    {base}/admin/   user admin, password {os.environ["ADMIN_PASSWORD"]}
   API      {base}/api/docs/{shop}{mails}
+  Redis    {_store()}   REDIS of a Django project beside this one: docs/django-projects.md
 
   Try it, a few times in a row:
 
@@ -189,6 +190,12 @@ Everything answers.
 
 Ctrl-C ends everything.
 """
+
+
+def _store() -> str:
+    """The address, unless it may hold a password."""
+    url = os.environ["REDIS_URL"]
+    return "where REDIS_URL says" if "@" in url else url
 
 
 if __name__ == "__main__":

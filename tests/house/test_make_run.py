@@ -12,12 +12,16 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from redis import Redis
 
-from ratelimit_platform.embedded.redis import free_port
+from ratelimit_platform.embedded.redis import free_port, redis_executable
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.xdist_group("make-run")
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 PATIENCE = 60
@@ -58,6 +62,12 @@ class Run:
             except queue.Empty:
                 pytest.fail(f"“{text}” was never printed. Printed was:\n{''.join(self.seen)}")
 
+    def rest(self) -> Iterator[str]:
+        """The lines that are printed from now on."""
+        while True:
+            self.seen.append(self.lines.get(timeout=PATIENCE))
+            yield self.seen[-1]
+
     def end(self) -> int:
         """Waits for the supervisor's end; everything that it printed is in ``seen`` then."""
         status = self.process.wait(PATIENCE)
@@ -80,14 +90,14 @@ class Run:
         """The first process whose command line has this word."""
         return next(each for each in self.others() if word in each.cmdline())
 
-    def check(self) -> dict[str, object]:
+    def check(self) -> dict[str, Any]:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/v1/check",
             data=json.dumps({"client": "corner-shop", "endpoint": "search"}).encode(),
             headers={"Authorization": "Bearer rl_of_the_test", "Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request, timeout=10) as answer:
-            body: dict[str, object] = json.load(answer)
+            body: dict[str, Any] = json.load(answer)
         return body
 
 
@@ -102,25 +112,44 @@ def running(data_dir: Path, port: int, *, base_dir: Path = BASE_DIR, **variables
             run.end()
 
 
-def test_it_answers_ends_in_order_and_finds_its_data_again(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all tests of this file: the first of them sets it up, the others start with what is there."""
+    return tmp_path_factory.mktemp("data")
+
+
+def test_it_answers_ends_in_order_and_finds_its_data_again(data_dir: Path) -> None:
     port = free_port()
-    with running(tmp_path, port) as run:
+    with running(data_dir, port) as run:
         run.wait_for("Everything answers.")
         first = run.check()
-        with running(tmp_path, free_port()) as second:
+        assert (data_dir / "env").stat().st_mode & 0o777 == 0o600
+        assert_a_store_is_at(next(line for line in run.rest() if "  Redis    " in line))
+        with running(data_dir, free_port()) as second:
             assert second.end() == 1
             assert any("is running here already" in line for line in second.seen)
         run.process.send_signal(signal.SIGINT)
         assert run.end() == 0
         assert run.others() == []
-    with running(tmp_path, port) as again:
+    with running(data_dir, port) as again:
         again.wait_for("Everything answers.")
         assert again.check()["ruleset"] == first["ruleset"]
-        assert again.check()["remaining"] == 7
+        assert remaining_today(again.check()) == 997
 
 
-def test_a_part_that_ends_is_started_again_unless_it_ends_again_and_again(tmp_path: Path) -> None:
-    with running(tmp_path, free_port()) as run:
+def remaining_today(body: dict[str, Any]) -> int:
+    """Of the limit whose window is longer than any start may take."""
+    return next(limit["remaining"] for limit in body["limits"] if limit["window"] == 86_400)
+
+
+def assert_a_store_is_at(line: str) -> None:
+    """The welcome's line names the address that a Django project needs."""
+    with Redis.from_url(line.split()[1]) as redis:
+        assert redis.ping()
+
+
+def test_a_part_that_ends_is_started_again_unless_it_ends_again_and_again(data_dir: Path) -> None:
+    with running(data_dir, free_port()) as run:
         run.wait_for("Everything answers.")
         for _ in range(2):
             beat = run.part("beat")
@@ -135,9 +164,9 @@ def test_a_part_that_ends_is_started_again_unless_it_ends_again_and_again(tmp_pa
         assert run.others() == []
 
 
-@pytest.mark.parametrize(("store", "program"), [("Redis", "redis-server"), ("PostgreSQL", "postgres")])
-def test_the_end_of_a_store_ends_all_and_is_named(tmp_path: Path, store: str, program: str) -> None:
-    with running(tmp_path, free_port()) as run:
+@pytest.mark.parametrize(("store", "program"), [("Redis", Path(redis_executable()).name), ("PostgreSQL", "postgres")])
+def test_the_end_of_a_store_ends_all_and_is_named(data_dir: Path, store: str, program: str) -> None:
+    with running(data_dir, free_port()) as run:
         run.wait_for("Everything answers.")
         for process in run.others():
             if process.name() == program:
@@ -147,8 +176,8 @@ def test_the_end_of_a_store_ends_all_and_is_named(tmp_path: Path, store: str, pr
         assert run.others() == []
 
 
-def test_a_killed_supervisor_leaves_nothing_behind(tmp_path: Path) -> None:
-    with running(tmp_path, free_port()) as run:
+def test_a_killed_supervisor_leaves_nothing_behind(data_dir: Path) -> None:
+    with running(data_dir, free_port()) as run:
         run.wait_for("Everything answers.")
         parts = run.others()
         run.process.kill()
@@ -157,19 +186,13 @@ def test_a_killed_supervisor_leaves_nothing_behind(tmp_path: Path) -> None:
         assert [each.name() for each in alive] == []
 
 
-def test_a_port_that_is_taken_is_said_with_what_to_do(tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_said_with_what_to_do(data_dir: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with running(tmp_path, port) as run:
+        with running(data_dir, port) as run:
             assert run.end() == 1
     printed = "".join(run.seen)
     assert f"Taking port {port} failed" in printed
     assert f"make run PORT={port + 1}" in printed
-
-
-def test_what_was_made_up_is_kept_for_this_user_only(tmp_path: Path) -> None:
-    with running(tmp_path, free_port()) as run:
-        run.wait_for("Everything answers.")
-        assert (tmp_path / "env").stat().st_mode & 0o777 == 0o600
