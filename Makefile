@@ -4,9 +4,9 @@ BIN := .venv/bin
 EXAMPLES ?= 20000
 ROUNDS ?= 7
 # Recipes take these from the shell's environment, where a space or a $ in them is only a character.
-export PORT HOST WEB_WORKERS PYTHON
+export PORT HOST WEB_WORKERS PYTHON SUITES SERVERS TESTS
 
-.PHONY: run web worker beat traffic test fuzz mutants faults bench bench-usage bench-admin matrix containers screenshots audit clean
+.PHONY: run web worker beat traffic test fuzz mutants faults bench bench-usage bench-admin matrix stores containers newcomer screenshots audit clean
 
 run: .venv/run.stamp
 	@exec $(BIN)/python -m ratelimit_platform.running
@@ -48,6 +48,12 @@ matrix: .venv/test.stamp
 
 containers: .venv/test.stamp
 	@$(BIN)/python -m tests.containers
+
+stores: .venv/test.stamp
+	@$(BIN)/python -m tests.stores
+
+newcomer: .venv/test.stamp
+	@$(BIN)/python -m tests.newcomer
 
 bench-usage: .venv/test.stamp
 	@$(BIN)/python -m benchmarks.usage

@@ -1,4 +1,7 @@
-"""Runs the package with every supported version: ``make matrix``. Ends with 1 where a row failed."""
+"""Runs the package with every version that goes with a Python: ``make matrix``, ``make matrix PYTHON=python3.13``.
+
+Ends with 1 where a row failed.
+"""
 
 import os
 import sys
@@ -17,8 +20,21 @@ ROWS = (
     ("5.1", "3.17", "6.0", "7.4"),
     ("5.2", "3.16", "6.0", "6.4"),
     ("5.2", "3.18", "7.0", "8.1"),
+    ("6.0", "3.17", "6.0", "7.4"),
+    ("6.0", "3.18", "7.0", "8.1"),
+    ("6.1", "3.18", "7.0", "8.1"),
 )
 """The oldest and the newest that go together, by what the packages themselves say."""
+
+PYTHONS = {
+    "4.2": ((3, 11), (3, 12)),
+    "5.0": ((3, 11), (3, 12)),
+    "5.1": ((3, 11), (3, 13)),
+    "5.2": ((3, 11), (3, 14)),
+    "6.0": ((3, 12), (3, 14)),
+    "6.1": ((3, 12), (3, 14)),
+}
+"""Django → the oldest and the newest Python that it supports, of those that we do."""
 
 
 def main() -> int:
@@ -27,11 +43,13 @@ def main() -> int:
     from tests.package.environments import Failed, build_wheel
 
     python = os.environ.get("PYTHON") or sys.executable
+    version = _version_of(python)
+    rows = [row for row in ROWS if PYTHONS[row[0]][0] <= version <= PYTHONS[row[0]][1]]
     print(f"| Python | {' | '.join(NAMES)} | own tests | the framework's tests |\n|{'---|' * 7}", flush=True)
     failures = []
     with tempfile.TemporaryDirectory(prefix="ratelimit-matrix-") as folder:
         wheel = build_wheel(Path(folder))
-        for number, row in enumerate(ROWS):
+        for number, row in enumerate(rows):
             try:
                 print(_run(python, wheel, row, Path(folder) / str(number)), flush=True)
             except Failed as error:
@@ -45,7 +63,7 @@ def main() -> int:
 def _run(python: str, wheel: Path, row: tuple[str, ...], folder: Path) -> str:
     from ratelimit_platform.embedded.redis import RedisServer
     from tests.package.elsewhere import Elsewhere
-    from tests.package.environments import Environment, run
+    from tests.package.environments import Environment
 
     folder.mkdir()
     environment = Environment(folder / "environment", python)
@@ -60,8 +78,14 @@ def _run(python: str, wheel: Path, row: tuple[str, ...], folder: Path) -> str:
     finally:
         server.kill()
     versions = [environment.packages[name] for name in NAMES]
-    name = run(environment.python, "-c", "import platform; print(platform.python_version())").strip()
-    return f"| {name} | {' | '.join(versions)} | {own} passed | {theirs} passed |"
+    return f"| {'.'.join(map(str, _version_of(python)))} | {' | '.join(versions)} | {own} passed | {theirs} passed |"
+
+
+def _version_of(python: str) -> tuple[int, int]:
+    from tests.package.environments import run
+
+    major, minor = run(python, "-c", "import sys; print(*sys.version_info[:2])").split()
+    return int(major), int(minor)
 
 
 if __name__ == "__main__":

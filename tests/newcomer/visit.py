@@ -1,0 +1,97 @@
+"""What a newcomer does: clone, ``make run``, ask until it says 429, Ctrl-C, ``make test``."""
+
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tests.newcomer.root import USER, Root
+
+HOME = f"/home/{USER}"
+READY = "Everything answers."
+ASKS = 30
+"""The demo's client has ten requests in a minute."""
+
+
+class Failed(Exception):
+    """A step did not do what the README says."""
+
+
+class Visit:
+    """One newcomer, with a clock that starts with the clone."""
+
+    def __init__(self, root: Root, say: Callable[[str], None]) -> None:
+        self._root, self._say = root, say
+        self._began = time.monotonic()
+
+    def clone(self, bundle: Path) -> None:
+        """``bundle`` is a git bundle of the tree to try."""
+        target = self._root.folder / HOME.lstrip("/") / "platform.bundle"
+        target.write_bytes(bundle.read_bytes())
+        self._do("git clone --quiet platform.bundle platform")
+        self._done("git clone")
+
+    def run_and_ask(self) -> None:
+        """``make run``, its ``curl`` line until a 429 comes, and Ctrl-C."""
+        # The shell stays the first process: make cannot end as one, by a signal.
+        process = self._root.start("cd platform && make run; exit $?")
+        try:
+            printed = "".join(self._until(READY, process.stdout or iter(())))
+            self._done("make run answers")
+            self._ask(process.stdout or iter(()))
+        finally:
+            os.killpg(process.pid, signal.SIGINT)
+            rest = "".join(process.stdout or ())
+            process.wait(60)
+        if "Everything is stopped." not in rest:
+            raise Failed(f"Ctrl-C did not end it:\n{printed}{rest}")
+        self._done("Ctrl-C ended everything")
+
+    def _until(self, text: str, lines: Iterator[str]) -> Iterator[str]:
+        for line in lines:
+            self._say(f"    {line.rstrip()}")
+            yield line
+            if text in line:
+                return
+        raise Failed(f"It ended without “{text}”.")
+
+    def _ask(self, lines: Iterator[str]) -> None:
+        """Repeats the printed ``curl`` line, which has two lines."""
+        list(self._until("Try it", lines))
+        printed = "".join(self._until("-d '", lines))
+        line = printed.strip().replace("\\\n", " ")
+        answers = []
+        for _ in range(ASKS):
+            answers.append(_status(self._do(line)))
+            if answers[-1].startswith("429"):
+                self._done(f"first 429, after {len(answers) - 1} times {answers[0]}")
+                return
+        raise Failed(f"No 429 came: {answers}")
+
+    def test(self) -> None:
+        """``make test``, with its last lines."""
+        process = self._root.start("cd platform && make test; exit $?")
+        lines = [line.rstrip() for line in process.stdout or ()]
+        for line in lines[-15:]:
+            self._say(f"    {line}")
+        if process.wait():
+            raise Failed("make test failed:\n" + "\n".join(lines[-200:]))
+        self._done("make test")
+
+    def _do(self, script: str) -> str:
+        process = self._root.start(script)
+        printed: str = process.communicate(timeout=300)[0]
+        if process.returncode:
+            raise Failed(f"{script} failed:\n{printed}")
+        return printed
+
+    def _done(self, step: str) -> None:
+        self._say(f"{time.monotonic() - self._began:6.1f} s  {step}")
+
+
+def _status(answer: str) -> str:
+    """``HTTP/1.1 200 OK`` → ``200 OK``"""
+    match = re.search(r"^HTTP/\S+ (.+?)\r?$", answer, re.MULTILINE)
+    return match[1] if match else answer

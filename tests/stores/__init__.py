@@ -1,0 +1,1 @@
+"""``make stores``: the tests of the data plane with every server that is at hand."""

@@ -1,0 +1,67 @@
+"""Runs what talks to the store with each server of ``SERVERS``, and prints a table.
+
+``make stores SERVERS="/opt/redis-7.2/redis-server /opt/valkey-8/valkey-server"``; without it, the
+server on the PATH and the packaged one. ``TESTS`` names other tests. Ends with 1 where one failed.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ratelimit_platform.embedded.redis import packaged_executable, redis_executable
+
+TESTS = (
+    *("tests/store", "tests/enforcement", "tests/throttling", "tests/publishing", "tests/faults"),
+    *("tests/end_to_end/test_counting_under_fire.py", "tests/end_to_end/test_demoted.py"),
+)
+SHOWN = ("passed", "failed", "error", "skipped")
+SHOWN_OF_FAILURES = 20_000
+"""Characters."""
+
+
+def main() -> int:
+    """One row for each server; what failed follows the table."""
+    servers = os.environ.get("SERVERS", "").split() or dict.fromkeys([redis_executable(), packaged_executable()])
+    print(f"| server | date | {' | '.join(SHOWN)} |\n|{'---|' * (2 + len(SHOWN))}", flush=True)
+    outputs = []
+    for server in servers:
+        counts, output = _run(server)
+        print(f"| {_name(server)} | {datetime.now(UTC):%Y-%m-%d} | {_row(counts)} |", flush=True)
+        if counts.get("failed") or counts.get("error") or not counts.get("passed"):
+            outputs.append(f"{server}\n{output}")
+    for output in outputs:
+        print(f"\n{output}", file=sys.stderr)
+    return 1 if outputs else 0
+
+
+def _run(server: str) -> tuple[Mapping[str, int], str]:
+    """What pytest counted, and what it printed of failures."""
+    tests = os.environ.get("TESTS", "").split() or TESTS
+    with tempfile.TemporaryDirectory(prefix="ratelimit-stores-") as folder:
+        # The name that is looked for first.
+        (Path(folder) / "valkey-server").symlink_to(Path(server).resolve())
+        environment = os.environ | {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+        command = [sys.executable, "-m", "pytest", "-q", *tests]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    summary = done.stdout.rstrip().rpartition("\n")[2]
+    counted = re.findall(r"(\d+) (passed|failed|error|skipped)", summary)
+    return {word: int(count) for count, word in counted}, done.stdout[-SHOWN_OF_FAILURES:]
+
+
+def _name(server: str) -> str:
+    """``Redis 7.0.15``"""
+    told = subprocess.run([server, "--version"], capture_output=True, text=True, check=True).stdout
+    return re.sub(r"^(\w+) server v=(\S+).*", r"\1 \2", told.strip())
+
+
+def _row(counts: Mapping[str, int]) -> str:
+    return " | ".join(str(counts.get(name, 0)) for name in SHOWN)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
