@@ -20,9 +20,9 @@ class InlineRow(ModelForm):
         formset, since the saved ones may be about to change too."""
         parents = {name for name, field in self.fields.items() if isinstance(field, InlineForeignKeyField)}
         try:
-            self.instance.validate_constraints(exclude=self._get_validation_exclusions() | parents)
+            self.instance.validate_constraints(exclude=self._get_validation_exclusions() | parents)  # type: ignore[attr-defined]
         except ValidationError as error:
-            self._update_errors(error)
+            self._update_errors(error)  # type: ignore[attr-defined]
 
 
 def labelled_as_one(field: Any) -> Any:

@@ -28,6 +28,6 @@ def name_and_version(info: Mapping[str, Any]) -> tuple[str, str]:
 
 def has_hole(name: str, version: tuple[int, ...]) -> bool:
     """Whether this release is known to have one; its packager may have fixed it all the same."""
-    series = {first[:2]: first for first in _FIRST_SAFE[name]}
+    series: dict[tuple[int, ...], tuple[int, ...]] = {first[:2]: first for first in _FIRST_SAFE[name]}
     first = series.get(version[:2])
     return version < first if first else version < max(_FIRST_SAFE[name])
