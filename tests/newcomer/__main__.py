@@ -32,7 +32,7 @@ def main() -> int:
 
 
 def _welcomes(suite: str, folder: Path, bundle: Path) -> bool:
-    packages = packages_of_the_readme()
+    packages, of_tests = packages_of_the_readme()
     print(f"\nDebian {suite} with {' '.join(packages)}", flush=True)
     root = Root(folder)
     root.install(suite, packages)
@@ -41,20 +41,18 @@ def _welcomes(suite: str, folder: Path, bundle: Path) -> bool:
         visit.clone(bundle)
         visit.run_and_ask()
         if os.environ.get("TESTS") != "0":
-            visit.test()
+            visit.test(of_tests)
     except Failed as error:
         print(f"Failed: {error}", flush=True)
         return False
     return True
 
 
-def packages_of_the_readme() -> list[str]:
-    """What its first ``apt-get install`` names."""
+def packages_of_the_readme() -> tuple[list[str], list[str]]:
+    """What its two ``apt-get install`` name: for everything, and for the tests."""
     readme = (BASE_DIR / "README.md").read_text(encoding="utf-8")
-    match = re.search(r"`apt-get install ([a-z0-9 -]+)`", readme)
-    if not match:
-        raise LookupError("The README does not say which Debian packages are needed.")
-    return match[1].split()
+    everything, tests = re.findall(r"`apt-get install ([a-z0-9 -]+)`", readme)
+    return everything.split(), tests.split()
 
 
 if __name__ == "__main__":

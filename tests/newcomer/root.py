@@ -69,7 +69,12 @@ def _exports() -> str:
 def _run(*command: str) -> None:
     """Says all that the command printed where it fails."""
     done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env={"PATH": PATH}
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        env={"PATH": PATH, "DEBIAN_FRONTEND": "noninteractive"},
     )
     if done.returncode:
         raise RuntimeError(f"{shlex.join(command)} failed:\n{done.stdout}")

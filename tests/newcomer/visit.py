@@ -4,7 +4,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tests.newcomer.root import USER, Root
@@ -70,8 +70,11 @@ class Visit:
                 return
         raise Failed(f"No 429 came: {answers}")
 
-    def test(self) -> None:
-        """``make test``, with its last lines."""
+    def test(self, packages: Sequence[str]) -> None:
+        """``make test`` with the Debian packages that it needs, and its last lines."""
+        self._root.run("apt-get", "update", "-qq")
+        self._root.run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages)
+        self._done(f"apt-get install {' '.join(packages)}")
         process = self._root.start("cd platform && make test; exit $?")
         lines = [line.rstrip() for line in process.stdout or ()]
         for line in lines[-15:]:
