@@ -38,8 +38,8 @@ def live_rules(redis: Redis) -> None:
 
 @pytest.fixture
 def servers(live_rules: None, web_servers: Callable[..., list[WebServer]]) -> list[WebServer]:
-    """Two servers of two processes."""
-    return web_servers(2, workers=2)
+    """Two servers. Where what processes of one server share matters, a module starts more of them."""
+    return web_servers(2)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,6 +21,13 @@ from tests.support.waiting import wait_until
 from tests.support.web import WebServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def servers(live_rules: None, web_servers: Callable[..., list[WebServer]]) -> list[WebServer]:
+    """Two servers of two processes."""
+    return web_servers(2, workers=2)
+
 
 CLIENTS = ("acme", "mallory", "vip", "denied")
 OUTCOMES = {"acme": "admitted", "mallory": "blocked", "vip": "exempt", "denied": "denied"}

@@ -21,6 +21,12 @@ from tests.support.web import WebServer
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+@pytest.fixture
+def servers(live_rules: None, web_servers: Callable[..., list[WebServer]]) -> list[WebServer]:
+    """Two servers of two processes."""
+    return web_servers(2, workers=2)
+
+
 def admitted_of_400(http: httpx.Client, servers: list[WebServer]) -> int:
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         answers = pool.map(lambda number: ask(http, servers[number % 2]), range(400))
