@@ -3,6 +3,7 @@ every wait is accurate, and a small step back admits nothing more. Model and scr
 
 import os
 import secrets
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from tests.store.test_promises import Oracle
 from tests.support.deciding import START, Desk, bucket, policy, sliding
 from tests.support.histories import COSTS, history_settings, limit_lists
 from tests.support.servers import Store
+from tests.support.waiting import wait_until
 
 DAY = 86_400 * SECOND
 LIMITS = [
@@ -234,12 +236,10 @@ def test_a_real_server_whose_clock_was_a_day_ahead(
         store.publish(ruleset(*(policy_of(f"p-{at}", limit) for at, limit in enumerate(LIMITS[:3]))))
         store.load()
         engine = store.engine()
-        real = right_time(store.redis)
-        clock.write_text("+86400\n")
-        assert right_time(store.redis) - real > 80_000
+        put_ahead(clock, store.redis, 86_400)
         asked = CheckRequest("ann", "search")
         assert [engine.check(asked).allowed for _ in range(4)] == [True, True, True, False]
-        clock.write_text("+0\n")
+        put_ahead(clock, store.redis, 0)
         denied = engine.check(asked)
         assert not denied.allowed
         assert denied.retry_after is not None
@@ -247,7 +247,7 @@ def test_a_real_server_whose_clock_was_a_day_ahead(
         keys = store.redis.keys("own:*:n:*")
         assert len(keys) == 3
         # The server's own clock, and not the test's, passes: so no test waits for it.
-        clock.write_text(f"+{denied.retry_after + 0.01:.3f}\n")
+        put_ahead(clock, store.redis, denied.retry_after + 0.01)
         admitted = engine.check(asked)
         assert (admitted.allowed, admitted.degraded) == (True, False)
         assert max(store.redis.pttl(key) for key in keys) <= 12_000
@@ -255,5 +255,12 @@ def test_a_real_server_whose_clock_was_a_day_ahead(
         server.kill()
 
 
-def right_time(redis: Redis) -> int:
-    return int(redis.time()[0])
+def put_ahead(clock: Path, redis: Redis, seconds: float) -> None:
+    """Changes the server's clock and waits until it shows: Valkey reads it not at every command."""
+    clock.write_text(f"+{seconds:.3f}\n")
+    wait_until(lambda: abs(time_of(redis) - time.time() - seconds) < 0.1)
+
+
+def time_of(redis: Redis) -> float:
+    seconds, microseconds = redis.time()
+    return float(seconds + microseconds / 1_000_000)
