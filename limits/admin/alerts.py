@@ -270,7 +270,7 @@ def _handle(request: HttpRequest, alert: Alert, what: str) -> str:
         return "It makes messages again."
     until = timezone.now() + timedelta(hours=int(what))
     this_one.update(silenced_until=until)
-    return f"Silenced until {until:%F %R} UTC, also where it resolves and opens anew."
+    return f"Silenced until {until:%F %R} UTC, even if it resolves and opens again."
 
 
 def _acknowledge(request: HttpRequest, alerts: QuerySet[Alert]) -> int:

@@ -51,8 +51,8 @@ def standing(request: HttpRequest, client: Client) -> dict[str, Any]:
 
 def _offers(request: HttpRequest, client: Client) -> dict[str, Any]:
     """``may_override``: whether something of it can be raised; ``until_sunday``: slugs of the policies that can be
-    until then."""
-    if not request.user.has_perm("limits.add_override"):
+    until then. Nothing is offered where no limit applies."""
+    if client.status != ClientStatus.ACTIVE or not request.user.has_perm("limits.add_override"):
         return {"may_override": False, "until_sunday": set()}
     now = timezone.now()
     sunday = end_of("sunday", None, now) or now

@@ -26,6 +26,7 @@ from limits.admin.quick_overrides import quick_override_view
 from limits.admin.resets import reset_view
 from limits.admin.row_history import ShowsHistory
 from limits.admin.unregistered import block_view
+from limits.domain.words import ClientStatus
 from limits.models import Client, Override, OverrideLimit
 
 _STATUS_COLOURS = {"active": "success", "exempt": "info", "blocked": "danger"}
@@ -107,6 +108,17 @@ class ClientAdmin(Introduced, ShowsHistory, PublishesClients, PlatformModelAdmin
         overrides = Override.history.filter(client_id=pk)
         limits = OverrideLimit.history.filter(override_id__in=overrides.values("id"))
         return [overrides, limits]
+
+    def consequence_of_deleting(self, queryset: QuerySet[Client], count: int) -> str:
+        """What happens to their requests. The page of a deletion says it."""
+        blocked = queryset.filter(status=ClientStatus.BLOCKED).count()
+        whose, who = (
+            ("its", "It is") if count == 1 else ("their", f"{blocked:,} of them {'is' if blocked == 1 else 'are'}")
+        )
+        sentence = (
+            f"From then on the default plan limits {whose} requests, as those of any caller that is not registered."
+        )
+        return f"{sentence} {who} blocked now, and will no longer be." if blocked else sentence
 
     def client_keys_of(self, queryset: QuerySet[Client]) -> list[str]:
         return list(queryset.values_list("key", flat=True))

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from unfold.admin import StackedInline
 from unfold.decorators import display
+from unfold.utils import display_for_label
 
 from limits.admin.base import PlatformModelAdmin
 from limits.admin.help import Introduced
@@ -27,7 +28,7 @@ from limits.models import Override, OverrideLimit, Plan
 from limits.models.overrides import overlap_message
 
 _FIELDS = ("policy", "starts_at", "ends_at", "reason")
-_APPLIES_COLOURS = {"yes": "success", "not yet": "info", "ended": "info"}
+_APPLIES_COLOURS = {"yes": "success", "not yet": "info", "ended": "info", "no": "warning"}
 
 
 class OverrideForm(InlineRow):
@@ -82,9 +83,9 @@ def with_plans(rows: QuerySet[Override]) -> QuerySet[Override]:
 
 
 def applies_now(override: Override) -> str:
-    """“yes”, “not yet”, “ended”, or why it does not."""
-    if reason := why_not(override):
-        return f"does not apply now: {reason}"
+    """“yes”, “not yet”, “ended” or “no”."""
+    if why_not(override):
+        return "no"
     now = timezone.now()
     if override.starts_at and override.starts_at > now:
         return "not yet"
@@ -126,7 +127,10 @@ class OverrideInline(StackedInline):
 
     @display(description="Applies now")
     def applies(self, override: Override) -> str:
-        return applies_now(override) if override.pk else "once it is saved"
+        if not override.pk:
+            return "once it is saved"
+        reason = why_not(override)
+        return f"no: {reason}" if reason else applies_now(override)
 
 
 @admin.register(Override)
@@ -164,9 +168,10 @@ class OverrideAdmin(Introduced, ShowsHistory, PublishesClients, PlatformModelAdm
         super().save_related(request, form, formsets, change)
         warn_where_none_applies(request, [form.instance.pk])
 
-    @display(description="Applies now", label=_APPLIES_COLOURS)
-    def applies(self, override: Override) -> str:
-        return applies_now(override)
+    @display(description="Applies now", header=True)
+    def applies(self, override: Override) -> tuple[str, str]:
+        """A label, and the reason below it: a label is one line, however long."""
+        return display_for_label(applies_now(override), "", _APPLIES_COLOURS), why_not(override)
 
     @display(description="Limits")
     def limits_in_words(self, override: Override) -> str:

@@ -150,7 +150,7 @@ def _deliver_rules(request: HttpRequest) -> None:
 
 
 def _deliver_clients(request: HttpRequest, keys: tuple[str, ...]) -> None:
-    names = ", ".join(keys[:5]) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")
+    names = ", ".join(keys[:5]) + (f" and {len(keys) - 5:,} more" if len(keys) > 5 else "")
     _tell(request, clients.deliver(keys), f"Live on every server: {names}.")
 
 

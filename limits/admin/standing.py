@@ -14,7 +14,10 @@ from limits.domain.words import ClientStatus, Mode, Partition
 from limits.enforcement import RulesetMissing, Standing, StoreError, get_engine
 from limits.models import Publication
 
-AWAY = "Redis cannot be reached, so the usage at this moment is not known. Limits hold as they are set."
+AWAY = (
+    "Redis cannot be reached, so the usage at this moment is not known. Until it is back, each policy does what it "
+    "says for that case."
+)
 
 NEARLY = 0.8
 """The used part of a quota from which on somebody is close to it."""

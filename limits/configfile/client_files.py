@@ -176,7 +176,7 @@ def _problem(line: Line, seen: set[str], plans: Mapping[str, None]) -> str:
     if fields.get("plan") and fields["plan"] not in plans:
         return f"plan: there is no plan “{fields['plan']}”; there are {', '.join(islice(plans, 10))}."
     if fields.get("status") and fields["status"] not in list(ClientStatus):
-        return f"status: “{fields['status']}” is none; it is active, exempt or blocked."
+        return f"status: “{fields['status']}” is not a status; use active, exempt or blocked."
     return ""
 
 

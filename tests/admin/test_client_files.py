@@ -109,7 +109,15 @@ def test_wrong_lines_are_named_and_nothing_is_imported(desk: Desk) -> None:
     assert [problem["line"] for problem in problems] == [3, 4, 5, 6, 7, 8, 9]
     for problem, message in zip(
         problems,
-        ("1 to 256", "in the file twice", "no plan “gold”", "“gone” is none", "2 columns", "control", "200 characters"),
+        (
+            "1 to 256",
+            "in the file twice",
+            "no plan “gold”",
+            "“gone” is not a status",
+            "2 columns",
+            "control",
+            "200 characters",
+        ),
         strict=True,
     ):
         assert message in problem["message"]

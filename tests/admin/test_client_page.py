@@ -80,6 +80,7 @@ def test_without_the_store_the_page_says_so(desk: Desk, shop: Platform) -> None:
     page = desk.open(address("change"))
     assert page.status == 200
     assert "Redis cannot be reached" in page.text
+    assert "Until it is back, each policy does what it says for that case." in page.text
     assert "on plan none" not in page.text
     assert "the store" not in page.text.lower()
 
@@ -94,6 +95,7 @@ def test_a_status_is_changed_with_a_reason_and_shown(desk: Desk, shop: Platform,
     done = Page(desk.client.post(address("status", status), {"why": "It scrapes."}, follow=True))
     assert "Live on every server: acme." in done.messages
     assert word in done.text
+    assert [offer for offer in ("More for a time…", "+50 %") if offer in done.text] == []
     assert shop.client("acme").status == status  # type: ignore[union-attr]
     assert Client.history.first().history_change_reason == "It scrapes."
     desk.client.post(address("status", "active"), {"why": "They stopped."})

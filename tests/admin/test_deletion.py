@@ -52,7 +52,7 @@ def test_all_that_match_a_search_are_deleted_live_and_in_the_history(desk: Desk,
     assert len(fields_of(page)) < 10
     page = desk.confirm(page, "The campaign is over.")
     assert "1,100 clients deleted." in page.messages
-    assert len([message for message in page.messages if "Live on every server" in message]) == 1
+    assert [message[-15:] for message in page.messages if "Live on every server" in message] == ["and 1,095 more."]
     assert list(Client.objects.values_list("key", flat=True)) == ["acme"]
     gone = Client.history.filter(history_type="-")
     assert set(gone.values_list("history_user", "history_change_reason")) == {(ada.pk, "The campaign is over.")}
@@ -60,6 +60,21 @@ def test_all_that_match_a_search_are_deleted_live_and_in_the_history(desk: Desk,
     record = many.client("promo-7")
     assert record
     assert record.deleted
+
+
+def test_who_deletes_clients_is_told_what_limits_their_requests_then(desk: Desk, many: Platform) -> None:
+    page = all_that_match(desk, "delete_selected")
+    assert "the default plan limits their requests" in page.text
+    assert "blocked" not in page.text
+    Client.objects.filter(key__in=["promo-7", "promo-8"]).update(status="blocked")
+    assert "2 of them are blocked now, and will no longer be." in all_that_match(desk, "delete_selected").text
+
+
+def test_who_deletes_a_blocked_client_is_told_that_this_ends_the_block(desk: Desk, shop: Platform) -> None:
+    client = rows.client("promo-7", status="blocked")
+    page = desk.open(reverse("admin:limits_client_delete", args=[client.pk]))
+    assert "the default plan limits its requests" in page.text
+    assert "It is blocked now, and will no longer be." in page.text
 
 
 def test_a_selection_of_rows_travels_in_one_field(desk: Desk, many: Platform) -> None:
