@@ -7,6 +7,7 @@ from django.utils import timezone
 from playwright.sync_api import Page
 
 from limits.models import Alert, ClientImport, Usage
+from tests.end_to_end.browser import serious_findings
 from tests.end_to_end.shop import policy, publish
 from tests.models import rows
 
@@ -54,6 +55,11 @@ def test_why_an_override_does_not_apply_fits_the_list(admin: Page) -> None:
     admin.goto(reverse("admin:limits_override_changelist"))
     admin.get_by_text("and the policy is for").wait_for()
     assert overhang(admin, "div:has(> #result_list)") == 0
+    assert serious_findings(admin) == []
+    admin.emulate_media(color_scheme="dark")
+    admin.reload()
+    assert admin.locator("html.dark").count() == 1
+    assert serious_findings(admin) == []
 
 
 def test_the_page_of_a_user_is_no_wider_than_the_screen(admin: Page) -> None:
