@@ -37,7 +37,12 @@ def _load_demo() -> None:
 
     if env.bool("DEMO", True) and not Plan.objects.exists():
         print("Loading the demo shop, demo/shop.yaml")
-        call_command("apply_config", str(BASE_DIR / "demo" / "shop.yaml"), stdout=io.StringIO())
+        call_command(
+            "apply_config",
+            str(BASE_DIR / "demo" / "shop.yaml"),
+            reason="The demo shop, from demo/shop.yaml.",
+            stdout=io.StringIO(),
+        )
 
 
 @transaction.atomic

@@ -10,9 +10,10 @@ from django.test import Client as Browser
 from pytest_django import Settings
 
 from demo.visitors import MINUTES, SCRAPER, visits
-from limits.models import Alert, PolicyDenial, Usage
+from limits.models import Alert, PolicyDenial, Publication, Usage
 from limits.monitoring.alerts import evaluate
 from limits.monitoring.drain import drain
+from ratelimit_platform.running import bootstrap
 from tests.publishing.platforms import Platform, platform
 
 __all__ = ["platform"]
@@ -31,6 +32,11 @@ def shop(platform: Platform, settings: Settings) -> Platform:
 
 def get(path: str, key: str | None = None) -> int:
     return Browser().get(path, headers={"X-Shop-Key": key} if key else {}).status_code
+
+
+def test_the_reason_of_the_first_version_names_no_folder_of_this_machine(platform: Platform) -> None:
+    bootstrap._load_demo()
+    assert Publication.objects.get().reason == "The demo shop, from demo/shop.yaml."
 
 
 def test_a_newcomer_meets_a_429_in_the_search_and_elsewhere_not(shop: Platform) -> None:
