@@ -18,7 +18,7 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 from ratelimit_platform.embedded.postgres import database_url, start_postgres
-from ratelimit_platform.embedded.redis import RedisServer, free_port
+from ratelimit_platform.embedded.redis import RedisServer, free_port, packaged_executable
 from ratelimit_platform.running.processes import RUN_VARIABLE, end_run
 from tests.support.web import WebServer
 
@@ -58,7 +58,9 @@ def main() -> None:
 def platform(folder: Path) -> Iterator[str]:
     """A platform with the demo shop and an hour of its traffic; its address."""
     name = os.environ[RUN_VARIABLE] = secrets.token_hex(8)
-    postgres, redis, port = start_postgres(folder / "postgres"), RedisServer(folder / "redis").start(), free_port()
+    _prefer_packaged_valkey(folder)
+    redis = RedisServer(folder / "redis", persistent=True).start()
+    postgres, port = start_postgres(folder / "postgres"), free_port()
     os.environ |= {
         "DATA_DIR": str(folder),
         "DATABASE_URL": database_url(postgres),
@@ -83,6 +85,13 @@ def platform(folder: Path) -> Iterator[str]:
         yield web.wait_until_it_answers().url
     finally:
         end_run(name)
+
+
+def _prefer_packaged_valkey(folder: Path) -> None:
+    """The pictures show no warning about the Redis that this machine happens to have."""
+    (folder / "bin").mkdir()
+    (folder / "bin" / "valkey-server").symlink_to(packaged_executable())
+    os.environ["PATH"] = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
 
 
 def run(*command: str) -> str:
