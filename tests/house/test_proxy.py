@@ -7,6 +7,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
+from http.client import HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -83,9 +84,10 @@ def send(port: int, path: str, length: int = 0, *headers: str, sent: int | None 
     lines = [f"POST {path} HTTP/1.1", "Host: localhost", "Connection: close", f"Content-Length: {length}", *headers]
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + b"x" * (length if sent is None else sent))
-        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
-    head, _, body = answer.decode().partition("\r\n\r\n")
-    return int(head.split(" ", 2)[1]), body
+        # Not until the end: nginx keeps a refused connection for some seconds, for what was on its way.
+        answer = HTTPResponse(connection, method="POST")
+        answer.begin()
+        return answer.status, answer.read().decode()
 
 
 def forwarded(proxy: int) -> dict[str, list[str]]:

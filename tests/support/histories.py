@@ -15,6 +15,9 @@ from tests.support.deciding import bucket, policy, sliding
 FUZZ_EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 """More examples than the tests run, and new ones each time: ``make fuzz``."""
 
+SHARE = 1 if "ALL_EXAMPLES" in os.environ else 4
+"""``make test`` tries a quarter of the examples; ``make mutants`` tries all of them."""
+
 COSTS = st.one_of(st.just(1), st.integers(1, 12), st.integers(1, 10**6))
 QUOTAS = st.one_of(st.integers(0, 12), st.integers(13, 300), st.just(10**9))
 WINDOWS = st.sampled_from([1, 2, 7, 60, 3_600, 31_622_400])
@@ -29,7 +32,7 @@ def history_settings(examples: int, **options: Any) -> settings:
     """The same examples in every run, unless somebody fuzzes."""
     return settings(
         **options,
-        max_examples=FUZZ_EXAMPLES or examples,
+        max_examples=FUZZ_EXAMPLES or max(20, examples // SHARE),
         derandomize=not FUZZ_EXAMPLES,
         deadline=None,
         database=None,
