@@ -8,9 +8,11 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Queue
 
+from ratelimit_platform.embedded.postgres import database_url, start_postgres
 from tests.mutants.mutations import MUTATIONS, Mutation
 
 BASE_DIR = Path(__file__).resolve().parents[2]
@@ -28,18 +30,30 @@ FAST_TESTS = (
     "tests/enforcement/test_store_trouble.py",
     "tests/api/test_vectors.py",
     "tests/throttling",
+    "tests/api/test_damaged_data.py",
 )
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".data", "__pycache__", ".*_cache", ".hypothesis")
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy of the project, and the address of a PostgreSQL that stays while mistakes change."""
+
+    place: Path
+    database: str
 
 
 def main() -> int:
     """Returns how many mistakes nobody noticed. Arguments choose those that hold one of them."""
     chosen = [each for each in MUTATIONS if not sys.argv[1:] or any(part in each.new for part in sys.argv[1:])]
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(COPIES) as pool:
-        copies: Queue[Path] = Queue()
+        postgres = start_postgres(Path(folder) / "postgres")
+        copies: Queue[Copy] = Queue()
         for number in range(COPIES):
-            copies.put(_copy(Path(folder) / f"copy-{number}"))
+            place = _copy(Path(folder) / f"copy-{number}")
+            copies.put(Copy(place, database_url(postgres, f"copy_{number}")))
         noticed = list(pool.map(lambda mutation: _try(mutation, copies), chosen))
+        postgres.stop()
     survivors = [mutation for mutation, seen in zip(chosen, noticed, strict=True) if not seen]
     print(f"\n{len(chosen)} mistakes, {len(survivors)} of them unnoticed.")
     for mutation in survivors:
@@ -53,13 +67,13 @@ def _copy(place: Path) -> Path:
     return place
 
 
-def _try(mutation: Mutation, copies: "Queue[Path]") -> bool:
-    place = copies.get()
+def _try(mutation: Mutation, copies: "Queue[Copy]") -> bool:
+    copy = copies.get()
     try:
-        with _made(mutation, place):
-            seen = _tests_fail(place)
+        with _made(mutation, copy.place):
+            seen = _tests_fail(copy, mutation)
     finally:
-        copies.put(place)
+        copies.put(copy)
     print("noticed " if seen else "SURVIVED", mutation.file, mutation.new, flush=True)
     return seen
 
@@ -77,11 +91,13 @@ def _made(mutation: Mutation, place: Path) -> Iterator[None]:
         file.write_text(source, encoding="utf-8")
 
 
-def _tests_fail(place: Path) -> bool:
-    command = [sys.executable, "-m", "pytest", *FAST_TESTS, "-q", "-x", "-n", "0", "-p", "no:cacheprovider"]
-    environment = os.environ | {"NO_SHRINKING": "1"}
+def _tests_fail(copy: Copy, mutation: Mutation) -> bool:
+    nearest = ["tests/domain"] if mutation.file.startswith("limits/domain/") else []
+    tests = dict.fromkeys([*nearest, *FAST_TESTS])
+    command = [sys.executable, "-m", "pytest", *tests, "-q", "-x", "-n", "0", "-p", "no:cacheprovider"]
+    environment = os.environ | {"NO_SHRINKING": "1", "DATABASE_URL": copy.database}
     tried = subprocess.run(
-        command, cwd=place, env=environment, capture_output=True, text=True, check=False, timeout=900
+        command, cwd=copy.place, env=environment, capture_output=True, text=True, check=False, timeout=900
     )
     if tried.returncode not in (0, 1):
         raise SystemExit(tried.stdout[-2_000:] + tried.stderr[-2_000:])
