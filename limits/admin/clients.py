@@ -25,6 +25,7 @@ from limits.admin.publishing import PublishesClients
 from limits.admin.quick_overrides import quick_override_view
 from limits.admin.resets import reset_view
 from limits.admin.row_history import ShowsHistory
+from limits.admin.sorted_search import SortsWhatItFinds
 from limits.admin.unregistered import block_view
 from limits.domain.words import ClientStatus
 from limits.models import Client, Override, OverrideLimit
@@ -33,7 +34,7 @@ _STATUS_COLOURS = {"active": "success", "exempt": "info", "blocked": "danger"}
 
 
 @admin.register(Client)
-class ClientAdmin(Introduced, ShowsHistory, PublishesClients, PlatformModelAdmin):
+class ClientAdmin(Introduced, ShowsHistory, SortsWhatItFinds, PublishesClients, PlatformModelAdmin):
     introduction = (
         "Who is limited: customers, tenants, API keys. A caller needs no row here to be limited; one that is not "
         "registered is on the default plan."
