@@ -18,7 +18,7 @@ from tests.mutants.mutations import MUTATIONS, Mutation
 BASE_DIR = Path(__file__).resolve().parents[2]
 COPIES = 2
 STORE_TESTS = (
-    *("promises", "expiry", "usage_counts", "crossings", "counting", "drift", "wrong_clocks"),
+    *("promises", "expiry", "usage_counts", "crossings", "counting", "drift", "wrong_clocks", "damaged_counters"),
     *("pending", "completer", "refund", "split_histories"),
 )
 FAST_TESTS = (

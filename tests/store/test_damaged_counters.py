@@ -1,0 +1,29 @@
+"""A sliding window whose total is more than its requests: nobody is denied by requests that nobody made."""
+
+import struct
+
+import pytest
+
+from limits.store.decider import Decided, Undecidable
+from tests.support.deciding import START, Desk, policy, sliding
+
+RULES = [policy("all", sliding(10, 60))]
+TOTAL = slice(22, 26)
+"""After the head of a counter (15 bytes) and that of its first limit (7 bytes)."""
+
+
+@pytest.mark.parametrize(("total", "seconds"), [(50, 1), (11, 1), (3, 61), (50, 61)])
+def test_a_total_without_requests_is_damage_and_begins_anew(desk: Desk, total: int, seconds: int) -> None:
+    desk.forget()
+    desk.at(START)
+    desk.ask("ann", RULES)
+    (key,) = desk.redis.keys("*:n:*")
+    written = desk.redis.get(key)
+    assert struct.unpack(">I", written[TOTAL]) == (1,)
+    desk.redis.set(key, written[: TOTAL.start] + struct.pack(">I", total) + written[TOTAL.stop :])
+    desk.at(START + seconds * 1_000_000)
+    assert isinstance(desk.decide(desk.question("ann", RULES)), Undecidable)
+    afterwards = desk.decide(desk.question("ann", RULES))
+    assert isinstance(afterwards, Decided)
+    assert afterwards.admitted
+    assert [used for used, *_ in afterwards.readings] == [0]
