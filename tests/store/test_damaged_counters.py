@@ -26,4 +26,4 @@ def test_a_total_without_requests_is_damage_and_begins_anew(desk: Desk, total: i
     afterwards = desk.decide(desk.question("ann", RULES))
     assert isinstance(afterwards, Decided)
     assert afterwards.admitted
-    assert [used for used, *_ in afterwards.readings] == [0]
+    assert [used for _, used, *_ in afterwards.readings] == [0]
