@@ -46,7 +46,8 @@ def _lookups(filters: Any) -> Iterator[str]:
 def _readable(model: type[Model], given: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Values of fields, read; what no field of this name can read is left out."""
     for name, value in given.items():
-        with suppress(FieldDoesNotExist, ValidationError, ValueError):
+        # TypeError: a list of PostgreSQL that is given as a number.
+        with suppress(FieldDoesNotExist, ValidationError, ValueError, TypeError):
             field = model._meta.get_field(name)
             if isinstance(field, Field):
                 yield name, field.to_python(value)

@@ -171,3 +171,11 @@ def test_the_page_of_a_policy_speaks_of_its_limits_and_offers_every_algorithm(de
     form = page.response.context["inline_admin_formsets"][0].formset.forms[0]
     assert [value for value, _ in form.fields["algorithm"].choices] == list(Algorithm)
     assert str(PolicyLimit.objects.get()) == "100 per minute"
+
+
+@pytest.mark.parametrize("value", ["7", "[1, 2]", "{", "null", '{"a": 1}', '[["x"]]'])
+@pytest.mark.parametrize(
+    ("model", "field"), [("apitoken", "scopes"), ("alertrule", "emails"), ("alertrule", "webhooks")]
+)
+def test_a_list_that_the_address_fills_in_wrongly_is_left_out(desk: Desk, model: str, field: str, value: str) -> None:
+    assert desk.client.get(reverse(f"admin:limits_{model}_add"), {field: value}).status_code == 200
