@@ -152,3 +152,22 @@ def test_policies_that_only_report_are_refunded_like_the_others(world_of: Callab
     engine = world.engine(60)
     assert [world.ask(engine).allowed for _ in range(3)] == [True, False, False]
     wait_until(lambda: world.used() == (1, 1))
+
+
+def test_a_commit_that_is_lost_with_its_master_leaves_nothing_consumed_elsewhere(
+    world_of: Callable[..., SplitWorld],
+) -> None:
+    world = world_of()
+    engine = world.engine(3)
+    with world.between_parts(engine) as asked:
+        world.ours.pause()
+    answer = asked.result()
+    assert (answer.allowed, answer.reason) == (False, Reason.STORE_UNAVAILABLE)
+    assert world.pending(SHARED) == 1
+    # What was sent to it is never read. It comes back empty.
+    world.ours.kill()
+    world.ours.start()
+    wait_until(world.topology.is_whole)
+    world.fill_again()
+    wait_until(lambda: world.pending(SHARED) == 0)
+    wait_until(lambda: world.used() == (0, 0))

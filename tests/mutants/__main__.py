@@ -26,6 +26,7 @@ FAST_TESTS = (
     "tests/domain",
     *(f"tests/store/test_{name}.py" for name in STORE_TESTS),
     "tests/enforcement/test_deciding.py",
+    "tests/enforcement/test_split_failures.py",
     "tests/enforcement/test_fresh_rules.py",
     "tests/enforcement/test_store_trouble.py",
     "tests/api/test_vectors.py",

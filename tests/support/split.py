@@ -44,7 +44,8 @@ class SplitWorld:
         options = ("--cluster-require-full-coverage", "no")
         self.topology = ClusterTopology(folder, replicas=0, options=options).start()
         self.store = Store(self.topology.url, "own")
-        self.store.publish(ruleset(*(policies or (own(), shared()))))
+        self._rules = ruleset(*(policies or (own(), shared())))
+        self.store.publish(self._rules)
         self.store.load()
         self.theirs = self._master_of(SHARED)
         names = (f"client-{number}" for number in range(1_000))
@@ -59,6 +60,11 @@ class SplitWorld:
 
     def stop(self) -> None:
         self.topology.stop()
+
+    def fill_again(self) -> None:
+        """Brings rules and clients to a master that came back empty."""
+        self.store.publish(self._rules)
+        self.store.load()
 
     def engine(self, deadline: float) -> Engine:
         """One that has asked every master before."""
