@@ -106,6 +106,10 @@ class PlatformModelAdmin(ModelAdmin):
             actions["delete_selected"] = (delete_selected, *actions["delete_selected"][1:])
         return actions
 
+    def consequence_of_deleting(self, queryset: QuerySet[Any], count: int) -> str:
+        """What follows for others when ``count`` rows are deleted, as the page of the deletion says it."""
+        return ""
+
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         request.POST = with_keys(request.POST)  # type: ignore[assignment]
         return super().response_action(request, queryset)

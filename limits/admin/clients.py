@@ -111,7 +111,7 @@ class ClientAdmin(Introduced, ShowsHistory, SortsWhatItFinds, PublishesClients, 
         return [overrides, limits]
 
     def consequence_of_deleting(self, queryset: QuerySet[Client], count: int) -> str:
-        """What happens to their requests. The page of a deletion says it."""
+        """What happens to their requests."""
         blocked = queryset.filter(status=ClientStatus.BLOCKED).count()
         whose, who = (
             ("its", "It is") if count == 1 else ("their", f"{blocked:,} of them {'is' if blocked == 1 else 'are'}")

@@ -91,7 +91,7 @@ def _ask_or_delete(
         "count": count,
         "most": AT_MOST,
         "some": list(rows.order_by("pk")[:SHOWN]),
-        "consequence": getattr(model_admin, "consequence_of_deleting", lambda rows, count: "")(rows, count),
+        "consequence": model_admin.consequence_of_deleting(rows, count),
         "parts": [str(part._meta.verbose_name_plural) for part in _cascading(rows.model)],
         "fields": fields,
         "back": back,
