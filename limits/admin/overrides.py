@@ -82,14 +82,14 @@ def with_plans(rows: QuerySet[Override]) -> QuerySet[Override]:
     return rows.select_related("client__plan", "policy__plan").annotate(default_plan=Subquery(default))
 
 
-def applies_now(override: Override) -> str:
-    """“yes”, “not yet”, “ended” or “no”."""
-    if why_not(override):
-        return "no"
+def applies_now(override: Override) -> tuple[str, str]:
+    """“yes”, “not yet”, “ended” or “no”, and why not: empty but for “no”."""
+    if reason := why_not(override):
+        return "no", reason
     now = timezone.now()
     if override.starts_at and override.starts_at > now:
-        return "not yet"
-    return "ended" if override.ends_at and override.ends_at <= now else "yes"
+        return "not yet", ""
+    return "ended" if override.ends_at and override.ends_at <= now else "yes", ""
 
 
 def why_not(override: Override) -> str:
@@ -129,8 +129,8 @@ class OverrideInline(StackedInline):
     def applies(self, override: Override) -> str:
         if not override.pk:
             return "once it is saved"
-        reason = why_not(override)
-        return f"no: {reason}" if reason else applies_now(override)
+        word, reason = applies_now(override)
+        return f"{word}: {reason}" if reason else word
 
 
 @admin.register(Override)
@@ -171,7 +171,8 @@ class OverrideAdmin(Introduced, ShowsHistory, PublishesClients, PlatformModelAdm
     @display(description="Applies now", header=True)
     def applies(self, override: Override) -> tuple[str, str]:
         """A label, and the reason below it: a label is one line, however long."""
-        return display_for_label(applies_now(override), "", _APPLIES_COLOURS), why_not(override)
+        word, reason = applies_now(override)
+        return display_for_label(word, "", _APPLIES_COLOURS), reason
 
     @display(description="Limits")
     def limits_in_words(self, override: Override) -> str:
