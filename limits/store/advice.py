@@ -19,7 +19,7 @@ from limits.store.addresses import Kind, location_of
 from limits.store.cluster_client import ClusterClient, PatientClient
 from limits.store.connection import patient_client_of
 from limits.store.errors import StoreError, outages_named
-from limits.store.scripting_holes import ADVICE, has_hole, name_and_version
+from limits.store.scripting_holes import ADVICE, has_hole, name_and_version, numbers_of
 
 OLDEST = (6, 2)
 NEARLY_FULL = 0.9
@@ -80,7 +80,7 @@ def _sentences(facts: Facts) -> Iterator[str]:
 
 def _about_version(info: Mapping[str, Any]) -> Iterator[str]:
     name, version = name_and_version(info)
-    numbers = tuple(map(int, version.split(".")[:3]))
+    numbers = numbers_of(version)
     if name == "Redis" and numbers[:2] < OLDEST:
         yield f"Redis {version} is too old: the platform is tested from 6.2 on."
     elif has_hole(name, numbers):

@@ -7,6 +7,7 @@ and CVE-2026-23631 (May 2026: Redis 7.2.14, 7.4.9, 8.2.6, 8.4.3, 8.6.3; Valkey 7
 came after it.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,11 @@ def name_and_version(info: Mapping[str, Any]) -> tuple[str, str]:
     if info.get("server_name") == "valkey":
         return "Valkey", str(info["valkey_version"])
     return "Redis", str(info["redis_version"])
+
+
+def numbers_of(version: str) -> tuple[int, ...]:
+    """``"8.1.0-rc1"`` → (8, 1, 0)"""
+    return tuple(map(int, re.findall(r"\d+", version)[:3]))
 
 
 def has_hole(name: str, version: tuple[int, ...]) -> bool:

@@ -9,7 +9,7 @@ from redis import Redis
 from limits.store.addresses import Kind, parse
 from limits.store.advice import Advisor, warnings_of
 from limits.store.connection import patient_client_of
-from limits.store.scripting_holes import has_hole, name_and_version
+from limits.store.scripting_holes import has_hole, name_and_version, numbers_of
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.support.topologies import ClusterTopology, SentinelTopology
 from tests.support.waiting import wait_until
@@ -96,7 +96,7 @@ NO_HOLES = [
 @pytest.mark.parametrize(("release", "known"), [(each, True) for each in HOLES] + [(each, False) for each in NO_HOLES])
 def test_releases_with_published_holes_in_scripting(release: str, known: bool) -> None:
     name, _, version = release.partition(" ")
-    assert has_hole(name, tuple(map(int, version.split(".")))) is known
+    assert has_hole(name, numbers_of(version)) is known
 
 
 def test_a_server_with_holes_is_named_and_what_to_run(server: RedisServer, redis: Redis) -> None:
@@ -107,8 +107,9 @@ def test_a_server_with_holes_is_named_and_what_to_run(server: RedisServer, redis
     assert ("Run Redis 7.4.9" in sentence) is bool(expected)
 
 
-def numbers_of(version: str) -> tuple[int, ...]:
-    return tuple(map(int, version.split(".")))
+@pytest.mark.parametrize("version", ["8.1.0", "8.1.0-rc1", "8.1.0.1", "v=8.1.0"])
+def test_versions_of_every_spelling_are_read(version: str) -> None:
+    assert numbers_of(version) == (8, 1, 0)
 
 
 def test_valkey_is_judged_by_its_own_version() -> None:
