@@ -40,18 +40,19 @@ PYTHONS = {
 def main() -> int:
     """Prints a table, one row at a time."""
     settings.configure()
-    from tests.package.environments import Failed, build_wheel
+    from tests.package.environments import Failed, build_wheel, run
 
     python = os.environ.get("PYTHON") or sys.executable
-    version = _version_of(python)
-    rows = [row for row in ROWS if PYTHONS[row[0]][0] <= version <= PYTHONS[row[0]][1]]
+    version = run(python, "-c", "import platform; print(platform.python_version())").strip()
+    series = tuple(map(int, version.split(".")[:2]))
+    rows = [row for row in ROWS if PYTHONS[row[0]][0] <= series <= PYTHONS[row[0]][1]]
     print(f"| Python | {' | '.join(NAMES)} | own tests | the framework's tests |\n|{'---|' * 7}", flush=True)
     failures = []
     with tempfile.TemporaryDirectory(prefix="ratelimit-matrix-") as folder:
         wheel = build_wheel(Path(folder))
         for number, row in enumerate(rows):
             try:
-                print(_run(python, wheel, row, Path(folder) / str(number)), flush=True)
+                print(f"| {version} | {_run(python, wheel, row, Path(folder) / str(number))} |", flush=True)
             except Failed as error:
                 failures.append(error)
                 print(f"| | {' | '.join(row)} | failed | |", flush=True)
@@ -78,14 +79,7 @@ def _run(python: str, wheel: Path, row: tuple[str, ...], folder: Path) -> str:
     finally:
         server.kill()
     versions = [environment.packages[name] for name in NAMES]
-    return f"| {'.'.join(map(str, _version_of(python)))} | {' | '.join(versions)} | {own} passed | {theirs} passed |"
-
-
-def _version_of(python: str) -> tuple[int, int]:
-    from tests.package.environments import run
-
-    major, minor = run(python, "-c", "import sys; print(*sys.version_info[:2])").split()
-    return int(major), int(minor)
+    return f"{' | '.join(versions)} | {own} passed | {theirs} passed"
 
 
 if __name__ == "__main__":
