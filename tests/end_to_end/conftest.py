@@ -36,10 +36,16 @@ def live_rules(redis: Redis) -> None:
     assert clients.load_all()
 
 
+@pytest.fixture(scope="module")
+def workers() -> int:
+    """Processes of each server. A module has more of them where it matters what those of one server share."""
+    return 1
+
+
 @pytest.fixture
-def servers(live_rules: None, web_servers: Callable[..., list[WebServer]]) -> list[WebServer]:
-    """Two servers. Where what processes of one server share matters, a module starts more of them."""
-    return web_servers(2)
+def servers(live_rules: None, web_servers: Callable[..., list[WebServer]], workers: int) -> list[WebServer]:
+    """Two servers."""
+    return web_servers(2, workers=workers)
 
 
 @pytest.fixture

@@ -21,10 +21,9 @@ from tests.support.web import WebServer
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture
-def servers(live_rules: None, web_servers: Callable[..., list[WebServer]]) -> list[WebServer]:
-    """Two servers of two processes."""
-    return web_servers(2, workers=2)
+@pytest.fixture(scope="module")
+def workers() -> int:
+    return 2
 
 
 def admitted_of_400(http: httpx.Client, servers: list[WebServer]) -> int:
