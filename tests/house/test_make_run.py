@@ -62,12 +62,6 @@ class Run:
             except queue.Empty:
                 pytest.fail(f"“{text}” was never printed. Printed was:\n{''.join(self.seen)}")
 
-    def rest(self) -> Iterator[str]:
-        """The lines that are printed from now on."""
-        while True:
-            self.seen.append(self.lines.get(timeout=PATIENCE))
-            yield self.seen[-1]
-
     def end(self) -> int:
         """Waits for the supervisor's end; everything that it printed is in ``seen`` then."""
         status = self.process.wait(PATIENCE)
@@ -124,7 +118,8 @@ def test_it_answers_ends_in_order_and_finds_its_data_again(data_dir: Path) -> No
         run.wait_for("Everything answers.")
         first = run.check()
         assert (data_dir / "env").stat().st_mode & 0o777 == 0o600
-        assert_a_store_is_at(next(line for line in run.rest() if "  Redis    " in line))
+        run.wait_for("  Redis    ")
+        assert_a_store_is_at(next(line for line in run.seen if "  Redis    " in line))
         with running(data_dir, free_port()) as second:
             assert second.end() == 1
             assert any("is running here already" in line for line in second.seen)
