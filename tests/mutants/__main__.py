@@ -53,8 +53,10 @@ def main() -> int:
         for number in range(COPIES):
             place = _copy(Path(folder) / f"copy-{number}")
             copies.put(Copy(place, database_url(postgres, f"copy_{number}")))
-        noticed = list(pool.map(lambda mutation: _try(mutation, copies), chosen))
-        postgres.stop()
+        try:
+            noticed = list(pool.map(lambda mutation: _try(mutation, copies), chosen))
+        finally:
+            postgres.stop()
     survivors = [mutation for mutation, seen in zip(chosen, noticed, strict=True) if not seen]
     print(f"\n{len(chosen)} mistakes, {len(survivors)} of them unnoticed.")
     for mutation in survivors:

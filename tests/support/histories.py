@@ -16,7 +16,7 @@ FUZZ_EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 """More examples than the tests run, and new ones each time: ``make fuzz``."""
 
 SHARE = 4
-"""The tests try one in so many of the examples that found their last fault; ``make fuzz`` tries more."""
+"""The tests try one in so many of the examples that they name; ``make fuzz`` tries as many as one likes."""
 
 COSTS = st.one_of(st.just(1), st.integers(1, 12), st.integers(1, 10**6))
 QUOTAS = st.one_of(st.integers(0, 12), st.integers(13, 300), st.just(10**9))
