@@ -20,6 +20,7 @@ from playwright.sync_api import Page, sync_playwright
 from ratelimit_platform.embedded.postgres import database_url, start_postgres
 from ratelimit_platform.embedded.redis import RedisServer, free_port, packaged_executable
 from ratelimit_platform.running.processes import RUN_VARIABLE, end_run
+from tests.support.stores import path_with_store
 from tests.support.web import WebServer
 
 BASE_DIR = Path(__file__).resolve().parents[1]
@@ -58,7 +59,8 @@ def main() -> None:
 def platform(folder: Path) -> Iterator[str]:
     """A platform with the demo shop and an hour of its traffic; its address."""
     name = os.environ[RUN_VARIABLE] = secrets.token_hex(8)
-    _prefer_packaged_valkey(folder)
+    # The pictures show no warning about the Redis that this machine happens to have.
+    os.environ["PATH"] = path_with_store(packaged_executable(), folder / "bin")
     redis = RedisServer(folder / "redis", persistent=True).start()
     postgres, port = start_postgres(folder / "postgres"), free_port()
     os.environ |= {
@@ -85,13 +87,6 @@ def platform(folder: Path) -> Iterator[str]:
         yield web.wait_until_it_answers().url
     finally:
         end_run(name)
-
-
-def _prefer_packaged_valkey(folder: Path) -> None:
-    """The pictures show no warning about the Redis that this machine happens to have."""
-    (folder / "bin").mkdir()
-    (folder / "bin" / "valkey-server").symlink_to(packaged_executable())
-    os.environ["PATH"] = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
 
 
 def run(*command: str) -> str:

@@ -16,9 +16,10 @@ from pathlib import Path
 
 from tests.containers import building
 from tests.containers.compose import Project, read_project, read_variables
-from tests.containers.engine import CommandFailed, Engine, alone, missing
+from tests.containers.engine import Engine, missing
 from tests.containers.running import run_checks
 from tests.containers.world import wait_until
+from tests.support.commands import CommandFailed, alone
 
 SECRETS = {"SECRET_KEY": 50, "POSTGRES_PASSWORD": 24, "REDIS_PASSWORD": 24}
 """What somebody fills in, with the bytes of each."""

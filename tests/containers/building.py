@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.containers.compose import Project, Service
-from tests.containers.engine import Engine, run
+from tests.containers.engine import Engine
+from tests.support.commands import run
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 STAND_INS = Path(__file__).parent / "stand_ins"

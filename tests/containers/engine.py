@@ -3,9 +3,9 @@
 import json
 import os
 import shutil
-import subprocess
-from collections.abc import Sequence
 from pathlib import Path
+
+from tests.support.commands import PATIENCE, run
 
 PACKAGES = {
     "podman": "podman",
@@ -22,9 +22,6 @@ PACKAGES = {
     "git": "git",
 }
 """What has to be there, and the package of Debian that has it."""
-
-PATIENCE = 120.0
-"""Seconds that one command of the engine may take."""
 
 # Docker's limits are higher than some machines allow, where the engine itself runs in a container.
 _CONTAINERS_CONF = """[containers]
@@ -45,43 +42,9 @@ runroot = "{folder}/run"
 """
 
 
-class CommandFailed(Exception):
-    """A command ended with another status than 0, or not at all."""
-
-
 def missing() -> list[str]:
     """The packages whose programs are not there."""
     return sorted({package for program, package in PACKAGES.items() if not shutil.which(program)})
-
-
-def alone(*kinds: str) -> list[str]:
-    """What begins a command whose processes and mounts end with it, and it with this process.
-
-    ``kinds``: more that it has for itself, ``net``.
-    """
-    private = ["--mount", "--pid", "--fork", "--mount-proc", "--kill-child", *(f"--{kind}" for kind in kinds)]
-    return ["setpriv", "--pdeathsig", "KILL", "unshare", *private]
-
-
-def run(
-    command: Sequence[str],
-    *,
-    patience: float = PATIENCE,
-    text: str | None = None,
-    variables: dict[str, str] | None = None,
-) -> str:
-    """Standard output. ``text``: standard input. Raises ``CommandFailed`` with the end of what it said."""
-    environment = os.environ | (variables or {})
-    try:
-        done = subprocess.run(
-            command, input=text or "", capture_output=True, text=True, check=False, timeout=patience, env=environment
-        )
-    except subprocess.TimeoutExpired:
-        raise CommandFailed(f"{' '.join(command[:3])} … took longer than {patience:.0f} s.") from None
-    if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip())[-2000:]
-        raise CommandFailed(f"{' '.join(command[:3])} … ended with status {done.returncode}. {said}")
-    return done.stdout
 
 
 class Engine:

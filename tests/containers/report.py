@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import httpx
 
-from tests.containers.engine import CommandFailed
 from tests.containers.world import CheckFailed
+from tests.support.commands import CommandFailed
 
 EXPECTED = (CheckFailed, CommandFailed, httpx.HTTPError)
 """What a check may fail with. Everything else is a mistake of these programs, and surfaces."""

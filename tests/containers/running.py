@@ -5,10 +5,11 @@ from pathlib import Path
 
 from tests.containers import checks
 from tests.containers.compose import Project
-from tests.containers.engine import Engine, run
+from tests.containers.engine import Engine
 from tests.containers.platform import Platform
 from tests.containers.report import Report
 from tests.containers.world import World
+from tests.support.commands import run
 
 ENGINE_STATE = Path("/run/containers")
 """Where the engine keeps the state of networks, whatever its folder."""

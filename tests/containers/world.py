@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tests.containers.building import image_of
 from tests.containers.compose import HealthCheck, Project, Service
-from tests.containers.engine import CommandFailed, Engine
+from tests.containers.engine import Engine
+from tests.support.commands import CommandFailed
 
 LOOK_EVERY = 0.5
 DOCKERS_RESOLVER = "resolver 127.0.0.11 "

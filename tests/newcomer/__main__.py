@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.newcomer.root import Root
 from tests.newcomer.visit import Failed, Visit
+from tests.support.commands import CommandFailed
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 SUITES = ("trixie", "sid")
@@ -35,14 +36,14 @@ def _welcomes(suite: str, folder: Path, bundle: Path) -> bool:
     packages, of_tests = packages_of_the_readme()
     print(f"\nDebian {suite} with {' '.join(packages)}", flush=True)
     root = Root(folder)
-    root.install(suite, packages)
-    visit = Visit(root, lambda line: print(line, flush=True))
     try:
+        root.install(suite, packages)
+        visit = Visit(root, lambda line: print(line, flush=True))
         visit.clone(bundle)
         visit.run_and_ask()
         if os.environ.get("TESTS") != "0":
             visit.test(of_tests)
-    except Failed as error:
+    except (Failed, CommandFailed) as error:
         print(f"Failed: {error}", flush=True)
         return False
     return True

@@ -7,8 +7,12 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.support.commands import alone, run
+
 USER = "newcomer"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+PATIENCE = 1_800.0
+"""Seconds that Debian's packages may take."""
 
 NETWORK_FILES = ("etc/resolv.conf", "etc/ssl/certs/ca-certificates.crt", "etc/pip.conf")
 """How this machine reaches the package registries: another machine has a way of its own."""
@@ -25,7 +29,7 @@ class Root:
     def install(self, suite: str, packages: Sequence[str]) -> None:
         """Debian's smallest system with these packages, and a user."""
         chosen = f"--include={','.join(packages)}"
-        _run("debootstrap", "--variant=minbase", chosen, suite, str(self.folder))
+        self._run("debootstrap", "--variant=minbase", chosen, suite, str(self.folder))
         self.run("useradd", "--create-home", "--shell", "/bin/bash", USER)
         for name in NETWORK_FILES:
             if (source := Path("/") / name).exists():
@@ -34,8 +38,12 @@ class Root:
         (self.folder / "etc" / "hosts").write_text("127.0.0.1 localhost\n::1 localhost\n", encoding="utf-8")
 
     def run(self, *command: str) -> None:
-        """Runs a command as root."""
-        _run("chroot", str(self.folder), *command)
+        """Runs a command as root. Raises ``CommandFailed``."""
+        self._run("chroot", str(self.folder), *command)
+
+    @staticmethod
+    def _run(*command: str) -> None:
+        run(command, patience=PATIENCE, variables={"PATH": PATH, "DEBIAN_FRONTEND": "noninteractive"})
 
     def start(self, script: str) -> "subprocess.Popen[str]":
         """Runs a script as the user, in a session of its own with all devices; what it leaves running
@@ -50,7 +58,7 @@ class Root:
             f" bash --login -c {shlex.quote(f'cd; {_exports()}{script}')}",
         )
         return subprocess.Popen(
-            ["unshare", "--mount", "--pid", "--fork", "--kill-child", "bash", "-c", " && ".join(steps)],
+            [*alone(), "bash", "-c", " && ".join(steps)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -64,17 +72,3 @@ def _exports() -> str:
     """The variables of the network."""
     named = {name: value for name, value in os.environ.items() if name.startswith(NETWORK_VARIABLES)}
     return "".join(f"export {name}={shlex.quote(value)}; " for name, value in named.items())
-
-
-def _run(*command: str) -> None:
-    """Says all that the command printed where it fails."""
-    done = subprocess.run(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        env={"PATH": PATH, "DEBIAN_FRONTEND": "noninteractive"},
-    )
-    if done.returncode:
-        raise RuntimeError(f"{shlex.join(command)} failed:\n{done.stdout}")

@@ -37,13 +37,14 @@ class Visit:
         """``make run``, its ``curl`` line until a 429 comes, and Ctrl-C."""
         # The shell stays the first process: make cannot end as one, by a signal.
         process = self._root.start("cd platform && make run; exit $?")
+        lines = process.stdout or iter(())
         try:
-            printed = "".join(self._until(READY, process.stdout or iter(())))
+            printed = "".join(self._until(READY, lines))
             self._done("make run answers")
-            self._ask(process.stdout or iter(()))
+            self._ask(lines)
         finally:
             os.killpg(process.pid, signal.SIGINT)
-            rest = "".join(process.stdout or ())
+            rest = "".join(lines)
             process.wait(60)
         if "Everything is stopped." not in rest:
             raise Failed(f"Ctrl-C did not end it:\n{printed}{rest}")

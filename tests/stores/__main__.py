@@ -1,7 +1,7 @@
 """Runs what talks to the store with each server of ``SERVERS``, and prints a table.
 
 ``make stores SERVERS="/opt/redis-7.2/redis-server /opt/valkey-8/valkey-server"``; without it, the
-server on the PATH and the packaged one. ``TESTS`` names other tests. Ends with 1 where one failed.
+server on the PATH and the packaged one. Ends with 1 where one failed.
 """
 
 import os
@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ratelimit_platform.embedded.redis import packaged_executable, redis_executable
+from tests.support.stores import path_with_store
 
 TESTS = (
     *("tests/store", "tests/enforcement", "tests/throttling", "tests/publishing", "tests/faults"),
@@ -41,12 +42,9 @@ def main() -> int:
 
 def _run(server: str) -> tuple[Mapping[str, int], str]:
     """What pytest counted, and what it printed of failures."""
-    tests = os.environ.get("TESTS", "").split() or TESTS
     with tempfile.TemporaryDirectory(prefix="ratelimit-stores-") as folder:
-        # The name that is looked for first.
-        (Path(folder) / "valkey-server").symlink_to(Path(server).resolve())
-        environment = os.environ | {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
-        command = [sys.executable, "-m", "pytest", "-q", *tests]
+        environment = os.environ | {"PATH": path_with_store(server, Path(folder))}
+        command = [sys.executable, "-m", "pytest", "-q", *TESTS]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     summary = done.stdout.rstrip().rpartition("\n")[2]
     counted = re.findall(r"(\d+) (passed|failed|error|skipped)", summary)
