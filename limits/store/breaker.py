@@ -8,6 +8,7 @@ master of a Cluster has its own, so that one that is lost does not degrade the c
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable
 
 from redis.exceptions import RedisError
@@ -60,7 +61,7 @@ class Breaker:
         """``probe`` returns where the server can serve, and raises :class:`StoreUnavailable` where
         it cannot."""
         self._probe = probe
-        self._interval = interval
+        self.interval = interval
         self.outages = outages or Outages()
         renewed_when_forked(self)
 
@@ -77,19 +78,21 @@ class Breaker:
         self.outages.note_away()
         log.warning("store_away: %s", problem, extra={"event": "store_away", "error": problem})
         observers.observer.breaker_changed(is_open=True)
-        threading.Thread(target=self._watch, name="store-probe", daemon=True).start()
+        self._opened_at = time.monotonic()
+        threading.Thread(target=_watch, args=(weakref.ref(self),), name="store-probe", daemon=True).start()
         return True
 
-    def _watch(self) -> None:
-        began = time.monotonic()
-        while not self._answers():
-            time.sleep(self._interval)
-        seconds = round(time.monotonic() - began, 3)
+    def probe(self) -> bool:
+        """Tries the server once, and closes the breaker if it answers. Returns whether it did."""
+        if not self._answers():
+            return False
+        seconds = round(time.monotonic() - self._opened_at, 3)
         log.warning("store_back: after %s s", seconds, extra={"event": "store_back", "seconds": seconds})
         with self._lock:
             self.is_open = False
         self.outages.note_back()
         observers.observer.breaker_changed(is_open=False)
+        return True
 
     def _answers(self) -> bool:
         try:
@@ -100,3 +103,11 @@ class Breaker:
             # It answers, and something else is wrong: that is for a request to run into and to report.
             return True
         return True
+
+
+def _watch(reference: "weakref.ref[Breaker]") -> None:
+    """Probes until the server is back, or until nothing uses the breaker any more."""
+    while (breaker := reference()) is not None and not breaker.probe():
+        interval = breaker.interval
+        del breaker
+        time.sleep(interval)

@@ -123,7 +123,17 @@ def options_of(pool: ConnectionPool, keep: Sequence[str] = ()) -> dict[str, Any]
     """How the project itself connects (password, TLS, …), but without retries, and without what a
     server may say unasked in RESP 3."""
     options = {name: value for name, value in pool.connection_kwargs.items() if name in keep or name not in _NOT_OURS}
-    return options | {"retry": Retry(NoBackoff(), 0), "protocol": 2}
+    return _driver(pool.connection_class, options) | options | {"retry": Retry(NoBackoff(), 0), "protocol": 2}
+
+
+def _driver(connection_class: type[Connection], options: Mapping[str, Any]) -> dict[str, Any]:
+    """What connections tell the server about redis-py, which otherwise reads its version from the installed
+    package for each connection: milliseconds of a processor."""
+    if "driver_info" not in _parameters(connection_class) or options.keys() & {"lib_name", "lib_version"}:
+        return {}
+    from redis.driver_info import DriverInfo
+
+    return {"driver_info": DriverInfo()}
 
 
 def _parse_single(url: str, match: re.Match[str], scheme: str) -> Location:

@@ -1,5 +1,8 @@
 """Connections of the data plane: bounded, kept, and safe over threads, forks and cuts."""
 
+import gc
+import importlib.metadata
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -50,6 +53,26 @@ def test_no_connection_is_opened_for_a_request(hot: HotConnections, redis: Redis
     for _ in range(500):
         count(hot)
     assert opened_so_far(redis) == before
+
+
+def test_opening_one_reads_no_metadata_of_packages(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    location = parse(server.url)
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: pytest.fail(f"The version of {name} was read."))
+    assert count(hot_connections_of(location, SIZE, KEYS)) == 1
+    with patient_client_of(location) as client:
+        assert client.ping()
+
+
+def test_nobody_probes_for_connections_that_are_no_longer_used(server: RedisServer) -> None:
+    hot = hot_connections_of(parse(server.url), SIZE, KEYS)
+    server.kill()
+    before = threading.enumerate()
+    with pytest.raises(StoreUnavailable):
+        count(hot)
+    (probing,) = (thread for thread in set(threading.enumerate()) - {*before} if thread.name == "store-probe")
+    del hot
+    # More than once: a probe that is under way holds them.
+    wait_until(lambda: gc.collect() >= 0 and not probing.is_alive())
 
 
 def test_threads_share_a_bounded_number(hot: HotConnections, redis: Redis) -> None:
