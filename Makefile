@@ -32,7 +32,8 @@ test: .venv/test.stamp
 	@bash tests/run_all.sh
 
 fuzz: .venv/test.stamp
-	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/store tests/api/test_any_body.py tests/configfile/test_any_document.py -q
+	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/store tests/api/test_any_body.py tests/configfile/test_any_document.py \
+		tests/admin/test_every_address.py -q
 
 mutants: .venv/test.stamp
 	@$(BIN)/python -m tests.mutants
