@@ -1,8 +1,10 @@
-"""`make run` with real processes: it starts, it ends, and it leaves nothing behind."""
+"""`make run` with real processes, from a clone in a folder with an odd name and with odd secrets: it starts, it ends,
+and it leaves nothing behind."""
 
 import json
 import os
 import queue
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,28 +21,35 @@ import pytest
 from redis import Redis
 
 from ratelimit_platform.embedded.redis import free_port, redis_executable
+from tests.support.odd_paths import ODD, public_folder
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("make-run")
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 PATIENCE = 60
+ODD_SECRETS = {
+    "ADMIN_PASSWORD": "$tr0ng!'Pass\" #1",
+    "API_TOKEN": "rl_of_the_test",
+    "NAMESPACE": "$rl",
+    "EMAIL_FROM": "$me <me@example.com>",
+}
 GIVEN_BY_TESTS = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ALLOWED_HOSTS", "HTTPS", "DJANGO_SETTINGS_MODULE")
 
 
 class Run:
-    """One `make run` in a data folder of its own."""
+    """One `make run`, with one process of the web server."""
 
-    def __init__(self, data_dir: Path, port: int, *, base_dir: Path = BASE_DIR, **variables: str) -> None:
-        environment = {name: value for name, value in os.environ.items() if name not in GIVEN_BY_TESTS}
-        environment |= {"DATA_DIR": str(data_dir), "PORT": str(port), "PYTHONWARNINGS": "default"} | variables
-        self.data_dir, self.port = data_dir, port
+    def __init__(self, clone: Path, port: int) -> None:
+        self.clone, self.port = clone, port
+        self.data_dir = clone / "data dir"
+        variables = {"PORT": str(port), "WEB_WORKERS": "1", "PYTHONWARNINGS": "default"}
         self.lines: queue.Queue[str] = queue.Queue()
         self.seen: list[str] = []
         self.process = subprocess.Popen(
             [sys.executable, "-m", "ratelimit_platform.running"],
-            cwd=base_dir,
-            env=environment,
+            cwd=clone,
+            env=self.environment | variables | ODD_SECRETS,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -48,6 +57,17 @@ class Run:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of a command beside it, which finds stores and secrets in the data folder."""
+        outer = {name: value for name, value in os.environ.items() if name not in GIVEN_BY_TESTS}
+        return outer | {"DATA_DIR": str(self.data_dir)}
+
+    def manage(self, *arguments: str) -> str:
+        command = [sys.executable, "manage.py", *arguments]
+        options: dict[str, Any] = {"cwd": self.clone, "env": self.environment, "capture_output": True, "text": True}
+        return str(subprocess.run(command, **options, check=True).stdout)
 
     def _read(self) -> None:
         assert self.process.stdout
@@ -88,7 +108,7 @@ class Run:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/v1/check",
             data=json.dumps({"client": "corner-shop", "endpoint": "search"}).encode(),
-            headers={"Authorization": "Bearer rl_of_the_test", "Content-Type": "application/json"},
+            headers={"Authorization": f"Bearer {ODD_SECRETS['API_TOKEN']}", "Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request, timeout=10) as answer:
             body: dict[str, Any] = json.load(answer)
@@ -96,8 +116,8 @@ class Run:
 
 
 @contextmanager
-def running(data_dir: Path, port: int, *, base_dir: Path = BASE_DIR, **variables: str) -> Iterator[Run]:
-    run = Run(data_dir, port, base_dir=base_dir, API_TOKEN="rl_of_the_test", **variables)
+def running(clone: Path, port: int) -> Iterator[Run]:
+    run = Run(clone, port)
     try:
         yield run
     finally:
@@ -107,29 +127,37 @@ def running(data_dir: Path, port: int, *, base_dir: Path = BASE_DIR, **variables
 
 
 @pytest.fixture(scope="module")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def clone() -> Iterator[Path]:
     """One for all tests of this file: the first of them sets it up, the others start with what is there."""
-    return tmp_path_factory.mktemp("data")
+    with public_folder() as folder:
+        clone = folder / ODD / "limits"
+        shutil.copytree(BASE_DIR, clone, ignore=shutil.ignore_patterns(".venv", ".git", ".data", "images", ".*_cache"))
+        (clone / ".venv").symlink_to((BASE_DIR / ".venv").resolve())
+        for file in clone.glob("requirements*.txt"):
+            os.utime(file, (0, 0))  # nothing is to be installed
+        yield clone
 
 
-def test_it_answers_ends_in_order_and_finds_its_data_again(data_dir: Path) -> None:
-    port = free_port()
-    with running(data_dir, port) as run:
+def test_it_answers_ends_in_order_and_finds_its_data_again(clone: Path) -> None:
+    with running(clone, free_port()) as run:
         run.wait_for("Everything answers.")
+        run.wait_for(ODD_SECRETS["ADMIN_PASSWORD"])
         first = run.check()
-        assert (data_dir / "env").stat().st_mode & 0o777 == 0o600
+        assert (run.data_dir / "env").stat().st_mode & 0o777 == 0o600
         run.wait_for("  Redis    ")
         assert_a_store_is_at(next(line for line in run.seen if "  Redis    " in line))
-        with running(data_dir, free_port()) as second:
+        with running(clone, free_port()) as second:
             assert second.end() == 1
             assert any("is running here already" in line for line in second.seen)
         run.process.send_signal(signal.SIGINT)
         assert run.end() == 0
         assert run.others() == []
-    with running(data_dir, port) as again:
+    with running(clone, run.port) as again:
         again.wait_for("Everything answers.")
         assert again.check()["ruleset"] == first["ruleset"]
         assert remaining_today(again.check()) == 997
+        assert_the_admin_may_log_in(again)
+        assert_a_kill_leaves_nothing_behind(again)
 
 
 def remaining_today(body: dict[str, Any]) -> int:
@@ -143,8 +171,22 @@ def assert_a_store_is_at(line: str) -> None:
         assert redis.ping()
 
 
-def test_a_part_that_ends_is_started_again_unless_it_ends_again_and_again(data_dir: Path) -> None:
-    with running(data_dir, free_port()) as run:
+def assert_the_admin_may_log_in(run: Run) -> None:
+    given = f"username='admin', password={ODD_SECRETS['ADMIN_PASSWORD']!r}"
+    program = f"from django.contrib.auth import authenticate; print(authenticate({given}))"
+    assert "admin" in run.manage("shell", "-c", program)
+
+
+def assert_a_kill_leaves_nothing_behind(run: Run) -> None:
+    parts = run.others()
+    run.process.kill()
+    run.end()
+    _, alive = psutil.wait_procs(parts, timeout=PATIENCE)
+    assert [each.name() for each in alive] == []
+
+
+def test_a_part_that_ends_is_started_again_unless_it_ends_again_and_again(clone: Path) -> None:
+    with running(clone, free_port()) as run:
         run.wait_for("Everything answers.")
         for _ in range(2):
             beat = run.part("beat")
@@ -160,8 +202,8 @@ def test_a_part_that_ends_is_started_again_unless_it_ends_again_and_again(data_d
 
 
 @pytest.mark.parametrize(("store", "program"), [("Redis", Path(redis_executable()).name), ("PostgreSQL", "postgres")])
-def test_the_end_of_a_store_ends_all_and_is_named(data_dir: Path, store: str, program: str) -> None:
-    with running(data_dir, free_port()) as run:
+def test_the_end_of_a_store_ends_all_and_is_named(clone: Path, store: str, program: str) -> None:
+    with running(clone, free_port()) as run:
         run.wait_for("Everything answers.")
         for process in run.others():
             if process.name() == program:
@@ -171,22 +213,12 @@ def test_the_end_of_a_store_ends_all_and_is_named(data_dir: Path, store: str, pr
         assert run.others() == []
 
 
-def test_a_killed_supervisor_leaves_nothing_behind(data_dir: Path) -> None:
-    with running(data_dir, free_port()) as run:
-        run.wait_for("Everything answers.")
-        parts = run.others()
-        run.process.kill()
-        run.end()
-        _, alive = psutil.wait_procs(parts, timeout=PATIENCE)
-        assert [each.name() for each in alive] == []
-
-
-def test_a_port_that_is_taken_is_said_with_what_to_do(data_dir: Path) -> None:
+def test_a_port_that_is_taken_is_said_with_what_to_do(clone: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with running(data_dir, port) as run:
+        with running(clone, port) as run:
             assert run.end() == 1
     printed = "".join(run.seen)
     assert f"Taking port {port} failed" in printed
