@@ -4,12 +4,24 @@ import logging
 from collections.abc import Callable, Iterator
 
 import pytest
+from django.conf import settings
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
 
+from limits.store import replicas
 from tests.support.web import WebServer, start_web_server
 
 # A line for each request would hide what a failing test has to say.
 for name in ("httpx", "httpcore", "mail.log"):
     logging.getLogger(name).setLevel(logging.WARNING)
+
+# One round in place of a million, which take four tenths of a second for each user of a test.
+PBKDF2PasswordHasher.iterations = 1
+
+# Otherwise every test client looks at every static file, of which it asks for none.
+settings.WHITENOISE_AUTOREFRESH = True
+
+# On a busy machine a replica may take longer than a publisher waits.
+replicas.WAIT_MS = 10_000
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from limits.domain.ruleset import Version
 from limits.models import Client, PolicyLimit, Publication
 from limits.publishing import clients, rules
 from limits.publishing.reconciler import Reconciliation, reconcile
+from limits.store import replicas as replicas_of_masters
 from limits.store.keys import TOKEN_FIELD
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.models import rows
@@ -141,7 +142,10 @@ def test_taking_over_goes_beyond_every_version_that_a_bucket_names(
     assert not platform.redis.hexists(bucket, "c:stranger")
 
 
-def test_what_no_replica_has_confirmed_is_not_called_live(sentinel: SentinelTopology, settings: Settings) -> None:
+def test_what_no_replica_has_confirmed_is_not_called_live(
+    sentinel: SentinelTopology, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replicas_of_masters, "WAIT_MS", 100)
     platform = shop_on(sentinel.url, settings)
     replicas = [server for server in sentinel.servers if server is not sentinel.master]
     for replica in replicas:
@@ -150,6 +154,7 @@ def test_what_no_replica_has_confirmed_is_not_called_live(sentinel: SentinelTopo
     delivery = rules.deliver()
     for replica in replicas:
         replica.resume()
+    monkeypatch.undo()
     assert not delivery.live
     assert "no replica has confirmed it" in delivery.problem
     assert (state(2), platform.quotas) == ("partial", {"all": 7})
