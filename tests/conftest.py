@@ -8,11 +8,14 @@ from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 
 from limits.store import replicas
+from tests.support.emptying import keep_what_the_code_defines
 from tests.support.web import WebServer, start_web_server
 
 # A line for each request would hide what a failing test has to say.
 for name in ("httpx", "httpcore", "mail.log"):
     logging.getLogger(name).setLevel(logging.WARNING)
+
+keep_what_the_code_defines()
 
 # One round in place of a million, which take four tenths of a second for each user of a test.
 PBKDF2PasswordHasher.iterations = 1

@@ -1,6 +1,6 @@
 """Two servers with rules that are live, and what asks them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -12,7 +12,7 @@ from limits.models import Endpoint, Plan
 from limits.publishing import clients, tokens
 from tests.end_to_end.browser import browser, log_in, page
 from tests.end_to_end.shop import CONNECTIONS, SECRET, publish
-from tests.support.web import WebServer
+from tests.support.web import WebServer, start_web_server
 
 __all__ = ["browser", "page"]
 
@@ -36,16 +36,19 @@ def live_rules(redis: Redis) -> None:
     assert clients.load_all()
 
 
-@pytest.fixture(scope="module")
-def workers() -> int:
-    """Processes of each server. A module has more of them where it matters what those of one server share."""
-    return 1
+@pytest.fixture(scope="session")
+def lasting_servers(django_db_setup: None) -> Iterator[list[WebServer]]:
+    """Two servers of one process each, for all tests that neither stop nor restart one."""
+    servers = [start_web_server() for _ in range(2)]
+    yield [server.wait_until_it_answers() for server in servers]
+    for server in servers:
+        server.stop()
 
 
 @pytest.fixture
-def servers(live_rules: None, web_servers: Callable[..., list[WebServer]], workers: int) -> list[WebServer]:
-    """Two servers."""
-    return web_servers(2, workers=workers)
+def servers(live_rules: None, lasting_servers: list[WebServer]) -> list[WebServer]:
+    """Two servers with live rules."""
+    return lasting_servers
 
 
 @pytest.fixture
@@ -58,6 +61,5 @@ def http() -> Iterator[httpx.Client]:
 @pytest.fixture
 def admin(page: Page) -> Page:
     """Ada, a superuser, logged in."""
-    User.objects.create_superuser("ada", "ada@example.com", "a password of Ada")
-    log_in(page, "ada", "a password of Ada")
+    log_in(page, User.objects.create_superuser("ada", "ada@example.com"))
     return page

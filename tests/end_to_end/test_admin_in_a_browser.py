@@ -3,6 +3,7 @@
 import os
 import re
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urljoin
 
 import httpx
@@ -129,12 +130,15 @@ def full(servers: list[WebServer]) -> None:
 MODELS = ["plan", "endpoint", "policy", "client", "override", "apitoken", "alertrule"]
 READ_ONLY = ["publication", "usage", "usagehour", "usageday", "policydenial", "quotacrossing", "alert", "message"]
 LISTS = ["clientimport", "counterreset"]
+PARTS = 2
+"""Of the pages, for two test processes."""
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_page_opens_without_an_error(admin: Page, full: None, scheme: str) -> None:
-    """Nor with a serious finding of axe. Leaves a picture of each page where ``SCREENSHOTS`` names a folder."""
-    admin.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_page_opens_without_an_error(admin: Page, full: None, part: int) -> None:
+    """Nor with a serious finding of axe, in light and dark. Leaves a picture of each page where ``SCREENSHOTS``
+    names a folder."""
     addresses = ["/admin/", reverse("admin:limits_platform_changelist"), "/api/docs/", *_own_pages()]
     for model in [*MODELS, *READ_ONLY]:
         addresses += [reverse(f"admin:limits_{model}_changelist"), _row(model)]
@@ -144,13 +148,15 @@ def test_every_page_opens_without_an_error(admin: Page, full: None, scheme: str)
     addresses.append(reverse("admin:limits_alert_handle", args=[Alert.objects.get().pk]))
     addresses.append(reverse("admin:limits_alertrule_send_test", args=[AlertRule.objects.get().pk]))
     findings: dict[str, list[str]] = {}
-    for address in addresses:
+    for address in addresses[part::PARTS]:
         answer = admin.goto(address)
         assert answer
         assert answer.status == 200, address
-        _picture(admin, scheme, address)
-        if address != "/api/docs/":
-            findings |= {address: found} if (found := serious_findings(admin)) else {}
+        for scheme in SCHEMES:
+            admin.emulate_media(color_scheme=scheme)
+            _picture(admin, scheme, address)
+            if address != "/api/docs/":
+                findings |= {f"{address}, {scheme}": found} if (found := serious_findings(admin)) else {}
     assert findings == {}
     assert Publication.objects.count() == 2
 
@@ -176,8 +182,8 @@ def _own_pages() -> list[str]:
 
 
 def test_the_login_has_no_serious_finding(page: Page) -> None:
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
         page.goto("/admin/login/")
         assert serious_findings(page) == []
 

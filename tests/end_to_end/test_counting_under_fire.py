@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -23,9 +23,10 @@ from tests.support.web import WebServer
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture(scope="module")
-def workers() -> int:
-    return 2
+@pytest.fixture
+def servers(live_rules: None, web_servers: Callable[..., list[WebServer]]) -> list[WebServer]:
+    """Two servers of the test's own, since it kills their processes."""
+    return web_servers(2, workers=2)
 
 
 CLIENTS = ("acme", "mallory", "vip", "denied")

@@ -17,15 +17,13 @@ from tests.support.web import WebServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-PASSWORD = "a password of Pam"
-
 
 def member(page: Page, role: str) -> None:
     """Logs somebody of this role in."""
     create_roles(Group.objects, Permission.objects)
-    user = User.objects.create_user("pam", password=PASSWORD, is_staff=True)
+    user = User.objects.create_user("pam", is_staff=True)
     user.groups.add(Group.objects.get(name=role))
-    log_in(page, "pam", PASSWORD)
+    log_in(page, user)
 
 
 @pytest.fixture
