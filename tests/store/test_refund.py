@@ -11,7 +11,7 @@ from limits.domain.words import Mode
 from limits.store.deadline import Deadline
 from limits.store.pending import Consumption
 from tests.store.test_promises import TIMES, Oracle, states
-from tests.support.deciding import START, Desk, policy
+from tests.support.deciding import START, Desk, bucket, policy
 from tests.support.histories import history_settings, limit_lists, policies
 
 COST = st.integers(1, 12)
@@ -75,6 +75,15 @@ def test_what_has_left_the_count_is_not_refunded_out_of_what_came_after(desk: De
     assert consume(desk, rules, 1, START + SECOND)
     refund(desk, first)
     assert consume(desk, rules, 1, START + SECOND) is None
+
+
+def test_what_was_refilled_meanwhile_is_not_refunded_as_well(desk: Desk) -> None:
+    desk.forget()
+    rules = [policy("alone", bucket(10, 10))]
+    first = consume(desk, rules, 5, START)
+    assert states(desk, rules, START + 5 * SECOND, 3, consume=True)[0].allowed
+    refund(desk, first)
+    assert states(desk, rules, START + 5 * SECOND, 1)[0].remaining == 7
 
 
 def test_a_shadow_policy_that_did_not_consume_gets_nothing_back(desk: Desk) -> None:
