@@ -8,6 +8,7 @@ from yaml.reader import ReaderError
 
 from limits.configfile.spelling import Misspelled, number, whole_number
 from limits.configfile.yaml_loader import Loader
+from limits.domain.nesting import is_nested_too_deeply
 from limits.domain.problems import Problem
 
 
@@ -35,7 +36,18 @@ class _Twice(ValueError):
 
 def parse(text: str) -> Any:
     """The plain data of a config file. Raises :class:`ConfigRefused` where it is neither JSON nor
-    YAML."""
+    YAML, or nested too deeply."""
+    data = _data(text)
+    if is_nested_too_deeply(data):
+        raise _too_deep()
+    return data
+
+
+def _too_deep() -> ConfigRefused:
+    return ConfigRefused([Problem(("file",), "is nested too deeply.")])
+
+
+def _data(text: str) -> Any:
     twice = None
     try:
         # YAML takes most of JSON, but neither tabs nor a character that is escaped as two.
@@ -73,7 +85,7 @@ def _parse_yaml(text: str, otherwise: Problem | None) -> Any:
         problem = _problem(error, text)
         raise ConfigRefused([problem if otherwise is None or "twice" in problem.message else otherwise]) from error
     except RecursionError as error:
-        raise ConfigRefused([Problem(("file",), "is nested too deeply.")]) from error
+        raise _too_deep() from error
 
 
 def _problem(error: yaml.YAMLError, text: str) -> Problem:

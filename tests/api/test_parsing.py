@@ -110,8 +110,9 @@ def refusal(body: Any) -> Problem:
         (b'{"client": "a", "client": "b"}', "has the name “client” twice in one object."),
         (b'{"client": {"\\ud800": 1, "\\ud800": 1}}', "has the name “\\ud800” twice in one object."),
         (b"9" * 5_000, "holds a number with too many digits."),
-        (b"[" * 60_000, "is nested too deeply."),
-        (b'{"a":' * 10_000, "is nested too deeply."),
+        (b"[" * 30_000 + b"]" * 30_000, "is nested too deeply."),
+        (b"[" * 102 + b"]" * 102, "is nested too deeply."),
+        (b'{"a":' * 101 + b"[]" + b"}" * 101, "is nested too deeply."),
     ],
 )
 def test_what_is_not_json_is_said_to_be_so(data: bytes, message: str) -> None:
@@ -121,6 +122,10 @@ def test_what_is_not_json_is_said_to_be_so(data: bytes, message: str) -> None:
     assert refused.value.kind is MALFORMED_BODY
     assert refused.value.errors is not None
     assert refused.value.errors["body"][0].startswith(message)
+
+
+def test_a_value_may_be_nested_a_hundred_levels_deep() -> None:
+    assert parse_json(b"[" * 101 + b"]" * 101)
 
 
 VALUES = st.recursive(

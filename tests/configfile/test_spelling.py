@@ -119,6 +119,7 @@ def test_a_merged_value_is_replaced_wherever_the_mapping_stands() -> None:
         ("plans: [\ud800]", "line 1, column 9: the character U+D800 is not allowed."),
         ("[" * 5_000, "file: is nested too deeply."),
         ('{"a":' * 5_000, "file: is nested too deeply."),
+        ("[" * 102 + "]" * 102, "file: is nested too deeply."),
     ],
     ids=lambda text: ascii(text)[:24],
 )
