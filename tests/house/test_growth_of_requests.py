@@ -146,7 +146,7 @@ PROGRAMS: dict[str, tuple[Case, int]] = {
     "unknown fields of a batch": (wrong_fields_of_a_batch, 400),
     "unknown fields of a check": (wrong_fields_of_a_check, 400),
     "long names of fields": (long_names, 400),
-    "nested JSON": (nested_json, 100),
+    "nested JSON": (nested_json, 40),
     **{f"path {piece}": (text_of_a_check("path", piece), 1_000) for piece in ("a", "/a", "\x7f", "%2f")},
     **{f"{field} of a check": (text_of_a_check(field, "x\x01"), 1_000) for field in ("client", "endpoint", "method")},
     **{f"client query {piece}": (client_query(piece), 400) for piece in ("client=a&", "client=%20", "x&", "%ff", "+")},
