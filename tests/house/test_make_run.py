@@ -143,6 +143,7 @@ def test_it_answers_ends_in_order_and_finds_its_data_again(clone: Path) -> None:
         run.wait_for("Everything answers.")
         run.wait_for(ODD_SECRETS["ADMIN_PASSWORD"])
         first = run.check()
+        assert first["allowed"] is True
         assert (run.data_dir / "env").stat().st_mode & 0o777 == 0o600
         run.wait_for("  Redis    ")
         assert_a_store_is_at(next(line for line in run.seen if "  Redis    " in line))
