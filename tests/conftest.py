@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 from django.conf import settings
@@ -9,7 +10,7 @@ from django.contrib.auth.hashers import PBKDF2PasswordHasher
 
 from limits.store import replicas
 from tests.support.emptying import keep_what_the_code_defines
-from tests.support.web import WebServer, start_web_server
+from tests.support.web import WebServer, running_servers
 
 # A line for each request would hide what a failing test has to say.
 for name in ("httpx", "httpcore", "mail.log"):
@@ -30,13 +31,5 @@ replicas.WAIT_MS = 10_000
 @pytest.fixture
 def web_servers() -> Iterator[Callable[..., list[WebServer]]]:
     """Starts real web servers on this test's database (``transaction=True``) and Redis."""
-    started: list[WebServer] = []
-
-    def start(count: int, *, workers: int = 1, **variables: str) -> list[WebServer]:
-        new = [start_web_server(workers, **variables) for _ in range(count)]
-        started.extend(new)
-        return [server.wait_until_it_answers() for server in new]
-
-    yield start
-    for server in started:
-        server.stop()
+    with ExitStack() as running:
+        yield lambda count, **options: running.enter_context(running_servers(count, **options))

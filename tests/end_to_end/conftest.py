@@ -12,7 +12,7 @@ from limits.models import Endpoint, Plan
 from limits.publishing import clients, tokens
 from tests.end_to_end.browser import browser, log_in, page
 from tests.end_to_end.shop import CONNECTIONS, SECRET, publish
-from tests.support.web import WebServer, start_web_server
+from tests.support.web import WebServer, running_servers
 
 __all__ = ["browser", "page"]
 
@@ -39,10 +39,8 @@ def live_rules(redis: Redis) -> None:
 @pytest.fixture(scope="session")
 def lasting_servers(django_db_setup: None) -> Iterator[list[WebServer]]:
     """Two servers of one process each, for all tests that neither stop nor restart one."""
-    servers = [start_web_server() for _ in range(2)]
-    yield [server.wait_until_it_answers() for server in servers]
-    for server in servers:
-        server.stop()
+    with running_servers(2) as servers:
+        yield servers
 
 
 @pytest.fixture

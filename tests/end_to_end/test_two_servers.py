@@ -16,7 +16,7 @@ from limits.publishing.reconciler import reconcile
 from limits.store.keys import Keys
 from tests.end_to_end.shop import CONNECTIONS, SECRET, ask, policy, publish
 from tests.support.waiting import wait_until
-from tests.support.web import WebServer, start_web_server
+from tests.support.web import WebServer, running_servers
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -24,10 +24,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(scope="module")
 def two_servers(django_db_setup: None) -> Iterator[list[WebServer]]:
     """With two processes each, since what those of one server share matters here."""
-    servers = [start_web_server(2) for _ in range(2)]
-    yield [server.wait_until_it_answers() for server in servers]
-    for server in servers:
-        server.stop()
+    with running_servers(2, workers=2) as servers:
+        yield servers
 
 
 @pytest.fixture

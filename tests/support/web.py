@@ -6,6 +6,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -71,6 +73,17 @@ def start_web_server(workers: int = 1, **variables: str) -> WebServer:
     ]
     environment = environment_of_test(**variables)
     return WebServer(f"http://127.0.0.1:{port}", subprocess.Popen(command, cwd=BASE_DIR, env=environment))
+
+
+@contextmanager
+def running_servers(count: int, *, workers: int = 1, **variables: str) -> Iterator[list[WebServer]]:
+    """So many of them, which answer; they end with the block."""
+    servers = [start_web_server(workers, **variables) for _ in range(count)]
+    try:
+        yield [server.wait_until_it_answers() for server in servers]
+    finally:
+        for server in servers:
+            server.stop()
 
 
 def environment_of_test(**variables: str) -> dict[str, str]:
