@@ -8,10 +8,11 @@ from urllib.parse import urlsplit
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
+from limits.models.roles import create_roles
 from tests.support.web import WebServer
 
 LOADED = "domcontentloaded"
@@ -77,6 +78,15 @@ def log_in(page: Page, user: User) -> None:
     cookie = client.cookies[settings.SESSION_COOKIE_NAME]
     page.context.add_cookies([{"name": cookie.key, "value": cookie.value, "domain": "127.0.0.1", "path": "/"}])
     page.goto("/admin/")
+
+
+def log_in_as(page: Page, role: str, name: str) -> None:
+    """Opens the admin as a new member of a group, in place of whoever was logged in."""
+    create_roles(Group.objects, Permission.objects)
+    user = User.objects.create_user(name, is_staff=True)
+    user.groups.add(Group.objects.get(name=role))
+    page.context.clear_cookies()
+    log_in(page, user)
 
 
 def save(page: Page) -> str:

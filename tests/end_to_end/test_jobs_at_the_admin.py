@@ -6,15 +6,14 @@ from pathlib import Path
 
 import httpx
 import pytest
-from django.contrib.auth.models import Group, Permission, User
 from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from limits.models import Alert, Client, Override, Usage
-from limits.models.roles import OPERATORS, SUPPORT, create_roles
+from limits.models.roles import OPERATORS, SUPPORT
 from limits.publishing import clients
-from tests.end_to_end.browser import log_in, save, serious_findings
+from tests.end_to_end.browser import log_in_as, save, serious_findings
 from tests.end_to_end.shop import policy, publish
 from tests.models import rows
 from tests.support.web import WebServer
@@ -94,21 +93,12 @@ def add_override(admin: Page, at: int, policy_id: int) -> None:
     admin.locator(f"[name=overrides-{at}-limits-0-window_0]").fill("1")
 
 
-def member(page: Page, role: str) -> None:
-    """Logs somebody of this role in, in place of whoever is."""
-    create_roles(Group.objects, Permission.objects)
-    user = User.objects.create_user("grace", is_staff=True)
-    user.groups.add(Group.objects.get(name=role))
-    page.context.clear_cookies()
-    log_in(page, user)
-
-
 def test_an_operator_acknowledges_an_alert(page: Page) -> None:
     policy("all", (100, 60))
     publish()
     rule = rows.alert_rule("search-abuse", group_by="client")
     alert = Alert.objects.create(rule=rule, group="ip:203.0.113.7", opened_at=timezone.now(), highest=60)
-    member(page, OPERATORS)
+    log_in_as(page, OPERATORS, "grace")
     page.goto(reverse("admin:limits_alert_change", args=[alert.pk]))
     picture(page, "alert")
     page.get_by_role("link", name="Acknowledge or silence…").click()
@@ -125,7 +115,7 @@ def test_support_blocks_an_unknown_address(page: Page, servers: list[WebServer],
     key = "ip:203.0.113.7"
     now = timezone.now().replace(second=0, microsecond=0)
     Usage.objects.create(client_key=key, endpoint="search", minute=now, outcome="denied", requests=60, cost=60)
-    member(page, SUPPORT)
+    log_in_as(page, SUPPORT, "grace")
     page.goto("/admin/")
     picture(page, "home-with-an-unknown-caller")
     page.locator("#throttled-clients").get_by_role("link", name="Block…").click()
@@ -143,7 +133,7 @@ def test_support_blocks_an_unknown_address(page: Page, servers: list[WebServer],
 def test_a_page_that_a_role_may_not_use_says_what_is_missing(page: Page) -> None:
     policy("all", (100, 60))
     publish()
-    member(page, SUPPORT)
+    log_in_as(page, SUPPORT, "grace")
     answer = page.request.get(reverse("admin:limits_plan_add"))
     assert answer.status == 403
     assert "Your account lacks the permission to <strong>add plans</strong>." in answer.text()

@@ -2,28 +2,19 @@
 
 import httpx
 import pytest
-from django.contrib.auth.models import Group, Permission, User
 from django.urls import reverse
 from playwright.sync_api import Page, expect
 
 from limits.models import Client, Endpoint, Override, Plan, Policy, Publication
-from limits.models.roles import PRODUCT_MANAGERS, VIEWERS, create_roles
+from limits.models.roles import PRODUCT_MANAGERS, VIEWERS
 from limits.publishing import clients
-from tests.end_to_end.browser import log_in, publish
+from tests.end_to_end.browser import log_in_as, publish
 from tests.end_to_end.shop import ask
 from tests.end_to_end.shop import publish as publish_rows
 from tests.models import rows
 from tests.support.web import WebServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def member(page: Page, role: str) -> None:
-    """Logs somebody of this role in."""
-    create_roles(Group.objects, Permission.objects)
-    user = User.objects.create_user("pam", is_staff=True)
-    user.groups.add(Group.objects.get(name=role))
-    log_in(page, user)
 
 
 @pytest.fixture
@@ -41,7 +32,7 @@ def search(servers: list[WebServer]) -> Policy:
 @pytest.fixture
 def pam(page: Page, search: Policy) -> Page:
     """A product manager at the admin."""
-    member(page, PRODUCT_MANAGERS)
+    log_in_as(page, PRODUCT_MANAGERS, "pam")
     return page
 
 
@@ -185,7 +176,7 @@ def test_a_file_with_a_wrong_line_is_refused_and_a_right_one_imported(pam: Page)
 
 
 def test_a_viewer_sees_it_all_and_may_change_nothing(page: Page, search: Policy) -> None:
-    member(page, VIEWERS)
+    log_in_as(page, VIEWERS, "pam")
     page.goto(reverse("admin:limits_plan_compare"))
     expect(page.locator("#comparison")).to_contain_text("10 per hour")
     expect(page.get_by_role("link", name="10 per hour")).to_have_count(0)
