@@ -1,6 +1,5 @@
 """Folders whose names have spaces and characters with a meaning to shells and URLs."""
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,5 @@ ODD = "My #1 %2F?&;'(),*~=@: ümläut"
 def public_folder() -> Iterator[Path]:
     """A folder that every user may enter: as root, PostgreSQL runs as another user. pytest closes its own
     to others whenever another run of it starts."""
-    folder = Path(tempfile.mkdtemp(prefix="ratelimit-paths-"))
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="ratelimit-paths-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
