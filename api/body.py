@@ -13,11 +13,10 @@ from rest_framework.request import Request
 
 from api.problems import BODY_TOO_LARGE, LENGTH_REQUIRED, MALFORMED_BODY, UNSUPPORTED_MEDIA_TYPE, Problem
 from api.rendering import JSON, printable
-from limits.domain.nesting import is_nested_too_deeply
+from limits.domain.nesting import TOO_DEEP, is_nested_too_deeply
 
 MAX_BODY = 64 * 1024
 MAX_BATCH_BODY = 4 * 1024 * 1024
-_TOO_DEEP = "is nested too deeply."
 
 
 def read_json(request: Request, limit: int = MAX_BODY) -> Any:
@@ -31,7 +30,7 @@ def parse_json(data: bytes) -> Any:
     """The value of one JSON text. Raises :class:`Problem` for everything that is not one."""
     value = _decoded(data)
     if is_nested_too_deeply(value):
-        raise _malformed(_TOO_DEEP)
+        raise _malformed(TOO_DEEP)
     return value
 
 
@@ -43,7 +42,7 @@ def _decoded(data: bytes) -> Any:
     except json.JSONDecodeError as error:
         raise _malformed(f"is not JSON at line {error.lineno}, column {error.colno}: {error.msg}.") from error
     except RecursionError as error:
-        raise _malformed(_TOO_DEEP) from error
+        raise _malformed(TOO_DEEP) from error
     except ValueError as error:
         # The one error of the decoder without a place: more digits than Python turns into a number.
         raise _malformed("holds a number with too many digits.") from error

@@ -8,7 +8,7 @@ from yaml.reader import ReaderError
 
 from limits.configfile.spelling import Misspelled, number, whole_number
 from limits.configfile.yaml_loader import Loader
-from limits.domain.nesting import is_nested_too_deeply
+from limits.domain.nesting import TOO_DEEP, is_nested_too_deeply
 from limits.domain.problems import Problem
 
 
@@ -28,6 +28,7 @@ def describe(problem: Problem) -> str:
 
 
 _LINE = "\n"
+_TOO_DEEP = Problem(("file",), TOO_DEEP)
 
 
 class _Twice(ValueError):
@@ -39,12 +40,8 @@ def parse(text: str) -> Any:
     YAML, or nested too deeply."""
     data = _data(text)
     if is_nested_too_deeply(data):
-        raise _too_deep()
+        raise ConfigRefused([_TOO_DEEP])
     return data
-
-
-def _too_deep() -> ConfigRefused:
-    return ConfigRefused([Problem(("file",), "is nested too deeply.")])
 
 
 def _data(text: str) -> Any:
@@ -85,7 +82,7 @@ def _parse_yaml(text: str, otherwise: Problem | None) -> Any:
         problem = _problem(error, text)
         raise ConfigRefused([problem if otherwise is None or "twice" in problem.message else otherwise]) from error
     except RecursionError as error:
-        raise _too_deep() from error
+        raise ConfigRefused([_TOO_DEEP]) from error
 
 
 def _problem(error: yaml.YAMLError, text: str) -> Problem:

@@ -7,6 +7,7 @@ thousands in 3.14, where other functions that go through the value may then fail
 from typing import Any
 
 MAX_LEVELS = 100
+TOO_DEEP = "is nested too deeply."
 
 
 def is_nested_too_deeply(value: Any) -> bool:
