@@ -10,6 +10,8 @@ from pathlib import Path
 
 from redis import Redis, exceptions
 
+from limits.store.scripting_holes import numbers_of
+
 OLDEST = (6, 2)
 STARTS_WITHIN = 30.0
 
@@ -36,11 +38,9 @@ def packaged_executable() -> str:
 
 
 def _version(path: str) -> tuple[int, ...]:
-    """``Redis server v=7.0.15 sha=…`` → (7, 0)."""
+    """``Redis server v=7.0.15 sha=…`` → (7, 0, 15)."""
     told = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
-    number = told.partition("v=")[2].split(" ")[0]
-    parts = [part for part in number.split(".")[:2] if part.isdigit()]
-    return tuple(map(int, parts))
+    return numbers_of(told.partition("v=")[2].partition(" ")[0])
 
 
 def free_port() -> int:
