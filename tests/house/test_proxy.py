@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import threading
@@ -18,6 +19,8 @@ from ratelimit_platform.request_bodies import LARGEST_BODIES
 from tests.support.waiting import wait_until
 
 BASE_DIR = Path(__file__).resolve().parents[2]
+# Debian has it in a folder that is not on the PATH of everybody.
+NGINX = shutil.which("nginx", path=os.pathsep.join([os.environ["PATH"], "/usr/sbin"])) or "nginx"
 COMPOSE, KUBERNETES = (BASE_DIR / folder / "nginx.conf" for folder in ("containers", "kubernetes/base"))
 
 
@@ -51,7 +54,7 @@ def proxy(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[int]:
     (tmp_path / "nginx.conf").write_text(text)
     log = str(tmp_path / "error.log")
     command = [
-        "nginx",
+        NGINX,
         "-c",
         str(tmp_path / "nginx.conf"),
         "-p",
