@@ -13,11 +13,7 @@ run: .venv/run.stamp
 
 web: .venv/run.stamp
 	@$(BIN)/python manage.py collectstatic --noinput --verbosity 0
-	@exec $(BIN)/python -m granian --interface wsgi --host "$${HOST:-127.0.0.1}" --port "$${PORT:-8000}" \
-		--workers "$${WEB_WORKERS:-2}" --http 1 --no-ws --blocking-threads 64 --backlog 2048 --backpressure 4096 \
-		--http1-header-read-timeout 10000 --http1-buffer-size 65536 --log-level error \
-		--respawn-failed-workers --respawn-interval 0.5 --workers-kill-timeout 6 \
-		ratelimit_platform.wsgi:application
+	@exec $(BIN)/python -m ratelimit_platform.web
 
 worker: .venv/run.stamp
 	@exec $(BIN)/python -m celery --quiet -A ratelimit_platform worker --concurrency 2 --loglevel warning --without-gossip --without-mingle

@@ -1,1 +1,1 @@
-"""The HTTP API: requests in, decisions and problem documents out."""
+"""The HTTP API: takes requests, and answers with decisions and problem documents."""

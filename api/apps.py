@@ -8,5 +8,5 @@ class ApiConfig(AppConfig):
     verbose_name = "HTTP API"
 
     def ready(self) -> None:
-        """Makes the token scheme known to the OpenAPI document."""
-        from api.openapi import document  # noqa: F401
+        """Registers the token scheme for the OpenAPI document."""
+        from api.openapi import schemas  # noqa: F401

@@ -1,8 +1,8 @@
-"""Bearer tokens (RFC 6750), which travel with the ruleset.
+"""Bearer tokens (RFC 6750), which are published with the ruleset.
 
-A token is judged twice: before the body is read, so that a stranger learns nothing, and again by
-the engine's guard with every ruleset that a check is tried with, so that a token which was revoked
-a moment ago stops with the publish.
+A token is checked twice: before the body is read, so that an unauthenticated caller learns nothing, and
+again by the engine's guard with every ruleset that a check is attempted with, so that a token stops
+working as soon as its revocation is published.
 """
 
 import hmac
@@ -16,16 +16,16 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from api.problems import HTTPS_REQUIRED, INSUFFICIENT_SCOPE, INVALID_TOKEN, MISSING_TOKEN, Problem, ProblemType
-from limits.domain.ruleset import ApiToken, Ruleset
-from limits.domain.words import Scope
-from limits.enforcement import Engine, RulesetMissing, get_engine
+from api.problems import HTTPS_REQUIRED, INSUFFICIENT_SCOPE, INVALID_TOKEN, MISSING_TOKEN, ProblemResponse, ProblemType
+from ratelimit_enforcer.domain.enums import Scope
+from ratelimit_enforcer.domain.ruleset import ApiToken, Ruleset
+from ratelimit_enforcer.engine import Engine, RulesetMissing, get_engine
 
 _REALM = 'Bearer realm="ratelimit"'
 
 
 class TokenIndex:
-    """Finds tokens by digest. Built once for each ruleset; the last one used is kept."""
+    """Finds tokens by digest. The index is built once per ruleset; only the latest one is cached."""
 
     def __init__(self) -> None:
         self._built: tuple[Ruleset | None, Mapping[str, ApiToken]] = (None, {})
@@ -45,63 +45,65 @@ _index = TokenIndex()
 
 @dataclass(frozen=True, slots=True)
 class BearerToken:
-    """The token that came with a request, as its SHA-256 digest in hexadecimal."""
+    """The token of a request, as its SHA-256 digest in hexadecimal."""
 
     digest: str
 
     @classmethod
     def parse(cls, header: str) -> "BearerToken":
-        """Reads an ``Authorization`` header. Raises :class:`Problem` where it carries no token."""
+        """Reads an ``Authorization`` header. Raises :class:`ProblemResponse` if it contains no bearer token."""
         scheme, _, token = header.partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not token:
-            raise Problem(MISSING_TOKEN, "The request carries no bearer token.", headers={"WWW-Authenticate": _REALM})
+            raise ProblemResponse(
+                MISSING_TOKEN, "The request has no bearer token.", headers={"WWW-Authenticate": _REALM}
+            )
         return cls(sha256(token.encode("latin-1", "replace")).hexdigest())
 
     def name(self) -> str:
-        """What the operator called the token; of one that :func:`admit` let through."""
-        held = get_engine().held
-        token = _index.find(held.ruleset, self.digest) if held else None
+        """The token's name as the operator chose it; for a token that :func:`admit` accepted."""
+        current = get_engine().current
+        token = _index.find(current.ruleset, self.digest) if current else None
         return token.name if token else "unknown"
 
-    def refusal(self, ruleset: Ruleset, scope: Scope) -> Problem | None:
-        """Why this ruleset does not let the token do what needs ``scope``, or None."""
+    def rejection(self, ruleset: Ruleset, scope: Scope) -> ProblemResponse | None:
+        """The response if this ruleset does not grant the token ``scope``; None if it does."""
         token = _index.find(ruleset, self.digest)
         if token is None:
-            return _refused(INVALID_TOKEN, "This token is not known here.", 'error="invalid_token"')
+            return _rejected(INVALID_TOKEN, "This token is unknown or has been revoked.", 'error="invalid_token"')
         if scope not in token.scopes:
             challenge = f'error="insufficient_scope", scope="{scope}"'
-            return _refused(INSUFFICIENT_SCOPE, f"This token does not have the scope “{scope}”.", challenge)
+            return _rejected(INSUFFICIENT_SCOPE, f"This token does not have the scope “{scope}”.", challenge)
         return None
 
     def require(self, scope: Scope, ruleset: Ruleset) -> None:
-        """Raises :class:`Problem` unless this ruleset lets the token do what needs ``scope``."""
-        if refusal := self.refusal(ruleset, scope):
-            raise refusal
+        """Raises :class:`ProblemResponse` unless this ruleset grants the token ``scope``."""
+        if rejection := self.rejection(ruleset, scope):
+            raise rejection
 
 
-def _refused(kind: ProblemType, detail: str, challenge: str) -> Problem:
-    return Problem(kind, detail, headers={"WWW-Authenticate": f"{_REALM}, {challenge}"})
+def _rejected(kind: ProblemType, detail: str, challenge: str) -> ProblemResponse:
+    return ProblemResponse(kind, detail, headers={"WWW-Authenticate": f"{_REALM}, {challenge}"})
 
 
 class BearerAuthentication(BaseAuthentication):
-    """Takes the token of a request. What it may do is for :class:`HasScope` to say."""
+    """Reads the token of a request. :class:`HasScope` checks what the token may do."""
 
     def authenticate(self, request: Request) -> tuple[None, BearerToken]:
-        """A token stands for a program: there is no user. Over plain HTTP no token is taken where ``HTTPS`` is
-        on, and none is redirected: a token that worked all the same would stay in use."""
+        """A token identifies a program, so there is no user. If ``HTTPS`` is on, tokens sent over plain HTTP are
+        rejected, and the request is not redirected: a token that still worked would stay in use."""
         if settings.HTTPS and not request.is_secure():
-            raise Problem(HTTPS_REQUIRED, "This request came over plain HTTP; its token was not looked at.")
+            raise ProblemResponse(HTTPS_REQUIRED, "This request came over plain HTTP; its token was not checked.")
         return None, BearerToken.parse(request.META.get("HTTP_AUTHORIZATION", ""))
 
 
 def token_of(request: Request) -> BearerToken:
-    """The token that :class:`BearerAuthentication` took."""
+    """The token that :class:`BearerAuthentication` read."""
     return cast(BearerToken, request.auth)
 
 
 class HasScope(BasePermission):
-    """Lets tokens through that have the ``scope`` of the view."""
+    """Accepts tokens with the ``scope`` of the view."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         admit(get_engine(), token_of(request), view.scope)
@@ -109,15 +111,15 @@ class HasScope(BasePermission):
 
 
 def admit(engine: Engine, token: BearerToken, scope: Scope) -> None:
-    """Raises :class:`Problem` unless the token has the scope.
+    """Raises :class:`ProblemResponse` unless the token has the scope.
 
-    It may be newer than the rules held here, so before it is refused, what is published now is
-    read. Raises ``StoreUnavailable`` where it cannot be, and ``RulesetMissing``.
+    The token may be newer than the ruleset of this process. So before a rejection, the published ruleset is
+    loaded. Raises ``StoreUnavailable`` if that fails, and ``RulesetMissing`` if there is none.
     """
-    held = engine.held
-    if held is not None and token.refusal(held.ruleset, scope) is None:
+    current = engine.current
+    if current is not None and token.rejection(current.ruleset, scope) is None:
         return
     engine.refresh()
-    if engine.held is None:
+    if engine.current is None:
         raise RulesetMissing("No ruleset has been published yet.")
-    token.require(scope, engine.held.ruleset)
+    token.require(scope, engine.current.ruleset)

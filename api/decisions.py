@@ -1,4 +1,4 @@
-"""From a decision to the answer on the wire."""
+"""Turns decisions into HTTP responses."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,19 +7,18 @@ from django.http import HttpResponse
 
 from api.problems import CLIENT_BLOCKED, QUOTA_EXCEEDED, STORE_UNAVAILABLE, ProblemType, problem_response
 from api.rendering import json_response
-from limits.conf import setting
-from limits.domain.decision import Decision, LimitState
-from limits.domain.headers import LegacyHeaders, rate_limit_headers, retry_after_header
-from limits.domain.quota_problem import violated_policies
-from limits.domain.words import Algorithm, Reason
-from limits.enforcement import Standing
+from ratelimit_enforcer import protection
+from ratelimit_enforcer.conf import setting
+from ratelimit_enforcer.domain.decision import Decision, LimitState
+from ratelimit_enforcer.domain.enums import Algorithm, Reason
+from ratelimit_enforcer.domain.headers import LegacyHeaders, rate_limit_headers, retry_after_header, violated_policies
+from ratelimit_enforcer.engine import ClientState
 
-STORE_RETRY_AFTER = {"Retry-After": "1"}
-"""A server finds a store that is back within a second or two."""
+STORE_RETRY_AFTER = {"Retry-After": str(protection.STORE_RETRY_AFTER)}
 
 
 def decision_response(decision: Decision, *, always_ok: bool = False) -> HttpResponse:
-    """The answer to a check: a problem document where it was denied, unless ``always_ok``."""
+    """The response to a check: a problem document if it was denied, unless ``always_ok``."""
     headers = rate_limit_headers(decision, LegacyHeaders(setting("LEGACY_HEADERS")))
     body = decision_body(decision)
     if decision.allowed or always_ok:
@@ -28,7 +27,7 @@ def decision_response(decision: Decision, *, always_ok: bool = False) -> HttpRes
 
 
 def batch_response(decisions: Sequence[Decision]) -> HttpResponse:
-    """The answers to a batch, in its order, each with the status that it would have had alone."""
+    """The response to a batch: the results in order, each with the status that a single check would have."""
     return json_response({"results": [_result(decision) for decision in decisions]})
 
 
@@ -37,22 +36,23 @@ def _result(decision: Decision) -> dict[str, Any]:
     return {"status": status, **decision_body(decision)}
 
 
-def usage_body(standing: Standing) -> dict[str, Any]:
-    """Where the counters of a client stand."""
+def usage_body(client_state: ClientState) -> dict[str, Any]:
+    """The body of ``GET /v1/usage``: a client, and the state of each limit that counts it separately."""
     return {
-        "client": standing.record.key,
-        "plan": standing.decision.plan,
-        "status": standing.record.status,
-        "degraded": standing.decision.degraded,
-        "ruleset": standing.decision.ruleset,
+        "client": client_state.record.key,
+        "plan": client_state.decision.plan,
+        "status": client_state.record.status,
+        "degraded": client_state.decision.degraded,
+        "ruleset": client_state.decision.ruleset,
         "limits": [
-            {"endpoint": standing.endpoints[state.policy], **_limit_body(state)} for state in standing.decision.limits
+            {"endpoint": client_state.endpoints[state.policy], **_limit_body(state)}
+            for state in client_state.decision.limits
         ],
     }
 
 
 def decision_body(decision: Decision) -> dict[str, Any]:
-    """The fields of a check, in the order of the documentation."""
+    """The fields of a decision, in the order of the documentation."""
     leading = decision.leading
     return {
         "allowed": decision.allowed,
@@ -102,15 +102,15 @@ def _denial(decision: Decision, body: dict[str, Any], headers: dict[str, str]) -
 
 
 def _explanation(decision: Decision) -> tuple[ProblemType, str]:
-    """The kind of problem that a denial is, and a sentence about this one."""
+    """The problem type of a denial, and the ``detail`` for this one."""
     match decision.reason:
         case Reason.BLOCKED:
             return CLIENT_BLOCKED, f"The client “{decision.client}” is blocked."
         case Reason.STORE_UNAVAILABLE:
-            return STORE_UNAVAILABLE, "The request could not be decided, because the store did not answer."
+            return STORE_UNAVAILABLE, "The request could not be decided because the store is unavailable."
         case Reason.COST_EXCEEDS_QUOTA:
             never = ", ".join(state.name for state in decision.denying if not state.can_ever_admit)
-            return QUOTA_EXCEEDED, f"A cost of {decision.cost:,} is more than can ever be admitted by {never}."
+            return QUOTA_EXCEEDED, f"A cost of {decision.cost:,} is more than {never} can ever admit."
         case _:
             names = ", ".join(state.name for state in decision.denying)
             return QUOTA_EXCEEDED, f"Denied by {names}."

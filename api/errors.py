@@ -1,4 +1,4 @@
-"""Exceptions and Django's own errors, as problem documents."""
+"""Turns exceptions, and Django's own errors, into problem documents."""
 
 from typing import Any
 
@@ -15,64 +15,64 @@ from api.problems import (
     NOT_FOUND,
     RULESET_MISSING,
     STORE_UNAVAILABLE,
-    Problem,
+    ProblemResponse,
     problem_response,
 )
-from limits.enforcement import RulesetMissing, StoreDataError, StoreError
+from ratelimit_enforcer.engine import RulesetMissing, StoreDataError, StoreError
 
-ADMIN = "/admin/"
-"""Below it people read the errors, and Django's pages stay."""
+ADMIN_PATH = "/admin/"
+"""Below this path, people read the errors, so Django's HTML pages are used."""
 
 
 def exception_response(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
-    """The exception handler of every view of the API; None for what nobody expected."""
+    """The exception handler of every view of the API; None for an unexpected exception."""
     problem = _as_problem(error, context)
     return problem.response() if problem else None
 
 
-def _as_problem(error: Exception, context: dict[str, Any]) -> Problem | None:
+def _as_problem(error: Exception, context: dict[str, Any]) -> ProblemResponse | None:
     match error:
-        case Problem():
+        case ProblemResponse():
             return error
         case NotAcceptable():
-            return Problem(NOT_ACCEPTABLE, "The header “Accept” excludes every media type that there is.")
+            return ProblemResponse(NOT_ACCEPTABLE, "The header “Accept” excludes every available media type.")
         case Http404():
-            return _nothing_at(context["request"])
+            return _not_found_problem(context["request"])
         case RulesetMissing():
-            return Problem(RULESET_MISSING, str(error), headers=STORE_RETRY_AFTER)
+            return ProblemResponse(RULESET_MISSING, str(error), headers=STORE_RETRY_AFTER)
         case StoreDataError():
-            return Problem(STORE_UNAVAILABLE, str(error), headers=STORE_RETRY_AFTER)
+            return ProblemResponse(STORE_UNAVAILABLE, str(error), headers=STORE_RETRY_AFTER)
         case StoreError():
-            return Problem(STORE_UNAVAILABLE, "The store did not answer.", headers=STORE_RETRY_AFTER)
+            return ProblemResponse(STORE_UNAVAILABLE, "The store is unavailable.", headers=STORE_RETRY_AFTER)
     return None
 
 
-def _nothing_at(request: HttpRequest) -> Problem:
-    return Problem(NOT_FOUND, f"There is nothing at {request.path}.")
+def _not_found_problem(request: HttpRequest) -> ProblemResponse:
+    return ProblemResponse(NOT_FOUND, f"There is nothing at {request.path}.")
 
 
 @csrf_exempt
 def unknown_address(request: HttpRequest, **kwargs: str) -> HttpResponse:
-    """Answers below ``/v1/``, also where Django shows its own page for developers elsewhere."""
-    return _nothing_at(request).response()
+    """404 below ``/v1/``, also in debug mode, where Django would show its own page for developers."""
+    return _not_found_problem(request).response()
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """``handler400`` of the project."""
-    if request.path_info.startswith(ADMIN):
+    """The project's ``handler400``: a problem document for callers of the API."""
+    if request.path_info.startswith(ADMIN_PATH):
         return defaults.bad_request(request, exception)
-    return problem_response(BAD_REQUEST, "The request was refused before it was read.")
+    return problem_response(BAD_REQUEST, "The request was rejected before it reached the API.")
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """``handler404`` of the project."""
-    if request.path_info.startswith(ADMIN):
+    """The project's ``handler404``: a problem document for callers of the API."""
+    if request.path_info.startswith(ADMIN_PATH):
         return defaults.page_not_found(request, exception)
-    return _nothing_at(request).response()
+    return _not_found_problem(request).response()
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """``handler500`` of the project. Django has logged the exception."""
-    if request.path_info.startswith(ADMIN):
+    """The project's ``handler500``. Django has logged the exception."""
+    if request.path_info.startswith(ADMIN_PATH):
         return defaults.server_error(request)
-    return problem_response(INTERNAL_ERROR, "The server failed on this request and has logged why.")
+    return problem_response(INTERNAL_ERROR, "The server failed to handle this request and has logged the details.")

@@ -1,15 +1,19 @@
-"""JSON answers."""
+"""The one representation of the API: content negotiation (RFC 9110, section 12), and JSON responses."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
 from django.http import HttpResponse
+from django.http.request import MediaType
+from rest_framework.exceptions import NotAcceptable
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
 
 JSON = "application/json"
-PROBLEM_JSON = "application/problem+json"
-MAX_NAME = 200
-"""Characters of a caller's name that an answer repeats."""
+MAX_SHOWN_NAME_LENGTH = 200
+"""Maximum number of characters of a name from a caller that a response repeats."""
 
 
 def json_response(
@@ -19,13 +23,61 @@ def json_response(
     headers: Mapping[str, str] | None = None,
     content_type: str = JSON,
 ) -> HttpResponse:
-    """An answer with ``content`` as its JSON body."""
+    """A response with ``content`` as its JSON body."""
     return HttpResponse(orjson.dumps(content), status=status, headers=headers, content_type=content_type)
 
 
 def printable(name: str) -> str:
-    """A name that a caller chose, as an answer repeats it: with halves of surrogate pairs spelled out,
-    since UTF-8 cannot carry them, and cut where it is longer than any that means something."""
-    if len(name) > MAX_NAME:
-        name = f"{name[:MAX_NAME]}…"
+    """A name from a caller, safe to repeat in a response: lone surrogates are escaped, because UTF-8 cannot
+    encode them, and names longer than any valid one are truncated."""
+    if len(name) > MAX_SHOWN_NAME_LENGTH:
+        name = f"{name[:MAX_SHOWN_NAME_LENGTH]}…"
     return name.encode("utf-8", "backslashreplace").decode()
+
+
+_RANGES = {"*/*": 0, "application/*": 1, "application/json": 2}
+"""The media ranges that match JSON → how specific they are."""
+
+_ACCEPTS_JSON = frozenset({"", *_RANGES})
+
+
+class IgnoreAccept(BaseContentNegotiation):
+    """Selects the only representation, regardless of the header ``Accept``."""
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        renderer = next(iter(renderers))
+        return renderer, renderer.media_type
+
+
+class JsonOnly(IgnoreAccept):
+    """Rejects a request that does not accept JSON before anything else is done."""
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        if not accepts_json(request.META.get("HTTP_ACCEPT", "")):
+            raise NotAcceptable
+        return super().select_renderer(request, renderers, format_suffix)
+
+
+def accepts_json(accept: str) -> bool:
+    """Whether this ``Accept`` header allows JSON: the most specific range that matches JSON decides, and
+    ``q=0`` excludes it. An empty or missing header allows everything."""
+    if accept in _ACCEPTS_JSON:
+        return True
+    try:
+        _, quality = max(_json_ranges(accept), default=(0, 0.0))
+    except ValueError:
+        return False
+    return quality > 0
+
+
+def _json_ranges(accept: str) -> Iterator[tuple[int, float]]:
+    """Yields (specificity, quality). Raises ``ValueError`` for parameters that cannot be parsed."""
+    for part in accept.split(","):
+        # Only matching ranges are parsed: a header can contain thousands.
+        name = part.partition(";")[0].strip().lower()
+        if name in _RANGES:
+            yield _RANGES[name], MediaType(part).quality

@@ -1,72 +1,171 @@
-"""What a caller may ask, field by field."""
+"""Reads the JSON body of requests, strictly, and validates checks field by field.
 
+The parser is the standard library's. A faster one, orjson, silently uses the last of two equal names.
+A proxy in front of the platform may have used the first, and the two would decide about different
+clients.
+"""
+
+import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import parse_qs
 
-from api.problems import INVALID_REQUEST, Errors, Problem
-from api.rendering import printable
-from limits.domain.client import key_problem
-from limits.domain.limit import MAX_COST
-from limits.enforcement import CheckRequest
+from django.http import UnreadablePostError
+from rest_framework.request import Request
+
+from api.problems import (
+    BODY_TOO_LARGE,
+    INVALID_REQUEST,
+    LENGTH_REQUIRED,
+    MALFORMED_BODY,
+    UNSUPPORTED_MEDIA_TYPE,
+    Errors,
+    ProblemResponse,
+)
+from api.rendering import JSON, printable
+from limits.domain.nesting import TOO_DEEP, is_nested_too_deeply
+from ratelimit_enforcer.domain.client import key_problem
+from ratelimit_enforcer.domain.limit import MAX_COST
+from ratelimit_enforcer.engine import CheckRequest
+
+MAX_BODY_BYTES = 64 * 1024
+MAX_BATCH_BODY_BYTES = 4 * 1024 * 1024
+
+
+def read_json(request: Request, limit: int = MAX_BODY_BYTES) -> Any:
+    """The JSON value in a request's body of at most ``limit`` bytes. Raises :class:`ProblemResponse`."""
+    if request.META.get("CONTENT_TYPE") != JSON:
+        _require_json(request)
+    return parse_json(_read(request, limit))
+
+
+def parse_json(data: bytes) -> Any:
+    """The value of one JSON text. Raises :class:`ProblemResponse` for anything else."""
+    value = _decoded(data)
+    if is_nested_too_deeply(value):
+        raise _malformed(TOO_DEEP)
+    return value
+
+
+def _decoded(data: bytes) -> Any:
+    try:
+        return _DECODER.decode(data.decode())
+    except UnicodeDecodeError as error:
+        raise _malformed(f"is not UTF-8 at byte {error.start}.") from error
+    except json.JSONDecodeError as error:
+        raise _malformed(f"is not JSON at line {error.lineno}, column {error.colno}: {error.msg}.") from error
+    except RecursionError as error:
+        raise _malformed(TOO_DEEP) from error
+    except ValueError as error:
+        # The only error of the decoder without a position: more digits than Python converts to a number.
+        raise _malformed("contains a number with too many digits.") from error
+
+
+def _require_json(request: Request) -> None:
+    """Parameters are ignored: JSON has one encoding, regardless of ``charset`` (RFC 8259, section 11)."""
+    media_type = request.META.get("CONTENT_TYPE", "").partition(";")[0].strip()
+    if media_type.lower() != JSON:
+        given = f"“{printable(media_type)}”" if media_type else "no media type"
+        raise ProblemResponse(
+            UNSUPPORTED_MEDIA_TYPE, f"The body was sent as {given}, not as “{JSON}”.", headers={"Accept": JSON}
+        )
+
+
+def _read(request: Request, limit: int) -> bytes:
+    try:
+        data: bytes = request.read(limit + 1)
+    except UnreadablePostError as error:
+        raise _malformed("is incomplete.") from error
+    if len(data) > limit:
+        raise ProblemResponse(BODY_TOO_LARGE, f"The body has more than {limit:,} bytes.")
+    if not data:
+        _reject_empty_body(request)
+    return data
+
+
+def _reject_empty_body(request: Request) -> NoReturn:
+    if "HTTP_TRANSFER_ENCODING" in request.META:
+        raise ProblemResponse(LENGTH_REQUIRED, "The body was sent in chunks, without a Content-Length.")
+    raise _malformed("is empty.")
+
+
+def _malformed(message: str) -> ProblemResponse:
+    return ProblemResponse(MALFORMED_BODY, f"The body {message}", errors={"body": [message]})
+
+
+def _object_of_unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise _malformed(f"has the duplicate name “{printable(twice)}” in one object.")
+    return fields
+
+
+def _reject_constant(name: str) -> NoReturn:
+    raise _malformed(f"contains {name}, which is not JSON.")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object_of_unique_names, parse_constant=_reject_constant)
+
 
 MAX_CHECKS = 1_000
 MAX_ERRORS = 100
-"""Fields that are named where more are wrong: an answer never grows beyond what somebody reads."""
+"""Maximum number of invalid fields that a response lists, which bounds the size of the response."""
 MAX_PATH_LENGTH = 8_192
 MAX_METHOD_LENGTH = 32
 TOKEN_CHARACTERS = r"!#$%&'*+.^_`|~0-9A-Za-z-"
-"""What a method is made of (RFC 9110, sections 5.6.2 and 9.1), as a set of a regular expression."""
+"""The characters of a method (RFC 9110, sections 5.6.2 and 9.1), for a character class of a regular expression."""
 
 _METHOD = re.compile(f"[{TOKEN_CHARACTERS}]{{1,{MAX_METHOD_LENGTH}}}")
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def parse_check(body: Any) -> CheckRequest:
-    """The check that a JSON body asks for. Raises :class:`Problem` with every field that is wrong."""
+    """The check in a JSON body. Raises :class:`ProblemResponse`, which lists every invalid field."""
     if not isinstance(body, dict):
         raise invalid({"body": ["must be a JSON object."]})
-    refuse_invalid(_check_problems(body))
+    reject_invalid(_check_problems(body))
     return CheckRequest(**body)
 
 
 def parse_batch(body: Any) -> list[CheckRequest]:
-    """The checks of a batch. Raises :class:`Problem` with every field of every check that is wrong."""
+    """The checks of a batch. Raises :class:`ProblemResponse`, which lists every invalid field of every check."""
     if not isinstance(body, dict) or not isinstance(body.get("checks"), list):
         raise invalid({"checks": [f"must be a list of 1 to {MAX_CHECKS:,} checks."]})
-    refuse_invalid(_batch_problems(body))
+    reject_invalid(_batch_problems(body))
     return [CheckRequest(**check) for check in body["checks"]]
 
 
 def parse_client_query(query: str) -> str:
-    """The one parameter ``client`` of a query. Raises :class:`Problem`."""
+    """The parameter ``client`` of a query. Raises :class:`ProblemResponse` if it is missing or invalid."""
     given = parse_qs(query, keep_blank_values=True)
-    refuse_invalid(_client_query_problems(given))
+    reject_invalid(_client_query_problems(given))
     return given["client"][0]
 
 
 def parse_query(query: str, choices: Mapping[str, str]) -> dict[str, str]:
-    """The query parameters, each of which has one value that is allowed. Raises :class:`Problem`."""
+    """The query parameters; ``choices``: name → the one allowed value. Raises :class:`ProblemResponse`."""
     if not query:
         return {}
     given = parse_qs(query, keep_blank_values=True)
-    refuse_invalid(_query_problems(given, choices))
+    reject_invalid(_query_problems(given, choices))
     return {name: values[0] for name, values in given.items()}
 
 
-def invalid(errors: Errors, more: int = 0) -> Problem:
-    """The answer to a request with these errors, and with ``more`` that are not among them."""
-    fields = "One field" if len(errors) == 1 and not more else f"{len(errors) + more:,} fields"
-    beside = f" for the first {len(errors)}; there are {more:,} more" if more else ""
-    return Problem(INVALID_REQUEST, f"{fields} cannot be accepted; “errors” says why{beside}.", errors=errors)
+def invalid(errors: Errors, more: int = 0) -> ProblemResponse:
+    """The response to a request with these errors, and ``more`` that are not listed."""
+    fields = "One field is invalid" if len(errors) == 1 and not more else f"{len(errors) + more:,} fields are invalid"
+    part = f" for the first {len(errors)}" if more else ""
+    return ProblemResponse(INVALID_REQUEST, f"{fields}; see “errors”{part}.", errors=errors)
 
 
-def refuse_invalid(problems: Iterable[tuple[str, str]]) -> None:
-    """Raises :class:`Problem` where there are problems: (field, what is wrong with it), those of one
-    field one after the other. Only the first are kept, the others are counted; so are names that
-    read alike once they are cut."""
+def reject_invalid(problems: Iterable[tuple[str, str]]) -> None:
+    """Raises :class:`ProblemResponse` if there are problems: pairs of (field, message), grouped by field. The
+    first :data:`MAX_ERRORS` fields are listed, and the other problems counted; so are duplicate messages
+    of names that are equal once truncated."""
     errors: defaultdict[str, dict[str, None]] = defaultdict(dict)
     more = 0
     for name, message in problems:
@@ -93,7 +192,7 @@ def _batch_problems(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from ((name, "is not a field of a batch.") for name in body if name != "checks")
     checks = body["checks"]
     if not 1 <= len(checks) <= MAX_CHECKS:
-        yield "checks", f"must hold 1 to {MAX_CHECKS:,} checks, not {len(checks):,}."
+        yield "checks", f"must have 1 to {MAX_CHECKS:,} checks, not {len(checks):,}."
         return
     for at, check in enumerate(checks):
         if not isinstance(check, dict):
@@ -107,21 +206,21 @@ def _client_query_problems(given: Mapping[str, list[str]]) -> Iterator[tuple[str
     yield from ((name, "is not a query parameter here.") for name in given if name != "client")
     values = given.get("client", [])
     if len(values) != 1:
-        yield "client", "is needed, once."
+        yield "client", "must be given exactly once."
     elif message := _name_problem(values[0]):
         yield "client", message
 
 
 def _missing(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if "client" not in fields:
-        yield "client", "is needed."
+        yield "client", "is required."
     route = [name for name in ("method", "path") if name in fields]
     if "endpoint" in fields:
-        yield from ((name, "cannot stand beside “endpoint”.") for name in route)
+        yield from ((name, "cannot be combined with “endpoint”.") for name in route)
     elif not route:
-        yield "endpoint", "is needed, or “method” and “path” in its place."
+        yield "endpoint", "is required, or “method” and “path” instead."
     elif len(route) == 1:
-        yield ("path" if route == ["method"] else "method"), f"is needed beside “{route[0]}”."
+        yield ("path" if route == ["method"] else "method"), f"is required together with “{route[0]}”."
 
 
 def _name_problem(value: Any) -> str | None:
@@ -142,7 +241,7 @@ def _path_problem(value: Any) -> str | None:
 
 
 def _cost_problem(value: Any) -> str | None:
-    # `true` is an int to Python, and to nobody else.
+    # `true` is an int in Python, but not a number in JSON.
     valid = type(value) is int and 1 <= value <= MAX_COST
     return None if valid else f"must be a whole number from 1 to {MAX_COST:,}."
 
@@ -161,4 +260,4 @@ def _query_problems(given: Mapping[str, list[str]], choices: Mapping[str, str]) 
         if name not in choices:
             yield name, "is not a query parameter here."
         elif values != [choices[name]]:
-            yield name, f"must be {choices[name]}, once."
+            yield name, f"must be {choices[name]}, given once."

@@ -1,14 +1,21 @@
-"""The addresses of the API."""
+"""The URLs of the API."""
 
 from django.urls import path, re_path
 
 from api.errors import unknown_address
 from api.management.views import ClientsView, ClientView, ResetView
-from api.metrics.view import MetricsView
-from api.views.checks import BatchView, CheckView, PeekView, UsageView
-from api.views.documentation import DocsView, SchemaView
-from api.views.health import HealthView, ReadinessView
-from api.views.problem_pages import ProblemPageView
+from api.metrics import MetricsView
+from api.views import (
+    BatchView,
+    CheckView,
+    DocsView,
+    HealthView,
+    PeekView,
+    ProblemPageView,
+    ReadinessView,
+    SchemaView,
+    UsageView,
+)
 
 urlpatterns = [
     path("v1/check", CheckView.as_view(), name="check"),

@@ -1,27 +1,27 @@
-"""What Django does with a request before any view sees it, made safe against its caller."""
+"""Hardens the parsing of requests that Django does before any view runs."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from django.core.handlers.wsgi import WSGIRequest
 
-MAX_NEGOTIATION = 1_000
-"""Characters of a header whose parameters are read: any that means something has fewer."""
+MAX_HEADER_LENGTH = 1_000
+"""Maximum length of a header whose parameters are parsed, in characters; every meaningful header is shorter."""
 
 
 class TolerantRequest(WSGIRequest):
-    """Django reads the parameters of ``Content-Type`` while it makes the request, outside of every
-    error handler: a charset that is no text encoding (``charset=hex``), or that nobody knows
-    (``charset*=x'en'y``), would be answered by the web server with an empty 500. Here such
-    parameters do not count; the views look at the header themselves.
+    """Django parses the parameters of ``Content-Type`` while it creates the request, outside every error
+    handler. A charset that is not a text encoding (``charset=hex``) or is unknown (``charset*=x'en'y``)
+    would make the web server answer with an empty 500. This class ignores such parameters; the views
+    read the header themselves.
 
-    The time to read parameters grows with their square (in the standard library's ``email``): a header
-    that is longer than any that means something counts as one that was not sent.
+    The time to parse parameters grows with the square of their length (in the standard library's
+    ``email``): a header that is longer than any meaningful one is treated as if it had not been sent.
     """
 
     def __init__(self, environ: dict[str, Any]) -> None:
         for name in ("CONTENT_TYPE", "HTTP_ACCEPT"):
-            if len(environ.get(name, "")) > MAX_NEGOTIATION:
+            if len(environ.get(name, "")) > MAX_HEADER_LENGTH:
                 del environ[name]
         super().__init__(environ)
 

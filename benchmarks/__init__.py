@@ -1,1 +1,1 @@
-"""What the platform costs, beside the least that it could cost and beside its peers."""
+"""The cost of the platform, compared with its floor and its peers."""

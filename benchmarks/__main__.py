@@ -1,4 +1,4 @@
-"""``make bench``: every figure beside its floor and its peers, measured in turn.
+"""``make bench``: every figure next to its floor and its peers, measured in turn.
 
 ``make bench PART=engine`` measures one part (``PART="engine http"``: some), ``ROUNDS=3`` fewer rounds.
 All figures become ``benchmarks/results.json``; where all parts were measured, the tables become

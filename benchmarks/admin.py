@@ -27,7 +27,7 @@ PLANS, ENDPOINTS, ROUNDS = 20, 200, 5
 
 PAGES = {
     "home": "/admin/",
-    "plans side by side": "/admin/limits/plan/compare/",
+    "compare plans": "/admin/limits/plan/compare/",
     "clients": "/admin/limits/client/",
     "clients, by the beginning of a key": "/admin/limits/client/?q=client-99",
     "clients, by the beginning of a name": "/admin/limits/client/?q=Name 99",

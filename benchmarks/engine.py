@@ -1,4 +1,4 @@
-"""In this process: what a decision costs, beside redis-py's own call of a minimal script."""
+"""In this process: the cost of a decision, compared with redis-py's own call of a minimal script."""
 
 import itertools
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ from benchmarks.floor import floor
 from benchmarks.measuring import Sample, Series, Spread, Subject, interleaved, ratio, spread
 from benchmarks.report import Headline, Part, Table, Target
 from benchmarks.requests import CLIENTS, Prepared, configure, drf_request, no_requests
-from benchmarks.rules import ENDPOINTS, PATIENCE, publish, ruleset
+from benchmarks.rules import ENDPOINTS, TIMEOUT, publish, ruleset
 
 CALLS, TURNS = 500, 5
 BATCH = 100
@@ -32,7 +32,7 @@ class Asking(NamedTuple):
 
 def part(url: str, rounds: int) -> Part:
     """Measures on the Redis of this address."""
-    configure(url, RATELIMIT_PLATFORM={"REDIS": url, "CHECK_DEADLINE": PATIENCE})
+    configure(url, RATELIMIT_PLATFORM={"REDIS": url, "CHECK_DEADLINE": TIMEOUT})
     publish(url, ruleset())
     with Redis.from_url(url) as redis:
         calls = _calls(url)
@@ -52,7 +52,7 @@ def _limits(count: int) -> str:
 
 
 def _check(endpoint: str) -> Asking:
-    from limits.enforcement import CheckRequest, get_engine
+    from ratelimit_enforcer.engine import CheckRequest, get_engine
 
     engine = get_engine()
     requests = itertools.cycle([CheckRequest(f"user:{number}", endpoint) for number in range(CLIENTS)])
@@ -60,7 +60,7 @@ def _check(endpoint: str) -> Asking:
 
 
 def _throttle(endpoint: str) -> Asking:
-    from limits.throttling import PolicyThrottle
+    from ratelimit_enforcer.throttling import PolicyThrottle
 
     request, clients = Prepared(drf_request, f"/{endpoint}"), itertools.cycle(range(CLIENTS))
     view: Any = object()
@@ -82,7 +82,7 @@ def _subject(redis: Redis, asking: Asking) -> Subject:
 
 def _batch(redis: Redis) -> Subject:
     """All figures are for one decision."""
-    from limits.enforcement import CheckRequest, get_engine
+    from ratelimit_enforcer.engine import CheckRequest, get_engine
 
     engine = get_engine()
     requests = [CheckRequest(f"user:{number}", ENDPOINTS[3]) for number in range(CLIENTS)]

@@ -9,7 +9,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 CLIENTS = 1_000
-PATIENCE = 10.0
+TIMEOUT = 10.0
 EMISSION, BURST = 1, 10**12
 """Microseconds for a request, and of the whole burst: it never denies."""
 
@@ -19,7 +19,7 @@ SOURCE = (Path(__file__).parent / "minimal.lua").read_text(encoding="utf-8")
 def floor(url: str) -> Callable[[], object]:
     """Calls the minimal script for one of a thousand clients after another, with the connection's
     settings that the platform uses: a time limit, and nothing is sent twice."""
-    redis = Redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE, retry=Retry(NoBackoff(), 0))
+    redis = Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=Retry(NoBackoff(), 0))
     digest = redis.script_load(SOURCE)
     keys = itertools.cycle([f"bench:minimal:{number}" for number in range(CLIENTS)])
     return lambda: redis.evalsha(digest, 1, next(keys), EMISSION, BURST)

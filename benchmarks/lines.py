@@ -37,7 +37,7 @@ class Process:
         )
         self._answer("start")
 
-    def ask(self, name: str, *numbers: int) -> Any:
+    def call(self, name: str, *numbers: int) -> Any:
         """What a command answers. Raises ``RuntimeError`` where the process ended instead."""
         assert self._process.stdin is not None
         print(name, *numbers, file=self._process.stdin, flush=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from redis import Redis
 
-from limits.store.scripting_holes import name_and_version
+from limits.domain.server_versions import name_and_version
 
 PACKAGES = ("django", "djangorestframework", "django-redis", "redis", "hiredis", "granian")
 

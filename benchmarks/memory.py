@@ -5,16 +5,15 @@ import itertools
 from redis import Redis
 
 from benchmarks.script import TOKEN
-from limits.domain.limit import Limit
-from limits.domain.ruleset import Policy
-from limits.domain.selection import EffectivePolicy
-from limits.domain.words import Algorithm, Mode
-from limits.store.buckets import bucket_of
-from limits.store.deadline import Deadline
-from limits.store.decider import CounterOf, Decider, Question
-from limits.store.hot import ServerConnections
-from limits.store.keys import COMPLETE_FIELD, TOKEN_FIELD, Keys
-from limits.store.packing import pack_rules
+from ratelimit_enforcer.domain.enums import Algorithm, Mode
+from ratelimit_enforcer.domain.limit import Limit
+from ratelimit_enforcer.domain.ruleset import Policy
+from ratelimit_enforcer.domain.selection import EffectivePolicy
+from ratelimit_enforcer.store.connections.server import ServerConnections
+from ratelimit_enforcer.store.deadline import Deadline
+from ratelimit_enforcer.store.decider import CounterRef, Decider, StoreRequest
+from ratelimit_enforcer.store.keys import COMPLETE_FIELD, TOKEN_FIELD, Keys, shard_of
+from ratelimit_enforcer.store.scripts.packing import pack_rules
 
 QUOTAS = (10, 10**3, 10**6)
 CLIENT = "client"
@@ -29,10 +28,10 @@ def bytes_of_a_client(redis: Redis, quota: int, requests: int) -> int:
     rules = pack_rules([EffectivePolicy(Policy(slug, limits), Mode.ENFORCE, limits)], now=0)
     options = redis.connection_pool.connection_kwargs
     keys = Keys("bench")
-    for bucket in keys.buckets:
+    for bucket in keys.shards:
         redis.hset(bucket, mapping={TOKEN_FIELD: TOKEN, COMPLETE_FIELD: "1"})
     decider = Decider(ServerConnections(lambda: redis.connection_pool.connection_class(**options), 1), keys)
-    question = Question(CLIENT, TOKEN, 0, (CounterOf(slug),), rules, 1)
+    request = StoreRequest(CLIENT, TOKEN, 0, (CounterRef(slug),), rules, 1)
     for _ in itertools.repeat(None, requests):
-        decider.decide(question, Deadline(10.0))
-    return int(redis.memory_usage(keys.counter(bucket_of(CLIENT), slug, CLIENT)) or 0)
+        decider.decide(request, Deadline(10.0))
+    return int(redis.memory_usage(keys.counter(shard_of(CLIENT), slug, CLIENT)) or 0)

@@ -35,11 +35,11 @@ class Target:
 
 @dataclass(frozen=True)
 class Headline:
-    """One line for the README: a figure of ours beside another's."""
+    """One line for the README: a figure of ours, compared with another one."""
 
     what: str
     ours: Spread
-    beside: str
+    peer: str
     theirs: Spread
     unit: str
     ratio: Spread
@@ -50,10 +50,10 @@ class Headline:
         """As a row of :data:`HEADLINES`."""
         figures = (f"{_number(figure.median)} {self.unit}" for figure in (self.ours, self.theirs))
         ours, theirs = figures
-        return self.what, ours, self.beside, theirs, f"× {_number(self.ratio.median)}"
+        return self.what, ours, self.peer, theirs, f"× {_number(self.ratio.median)}"
 
 
-HEADLINES = ("", "here", "beside", "there", "here / there")
+HEADLINES = ("", "ours", "compared with", "theirs", "ours / theirs")
 
 
 @dataclass(frozen=True)

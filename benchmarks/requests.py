@@ -38,12 +38,12 @@ def drf_request(number: int, path: str) -> Any:
 
 
 def no_requests() -> None:
-    """What is asked with no more than a name needs none prepared."""
+    """Prepares nothing: these subjects take only a name."""
 
 
 class Prepared:
-    """One request of each of a thousand clients. To be made anew before each time that is taken:
-    what a throttle leaves on a request would pile up, as it does in no server."""
+    """One request of each of a thousand clients. Renew them before each measurement:
+    data that throttles store on requests would accumulate, unlike in a server."""
 
     def __init__(self, make: Callable[[int, str], Any], path: str) -> None:
         self._make = make

@@ -1,19 +1,19 @@
 """The rules that are measured, and a store that holds them; no database."""
 
-from limits.domain.limit import Limit
-from limits.domain.routes import Route
-from limits.domain.ruleset import ApiToken, Endpoint, Plan, Policy, Ruleset, Version, digest_of
-from limits.domain.words import Algorithm, Scope
-from limits.store.addresses import parse
+from limits.store.client import control_client_of
 from limits.store.clients import ClientWriter
-from limits.store.connection import patient_client_of
-from limits.store.keys import Keys
-from limits.store.rules import RulesetWriter
+from limits.store.ruleset_writer import RulesetWriter
+from ratelimit_enforcer.domain.enums import Algorithm, Scope
+from ratelimit_enforcer.domain.limit import Limit
+from ratelimit_enforcer.domain.routes import Route
+from ratelimit_enforcer.domain.ruleset import ApiToken, Endpoint, Plan, Policy, Ruleset, Version, digest_of
+from ratelimit_enforcer.store.connections.redis_url import parse
+from ratelimit_enforcer.store.keys import Keys
 
 QUOTA = 1_000_000
 """Nothing that is timed is denied."""
 
-PATIENCE = 60.0
+TIMEOUT = 60.0
 ENDPOINTS = {1: "one", 3: "three", 5: "five"}
 """How many limits apply → the endpoint, whose address is ``GET /<slug>``."""
 
@@ -21,11 +21,11 @@ ENDPOINTS = {1: "one", 3: "three", 5: "five"}
 def limits_of(quota: int) -> dict[str, tuple[tuple[Limit, ...], ...]]:
     """Endpoint → the limits of each of its policies."""
     minute, hour = Limit(quota, 60), Limit(quota, 3_600)
-    bucket, day = Limit(quota, 60, Algorithm.TOKEN_BUCKET), Limit(quota, 86_400, Algorithm.FIXED_WINDOW)
+    shard, day = Limit(quota, 60, Algorithm.TOKEN_BUCKET), Limit(quota, 86_400, Algorithm.FIXED_WINDOW)
     return {
         "one": ((minute,),),
-        "three": ((minute, bucket), (hour,)),
-        "five": ((minute, bucket, hour), (minute, day)),
+        "three": ((minute, shard), (hour,)),
+        "five": ((minute, shard, hour), (minute, day)),
     }
 
 
@@ -48,6 +48,6 @@ def ruleset(quota: int = QUOTA, token_digest: str = "") -> Ruleset:
 
 def publish(url: str, rules: Ruleset, namespace: str = "rl") -> None:
     """Puts rules in force on a store where no clients are registered."""
-    redis, keys, data = patient_client_of(parse(url), PATIENCE), Keys(namespace), rules.to_bytes()
+    redis, keys, data = control_client_of(parse(url), TIMEOUT), Keys(namespace), rules.to_bytes()
     RulesetWriter(redis, keys).publish(Version("bench", 1, digest_of(data)), data, lambda current: True)
     assert ClientWriter(redis, keys).load_all([])

@@ -1,4 +1,4 @@
-"""The decision script beside a minimal one: server time, and time of the round trip."""
+"""The decision script compared with a minimal one: server time, and time of the round trip."""
 
 import itertools
 from collections.abc import Callable
@@ -9,21 +9,21 @@ from benchmarks.counts import timed_with_redis
 from benchmarks.floor import BURST, EMISSION, SOURCE
 from benchmarks.measuring import Subject, interleaved, ratio, spread
 from benchmarks.report import Part, Table
-from limits.domain.limit import Limit
-from limits.domain.ruleset import Policy
-from limits.domain.selection import EffectivePolicy
-from limits.domain.words import Algorithm, Mode
-from limits.store.deadline import Deadline
-from limits.store.decider import CounterOf, Decider, Question
-from limits.store.hot import HotConnections, ServerConnections
-from limits.store.keys import COMPLETE_FIELD, TOKEN_FIELD, Keys
-from limits.store.packing import pack_rules
-from limits.store.scripts import Script
+from ratelimit_enforcer.domain.enums import Algorithm, Mode
+from ratelimit_enforcer.domain.limit import Limit
+from ratelimit_enforcer.domain.ruleset import Policy
+from ratelimit_enforcer.domain.selection import EffectivePolicy
+from ratelimit_enforcer.store.connections.server import ServerConnections, StoreConnections
+from ratelimit_enforcer.store.deadline import Deadline
+from ratelimit_enforcer.store.decider import CounterRef, Decider, StoreRequest
+from ratelimit_enforcer.store.keys import COMPLETE_FIELD, TOKEN_FIELD, Keys
+from ratelimit_enforcer.store.scripts import Script
+from ratelimit_enforcer.store.scripts.packing import pack_rules
 
 TOKEN = "epoch:1:digest"
 CLIENTS = 1_000
 CALLS, TURNS = 500, 5
-PATIENT = 10.0
+TIMEOUT = 10.0
 FLOOR = "minimal script, 1 limit"
 
 WINDOW = Limit(10**9, 60)
@@ -56,7 +56,7 @@ def cases(redis: Redis) -> dict[str, Callable[[], object]]:
     options = redis.connection_pool.connection_kwargs
     connections = ServerConnections(lambda: redis.connection_pool.connection_class(**options), 2)
     keys = Keys("bench")
-    for bucket in keys.buckets:
+    for bucket in keys.shards:
         redis.hset(bucket, mapping={TOKEN_FIELD: TOKEN, COMPLETE_FIELD: "1"})
     decider = Decider(connections, keys)
     return {
@@ -72,10 +72,10 @@ def _subject(redis: Redis, call: Callable[[], object]) -> Subject:
     return lambda: timed_with_redis(redis, call, CALLS)
 
 
-def _minimal(connections: HotConnections) -> Callable[[], object]:
+def _minimal(connections: StoreConnections) -> Callable[[], object]:
     script = Script(SOURCE)
     keys = itertools.cycle([f"bench:minimal:{number}" for number in range(CLIENTS)])
-    return lambda: script.run(connections, [next(keys)], [EMISSION, BURST], Deadline(PATIENT))
+    return lambda: script.run(connections, [next(keys)], [EMISSION, BURST], Deadline(TIMEOUT))
 
 
 def _policy(slug: str, *limits: Limit) -> EffectivePolicy:
@@ -83,7 +83,7 @@ def _policy(slug: str, *limits: Limit) -> EffectivePolicy:
 
 
 def _decide(decider: Decider, *policies: EffectivePolicy) -> Callable[[], object]:
-    counters = tuple(CounterOf(policy.policy.slug) for policy in policies)
+    counters = tuple(CounterRef(policy.policy.slug) for policy in policies)
     rules = pack_rules(policies, now=0)
-    questions = itertools.cycle([Question(f"client {n}", TOKEN, 0, counters, rules, 1) for n in range(CLIENTS)])
-    return lambda: decider.decide(next(questions), Deadline(PATIENT))
+    requests = itertools.cycle([StoreRequest(f"client {n}", TOKEN, 0, counters, rules, 1) for n in range(CLIENTS)])
+    return lambda: decider.decide(next(requests), Deadline(TIMEOUT))

@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,7 +38,7 @@ FILL = f"""
         LATERAL (SELECT (power(random(), 1.3 + 0 * row) * {CLIENTS})::int AS client) AS who
     ON CONFLICT DO NOTHING
 """  # noqa: S608
-FILL_CROSSINGS = f"""
+FILL_QUOTA_THRESHOLDS = f"""
     INSERT INTO limits_quotacrossing (minute, client_key, endpoint, policy, mark, requests)
     SELECT %s::timestamptz + make_interval(mins => minute), 'client ' || (random() * {CLIENTS})::int, 'endpoint-1',
         'all', (ARRAY[50, 80, 90, 100])[1 + (random() * 3)::int], 1
@@ -87,29 +87,36 @@ def database() -> Iterator[None]:
 def fill(wanted: int) -> int:
     """Rows of usage over two days. Returns how many there are."""
     from limits.models import Progress, Work
-    from limits.monitoring.sql import execute
 
     step = 60
     for first in range(0, MINUTES, step):
         execute(FILL, [BEGIN, first, first + step, round(wanted * OVERLAP / MINUTES)])
-    execute(FILL_CROSSINGS, [BEGIN])
+    execute(FILL_QUOTA_THRESHOLDS, [BEGIN])
     for work in (Work.HOURS, Work.DAYS):
         Progress.note(work, BEGIN)
-    execute("ANALYZE", [])
-    return int(execute("SELECT count(*) FROM limits_usage", [])[0][0])
+    execute("ANALYZE")
+    return int(execute("SELECT count(*) FROM limits_usage")[0][0])
+
+
+def execute(statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """Returns the rows of a statement, if there are any."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return cursor.fetchall() if cursor.description else []
 
 
 def add_up() -> tuple[int, float, int]:
     """Adds everything up. Returns rows by hour, seconds, and steps."""
     from limits.monitoring.rollups import roll_up
-    from limits.monitoring.sql import execute
 
     began = time.perf_counter()
     steps = roll_up(END, seconds=3_600)
     seconds = time.perf_counter() - began
     for table in ("limits_usage", "limits_usagehour", "limits_usageday"):
-        execute(f"VACUUM ANALYZE {table}", [])
-    return int(execute("SELECT count(*) FROM limits_usagehour", [])[0][0]), seconds, steps
+        execute(f"VACUUM ANALYZE {table}")
+    return int(execute("SELECT count(*) FROM limits_usagehour")[0][0]), seconds, steps
 
 
 def questions() -> list[tuple[str, Callable[[], object]]]:
@@ -122,15 +129,15 @@ def questions() -> list[tuple[str, Callable[[], object]]]:
 
     def rule(metric: str, threshold: float, window: int, group_by: str = "client") -> Callable[[], object]:
         row = AlertRule(name=metric, metric=metric, threshold=threshold, window=window, group_by=group_by)
-        return lambda: metrics.values(row, last_minute)
+        return lambda: metrics.firing_values(row, last_minute)
 
     return [
         ("home: requests by hour", lambda: figures.requests_by_hour(now)),
         ("home: most throttled clients", lambda: figures.most_throttled_clients(now)),
         ("home: most throttled endpoints", lambda: figures.most_throttled_endpoints(now)),
-        ("home: who is close to a limit, last hour", lambda: figures.close_to_a_limit(now)),
+        ("home: clients close to a limit, last hour", lambda: figures.close_to_a_limit(now)),
         ("home: unknown endpoints", lambda: figures.unknown_endpoints(now)),
-        ("home: callers counted together", lambda: figures.callers_folded(now)),
+        ("home: callers counted together", lambda: figures.requests_without_client(now)),
         ("home: one client by hour", lambda: figures.client_by_hour("client 7", now)),
         ("alert: throttled, a minute, by client", rule("throttled", 50, 60)),
         ("alert: throttled, an hour, by client", rule("throttled", 5_000, 3_600)),
@@ -143,11 +150,11 @@ def questions() -> list[tuple[str, Callable[[], object]]]:
 
 def remove_a_step() -> float:
     """Milliseconds of one step of the removal of old rows."""
-    from limits.monitoring.retention import ROWS_AT_A_TIME, remove_old
+    from limits.monitoring.retention import ROWS_PER_STATEMENT, remove_expired
 
     began = time.perf_counter()
-    removed = remove_old(END + timedelta(hours=2), seconds=60)
-    return (time.perf_counter() - began) * 1_000 / max(1, removed / ROWS_AT_A_TIME)
+    removed = remove_expired(END + timedelta(hours=2), seconds=60)
+    return (time.perf_counter() - began) * 1_000 / max(1, removed / ROWS_PER_STATEMENT)
 
 
 def measured(name: str, question: Callable[[], object]) -> dict[str, Any]:

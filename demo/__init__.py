@@ -1,1 +1,1 @@
-"""A small shop that obeys the limits, and somebody who visits it."""
+"""A small shop protected by the limits, and simulated traffic to it."""

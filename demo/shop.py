@@ -1,4 +1,4 @@
-"""The shop: three views of Django REST Framework, protected by the throttle class alone."""
+"""The shop: three views of Django REST Framework, protected only by the throttle class."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from limits.throttling import PolicyThrottle
+from ratelimit_enforcer.throttling import PolicyThrottle
 
 KEY_HEADER = "X-Shop-Key"
 
@@ -15,12 +15,12 @@ PRODUCTS = ("Bicycle bell", "Bicycle light", "Bread knife", "Coffee mill", "Rain
 
 
 def shop_client(request: Request) -> str:
-    """The key that a caller shows; who shows none is known by the address."""
+    """The key in the caller's header; empty for callers without one, who are identified by address."""
     return request.headers.get(KEY_HEADER, "")
 
 
 class ShopView(APIView):
-    """A view whose limits are in the admin, found by its method and path."""
+    """A view whose limits are set in the admin, found by method and path."""
 
     schema = None
     throttle_classes = (PolicyThrottle,)
@@ -35,7 +35,7 @@ class Search(ShopView):
 
 
 class Cart(ShopView):
-    """``GET /shop/cart`` and ``PUT /shop/cart/ITEM``; it keeps nothing."""
+    """``GET /shop/cart`` and ``PUT /shop/cart/ITEM``; nothing is stored."""
 
     def get(self, request: Request) -> Response:
         return Response({"items": []})

@@ -1,6 +1,6 @@
-"""The Django project: settings, addresses, processes.
+"""The Django project: settings, URLs, processes.
 
-Every process of the platform has the same Celery application: the web server, which sends tasks,
+Every process of the platform uses the same Celery application: the web server, which sends tasks,
 as well as the worker.
 """
 

@@ -1,4 +1,4 @@
-"""Django's admin, as this platform serves it."""
+"""Django's admin with the platform's own site."""
 
 from django.contrib.admin.apps import AdminConfig
 

@@ -1,7 +1,7 @@
-"""Celery beat's scheduler, and whether it is well: ``python -m ratelimit_platform.beat``.
+"""Celery beat's scheduler, and a check of its health: ``python -m ratelimit_platform.beat``.
 
-The schedule is kept in memory. Every interval is short, so a file of last runs would bring nothing,
-and a half-written one would stop each start.
+The schedule is kept in memory. Every interval is short, so a file of last runs would be of no use,
+and a half-written file would prevent every start.
 """
 
 import sys
@@ -14,31 +14,32 @@ from celery.beat import Scheduler
 from ratelimit_platform.environment import DATA_DIR
 
 TICK_FILE = DATA_DIR / "beat-tick"
-"""Touched whenever the schedule was looked through."""
+"""Touched whenever the scheduler has checked the schedule."""
 
-LATE_AFTER = 30.0
-"""Seconds without a look at the schedule after which beat is not well; it has a task every 3 s."""
+MAX_TICK_AGE_SECONDS = 30.0
+"""Seconds without a check of the schedule after which beat is unhealthy; it has a task every 3 s."""
 
 
 class TickingScheduler(Scheduler):
-    """Celery's own, which leaves a sign of life."""
+    """Celery's own scheduler, which also touches a file that health checks read."""
 
     def tick(self, *args: Any, **kwargs: Any) -> Any:
-        """Runs what is due. Returns the seconds until the next look."""
+        """Runs the tasks that are due. Returns the seconds until the next check."""
         wait = super().tick(*args, **kwargs)
         TICK_FILE.parent.mkdir(parents=True, exist_ok=True)
         TICK_FILE.touch()
         return wait
 
 
-def problem(file: Path, now: float) -> str | None:
-    """What is wrong with the beat that touches ``file``, at a Unix time."""
+def tick_problem(file: Path, now: float) -> str | None:
+    """The reason why the beat process that touches ``file`` is unhealthy at ``now`` (Unix time, seconds); None
+    if healthy."""
     try:
         age = now - file.stat().st_mtime
     except FileNotFoundError:
-        return "Beat has not looked at its schedule yet."
-    return None if age <= LATE_AFTER else f"Beat last looked at its schedule {age:.0f} s ago."
+        return "Beat has not checked the schedule yet."
+    return None if age <= MAX_TICK_AGE_SECONDS else f"Beat last checked the schedule {age:.0f} s ago."
 
 
 if __name__ == "__main__":
-    sys.exit(problem(TICK_FILE, time.time()))
+    sys.exit(tick_problem(TICK_FILE, time.time()))

@@ -1,8 +1,8 @@
-"""Celery's message broker: what kombu is given, from a Redis URL that was parsed once.
+"""Celery's message broker: kombu's configuration, derived from a Redis URL that was parsed once.
 
-kombu's own reading of a Redis URL differs from redis-py's: by itself it verifies no certificate, and
-it takes what follows a ``?`` for part of the database number. So it gets a URL without options, and
-the options where it takes them as they are.
+kombu parses Redis URLs differently from redis-py: by default it verifies no certificate, and it takes
+everything after a ``?`` for part of the database number. So kombu gets a URL without options, and the
+options separately, as values.
 """
 
 import re
@@ -12,8 +12,10 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from limits.store.redis_url import SCHEMES, Kind, Location, parse
+from ratelimit_enforcer.store.connections.redis_url import SCHEMES, Kind, Location, parse
 
 _SOCKET_OPTIONS = ("socket_timeout", "socket_connect_timeout", "socket_keepalive", "client_name")
 
@@ -28,18 +30,19 @@ class Broker:
 
 
 def default_broker(redis_url: str) -> Broker:
-    """The same Redis as the store, the next database number. Raises ``ImproperlyConfigured``."""
+    """The default broker: the same Redis as the store, with the next database number. Raises
+    ``ImproperlyConfigured``."""
     location = _parse("REDIS_URL", redis_url)
     if location.kind is Kind.CLUSTER:
         raise ImproperlyConfigured(
-            "CELERY_BROKER_URL is not set. It is needed where REDIS_URL is a Cluster, which Celery cannot use."
+            "CELERY_BROKER_URL is not set. It is required if REDIS_URL is a Cluster, which Celery cannot use."
         )
     return _broker_of(location, location.database + 1)
 
 
 def named_broker(url: str) -> Broker:
-    """The broker of ``CELERY_BROKER_URL``. A URL of a Redis means what it means in ``REDIS_URL``; any other
-    is kombu's. Raises ``ImproperlyConfigured``."""
+    """The broker of ``CELERY_BROKER_URL``. Redis URLs have the same meaning as in ``REDIS_URL``; any other URL
+    is passed to kombu. Raises ``ImproperlyConfigured``."""
     if url.partition("://")[0] in SCHEMES:
         location = _parse("CELERY_BROKER_URL", _with_names_of_redis_py(url))
         if location.kind is Kind.CLUSTER:
@@ -57,14 +60,14 @@ def _parse(variable: str, url: str) -> Location:
 
 
 def _with_names_of_redis_py(url: str) -> str:
-    """``ssl_cert_reqs=CERT_REQUIRED``, as Celery's documentation writes it → ``required``."""
+    """Translates ``ssl_cert_reqs=CERT_REQUIRED``, as in Celery's documentation, to ``required``."""
     return re.sub(r"(?<=[?&]ssl_cert_reqs=)CERT_(NONE|OPTIONAL|REQUIRED)\b", lambda name: name[1].lower(), url)
 
 
 def _check_other(url: str) -> None:
     if url.startswith("sentinel://"):
         raise ImproperlyConfigured(
-            "CELERY_BROKER_URL: write Sentinels as in REDIS_URL, with the name of the service: "
+            "CELERY_BROKER_URL: specify Sentinels as in REDIS_URL, with the name of the service: "
             "redis+sentinel://10.0.0.1:26379,10.0.0.2:26379/mymaster/1"
         )
     try:
@@ -74,7 +77,7 @@ def _check_other(url: str) -> None:
         is_understood = False
     if not is_understood:
         raise ImproperlyConfigured(
-            "CELERY_BROKER_URL is not understood. Characters of a password such as @ : / ? # must be percent-encoded."
+            "CELERY_BROKER_URL is invalid. Characters of a password such as @ : / ? # must be percent-encoded."
         )
 
 
@@ -106,8 +109,8 @@ def _host(host: str) -> str:
 
 
 def _ssl_options(location: Location) -> dict[str, Any] | None:
-    """They are the options of the connection class, which kombu shares with redis-py. Never empty
-    where there is TLS: kombu would verify nothing."""
+    """The TLS options of the connection class, which kombu shares with redis-py. Never empty with TLS:
+    otherwise kombu would verify no certificate."""
     if not location.has_tls:
         return None
     given = {name: value for name, value in location.options.items() if name.startswith("ssl_")}
@@ -115,7 +118,9 @@ def _ssl_options(location: Location) -> dict[str, Any] | None:
 
 
 def _sentinel_options(location: Location) -> dict[str, Any]:
-    """The options of redis-py's client, which kombu asks the Sentinels with."""
+    """The options of redis-py's client with which kombu asks the Sentinels. An unavailable Sentinel is asked a
+    second time, because it may have closed an old connection, but not ten times: kombu then asks the next one."""
     names = ("username", "password", *_SOCKET_OPTIONS)
     given = {name: value for name, value in location.sentinel_options.items() if name in names}
+    given["retry"] = Retry(NoBackoff(), 1)
     return given | ({"ssl": True} | (_ssl_options(location) or {}) if location.has_tls else {})

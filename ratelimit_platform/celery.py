@@ -11,8 +11,8 @@ from kombu.exceptions import OperationalError
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ratelimit_platform.settings")
 
 app = Celery("ratelimit_platform")
-# For every thread: without this, each thread but the importing one gets an application of its own,
-# with another broker.
+# For every thread: otherwise, each thread except the importing one gets a separate application, with
+# another broker.
 app.set_default()
 app.config_from_object("ratelimit_platform.celery_settings")
 app.autodiscover_tasks()
@@ -21,24 +21,26 @@ app.autodiscover_tasks()
 @celeryd_init.connect
 @beat_init.connect
 def _require_database(**_: Any) -> None:
-    """Ends a worker or beat whose broker lacks the database: no waiting would bring it."""
+    """Ends a worker or beat if the broker's Redis lacks the database: waiting would not create it."""
     try:
         with app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=5)
     except OperationalError as error:
         if "DB index is out of range" in str(error):
             sys.exit(
-                f"The Redis of the message broker has no database {connection.virtual_host}. That is the number in "
-                "CELERY_BROKER_URL; by default the one after that of REDIS_URL. Choose another one, or raise "
+                f"The Redis of the message broker has no database {connection.virtual_host}, the number in "
+                "CELERY_BROKER_URL (default: the number in REDIS_URL plus 1). Choose another number, or raise "
                 "`databases` in the configuration of Redis (16: numbers 0 to 15)."
             )
 
 
 @worker_ready.connect
-def _watch_the_store(**_: Any) -> None:
-    """Only now, since it needs the complete application."""
-    from limits.monitoring.watch import StoreWatch
+def _start_store_watch(**_: Any) -> None:
+    """Starts monitoring the store. Imports late, because that requires the complete application."""
+    from django.conf import settings
 
-    watch = StoreWatch()
+    from limits.tasks import StoreWatch
+
+    watch = StoreWatch(settings.STORE_WATCH_SECONDS)
     watch.start()
     worker_shutting_down.connect(lambda **_: watch.stop(), weak=False)

@@ -1,5 +1,5 @@
-"""The settings of Celery, by its own names: it masks passwords in `celery report` under those only, and
-with all of Django's settings it would print the URLs of the stores too."""
+"""Celery's settings under Celery's own names. `celery report` masks passwords only under those names; given
+all of Django's settings, it would also print the URLs of the stores."""
 
 from django.conf import settings as _settings
 

@@ -1,12 +1,12 @@
-"""What pages may load and run: ``settings.CONTENT_SECURITY_POLICY``, sent by django-csp.
+"""The content security policy: ``settings.CONTENT_SECURITY_POLICY``, sent by django-csp.
 
-Everything comes from this host, and no page may be framed. What is allowed beyond that:
+Everything is loaded from this host, and no page may be framed. Exceptions:
 
 - ``'unsafe-eval'`` for scripts: django-unfold uses Alpine, which evaluates the expressions in its
-  attributes. Inline scripts stay forbidden.
+  attributes. Inline scripts remain forbidden.
 - ``style`` attributes: Alpine and django-unfold set them.
-- the ``<style>`` elements of these digests: django-unfold's colours and its lists without actions,
-  and the page of the API. A browser test says so when an upgrade changes one.
+- the ``<style>`` elements with these digests: django-unfold's colours, and the page of the API. A browser
+  test fails when an upgrade changes one.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""``DATABASE_URL``, read by libpq itself: the URL means what it means to psql and psycopg."""
+"""``DATABASE_URL``, parsed by libpq: the URL has the same meaning as for psql and psycopg."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Conninfo
 
 _SERVER_OPTIONS = "-c statement_timeout=60000 -c lock_timeout=10000"
-_CONNECT_WITHIN = "5"
+_CONNECT_TIMEOUT_SECONDS = "5"
 _EXAMPLE = (
     "Example: postgresql://user:password@host:5432/name?sslmode=verify-full. "
     "Characters of a password such as @ : / ? % must be percent-encoded (/ is %2F)."
@@ -19,16 +19,16 @@ _NAMES = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOS
 
 
 def database(url: str) -> dict[str, Any]:
-    """An entry of ``DATABASES``. What the URL says after its ``?`` holds, and then libpq's own variables
-    (``PGSSLMODE``, …). Raises ``ImproperlyConfigured``, which shows no part of the URL."""
+    """An entry of ``DATABASES``. Options after the ``?`` of the URL take precedence over libpq's own variables
+    (``PGSSLMODE``, …). Raises ``ImproperlyConfigured``, whose message quotes no part of the URL."""
     given = _read(url)
     options = {name: value for name, value in given.items() if name not in _NAMES}
     return {
         "ENGINE": "django.db.backends.postgresql",
         **{key: str(given.get(name) or "") for name, key in _NAMES.items()},
         "NAME": _name(given),
-        "OPTIONS": options | _our_options(options),
-        # Kept for the next request of the same thread; checks use none at all.
+        "OPTIONS": options | _timeouts(options),
+        # Kept open for the next request of the same thread; checks use no connection at all.
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
     }
@@ -38,15 +38,15 @@ def _read(url: str) -> dict[str, Any]:
     match = re.fullmatch(r"postgres(?:ql)?://(?P<authority>[^/?]*)(?P<path>[^?]*)(?:\?.*)?", url)
     if match is None:
         raise ImproperlyConfigured(f"DATABASE_URL does not begin with postgresql://. {_EXAMPLE}")
-    # Part of a password that holds such a character unencoded would be taken for host, port or name, and be shown.
+    # An unencoded character in a password would make part of the password look like a host, port or name.
     if match["authority"].count("@") > 1 or "@" in match["path"]:
-        raise ImproperlyConfigured(f"DATABASE_URL has an @ where none belongs. {_EXAMPLE}")
+        raise ImproperlyConfigured(f"DATABASE_URL has an @ in the wrong place. {_EXAMPLE}")
     try:
         given = conninfo_to_dict(url)
     except ProgrammingError:
-        raise ImproperlyConfigured(f"DATABASE_URL is not understood by libpq. {_EXAMPLE}") from None
+        raise ImproperlyConfigured(f"DATABASE_URL is rejected by libpq. {_EXAMPLE}") from None
     if any("@" in host.lstrip("@") for host in str(given.get("host") or "").split(",") if not host.startswith("/")):
-        raise ImproperlyConfigured(f"DATABASE_URL has an @ where none belongs. {_EXAMPLE}")
+        raise ImproperlyConfigured(f"DATABASE_URL has an @ in the wrong place. {_EXAMPLE}")
     _check_ports(str(given.get("port") or ""))
     return given
 
@@ -58,19 +58,19 @@ def _check_ports(ports: str) -> None:
 
 
 def _name(given: dict[str, Any]) -> str:
-    """The database: libpq's own rule where the URL names none, but Django wants to know it."""
+    """The name of the database. If the URL names none, libpq's own default, which Django needs to know."""
     if given.get("dbname") or given.get("service") or os.environ.get("PGSERVICE"):
         return str(given.get("dbname") or "")
     defaults = _defaults()
     return str(defaults.get("dbname") or given.get("user") or defaults.get("user") or "")
 
 
-def _our_options(options: dict[str, Any]) -> dict[str, Any]:
-    """Limits on waiting, where neither the URL nor the environment has its own."""
+def _timeouts(options: dict[str, Any]) -> dict[str, Any]:
+    """Timeouts, unless the URL or the environment sets others."""
     defaults = _defaults()
     server = options.get("options") or defaults.get("options") or ""
-    patience = options.get("connect_timeout") or defaults.get("connect_timeout") or _CONNECT_WITHIN
-    return {"options": f"{_SERVER_OPTIONS} {server}".strip(), "connect_timeout": patience}
+    timeout = options.get("connect_timeout") or defaults.get("connect_timeout") or _CONNECT_TIMEOUT_SECONDS
+    return {"options": f"{_SERVER_OPTIONS} {server}".strip(), "connect_timeout": timeout}
 
 
 def _defaults() -> dict[str, str]:

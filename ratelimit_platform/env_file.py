@@ -1,8 +1,8 @@
-"""``DATA_DIR/env``: what `make run` made up, for the other processes and the next run.
+"""``DATA_DIR/env``: values that `make run` generated, for the other processes and the next run.
 
-One ``NAME=value`` in each line. The value is the rest of the line, literally: nothing in it is
-expanded, and no character ends it. One that begins with a quotation mark is a JSON string, which can
-hold line ends and spaces at its ends too.
+Each line is ``NAME=value``, optionally after ``export``. The value is the rest of the line, literally:
+nothing in it is expanded, and no character ends it. Single quotes around a value are removed. A value that
+begins with a double quotation mark is a JSON string, which can contain line breaks, and spaces at its ends.
 """
 
 import json
@@ -17,8 +17,8 @@ _LINE = re.compile(r"(?:export )?([A-Za-z_][A-Za-z_0-9]*)=(.*)", re.DOTALL)
 
 
 def read(file: Path) -> dict[str, str]:
-    """The variables of the file; none where there is no file. What cannot be read, such as the rest of
-    a half-written line, is named on standard error and left out."""
+    """The variables in the file; empty if there is no file. Lines that cannot be parsed, such as the rest of
+    a half-written line, are reported on standard error and skipped."""
     try:
         text = file.read_text(encoding="utf-8", errors="surrogateescape")
     except FileNotFoundError:
@@ -30,18 +30,18 @@ def read(file: Path) -> dict[str, str]:
         try:
             name, value = _parse(line.rstrip("\r"))
         except ValueError:
-            print(f"{file}, line {number}: not NAME=value; it is ignored.", file=sys.stderr)
+            print(f"{file}, line {number}: not NAME=value; the line is ignored.", file=sys.stderr)
             continue
         variables[name] = value
     return variables
 
 
 def write(file: Path, variables: Mapping[str, str]) -> None:
-    """Replaces the file in one step, for this user's eyes only."""
+    """Replaces the file atomically, readable only by this user."""
     descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as output:
-            output.writelines(f"{name}={_written(value)}\n" for name, value in variables.items())
+            output.writelines(f"{name}={_format_value(value)}\n" for name, value in variables.items())
             output.flush()
             os.fsync(output.fileno())
         Path(name).replace(file)
@@ -62,6 +62,6 @@ def _parse(line: str) -> tuple[str, str]:
     return name, value
 
 
-def _written(value: str) -> str:
+def _format_value(value: str) -> str:
     is_plain = value == value.strip() and value.isprintable() and value[:1] not in ("'", '"')
     return value if is_plain else json.dumps(value)

@@ -1,7 +1,7 @@
-"""The environment, typed, with what `make run` set up as its fallback.
+"""Environment variables, typed, with the values of `make run` as a fallback.
 
-`make run` writes what was not given to it into ``DATA_DIR/env``, so that `make web` in another
-shell joins the same stores with the same secret. A variable of the real environment goes first.
+`make run` writes variables that were not set into ``DATA_DIR/env``, so that `make web` in another
+shell uses the same stores and the same secret. Variables of the real environment take precedence.
 """
 
 import os
@@ -13,20 +13,20 @@ from typing import Any, TypeVar
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError, validate
 
-from limits.domain.rate import InvalidRate, parse_rate
+from ratelimit_enforcer.domain.rate import InvalidRate, parse_rate
 from ratelimit_platform import env_file
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 Value = TypeVar("Value")
 
-# A value is taken literally.
+# Values are literal: references to other variables are not expanded.
 _env = Env(expand_vars=False)
 
 
 def _read(read: Callable[..., Value], name: str, default: Value, **options: Any) -> Value:
-    """An empty variable counts as not set. Raises ``ImproperlyConfigured``, which names the variable
-    and not its value."""
+    """The value of a variable; an empty variable counts as not set. Raises ``ImproperlyConfigured``, whose message
+    names the variable but not its value."""
     if not os.environ.get(name):
         return default
     try:
@@ -36,21 +36,23 @@ def _read(read: Callable[..., Value], name: str, default: Value, **options: Any)
         raise ImproperlyConfigured(f"{name}: {messages}") from None
 
 
-def _text(name: str, default: str = "", *, among: tuple[str, ...] = (), pattern: str = "", what: str = "") -> str:
-    """One of ``among``, or what matches ``pattern``, which ``what`` puts into words."""
-    checks: list[Any] = [validate.OneOf(among)] if among else []
+def _text(
+    name: str, default: str = "", *, one_of: tuple[str, ...] = (), pattern: str = "", description: str = ""
+) -> str:
+    """A text that is one of ``one_of``, or that matches ``pattern``, which ``description`` describes in words."""
+    checks: list[Any] = [validate.OneOf(one_of)] if one_of else []
     if pattern:
-        # To the end: $ would let a line end pass.
-        checks.append(validate.Regexp(rf"(?:{pattern})\Z", error=f"It must be {what}."))
+        # \Z and not $, which would accept a final line break.
+        checks.append(validate.Regexp(rf"(?:{pattern})\Z", error=f"It must be {description}."))
     return _read(_env.str, name, default, validate=checks)
 
 
-def _whole(name: str, default: int, *, least: int = 0, most: int | None = None) -> int:
-    return _read(_env.int, name, default, validate=validate.Range(least, most))
+def _integer(name: str, default: int, *, minimum: int = 0, maximum: int | None = None) -> int:
+    return _read(_env.int, name, default, validate=validate.Range(minimum, maximum))
 
 
-def _number(name: str, default: float, *, above: float = 0.0, most: float | None = None) -> float:
-    return _read(_env.float, name, default, validate=validate.Range(above, most, min_inclusive=False))
+def _number(name: str, default: float, *, above: float = 0.0, maximum: float | None = None) -> float:
+    return _read(_env.float, name, default, validate=validate.Range(above, maximum, min_inclusive=False))
 
 
 def _flag(name: str, default: bool) -> bool:
@@ -59,13 +61,13 @@ def _flag(name: str, default: bool) -> bool:
 
 
 def _texts(name: str, default: Sequence[str] = ()) -> list[str]:
-    """Texts with commas between them; spaces around them do not count."""
+    """Texts separated by commas; spaces around them are removed."""
     texts = _read(_env.list, name, list(default))
     return [text.strip() for text in texts if text.strip()]
 
 
 def _networks(name: str) -> list[str]:
-    """Networks with commas between them, ``10.1.0.0/16``."""
+    """Networks separated by commas, such as ``10.1.0.0/16``."""
     given = _texts(name)
     for text in given:
         try:
@@ -76,7 +78,7 @@ def _networks(name: str) -> list[str]:
 
 
 def _rate(name: str, default: str) -> str:
-    """A rate as the throttle classes take it, ``20/10m``."""
+    """A rate as in the throttle classes, such as ``20/10m``."""
     given = _text(name, default)
     try:
         parse_rate(given)
@@ -86,10 +88,10 @@ def _rate(name: str, default: str) -> str:
 
 
 class Environment:
-    """Variables by name, typed."""
+    """Reads environment variables as values of a type."""
 
     str = staticmethod(_text)
-    int = staticmethod(_whole)
+    int = staticmethod(_integer)
     float = staticmethod(_number)
     bool = staticmethod(_flag)
     list = staticmethod(_texts)
@@ -106,8 +108,18 @@ for _name, _value in env_file.read(ENV_FILE).items():
     os.environ.setdefault(_name, _value)
 
 
+def port() -> int:
+    """The port of the web server. Raises ``ImproperlyConfigured``."""
+    return env.int("PORT", 8000, minimum=1, maximum=65535)
+
+
+def web_workers() -> int:
+    """The number of the web server's processes. Raises ``ImproperlyConfigured``."""
+    return env.int("WEB_WORKERS", 2, minimum=1, maximum=1000)
+
+
 def required(name: str, what_to_do: str) -> str:
-    """The value of a variable that has no default. Raises ``ImproperlyConfigured``."""
+    """The value of a variable without a default. Raises ``ImproperlyConfigured``."""
     value = env.str(name)
     if not value:
         raise ImproperlyConfigured(f"{name} is not set. {what_to_do}")

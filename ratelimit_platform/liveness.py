@@ -1,7 +1,7 @@
-"""Whether a worker or beat has to be restarted: ``python -m ratelimit_platform.liveness worker`` (or ``beat``).
+"""Whether a worker or beat must be restarted: ``python -m ratelimit_platform.liveness worker`` (or ``beat``).
 
-For Kubernetes, which restarts what is not alive. Nothing has to be restarted while the broker is unavailable: no
-restart brings it back, and after a row of restarts Kubernetes waits up to five minutes before the next one.
+For Kubernetes, which restarts containers that fail this check. While the broker is unavailable, the check succeeds: a
+restart would not help, and after several restarts Kubernetes waits up to five minutes before the next one.
 """
 
 import sys
@@ -11,17 +11,18 @@ from collections.abc import Callable
 from celery.utils.nodenames import default_nodename
 from kombu.exceptions import OperationalError
 
-from ratelimit_platform.beat import TICK_FILE, problem
+from ratelimit_platform.beat import TICK_FILE, tick_problem
 from ratelimit_platform.celery import app
 
 BROKER_SECONDS = 3
-"""How long the broker may take to accept a connection and to answer."""
+"""Seconds that the broker may take to accept a connection and to answer."""
 
 ANSWER_SECONDS = 5
-"""How long the worker may take to answer. Its main process does, also while all its children work on tasks."""
+"""Seconds that the worker may take to answer. Its main process answers even while all child processes are busy."""
 
 
 def broker_answers() -> bool:
+    """Whether the broker accepts a connection within :data:`BROKER_SECONDS`."""
     timeouts = {"socket_timeout": BROKER_SECONDS, "socket_connect_timeout": BROKER_SECONDS}
     try:
         with app.connection_for_write(transport_options=timeouts) as connection:
@@ -32,16 +33,16 @@ def broker_answers() -> bool:
 
 
 def problem_of_worker() -> str | None:
-    """What is wrong with the worker of this container."""
+    """The reason why the worker of this container must be restarted; None if it is healthy."""
     name = default_nodename(None)
     if not broker_answers() or app.control.inspect(destination=[name], timeout=ANSWER_SECONDS).ping():
         return None
-    return f"The worker {name} does not answer, although the broker does."
+    return f"The worker {name} does not respond, although the broker does."
 
 
 def problem_of_beat() -> str | None:
-    """What is wrong with the beat of this container."""
-    found = problem(TICK_FILE, time.time())
+    """The reason why the beat of this container must be restarted; None if it is healthy."""
+    found = tick_problem(TICK_FILE, time.time())
     return found if found and broker_answers() else None
 
 

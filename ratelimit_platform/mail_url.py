@@ -1,4 +1,4 @@
-"""``EMAIL_URL``: the mail server, as Django's settings want it."""
+"""``EMAIL_URL``: converts the mail server's URL to Django's settings."""
 
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -21,17 +21,17 @@ _EXAMPLE = (
 
 
 def email_settings(url: str) -> dict[str, Any]:
-    """Django's settings for mails. Raises ``ImproperlyConfigured``, which shows no part of the URL."""
+    """Django's email settings. Raises ``ImproperlyConfigured``, whose message quotes no part of the URL."""
     scheme = url.partition("://")[0]
     if scheme not in _BACKENDS or "://" not in url:
-        raise ImproperlyConfigured(f"EMAIL_URL begins with none of smtp://, smtp+tls:// and smtp+ssl://. {_EXAMPLE}")
+        raise ImproperlyConfigured(f"EMAIL_URL must begin with smtp://, smtp+tls:// or smtp+ssl://. {_EXAMPLE}")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise ImproperlyConfigured(f"EMAIL_URL: its host or port is not understood. {_EXAMPLE}") from None
+        raise ImproperlyConfigured(f"EMAIL_URL: the host or port is invalid. {_EXAMPLE}") from None
     if parts.path.strip("/") or "?" in url or "#" in url or not url.isprintable():
-        raise ImproperlyConfigured(f"EMAIL_URL: nothing comes after the port. {_EXAMPLE}")
+        raise ImproperlyConfigured(f"EMAIL_URL: nothing may follow the port. {_EXAMPLE}")
     return {
         "EMAIL_BACKEND": f"django.core.mail.backends.{_BACKENDS[scheme]}.EmailBackend",
         "EMAIL_HOST": parts.hostname or "localhost",

@@ -1,9 +1,9 @@
-"""Bodies of requests: how large, how slow and how many at the same time, before anything reads them.
+"""Bounds on request bodies, applied before the application reads them: their size, their duration and their number.
 
-granian hands a request on as soon as its headers are there, and a body that does not arrive holds the thread that
-reads it. So small bodies of pages are read here, within a deadline, by a bounded number of threads; large ones are
-left for whoever has made sure who sends them. Checks are not among those: they read their body only once the token
-is known, and never wait for pages.
+granian passes a request on as soon as its headers have arrived, and a body that does not arrive blocks the thread that
+reads it. So small bodies of pages are read here, within a deadline, by a bounded number of threads. Large bodies are
+left to code that first verifies the sender. Checks are exempt: they read their body only after the token was verified,
+and never wait for pages.
 """
 
 import threading
@@ -15,86 +15,87 @@ from typing import Any
 from django.db import connections
 from django.http import HttpResponse
 
-from api.body import MAX_BATCH_BODY, MAX_BODY
 from api.problems import BODY_TOO_LARGE, BODY_TOO_SLOW, OVERLOADED, ProblemType, problem_response
+from api.requests import MAX_BATCH_BODY_BYTES, MAX_BODY_BYTES
 
 Environ = MutableMapping[str, Any]
 Application = Callable[[Any, Any], Iterable[Any]]
 
 KIB = 1024
-MAX_CONFIG = 8 * KIB * KIB
-MAX_PAGE = 5 * KIB * KIB // 2
-"""Bytes of a form of the admin; as Django's ``DATA_UPLOAD_MAX_MEMORY_SIZE``."""
-MAX_IMPORT = 65 * KIB * KIB
-"""A file of 64 MiB, and the form around it."""
+MAX_CONFIG_BYTES = 8 * KIB * KIB
+MAX_FORM_BYTES = 5 * KIB * KIB // 2
+"""Maximum size in bytes of a form of the admin; equal to Django's ``DATA_UPLOAD_MAX_MEMORY_SIZE``."""
+MAX_IMPORT_BYTES = 65 * KIB * KIB
+"""A file of 64 MiB, and the form that contains it."""
 
 LARGEST_BODIES = (
-    ("/v1/check/batch", MAX_BATCH_BODY),
-    ("/v1/config", MAX_CONFIG),
-    ("/v1/", MAX_BODY),
-    ("/admin/login/", MAX_BODY),
-    ("/admin/limits/client/import/", MAX_IMPORT),
-    ("/admin/", MAX_PAGE),
+    ("/v1/check/batch", MAX_BATCH_BODY_BYTES),
+    ("/v1/config", MAX_CONFIG_BYTES),
+    ("/v1/", MAX_BODY_BYTES),
+    ("/admin/login/", MAX_BODY_BYTES),
+    ("/admin/limits/client/import/", MAX_IMPORT_BYTES),
+    ("/admin/", MAX_FORM_BYTES),
 )
-"""The first prefix that fits holds; elsewhere 64 KiB."""
+"""Path prefix → maximum size in bytes. The first matching prefix applies; without a match, 64 KiB."""
 
-NEVER_WAIT = (
+UNQUEUED_PATHS = (
     *("/v1/check", "/v1/peek", "/v1/usage", "/v1/reservations", "/v1/charge", "/v1/forward-auth/"),
     *("/healthz", "/readyz", "/metrics"),
 )
-"""Prefixes of what is answered however busy the other pages are."""
+"""Path prefixes of requests that are answered even while other pages are overloaded."""
 
 BODY_SECONDS = 10.0
-RUNNING = 4
-"""Requests other than checks that are worked on at the same time in one process."""
-ADMITTED = 16
-"""Those, and the ones that wait for them or for their body."""
+MAX_RUNNING = 4
+"""Requests other than checks that one process works on at the same time."""
+MAX_ADMITTED = 16
+"""Maximum number of such requests of one process, including those that wait for their turn or their body."""
 
 
 def largest_body(path: str) -> int:
-    """How many bytes a body for this path may have."""
-    return next((limit for prefix, limit in LARGEST_BODIES if path.startswith(prefix)), MAX_BODY)
+    """The maximum size in bytes of a body for this path."""
+    return next((limit for prefix, limit in LARGEST_BODIES if path.startswith(prefix)), MAX_BODY_BYTES)
 
 
 class BoundedBodies:
-    """A WSGI middleware that refuses what is too large (413), too slow (408) or too much (503). Safe for threads."""
+    """A WSGI middleware that rejects bodies that are too large (413) or too slow (408), and requests beyond the
+    number allowed (503). Thread-safe."""
 
     def __init__(self, application: Application, clock: Callable[[], float] = time.monotonic) -> None:
         self._application = application
         self._clock = clock
-        self._admitted = threading.BoundedSemaphore(ADMITTED)
-        self._running = threading.BoundedSemaphore(RUNNING)
-        self._kept = KeptConnections(RUNNING)
+        self._admitted = threading.BoundedSemaphore(MAX_ADMITTED)
+        self._running = threading.BoundedSemaphore(MAX_RUNNING)
+        self._connections = PersistentConnections(MAX_RUNNING)
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[Any]:
         path = environ.get("PATH_INFO", "")
         length = int(environ.get("CONTENT_LENGTH") or 0)
-        if length > MAX_BODY and length > (limit := largest_body(path)):
-            return _refuse(start_response, BODY_TOO_LARGE, f"The body has more than {limit:,} bytes.")
-        if path.startswith(NEVER_WAIT):
+        if length > MAX_BODY_BYTES and length > (limit := largest_body(path)):
+            return _reject(start_response, BODY_TOO_LARGE, f"The body has more than {limit:,} bytes.")
+        if path.startswith(UNQUEUED_PATHS):
             return self._application(environ, start_response)
         if not self._admitted.acquire(blocking=False):
-            return _refuse(start_response, OVERLOADED, "The server is busy with other requests.", retry_after=1)
+            return _reject(start_response, OVERLOADED, "The server is busy with other requests.", retry_after=1)
         try:
-            return self._take(environ, start_response, length)
+            return self._answer(environ, start_response, length)
         finally:
             self._admitted.release()
 
-    def _take(self, environ: Environ, start_response: Any, length: int) -> Iterable[Any]:
-        if 0 < length <= MAX_BODY:
+    def _answer(self, environ: Environ, start_response: Any, length: int) -> Iterable[Any]:
+        if 0 < length <= MAX_BODY_BYTES:
             body = read_within(environ["wsgi.input"], length, self._clock() + BODY_SECONDS, self._clock)
             if body is None:
-                return _refuse(start_response, BODY_TOO_SLOW, f"The body took longer than {BODY_SECONDS:.0f} seconds.")
+                return _reject(start_response, BODY_TOO_SLOW, f"The body took longer than {BODY_SECONDS:.0f} seconds.")
             environ["wsgi.input"] = BytesIO(body)
-        with self._running, self._kept:
+        with self._running, self._connections:
             return self._application(environ, start_response)
 
 
 def read_within(source: Any, length: int, deadline: float, clock: Callable[[], float]) -> bytes | None:
-    """A body of ``length`` bytes, shorter where the caller ended early; None: too slow.
+    """A body of ``length`` bytes, shorter if the caller ended early; None: it took too long.
 
-    The server's ``read`` waits for all bytes that it is asked for. Each piece is as large as all before it together,
-    so that a caller who sends one byte after another is noticed after three times the deadline at the latest.
+    The server's ``read`` waits until all requested bytes have arrived. Each piece is as large as all pieces before
+    it together, so that a caller who sends single bytes is detected after three times the deadline at the latest.
     """
     pieces, have = [], 0
     while have < length:
@@ -108,9 +109,9 @@ def read_within(source: Any, length: int, deadline: float, clock: Callable[[], f
     return b"".join(pieces)
 
 
-class KeptConnections:
-    """Lets so many threads keep their connection to the database for their next request, which Django does for
-    every thread; the server has far more threads than a database has connections."""
+class PersistentConnections:
+    """Lets at most ``most`` threads keep their database connections for their next request. Django would do that in
+    every thread, and the server has far more threads than a database has connections."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -118,7 +119,7 @@ class KeptConnections:
         self._lock = threading.Lock()
 
     def __enter__(self) -> None:
-        """Nothing is known before."""
+        """Nothing to do before the request."""
 
     def __exit__(self, *error: object) -> None:
         with self._lock:
@@ -129,8 +130,8 @@ class KeptConnections:
             connections.close_all()
 
 
-def _refuse(start_response: Any, kind: ProblemType, detail: str, *, retry_after: int | None = None) -> list[bytes]:
-    """Closes the connection, since the rest of the body may follow."""
+def _reject(start_response: Any, kind: ProblemType, detail: str, *, retry_after: int | None = None) -> list[bytes]:
+    """Rejects the request, and closes the connection, because the rest of the body may follow."""
     headers = {"Connection": "close"} | ({} if retry_after is None else {"Retry-After": str(retry_after)})
     response: HttpResponse = problem_response(kind, detail, headers=headers)
     start_response(f"{response.status_code} {response.reason_phrase}", list(response.items()))

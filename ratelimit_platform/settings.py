@@ -1,38 +1,38 @@
-"""Settings, by environment.
+"""Settings, from environment variables.
 
 ====================  ==============================================  =================================
-variable              what it is                                      where unset
+variable              meaning                                         default
 ====================  ==============================================  =================================
-DATABASE_URL          PostgreSQL: postgresql://user:pw@host:port/db   what `make run` started
-REDIS_URL             redis://, rediss://, unix://,                   what `make run` started
+DATABASE_URL          PostgreSQL: postgresql://user:pw@host:port/db   started by `make run`
+REDIS_URL             redis://, rediss://, unix://,                   started by `make run`
                       redis+sentinel:// or redis+cluster://
 CELERY_BROKER_URL     the message broker of Celery                    the same Redis, next database
-EMAIL_URL             smtp://user:pw@host:port, smtp+tls://…          mails become files in DATA_DIR
-EMAIL_FROM            the sender of mails                             rate-limits@localhost
-PUBLIC_URL            where people reach the admin, for links         http://127.0.0.1:PORT
-DATA_DIR              the folder of everything that is kept locally   .data
+EMAIL_URL             smtp://user:pw@host:port, smtp+tls://…          emails become files in DATA_DIR
+EMAIL_FROM            the sender of emails                            rate-limits@localhost
+PUBLIC_URL            the admin's URL, for links                      http://127.0.0.1:PORT
+DATA_DIR              the folder for all local files                  .data
 PORT                  the port of the web server                      8000
 WEB_WORKERS           processes of the web server                     2
-NAMESPACE             what every key in Redis begins with             rl
+NAMESPACE             the prefix of every key in Redis                rl
 CHECK_DEADLINE        seconds that one whole check may take           0.1
 SECRET_KEY            signs sessions                                  required, unless DEBUG
-ALLOWED_HOSTS         names that this site is reached by              required, unless DEBUG
+ALLOWED_HOSTS         host names of this site                         required, unless DEBUG
 HTTPS                 served over TLS: secure cookies, HSTS           on
-NUM_PROXIES           proxies before this server                      0
+NUM_PROXIES           proxies in front of this server                 0
 DEBUG                 for development only                            off
-ADMIN_PASSWORD        of the admin that `make run` sets up            random, printed
-API_TOKEN             that `make run` sets up                         random, printed
-DEMO                  0: no demo shop: neither its data nor /shop/    1
-LOGIN_RATE_ADDRESS    attempts to log in, by address                  20/10m
-LOGIN_RATE_NAME       the same, by the name that is typed             30/10m
-COUNTS_PER_BUCKET     new usage counts of one bucket in a minute     128
-KEEP_MINUTES          days for which usage is kept by minute         2
-KEEP_HOURS            the same by hour                                60
-KEEP_DAYS             the same by day                                 730
+ADMIN_PASSWORD        password of the user that `make run` creates    random, printed
+API_TOKEN             the token that `make run` creates               random, printed
+DEMO                  0: no demo shop (neither data nor /shop/)       1
+LOGIN_RATE_ADDRESS    login attempts per address                      20/10m
+LOGIN_RATE_NAME       login attempts per user name                    30/10m
+COUNTS_PER_BUCKET     new usage counts of one shard in a minute       128
+KEEP_MINUTES          days for which usage is kept by minute          2
+KEEP_HOURS            days for which usage is kept by hour            60
+KEEP_DAYS             days for which usage is kept by day             730
 WEBHOOK_SECRET        signs webhooks: whsec_ and base64               no webhooks
-WEBHOOK_ALLOWED_NETWORKS  that webhooks may reach beside public ones  none
-METRICS_NETWORKS      who may read /metrics without a token           nobody
-EXPOSE_HEADERS        pages of other origins may read the headers     off
+WEBHOOK_ALLOWED_NETWORKS  private networks that webhooks may reach    none
+METRICS_NETWORKS      networks with access to /metrics without token  none
+EXPOSE_HEADERS        whether other origins may read the headers      off
 LOG_FORMAT            console or json                                 console on a terminal, else json
 ====================  ==============================================  =================================
 """
@@ -42,26 +42,25 @@ from pathlib import Path
 
 from django.conf import global_settings
 
-from api.openapi.settings import SPECTACULAR_SETTINGS
 from ratelimit_platform.admin_site import UNFOLD
 from ratelimit_platform.broker import default_broker, named_broker
 from ratelimit_platform.content_security import CONTENT_SECURITY_POLICY
 from ratelimit_platform.database import database
-from ratelimit_platform.environment import DATA_DIR, env, required
+from ratelimit_platform.environment import DATA_DIR, env, port, required, web_workers
 from ratelimit_platform.logs import logging_config
 from ratelimit_platform.mail_url import email_settings
 
-__all__ = ["CONTENT_SECURITY_POLICY", "SPECTACULAR_SETTINGS", "UNFOLD"]
+__all__ = ["CONTENT_SECURITY_POLICY", "UNFOLD"]
 
-_START = "Set it, or start `make run`, which brings its own."
+_START = "Set it, or start `make run`, which includes both stores."
 
 DEBUG = env.bool("DEBUG", False)
 HTTPS = env.bool("HTTPS", True)
 DEMO = env.bool("DEMO", True)
-PORT = env.int("PORT", 8000, least=1, most=65535)
-# Read by `make web` itself; here so that what is wrong with it is said.
-WEB_WORKERS = env.int("WEB_WORKERS", 2, least=1, most=1000)
-NAMESPACE = env.str("NAMESPACE", "rl", pattern=r"[^\s{}]+", what="a word without braces and spaces")
+PORT = port()
+# Used by `make web`; read here so that every process reports an invalid value.
+WEB_WORKERS = web_workers()
+NAMESPACE = env.str("NAMESPACE", "rl", pattern=r"[^\s{}]+", description="a word without braces and spaces")
 
 if DEBUG:
     SECRET_KEY = env.str("SECRET_KEY", "for-development-only-" + "x" * 40)
@@ -85,16 +84,17 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "ratelimit_enforcer",
     "limits",
     "api",
     *(["demo"] if DEMO else []),
 ]
 
 MIDDLEWARE = [
-    "ratelimit_platform.request_ids.RequestIdMiddleware",
-    "limits.middleware.RateLimitHeadersMiddleware",
-    "ratelimit_platform.hosts.ProbesMiddleware",
-    "ratelimit_platform.hosts.HostMiddleware",
+    "ratelimit_platform.logs.RequestIdMiddleware",
+    "ratelimit_enforcer.middleware.RateLimitHeadersMiddleware",
+    "ratelimit_platform.middleware.ProbesMiddleware",
+    "ratelimit_platform.middleware.HostMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -113,7 +113,7 @@ WSGI_APPLICATION = "ratelimit_platform.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        # Before those of the apps: it corrects some of django-unfold's.
+        # Searched before the apps' templates, because it overrides some of django-unfold's.
         "DIRS": [Path(__file__).parent / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
@@ -134,18 +134,18 @@ CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": [REDIS_URL],
-        "OPTIONS": {"CONNECTION_FACTORY": "limits.store.caching.ConnectionFactory"},
+        "OPTIONS": {"CONNECTION_FACTORY": "ratelimit_enforcer.caching.ConnectionFactory"},
     }
 }
 RATELIMIT_PLATFORM = {
     "REDIS": "default",
     "NAMESPACE": NAMESPACE,
-    "CHECK_DEADLINE": env.float("CHECK_DEADLINE", 0.1, most=60),
-    "CLIENT_IDENTIFIER": "demo.shop.shop_client",
-    "COUNTS_PER_BUCKET": env.int("COUNTS_PER_BUCKET", 128, least=1),
-    "KEEP_MINUTES": env.int("KEEP_MINUTES", 2, least=1),
-    "KEEP_HOURS": env.int("KEEP_HOURS", 60, least=1),
-    "KEEP_DAYS": env.int("KEEP_DAYS", 730, least=1),
+    "CHECK_DEADLINE": env.float("CHECK_DEADLINE", 0.1, maximum=60),
+    "CLIENT_IDENTIFIER": "demo.shop.shop_client" if DEMO else "",
+    "COUNTS_PER_BUCKET": env.int("COUNTS_PER_BUCKET", 128, minimum=1),
+    "KEEP_MINUTES": env.int("KEEP_MINUTES", 2, minimum=1),
+    "KEEP_HOURS": env.int("KEEP_HOURS", 60, minimum=1),
+    "KEEP_DAYS": env.int("KEEP_DAYS", 730, minimum=1),
     "WEBHOOK_SECRET": env.str("WEBHOOK_SECRET", ""),
     "WEBHOOK_ALLOWED_NETWORKS": env.networks("WEBHOOK_ALLOWED_NETWORKS"),
     "EXPOSE_HEADERS": env.bool("EXPOSE_HEADERS", False),
@@ -154,7 +154,7 @@ RATELIMIT_PLATFORM = {
         "PUBLIC_URL",
         f"http://127.0.0.1:{PORT}",
         pattern=r"https?://[^\s/]\S*",
-        what="an address, https://limits.example.com",
+        description="an address, https://limits.example.com",
     ),
 }
 
@@ -164,8 +164,8 @@ CELERY_BROKER_URL = _broker.url
 CELERY_BROKER_USE_SSL = _broker.use_ssl
 CELERY_BROKER_TRANSPORT_OPTIONS = _broker.transport_options | {"global_keyprefix": f"{NAMESPACE}:celery:"}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# A server that becomes a replica (a failover of a hosted Redis) says so with an error to every command that
-# waits, which kombu takes for a mistake in the command: without this the worker ends.
+# A server that becomes a replica (a failover of a hosted Redis) answers every blocked command with an error, which
+# kombu takes for a mistake in the command: without this setting, the worker ends.
 CELERY_BROKER_CHANNEL_ERROR_RETRY = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
@@ -174,7 +174,7 @@ CELERY_TASK_TIME_LIMIT = 150
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULER = "ratelimit_platform.beat.TickingScheduler"
 CELERY_BEAT_SCHEDULE = {
-    # A run that no worker took in time is dropped: the next one does the same.
+    # A run that no worker started in time is dropped: the next one does the same work.
     "reconcile": {"task": "limits.tasks.reconcile", "schedule": 3.0, "options": {"expires": 6}},
     "drain-usage": {"task": "limits.tasks.drain_usage", "schedule": 5.0, "options": {"expires": 10}},
     "tidy-usage": {"task": "limits.tasks.tidy_usage", "schedule": 60.0, "options": {"expires": 120}},
@@ -183,6 +183,8 @@ CELERY_BEAT_SCHEDULE = {
     "continue-imports": {"task": "limits.tasks.continue_imports", "schedule": 20.0, "options": {"expires": 40}},
     "send-webhooks": {"task": "limits.tasks.send_webhooks", "schedule": 10.0, "options": {"expires": 20}},
 }
+STORE_WATCH_SECONDS = 10.0
+"""Seconds between two checks by a worker whether the store, which is also the broker, answers."""
 
 _PASSWORDS = "django.contrib.auth.password_validation"
 AUTH_PASSWORD_VALIDATORS = [
@@ -213,7 +215,7 @@ STORAGES = {
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG
-        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        else "ratelimit_platform.static_files.CollectedFiles"
     },
 }
 
@@ -230,7 +232,7 @@ CSRF_FAILURE_VIEW = "ratelimit_platform.error_handlers.csrf_failure"
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_SSL_REDIRECT = HTTPS
-# Programs do not follow redirects with their token: only people are redirected.
+# Programs do not send their token again after a redirection, so only people are redirected.
 SECURE_REDIRECT_EXEMPT = [r"^(?!admin/)"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
@@ -243,6 +245,30 @@ REST_FRAMEWORK = {
     "NUM_PROXIES": env.int("NUM_PROXIES", 0),
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
-DEFAULT_EXCEPTION_REPORTER_FILTER = "ratelimit_platform.error_pages.ReporterFilter"
-LOGGING = logging_config(env.str("LOG_FORMAT", "console" if sys.stderr.isatty() else "json", among=("console", "json")))
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Rate limit platform",
+    "DESCRIPTION": (
+        "Decides whether each request to your services is within the limits of the client. "
+        "Every error is a problem document (RFC 9457); each kind of error has a `type`."
+    ),
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_URLCONF": "api.urls",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "POSTPROCESSING_HOOKS": ["api.openapi.schemas.complete"],
+    "TAGS": [
+        {"name": "checks", "description": "Decisions about requests."},
+        {"name": "clients", "description": "The registered clients; for tokens with the scope `manage`."},
+        {"name": "health", "description": "For load balancers, supervisors and Prometheus."},
+    ],
+    # The page loads nothing from other hosts, including the badge of an online validator.
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
+}
+DEFAULT_EXCEPTION_REPORTER_FILTER = "ratelimit_platform.error_handlers.ReporterFilter"
+LOGGING = logging_config(
+    env.str("LOG_FORMAT", "console" if sys.stderr.isatty() else "json", one_of=("console", "json"))
+)
 LOGGING_CONFIG = "logging.config.dictConfig"

@@ -1,4 +1,4 @@
-"""The admin's site: what every page of it refuses before its view begins."""
+"""The admin site: rejects invalid requests to any of its pages before the view runs."""
 
 import re
 from collections.abc import Callable
@@ -14,37 +14,37 @@ View = Callable[..., HttpResponse]
 
 _ROW_PARAMETERS = ("object_id", "id")
 _ROW = re.compile(r"[0-9]{1,18}")
-"""A primary key of any table here, within PostgreSQL's bigint."""
+"""The primary key of any table, within PostgreSQL's bigint."""
 
 
 class PlatformAdminSite(UnfoldAdminSite):
-    """Every view of the admin passes here, Django's own and django-unfold's as well."""
+    """Checks the requests to every view of the admin, including Django's own and django-unfold's."""
 
     def admin_view(self, view: View, cacheable: bool = False) -> View:
         def checked(request: HttpRequest, *args: Any, **parameters: Any) -> HttpResponse:
-            _require_a_key(parameters)
-            _refuse_null_characters(request)
-            _refuse_an_empty_reference(request)
+            _require_primary_key(parameters)
+            _reject_null_characters(request)
+            _reject_empty_reference(request)
             return view(request, *args, **parameters)
 
         return super().admin_view(update_wrapper(checked, view), cacheable)
 
 
-def _require_a_key(parameters: dict[str, Any]) -> None:
-    """What cannot be a primary key names no row."""
+def _require_primary_key(parameters: dict[str, Any]) -> None:
+    """Raises ``Http404`` for a parameter that cannot be a primary key."""
     for name in _ROW_PARAMETERS:
         if name in parameters and not _ROW.fullmatch(str(parameters[name])):
-            raise Http404(f"“{parameters[name]}” is not the number of a row.")
+            raise Http404(f"“{parameters[name]}” is not the key of a row.")
 
 
-def _refuse_null_characters(request: HttpRequest) -> None:
-    """PostgreSQL takes none. Fields of forms say so themselves; filters and searches do not."""
+def _reject_null_characters(request: HttpRequest) -> None:
+    """PostgreSQL accepts no null characters. Form fields report them; filters and searches do not."""
     for name, values in request.GET.lists():
         if any("\x00" in text for text in (name, *values)):
-            raise BadRequest("The address contains a null character.")
+            raise BadRequest("The URL contains a null character.")
 
 
-def _refuse_an_empty_reference(request: HttpRequest) -> None:
-    """Django looks for a field of this name."""
+def _reject_empty_reference(request: HttpRequest) -> None:
+    """Without this check, Django would look for a field with an empty name."""
     if request.GET.get(TO_FIELD_VAR) == "" or request.POST.get(TO_FIELD_VAR) == "":
-        raise BadRequest("The address refers to a field without naming one.")
+        raise BadRequest("The URL refers to a field with an empty name.")

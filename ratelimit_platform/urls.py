@@ -1,4 +1,4 @@
-"""Addresses."""
+"""The URLs of the project."""
 
 from django.conf import settings
 from django.contrib import admin

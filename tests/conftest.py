@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 
-from limits.store import replicas
+from limits.store import ruleset_writer
 from tests.support.emptying import keep_what_the_code_defines
 from tests.support.web import WebServer, running_servers
 
@@ -25,7 +25,7 @@ PBKDF2PasswordHasher.iterations = 1
 settings.WHITENOISE_AUTOREFRESH = True
 
 # On a busy machine a replica may take longer than a publisher waits.
-replicas.WAIT_MS = 10_000
+ruleset_writer.REPLICA_WAIT_MS = 10_000
 
 
 @pytest.fixture

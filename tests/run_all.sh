@@ -4,6 +4,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=.venv/bin
 
+# Each process that a test starts would compile every module of the project again.
+unset PYTHONDONTWRITEBYTECODE
+
 check() {
     echo "── $1"
     shift
@@ -16,5 +19,5 @@ settings=(SECRET_KEY=unused ALLOWED_HOSTS=unused DATABASE_URL=postgresql:///unus
 check "format" $bin/ruff format --check --quiet .
 check "lint" $bin/ruff check --quiet .
 check "types" env "${settings[@]}" $bin/mypy
-check "walls" $bin/lint-imports --no-cache
+check "import contracts" $bin/lint-imports --no-cache
 check "tests" $bin/python -m pytest "$@"

@@ -20,8 +20,9 @@ from playwright.sync_api import Page, sync_playwright
 from ratelimit_platform.embedded.postgres import database_url, start_postgres
 from ratelimit_platform.embedded.redis import RedisServer, free_port, packaged_executable
 from ratelimit_platform.running.processes import RUN_VARIABLE, end_run
+from tests.support.chromium import chromium
 from tests.support.stores import path_with_store
-from tests.support.web import WebServer
+from tests.support.web import serve
 
 BASE_DIR = Path(__file__).resolve().parents[1]
 IMAGES = BASE_DIR / "docs" / "images"
@@ -30,10 +31,10 @@ PASSWORD = "a password for pictures"
 
 PAGES = {
     "home": "/admin/",
-    "plans-side-by-side": "/admin/limits/plan/compare",
+    "compare-plans": "/admin/limits/plan/compare",
     "policy": "/admin/limits/policy/{pro-search}/change/",
     "client": "/admin/limits/client/{acme}/change/",
-    "more-for-a-time": "/admin/limits/client/{acme}/more/?policy=pro-search",
+    "raise-limits": "/admin/limits/client/{acme}/more/?policy=pro-search",
     "why-denied": "/admin/limits/client/explain/?client=acme&request=GET /shop/search?q=tea",
     "publications": "/admin/limits/publication/",
     "publication": "/admin/limits/publication/{version}/change/",
@@ -77,14 +78,8 @@ def platform(folder: Path) -> Iterator[str]:
     for command in (["manage.py", "migrate", "-v0"], ["manage.py", "collectstatic", "--noinput", "-v0"]):
         run(*command)
     run("-m", "ratelimit_platform.running.bootstrap")
-    command = [
-        *(sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--log-level", "warning"),
-        *("--workers-kill-timeout", "6"),
-        *("--port", str(port), "ratelimit_platform.wsgi:application"),
-    ]
     try:
-        web = WebServer(f"http://127.0.0.1:{port}", subprocess.Popen(command, cwd=BASE_DIR))
-        yield web.wait_until_it_answers().url
+        yield serve(port, dict(os.environ)).wait_until_it_answers().url
     finally:
         end_run(name)
 
@@ -128,9 +123,8 @@ def addresses() -> dict[str, str]:
 def take(url: str) -> None:
     """Publishes a change, plays the traffic, and takes each page, light and dark."""
     IMAGES.mkdir(exist_ok=True)
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         pages: dict[str, str] = {}
         for scheme in ("light", "dark"):
             page = browser.new_page(base_url=url, viewport=SIZE, color_scheme=scheme)  # type: ignore[arg-type]
@@ -152,7 +146,7 @@ def _publish_a_change(page: Page) -> None:
     page.locator("#result_list").get_by_role("link", name="pro-search").click()
     page.locator("[name=limits-0-quota]").fill("120")
     page.get_by_role("button", name="Save", exact=True).click()
-    page.get_by_label("Why?").fill("Pro customers asked for more; agreed in the pricing round.")
+    page.get_by_label("Reason").fill("Pro customers asked for more; agreed in the pricing round.")
     page.get_by_role("button", name="Publish version").click()
     page.get_by_text("is live on every server.").wait_for()
     run("manage.py", "play_traffic")
@@ -171,7 +165,7 @@ def _review(page: Page, policy: str, scheme: str) -> None:
     page.goto(policy)
     page.locator("[name=limits-0-quota]").fill("200")
     page.get_by_role("button", name="Save", exact=True).click()
-    page.get_by_label("Why?").fill("Black Friday: the search gets more.")
+    page.get_by_label("Reason").fill("Black Friday: the search gets more.")
     _take(page, f"review-{scheme}")
 
 

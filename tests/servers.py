@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from ratelimit_platform.embedded.postgres import database_url, start_postgres
@@ -35,10 +36,19 @@ def pytest_load_initial_conftests() -> None:
         os.environ[RUN_VARIABLE] = secrets.token_hex(8)
         os.environ["DATA_DIR"] = str(_FOLDER / "data")
         if "DATABASE_URL" not in os.environ:
-            os.environ["DATABASE_URL"] = database_url(start_postgres(_FOLDER / "postgres"))
+            os.environ["DATABASE_URL"] = _own_postgres()
     os.environ["REDIS_URL"] = _REDIS.start().url
     if not _IS_WORKER:
         _collect_static_files()
+
+
+def _own_postgres() -> str:
+    """The URL of a server that waits for no disk. What it has written outlives its processes all the same."""
+    url = database_url(start_postgres(_FOLDER / "postgres"))
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("SELECT pg_reload_conf()")
+    return url
 
 
 def _collect_static_files() -> None:

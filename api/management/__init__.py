@@ -1,1 +1,1 @@
-"""The part of the API that changes rows: the only one that knows the database."""
+"""The part of the API that changes rows, and the only part that uses the database."""

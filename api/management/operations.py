@@ -1,45 +1,45 @@
-"""The operations on clients: what each takes, and every status with which it can answer."""
+"""OpenAPI descriptions of the operations on clients: their parameters, and all their possible statuses."""
 
 from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRequest, extend_schema
 
 from api import problems
-from api.management.requests import MAX_PAGE, PAGE
+from api.management.requests import MAX_PAGE_SIZE, PAGE_SIZE
 from api.openapi.operations import (
     ALWAYS,
     BAD_INPUT,
     CHALLENGE,
     FORBIDDEN,
     NO_TOKEN,
-    REFUSED,
+    REJECTED_EARLY,
     RETRY_OUTAGE,
     Responses,
-    answer,
-    kinds,
+    json_answer,
+    problem_answers,
 )
 from api.openapi.schemas import ref
 from api.rendering import JSON
-from limits.domain.client import MAX_KEY_LENGTH
-from limits.domain.words import ClientStatus
+from ratelimit_enforcer.domain.client import MAX_KEY_LENGTH
+from ratelimit_enforcer.domain.enums import ClientStatus
 
 _CLIENT: dict[str, Any] = {"key": "acme", "name": "Acme Ltd", "plan": "pro", "status": "active"}
 _SAVED = {**_CLIENT, "live": True}
 _LATER = {
     **_CLIENT,
     "live": False,
-    "detail": "Redis cannot be reached; the change goes live by itself when it can.",
+    "detail": "Redis is unavailable; the change will go live automatically.",
 }
 _KEY = OpenApiParameter(
     "key",
     {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH},
     OpenApiParameter.PATH,
-    description="The client's key, percent-encoded.",
+    description="The key of the client, percent-encoded.",
 )
 _COMMON: Responses = (
     NO_TOKEN
     | FORBIDDEN
-    | kinds(
+    | problem_answers(
         {
             problems.STORE_UNAVAILABLE: {},
             problems.RULESET_MISSING: {},
@@ -49,12 +49,14 @@ _COMMON: Responses = (
     )
     | ALWAYS
 )
-_BAD_QUERY = kinds({problems.INVALID_REQUEST: {}} | REFUSED) | kinds({problems.NOT_ACCEPTABLE: {}})
-_UNKNOWN = kinds({problems.NOT_FOUND: {}})
-_NOT_LIVE = answer("ClientChange", "Saved; it goes live when Redis can be reached again.", status=202, later=_LATER)
+_BAD_QUERY = problem_answers({problems.INVALID_REQUEST: {}} | REJECTED_EARLY) | problem_answers(
+    {problems.NOT_ACCEPTABLE: {}}
+)
+_UNKNOWN = problem_answers({problems.NOT_FOUND: {}})
+_NOT_LIVE = json_answer("ClientChange", "Saved; goes live once Redis is available again.", status=202, later=_LATER)
 
 
-def _takes(schema: str, example: dict[str, Any]) -> dict[str, OpenApiRequest]:
+def _request_body(schema: str, example: dict[str, Any]) -> dict[str, OpenApiRequest]:
     return {JSON: OpenApiRequest(ref(schema), examples=[OpenApiExample(schema, example)])}
 
 
@@ -66,35 +68,46 @@ list_operation = extend_schema(
     operation_id="listClients",
     tags=["clients"],
     summary="List the registered clients",
-    description="In the order of their keys. `next` is the address of the next page; null on the last one.",
+    description="In the order of the keys. `next` is the URL of the next page; null on the last page.",
     parameters=[
-        _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": PAGE}, "Clients on a page."),
-        _query("after", {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH}, "Keys that come after this."),
-        _query("plan", {"type": "string"}, "Only those of this plan (its slug)."),
-        _query("status", {"type": "string", "enum": list(ClientStatus)}, "Only those of this status."),
+        _query(
+            "limit",
+            {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": PAGE_SIZE},
+            "Clients per page.",
+        ),
+        _query(
+            "after",
+            {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH},
+            "Only clients whose keys come after this one.",
+        ),
+        _query("plan", {"type": "string"}, "Only clients on this plan (the slug)."),
+        _query("status", {"type": "string", "enum": list(ClientStatus)}, "Only clients with this status."),
         CHALLENGE,
         RETRY_OUTAGE,
     ],
-    responses=answer("Clients", "A page.", page={"clients": [_CLIENT], "next": None}) | _BAD_QUERY | _COMMON,
+    responses=json_answer("Clients", "A page of clients.", page={"clients": [_CLIENT], "next": None})
+    | _BAD_QUERY
+    | _COMMON,
 )
 
 read_operation = extend_schema(
     operation_id="readClient",
     tags=["clients"],
     summary="Read a registered client",
+    description="The client's own fields. `plan` is null for a client on the default plan.",
     parameters=[_KEY, CHALLENGE, RETRY_OUTAGE],
-    responses=answer("Client", "The client.", client=_CLIENT) | _BAD_QUERY | _UNKNOWN | _COMMON,
+    responses=json_answer("Client", "The client.", client=_CLIENT) | _BAD_QUERY | _UNKNOWN | _COMMON,
 )
 
 put_operation = extend_schema(
     operation_id="putClient",
     tags=["clients"],
-    summary="Register a client, or replace it",
-    description="Fields that are left out get their defaults. Answers when every server decides by it.",
+    summary="Register or replace a client",
+    description="Omitted fields get their default values. Responds when the change is live on every server.",
     parameters=[_KEY, CHALLENGE, RETRY_OUTAGE],
-    request=_takes("ClientFields", {"name": "Acme Ltd", "plan": "pro"}),
-    responses=answer("ClientChange", "Replaced and live.", client=_SAVED)
-    | answer("ClientChange", "Registered and live.", status=201, client=_SAVED)
+    request=_request_body("ClientFields", {"name": "Acme Ltd", "plan": "pro"}),
+    responses=json_answer("ClientChange", "Replaced and live.", client=_SAVED)
+    | json_answer("ClientChange", "Registered and live.", status=201, client=_SAVED)
     | _NOT_LIVE
     | BAD_INPUT
     | _UNKNOWN
@@ -105,9 +118,10 @@ change_operation = extend_schema(
     operation_id="changeClient",
     tags=["clients"],
     summary="Change some fields of a client",
+    description="Omitted fields keep their values. Responds when the change is live on every server.",
     parameters=[_KEY, CHALLENGE, RETRY_OUTAGE],
-    request=_takes("ClientFields", {"status": "blocked"}),
-    responses=answer("ClientChange", "Changed and live.", client=_SAVED | {"status": "blocked"})
+    request=_request_body("ClientFields", {"status": "blocked"}),
+    responses=json_answer("ClientChange", "Changed and live.", client=_SAVED | {"status": "blocked"})
     | _NOT_LIVE
     | BAD_INPUT
     | _UNKNOWN
@@ -118,12 +132,12 @@ remove_operation = extend_schema(
     operation_id="removeClient",
     tags=["clients"],
     summary="Remove a client",
-    description="From then on its requests are those of a client that nobody registered: on the default plan.",
+    description="From then on, the client counts as unregistered and is on the default plan.",
     parameters=[_KEY, CHALLENGE, RETRY_OUTAGE],
     responses={204: None}
-    | answer(
+    | json_answer(
         "ClientRemoval",
-        "Removed; it goes live when Redis can be reached again.",
+        "Removed; goes live once Redis is available again.",
         status=202,
         later={"key": "acme", "live": False, "detail": _LATER["detail"]},
     )
@@ -135,14 +149,16 @@ remove_operation = extend_schema(
 reset_operation = extend_schema(
     operation_id="resetClient",
     tags=["clients"],
-    summary="Forget the counters of a client",
+    summary="Reset the counters of a client",
     description=(
-        "The client begins anew on every endpoint, registered or not. What all clients share (global policies) "
-        "stays. The reason is recorded."
+        "Deletes the counters of the client, registered or not, on every endpoint. The counters of global policies, "
+        "which all clients share, are not affected. The reason is recorded."
     ),
     parameters=[_KEY, CHALLENGE, RETRY_OUTAGE],
-    request=_takes("Reset", {"reason": "The shop's own load test."}),
-    responses=answer("ResetDone", "Forgotten.", done={"client": "acme", "reason": "The shop's own load test."})
+    request=_request_body("Reset", {"reason": "Load test by the shop."}),
+    responses=json_answer(
+        "ResetDone", "The counters are reset.", done={"client": "acme", "reason": "Load test by the shop."}
+    )
     | BAD_INPUT
     | _UNKNOWN
     | _COMMON,

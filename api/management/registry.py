@@ -1,22 +1,22 @@
-"""Reading and changing the rows of clients. Each change is delivered after its commit."""
+"""Reads and changes the rows of clients. Each change is delivered to Redis after the commit."""
 
 from typing import Any
 
 from django.db import transaction
 
 from api.management.requests import PageRequest
-from api.problems import NOT_FOUND, Problem
+from api.problems import NOT_FOUND, ProblemResponse
 from api.requests import invalid
-from limits.domain.words import ClientStatus
 from limits.models import Client, Plan
 from limits.publishing import clients
-from limits.publishing.delivery import Delivery
+from limits.publishing.rules import Delivery
+from ratelimit_enforcer.domain.enums import ClientStatus
 
 DEFAULTS: dict[str, Any] = {"name": "", "plan": None, "status": ClientStatus.ACTIVE.value}
 
 
 def page(wanted: PageRequest) -> list[Client]:
-    """One client more than the page holds, where there are more."""
+    """The clients of a page, and one more if another page follows."""
     rows = Client.objects.select_related("plan").order_by("key").filter(key__gt=wanted.after)
     if wanted.plan is not None:
         rows = rows.filter(plan__slug=wanted.plan)
@@ -26,25 +26,26 @@ def page(wanted: PageRequest) -> list[Client]:
 
 
 def find(key: str, *, locked: bool = False) -> Client:
-    """The client of this key; ``locked``: until the transaction ends. Raises :class:`Problem` where
-    nobody registered it."""
+    """The client with this key. ``locked``: the row is locked until the transaction ends. Raises
+    :class:`ProblemResponse` if the client is not registered."""
     rows = Client.objects.select_related("plan").filter(key=key)
     row = (rows.select_for_update(of=("self",)) if locked else rows).first()
     if row is None:
-        raise Problem(NOT_FOUND, f"There is no registered client “{key}”.")
+        raise ProblemResponse(NOT_FOUND, f"There is no registered client “{key}”.")
     return row
 
 
 def put(key: str, fields: dict[str, Any]) -> tuple[Client, bool, Delivery]:
-    """Registers the client, or gives it these fields and defaults for the others. Returns (row,
-    whether it is new, what became of it). Raises :class:`Problem` for a plan that does not exist."""
+    """Registers the client, or replaces its fields; missing fields get their defaults. Returns (row,
+    whether it is new, the delivery). Raises :class:`ProblemResponse` for a plan that does not exist."""
     columns = _columns(DEFAULTS | fields)
     row, created = Client.objects.update_or_create(key=key, defaults=columns)
     return row, created, clients.deliver([key])
 
 
 def patch(key: str, fields: dict[str, Any]) -> tuple[Client, Delivery]:
-    """Changes these fields only. Raises :class:`Problem`."""
+    """Changes only these fields of a registered client. Returns the row and the delivery. Raises
+    :class:`ProblemResponse` if the client or the plan does not exist."""
     columns = _columns(fields)
     with transaction.atomic():
         row = find(key, locked=True)
@@ -55,7 +56,7 @@ def patch(key: str, fields: dict[str, Any]) -> tuple[Client, Delivery]:
 
 
 def delete(key: str) -> Delivery:
-    """Removes the client; it is on the default plan from then on. Raises :class:`Problem`."""
+    """Removes the client, which is on the default plan from then on. Raises :class:`ProblemResponse`."""
     with transaction.atomic():
         find(key, locked=True).delete()
     return clients.deliver([key])

@@ -1,40 +1,46 @@
-"""What a caller may ask of clients, field by field."""
+"""Validates requests about clients, field by field."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
-from api.problems import NOT_FOUND, Problem
-from api.requests import invalid, refuse_invalid
-from limits.domain.client import key_problem
-from limits.domain.validation import MAX_NAME_LENGTH, MAX_REASON_LENGTH, NOT_PRINTABLE, PRINTABLE, slug_problem
-from limits.domain.words import ClientStatus
+from api.problems import NOT_FOUND, ProblemResponse
+from api.requests import invalid, reject_invalid
+from ratelimit_enforcer.domain.client import key_problem
+from ratelimit_enforcer.domain.enums import ClientStatus
+from ratelimit_enforcer.domain.validation import (
+    MAX_NAME_LENGTH,
+    MAX_REASON_LENGTH,
+    NOT_PRINTABLE,
+    PRINTABLE,
+    slug_problem,
+)
 
-PAGE = 100
-MAX_PAGE = 1_000
+PAGE_SIZE = 100
+MAX_PAGE_SIZE = 1_000
 _STATUSES = ", ".join(ClientStatus)
 
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """Which clients: those after ``after``, at most ``limit``, of a plan and status (None: all)."""
+    """A page of clients: those after the key ``after``, at most ``limit``, of a plan and status (None: all)."""
 
-    limit: int = PAGE
+    limit: int = PAGE_SIZE
     after: str = ""
     plan: str | None = None
     status: str | None = None
 
 
 def parse_client(body: Any) -> dict[str, Any]:
-    """The fields of a client. Raises :class:`Problem` with every field that is wrong."""
+    """The fields of a client. Raises :class:`ProblemResponse`, which lists every invalid field."""
     if not isinstance(body, dict):
         raise invalid({"body": ["must be a JSON object."]})
     return _checked(body, _CLIENT_FIELDS, "is not a field of a client.")
 
 
 def parse_reset(body: Any) -> str:
-    """The reason for a reset. Raises :class:`Problem`."""
+    """The reason for a reset. Raises :class:`ProblemResponse`."""
     if not isinstance(body, dict):
         raise invalid({"body": ["must be a JSON object."]})
     reason: str = _checked({"reason": None} | body, {"reason": _reason_problem}, "is not a field of a reset.")["reason"]
@@ -42,25 +48,25 @@ def parse_reset(body: Any) -> str:
 
 
 def parse_page(query: str) -> PageRequest:
-    """The query of a list. Raises :class:`Problem`."""
+    """The query of a list of clients. Raises :class:`ProblemResponse`."""
     values = parse_qs(query, keep_blank_values=True)
-    refuse_invalid((name, "must be given once.") for name in values if len(values[name]) > 1)
+    reject_invalid((name, "must be given once.") for name in values if len(values[name]) > 1)
     given = {name: only for name, (only,) in values.items()}
     fields = _checked(given, _PAGE_FIELDS, "is not a query parameter here.")
-    return PageRequest(**fields | {"limit": int(fields.get("limit", PAGE))})
+    return PageRequest(**fields | {"limit": int(fields.get("limit", PAGE_SIZE))})
 
 
 def require_key(key: str) -> str:
-    """The key of an address. Raises :class:`Problem` for what cannot be one."""
+    """The key in a URL. Raises :class:`ProblemResponse` (404) if it is not valid as a key."""
     if message := key_problem(key):
-        raise Problem(NOT_FOUND, f"This cannot be a client's key: it {message}")
+        raise ProblemResponse(NOT_FOUND, f"This cannot be a client's key: it {message}")
     return key
 
 
 def _checked(
     fields: Mapping[str, Any], checks: Mapping[str, Callable[[Any], str | None]], unknown: str
 ) -> dict[str, Any]:
-    refuse_invalid(_problems(fields, checks, unknown))
+    reject_invalid(_problems(fields, checks, unknown))
     return dict(fields)
 
 
@@ -87,7 +93,7 @@ def _name_problem(value: Any) -> str | None:
 
 def _reason_problem(value: Any) -> str | None:
     if value is None or value == "" or (isinstance(value, str) and not value.strip()):
-        return "is needed: why the counters are forgotten."
+        return "is required: the reason for the reset."
     return _text_problem(value, MAX_REASON_LENGTH)
 
 
@@ -102,8 +108,8 @@ def _status_problem(value: Any) -> str | None:
 
 
 def _limit_problem(value: str) -> str | None:
-    valid = value.isascii() and value.isdigit() and len(value) <= 4 and 1 <= int(value) <= MAX_PAGE
-    return None if valid else f"must be a whole number from 1 to {MAX_PAGE:,}."
+    valid = value.isascii() and value.isdigit() and len(value) <= 4 and 1 <= int(value) <= MAX_PAGE_SIZE
+    return None if valid else f"must be a whole number from 1 to {MAX_PAGE_SIZE:,}."
 
 
 _CLIENT_FIELDS = {"name": _name_problem, "plan": _plan_problem, "status": _status_problem}

@@ -1,4 +1,4 @@
-"""Clients over HTTP, for programs with the scope “manage”."""
+"""Clients over HTTP, for programs whose token has the scope “manage”."""
 
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -9,7 +9,6 @@ from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 
 from api.authentication import BearerAuthentication, HasScope, token_of
-from api.body import read_json
 from api.decisions import STORE_RETRY_AFTER
 from api.errors import exception_response
 from api.management import registry
@@ -22,19 +21,18 @@ from api.management.operations import (
     reset_operation,
 )
 from api.management.requests import PageRequest, parse_client, parse_page, parse_reset, require_key
-from api.negotiation import JsonOnly
-from api.problems import DATABASE_UNAVAILABLE, Problem
-from api.rendering import json_response
-from api.requests import parse_query
-from api.views.base import ApiView, ExceptionHandler
-from limits.domain.words import Scope
+from api.problems import DATABASE_UNAVAILABLE, ProblemResponse
+from api.rendering import JsonOnly, json_response
+from api.requests import parse_query, read_json
+from api.views import ApiView, ExceptionHandler
 from limits.models import Client
-from limits.publishing.delivery import Delivery
-from limits.publishing.resets import reset
+from limits.publishing.clients import reset_counters
+from limits.publishing.rules import Delivery
+from ratelimit_enforcer.domain.enums import Scope
 
 
 class ManagingView(ApiView):
-    """For programs with a token that may manage."""
+    """A view for programs whose token has the scope “manage”."""
 
     authentication_classes = (BearerAuthentication,)
     permission_classes = (HasScope,)
@@ -42,46 +40,46 @@ class ManagingView(ApiView):
     scope = Scope.MANAGE
 
     def get_exception_handler(self) -> ExceptionHandler:
-        return _with_database
+        return _handle_database_errors
 
 
 class ClientsView(ManagingView):
-    """``GET /v1/clients``"""
+    """``GET /v1/clients``: a page of registered clients."""
 
     @list_operation
     def get(self, request: Request) -> HttpResponse:
-        wanted = parse_page(request.META.get("QUERY_STRING", ""))
-        rows = registry.page(wanted)
-        shown = rows[: wanted.limit]
-        following = _next(wanted, shown[-1].key) if len(rows) > wanted.limit else None
+        query = parse_page(request.META.get("QUERY_STRING", ""))
+        rows = registry.page(query)
+        shown = rows[: query.limit]
+        following = _next_page_url(query, shown[-1].key) if len(rows) > query.limit else None
         return json_response({"clients": [_body(row) for row in shown], "next": following})
 
 
 class ClientView(ManagingView):
-    """``GET``, ``PUT``, ``PATCH``, ``DELETE /v1/clients/KEY``"""
+    """``GET``, ``PUT``, ``PATCH``, ``DELETE /v1/clients/KEY``: one registered client."""
 
     @read_operation
     def get(self, request: Request, key: str) -> HttpResponse:
-        _no_query(request)
+        _reject_query(request)
         return json_response(_body(registry.find(require_key(key))))
 
     @put_operation
     def put(self, request: Request, key: str) -> HttpResponse:
-        _no_query(request)
+        _reject_query(request)
         fields = parse_client(read_json(request))
         row, created, delivery = registry.put(require_key(key), fields)
         return _changed(row, delivery, 201 if created else 200)
 
     @change_operation
     def patch(self, request: Request, key: str) -> HttpResponse:
-        _no_query(request)
+        _reject_query(request)
         fields = parse_client(read_json(request))
         row, delivery = registry.patch(require_key(key), fields)
         return _changed(row, delivery, 200)
 
     @remove_operation
     def delete(self, request: Request, key: str) -> HttpResponse:
-        _no_query(request)
+        _reject_query(request)
         delivery = registry.delete(require_key(key))
         if delivery.live:
             return HttpResponse(status=204)
@@ -89,29 +87,31 @@ class ClientView(ManagingView):
 
 
 class ResetView(ManagingView):
-    """``POST /v1/clients/KEY/reset``"""
+    """``POST /v1/clients/KEY/reset``: resets the counters of a client."""
 
     def dispatch(self, request: HttpRequest, key: str) -> HttpResponseBase:
-        """Every other method means a client whose key ends in “/reset”."""
+        """With any other method, the URL refers to a client whose key ends in “/reset”."""
         if request.method == "POST":
             return super().dispatch(request, key=key)
         return ClientView.as_view()(request, key=f"{key}/reset")
 
     @reset_operation
     def post(self, request: Request, key: str) -> HttpResponse:
-        _no_query(request)
+        _reject_query(request)
         reason = parse_reset(read_json(request))
-        done = reset(require_key(key), reason=reason, author=f"token {token_of(request).name()}")
+        done = reset_counters(require_key(key), reason=reason, author=f"token {token_of(request).name()}")
         return json_response({"client": done.client_key, "reason": done.reason})
 
 
-def _with_database(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
+def _handle_database_errors(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
     if isinstance(error, InterfaceError | OperationalError):
-        return Problem(DATABASE_UNAVAILABLE, "The database did not answer.", headers=STORE_RETRY_AFTER).response()
+        return ProblemResponse(
+            DATABASE_UNAVAILABLE, "The database is unavailable.", headers=STORE_RETRY_AFTER
+        ).response()
     return exception_response(error, context)
 
 
-def _no_query(request: Request) -> None:
+def _reject_query(request: Request) -> None:
     parse_query(request.META.get("QUERY_STRING", ""), {})
 
 
@@ -120,14 +120,14 @@ def _body(row: Client) -> dict[str, Any]:
 
 
 def _changed(row: Client, delivery: Delivery, status: int) -> HttpResponse:
-    """202 where the change is saved and goes live later."""
+    """Status 202 if the change was saved but goes live later."""
     body = {**_body(row), "live": delivery.live}
     if delivery.live:
         return json_response(body, status=status)
     return json_response(body | {"detail": delivery.problem}, status=202)
 
 
-def _next(wanted: PageRequest, last: str) -> str:
-    fields = {"limit": wanted.limit, "after": last, "plan": wanted.plan, "status": wanted.status}
+def _next_page_url(query: PageRequest, last: str) -> str:
+    fields = {"limit": query.limit, "after": last, "plan": query.plan, "status": query.status}
     given = {name: value for name, value in fields.items() if value is not None}
     return f"/v1/clients?{urlencode(given, quote_via=quote)}"

@@ -1,4 +1,4 @@
-"""Examples of what goes over the wire."""
+"""Examples of requests and responses."""
 
 from typing import Any
 
@@ -73,7 +73,7 @@ USAGE: dict[str, Any] = {
 
 
 def problem(kind: ProblemType, members: dict[str, Any]) -> dict[str, Any]:
-    """An example of a problem document."""
+    """Returns an example of a problem document of this kind, with ``members`` as its extension members."""
     return {"type": kind.uri, "title": kind.title, "status": kind.status, "detail": kind.explanation, **members}
 
 

@@ -1,22 +1,28 @@
-"""JSON Schemas of everything that the API takes and gives."""
+"""JSON Schemas of everything that the API accepts and returns, and the additions to the OpenAPI document that
+drf-spectacular cannot derive from the views."""
 
 from typing import Any
 
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.openapi import AutoSchema
+from rest_framework.request import Request
+
 from api.requests import MAX_CHECKS, MAX_METHOD_LENGTH, MAX_PATH_LENGTH, TOKEN_CHARACTERS
-from limits.domain.client import MAX_KEY_LENGTH
-from limits.domain.limit import MAX_COST
-from limits.domain.validation import MAX_NAME_LENGTH, MAX_REASON_LENGTH, MAX_SLUG_LENGTH
-from limits.domain.words import Algorithm, ClientStatus, Mode, Reason
+from ratelimit_enforcer.domain.client import MAX_KEY_LENGTH
+from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Mode, Reason
+from ratelimit_enforcer.domain.limit import MAX_COST
+from ratelimit_enforcer.domain.validation import MAX_NAME_LENGTH, MAX_REASON_LENGTH, MAX_SLUG_LENGTH
 
 Schema = dict[str, Any]
 
-# Forbidding a character, unlike "^[…]+$", means the same to every engine: to some, "$" also
-# stands before a last line feed.
+# Forbidding characters means the same in every regex engine, unlike "^[…]+$": in some of them, "$" also
+# matches before a final line feed.
 _PRINTABLE = {"not": {"pattern": r"[\u0000-\u001f\u007f-\u009f]"}}
 
 
 def ref(name: str) -> Schema:
-    """A reference to one of :data:`SCHEMAS`."""
+    """A reference to the schema with this name in :data:`SCHEMAS`."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
@@ -42,8 +48,8 @@ def _seconds(description: str) -> Schema:
     return {"type": "number", "minimum": 0, "description": f"In seconds: {description}"}
 
 
-def _one_of(words: type[Algorithm] | type[Mode] | type[Reason], description: str) -> Schema:
-    return {"type": "string", "enum": [word.value for word in words], "description": description}
+def _one_of(enumeration: type[Algorithm] | type[Mode] | type[Reason], description: str) -> Schema:
+    return {"type": "string", "enum": [member.value for member in enumeration], "description": description}
 
 
 def _request(fields: Schema) -> Schema:
@@ -53,12 +59,12 @@ def _request(fields: Schema) -> Schema:
 
 _TEXT: Schema = {"type": "string"}
 _FLAG: Schema = {"type": "boolean"}
-_CLIENT = _name("Who makes the request. A client that nobody registered is on the default plan.")
+_CLIENT = _name("The key of the client that makes the request. An unregistered client is on the default plan.")
 _COST: Schema = {
     "type": "integer",
     "minimum": 1,
     "maximum": MAX_COST,
-    "description": "What the request costs. Default: the endpoint's cost.",
+    "description": "The cost of the request. Default: the endpoint's cost.",
 }
 _METHOD: Schema = {
     "type": "string",
@@ -76,17 +82,17 @@ _PATH: Schema = {
 }
 
 _REMAINING = _count("Whole units of cost that would still be admitted now.")
-_RESET_AFTER = _seconds("until the limit is as if it had never been used.")
-_NEXT_CAPACITY_AFTER = _nullable(_seconds("until the first capacity comes back; null where none is missing."))
-_RETRY_AFTER = _nullable(_seconds("until this request would be admitted; null where waiting cannot help."))
+_RESET_AFTER = _seconds("until the full capacity of the limit is available again.")
+_NEXT_CAPACITY_AFTER = _nullable(_seconds("until some capacity becomes available again; null if nothing is used."))
+_RETRY_AFTER = _nullable(_seconds("until this request would be admitted; null if admitted, or if waiting cannot help."))
 
 _LIMIT = _object(
     {
-        "name": _TEXT | {"description": "The policy, and the limit within it."},
+        "name": _TEXT | {"description": "The name of the limit: its policy and window."},
         "policy": _TEXT,
-        "algorithm": _one_of(Algorithm, "How the limit counts."),
-        "mode": _one_of(Mode, "A shadow limit is counted and reported, and never denies."),
-        "quota": _count("The cost that is admitted in a window."),
+        "algorithm": _one_of(Algorithm, "The algorithm of the limit."),
+        "mode": _one_of(Mode, "A shadow limit is evaluated, counted and reported, but never denies."),
+        "quota": _count("The cost that the limit admits in a window."),
         "window": _nullable(_seconds("the length of the window; null for a calendar limit.")),
         "burst": _nullable(_count("The size of a token bucket; null for others.")),
         "allowed": _FLAG | {"description": "Whether this limit admits the request."},
@@ -103,16 +109,17 @@ _DECISION = _object(
         "reason": {
             "type": ["string", "null"],
             "enum": [*(reason.value for reason in Reason), None],
-            "description": "Why; null where the limits admit the request.",
+            "description": "The reason for the decision; null if the limits admit the request.",
         },
         "client": _TEXT,
         "plan": _nullable(_TEXT),
-        "endpoint": _nullable(_TEXT) | {"description": "null: an endpoint that nobody registered."},
-        "cost": _count("What the request costs."),
+        "endpoint": _nullable(_TEXT)
+        | {"description": "The slug of the endpoint; null: no registered endpoint matches."},
+        "cost": _count("The cost of the request."),
         "limit": _nullable(
             _count(
-                "The quota, or the burst of a token bucket, of the limit that speaks for all: the one that denies "
-                "for longest, else the one with the least remaining. null where no limit is enforced."
+                "The quota, or the burst of a token bucket, of one enforcing limit: the denying limit with the longest "
+                "wait, otherwise the limit with the least remaining. Null if no limit applies."
             )
         ),
         "remaining": _nullable(_REMAINING),
@@ -120,29 +127,34 @@ _DECISION = _object(
         "next_capacity_after": _NEXT_CAPACITY_AFTER,
         "retry_after": _RETRY_AFTER,
         "degraded": _FLAG | {"description": "Whether the decision was made without the store."},
-        "ruleset": _count("The version of the rules that decided; it grows with each publish."),
-        "limits": {"type": "array", "items": ref("Limit"), "description": "Every limit that was asked."},
+        "ruleset": _count("The version of the ruleset that decided; increases with each publication."),
+        "limits": {"type": "array", "items": ref("Limit"), "description": "Every limit that applies to the request."},
     }
 )
 
 _RESULT: Schema = {
     "allOf": [
         ref("Decision"),
-        _object({"status": {"enum": [200, 403, 429, 503], "description": "As of a check alone."}}),
+        _object(
+            {"status": {"enum": [200, 403, 429, 503], "description": "The status that a single check would have."}}
+        ),
     ]
 }
-_ENDPOINT_OF_LIMIT = _nullable(_TEXT) | {"description": "Of the limit's policy; null: all requests together."}
+_ENDPOINT_OF_LIMIT = _nullable(_TEXT) | {
+    "description": "The endpoint of the limit's policy; null: all requests together."
+}
 _USAGE = _object(
     {
         "client": _TEXT,
         "plan": _nullable(_TEXT),
         "status": {"type": "string", "enum": [status.value for status in ClientStatus]},
-        "degraded": _FLAG | {"description": "Whether the store has lost something and is being refilled."},
-        "ruleset": _count("The version of the rules."),
+        "degraded": _FLAG | {"description": "Whether the store has lost data that is being restored."},
+        "ruleset": _count("The version of the ruleset."),
         "limits": {
             "type": "array",
             "items": {"allOf": [ref("Limit"), _object({"endpoint": _ENDPOINT_OF_LIMIT})]},
-            "description": "Every limit that counts this client by itself; `allowed`: whether a cost of 1 would be.",
+            "description": "Every limit that counts this client separately; `allowed`: whether it would admit a cost "
+            "of 1.",
         },
     }
 )
@@ -150,29 +162,35 @@ _USAGE = _object(
 _PROBLEM = _object(
     {
         "type": {"type": "string", "format": "uri-reference", "description": "The kind of error."},
-        "title": _TEXT | {"description": "What this kind of error is called."},
+        "title": _TEXT | {"description": "The name of this kind of error."},
         "status": {"type": "integer"},
-        "detail": _TEXT | {"description": "What happened this time."},
+        "detail": _TEXT | {"description": "An explanation of this error."},
         "errors": {
             "type": "object",
             "additionalProperties": {"type": "array", "items": _TEXT},
-            "description": "Field path → what is wrong with the field. `body` is the body as a whole.",
+            "description": "Field path → error messages. `body` is the body as a whole.",
         },
     },
     optional=("errors",),
 )
 
-_NAME = _TEXT | {"maxLength": MAX_NAME_LENGTH, **_PRINTABLE, "description": "What people call the client."}
-_PLAN = {"type": ["string", "null"], "maxLength": MAX_SLUG_LENGTH, "description": "A slug; null: the default plan."}
+_NAME = _TEXT | {"maxLength": MAX_NAME_LENGTH, **_PRINTABLE, "description": "A display name for people."}
+_PLAN = {
+    "type": ["string", "null"],
+    "maxLength": MAX_SLUG_LENGTH,
+    "description": "The slug of a plan; null: the default plan.",
+}
 _STATUS = {"type": "string", "enum": [status.value for status in ClientStatus]}
 _FIELDS = {"name": _NAME, "plan": _PLAN, "status": _STATUS}
-_LIVE = _FLAG | {"description": "Whether every server decides by the change already."}
-_LATER = _TEXT | {"description": "Why it is not live yet."}
+_LIVE = _FLAG | {"description": "Whether the change is in force on every server."}
+_LATER = _TEXT | {"description": "Why the change is not live yet."}
 _CHANGE = {"key": _TEXT, **_FIELDS, "live": _LIVE, "detail": _LATER}
 _REASON = {"type": "string", "minLength": 1, "maxLength": MAX_REASON_LENGTH, **_PRINTABLE, "pattern": r"\S"}
 
-_MISSING: Schema = {"type": "array", "items": _TEXT, "description": "What is not available, such as `store`."}
-_VIOLATED = _object({"violated-policies": {"type": "array", "items": _TEXT, "description": "The limits that deny."}})
+_MISSING: Schema = {"type": "array", "items": _TEXT, "description": "The unavailable parts, such as `store`."}
+_VIOLATED = _object(
+    {"violated-policies": {"type": "array", "items": _TEXT, "description": "The names of the denying limits."}}
+)
 
 SCHEMAS: dict[str, Schema] = {
     "Batch": _object(
@@ -212,17 +230,42 @@ SCHEMAS: dict[str, Schema] = {
             "warnings": {
                 "type": "array",
                 "items": {"type": "string"},
-                "description": "What should be changed in how Redis is set up, in sentences; looked at once a minute.",
+                "description": "Recommended changes to the configuration of Redis, checked once a minute.",
             },
-            "ruleset": {"type": "integer", "description": "The version that this process decides by."},
+            "ruleset": {"type": "integer", "description": "The version of the ruleset that this process uses."},
             "emergency_switch": {
                 "type": "boolean",
                 "description": "Whether the emergency switch is on in that version.",
             },
             "store_ruleset": {
                 "type": ["integer", "null"],
-                "description": "The version in force in Redis. Null: it holds none, or is unavailable.",
+                "description": "The version of the ruleset in Redis. Null: Redis has none or is unavailable.",
             },
         }
     ),
 }
+
+
+class BearerScheme(OpenApiAuthenticationExtension):
+    """The security scheme of :class:`api.authentication.BearerAuthentication`."""
+
+    target_class = "api.authentication.BearerAuthentication"
+    name = "bearer"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
+        description = "A token from `manage.py issue_token`. A revoked token stops working with that publication."
+        return {"type": "http", "scheme": "bearer", "description": description}
+
+
+def complete(
+    result: dict[str, Any], generator: SchemaGenerator, request: Request | None, public: bool
+) -> dict[str, Any]:
+    """A postprocessing hook of drf-spectacular: adds the schemas that the operations refer to, marks every
+    request body as required, and sorts the responses by status."""
+    result["components"]["schemas"] = SCHEMAS
+    for operations in result["paths"].values():
+        for operation in operations.values():
+            if "requestBody" in operation:
+                operation["requestBody"]["required"] = True
+            operation["responses"] = dict(sorted(operation["responses"].items()))
+    return result

@@ -1,1 +1,1 @@
-"""Other libraries beside ours: what a request costs, and how many too many they let through."""
+"""Comparison with other libraries: the cost of a request, and the number of requests admitted over the quota."""

@@ -12,7 +12,7 @@ from benchmarks.peers import environment
 from benchmarks.peers.process import CROWD, REQUESTS, THREADS
 from benchmarks.report import Headline, Part, Table, Target
 
-NAME = "Beside other throttles"
+NAME = "Compared with other throttles"
 CALLS, TURNS = 500, 5
 QUOTA, EXACT_QUOTA, TRIES = 1_000, 50, 3
 FIRST_OF_EXACT = 1_000_000
@@ -44,7 +44,7 @@ AT_LEAST = {"drf": 1.5, "django-ratelimit": 2.0, "smart-decorator": 2.0}
 
 @dataclass(frozen=True)
 class Exactness:
-    """How many of a thousand requests were let through, where fifty may be."""
+    """The number of requests admitted out of a thousand, with a quota of fifty."""
 
     admitted: Spread
 
@@ -56,7 +56,7 @@ class Exactness:
     def in_words(self) -> str:
         if self.admitted.least == self.admitted.most == EXACT_QUOTA:
             return f"exact under {THREADS} threads"
-        return f"under {THREADS} threads it lets {self} through where {EXACT_QUOTA} may"
+        return f"under {THREADS} threads it admits {self} with a quota of {EXACT_QUOTA}"
 
 
 def part(url: str, rounds: int) -> Part:
@@ -91,14 +91,14 @@ def _command(python: str, name: str, url: str, quota: int) -> list[str]:
 
 def _subject(process: Process) -> Subject:
     def measure() -> Sample:
-        sample: Sample = {**process.ask("run", CALLS), **process.ask("crowd", CALLS)}
+        sample: Sample = {**process.call("run", CALLS), **process.call("crowd", CALLS)}
         return sample
 
     return measure
 
 
 def _exactness(process: Process) -> Exactness:
-    return Exactness(Spread.of(process.ask("admitted", FIRST_OF_EXACT + number) for number in range(TRIES)))
+    return Exactness(Spread.of(process.call("admitted", FIRST_OF_EXACT + number) for number in range(TRIES)))
 
 
 def _table(series: Mapping[str, Series], exact: Mapping[str, Exactness]) -> Table:
@@ -114,12 +114,12 @@ def _table(series: Mapping[str, Series], exact: Mapping[str, Exactness]) -> Tabl
         )
         for name, each in series.items()
     ]
-    beside = "× PolicyThrottle, 3 limits"
+    relative = "× PolicyThrottle, 3 limits"
     crowd = f"{CROWD} threads: µs a request"
-    columns = ("one request", "µs", beside, "CPU of the process, µs", crowd, beside, "let through")
+    columns = ("one request", "µs", relative, "CPU of the process, µs", crowd, relative, "admitted")
     note = (
         f"{TURNS} × {CALLS} calls a round, a thousand clients in turn, from one thread; then as many from {CROWD} "
-        "threads of the process at once, as in a busy web server. “Let through”: of "
+        "threads of the process at once, as in a busy web server. “Admitted”: of "
         f"{REQUESTS:,} requests of one client from {THREADS} threads at once, where {EXACT_QUOTA} per minute are "
         f"allowed; {TRIES} tries. All with redis-py and hiredis. Ours count every decision as well; the others do not. "
         "The decorator of django-smart-ratelimit also writes headers."

@@ -11,7 +11,7 @@ REQUIREMENTS = Path(__file__).parent / "requirements.txt"
 
 
 def python() -> str:
-    """Its Python, after making it anew where the requirements changed."""
+    """The Python of the environment, which is created again if the requirements changed."""
     executable, installed = FOLDER / "bin" / "python", FOLDER / "installed.txt"
     wanted = REQUIREMENTS.read_text(encoding="utf-8")
     if not installed.exists() or installed.read_text(encoding="utf-8") != wanted:

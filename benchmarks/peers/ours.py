@@ -13,29 +13,29 @@ def policy_throttle(limits: int) -> Make:
     """``PolicyThrottle`` with so many limits."""
 
     def make(url: str, quota: int) -> tuple[Allow, Renew]:
-        from benchmarks.rules import ENDPOINTS, PATIENCE, publish, ruleset
+        from benchmarks.rules import ENDPOINTS, TIMEOUT, publish, ruleset
 
         namespace = f"{NAMESPACE}-{limits}-{quota}"
-        configure(url, RATELIMIT_PLATFORM={"REDIS": url, "NAMESPACE": namespace, "CHECK_DEADLINE": PATIENCE})
+        configure(url, RATELIMIT_PLATFORM={"REDIS": url, "NAMESPACE": namespace, "CHECK_DEADLINE": TIMEOUT})
         publish(url, ruleset(quota), namespace)
-        from limits.throttling import PolicyThrottle
+        from ratelimit_enforcer.throttling import PolicyThrottle
 
-        return _asked(PolicyThrottle, f"/{ENDPOINTS[limits]}")
+        return _allow_and_renew(PolicyThrottle, f"/{ENDPOINTS[limits]}")
 
     return make
 
 
 def atomic_throttle(url: str, quota: int) -> tuple[Allow, Renew]:
     """The framework's throttle by name and behaviour, in one script call."""
-    from benchmarks.rules import PATIENCE
+    from benchmarks.rules import TIMEOUT
 
-    configure(url, RATELIMIT_PLATFORM={"REDIS": url, "NAMESPACE": NAMESPACE, "CHECK_DEADLINE": PATIENCE})
-    from limits.throttling import AtomicUserRateThrottle
+    configure(url, RATELIMIT_PLATFORM={"REDIS": url, "NAMESPACE": NAMESPACE, "CHECK_DEADLINE": TIMEOUT})
+    from ratelimit_enforcer.throttling import AtomicUserRateThrottle
 
-    return _asked(type("Throttle", (AtomicUserRateThrottle,), {"rate": f"{quota}/min"}), "/one")
+    return _allow_and_renew(type("Throttle", (AtomicUserRateThrottle,), {"rate": f"{quota}/min"}), "/one")
 
 
-def _asked(throttle: Callable[[], Any], path: str) -> tuple[Allow, Renew]:
+def _allow_and_renew(throttle: Callable[[], Any], path: str) -> tuple[Allow, Renew]:
     request = Prepared(drf_request, path)
     view: Any = object()
     return lambda number: bool(throttle().allow_request(request(number), view)), request.renew

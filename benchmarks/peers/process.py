@@ -2,7 +2,7 @@
 
 Takes lines: ``run CALLS`` times calls, a thousand clients in turn; ``crowd CALLS`` times as many from
 eight threads at once; ``admitted FIRST`` counts how many of a client's thousand requests from 32
-threads at once are let through.
+threads at once are admitted.
 """
 
 import itertools

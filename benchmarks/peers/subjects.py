@@ -15,7 +15,7 @@ Allow = Callable[[int], bool]
 Renew = Callable[[], None]
 
 Make = Callable[[str, int], tuple[Allow, Renew]]
-"""(URL of the Redis, requests in a minute) → what asks, and what makes its requests anew."""
+"""(URL of the Redis, requests per minute) → a function that checks one request, and one that renews the requests."""
 
 PATH = "/one"
 

@@ -1,4 +1,4 @@
-"""A thousand registered clients beside a million: two platforms on one Redis, measured in turn."""
+"""A thousand registered clients compared with a million: two platforms on one Redis, measured in turn."""
 
 import secrets
 import sys
@@ -36,27 +36,27 @@ class Platform:
 
     def fill(self, redis: Redis) -> None:
         """Registers the clients, and writes them to Redis."""
-        self.publisher.ask("fill", self.clients)
+        self.publisher.call("fill", self.clients)
         before = redis.info("memory")["used_memory"]
-        self.seconds_to_load = self.publisher.ask("load")
+        self.seconds_to_load = self.publisher.call("load")
         self.bytes_of_a_client = (redis.info("memory")["used_memory"] - before) / self.clients
 
     def measure(self) -> Sample:
-        published = self.publisher.ask("publish")
-        first = self.server.ask("check", 1)
-        warm = self.server.ask("check", CALLS)
+        published = self.publisher.call("publish")
+        first = self.server.call("check", 1)
+        warm = self.server.call("check", CALLS)
         return {"publish": published, "first": first["us"] / 1_000, "us": warm["us"], "new": self._meet(CALLS)}
 
     def _meet(self, calls: int) -> float:
         """Microseconds of a check where the process meets each client for the first time, as far as
         there are as many."""
-        sample = self.server.ask("meet", calls, self.met % self.clients, min(calls, self.clients))
+        sample = self.server.call("meet", calls, self.met % self.clients, min(calls, self.clients))
         self.met += calls
         return float(sample["us"])
 
     def memory(self) -> float:
         self._meet(MET)
-        return float(self.server.ask("memory"))
+        return float(self.server.call("memory"))
 
 
 def measured(url: str, rounds: int) -> tuple[Table, list[Target], Headline]:
@@ -139,12 +139,12 @@ def _targets(
     platforms: Mapping[str, Platform], series: Mapping[str, Series], memory: Mapping[str, float]
 ) -> list[Target]:
     few, many = platforms
-    beside = f"{MANY:,} clients beside {FEW:,}"
+    compared = f"{MANY:,} clients compared with {FEW:,}"
     more = memory[many] - memory[few]
     return [
-        Target(f"{beside}: time of a check ×", ratio(series[many], series[few], "us"), 1.2),
-        Target(f"{beside}: from save to live ×", ratio(series[many], series[few], "publish"), 1.2),
-        Target(f"{beside}: more memory of a worker, MB", Spread.of([more]), 50),
+        Target(f"{compared}: time of a check ×", ratio(series[many], series[few], "us"), 1.2),
+        Target(f"{compared}: from save to live ×", ratio(series[many], series[few], "publish"), 1.2),
+        Target(f"{compared}: more memory of a worker, MB", Spread.of([more]), 50),
     ]
 
 

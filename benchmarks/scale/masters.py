@@ -1,4 +1,4 @@
-"""One master of a Redis Cluster beside three: which part of the work each does."""
+"""One master of a Redis Cluster compared with three: the part of the work that each does."""
 
 import itertools
 import tempfile
@@ -10,12 +10,12 @@ from redis import Redis
 
 from benchmarks.measuring import Subject, interleaved, spread, timed
 from benchmarks.report import Cell, Table
-from benchmarks.rules import ENDPOINTS, PATIENCE, publish, ruleset
-from limits.enforcement import CheckRequest, Engine
-from limits.enforcement.engine import make_engine
-from limits.store.addresses import parse
-from limits.store.connection import hot_connections_of
-from limits.store.keys import Keys
+from benchmarks.rules import ENDPOINTS, TIMEOUT, publish, ruleset
+from ratelimit_enforcer.engine import CheckRequest, Engine
+from ratelimit_enforcer.engine.engine import make_engine
+from ratelimit_enforcer.store.connections.factory import store_connections_of
+from ratelimit_enforcer.store.connections.redis_url import parse
+from ratelimit_enforcer.store.keys import Keys
 from tests.support.topologies import ClusterTopology
 
 MASTERS = (1, 3)
@@ -53,7 +53,7 @@ def _cluster(masters: int) -> Iterator[ClusterTopology]:
 def _engine(url: str) -> Engine:
     publish(url, ruleset(), NAMESPACE)
     keys = Keys(NAMESPACE)
-    return make_engine(hot_connections_of(parse(url), 8, keys), keys, deadline=PATIENCE, cache_size=CLIENTS)
+    return make_engine(store_connections_of(parse(url), 8, keys), keys, deadline=TIMEOUT, cache_size=CLIENTS)
 
 
 def _subject(engine: Engine) -> Subject:

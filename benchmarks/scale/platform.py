@@ -34,7 +34,7 @@ def main() -> None:
     import django
 
     django.setup()
-    logging.disable(logging.INFO)  # A line for each publish.
+    logging.disable(logging.INFO)  # A line for each publication.
     serve({"fill": fill, "load": load, "publish": publish, "check": check, "meet": meet, "memory": memory})
 
 
@@ -45,7 +45,7 @@ def fill(clients: int) -> None:
     from django.db import connection
 
     from limits.models import Endpoint, Plan
-    from limits.publishing.going_live import go_live
+    from limits.publishing.reconciler import go_live
     from limits.publishing.rules import record
 
     call_command("migrate", verbosity=0)
@@ -89,7 +89,7 @@ def _publish() -> float:
     from django.db import transaction
 
     from limits.models import PolicyLimit
-    from limits.publishing.going_live import go_live
+    from limits.publishing.reconciler import go_live
     from limits.publishing.rules import record
 
     limit = PolicyLimit.objects.earliest("pk")
@@ -109,7 +109,7 @@ def check(calls: int) -> Sample:
 
 def meet(calls: int, first: int, clients: int) -> Sample:
     """Checks of registered clients from number ``first`` on, so many in turn."""
-    from limits.enforcement import CheckRequest, get_engine
+    from ratelimit_enforcer.engine import CheckRequest, get_engine
 
     engine = get_engine()
     requests = itertools.cycle([CheckRequest(f"client-{first + number}", ENDPOINT) for number in range(clients)])

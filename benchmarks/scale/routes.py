@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from benchmarks.measuring import Subject, interleaved, ratio, spread, timed
 from benchmarks.report import Table
-from limits.domain.routes import Route, Router
+from ratelimit_enforcer.domain.routes import Route, Router
 
 ENDPOINTS = (10, 1_000)
 CALLS = 20_000

@@ -33,7 +33,7 @@ class View:
 
 
 EMPTY = View("an empty DRF view", "/bench/empty", "get")
-MINIMAL = View("a DRF view by hand, one `EVALSHA`", "/bench/minimal", "check")
+MINIMAL = View("a hand-written DRF view, one `EVALSHA`", "/bench/minimal", "check")
 CHECK = View("`POST /v1/check`, 3 limits", "/v1/check", "check")
 BATCH = View(f"`POST /v1/check/batch`, {TOGETHER} checks, 3 limits", "/v1/check/batch", "batch", TOGETHER)
 SHOP = View("a shop's DRF view under PolicyThrottle, 3 limits", "/three", "get")
@@ -116,7 +116,7 @@ def _headline(connections: int, series: Mapping[str, Series]) -> Headline:
     return Headline(
         f"`POST /v1/check`, 3 limits, {_so_many(connections)}",
         spread(check, "requests"),
-        "a DRF view by hand with one `EVALSHA`",
+        "a hand-written DRF view with one `EVALSHA`",
         spread(minimal, "requests"),
         "requests/s",
         ratio(check, minimal, "requests"),

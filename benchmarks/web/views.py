@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from benchmarks.floor import BURST, EMISSION, SOURCE
-from limits.throttling import PolicyThrottle
+from ratelimit_enforcer.throttling import PolicyThrottle
 
 redis = Redis.from_url(settings.REDIS_URL, socket_timeout=1.0)
 digest = redis.script_load(SOURCE)
@@ -25,7 +25,7 @@ class Empty(APIView):
 
 
 class Minimal(APIView):
-    """What one would write by hand: who asks, one call of a script, an answer."""
+    """A hand-written view: reads the client, calls one script, and responds."""
 
     schema: Any = None
 

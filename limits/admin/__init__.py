@@ -1,18 +1,18 @@
-"""The admin: where people edit what the servers decide by. One module for each kind of row."""
+"""The admin, where people edit the rules and clients that servers apply. One module for each kind of row."""
 
 from limits.admin import (
     alerts,
+    client_actions,
     client_files,
     clients,
+    emergency_switch,
     endpoints,
     home,
     login,
     overrides,
     plans,
-    platform,
     policies,
     publications,
-    resets,
     tokens,
     usage,
     users,
@@ -20,17 +20,17 @@ from limits.admin import (
 
 __all__ = [
     "alerts",
+    "client_actions",
     "client_files",
     "clients",
+    "emergency_switch",
     "endpoints",
     "home",
     "login",
     "overrides",
     "plans",
-    "platform",
     "policies",
     "publications",
-    "resets",
     "tokens",
     "usage",
     "users",

@@ -1,4 +1,4 @@
-"""Alert rules, what fired, and the messages about it."""
+"""Alert rules, alerts, and the messages about them."""
 
 import json
 from datetime import timedelta
@@ -19,20 +19,20 @@ from unfold.admin import TabularInline
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
-from limits.admin.base import PlatformModelAdmin
-from limits.admin.fields import NobodyEdits
-from limits.admin.help import Introduced
+from limits.admin.base import HasIntroduction, PlatformModelAdmin
+from limits.admin.forms import ReadOnlyAdmin
 from limits.admin.row_history import ShowsHistory
-from limits.domain.words import GroupBy
+from limits.domain.descriptions import date_and_time, quantity
 from limits.models import Alert, AlertRule, Client, Message
 from limits.models.roles import HANDLE_ALERTS
-from limits.monitoring.messages import in_words, write_test
+from limits.monitoring.messages import format_value, write_test
+from ratelimit_enforcer.domain.enums import GroupBy
 
 _STATE_COLOURS = {"open": "danger", "acknowledged": "warning", "silenced": "info", "resolved": "success"}
 
 
 class LinesField(forms.CharField):
-    """Several values, one in a line."""
+    """A field for several values, one per line."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}), **options)
@@ -48,7 +48,7 @@ class LinesField(forms.CharField):
 
 
 class AddressesField(LinesField):
-    """Mail addresses, one in a line; commas and spaces, which no address contains, separate them too."""
+    """A field for email addresses, one per line; commas and spaces, which no address contains, separate them too."""
 
     def _parts(self, text: str) -> list[str]:
         return text.replace(",", " ").split()
@@ -63,30 +63,30 @@ class AddressesField(LinesField):
         try:
             validate_email(address)
         except forms.ValidationError as error:
-            raise forms.ValidationError(f"“{address}” is not a mail address.") from error
+            raise forms.ValidationError(f"“{address}” is not a valid email address.") from error
 
 
 class AlertRuleForm(forms.ModelForm):
-    emails = AddressesField(required=False, help_text="Who gets the mail; one address in a line.")
+    emails = AddressesField(required=False, help_text="One email address per line.")
     webhooks = LinesField(
         required=False,
-        help_text="Addresses that get a signed POST, one in a line: https://… They may not lead into a private "
-        "network, unless WEBHOOK_ALLOWED_NETWORKS names it.",
+        help_text="One URL per line, starting with https://. Each receives a signed POST request. Addresses in "
+        "private networks are rejected unless WEBHOOK_ALLOWED_NETWORKS lists the network.",
     )
 
 
 @admin.register(AlertRule)
-class AlertRuleAdmin(Introduced, ShowsHistory, PlatformModelAdmin):
-    introduction = "Who is told when, for example, one client is denied fifty times in a minute."
+class AlertRuleAdmin(HasIntroduction, ShowsHistory, PlatformModelAdmin):
+    introduction = "Rules that notify people or programs when, for example, a client is denied fifty times in a minute."
     form = AlertRuleForm
-    list_display = ("name", "sentence_in_words", "addresses", "open_alerts")
+    list_display = ("name", "sentence_text", "recipients", "open_alerts")
     list_select_related = ("plan", "endpoint", "policy")
     search_fields = ("name",)
     autocomplete_fields = ("endpoint", "policy")
     fieldsets = (
         (None, {"fields": ("name", "metric", "threshold", "min_requests", "window", "group_by")}),
-        ("Only these requests", {"fields": ("client_key", "plan", "endpoint", "policy")}),
-        ("Who is told", {"fields": ("emails", "webhooks", "cooldown", "notify_resolved")}),
+        ("Filters", {"fields": ("client_key", "plan", "endpoint", "policy")}),
+        ("Notifications", {"fields": ("emails", "webhooks", "cooldown", "notify_resolved")}),
     )
     actions_detail = ("send_test",)
 
@@ -101,36 +101,37 @@ class AlertRuleAdmin(Introduced, ShowsHistory, PlatformModelAdmin):
                 for destination in rule.destinations:
                     write_test(*destination, rule, timezone.now())
             messages.success(
-                request, f"A test goes to {_whom(rule)} within ten seconds; this list says what became of it."
+                request,
+                f"A test message to {_recipients(rule)} will be sent within ten seconds. The list shows the result.",
             )
             return HttpResponseRedirect(reverse("admin:limits_message_changelist"))
         context = {
             **self.admin_site.each_context(request),
-            "title": f"Send a test message of “{rule}”",
+            "title": f"Send a test message for “{rule}”",
             "opts": AlertRule._meta,
             "rule": rule,
-            "whom": _whom(rule),
+            "recipients": _recipients(rule),
         }
         return TemplateResponse(request, "admin/limits/alertrule/test.html", context)
 
-    @display(description="Fires at")
-    def sentence_in_words(self, rule: AlertRule) -> str:
+    @display(description="Condition")
+    def sentence_text(self, rule: AlertRule) -> str:
         return rule.sentence
 
-    @display(description="Tells")
-    def addresses(self, rule: AlertRule) -> str:
-        return _whom(rule)
+    @display(description="Recipients")
+    def recipients(self, rule: AlertRule) -> str:
+        return _recipients(rule)
 
     @display(description="Open alerts")
     def open_alerts(self, rule: AlertRule) -> int:
         return sum(alert.resolved_at is None for alert in rule.alerts.all())
 
 
-def _whom(rule: AlertRule) -> str:
+def _recipients(rule: AlertRule) -> str:
     return ", ".join([*rule.emails, *rule.webhooks])
 
 
-class MessageInline(NobodyEdits, TabularInline):
+class MessageInline(ReadOnlyAdmin, TabularInline):
     model = Message.alerts.through
     fields = readonly_fields = ("subject", "destination", "created_at", "state")
     verbose_name_plural = "messages"
@@ -145,9 +146,9 @@ class MessageInline(NobodyEdits, TabularInline):
     def destination(self, link: Any) -> str:
         return str(link.message.destination)
 
-    @display(description="Written")
+    @display(description="Created")
     def created_at(self, link: Any) -> str:
-        return f"{link.message.created_at:%F %T}"
+        return date_and_time(link.message.created_at)
 
     @display(description="State")
     def state(self, link: Any) -> str:
@@ -158,31 +159,31 @@ class MessageInline(NobodyEdits, TabularInline):
 
 
 class HandleForm(forms.Form):
-    """What somebody does about an alert."""
+    """The form to acknowledge or silence an alert, or to resume its notifications."""
 
-    ACKNOWLEDGE, LIFT = "acknowledge", "lift"
+    ACKNOWLEDGE, RESUME = "acknowledge", "resume"
     CHOICES = (
-        (ACKNOWLEDGE, "Acknowledge: no more messages until it is over"),
-        ("1", "Silence for an hour"),
-        ("4", "Silence for four hours"),
-        ("24", "Silence for a day"),
-        ("168", "Silence for a week"),
-        (LIFT, "Lift: it makes messages again"),
+        (ACKNOWLEDGE, "Acknowledge: no more notifications until the alert resolves"),
+        ("1", "Silence for 1 hour"),
+        ("4", "Silence for 4 hours"),
+        ("24", "Silence for 1 day"),
+        ("168", "Silence for 1 week"),
+        (RESUME, "Resume notifications"),
     )
 
-    what = forms.ChoiceField(choices=CHOICES, widget=UnfoldAdminSelectWidget())
+    action = forms.ChoiceField(choices=CHOICES, widget=UnfoldAdminSelectWidget())
 
 
 @admin.register(Alert)
-class AlertAdmin(Introduced, NobodyEdits, PlatformModelAdmin):
-    introduction = "What alert rules found. An alert stays open while its rule fires, and is resolved by itself."
-    list_display = ("rule", "group_name", "value_in_words", "highest_in_words", "opened_at", "resolved_at", "state")
+class AlertAdmin(HasIntroduction, ReadOnlyAdmin, PlatformModelAdmin):
+    introduction = "An alert stays open while the condition of its rule is met, and then resolves automatically."
+    list_display = ("rule", "group_name", "value_text", "highest_text", "opened_at", "resolved_at", "state")
     list_filter = ("rule", ("resolved_at", admin.EmptyFieldListFilter))
     list_select_related = ("rule",)
     search_fields = ("rule__name", "group")
     fields = readonly_fields = (
-        *("rule", "group_name", "state_in_words", "value_in_words", "highest_in_words"),
-        *("opened_at", "last_fired_at", "resolved_at", "told_at"),
+        *("rule", "group_name", "state_text", "value_text", "highest_text"),
+        *("opened_at", "last_fired_at", "resolved_at", "notified_at"),
     )
     change_form_outer_before_template = "admin/limits/alert/page.html"
     show_full_result_count = False
@@ -191,27 +192,28 @@ class AlertAdmin(Introduced, NobodyEdits, PlatformModelAdmin):
     actions_detail = ("handle",)
 
     def has_handle_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody edits an alert; who may change alerts may say that they look after it."""
+        """Alerts are not editable; users with the change permission may acknowledge and silence them."""
         return request.user.has_perm(f"limits.{HANDLE_ALERTS}")
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         alert = Alert.objects.select_related("rule").filter(pk=object_id).first()
-        caller = caller_of(alert) if alert else None
-        return super().change_view(request, object_id, form_url, {"caller": caller, **(extra_context or {})})
+        key = client_key_of(alert) if alert else ""
+        context = {"client_key": key, "client": Client.objects.filter(key=key).first() if key else None}
+        return super().change_view(request, object_id, form_url, context | (extra_context or {}))
 
     @action(description="Acknowledge", permissions=["handle"])
     def acknowledge_selected(self, request: HttpRequest, queryset: QuerySet[Alert]) -> None:
         count = _acknowledge(request, queryset)
-        messages.success(request, f"{count:,} alerts acknowledged: no more messages until they are over.")
+        messages.success(request, f"Acknowledged {quantity(count, 'alert')}: no more notifications until resolved.")
 
     @action(description="Acknowledge or silence…", url_path="handle", permissions=["handle"])
     def handle(self, request: HttpRequest, object_id: int) -> HttpResponse:
         alert = get_object_or_404(Alert.objects.select_related("rule"), pk=object_id)
         form = HandleForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
-            messages.success(request, _handle(request, alert, form.cleaned_data["what"]))
+            messages.success(request, _handle(request, alert, form.cleaned_data["action"]))
             return HttpResponseRedirect(reverse("admin:limits_alert_change", args=[object_id]))
         context = {
             **self.admin_site.each_context(request),
@@ -222,65 +224,60 @@ class AlertAdmin(Introduced, NobodyEdits, PlatformModelAdmin):
         }
         return TemplateResponse(request, "admin/limits/alert/handle.html", context)
 
-    @display(description="Whom or what")
+    @display(description="Subject")
     def group_name(self, alert: Alert) -> str:
         return alert.group_name
 
-    @display(description="Last", ordering="value")
-    def value_in_words(self, alert: Alert) -> str:
-        return in_words(alert.value, alert.rule)
+    @display(description="Latest value", ordering="value")
+    def value_text(self, alert: Alert) -> str:
+        return format_value(alert.value, alert.rule)
 
-    @display(description="Highest", ordering="highest")
-    def highest_in_words(self, alert: Alert) -> str:
-        return in_words(alert.highest, alert.rule)
+    @display(description="Highest value", ordering="highest")
+    def highest_text(self, alert: Alert) -> str:
+        return format_value(alert.highest, alert.rule)
 
     @display(description="State", label=_STATE_COLOURS)
     def state(self, alert: Alert) -> str:
         return alert.state.value
 
     @display(description="State")
-    def state_in_words(self, alert: Alert) -> str:
-        match alert.state:
-            case Alert.State.ACKNOWLEDGED:
-                return f"acknowledged by {alert.acknowledged_by}, {alert.acknowledged_at:%F %R} UTC"
-            case Alert.State.SILENCED:
-                return f"silenced until {alert.silenced_until:%F %R} UTC"
+    def state_text(self, alert: Alert) -> str:
+        if alert.state is Alert.State.ACKNOWLEDGED and alert.acknowledged_at:
+            return f"acknowledged by {alert.acknowledged_by}, {date_and_time(alert.acknowledged_at)}"
+        if alert.state is Alert.State.SILENCED and alert.silenced_until:
+            return f"silenced until {date_and_time(alert.silenced_until)}"
         return alert.state.value
 
 
-def caller_of(alert: Alert) -> tuple[str, Client | None] | None:
-    """The caller that an alert is about, with its row where it is registered; None: it is about no single one."""
-    if alert.rule.group_by == GroupBy.CLIENT and alert.group:
-        key = alert.group
-    elif not alert.rule.group_by and alert.rule.client_key:
-        key = alert.rule.client_key
-    else:
-        return None
-    return key, Client.objects.filter(key=key).first()
+def client_key_of(alert: Alert) -> str:
+    """Returns the key of the client that an alert is about; empty if it is not about a single client."""
+    if alert.rule.group_by == GroupBy.CLIENT:
+        return alert.group
+    return "" if alert.rule.group_by else alert.rule.client_key
 
 
-def _handle(request: HttpRequest, alert: Alert, what: str) -> str:
-    """Does it, and returns what to say."""
-    this_one = Alert.objects.filter(pk=alert.pk)
-    if what == HandleForm.ACKNOWLEDGE:
-        _acknowledge(request, this_one)
-        return "Acknowledged: no more messages about this alert until it is over."
-    if what == HandleForm.LIFT:
-        this_one.update(silenced_until=None, acknowledged_at=None, acknowledged_by="")
-        return "It makes messages again."
-    until = timezone.now() + timedelta(hours=int(what))
-    this_one.update(silenced_until=until)
-    return f"Silenced until {until:%F %R} UTC, even if it resolves and opens again."
+def _handle(request: HttpRequest, alert: Alert, action: str) -> str:
+    """Performs the action and returns the message for the user."""
+    selected = Alert.objects.filter(pk=alert.pk)
+    if action == HandleForm.ACKNOWLEDGE:
+        _acknowledge(request, selected)
+        return "Acknowledged: no more notifications until the alert resolves."
+    if action == HandleForm.RESUME:
+        selected.update(silenced_until=None, acknowledged_at=None, acknowledged_by="")
+        return "Notifications resumed."
+    until = timezone.now() + timedelta(hours=int(action))
+    selected.update(silenced_until=until)
+    return f"Silenced until {date_and_time(until)}, even if the alert resolves and reopens."
 
 
 def _acknowledge(request: HttpRequest, alerts: QuerySet[Alert]) -> int:
-    who = request.user.get_username()
-    unanswered = alerts.filter(resolved_at=None, acknowledged_at=None)
-    return unanswered.update(acknowledged_at=timezone.now(), acknowledged_by=who)
+    username = request.user.get_username()
+    unacknowledged = alerts.filter(resolved_at=None, acknowledged_at=None)
+    return unacknowledged.update(acknowledged_at=timezone.now(), acknowledged_by=username)
 
 
 @admin.register(Message)
-class MessageAdmin(NobodyEdits, PlatformModelAdmin):
+class MessageAdmin(ReadOnlyAdmin, PlatformModelAdmin):
     list_display = ("subject", "channel", "destination", "created_at", "state")
     list_filter = ("channel", "kind", ("sent_at", admin.EmptyFieldListFilter))
     search_fields = ("destination", "subject")
@@ -307,5 +304,5 @@ class MessageAdmin(NobodyEdits, PlatformModelAdmin):
 
 
 def open_alerts(request: HttpRequest) -> int | None:
-    """How many alerts are open, for the menu; None: none."""
+    """Returns the number of open alerts for the menu; None instead of 0."""
     return Alert.objects.filter(resolved_at=None).count() or None

@@ -1,4 +1,4 @@
-"""Bars of requests as SVG: no script, the same in print, and a sentence for who does not see it."""
+"""Bar charts of requests as SVG: no script, the same in print, and with a text alternative."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,15 +8,16 @@ from itertools import groupby
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
+from limits.domain.descriptions import quantity
 from limits.monitoring.figures import HourOfRequests
 
 WIDTH, HEIGHT, BOTTOM, TOP, LEFT, RIGHT = 720, 180, 22, 8, 44, 10
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """An hour or a day that begins at ``begin``. ``admitted`` includes exempt requests; ``denied`` are
-    those that a limit denied, ``blocked`` those of blocked clients."""
+class Bars:
+    """The requests of an hour or a day from ``begin``. ``admitted`` includes exempt requests; ``denied`` are
+    requests denied by a limit, ``blocked`` those of blocked clients."""
 
     begin: datetime
     admitted: int
@@ -24,48 +25,50 @@ class Span:
     blocked: int = 0
 
     @property
-    def refused(self) -> int:
+    def not_admitted(self) -> int:
         return self.denied + self.blocked
 
     @property
     def requests(self) -> int:
-        return self.admitted + self.refused
+        return self.admitted + self.not_admitted
 
     @property
-    def refused_in_words(self) -> str:
-        """“7 denied”, “7 denied, 2 from blocked clients”"""
-        blocked = f", {self.blocked:,} from blocked clients" if self.blocked else ""
+    def not_admitted_text(self) -> str:
+        """“7 denied”, “7 denied, 2 blocked”"""
+        blocked = f", {self.blocked:,} blocked" if self.blocked else ""
         return f"{self.denied:,} denied{blocked}"
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One bar: admitted below, refused above it. Lengths are in units of the drawing."""
+    """One bar: admitted requests at the bottom, denied and blocked ones on top. Lengths are in units of the drawing."""
 
     x: float
     middle: float
     width: float
     admitted_y: float
     admitted_height: float
-    refused_y: float
-    refused_height: float
+    not_admitted_y: float
+    not_admitted_height: float
     label: str
     title: str
 
 
-def of_hours(hours: Iterable[HourOfRequests]) -> list[Span]:
-    """Each hour by itself."""
-    return [Span(hour.hour, hour.admitted + hour.exempt, hour.denied, hour.blocked) for hour in hours]
+def hourly_bars(hours: Iterable[HourOfRequests]) -> list[Bars]:
+    """Returns one bar for each hour."""
+    return [Bars(hour.hour, hour.admitted + hour.exempt, hour.denied, hour.blocked) for hour in hours]
 
 
-def of_days(hours: Iterable[HourOfRequests]) -> list[Span]:
-    """The hours of each day (UTC) together."""
-    days = [(begin, list(spans)) for begin, spans in groupby(of_hours(hours), lambda span: span.begin.replace(hour=0))]
-    return [_together(begin, spans) for begin, spans in days]
+def daily_bars(hours: Iterable[HourOfRequests]) -> list[Bars]:
+    """Returns one bar for each day (UTC)."""
+    days = [
+        (begin, list(spans)) for begin, spans in groupby(hourly_bars(hours), lambda span: span.begin.replace(hour=0))
+    ]
+    return [_total(begin, spans) for begin, spans in days]
 
 
-def _together(begin: datetime, spans: Sequence[Span]) -> Span:
-    return Span(
+def _total(begin: datetime, spans: Sequence[Bars]) -> Bars:
+    return Bars(
         begin,
         sum(span.admitted for span in spans),
         sum(span.denied for span in spans),
@@ -73,8 +76,8 @@ def _together(begin: datetime, spans: Sequence[Span]) -> Span:
     )
 
 
-def chart(spans: Sequence[Span], time_format: str, title_format: str) -> SafeString:
-    """The chart of these hours or days; formats are those of ``strftime``."""
+def chart(spans: Sequence[Bars], time_format: str, title_format: str) -> SafeString:
+    """Returns the chart of these hours or days; formats are those of ``strftime``."""
     highest = max((span.requests for span in spans), default=0)
     columns = [_column(at, span, spans, highest, time_format, title_format) for at, span in enumerate(spans)]
     context = {
@@ -92,17 +95,17 @@ def chart(spans: Sequence[Span], time_format: str, title_format: str) -> SafeStr
     return render_to_string("admin/limits/chart.html", context)
 
 
-def _summary(spans: Sequence[Span]) -> str:
+def _summary(spans: Sequence[Bars]) -> str:
     if not spans:
         return "No requests."
-    whole = _together(spans[0].begin, spans)
-    return f"{whole.requests:,} requests: {whole.admitted:,} admitted, {whole.refused_in_words}."
+    whole = _total(spans[0].begin, spans)
+    return f"{quantity(whole.requests, 'request')}: {whole.admitted:,} admitted, {whole.not_admitted_text}."
 
 
-def _column(at: int, span: Span, spans: Sequence[Span], highest: int, time_format: str, title_format: str) -> Column:
+def _column(at: int, span: Bars, spans: Sequence[Bars], highest: int, time_format: str, title_format: str) -> Column:
     step = (WIDTH - LEFT - RIGHT) / len(spans)
     scale = (HEIGHT - BOTTOM - TOP) / (highest or 1)
-    admitted, refused = span.admitted * scale, span.refused * scale
+    admitted, not_admitted = span.admitted * scale, span.not_admitted * scale
     base = HEIGHT - BOTTOM
     every = max(1, len(spans) // 8)
     return Column(
@@ -111,10 +114,10 @@ def _column(at: int, span: Span, spans: Sequence[Span], highest: int, time_forma
         width=round(step * 0.8, 1),
         admitted_y=round(base - admitted, 1),
         admitted_height=round(admitted, 1),
-        refused_y=round(base - admitted - refused, 1),
-        refused_height=round(refused, 1),
+        not_admitted_y=round(base - admitted - not_admitted, 1),
+        not_admitted_height=round(not_admitted, 1),
         label=span.begin.strftime(time_format) if (len(spans) - 1 - at) % every == 0 else "",
-        title=f"{span.begin.strftime(title_format)}: {span.admitted:,} admitted, {span.refused_in_words}",
+        title=f"{span.begin.strftime(title_format)}: {span.admitted:,} admitted, {span.not_admitted_text}",
     )
 
 

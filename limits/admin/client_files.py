@@ -1,4 +1,4 @@
-"""Clients from a CSV file and into one: upload, preview, progress."""
+"""Import and export of clients as CSV: upload, preview, progress."""
 
 from typing import Any
 
@@ -15,51 +15,51 @@ from kombu.exceptions import OperationalError as BrokerUnavailable
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminFileFieldWidget
 
-from limits.admin.base import PlatformModelAdmin
-from limits.admin.fields import NobodyEdits
-from limits.admin.form_page import form_page, reason_field
-from limits.admin.help import Introduced
-from limits.configfile.client_csv import decoded
-from limits.configfile.client_files import begin_import, check_again, export_lines, work
+from limits.admin.base import HasIntroduction, PlatformModelAdmin
+from limits.admin.forms import ReadOnlyAdmin, form_page, reason_field
+from limits.configfile.client_files import begin_import, continue_import, export_lines, restart_import
+from limits.domain.client_csv import decode
 from limits.models import Client, ClientImport
 
-SMALL = 512 * 1024
-"""Bytes of a file that is worked on while the page waits; a larger one goes to Celery."""
-LARGEST = 64 * 1024 * 1024
-LONG = 600.0
+MAX_SYNCHRONOUS_BYTES = 512 * 1024
+"""Maximum size in bytes of a file that is processed within the request; larger files are left to Celery."""
+MAX_FILE_BYTES = 64 * 1024 * 1024
+SYNCHRONOUS_SECONDS = 600.0
 _COLOURS = {"done": "success", "refused": "danger", "failed": "danger", "checked": "warning"}
 
 
 class ImportForm(forms.Form):
-    """The file and why."""
+    """The form for the CSV file, and the reason."""
 
     file = forms.FileField(
         widget=UnfoldAdminFileFieldWidget,
-        help_text="CSV in UTF-8, with commas, semicolons or tabs, up to 64 MB. A spreadsheet saves as such.",
+        help_text="CSV in UTF-8, separated by commas, semicolons or tabs, up to 64 MB.",
     )
-    why = reason_field("The new resellers, from the contract list of November.")
+    why = reason_field("New resellers from the November contract list.")
 
     def clean_file(self) -> Any:
         file = self.cleaned_data["file"]
-        if file.size > LARGEST:
-            raise forms.ValidationError("It is larger than 64 MB. Split it into several files.")
+        if file.size > MAX_FILE_BYTES:
+            raise forms.ValidationError("The file is larger than 64 MB. Split it into several files.")
         try:
-            self.content = decoded(file.read())
+            self.content = decode(file.read())
         except UnicodeDecodeError as error:
             raise forms.ValidationError(
-                "It is not text in UTF-8. In your spreadsheet, save it as “CSV UTF-8”."
+                "The file is not UTF-8 text. In your spreadsheet program, save it as “CSV UTF-8”."
             ) from error
         if "\0" in self.content:
-            raise forms.ValidationError("It is not a text file. In your spreadsheet, save it as “CSV UTF-8”.")
+            raise forms.ValidationError(
+                "The file is not a text file. In your spreadsheet program, save it as “CSV UTF-8”."
+            )
         return file
 
 
 def import_view(request: HttpRequest, admin_site: admin.AdminSite) -> HttpResponse:
-    """Takes a file, has it checked, and leads to what was found."""
+    """Accepts a file, starts the check, and redirects to the result."""
     form = ImportForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
-        row = _take(request, form)
-        _go_on(request, row)
+        row = _create(request, form)
+        _process(request, row)
         return HttpResponseRedirect(reverse("admin:limits_clientimport_change", args=[row.pk]))
     return form_page(
         request,
@@ -67,20 +67,21 @@ def import_view(request: HttpRequest, admin_site: admin.AdminSite) -> HttpRespon
         form,
         title="Import clients",
         intro=[
-            "The first line of the file names its columns: key, and any of name, plan and status. A key that is there "
-            "already is changed, a new one is added, and none is ever removed. A column that the file does not have "
-            "stays as it is; an empty plan means the default plan.",
-            "You see what the file would change before anything is imported. A file with a wrong line is refused as a "
-            "whole, and every wrong line is named.",
+            "The first line names the columns: key (required), name, plan and status. Existing clients are updated, "
+            "new clients are added, and no client is removed. Values of missing columns stay unchanged; an empty plan "
+            "means the default plan.",
+            "You can review the changes before anything is imported. If any line has an error, nothing is imported and "
+            "all errors are listed.",
         ],
-        submit="Check the file",
+        submit="Check file",
         back=reverse("admin:limits_client_changelist"),
         opts=Client._meta,
     )
 
 
 def export_view(request: HttpRequest) -> HttpResponse:
-    """All clients as a file that can be imported again; ``?status=`` and ``?plan=`` (a slug): only those."""
+    """Returns all clients as a file that can be imported again; ``?status=`` and ``?plan=`` (a slug) restrict
+    them."""
     filters = {"status": request.GET.get("status"), "plan__slug": request.GET.get("plan")}
     rows = Client.objects.filter(**{field: value for field, value in filters.items() if value})
     response = StreamingHttpResponse(export_lines(rows), content_type="text/csv; charset=utf-8")
@@ -88,7 +89,7 @@ def export_view(request: HttpRequest) -> HttpResponse:
     return response  # type: ignore[return-value]
 
 
-def _take(request: HttpRequest, form: ImportForm) -> ClientImport:
+def _create(request: HttpRequest, form: ImportForm) -> ClientImport:
     return ClientImport.objects.create(
         file_name=form.cleaned_data["file"].name[:200],
         content=form.content,
@@ -99,20 +100,22 @@ def _take(request: HttpRequest, form: ImportForm) -> ClientImport:
     )
 
 
-def _go_on(request: HttpRequest, row: ClientImport) -> None:
-    """Works on a small file at once, and has Celery work on a large one."""
-    if len(row.content) <= SMALL:
-        work(row.pk, LONG)
+def _process(request: HttpRequest, row: ClientImport) -> None:
+    """Processes a small file at once, and passes a large one to Celery."""
+    if len(row.content) <= MAX_SYNCHRONOUS_BYTES:
+        continue_import(row.pk, SYNCHRONOUS_SECONDS)
         return
     try:
         current_app.send_task("limits.tasks.import_clients", args=[row.pk])
     except BrokerUnavailable:
-        messages.error(request, "The worker cannot be reached, so the file waits. Try again when it is back.")
+        messages.error(
+            request, "The message broker is unavailable, so the file is not being processed. Try again later."
+        )
 
 
 @admin.register(ClientImport)
-class ClientImportAdmin(Introduced, NobodyEdits, PlatformModelAdmin):
-    introduction = "Files of clients that were uploaded: what each would change, did change, or why it was refused."
+class ClientImportAdmin(HasIntroduction, ReadOnlyAdmin, PlatformModelAdmin):
+    introduction = "Uploaded client files: the changes that each file makes, or the errors that prevent the import."
     list_display = ("file_name", "created_at", "author", "reason", "state_label")
     search_fields = ("file_name", "author", "reason")
 
@@ -129,17 +132,17 @@ class ClientImportAdmin(Introduced, NobodyEdits, PlatformModelAdmin):
         return self._page(request, row, "admin/limits/clientimport/page.html")
 
     def progress_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        """The part of the page that is asked for again while somebody works on the file."""
+        """Returns the part of the page that is refreshed while the file is being processed."""
         row = get_object_or_404(ClientImport.objects.defer("content"), pk=object_id)
         return self._page(request, row, "admin/limits/clientimport/progress.html")
 
     def run_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        """Imports a file that was checked, continues one that waits for a worker, or tries a failed one again."""
+        """Imports a checked file, continues one that waits for a worker, or retries a failed one."""
         row = get_object_or_404(ClientImport, pk=object_id)
         if not may_import(request):
             raise PermissionDenied
-        if request.method == "POST" and (begin_import(row) or check_again(row) or row.is_under_way):
-            _go_on(request, row)
+        if request.method == "POST" and (begin_import(row) or restart_import(row) or row.is_under_way):
+            _process(request, row)
         return HttpResponseRedirect(reverse("admin:limits_clientimport_change", args=[row.pk]))
 
     def _page(self, request: HttpRequest, row: ClientImport, template: str) -> HttpResponse:
@@ -160,5 +163,5 @@ class ClientImportAdmin(Introduced, NobodyEdits, PlatformModelAdmin):
 
 
 def may_import(request: HttpRequest) -> bool:
-    """Whether this person may import clients."""
+    """Whether the user may import clients."""
     return request.user.has_perm("limits.add_clientimport") and request.user.has_perm("limits.change_client")

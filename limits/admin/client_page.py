@@ -1,32 +1,36 @@
-"""What the page of a client shows above its form."""
+"""The page of a client above the form: current limits with their usage, buttons, and the chart of the last days."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
-from limits.admin.charts import Span, chart, of_days
-from limits.admin.client_status import may_set_status
+from limits.admin.charts import Bars, chart, daily_bars
+from limits.admin.client_actions import may_set_status, status_verb
 from limits.admin.quick_overrides import end_of, raisable
-from limits.admin.standing import standing_of
-from limits.domain.words import ClientStatus
-from limits.models import Client, CounterReset
+from limits.domain.descriptions import date_and_time, duration, limit_sentence, limits_sentence
+from limits.models import Client, CounterReset, Publication
 from limits.monitoring.figures import client_by_hour
+from ratelimit_enforcer.domain.client import ClientRecord, Override, microseconds
+from ratelimit_enforcer.domain.decision import LimitState
+from ratelimit_enforcer.domain.enums import ClientStatus, Mode, Partition
+from ratelimit_enforcer.domain.limit import SECOND_US
+from ratelimit_enforcer.domain.ruleset import Policy, Ruleset
+from ratelimit_enforcer.domain.selection import plan_of
+from ratelimit_enforcer.engine import ClientState, RulesetMissing, StoreError, get_engine
 
 DAYS = 14
 
-_VERBS = {
-    ClientStatus.ACTIVE: "Limit again…",
-    ClientStatus.EXEMPT: "Exempt…",
-    ClientStatus.BLOCKED: "Block…",
-}
 
-
-def page(request: HttpRequest, client: Client) -> dict[str, Any]:
-    """Everything of it."""
+def client_page(request: HttpRequest, client: Client) -> dict[str, Any]:
+    """Returns the context of the client's page: limits and their usage, possible actions, the chart of the
+    last days, and the latest counter resets."""
     statuses = [status for status in ClientStatus if status != client.status]
-    return standing(request, client) | {
+    return limits_section(request, client) | {
         "statuses": [_action(client, status) for status in statuses if may_set_status(request, client.status, status)],
         "may_reset": request.user.has_perm("limits.reset_client"),
         "chart": chart(_days(client), "%-d %b", "%A %-d %B"),
@@ -34,24 +38,24 @@ def page(request: HttpRequest, client: Client) -> dict[str, Any]:
     }
 
 
-def _days(client: Client) -> list[Span]:
-    """Whole days, of which the last is not over."""
+def _days(client: Client) -> list[Bars]:
+    """Returns whole days; the last one is not over."""
     hours = (DAYS - 1) * 24 + timezone.now().hour + 1
-    return of_days(client_by_hour(client.key, hours=hours))
+    return daily_bars(client_by_hour(client.key, hours=hours))
 
 
-def standing(request: HttpRequest, client: Client) -> dict[str, Any]:
-    """The part that is asked for again and again."""
+def limits_section(request: HttpRequest, client: Client) -> dict[str, Any]:
+    """Returns the context of the part of the page that is refreshed periodically."""
     return {
         "client": client,
-        "standing": standing_of(client.key),
-        **_offers(request, client),
+        "current_limits": current_limits(client.key),
+        **_possible_overrides(request, client),
     }
 
 
-def _offers(request: HttpRequest, client: Client) -> dict[str, Any]:
-    """``may_override``: whether something of it can be raised; ``until_sunday``: slugs of the policies that can be
-    until then. Nothing is offered where no limit applies."""
+def _possible_overrides(request: HttpRequest, client: Client) -> dict[str, Any]:
+    """Returns ``may_override``: whether any limit of the client can be raised; ``until_sunday``: slugs of the
+    policies whose limits can be raised until then. Nothing is offered if no limit applies."""
     if client.status != ClientStatus.ACTIVE or not request.user.has_perm("limits.add_override"):
         return {"may_override": False, "until_sunday": set()}
     now = timezone.now()
@@ -63,4 +67,148 @@ def _offers(request: HttpRequest, client: Client) -> dict[str, Any]:
 
 
 def _action(client: Client, status: ClientStatus) -> tuple[str, str]:
-    return _VERBS[status], reverse("admin:limits_client_status", args=[client.pk, status.value])
+    return f"{status_verb(client, status)}…", reverse("admin:limits_client_status", args=[client.pk, status.value])
+
+
+STORE_UNAVAILABLE = (
+    "Redis is unavailable, so current usage is unknown. Until Redis is available again, each policy applies the "
+    "setting “if Redis is down”."
+)
+
+NEARLY_FULL = 0.8
+"""The fraction of a quota from which on a client is close to the limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitUsage:
+    """One limit, shown as a bar. ``source``: the origin of the limit. ``used`` and ``capacity`` are whole units of
+    cost."""
+
+    name: str
+    policy: str
+    endpoint: str
+    sentence: str
+    source: str
+    used: int
+    capacity: int
+    mode: Mode
+    available_again: str
+
+    @property
+    def is_full(self) -> bool:
+        return self.used >= self.capacity
+
+    @property
+    def is_nearly_full(self) -> bool:
+        return not self.is_full and self.used >= NEARLY_FULL * self.capacity
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentLimits:
+    """``limits``: every limit that counts this client separately. ``shared``: sentences for the limits that
+    count all clients together. ``problem``: why the state is unknown, else empty."""
+
+    plan: str | None = None
+    status: ClientStatus = ClientStatus.ACTIVE
+    limits: tuple[LimitUsage, ...] = ()
+    shared: tuple[str, ...] = ()
+    problem: str = ""
+
+
+def current_limits(key: str) -> CurrentLimits:
+    """Reads the counters without consuming anything."""
+    try:
+        client_state = get_engine().peek_client(key)
+    except RulesetMissing:
+        return CurrentLimits(problem=missing_rules_reason())
+    except StoreError:
+        return CurrentLimits(problem=STORE_UNAVAILABLE)
+    ruleset = client_state.ruleset
+    plan = plan_of(ruleset, client_state.record)
+    return CurrentLimits(
+        plan=next((each.name for each in ruleset.plans if each.slug == plan), None),
+        status=client_state.record.status,
+        limits=tuple(_limit_usages(client_state)),
+        shared=tuple(_shared_limits(ruleset, client_state.record)),
+    )
+
+
+def missing_rules_reason() -> str:
+    """Returns why this process has no rules: there are none, or it could not read them."""
+    return STORE_UNAVAILABLE if Publication.objects.exists() else "Nothing has been published yet, so no limits apply."
+
+
+def _limit_usages(client_state: ClientState) -> Iterator[LimitUsage]:
+    ruleset = client_state.ruleset
+    policies = {policy.slug: policy for policy in ruleset.policies}
+    names = {endpoint.slug: endpoint.name for endpoint in ruleset.endpoints}
+    sources = _Sources(ruleset, client_state.record, microseconds(datetime.now(UTC)))
+    for state in client_state.decision.limits:
+        endpoint = client_state.endpoints[state.policy]
+        yield LimitUsage(
+            name=state.name,
+            policy=state.policy,
+            endpoint=names.get(endpoint, endpoint) if endpoint else "All requests",
+            sentence=limit_sentence(state.limit),
+            source=sources.of(policies[state.policy]),
+            used=used(state),
+            capacity=state.limit.capacity,
+            mode=state.mode,
+            available_again=available_again(state),
+        )
+
+
+def used(state: LimitState) -> int:
+    """Returns the used units of cost, as a whole number."""
+    return max(0, state.limit.capacity - state.remaining)
+
+
+def available_again(state: LimitState) -> str:
+    """“some in 12 seconds, all in 58 seconds”: when used capacity becomes available again; empty if nothing is
+    used."""
+    if state.next_capacity_after is None:
+        return ""
+    return f"some in {about(state.next_capacity_after)}, all in {about(state.reset_after)}"
+
+
+def about(seconds: float) -> str:
+    """“0.4 seconds”, “58 seconds”, “about 3 hours”"""
+    if seconds < 10:
+        return f"{seconds:.1f} seconds"
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    unit = 60 if seconds < 7_200 else 3_600 if seconds < 172_800 else 86_400
+    words = duration(round(seconds / unit) * unit)
+    return f"about {words if words[0].isdigit() else f'one {words}'}"
+
+
+class _Sources:
+    """The origin of a client's limits, by policy."""
+
+    def __init__(self, ruleset: Ruleset, record: ClientRecord, now: int) -> None:
+        self._overrides = {each.policy: each for each in record.overrides if each.is_active(now)}
+        self._plans = {plan.slug: plan.name for plan in ruleset.plans}
+        self._is_default = record.plan is None or record.plan not in self._plans
+
+    def of(self, policy: Policy) -> str:
+        if override := self._overrides.get(policy.slug):
+            return f"override{_until(override)}"
+        if policy.plan is None:
+            return "all plans"
+        name = self._plans[policy.plan]
+        return f"default plan ({name})" if self._is_default else f"plan {name}"
+
+
+def _until(override: Override) -> str:
+    if override.ends_at is None:
+        return ", no end"
+    return f" until {date_and_time(datetime.fromtimestamp(override.ends_at / SECOND_US, UTC))}"
+
+
+def _shared_limits(ruleset: Ruleset, record: ClientRecord) -> Iterator[str]:
+    plan = plan_of(ruleset, record)
+    for policy in ruleset.policies:
+        is_on = policy.plan in (None, plan) and ruleset.mode_of(policy) is not Mode.DISABLED
+        if is_on and policy.partition is Partition.GLOBAL:
+            where = f"on {policy.endpoint}" if policy.endpoint else "on all requests"
+            yield f"{limits_sentence(policy.limits)} {where} ({policy.slug})"

@@ -1,4 +1,4 @@
-"""Clients: the list, and the page of one. There may be a million of them."""
+"""Clients: the list, and the page of a single client. There may be a million of them."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,38 +12,31 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from unfold.decorators import action, display
 
-from limits.admin import client_page
-from limits.admin.base import PlatformModelAdmin
+from limits.admin.base import BigTablePaginator, HasIntroduction, PlatformModelAdmin, SortsSearchResults
+from limits.admin.client_actions import block_view, move_view, reset_view, status_view
 from limits.admin.client_files import export_view, import_view
-from limits.admin.client_plans import move_view
-from limits.admin.client_status import status_view
+from limits.admin.client_page import client_page, limits_section
 from limits.admin.explain import explain_view
-from limits.admin.help import Introduced
-from limits.admin.overrides import OverrideInline, remember_author, warn_where_none_applies
-from limits.admin.paginator import BigTablePaginator
+from limits.admin.overrides import OverrideInline, set_author, warn_about_inactive
 from limits.admin.publishing import PublishesClients
 from limits.admin.quick_overrides import quick_override_view
-from limits.admin.resets import reset_view
 from limits.admin.row_history import ShowsHistory
-from limits.admin.sorted_search import SortsWhatItFinds
-from limits.admin.unregistered import block_view
-from limits.domain.words import ClientStatus
 from limits.models import Client, Override, OverrideLimit
+from ratelimit_enforcer.domain.enums import ClientStatus
 
 _STATUS_COLOURS = {"active": "success", "exempt": "info", "blocked": "danger"}
 
 
 @admin.register(Client)
-class ClientAdmin(Introduced, ShowsHistory, SortsWhatItFinds, PublishesClients, PlatformModelAdmin):
+class ClientAdmin(HasIntroduction, ShowsHistory, SortsSearchResults, PublishesClients, PlatformModelAdmin):
     introduction = (
-        "Who is limited: customers, tenants, API keys. A caller needs no row here to be limited; one that is not "
-        "registered is on the default plan."
+        "Registered clients: customers, tenants, API keys. Unregistered clients are limited too, by the default plan."
     )
     list_display = ("key", "name", "plan_or_default", "status_label", "updated_at")
     list_filter = ("status", "plan")
     list_select_related = ("plan",)
     search_fields = ("^key", "^name")
-    search_help_text = "The beginning of the key or of the name"
+    search_help_text = "Search by the beginning of the key or name"
     sortable_by = ("key",)
     show_full_result_count = False
     paginator = BigTablePaginator
@@ -57,31 +50,31 @@ class ClientAdmin(Introduced, ShowsHistory, SortsWhatItFinds, PublishesClients, 
         return [
             self._page("block/", lambda request: block_view(request, self.admin_site), "block"),
             self._page("explain/", lambda request: explain_view(request, self.admin_site), "explain"),
-            self._page("<int:object_id>/status/<str:word>/", self._status, "status"),
-            self._page("<int:object_id>/more/", self._more, "more"),
+            self._page("<int:object_id>/status/<str:status>/", self._status, "status"),
+            self._page("<int:object_id>/more/", self._raise_limits, "more"),
             self._page("<int:object_id>/reset/", self._reset, "reset_counters"),
-            self._page("<int:object_id>/standing/", self._standing, "standing"),
+            self._page("<int:object_id>/standing/", self._current_limits, "current_limits"),
             *super().get_urls(),
         ]
 
     def _page(self, address: str, view: Any, name: str) -> URLPattern:
         return path(address, self.admin_site.admin_view(view), name=f"limits_client_{name}")
 
-    def _status(self, request: HttpRequest, object_id: int, word: str) -> HttpResponse:
-        return status_view(request, self.admin_site, get_object_or_404(Client, pk=object_id), word)
+    def _status(self, request: HttpRequest, object_id: int, status: str) -> HttpResponse:
+        return status_view(request, self.admin_site, get_object_or_404(Client, pk=object_id), status)
 
-    def _more(self, request: HttpRequest, object_id: int) -> HttpResponse:
+    def _raise_limits(self, request: HttpRequest, object_id: int) -> HttpResponse:
         return quick_override_view(request, self.admin_site, get_object_or_404(Client, pk=object_id))
 
     def _reset(self, request: HttpRequest, object_id: int) -> HttpResponse:
         return reset_view(request, self.admin_site, get_object_or_404(Client, pk=object_id))
 
-    def _standing(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        """The bars alone, which the page asks for again and again."""
+    def _current_limits(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """Returns only the usage bars, which the page refreshes periodically."""
         client = get_object_or_404(Client, pk=object_id)
         if not self.has_view_or_change_permission(request, client):
             raise PermissionDenied
-        return TemplateResponse(request, "admin/limits/client/standing.html", client_page.standing(request, client))
+        return TemplateResponse(request, "admin/limits/client/current_limits.html", limits_section(request, client))
 
     @action(description="Import…", url_path="import", permissions=["import"], icon="upload_file")
     def import_clients(self, request: HttpRequest) -> HttpResponse:
@@ -91,7 +84,7 @@ class ClientAdmin(Introduced, ShowsHistory, SortsWhatItFinds, PublishesClients, 
     def export_clients(self, request: HttpRequest) -> HttpResponse:
         return export_view(request)
 
-    @action(description="Move the selected clients to a plan…", permissions=["change"])
+    @action(description="Move selected clients to a plan…", permissions=["change"])
     def move_to_plan(self, request: HttpRequest, queryset: QuerySet[Client]) -> HttpResponse | None:
         return move_view(request, self.admin_site, queryset)
 
@@ -102,7 +95,7 @@ class ClientAdmin(Introduced, ShowsHistory, SortsWhatItFinds, PublishesClients, 
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         client = Client.objects.select_related("plan").filter(pk=object_id).first() if object_id.isdigit() else None
-        page = client_page.page(request, client) if client and request.method == "GET" else {}
+        page = client_page(request, client) if client and request.method == "GET" else {}
         return super().change_view(request, object_id, form_url, page | (extra_context or {}))
 
     def history_of_parts(self, pk: object) -> Iterable[QuerySet[Any]]:
@@ -110,16 +103,14 @@ class ClientAdmin(Introduced, ShowsHistory, SortsWhatItFinds, PublishesClients, 
         limits = OverrideLimit.history.filter(override_id__in=overrides.values("id"))
         return [overrides, limits]
 
-    def consequence_of_deleting(self, queryset: QuerySet[Client], count: int) -> str:
-        """What happens to their requests."""
+    def effect_of_deleting(self, queryset: QuerySet[Client], count: int) -> str:
+        """Returns a sentence about the effect on the clients' requests."""
         blocked = queryset.filter(status=ClientStatus.BLOCKED).count()
-        whose, who = (
-            ("its", "It is") if count == 1 else ("their", f"{blocked:,} of them {'is' if blocked == 1 else 'are'}")
-        )
-        sentence = (
-            f"From then on the default plan limits {whose} requests, as those of any caller that is not registered."
-        )
-        return f"{sentence} {who} blocked now, and will no longer be." if blocked else sentence
+        sentence = "Requests of unregistered clients are limited by the default plan."
+        if not blocked:
+            return sentence
+        clients = "The client is" if count == 1 else f"{blocked:,} of the clients {'is' if blocked == 1 else 'are'}"
+        return f"{sentence} {clients} blocked now, and will no longer be blocked."
 
     def client_keys_of(self, queryset: QuerySet[Client]) -> list[str]:
         return list(queryset.values_list("key", flat=True))
@@ -128,18 +119,18 @@ class ClientAdmin(Introduced, ShowsHistory, SortsWhatItFinds, PublishesClients, 
         return ["key"] if obj else []
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        remember_author(request, [each.instance for each in formset.forms])
+        set_author(request, [each.instance for each in formset.forms])
         super().save_formset(request, form, formset, change)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
         overrides = [each for formset in formsets for each in formset.forms if each.instance.pk]
         changed = [each for each in overrides if each.has_changed() or "plan" in form.changed_data]
-        warn_where_none_applies(request, [each.instance.pk for each in changed])
+        warn_about_inactive(request, [each.instance.pk for each in changed])
 
     @display(description="Plan")
     def plan_or_default(self, client: Client) -> str:
-        return str(client.plan) if client.plan else "the default plan"
+        return str(client.plan) if client.plan else "default plan"
 
     @display(description="Status", label=_STATUS_COLOURS)
     def status_label(self, client: Client) -> str:

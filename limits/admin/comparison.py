@@ -1,4 +1,4 @@
-"""Plans side by side: plans as columns, endpoints as rows, limits in words in the cells."""
+"""Comparison of plans: plans as columns, endpoints as rows, and limits as text in the cells."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -13,21 +13,21 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from limits.domain.limit import Limit
-from limits.domain.wording import limits_sentence
-from limits.domain.words import Algorithm, Mode, Partition
+from limits.domain.descriptions import limits_sentence
 from limits.models import Endpoint, Plan, Policy
+from ratelimit_enforcer.domain.enums import Algorithm, Mode, Partition
+from ratelimit_enforcer.domain.limit import Limit
 
 BACK = {"back": "comparison"}
 
 
 ROWS = 50
-"""Endpoints on a page."""
+"""Endpoints per page."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a row is about: an endpoint, or all requests (``pk`` None)."""
+    """The subject of a row: an endpoint, or all requests together (``pk`` None)."""
 
     pk: int | None
     name: str
@@ -36,21 +36,21 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A policy in a cell. ``badges``: what is unusual about it, in a word each."""
+    """A policy in a cell. ``badges``: a label for each unusual property."""
 
     slug: str
     sentence: str
     url: str
     badges: tuple[str, ...]
     own: bool
-    """Whether it is this plan's own, and not every plan's."""
+    """Whether the policy belongs to this plan rather than to all plans."""
     limits: tuple[Limit, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What one plan gives on one endpoint. ``difference``: to the plan on the left, in words; empty
-    where there is none."""
+    """The policies of one plan on one endpoint. ``difference``: from the plan on the left, as text; empty if
+    there is none."""
 
     entries: tuple[Entry, ...]
     add_url: str
@@ -60,7 +60,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An endpoint (None: all requests) over all plans."""
+    """One endpoint, or all requests, across all plans."""
 
     name: str
     slug: str
@@ -71,8 +71,8 @@ class Row:
         return any(cell.difference for cell in self.cells)
 
 
-class BackToComparison:
-    """For forms that the comparison leads to: a save leads back there."""
+class ReturnsToComparison:
+    """A mixin for forms that the comparison links to: a save redirects back to the comparison."""
 
     def response_post_save_change(self, request: HttpRequest, obj: Model) -> HttpResponse:
         return _back(request) or super().response_post_save_change(request, obj)  # type: ignore[misc]
@@ -88,27 +88,27 @@ def _back(request: HttpRequest) -> HttpResponse | None:
 
 
 def comparison_view(request: HttpRequest, admin_site: AdminSite) -> HttpResponse:
-    """The page. ``?plan=`` (several): only these plans; ``?q=``: endpoints whose name or slug has
-    it; ``?differing=on``: only rows in which plans differ; ``?p=``: which page of rows."""
+    """The page. ``?plan=`` (repeatable): only these plans; ``?q=``: endpoints whose name or slug contains it;
+    ``?differing=on``: only rows in which plans differ; ``?p=``: the page of rows."""
     every_plan = list(Plan.objects.order_by("-is_default", "name"))
     chosen = set(request.GET.getlist("plan"))
     plans = [plan for plan in every_plan if not chosen or plan.slug in chosen]
-    words, differing = request.GET.get("q", "").strip(), "differing" in request.GET
-    places = [place for place in _places() if _matches(place, words)]
+    search, differing = request.GET.get("q", "").strip(), "differing" in request.GET
+    places = [place for place in _places() if _matches(place, search)]
     if differing:
         differ = {row.slug for row in _rows(plans, places) if row.differs}
         places = [place for place in places if place.slug in differ]
     page = Paginator(places, ROWS).get_page(request.GET.get("p"))
     context = {
         **admin_site.each_context(request),
-        "title": "Plans side by side",
+        "title": "Compare plans",
         "opts": Plan._meta,
         "plans": plans,
         "every_plan": every_plan,
         "chosen": chosen,
         "rows": list(_rows(plans, list(page.object_list))),
         "page": page,
-        "words": words,
+        "search": search,
         "differing": differing,
         "may_edit": request.user.has_perm("limits.change_policy"),
         "may_add": request.user.has_perm("limits.add_policy"),
@@ -119,13 +119,13 @@ def comparison_view(request: HttpRequest, admin_site: AdminSite) -> HttpResponse
 
 
 def _places() -> list[Place]:
-    """The rows that there could be."""
+    """Returns the subjects of all rows: all requests together, then the endpoints."""
     endpoints = Endpoint.objects.order_by("name").values_list("pk", "name", "slug")
     return [Place(None, "All requests together", ""), *(Place(*endpoint) for endpoint in endpoints)]
 
 
-def _matches(place: Place, words: str) -> bool:
-    return words.lower() in place.name.lower() or words.lower() in place.slug
+def _matches(place: Place, search: str) -> bool:
+    return search.lower() in place.name.lower() or search.lower() in place.slug
 
 
 def _rows(plans: Sequence[Plan], places: Sequence[Place]) -> Iterator[Row]:
@@ -141,7 +141,7 @@ def _rows(plans: Sequence[Plan], places: Sequence[Place]) -> Iterator[Row]:
 def _cells(
     plans: Sequence[Plan], endpoint: int | None, policies: defaultdict[tuple[Any, Any], list[Entry]], add: str
 ) -> Iterator[Cell]:
-    """Cells from left to right, each compared with the one before it."""
+    """Yields cells from left to right, each compared with the one before it."""
     shared = tuple(policies.get((endpoint, None), ()))
     left: tuple[Plan, tuple[Entry, ...]] | None = None
     for plan in plans:
@@ -161,7 +161,7 @@ def _difference(plan: Plan, left: tuple[Entry, ...], right: tuple[Entry, ...]) -
 
 
 def _times(left: tuple[Entry, ...], right: tuple[Entry, ...]) -> float | None:
-    """How many times the quota, where each side has one limit of one kind."""
+    """Returns the ratio of the quotas if both sides have one limit of the same kind; else None."""
     if [len(each.limits) for each in (*left, *right)] != [1, 1] or len(left) != len(right):
         return None
     one, other = left[0].limits[0], right[0].limits[0]
@@ -180,10 +180,10 @@ def _entry(policy: Policy) -> Entry:
 
 def _badges(policy: Policy) -> Iterator[str]:
     if policy.plan_id is None:
-        yield "every plan"
+        yield "all plans"
     if policy.partition == Partition.GLOBAL:
         yield "shared by all clients"
     if policy.mode == Mode.SHADOW:
-        yield "only reports"
+        yield "shadow"
     if policy.mode == Mode.DISABLED:
         yield "disabled"

@@ -1,5 +1,5 @@
-"""“Why was this denied?”: what matches a request of a client, where the counters stand, and what one
-request would get now."""
+"""“Why was this denied?”: the policies that apply to a request of a client, the state of the counters, and
+the decision on such a request now."""
 
 from typing import Any
 
@@ -10,67 +10,67 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from limits.admin.routes import patterns_for
-from limits.admin.standing import AWAY, about, comes_back, used, why_no_rules
-from limits.domain.decision import Decision, LimitState
-from limits.domain.wording import limit_sentence
-from limits.domain.words import Reason
-from limits.enforcement import CheckRequest, RulesetMissing, get_engine
-from limits.enforcement.explanation import PolicyExplanation, explain
+from limits.admin.client_page import STORE_UNAVAILABLE, about, available_again, missing_rules_reason, used
+from limits.admin.endpoints import patterns_for
+from limits.domain.descriptions import limit_sentence
 from limits.models import Client
 from limits.models.clients import validate_key
+from ratelimit_enforcer.domain.decision import Decision, LimitState
+from ratelimit_enforcer.domain.enums import Reason
+from ratelimit_enforcer.engine import CheckRequest, RulesetMissing, get_engine
+from ratelimit_enforcer.engine.explanation import PolicyExplanation, explain
 
 _ANSWERS = {
-    None: "One request now would be admitted.",
-    Reason.LIMIT: "One request now would be denied.",
-    Reason.COST_EXCEEDS_QUOTA: "One request costs more than a limit can ever admit: waiting does not help.",
-    Reason.BLOCKED: "The client is blocked: every request is denied, whatever the limits.",
-    Reason.EXEMPT: "The client is exempt: every request is admitted, whatever the limits.",
-    Reason.STORE_UNAVAILABLE: "Redis cannot be reached, and a policy says to refuse requests then.",
+    None: "A request now would be admitted.",
+    Reason.LIMIT: "A request now would be denied.",
+    Reason.COST_EXCEEDS_QUOTA: "The request costs more than a limit can admit, so it is always denied.",
+    Reason.BLOCKED: "The client is blocked: all requests are denied, regardless of limits.",
+    Reason.EXEMPT: "The client is exempt: all requests are admitted, regardless of limits.",
+    Reason.STORE_UNAVAILABLE: "Redis is unavailable, and a policy denies requests in that case.",
 }
 
 
 class ExplainForm(forms.Form):
-    """Who, and what."""
+    """The form for the client and the request to explain."""
 
     client = forms.CharField(
         max_length=256,
         strip=False,
         validators=[validate_key],
         widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "acme"}),
-        help_text="The client's key, registered or not.",
+        help_text="Key of a registered or unregistered client.",
     )
     request = forms.CharField(
         label="Endpoint, or method and path",
         max_length=2_000,
         widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "search, or GET /api/products/7", "list": "endpoints"}),
-        help_text="The slug of an endpoint, or a request as it is sent.",
+        help_text="Endpoint slug, or a request as sent by the client.",
     )
 
     def clean_request(self) -> str:
         text: str = self.cleaned_data["request"].strip()
         method, space, path = text.partition(" ")
         if (space or "/" in text) and not (method.isalpha() and path.strip().startswith("/")):
-            raise forms.ValidationError("It must be a slug, or a method and a path such as “GET /api/products/7”.")
+            raise forms.ValidationError("Enter a slug, or a method and a path such as “GET /api/products/7”.")
         return text
 
 
 def explain_view(request: HttpRequest, admin_site: AdminSite) -> HttpResponse:
-    """The page; ``?client=…&request=…`` is the question, so that an answer can be sent around."""
+    """The page; ``?client=…&request=…`` is the query, so that the URL of a result can be shared."""
     if not request.user.has_perm("limits.view_client"):
         raise PermissionDenied
-    # A link may leave something to be typed; the form itself may not.
+    # A link may leave a field empty; a submitted form may not.
     is_asked = "asked" in request.GET or bool(request.GET.get("client") and request.GET.get("request"))
     form = ExplainForm(request.GET if is_asked else None, initial=request.GET.dict())
     answer: dict[str, Any] = {}
     if form.is_bound and form.is_valid():
         answer = _answer(form.cleaned_data["client"], form.cleaned_data["request"])
-    held = get_engine().held
+    current = get_engine().current
     context = {
         **admin_site.each_context(request),
         "title": "Why was this denied?",
         "form": form,
-        "endpoints": held.ruleset.endpoints if held else (),
+        "endpoints": current.ruleset.endpoints if current else (),
         "opts": Client._meta,
         **answer,
     }
@@ -84,12 +84,12 @@ def _answer(client: str, asked: str) -> dict[str, Any]:
     try:
         explanation = explain(engine, question)
     except RulesetMissing:
-        return {"problem": why_no_rules()}
+        return {"problem": missing_rules_reason()}
     decision, ruleset = explanation.decision, explanation.ruleset
     return {
         "asked": asked,
         "decision": decision,
-        "problem": AWAY if decision.degraded else "",
+        "problem": STORE_UNAVAILABLE if decision.degraded else "",
         "sentence": _ANSWERS[decision.reason],
         "waiting": _waiting(decision),
         "endpoint": next((each for each in ruleset.endpoints if each.slug == decision.endpoint), None),
@@ -104,9 +104,7 @@ def _waiting(decision: Decision) -> str:
     if decision.retry_after is None:
         return ""
     names = ", ".join(state.name for state in decision.denying)
-    return (
-        f"Denied by {names}. One that waits {about(decision.retry_after)} is admitted, if nobody else asks meanwhile."
-    )
+    return f"Denied by {names}. Retry in {about(decision.retry_after)}."
 
 
 def _shown(policy: PolicyExplanation) -> dict[str, Any]:
@@ -119,6 +117,6 @@ def _limit(state: LimitState) -> dict[str, Any]:
         "sentence": limit_sentence(state.limit),
         "used": used(state),
         "capacity": state.limit.capacity,
-        "comes_back": comes_back(state),
-        "verdict": "" if state.allowed else "denies" if state.is_enforced else "would deny",
+        "available_again": available_again(state),
+        "effect": "" if state.allowed else "denies" if state.is_enforced else "would deny",
     }

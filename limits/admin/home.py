@@ -1,4 +1,5 @@
-"""The first page: what is live, what happens, who is in trouble; and what to do first."""
+"""The home page: the live version, current usage, clients in trouble, and the first steps on an empty
+platform."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,11 +11,8 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
-from limits.admin.charts import chart, of_hours
-from limits.admin.store_warnings import store_warnings
-from limits.conf import setting
-from limits.domain.ruleset import Version
-from limits.enforcement import get_engine
+from limits.admin.charts import chart, hourly_bars
+from limits.domain.descriptions import date_and_time, quantity
 from limits.models import (
     ApiToken,
     Client,
@@ -29,32 +27,36 @@ from limits.models import (
 )
 from limits.monitoring import figures
 from limits.monitoring.drain import usage_counts
-from limits.publishing.origin import ForeignRules, require_ours
-from limits.store.connection import hot_connections
-from limits.store.deadline import Deadline
-from limits.store.errors import StoreError
-from limits.store.keys import Keys
-from limits.store.rules import RulesetReader
+from limits.publishing.rules import ForeignRules, require_own_rules
+from limits.store.advice import advisor
+from ratelimit_enforcer.conf import setting
+from ratelimit_enforcer.domain.ruleset import Version
+from ratelimit_enforcer.engine import get_engine
+from ratelimit_enforcer.store.connections.factory import store_connections
+from ratelimit_enforcer.store.deadline import Deadline
+from ratelimit_enforcer.store.errors import StoreError
+from ratelimit_enforcer.store.keys import Keys
+from ratelimit_enforcer.store.ruleset_reader import RulesetReader
 
 admin.site.index_template = "admin/limits/home.html"
 
-COUNTED = 1_000
-"""Waiting changes that are counted at most."""
+MAX_COUNTED_CHANGES = 1_000
+"""Maximum number of pending changes that are counted."""
 
-SHOWN = 5
-"""Lines of each list."""
+LIST_LENGTH = 5
+"""Maximum number of lines in each list."""
 
-PATIENCE = 0.1
-"""Seconds that the page waits for Redis."""
+STORE_TIMEOUT = 0.1
+"""Timeout of the page for Redis, in seconds."""
 
-BEHIND = timedelta(minutes=2)
-"""From when on counts that do not arrive are told of."""
+MAX_DELAY = timedelta(minutes=2)
+"""Delay from which on missing counts are reported."""
 
 
 @dataclass(frozen=True, slots=True)
-class InRedis:
-    """The version of the rules that Redis names (None: none, or not known), why what is recorded may not
-    be in force (else empty), and whether Redis answers."""
+class StoreState:
+    """The version of the rules that Redis names (None: none or unknown), the reason why the newest
+    publication may not be in force (else empty), and whether Redis answers."""
 
     version: Version | None = None
     problem: str = ""
@@ -63,19 +65,19 @@ class InRedis:
 
 @dataclass(frozen=True, slots=True)
 class Publishing:
-    """What is recorded, and what is in force: the version that Redis holds (None: none, or not known).
-    ``problem`` says why the newest version is not, else it is empty; ``waiting`` are changes of clients
-    that are not live yet."""
+    """The newest publication, and the version in force in Redis (None: none or unknown). ``problem`` is the
+    reason why the newest one is not in force, else empty; ``pending_changes`` is the number of client changes that
+    are not live yet."""
 
     newest: Publication | None
     in_force: Version | None
     problem: str
-    waiting: int
+    pending_changes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing to do before the platform limits anything."""
+    """One step to do before the platform limits anything."""
 
     done: bool
     title: str
@@ -84,33 +86,41 @@ class Step:
 
 
 def add_home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """What the template shows; each part only to who may see it."""
-    steps, in_redis = list(first_steps()), _in_redis()
+    """Adds the context for the template; each part only for users who may see it."""
+    steps, state = list(first_steps()), _store_state()
     home: dict[str, Any] = {
         "steps": steps if not all(step.done for step in steps) else (),
-        "warnings": list(warnings(redis_answers=in_redis.answers)),
+        "warnings": list(warnings(redis_available=state.answers)),
     }
     if request.user.has_perm("limits.view_publication"):
-        home["publishing"] = publishing(in_redis)
+        home["publishing"] = publishing(state)
     if request.user.has_perm("limits.view_usage"):
         home |= _figures()
     return context | {"title": "Home"} | home
 
 
-def publishing(in_redis: InRedis) -> Publishing:
-    """The newest version, whether it is live, and why not."""
+def publishing(state: StoreState) -> Publishing:
+    """Returns the newest version, whether it is live, and why not."""
     newest = Publication.objects.defer("content").order_by("-sequence").first()
-    waiting = len(ClientChange.objects.values_list("pk")[:COUNTED])
-    return Publishing(newest, in_redis.version, in_redis.problem if newest else "", waiting)
+    pending_changes = len(ClientChange.objects.values_list("pk")[:MAX_COUNTED_CHANGES])
+    return Publishing(newest, state.version, state.problem if newest else "", pending_changes)
 
 
-def warnings(*, redis_answers: bool = True) -> Iterator[str]:
-    """What an operator should know, a sentence each. Redis is not asked again where it did not answer:
-    a page that waits for one timeout after the other is of no use in an outage."""
-    if redis_answers:
-        yield from store_warnings()
+def warnings(*, redis_available: bool = True) -> Iterator[str]:
+    """Yields warnings for operators, a sentence each. ``redis_available``: False skips the checks that need
+    Redis, since a page that waits for several timeouts is useless in an outage."""
+    if redis_available:
+        yield from _store_warnings()
         yield from _damage_warnings()
     yield from _counting_warnings()
+
+
+def _store_warnings() -> list[str]:
+    """Returns a sentence for each setting of the store to change."""
+    try:
+        return advisor().check()
+    except StoreError:
+        return []
 
 
 def _damage_warnings() -> Iterator[str]:
@@ -120,110 +130,110 @@ def _damage_warnings() -> Iterator[str]:
         return
     if found is not None:
         kinds = ", ".join(f"{kind}: {entries:,}" for kind, entries in found.kinds.items())
-        last = datetime.fromtimestamp(found.last, UTC)
+        total, last = sum(found.kinds.values()), datetime.fromtimestamp(found.last, UTC)
         yield (
-            f"{sum(found.kinds.values()):,} damaged entries in Redis in the last days ({kinds}), last: "
-            f"{last:%-d %B, %H:%M} UTC. They were set aside or begun anew, and the rest went on. Something else "
-            "writes to the platform's keys: look at who knows the password, at ACL LIST, and for programs with the "
-            "same NAMESPACE."
+            f"{total:,} damaged entr{'y' if total == 1 else 'ies'} found in Redis ({kinds}), most recently on "
+            f"{date_and_time(last)}. Damaged entries are set aside or reset. Another program "
+            "writes to the platform's keys: check the password, ACL LIST, and programs that use the same NAMESPACE."
         )
 
 
 def _counting_warnings() -> Iterator[str]:
-    counted = figures.counted_until()
-    if counted is not None and timezone.now() - counted > BEHIND:
+    counted_until = figures.counted_until()
+    if counted_until is not None and timezone.now() - counted_until > MAX_DELAY:
         yield (
-            f"Counts were last brought here {counted:%-d %B, %H:%M} UTC; the figures end there. "
-            "Is the Celery worker running, and beat? Nothing is lost: counts wait in Redis."
+            f"Usage was last read from Redis on {date_and_time(counted_until)}; the figures end there. Check that "
+            "Celery worker and beat are running. No counts are lost: they stay in Redis until they are read."
         )
-    if folded := figures.callers_folded():
+    if folded := figures.requests_without_client():
         yield (
-            f"{folded:,} requests of the last 24 hours came from so many different callers that those who are not "
-            "registered were counted together, as “(other)”. Somebody may be making up keys."
+            f"{quantity(folded, 'request')} in the last 24 hours came from more unregistered clients than are counted "
+            "separately, and were counted together as “(other)”. This may be a flood of requests with random keys."
         )
 
 
 def first_steps() -> Iterator[Step]:
-    """What an empty platform needs, in this order."""
+    """Yields the setup steps of an empty platform, in order."""
     yield Step(
         Plan.objects.exists(),
         "Add a plan",
-        "The tier that everybody is on until they have another, such as Free. Tick “default plan”.",
+        "A tier, such as Free. Tick “Default plan” to apply the plan to all clients that have no other.",
         reverse("admin:limits_plan_add"),
     )
     yield Step(
         Endpoint.objects.exists(),
         "Add an endpoint",
-        "Which part of your API is protected: a name, and its routes, such as GET /api/products/{id}.",
+        "A part of your API to protect: a name and routes, such as GET /api/products/{id}.",
         reverse("admin:limits_endpoint_add"),
     )
     yield Step(
         Policy.objects.exists(),
         "Add a policy",
-        "How much the plan's clients may use of the endpoint, such as 100 per minute.",
+        "Limits for the plan's clients on the endpoint, such as 100 per minute.",
         reverse("admin:limits_policy_add"),
     )
     yield Step(
         ApiToken.objects.filter(revoked_at=None).exists(),
-        "Make an API token",
-        "What your program identifies itself with. It is shown once.",
+        "Create an API token",
+        "Your program authenticates with the token. It is shown only once.",
         reverse("admin:limits_apitoken_add"),
     )
     yield Step(
-        _was_asked(),
-        "Ask for the first decision",
-        "Send POST /v1/check with the token from your program. It shows here some seconds later.",
+        _has_usage(),
+        "Request the first decision",
+        "Send POST /v1/check with the token from your program. The request appears here within seconds.",
         reverse("api-docs"),
     )
 
 
-def _was_asked() -> bool:
-    """Whether there was ever a request: minutes are kept for days only, hours and days for longer."""
+def _has_usage() -> bool:
+    """Whether there was ever a request: minutes are stored for days only, hours and days for longer."""
     return any(model.objects.exists() for model in (Usage, UsageHour, UsageDay))
 
 
-def _in_redis() -> InRedis:
-    """Asks over the connections of checks, which wait for a tenth of a second at most."""
+def _store_state() -> StoreState:
+    """Reads the state over the connections of checks, with a timeout of a tenth of a second."""
     try:
-        token = RulesetReader(hot_connections(), Keys(setting("NAMESPACE"))).pointer(Deadline(PATIENCE))
+        token = RulesetReader(store_connections(), Keys(setting("NAMESPACE"))).pointer(Deadline(STORE_TIMEOUT))
     except StoreError:
-        sentence = f"Redis is unavailable, so it is not known which version servers decide by. {_held_here()}"
-        return InRedis(problem=sentence, answers=False)
+        sentence = f"Redis is unavailable, so the version in force is unknown. {_loaded_version()}"
+        return StoreState(problem=sentence, answers=False)
     if token is None:
-        return InRedis(
-            problem=f"Redis holds no rules. The worker and beat bring them back within seconds. {_held_here()}"
+        return StoreState(
+            problem=f"Redis contains no rules. Celery worker and beat restore them within seconds. {_loaded_version()}"
         )
     version = Version.parse(token)
     try:
-        require_ours(version)
+        require_own_rules(version)
     except ForeignRules as error:
-        return InRedis(problem=str(error))
-    return InRedis(version)
+        return StoreState(problem=str(error))
+    return StoreState(version)
 
 
-def _held_here() -> str:
-    """What this server itself would answer by."""
-    held = get_engine().held
-    if held is None:
-        return "Each server goes on with the rules that it held; this one holds none."
-    switch = "on" if held.ruleset.shadow_all else "off"
+def _loaded_version() -> str:
+    """Returns a sentence about the rules that this server would apply."""
+    current = get_engine().current
+    if current is None:
+        return "Servers continue with the rules that they loaded last; this server has none."
+    switch = "on" if current.ruleset.shadow_all else "off"
     return (
-        f"Each server goes on with the rules that it held: this one with version {held.version.sequence}, emergency "
-        f"switch {switch}; the others say in /readyz. Changes go live when Redis is back."
+        "Servers continue with the rules that they loaded last. This server: version "
+        f"{current.version.sequence}, emergency switch {switch}; for the others, see /readyz. Changes go live when "
+        "Redis is available again."
     )
 
 
 def _figures() -> dict[str, Any]:
-    """Clients come with the page of their row; None: they are not registered."""
-    clients = figures.most_throttled_clients(count=SHOWN)
-    close = figures.close_to_a_limit(count=SHOWN)
+    """Clients are returned with the URL of their row; None if they are not registered."""
+    clients = figures.most_throttled_clients(count=LIST_LENGTH)
+    close = figures.close_to_a_limit(count=LIST_LENGTH)
     keys = {*(each.name for each in clients), *(each.client for each in close)}
     pages = dict(Client.objects.filter(key__in=keys).values_list("key", "pk"))
     return {
-        "chart": chart(of_hours(figures.requests_by_hour()), "%H:%M", "%A %H:%M"),
+        "chart": chart(hourly_bars(figures.requests_by_hour()), "%H:%M", "%A %H:%M"),
         "throttled_clients": [(each, pages.get(each.name)) for each in clients],
-        "throttled_endpoints": figures.most_throttled_endpoints(count=SHOWN),
+        "throttled_endpoints": figures.most_throttled_endpoints(count=LIST_LENGTH),
         "close": [(each, pages.get(each.client)) for each in close],
-        "alerts": figures.open_alerts(count=SHOWN),
-        "unknown": figures.unknown_endpoints(count=SHOWN),
+        "alerts": figures.open_alerts(count=LIST_LENGTH),
+        "unknown": figures.unknown_endpoints(count=LIST_LENGTH),
     }

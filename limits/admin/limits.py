@@ -1,48 +1,51 @@
-"""Limits, inline in their policy or override, in the units that people think in."""
+"""Limits, inline in their policy or override, and the choice of a time zone for calendar limits."""
 
 import re
-from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.forms import BaseInlineFormSet, MultiWidget
+from django.forms.utils import flatatt
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 from unfold.admin import StackedInline
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from limits.admin.inline_rows import InlineRow, labelled_as_one
-from limits.domain.calendar import DEFAULT_TIMEZONE, timezones
-from limits.domain.limit import MAX_WINDOW_SECONDS
-from limits.domain.wording import limit_meaning, limit_sentence
-from limits.domain.words import Algorithm
+from limits.admin.forms import InlineRow, label_inputs
+from limits.domain.descriptions import limit_meaning, limit_sentence
 from limits.models import OverrideLimit, PolicyLimit
+from ratelimit_enforcer.domain.calendar import DEFAULT_TIMEZONE, timezones
+from ratelimit_enforcer.domain.enums import Algorithm
+from ratelimit_enforcer.domain.limit import MAX_WINDOW_SECONDS
 
 _UNITS = {1: "seconds", 60: "minutes", 3_600: "hours", 86_400: "days", 604_800: "weeks"}
 _MINUTES = 60
-_WHOLE = re.compile("[0-9]{1,18}")
+_WHOLE_NUMBER = re.compile("[0-9]{1,18}")
 
-_ALGORITHMS = {
-    Algorithm.SLIDING_WINDOW: "rolling window: never more than the quota in any stretch",
-    Algorithm.TOKEN_BUCKET: "steady refill: bursts go through after a pause",
-    Algorithm.FIXED_WINDOW: "on the clock: begins anew at each full minute, hour, …",
-    Algorithm.CALENDAR: "calendar: per hour, day, week or month of a time zone",
+_ALGORITHM_LABELS = {
+    Algorithm.SLIDING_WINDOW: "Sliding window: never more than the quota in any period",
+    Algorithm.TOKEN_BUCKET: "Token bucket: steady refill, allows bursts after a pause",
+    Algorithm.FIXED_WINDOW: "Fixed window: resets at each full minute, hour, …",
+    Algorithm.CALENDAR: "Calendar: per hour, day, week or month in a time zone",
 }
 
 
 class LimitFormSet(BaseInlineFormSet):
-    """At least one limit, and one for each algorithm and window."""
+    """Requires at least one limit, and only one for each algorithm and window."""
 
     def clean(self) -> None:
         super().clean()
         labels: set[str] = set()
-        kept = [form for form in self.forms if _is_kept(self, form)]
-        if self.is_bound and not kept and not any(self.errors):
-            raise ValidationError("At least one limit is needed.")
-        for form in kept:
+        rows = [form for form in self.forms if _is_row(self, form)]
+        if self.is_bound and not rows and not any(self.errors):
+            raise ValidationError("Add at least one limit.")
+        for form in rows:
             label = form.instance.as_domain().label
             if label in labels:
-                form.add_error("window", f"Another limit is named “{label}” already.")
+                form.add_error("window", f"Another limit is already named “{label}”.")
             labels.add(label)
 
     def save_new(self, form: Any, commit: bool = True) -> Any:
@@ -50,24 +53,24 @@ class LimitFormSet(BaseInlineFormSet):
         return super().save_new(form, commit)
 
 
-def _is_kept(formset: Any, form: Any) -> bool:
+def _is_row(formset: Any, form: Any) -> bool:
     """Whether a row of the form is filled in, valid and not to be deleted."""
     deleted = formset.can_delete and formset._should_delete_form(form)
     return bool(form.has_changed() or form.instance.pk) and not deleted and form.is_valid()
 
 
 class WindowWidget(MultiWidget):
-    """Seconds, as a number and a unit: 600 is “10 minutes”."""
+    """A duration in seconds as a number and a unit: 600 is “10 minutes”."""
 
     template_name = "limits/widgets/window.html"
 
     def __init__(self) -> None:
-        number = UnfoldAdminTextInputWidget({"aria-label": "Window: how many", "inputmode": "numeric"})
-        unit = UnfoldAdminSelectWidget({"aria-label": "Window: of what"}, list(_UNITS.items()))
+        number = UnfoldAdminTextInputWidget({"aria-label": "Window: number", "inputmode": "numeric"})
+        unit = UnfoldAdminSelectWidget({"aria-label": "Window: unit"}, list(_UNITS.items()))
         super().__init__((number, unit))
 
     def decompress(self, value: Any) -> list[Any]:
-        if not _WHOLE.fullmatch(str(value or "")):
+        if not _WHOLE_NUMBER.fullmatch(str(value or "")):
             return [value, _MINUTES]
         unit = max(unit for unit in _UNITS if int(value) % unit == 0)
         return [int(value) // unit, unit]
@@ -80,33 +83,63 @@ class WindowWidget(MultiWidget):
             return number
 
 
+class TimeZoneSelect(UnfoldAdminSelectWidget):
+    """All time zones, and the saved one. Django renders two templates for each option, which for 600 of them
+    takes most of the time of a page; here all options are a single cached text."""
+
+    def __init__(self, saved: str | None) -> None:
+        super().__init__()
+        self._saved = saved or DEFAULT_TIMEZONE
+
+    def optgroups(self, name: str, value: list[str], attrs: dict[str, Any] | None = None) -> list[Any]:
+        """Returns one group, whose only member renders all options."""
+        names = _time_zones(self._saved)
+        chosen = next((each for each in names if each in value), "")
+        return [
+            (
+                None,
+                [{"template_name": "limits/widgets/options.html", "options": _time_zone_options(self._saved, chosen)}],
+                0,
+            )
+        ]
+
+
+@lru_cache(maxsize=8)
+def _time_zones(saved: str) -> tuple[str, ...]:
+    return "", *sorted(timezones() | {saved})
+
+
+@lru_cache(maxsize=8)
+def _time_zone_options(saved: str, chosen: str) -> SafeString:
+    labels = ((name, name or f"{DEFAULT_TIMEZONE} or none") for name in _time_zones(saved))
+    values = ((flatatt({"value": name, "selected": name == chosen}), label) for name, label in labels)
+    return format_html_join("\n", "<option{}>{}</option>", values)
+
+
 class LimitForm(InlineRow):
-    """A limit in words that people know, with the time zones of this machine to choose from."""
+    """A limit, with a unit for the window and a short explanation for each algorithm."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["quota"].widget.attrs["data-sentence-url"] = reverse("admin:limits_policy_sentence")
         self.fields["window"].widget = WindowWidget()
-        labelled_as_one(self.fields["window"])
-        self.fields["window"].help_text = "How long a stretch of time the quota is for."
+        label_inputs(self.fields["window"])
+        self.fields["window"].help_text = "The period that the quota applies to."
         self._require_a_window()
-        self.fields["algorithm"].choices = [(word.value, label) for word, label in _ALGORITHMS.items()]  # type: ignore[attr-defined]
-        self.fields["algorithm"].label = "Counts"
+        self.fields["algorithm"].choices = [(algorithm.value, label) for algorithm, label in _ALGORITHM_LABELS.items()]  # type: ignore[attr-defined]
         self.fields["algorithm"].help_text = ""
-        self.fields["burst"].help_text = "How much can be used at once after a pause. Empty: as much as the quota."
-        names = timezones() | {self.instance.timezone or DEFAULT_TIMEZONE}
-        zones = [("", f"{DEFAULT_TIMEZONE} or none"), *_choices(names)]
-        self.fields["timezone"].widget = UnfoldAdminSelectWidget(choices=zones)
+        self.fields["burst"].help_text = "The largest burst after a pause. Empty: the quota."
+        self.fields["timezone"].widget = TimeZoneSelect(self.instance.timezone)
 
     def _require_a_window(self) -> None:
-        """Every limit has one but a calendar limit, whose page does not show it."""
+        """Every limit needs a window except a calendar limit, whose form does not show the field."""
         field = self.fields["window"]
         field.required = self.data.get(self.add_prefix("algorithm")) != Algorithm.CALENDAR
-        field.error_messages["required"] = "Say how long the window is, such as 1 minute."
+        field.error_messages["required"] = "Enter the length of the window, such as 1 minute."
         field.validators = [_validate_window]
 
     def _update_errors(self, errors: ValidationError) -> None:
-        """What is wrong with a field already needs no second sentence about its being empty."""
+        """A field that already has an error needs no second error for being empty."""
         for name in getattr(errors, "error_dict", {}).keys() & self.errors.keys():
             del errors.error_dict[name]
         super()._update_errors(errors)  # type: ignore[misc]
@@ -114,11 +147,7 @@ class LimitForm(InlineRow):
 
 def _validate_window(seconds: int) -> None:
     if not 1 <= seconds <= MAX_WINDOW_SECONDS:
-        raise ValidationError("It must be between 1 second and 366 days.")
-
-
-def _choices(names: Iterable[str]) -> list[tuple[str, str]]:
-    return [(name, name) for name in sorted(names)]
+        raise ValidationError("Must be between 1 second and 366 days.")
 
 
 class _LimitInline(StackedInline):
@@ -128,7 +157,7 @@ class _LimitInline(StackedInline):
     extra = 0
     min_num = 1
     verbose_name = "limit"
-    verbose_name_plural = "limits: a request has to fit every one of them"
+    verbose_name_plural = "limits: a request must satisfy all of them"
 
     class Media:
         js = ["limits/limits_form.js"]
@@ -142,15 +171,15 @@ class OverrideLimitInline(_LimitInline):
     model = OverrideLimit
 
 
-class _TypedLimit(LimitForm):
+class _LimitBeingTyped(LimitForm):
     class Meta:
         model = PolicyLimit
         fields = ("quota", "window", "algorithm", "burst", "period", "timezone")
 
 
 def sentence_view(request: HttpRequest) -> HttpResponse:
-    """What the limit that is being typed means: ``sentence`` and ``meaning``, or ``problem``."""
-    form = _TypedLimit(request.GET)
+    """Returns the meaning of the limit being typed as JSON: ``sentence`` and ``meaning``, or ``problem``."""
+    form = _LimitBeingTyped(request.GET)
     if not form.is_valid():
         problem = next(str(error) for errors in form.errors.values() for error in errors)
         return JsonResponse({"problem": problem})

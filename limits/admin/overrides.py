@@ -1,4 +1,4 @@
-"""Overrides: a page of their own, and inline in their client."""
+"""Overrides: a separate page, and inline in their client."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -13,26 +13,25 @@ from unfold.admin import StackedInline
 from unfold.decorators import display
 from unfold.utils import display_for_label
 
-from limits.admin.base import PlatformModelAdmin
-from limits.admin.help import Introduced
-from limits.admin.inline_rows import InlineRow
+from limits.admin.base import HasIntroduction, PlatformModelAdmin
+from limits.admin.forms import InlineRow
 from limits.admin.limits import OverrideLimitInline
 from limits.admin.publishing import PublishesClients
 from limits.admin.row_history import ShowsHistory
-from limits.domain.client import Override as Span
-from limits.domain.client import microseconds
-from limits.domain.validation import overlapping
-from limits.domain.wording import limits_sentence
-from limits.domain.words import Mode
+from limits.domain.descriptions import limits_sentence
 from limits.models import Override, OverrideLimit, Plan
-from limits.models.overrides import overlap_message
+from limits.models.clients import overlap_message
+from ratelimit_enforcer.domain.client import Override as OverrideRecord
+from ratelimit_enforcer.domain.client import microseconds
+from ratelimit_enforcer.domain.enums import Mode
+from ratelimit_enforcer.domain.validation import overlapping
 
 _FIELDS = ("policy", "starts_at", "ends_at", "reason")
 _APPLIES_COLOURS = {"yes": "success", "not yet": "info", "ended": "info", "no": "warning"}
 
 
 class OverrideForm(InlineRow):
-    """An override whose limits are typed is not an empty one."""
+    """An override with limits filled in is not treated as an empty row."""
 
     def has_changed(self) -> bool:
         nested = getattr(self, "nested_formsets", ())
@@ -40,7 +39,7 @@ class OverrideForm(InlineRow):
 
 
 class OverrideFormSet(BaseInlineFormSet):
-    """No two overrides of one policy at one time, also among those typed together."""
+    """Rejects overlapping overrides of one policy, also among those submitted together."""
 
     def full_clean(self) -> None:
         if self.is_bound:
@@ -52,18 +51,19 @@ class OverrideFormSet(BaseInlineFormSet):
     def clean(self) -> None:
         super().clean()
         deleted = set(self.deleted_forms)
-        kept = [form for form in self.forms if form not in deleted and _is_filled_in(form)]
-        for form, other in clashing(kept):
+        rows = [form for form in self.forms if form not in deleted and _is_filled_in(form)]
+        for form, other in overlapping_forms(rows):
             form.add_error("starts_at", overlap_message(other.instance))
 
 
-def clashing(forms: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
-    """Yields each form whose override is in force together with one of the same policy before it, and that one."""
+def overlapping_forms(forms: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    """Yields each form whose override overlaps with that of an earlier form for the same policy, and the
+    earlier form."""
     groups: defaultdict[int, list[Any]] = defaultdict(list)
     for form in forms:
         groups[form.instance.policy_id].append(form)
     for group in groups.values():
-        pairs = overlapping([_span(form.instance) for form in group])
+        pairs = overlapping([_record(form.instance) for form in group])
         yield from ((group[later], group[earlier]) for later, earlier in dict(pairs).items())
 
 
@@ -71,20 +71,20 @@ def _is_filled_in(form: Any) -> bool:
     return bool(form.is_valid() and form.instance.policy_id)
 
 
-def _span(row: Override) -> Span:
+def _record(row: Override) -> OverrideRecord:
     starts_at = microseconds(row.starts_at) if row.starts_at else None
-    return Span(row.policy.slug, (), starts_at, microseconds(row.ends_at) if row.ends_at else None)
+    return OverrideRecord(row.policy.slug, (), starts_at, microseconds(row.ends_at) if row.ends_at else None)
 
 
 def with_plans(rows: QuerySet[Override]) -> QuerySet[Override]:
-    """Overrides with what :func:`applies_now` looks at."""
+    """Returns the overrides with the related rows that :func:`applies_now` needs."""
     default = Plan.objects.filter(is_default=True).values("pk")[:1]
     return rows.select_related("client__plan", "policy__plan").annotate(default_plan=Subquery(default))
 
 
 def applies_now(override: Override) -> tuple[str, str]:
-    """“yes”, “not yet”, “ended” or “no”, and why not: empty but for “no”."""
-    if reason := why_not(override):
+    """Returns “yes”, “not yet”, “ended” or “no”, and the reason: empty except for “no”."""
+    if reason := inactive_reason(override):
         return "no", reason
     now = timezone.now()
     if override.starts_at and override.starts_at > now:
@@ -92,23 +92,24 @@ def applies_now(override: Override) -> tuple[str, str]:
     return "ended" if override.ends_at and override.ends_at <= now else "yes", ""
 
 
-def why_not(override: Override) -> str:
-    """Why an override of :func:`with_plans` does not apply, whatever its times; empty where it does."""
+def inactive_reason(override: Override) -> str:
+    """Returns why an override from :func:`with_plans` does not apply, regardless of its times; empty if it
+    does."""
     policy, client = override.policy, override.client
     if policy.mode == Mode.DISABLED:
         return f"the policy “{policy}” is disabled"
     plan = client.plan_id or override.default_plan  # type: ignore[attr-defined]
     if policy.plan_id in (None, plan):
         return ""
-    return f"“{client}” is on {client.plan or 'the default plan'}, and the policy is for {policy.plan}"
+    return f"“{client}” is on {client.plan or 'the default plan'}, but the policy is for {policy.plan}"
 
 
-def warn_where_none_applies(request: HttpRequest, keys: Iterable[int]) -> None:
-    """Says which of these overrides were saved and have no effect yet: the client may move to that plan later."""
+def warn_about_inactive(request: HttpRequest, keys: Iterable[int]) -> None:
+    """Warns about overrides that were saved but have no effect yet: the client may move to that plan later."""
     for override in with_plans(Override.objects.filter(pk__in=list(keys))):
-        if reason := why_not(override):
+        if reason := inactive_reason(override):
             messages.warning(
-                request, f"The override of “{override.policy}” is saved, but does not apply now: {reason}."
+                request, f"The override of “{override.policy}” was saved, but does not apply now: {reason}."
             )
 
 
@@ -120,7 +121,7 @@ class OverrideInline(StackedInline):
     readonly_fields = ("applies",)
     inlines = (OverrideLimitInline,)
     extra = 0
-    verbose_name_plural = "overrides: this client's own limits in place of its plan's"
+    verbose_name_plural = "overrides: limits of this client that replace those of a policy"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Override]:
         return with_plans(super().get_queryset(request))
@@ -128,18 +129,18 @@ class OverrideInline(StackedInline):
     @display(description="Applies now")
     def applies(self, override: Override) -> str:
         if not override.pk:
-            return "once it is saved"
-        word, reason = applies_now(override)
-        return f"{word}: {reason}" if reason else word
+            return "after saving"
+        answer, reason = applies_now(override)
+        return f"{answer}: {reason}" if reason else answer
 
 
 @admin.register(Override)
-class OverrideAdmin(Introduced, ShowsHistory, PublishesClients, PlatformModelAdmin):
+class OverrideAdmin(HasIntroduction, ShowsHistory, PublishesClients, PlatformModelAdmin):
     introduction = (
-        "A client's own limits in place of a policy's, for a time: a sale, a load test, a customer who pays for more. "
-        "The quickest way to one is the client's page."
+        "Individual limits of a client that replace those of a policy, for example during a sale or a load test. The "
+        "quickest way to add an override is on the client's page."
     )
-    list_display = ("client", "policy", "limits_in_words", "starts_at", "ends_at", "applies", "reason")
+    list_display = ("client", "policy", "limits_text", "starts_at", "ends_at", "applies", "reason")
     list_filter = ("policy",)
     list_select_related = ("client__plan", "policy__plan")
     search_fields = ("^client__key", "^client__name")
@@ -161,26 +162,26 @@ class OverrideAdmin(Introduced, ShowsHistory, PublishesClients, PlatformModelAdm
         return ["client"] if obj else []
 
     def save_model(self, request: HttpRequest, obj: Override, form: Any, change: bool) -> None:
-        remember_author(request, [obj])
+        set_author(request, [obj])
         super().save_model(request, obj, form, change)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
-        warn_where_none_applies(request, [form.instance.pk])
+        warn_about_inactive(request, [form.instance.pk])
 
     @display(description="Applies now", header=True)
     def applies(self, override: Override) -> tuple[str, str]:
-        """A label, and the reason below it: a label is one line, however long."""
-        word, reason = applies_now(override)
-        return display_for_label(word, "", _APPLIES_COLOURS), reason
+        """Returns a label, and the reason below it: a label is a single line."""
+        answer, reason = applies_now(override)
+        return display_for_label(answer, "", _APPLIES_COLOURS), reason
 
     @display(description="Limits")
-    def limits_in_words(self, override: Override) -> str:
+    def limits_text(self, override: Override) -> str:
         return limits_sentence(limit.as_domain() for limit in override.limits.all())
 
 
-def remember_author(request: HttpRequest, rows: list[Any]) -> None:
-    """Notes who made an override that is new."""
+def set_author(request: HttpRequest, rows: list[Any]) -> None:
+    """Records the author of new overrides."""
     for row in _new_overrides(rows):
         row.created_by = request.user  # type: ignore[assignment]
 

@@ -1,26 +1,65 @@
-"""Publications: what went live, when, by whom and why. Nobody edits them; one can go back to them."""
+"""Publications: what went live, when, by whom and why. They are read-only; a rollback publishes an earlier
+version as a new one."""
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin import AdminSite
 from django.db.models import F, Q, QuerySet, Subquery
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
+from django.urls import reverse
 from unfold.decorators import action, display
 
-from limits.admin.base import PlatformModelAdmin
-from limits.admin.fields import NobodyEdits
-from limits.admin.help import Introduced
-from limits.admin.review import changes_of
-from limits.admin.rollback import roll_back_view
+from limits.admin.base import HasIntroduction, PlatformModelAdmin
+from limits.admin.forms import ReadOnlyAdmin, place_of
+from limits.admin.publishing import changes_of, publication_of, publish_rules, reviewed
+from limits.configfile.apply import restore_rules
+from limits.configfile.reading import InvalidConfig
 from limits.models import Publication
+from ratelimit_enforcer.domain.ruleset import Ruleset
+from ratelimit_enforcer.domain.validation import InvalidRuleset
 
-_STATE_COLOURS = {"live": "success", "replaced": "info", "not live yet": "warning", "live in parts": "warning"}
+_NOTES = (
+    "API tokens, the emergency switch, clients and overrides do not change.",
+    "Counters are preserved, including those of restored policies.",
+)
+
+
+def roll_back_view(request: HttpRequest, admin_site: AdminSite, publication: Publication) -> HttpResponse:
+    """Shows what a rollback would change, and performs it after confirmation."""
+    back = reverse("admin:limits_publication_change", args=[publication.pk])
+    try:
+        return reviewed(
+            request,
+            admin_site,
+            lambda: _restore(request, publication),
+            back=back,
+            can_edit=False,
+            intro=f"Restores the rules of version {publication.sequence}.",
+            notes=_NOTES,
+            opts=Publication._meta,
+        )
+    except (InvalidConfig, InvalidRuleset) as rejection:
+        for problem in rejection.problems:
+            messages.error(request, f"Nothing was changed. {place_of(problem)} {problem.message}")
+        return HttpResponseRedirect(back)
+
+
+def _restore(request: HttpRequest, publication: Publication) -> HttpResponse:
+    restore_rules(Ruleset.from_bytes(publication.content.encode()))
+    publish_rules(request, f"Rolled back to version {publication.sequence}.")
+    if publication_of(request) is None:
+        messages.info(request, f"The current rules are already those of version {publication.sequence}.")
+    return HttpResponseRedirect(reverse("admin:limits_publication_changelist"))
+
+
+_STATE_COLOURS = {"live": "success", "replaced": "info", "not live yet": "warning", "partially live": "warning"}
 
 
 class StateFilter(admin.SimpleListFilter):
-    """In force, replaced by a later version, or on the way."""
+    """Filters by state: in force, replaced by a later version, or not live yet."""
 
     title = "state"
     parameter_name = "in"
@@ -31,16 +70,13 @@ class StateFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Publication]) -> QuerySet[Publication]:
         live = Q(state=Publication.State.LIVE)
         chosen = {"force": live & Q(sequence=F("in_force")), "past": live & ~Q(sequence=F("in_force")), "way": ~live}
-        wanted = chosen.get(self.value() or "")
-        return queryset if wanted is None else queryset.filter(wanted)
+        selected = chosen.get(self.value() or "")
+        return queryset if selected is None else queryset.filter(selected)
 
 
 @admin.register(Publication)
-class PublicationAdmin(Introduced, NobodyEdits, PlatformModelAdmin):
-    introduction = (
-        "Every version of the rules that went live: who published it, when and why. Open one to see what it "
-        "changed, and to go back to it."
-    )
+class PublicationAdmin(HasIntroduction, ReadOnlyAdmin, PlatformModelAdmin):
+    introduction = "All published versions of the rules. Open a version to see what it changed, or to roll back to it."
     list_display = ("sequence", "created_at", "author", "reason", "first_change", "state_label")
     list_filter = (StateFilter,)
     search_fields = ("=sequence", "author", "reason")
@@ -57,22 +93,22 @@ class PublicationAdmin(Introduced, NobodyEdits, PlatformModelAdmin):
         return request.user.has_perm("limits.roll_back")
 
     def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
-        """The newest version is what the rules are: there is no way back to it."""
+        """The newest version equals the present rules: a rollback to it is not offered."""
         found: list[Any] = super().get_actions_detail(request, object_id)
         newest = Publication.objects.order_by("-sequence").values_list("pk", flat=True).first()
         return [] if str(newest) == str(object_id) else found
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Publication]:
-        """``in_force``: the number of the version that is live."""
+        """Adds ``in_force``: the sequence of the version that is live."""
         live = Publication.objects.filter(state=Publication.State.LIVE).order_by("-sequence").values("sequence")[:1]
         return super().get_queryset(request).defer("content").annotate(in_force=Subquery(live))
 
-    @display(description="What changed")
+    @display(description="Changes")
     def first_change(self, publication: Publication) -> str:
         changes = publication.changes
         return f"{changes[0]} (and {len(changes) - 1} more)" if len(changes) > 1 else "".join(changes)
 
-    @display(description="What changed")
+    @display(description="Changes")
     def what_changed(self, publication: Publication) -> str:
         changes = changes_of(publication)
         return render_to_string("admin/limits/publication/changes.html", {"changes": changes})

@@ -1,4 +1,4 @@
-"""The history of a row, with what belongs to it: who changed what, when and why."""
+"""The history of a row and the rows that belong to it: author, time, reason and changes."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,31 +11,33 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
-NEWEST = 200
-"""Records that are read of each table."""
+from limits.domain.descriptions import date_and_time
+
+MAX_RECORDS = 200
+"""Number of records that are read from each table."""
 
 _HIDDEN = ("id", "position", "shape", "created_at", "updated_at", "digest", "created_by")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One change of one row. ``changes``: (field, before, after), only for what was changed."""
+    """One change of one row. ``changes``: (field, before, after), only for changed fields."""
 
     at: datetime
-    who: str
+    user: str
     reason: str
-    what: str
+    summary: str
     changes: tuple[tuple[str, str, str], ...] = ()
 
 
 class ShowsHistory:
-    """For the admin of rows with a history. ``history_of_parts`` adds the rows that belong to one."""
+    """A mixin for the admin of rows with a history. ``history_of_parts`` adds the rows that belong to one."""
 
     def history_of_parts(self, pk: object) -> Iterable[QuerySet[Any]]:
         return ()
 
     def has_history(self, row: Any) -> bool:
-        """Whether anything is on record."""
+        """Whether any history is recorded."""
         return any(history.exists() for history in self._histories(row))
 
     def _histories(self, row: Any) -> list[QuerySet[Any]]:
@@ -59,27 +61,27 @@ class ShowsHistory:
 
 
 def entries(histories: Iterable[QuerySet[Any]]) -> list[Entry]:
-    """What these histories tell, the newest first."""
+    """Returns the entries of these histories, newest first."""
     found = [entry for history in histories for entry in _entries(history)]
     return sorted(found, key=lambda entry: entry.at, reverse=True)
 
 
 def _entries(history: QuerySet[Any]) -> Iterator[Entry]:
     before: dict[object, Any] = {}
-    for record in reversed(history.select_related("history_user").order_by("-history_id")[:NEWEST]):
+    for record in reversed(history.select_related("history_user").order_by("-history_id")[:MAX_RECORDS]):
         if entry := _entry(record, before.get(record.id)):
             yield entry
         before[record.id] = record
 
 
 def _entry(record: Any, before: Any) -> Entry | None:
-    """A save that changed nothing is no entry."""
+    """Returns None for a save that changed nothing."""
     verb = {"+": "added", "~": "changed", "-": "deleted"}[record.history_type]
     changes = tuple(_changes(before, record)) if before is not None and verb == "changed" else ()
     if before is not None and verb == "changed" and not changes:
         return None
     row = f"{record.instance_type._meta.verbose_name} “{_named(record)}”"
-    user = str(record.history_user) if record.history_user else "not at the admin"
+    user = str(record.history_user) if record.history_user else "outside the admin"
     return Entry(record.history_date, user, record.history_change_reason or "", f"{row} {verb}", changes)
 
 
@@ -87,7 +89,7 @@ def _named(record: Any) -> str:
     try:
         return str(record.instance)
     except ObjectDoesNotExist:
-        return f"number {record.id}"
+        return f"#{record.id}"
 
 
 def _changes(before: Any, after: Any) -> Iterator[tuple[str, str, str]]:
@@ -101,8 +103,8 @@ def _shown(field: "Field[Any, Any]", record: Model, value: object) -> str:
     if value in (None, ""):
         return "none"
     if not field.is_relation:
-        return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else str(value)
+        return date_and_time(value) if isinstance(value, datetime) else str(value)
     try:
         return str(getattr(record, field.name))
     except ObjectDoesNotExist:
-        return f"number {value}, which is gone"
+        return f"#{value} (deleted)"

@@ -1,4 +1,4 @@
-"""API tokens: the secret is on the page once, right after it was made."""
+"""API tokens: the secret is shown once on the page, right after creation."""
 
 from typing import Any
 
@@ -11,27 +11,25 @@ from django.utils import timezone
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from limits.admin.base import PlatformModelAdmin
-from limits.admin.help import Introduced
-from limits.admin.publishing import PublishesRules, publish_rules
-from limits.admin.review import reviewed
+from limits.admin.base import HasIntroduction, PlatformModelAdmin
+from limits.admin.publishing import PublishesRules, publish_rules, reviewed
 from limits.admin.row_history import ShowsHistory
-from limits.domain.words import Scope
 from limits.models import ApiToken
-from limits.publishing.tokens import digest_of_secret, new_secret
+from limits.models.tokens import digest_of_secret, new_secret
+from ratelimit_enforcer.domain.enums import Scope
 
-_SCOPES = {
-    Scope.CHECK: "check: ask for decisions",
+_SCOPE_LABELS = {
+    Scope.CHECK: "check: request decisions",
     Scope.MANAGE: "manage: change clients",
-    Scope.METRICS: "metrics: read the metrics",
+    Scope.METRICS: "metrics: read metrics",
 }
 
 
 class TokenForm(forms.ModelForm):
-    """Scopes as boxes to tick."""
+    """The form for a token, with the scopes as checkboxes."""
 
     scopes = forms.MultipleChoiceField(
-        choices=[(scope.value, words) for scope, words in _SCOPES.items()],
+        choices=[(scope.value, label) for scope, label in _SCOPE_LABELS.items()],
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
     )
 
@@ -41,13 +39,13 @@ class TokenForm(forms.ModelForm):
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(Introduced, ShowsHistory, PublishesRules, PlatformModelAdmin):
+class ApiTokenAdmin(HasIntroduction, ShowsHistory, PublishesRules, PlatformModelAdmin):
     introduction = (
-        "What your programs identify themselves with when they ask whether a request is admitted. The secret is shown "
-        "once, when a token is made; a revoked one stops at once."
+        "Your programs authenticate at the API with these tokens. A token is shown only once, when it is created. "
+        "Revoking a token takes effect immediately."
     )
     form = TokenForm
-    list_display = ("name", "scopes_in_words", "hint_in_words", "created_at", "state")
+    list_display = ("name", "scopes_text", "hint_text", "created_at", "state")
     search_fields = ("name",)
     actions = ("revoke",)
 
@@ -55,7 +53,7 @@ class ApiTokenAdmin(Introduced, ShowsHistory, PublishesRules, PlatformModelAdmin
         return ["name"] if obj else []
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """A token is revoked, so that it stays known who had it."""
+        """Tokens are revoked instead of deleted, so that their owners stay on record."""
         return False
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
@@ -69,7 +67,7 @@ class ApiTokenAdmin(Introduced, ShowsHistory, PublishesRules, PlatformModelAdmin
         super().save_model(request, obj, form, change)
 
     def response_add(self, request: HttpRequest, obj: ApiToken, post_url_continue: Any = None) -> HttpResponse:
-        """The page itself shows the secret: a message would travel in a cookie first."""
+        """The page itself shows the secret: a message would be stored in a cookie first."""
         context = {
             **self.admin_site.each_context(request),
             "title": f"Token “{obj.name}”",
@@ -80,7 +78,7 @@ class ApiTokenAdmin(Introduced, ShowsHistory, PublishesRules, PlatformModelAdmin
         response["Cache-Control"] = "no-store"
         return response
 
-    @action(description="Revoke the selected tokens", permissions=["revoke"])
+    @action(description="Revoke selected tokens", permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> HttpResponse:
         back = request.get_full_path()
         return reviewed(
@@ -93,11 +91,11 @@ class ApiTokenAdmin(Introduced, ShowsHistory, PublishesRules, PlatformModelAdmin
         )
 
     @display(description="Scopes")
-    def scopes_in_words(self, token: ApiToken) -> str:
+    def scopes_text(self, token: ApiToken) -> str:
         return ", ".join(token.scopes)
 
     @display(description="Ends with")
-    def hint_in_words(self, token: ApiToken) -> str:
+    def hint_text(self, token: ApiToken) -> str:
         return f"…{token.hint}"
 
     @display(description="State", label={"valid": "success", "revoked": "danger"})
@@ -112,5 +110,5 @@ def _revoke(request: HttpRequest, tokens: QuerySet[ApiToken], back: str) -> Http
         token.save(update_fields=["revoked_at"])
     publish_rules(request, f"Revoked {', '.join(map(str, found))}.")
     if not found:
-        messages.info(request, "These tokens are revoked already.")
+        messages.info(request, "These tokens are already revoked.")
     return HttpResponseRedirect(back)

@@ -1,4 +1,4 @@
-"""People, in the same look as everything else."""
+"""Users, in the same theme as the other pages."""
 
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as BaseGroupAdmin
@@ -6,17 +6,17 @@ from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
 from django.contrib.auth.models import Group, User
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from limits.admin.base import PlatformModelAdmin
-from limits.admin.help import Introduced
+from limits.admin.base import HasIntroduction, PlatformModelAdmin
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(Introduced, BaseUserAdmin, PlatformModelAdmin):  # type: ignore[misc]
+class UserAdmin(HasIntroduction, BaseUserAdmin, PlatformModelAdmin):  # type: ignore[misc]
     introduction = (
-        "Who may log in here. Tick “staff status”, and choose a group: Product managers, Support, Viewers or Operators."
+        "Accounts for this admin. To give access, tick “Staff status” and choose a group: Product managers, Support, "
+        "Viewers or Operators."
     )
     form = UserChangeForm
     add_form = UserCreationForm

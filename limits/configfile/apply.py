@@ -1,37 +1,36 @@
-"""Applying a config file: all of it or nothing, then live."""
+"""Applying a config file: all or nothing, and then publishing. And rollback to earlier rules, which restores the
+rows to the state of a published version."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
 from django.db.models import ProtectedError, QuerySet
 
-from limits.configfile.alert_rules import write_alert_rules
 from limits.configfile.document import Document
-from limits.configfile.reading import ConfigRefused
-from limits.configfile.references import reference_problems
-from limits.configfile.rows import write_clients, write_overrides, write_rules
-from limits.configfile.unpublished import changes, read_unpublished
+from limits.configfile.reading import InvalidConfig
+from limits.configfile.rows import write_alert_rules, write_clients, write_overrides, write_rules
 from limits.domain.differences import differences
-from limits.domain.problems import Location, Problem, RulesetRefused
 from limits.models import AlertRule, Client, ClientChange, Endpoint, Override, Plan, Policy
 from limits.publishing import clients, rules
-from limits.publishing.compiler import compile_ruleset, read_ruleset
-from limits.publishing.delivery import Delivery
-from limits.publishing.going_live import go_live
+from limits.publishing.reconciler import go_live
+from limits.publishing.rules import Delivery, compile_ruleset, read_ruleset
+from ratelimit_enforcer.domain.enums import Partition
+from ratelimit_enforcer.domain.ruleset import Ruleset
+from ratelimit_enforcer.domain.validation import InvalidRuleset, Location, ValidationProblem
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
-    """What a file changed, one sentence each, and what became of it (None: a dry run)."""
+class ApplyResult:
+    """The changes made by a file, one sentence each, and the result of the delivery (None: a dry run)."""
 
     changes: list[str]
     delivery: Delivery | None = None
 
 
 class _DryRun(Exception):
-    """Ends a transaction that was only tried."""
+    """Ends the transaction of a dry run."""
 
 
 def apply(
@@ -42,8 +41,10 @@ def apply(
     dry_run: bool = False,
     prune: bool = False,
     prune_clients: bool = False,
-) -> Applied:
-    """Applies a document. Raises :class:`ConfigRefused` where nothing was changed."""
+) -> ApplyResult:
+    """Applies a document. ``dry_run``: change nothing, only report the changes. ``prune``: remove rules and
+    overrides that the document does not name, ``prune_clients``: clients. Raises :class:`InvalidConfig`; then
+    nothing was changed."""
     sentences: list[str] = []
     try:
         with transaction.atomic():
@@ -52,15 +53,15 @@ def apply(
                 raise _DryRun
             rules.record(author, reason=reason)
     except _DryRun:
-        return Applied(sentences)
-    except RulesetRefused as error:
-        raise ConfigRefused(list(_in_file(error.problems, document))) from error
-    return Applied(sentences, _deliver())
+        return ApplyResult(sentences)
+    except InvalidRuleset as error:
+        raise InvalidConfig(list(_with_positions_in_file(error.problems, document))) from error
+    return ApplyResult(sentences, _deliver())
 
 
 def _change_rows(document: Document, *, prune: bool, prune_clients: bool) -> list[str]:
     if problems := list(reference_problems(document)):
-        raise ConfigRefused(problems)
+        raise InvalidConfig(problems)
     before, unpublished = read_ruleset(), read_unpublished()
     last_change = ClientChange.objects.order_by("-id").values_list("id", flat=True).first() or 0
     write_rules(document, prune=prune)
@@ -73,7 +74,7 @@ def _change_rows(document: Document, *, prune: bool, prune_clients: bool) -> lis
         prune_rules(document)
     return [
         *differences(before, compile_ruleset()),
-        *changes(unpublished, read_unpublished()),
+        *unpublished_changes(unpublished, read_unpublished()),
         *_client_changes(last_change),
     ]
 
@@ -82,29 +83,31 @@ def _prune_clients(document: Document, *, clients_too: bool) -> None:
     if document.overrides is not None:
         named = {(entry.client, entry.policy, entry.starts_at) for entry in document.overrides}
         rows = Override.objects.select_related("client", "policy")
-        gone = [row.pk for row in rows if (row.client.key, row.policy.slug, row.starts_at) not in named]
-        Override.objects.filter(pk__in=gone).delete()
+        unnamed = [row.pk for row in rows if (row.client.key, row.policy.slug, row.starts_at) not in named]
+        Override.objects.filter(pk__in=unnamed).delete()
     if clients_too and document.clients is not None:
         Client.objects.exclude(key__in=[client.key for client in document.clients]).delete()
 
 
 def prune_rules(document: Document) -> None:
-    """Removes what the sections present do not name. Alert rules first, then policies: they hold on
-    to what follows. Raises :class:`ConfigRefused` for what is still used."""
+    """Removes rows that are not named in the sections present. Alert rules go first, then policies: they
+    refer to the others. Raises :class:`InvalidConfig` for rows that are still used."""
     if document.alert_rules is not None:
         AlertRule.objects.exclude(name__in=[rule.name for rule in document.alert_rules]).delete()
     for section, model in (("policies", Policy), ("endpoints", Endpoint), ("plans", Plan)):
         items = getattr(document, section)
         if items is not None:
-            _delete(section, model.objects.exclude(slug__in=[item.slug for item in items]))
+            _delete_unused(section, model.objects.exclude(slug__in=[item.slug for item in items]))
 
 
-def _delete(section: str, rows: QuerySet[Any]) -> None:
+def _delete_unused(section: str, rows: QuerySet[Any]) -> None:
     try:
         rows.delete()
     except ProtectedError as error:
         users = sorted({str(row) for row in error.protected_objects})[:5]
-        raise ConfigRefused([Problem((section,), f"cannot be pruned, still used by: {', '.join(users)}.")]) from error
+        raise InvalidConfig(
+            [ValidationProblem((section,), f"cannot be pruned, because it is still used by: {', '.join(users)}.")]
+        ) from error
 
 
 def _client_changes(since: int) -> Iterator[str]:
@@ -116,7 +119,7 @@ def _client_changes(since: int) -> Iterator[str]:
 
 
 def _deliver() -> Delivery:
-    """Rules first, since a client may be on a plan that is new."""
+    """Delivers rules first, since a client may be on a new plan."""
     delivery = go_live()
     if not delivery.live:
         return delivery
@@ -124,15 +127,132 @@ def _deliver() -> Delivery:
     return delivery if delivered.live else delivered
 
 
-def _in_file(problems: Iterable[Problem], document: Document) -> Iterator[Problem]:
-    """The problems with their places in the file: a slug becomes a position."""
+def _with_positions_in_file(problems: Iterable[ValidationProblem], document: Document) -> Iterator[ValidationProblem]:
+    """Yields the problems with their positions in the file in place of slugs."""
     positions = {section: _positions(getattr(document, section)) for section in ("plans", "endpoints", "policies")}
     for problem in problems:
         section, *rest = problem.location
         at = positions.get(str(section), {}).get(str(rest[0])) if rest else None
         location: Location = problem.location if at is None else (section, at, *rest[1:])
-        yield Problem(location, problem.message)
+        yield ValidationProblem(location, problem.message)
 
 
 def _positions(items: Sequence[Any] | None) -> dict[str, int]:
     return {item.slug: at for at, item in reversed(list(enumerate(items or ())))}
+
+
+def reference_problems(document: Document) -> Iterator[ValidationProblem]:
+    """Yields a problem for each name that does not exist, and for each override of a policy that cannot be
+    overridden."""
+    plans = {plan.slug for plan in document.plans or ()} | _all(Plan)
+    endpoints = {endpoint.slug for endpoint in document.endpoints or ()} | _all(Endpoint)
+    policies = document.policies or ()
+    yield from _unknown_names("policies", "plan", (policy.plan for policy in policies), plans)
+    yield from _unknown_names("policies", "endpoint", (policy.endpoint for policy in policies), endpoints)
+    yield from _unknown_names("clients", "plan", (client.plan for client in document.clients or ()), plans)
+    yield from _override_problems(document)
+    yield from _alert_rule_problems(document, plans, endpoints)
+
+
+def _override_problems(document: Document) -> Iterator[ValidationProblem]:
+    entries = document.overrides or ()
+    named = [entry.client for entry in entries]
+    clients = {client.key for client in document.clients or ()}
+    clients |= set(Client.objects.filter(key__in=named).values_list("key", flat=True))
+    partitions = dict(Policy.objects.values_list("slug", "partition"))
+    partitions |= {policy.slug: policy.partition.value for policy in document.policies or ()}
+    yield from _unknown_names("overrides", "client", named, clients)
+    yield from _unknown_names("overrides", "policy", (entry.policy for entry in entries), partitions.keys())
+    for at, entry in enumerate(entries):
+        if partitions.get(entry.policy, Partition.CLIENT) != Partition.CLIENT:
+            message = "only a policy that counts each client separately can be overridden."
+            yield ValidationProblem(("overrides", at, "policy"), message)
+        if entry.starts_at and entry.ends_at and entry.ends_at <= entry.starts_at:
+            yield ValidationProblem(("overrides", at, "ends_at"), "must be after the start.")
+
+
+def _alert_rule_problems(document: Document, plans: set[str], endpoints: set[str]) -> Iterator[ValidationProblem]:
+    rules = document.alert_rules or ()
+    policies = {policy.slug for policy in document.policies or ()} | _all(Policy)
+    yield from _unknown_names("alert_rules", "plan", (rule.plan for rule in rules), plans)
+    yield from _unknown_names("alert_rules", "endpoint", (rule.endpoint for rule in rules), endpoints)
+    yield from _unknown_names("alert_rules", "policy", (rule.policy for rule in rules), policies)
+
+
+def _all(model: type[Plan] | type[Endpoint] | type[Policy]) -> set[str]:
+    return set(model._default_manager.values_list("slug", flat=True))
+
+
+def _unknown_names(
+    section: str, field: str, names: Iterable[str | None], known: Iterable[str]
+) -> Iterator[ValidationProblem]:
+    known = set(known)
+    for at, name in enumerate(names):
+        if name is not None and name not in known:
+            yield ValidationProblem((section, at, field), f"there is no {field} “{name}”.")
+
+
+@dataclass(frozen=True, slots=True)
+class Unpublished:
+    """Data that servers do not need, for display: policy's slug → name, alert rule's name → rule."""
+
+    policy_names: Mapping[str, str]
+    alert_rules: Mapping[str, str]
+
+
+def read_unpublished() -> Unpublished:
+    """Returns the names of all policies, and all alert rules in words, as they are in the database now."""
+    rules = AlertRule.objects.select_related("plan", "endpoint", "policy")
+    return Unpublished(
+        policy_names=dict(Policy.objects.values_list("slug", "name")),
+        alert_rules={rule.name: _describe(rule) for rule in rules},
+    )
+
+
+def _describe(rule: AlertRule) -> str:
+    recipients = ", ".join([*rule.emails, *rule.webhooks])
+    resolved = "; also when resolved" if rule.notify_resolved else ""
+    return f"{rule.sentence}; to {recipients}; at most one message every {rule.cooldown:,} seconds{resolved}"
+
+
+def unpublished_changes(before: Unpublished, after: Unpublished) -> Iterator[str]:
+    """Yields one sentence for each name or alert rule that was added, removed or changed."""
+    for slug in sorted(before.policy_names.keys() & after.policy_names.keys()):
+        old, new = before.policy_names[slug], after.policy_names[slug]
+        if old != new:
+            yield f"Policy {slug}, name: {old or 'none'} → {new or 'none'}."
+    for name in sorted(before.alert_rules.keys() | after.alert_rules.keys()):
+        yield from _rule_changes(name, before.alert_rules.get(name), after.alert_rules.get(name))
+
+
+def _rule_changes(name: str, old: str | None, new: str | None) -> Iterator[str]:
+    if old is None:
+        yield f"Alert rule “{name}” added ({new})."
+    elif new is None:
+        yield f"Alert rule “{name}” removed."
+    elif old != new:
+        yield f"Alert rule “{name}”: {old} → {new}."
+
+
+def restore_rules(ruleset: Ruleset) -> None:
+    """Makes plans, endpoints and policies those of ``ruleset``, inside the caller's transaction.
+
+    Tokens are not changed, so that a revoked token stays revoked, and neither is the emergency switch. Raises
+    :class:`~limits.configfile.reading.InvalidConfig` if a row to be removed is still used, such as a plan
+    with clients.
+    """
+    document = Document(
+        plans=ruleset.plans,
+        default_plan=ruleset.default_plan,
+        endpoints=ruleset.endpoints,
+        policies=ruleset.policies,
+        policy_names=_policy_names(),
+    )
+    write_rules(document, prune=True)
+    prune_rules(document)
+
+
+def _policy_names() -> dict[str, str]:
+    """Returns the names of policies, including deleted ones: rulesets do not contain names."""
+    were = dict(Policy.history.order_by("history_id").values_list("slug", "name"))
+    return were | dict(Policy.objects.values_list("slug", "name"))

@@ -1,8 +1,8 @@
 """Clients as a CSV file: checked as a whole, imported in steps, exported line by line.
 
-The first line names the columns, in any order: ``key``, and any of ``name``, ``plan`` and
-``status``. A column that is missing leaves what is there; an empty plan is the default plan. A step
-that is killed is done again: what it imported already is then unchanged.
+The first line names the columns, in any order: ``key``, and any of ``name``, ``plan`` and ``status``. A
+missing column leaves the present value; an empty plan is the default plan. A step that is killed is repeated:
+rows that it imported already are then unchanged.
 """
 
 import time
@@ -15,39 +15,39 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from limits.configfile.client_csv import FileRefused, Line, lines_of, written
-from limits.domain.client import key_problem
-from limits.domain.validation import MAX_NAME_LENGTH, NOT_PRINTABLE, PRINTABLE
-from limits.domain.words import ClientStatus
+from limits.domain.client_csv import InvalidClientFile, Line, format_lines, parse_lines
 from limits.models import Client, ClientImport, Plan
-from limits.models.history import because, create_with_history, update_with_history
+from limits.models.history import change_reason, create_with_history, update_with_history
 from limits.publishing import clients
+from ratelimit_enforcer.domain.client import key_problem
+from ratelimit_enforcer.domain.enums import ClientStatus
+from ratelimit_enforcer.domain.validation import MAX_NAME_LENGTH, NOT_PRINTABLE, PRINTABLE
 
 log = structlog.get_logger(__name__)
 
-CHUNK = 2_000
-"""Lines that are worked on together."""
-SHOWN = 100
-"""Wrong lines that are kept with their problems; the others are only counted."""
+CHUNK_SIZE = 2_000
+"""Number of lines that are processed in one transaction."""
+MAX_LISTED_PROBLEMS = 100
+"""Invalid lines that are stored with their problems; further ones are only counted."""
 LEASE = timedelta(minutes=2)
-"""How long a process may take for one chunk before another one continues the import."""
+"""Maximum duration of one chunk; after that, another process continues the import."""
 MAX_INTERRUPTIONS = 3
-"""How often an import is continued at the same chunk before it counts as failed."""
-PROGRESS = (
+"""Number of times that an import is continued at the same chunk before it counts as failed."""
+PROGRESS_FIELDS = (
     *("line", "added", "changed", "unchanged", "examples", "problems", "problem_count"),
     *("leased_until", "interruptions"),
 )
-"""What each completed chunk changes."""
-SPACED = "new, with spaces around its key: not the client of the key without them"
+"""The fields that each completed chunk updates."""
+KEY_WITH_SPACES = "new, with spaces around the key: not the same client as the key without spaces"
 _STATES = ClientImport.State
 
 
-def work(pk: int, seconds: float) -> bool:
-    """Continues an import for about so many seconds. Returns whether the present step is finished,
-    or is another process's to finish.
+def continue_import(pk: int, seconds: float) -> bool:
+    """Continues an import for about ``seconds`` seconds. Returns whether the present step is finished or left
+    to another process.
 
-    An unexpected error ends the import as failed and is logged. A database that is unavailable
-    surfaces; the import is then continued later (:func:`interrupted`).
+    An unexpected error ends the import as failed and is logged. An error of an unavailable database is
+    raised; the import is then continued later (:func:`unclaimed_imports`).
     """
     row = _claimed(pk)
     if row is None:
@@ -65,20 +65,21 @@ def work(pk: int, seconds: float) -> bool:
 
 
 def begin_import(row: ClientImport) -> bool:
-    """Starts to import a file that was checked. Returns False where somebody else did."""
+    """Starts to import a checked file. Returns False if it was started already."""
     waiting = ClientImport.objects.filter(pk=row.pk, state=_STATES.CHECKED)
     return bool(waiting.update(state=_STATES.IMPORTING, line=0))
 
 
-def check_again(row: ClientImport) -> bool:
-    """Starts a failed import from the beginning, with the check. Returns False where somebody else did."""
+def restart_import(row: ClientImport) -> bool:
+    """Restarts a failed import, beginning with the check. Returns False if it was restarted already."""
     failed = ClientImport.objects.filter(pk=row.pk, state=_STATES.FAILED)
     counts = dict.fromkeys(("line", "added", "changed", "unchanged", "problem_count", "interruptions"), 0)
     return bool(failed.update(state=_STATES.CHECKING, examples=[], problems=[], finished_at=None, **counts))
 
 
-def interrupted() -> list[int]:
-    """The imports under way that no process works on: waiting for a worker, or left by one that died."""
+def unclaimed_imports() -> list[int]:
+    """Returns the imports under way without an active process: waiting for a worker, or abandoned by a
+    crashed one."""
     return list(_unclaimed(timezone.now()).order_by("id").values_list("pk", flat=True))
 
 
@@ -89,13 +90,13 @@ def _unclaimed(now: datetime) -> QuerySet[ClientImport]:
 
 @transaction.atomic
 def _claimed(pk: int) -> ClientImport | None:
-    """The import, leased to this process; None where there is nothing to do for it."""
+    """Returns the import, leased to this process; None if there is no work for this process."""
     row = _unclaimed(timezone.now()).select_for_update(skip_locked=True).filter(pk=pk).first()
     if row is None:
         return None
     row.interruptions += row.leased_until is not None
     if row.interruptions > MAX_INTERRUPTIONS:
-        _fail(row, f"The import was interrupted {row.interruptions} times at the same place.")
+        _fail(row, f"The import was interrupted {row.interruptions} times at the same line.")
         return None
     row.leased_until = timezone.now() + LEASE
     row.save(update_fields=["leased_until", "interruptions"])
@@ -107,7 +108,7 @@ def _release(row: ClientImport) -> None:
 
 
 def _fail(row: ClientImport, message: str) -> None:
-    """Keeps the file, so that the import can be tried again."""
+    """Marks the import as failed but keeps the file, so that the import can be retried."""
     row.state, row.finished_at, row.leased_until = _STATES.FAILED, timezone.now(), None
     row.problems = [{"line": row.line + 1, "message": message}]
     row.save(update_fields=["state", "finished_at", "leased_until", "problems"])
@@ -125,24 +126,24 @@ def _check(row: ClientImport, seconds: float) -> bool:
                 if time.monotonic() > end:
                     return False
             seen.update(line.key for line in chunk)
-    except FileRefused as error:
+    except InvalidClientFile as error:
         row.problem_count += 1
-        row.problems = [*row.problems[: SHOWN - 1], {"line": error.line, "message": str(error)}]
+        row.problems = [*row.problems[: MAX_LISTED_PROBLEMS - 1], {"line": error.line, "message": str(error)}]
     _finish_check(row)
     return True
 
 
 def _save_progress(row: ClientImport) -> None:
-    """Renews the lease as well. The content is left out: writing it again for each chunk would take
-    longer than the check."""
+    """Saves the progress, and renews the lease. The content is left out: writing it again for each chunk would
+    take longer than the check."""
     row.leased_until, row.interruptions = timezone.now() + LEASE, 0
-    row.save(update_fields=PROGRESS)
+    row.save(update_fields=PROGRESS_FIELDS)
 
 
 def _finish_check(row: ClientImport) -> None:
     row.lines = row.line
     row.state = _STATES.REFUSED if row.problem_count else _STATES.CHECKED
-    fields = [*PROGRESS, "lines", "state"]
+    fields = [*PROGRESS_FIELDS, "lines", "state"]
     if row.problem_count:
         row.content, row.finished_at = "", timezone.now()
         fields += ["content", "finished_at"]
@@ -150,11 +151,13 @@ def _finish_check(row: ClientImport) -> None:
 
 
 def _check_chunk(row: ClientImport, chunk: list[Line], seen: set[str], plans: Mapping[str, None]) -> None:
-    known = _known(chunk)
+    known = _registered_clients(chunk)
     for line in chunk:
         if message := _problem(line, seen, plans):
             row.problem_count += 1
-            row.problems += [{"line": line.number, "message": message}] if len(row.problems) < SHOWN else []
+            row.problems += (
+                [{"line": line.number, "message": message}] if len(row.problems) < MAX_LISTED_PROBLEMS else []
+            )
         else:
             _count(row, line, known.get(line.key))
         seen.add(line.key)
@@ -168,7 +171,7 @@ def _problem(line: Line, seen: set[str], plans: Mapping[str, None]) -> str:
     if message := key_problem(line.key):
         return f"key: {message}"
     if line.key in seen:
-        return f"key: “{line.key}” is in the file twice."
+        return f"key: “{line.key}” is a duplicate in the file."
     if len(fields.get("name", "")) > MAX_NAME_LENGTH:
         return f"name: must have at most {MAX_NAME_LENGTH} characters."
     if not PRINTABLE.match(fields.get("name", "")):
@@ -183,7 +186,7 @@ def _problem(line: Line, seen: set[str], plans: Mapping[str, None]) -> str:
 def _count(row: ClientImport, line: Line, client: Client | None) -> None:
     if client is None:
         row.added += 1
-        _remember(row, line, SPACED if line.key != line.key.strip() else "new", [])
+        _add_example(row, line, KEY_WITH_SPACES if line.key != line.key.strip() else "new", [])
         return
     changes = [
         {"field": field, "before": before, "after": after}
@@ -192,17 +195,17 @@ def _count(row: ClientImport, line: Line, client: Client | None) -> None:
     row.changed += bool(changes)
     row.unchanged += not changes
     if changes:
-        _remember(row, line, "changed", changes)
+        _add_example(row, line, "changed", changes)
 
 
-def _remember(row: ClientImport, line: Line, what: str, changes: list[dict[str, str]]) -> None:
-    """The first lines of each kind are shown before anything is imported."""
+def _add_example(row: ClientImport, line: Line, what: str, changes: list[dict[str, str]]) -> None:
+    """Stores the first lines of each kind, which are shown before anything is imported."""
     if sum(example["what"] == what for example in row.examples) < 5:
         row.examples += [{"line": line.number, "key": line.key, "what": what, "changes": changes}]
 
 
 def _changes(client: Client, line: Line, plan: str) -> Iterator[tuple[str, str, str]]:
-    """(field, before, after) for what the line changes of a client that is there."""
+    """Yields (field, before, after) for the changes of the line to an existing client."""
     now = {"name": client.name, "plan": plan, "status": client.status}
     for field, before in now.items():
         after = line.fields.get(field, before) or ("active" if field == "status" else "")
@@ -225,17 +228,17 @@ def _import(row: ClientImport, seconds: float) -> bool:
 
 @transaction.atomic
 def _import_chunk(row: ClientImport, chunk: list[Line]) -> None:
-    """One chunk and the mark of how far it is, together."""
-    # Without the file itself, which would be read once for every chunk of it.
+    """Imports one chunk and records the progress, in one transaction."""
+    # Without the file itself, which would be read for every chunk.
     ClientImport.objects.select_for_update().only("pk").get(pk=row.pk)
     plans = {plan.slug: plan for plan in Plan.objects.all()}
-    known = _known(chunk)
+    known = _registered_clients(chunk)
     new = [_fill(Client(key=line.key), line, plans) for line in chunk if line.key not in known]
     changed = [known[line.key] for line in chunk if line.key in known and _differs(known[line.key], line)]
     for line in chunk:
         if line.key in known:
             _fill(known[line.key], line, plans)
-    with because(row.reason):
+    with change_reason(row.reason):
         create_with_history(Client, new, row.user)
         update_with_history(Client, changed, ["name", "plan", "status"], row.user)
     row.line += len(chunk)
@@ -247,7 +250,7 @@ def _differs(client: Client, line: Line) -> bool:
 
 
 def _fill(client: Client, line: Line, plans: Mapping[str, Plan]) -> Client:
-    """Takes over what the line says. A plan that went meanwhile leaves the default plan."""
+    """Sets the fields of the line. A plan that was deleted meanwhile leaves the default plan."""
     fields = line.fields
     client.name = fields.get("name", client.name)
     client.status = fields.get("status") or (ClientStatus.ACTIVE.value if "status" in fields else client.status)
@@ -256,20 +259,20 @@ def _fill(client: Client, line: Line, plans: Mapping[str, Plan]) -> Client:
     return client
 
 
-def _known(chunk: Iterable[Line]) -> dict[str, Client]:
+def _registered_clients(chunk: Iterable[Line]) -> dict[str, Client]:
     rows = Client.objects.filter(key__in=[line.key for line in chunk]).select_related("plan")
     return {row.key: row for row in rows}
 
 
 def _chunks(content: str) -> Iterator[tuple[int, list[Line]]]:
-    """(lines before it, lines)"""
-    lines, at = lines_of(content), 0
-    while chunk := list(islice(lines, CHUNK)):
+    """Yields (number of lines before the chunk, lines)."""
+    lines, at = parse_lines(content), 0
+    while chunk := list(islice(lines, CHUNK_SIZE)):
         yield at, chunk
         at += len(chunk)
 
 
 def export_lines(rows: QuerySet[Client]) -> Iterator[str]:
-    """The file of these clients, line by line."""
+    """Yields the lines of the CSV file for these clients."""
     fields = rows.order_by("key").values_list("key", "name", "plan__slug", "status")
-    return written(fields.iterator(chunk_size=CHUNK))
+    return format_lines(fields.iterator(chunk_size=CHUNK_SIZE))

@@ -1,27 +1,41 @@
-"""Plain data → what the file means, checked as far as that needs no database."""
+"""Plain data → document, with all checks that do not need the database."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from limits.configfile import alert_rules
-from limits.configfile.alert_rules import alert_rule
-from limits.configfile.reading import ConfigRefused, parse
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+
+from limits.configfile.reading import InvalidConfig, parse
 from limits.configfile.schema import shape_problems
-from limits.domain.alerting import AlertRule
-from limits.domain.client import Override, key_problem, microseconds
-from limits.domain.limit import Limit
-from limits.domain.problems import Problem
-from limits.domain.routes import Route
-from limits.domain.ruleset import Endpoint, Plan, Policy, limit_from_json
-from limits.domain.validation import cost_problem, limits_problems, overlapping, route_problem, slug_problem
-from limits.domain.words import ClientStatus, Mode, OnStoreFailure, Partition
+from limits.domain.alert_rules import AlertRule, alert_rule_problems
+from limits.models.alerts import webhook_problems
+from ratelimit_enforcer.domain.client import Override, key_problem, microseconds
+from ratelimit_enforcer.domain.enums import AlertMetric, ClientStatus, GroupBy, Mode, OnStoreFailure, Partition
+from ratelimit_enforcer.domain.limit import Limit
+from ratelimit_enforcer.domain.routes import Route
+from ratelimit_enforcer.domain.ruleset import Endpoint, Plan, Policy, limit_from_json
+from ratelimit_enforcer.domain.validation import (
+    ValidationProblem,
+    cost_problem,
+    limits_problems,
+    overlapping,
+    route_problem,
+    slug_problem,
+)
+
+MAX_EMAIL_LENGTH = 254
+"""RFC 3696, erratum 1690; the length of the column as well."""
+
+_NO_GROUPS = (None, "none")
+_OPTIONAL_RULE_FIELDS = ("window", "cooldown", "min_requests", "notify_resolved")
 
 
 @dataclass(frozen=True, slots=True)
 class ClientEntry:
-    """A client of the file. ``plan`` None: the default plan."""
+    """A client in the file. ``plan`` None: the default plan."""
 
     key: str
     name: str = ""
@@ -31,7 +45,7 @@ class ClientEntry:
 
 @dataclass(frozen=True, slots=True)
 class OverrideEntry:
-    """An override of the file; client, policy and start tell it from others."""
+    """An override in the file; client, policy and start identify it."""
 
     client: str
     policy: str
@@ -41,18 +55,18 @@ class OverrideEntry:
     reason: str = ""
 
     def as_domain(self) -> Override:
-        """The override as the rest of the platform knows it."""
+        """Returns the override as a domain object."""
         return Override(self.policy, self.limits, _microseconds(self.starts_at), _microseconds(self.ends_at))
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A config file. A section that the file does not have is None."""
+    """A config file. A section that is missing in the file is None."""
 
     plans: Sequence[Plan] | None = None
     default_plan: str | None = None
     not_default: frozenset[str] = frozenset()
-    """Plans of which the file says that they are not the default."""
+    """Plans that the file declares not to be the default."""
     endpoints: Sequence[Endpoint] | None = None
     policies: Sequence[Policy] | None = None
     policy_names: dict[str, str] = field(default_factory=dict)
@@ -62,30 +76,30 @@ class Document:
 
 
 def read(text: str) -> Document:
-    """Reads a config file. Raises :class:`ConfigRefused` with every problem that it has."""
+    """Reads a config file. Raises :class:`InvalidConfig` with all of its problems."""
     data = parse(text)
     data = {} if data is None else data
     problems = list(shape_problems(data))
     if isinstance(data, dict):
-        # What has its shape is read on, so that all problems are named at once.
+        # Items with a valid shape are read further, so that all problems are reported at once.
         misshapen = {problem.location[0] for problem in problems}
         problems += _content_problems({name: items for name, items in data.items() if name not in misshapen})
     if problems:
-        raise ConfigRefused(problems)
+        raise InvalidConfig(problems)
     return _document(data)
 
 
-def _content_problems(data: dict[str, Any]) -> Iterator[Problem]:
+def _content_problems(data: dict[str, Any]) -> Iterator[ValidationProblem]:
     for section in ("plans", "endpoints", "policies"):
         yield from _name_problems(data, section, "slug", slug_problem)
     yield from _name_problems(data, "clients", "key", key_problem)
     yield from _name_problems(data, "alert_rules", "name", _empty_problem)
-    yield from alert_rules.content_problems(data.get("alert_rules", ()))
+    yield from _alert_rule_problems(data.get("alert_rules", ()))
     yield from _default_problems(data.get("plans", ()))
     for at, item in enumerate(data.get("endpoints", ())):
         yield from _route_problems(at, item)
         if message := cost_problem(item.get("cost", 1)):
-            yield Problem(("endpoints", at, "cost"), message)
+            yield ValidationProblem(("endpoints", at, "cost"), message)
     for section in ("policies", "overrides"):
         for at, item in enumerate(data.get(section, ())):
             yield from _limit_problems((section, at), item)
@@ -98,53 +112,76 @@ def _content_problems(data: dict[str, Any]) -> Iterator[Problem]:
 
 def _name_problems(
     data: dict[str, Any], section: str, field_name: str, problem_of: Callable[[str], str | None]
-) -> Iterator[Problem]:
+) -> Iterator[ValidationProblem]:
     first: dict[str, int] = {}
     for at, item in enumerate(data.get(section, ())):
         name = item[field_name]
         if message := problem_of(name):
-            yield Problem((section, at, field_name), message)
+            yield ValidationProblem((section, at, field_name), message)
         if first.setdefault(name, at) != at:
-            yield Problem((section, at, field_name), f"“{name}” is there already, as {section}[{first[name]}].")
+            yield ValidationProblem((section, at, field_name), f"“{name}” is a duplicate of {section}[{first[name]}].")
 
 
-def _client_problems(section: str, items: Sequence[dict[str, Any]]) -> Iterator[Problem]:
-    """Yields keys that no client can have: the database could not even be asked for them."""
+def _client_problems(section: str, items: Sequence[dict[str, Any]]) -> Iterator[ValidationProblem]:
+    """Yields a problem for each invalid client key: the database could not even be queried for it."""
     for at, item in enumerate(items):
         key = item.get("client")
         if key is not None and (message := key_problem(key)):
-            yield Problem((section, at, "client"), message)
+            yield ValidationProblem((section, at, "client"), message)
 
 
 def _empty_problem(name: str) -> str | None:
     return None if name.strip() else "must not be empty."
 
 
-def _default_problems(plans: Sequence[dict[str, Any]]) -> Iterator[Problem]:
+def _alert_rule_problems(items: Sequence[dict[str, Any]]) -> Iterator[ValidationProblem]:
+    for at, item in enumerate(items):
+        for name, message in alert_rule_problems(_alert_rule(item)):
+            yield ValidationProblem(("alert_rules", at, name), message)
+        for position, address in enumerate(item.get("emails", ())):
+            if not _is_address(address):
+                yield ValidationProblem(("alert_rules", at, "emails", position), "must be an email address.")
+        for name, message in webhook_problems(item.get("webhooks", ())):
+            yield ValidationProblem(("alert_rules", at, name), message)
+
+
+def _is_address(text: str) -> bool:
+    if len(text) > MAX_EMAIL_LENGTH:
+        return False
+    try:
+        validate_email(text)
+    except ValidationError:
+        return False
+    return True
+
+
+def _default_problems(plans: Sequence[dict[str, Any]]) -> Iterator[ValidationProblem]:
     defaults = [at for at, plan in enumerate(plans) if plan.get("default")]
     for at in defaults[1:]:
-        yield Problem(("plans", at, "default"), f"plans[{defaults[0]}] is the default already.")
+        yield ValidationProblem(("plans", at, "default"), f"plans[{defaults[0]}] is already the default.")
 
 
-def _route_problems(at: int, item: dict[str, Any]) -> Iterator[Problem]:
+def _route_problems(at: int, item: dict[str, Any]) -> Iterator[ValidationProblem]:
     for position, route in enumerate(item.get("routes", ())):
         if message := route_problem(route):
-            yield Problem(("endpoints", at, "routes", position), message)
+            yield ValidationProblem(("endpoints", at, "routes", position), message)
 
 
-def _limit_problems(here: tuple[str, int], item: dict[str, Any]) -> Iterator[Problem]:
+def _limit_problems(here: tuple[str, int], item: dict[str, Any]) -> Iterator[ValidationProblem]:
     for place, message in limits_problems(_limits(item)):
-        yield Problem((*here, *place), message)
+        yield ValidationProblem((*here, *place), message)
 
 
-def _time_problems(at: int, item: dict[str, Any]) -> Iterator[Problem]:
+def _time_problems(at: int, item: dict[str, Any]) -> Iterator[ValidationProblem]:
     for name in ("starts_at", "ends_at"):
         if (text := item.get(name)) is not None and _moment(text) is None:
-            yield Problem(("overrides", at, name), "must be a moment with its zone, such as 2026-12-01T00:00:00Z.")
+            yield ValidationProblem(
+                ("overrides", at, name), "must be a date and time with a time zone, such as 2026-12-01T00:00:00Z."
+            )
 
 
-def _overlap_problems(items: Sequence[dict[str, Any]]) -> Iterator[Problem]:
-    """Yields overrides of one client and policy that are in force at one moment."""
+def _overlap_problems(items: Sequence[dict[str, Any]]) -> Iterator[ValidationProblem]:
+    """Yields a problem for each override of the same client and policy whose period overlaps with another's."""
     groups: dict[tuple[str, str], list[tuple[int, Override]]] = {}
     for at, item in enumerate(items):
         entry = _override(item)
@@ -155,7 +192,7 @@ def _overlap_problems(items: Sequence[dict[str, Any]]) -> Iterator[Problem]:
         for later, earlier in overlapping([override for _, override in group]):
             clashes.setdefault(places[later], places[earlier])
     for at in sorted(clashes):
-        yield Problem(("overrides", at), f"overlaps overrides[{clashes[at]}] of this client and policy.")
+        yield ValidationProblem(("overrides", at), f"overlaps overrides[{clashes[at]}] for the same client and policy.")
 
 
 def _microseconds(moment: datetime | None) -> int | None:
@@ -163,7 +200,8 @@ def _microseconds(moment: datetime | None) -> int | None:
 
 
 def _moment(text: str | None) -> datetime | None:
-    """In UTC; None where it is no moment, has no zone, or lies outside the years 1 to 9999."""
+    """Returns the time in UTC; None if the text is not a time, has no zone, or is outside the years 1 to
+    9999."""
     try:
         moment = datetime.fromisoformat(text or "")
         return moment.astimezone(UTC) if moment.tzinfo else None
@@ -174,19 +212,19 @@ def _moment(text: str | None) -> datetime | None:
 def _document(data: dict[str, Any]) -> Document:
     plans = data.get("plans")
     return Document(
-        plans=_each(plans, lambda item: Plan(item["slug"], item.get("name", item["slug"]))),
+        plans=_map_items(plans, lambda item: Plan(item["slug"], item.get("name", item["slug"]))),
         default_plan=next((item["slug"] for item in plans or () if item.get("default")), None),
         not_default=frozenset(item["slug"] for item in plans or () if item.get("default") is False),
-        endpoints=_each(data.get("endpoints"), _endpoint),
-        policies=_each(data.get("policies"), _policy),
+        endpoints=_map_items(data.get("endpoints"), _endpoint),
+        policies=_map_items(data.get("policies"), _policy),
         policy_names={item["slug"]: item.get("name", "") for item in data.get("policies", ())},
-        clients=_each(data.get("clients"), _client),
-        overrides=_each(data.get("overrides"), _override),
-        alert_rules=_each(data.get("alert_rules"), alert_rule),
+        clients=_map_items(data.get("clients"), _client),
+        overrides=_map_items(data.get("overrides"), _override),
+        alert_rules=_map_items(data.get("alert_rules"), _alert_rule),
     )
 
 
-def _each(items: list[dict[str, Any]] | None, make: Any) -> Any:
+def _map_items(items: list[dict[str, Any]] | None, make: Any) -> Any:
     return None if items is None else tuple(map(make, items))
 
 
@@ -224,4 +262,22 @@ def _override(item: dict[str, Any]) -> OverrideEntry:
         starts_at=_moment(item.get("starts_at")),
         ends_at=_moment(item.get("ends_at")),
         reason=item.get("reason", ""),
+    )
+
+
+def _alert_rule(item: dict[str, Any]) -> AlertRule:
+    group_by = item.get("group_by")
+    optional = {name: item[name] for name in _OPTIONAL_RULE_FIELDS if name in item}
+    return AlertRule(
+        name=item["name"],
+        metric=AlertMetric(item["metric"]),
+        threshold=item["threshold"],
+        client=item.get("client"),
+        plan=item.get("plan"),
+        endpoint=item.get("endpoint"),
+        policy=item.get("policy"),
+        group_by=None if group_by in _NO_GROUPS else GroupBy(group_by),
+        emails=tuple(item.get("emails", ())),
+        webhooks=tuple(item.get("webhooks", ())),
+        **optional,
     )

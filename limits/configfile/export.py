@@ -6,17 +6,18 @@ from typing import Any
 
 import yaml
 
-from limits.configfile.alert_rules import alert_rule_item
-from limits.domain.limit import Limit
-from limits.domain.ruleset import Endpoint, Plan, Policy, Ruleset, limit_to_json
-from limits.domain.words import Algorithm, ClientStatus, Mode, OnStoreFailure, Partition
+from limits.domain.alert_rules import AlertRule as DomainAlertRule
 from limits.models import AlertRule, Client, Override
 from limits.models import Policy as PolicyRow
-from limits.publishing.compiler import read_ruleset
+from limits.publishing.rules import read_ruleset
+from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Mode, OnStoreFailure, Partition
+from ratelimit_enforcer.domain.limit import Limit
+from ratelimit_enforcer.domain.ruleset import Endpoint, Plan, Policy, Ruleset, limit_to_json
 
 
 def export() -> str:
-    """YAML that :mod:`limits.configfile` reads. Applied to an empty platform it gives the same rules."""
+    """Returns YAML that :mod:`limits.configfile` reads. Applied to an empty platform it results in the same
+    rules."""
     ruleset = read_ruleset()
     names = dict(PolicyRow.objects.values_list("slug", "name"))
     document = {
@@ -46,9 +47,9 @@ def _policy(policy: Policy, name: str) -> dict[str, Any]:
         "name": name or None,
         "plan": policy.plan,
         "endpoint": policy.endpoint,
-        "partition": _unless(policy.partition, Partition.CLIENT),
-        "mode": _unless(policy.mode, Mode.ENFORCE),
-        "on_store_failure": _unless(policy.on_store_failure, OnStoreFailure.LOCAL),
+        "partition": _none_if_default(policy.partition, Partition.CLIENT),
+        "mode": _none_if_default(policy.mode, Mode.ENFORCE),
+        "on_store_failure": _none_if_default(policy.on_store_failure, OnStoreFailure.LOCAL),
         "limits": [_limit(limit) for limit in policy.limits],
     }
     return _without_empty(item)
@@ -64,7 +65,7 @@ def _limit(limit: Limit) -> dict[str, Any]:
 def _clients() -> Iterator[dict[str, Any]]:
     for row in Client.objects.order_by("key").select_related("plan").iterator(chunk_size=2_000):
         plan = row.plan.slug if row.plan else None
-        status = _unless(ClientStatus(row.status), ClientStatus.ACTIVE)
+        status = _none_if_default(ClientStatus(row.status), ClientStatus.ACTIVE)
         yield _without_empty({"key": row.key, "name": row.name or None, "plan": plan, "status": status})
 
 
@@ -85,15 +86,36 @@ def _overrides() -> Iterator[dict[str, Any]]:
 
 def _alert_rules() -> Iterator[dict[str, Any]]:
     for row in AlertRule.objects.select_related("plan", "endpoint", "policy"):
-        yield alert_rule_item(row.as_domain())
+        yield _alert_rule(row.as_domain())
+
+
+def _alert_rule(rule: DomainAlertRule) -> dict[str, Any]:
+    threshold = int(rule.threshold) if rule.threshold == int(rule.threshold) else rule.threshold
+    item = {
+        "name": rule.name,
+        "metric": rule.metric.value,
+        "threshold": threshold,
+        "window": rule.window,
+        "client": rule.client,
+        "plan": rule.plan,
+        "endpoint": rule.endpoint,
+        "policy": rule.policy,
+        "group_by": rule.group_by.value if rule.group_by else None,
+        "cooldown": rule.cooldown,
+        "emails": list(rule.emails) or None,
+        "webhooks": list(rule.webhooks) or None,
+        "min_requests": rule.min_requests if rule.min_requests > 1 else None,
+        "notify_resolved": rule.notify_resolved or None,
+    }
+    return _without_empty(item)
 
 
 def _moment(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z") if moment else None
 
 
-def _unless(word: Any, default: Any) -> str | None:
-    return None if word is default else word.value
+def _none_if_default(member: Any, default: Any) -> str | None:
+    return None if member is default else member.value
 
 
 def _without_empty(item: dict[str, Any]) -> dict[str, Any]:

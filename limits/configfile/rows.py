@@ -1,4 +1,4 @@
-"""A document → rows, inside the caller's transaction. Rows that are right already stay untouched."""
+"""A document → rows, inside the caller's transaction. Rows that are already correct are not written."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,24 +8,24 @@ from typing import Any
 from django.db.models import Model
 
 from limits.configfile.document import ClientEntry, Document, OverrideEntry
-from limits.configfile.reading import ConfigRefused
-from limits.domain.client import Override as DomainOverride
-from limits.domain.client import microseconds
-from limits.domain.limit import Limit
-from limits.domain.problems import Problem
-from limits.domain.routes import Route as DomainRoute
-from limits.domain.ruleset import Endpoint as DomainEndpoint
-from limits.domain.ruleset import Policy as DomainPolicy
-from limits.domain.validation import overlapping
-from limits.models import Client, Endpoint, Override, OverrideLimit, Plan, Policy, PolicyLimit, Route
+from limits.configfile.reading import InvalidConfig
+from limits.domain.alert_rules import AlertRule as DomainAlertRule
+from limits.models import AlertRule, Client, Endpoint, Override, OverrideLimit, Plan, Policy, PolicyLimit, Route
 from limits.models.history import create_with_history, update_with_history
+from ratelimit_enforcer.domain.client import Override as DomainOverride
+from ratelimit_enforcer.domain.client import microseconds
+from ratelimit_enforcer.domain.limit import Limit
+from ratelimit_enforcer.domain.routes import Route as DomainRoute
+from ratelimit_enforcer.domain.ruleset import Endpoint as DomainEndpoint
+from ratelimit_enforcer.domain.ruleset import Policy as DomainPolicy
+from ratelimit_enforcer.domain.validation import ValidationProblem, overlapping
 
-BATCH = 5_000
+BATCH_SIZE = 5_000
 
 
 def write_rules(document: Document, *, prune: bool) -> None:
-    """Creates and changes plans, endpoints and policies as the document says. ``prune``: endpoints
-    that it does not name give up their routes."""
+    """Creates and changes plans, endpoints and policies as specified by the document. ``prune``: endpoints
+    that it does not name lose their routes."""
     _write_plans(document)
     if document.endpoints is not None:
         _write_endpoints(document.endpoints, prune=prune)
@@ -38,23 +38,23 @@ def write_rules(document: Document, *, prune: bool) -> None:
 
 def _write_plans(document: Document) -> None:
     if document.default_plan is not None:
-        Plan.end_defaults(Plan.objects.exclude(slug=document.default_plan))
-    Plan.end_defaults(Plan.objects.filter(slug__in=document.not_default))
+        Plan.clear_default(Plan.objects.exclude(slug=document.default_plan))
+    Plan.clear_default(Plan.objects.filter(slug__in=document.not_default))
     for plan in document.plans or ():
-        wanted = {"name": plan.name}
+        values = {"name": plan.name}
         if document.default_plan is not None:
-            wanted["is_default"] = plan.slug == document.default_plan  # type: ignore[assignment]
-        _write(Plan, {"slug": plan.slug}, wanted)
+            values["is_default"] = plan.slug == document.default_plan  # type: ignore[assignment]
+        _write(Plan, {"slug": plan.slug}, values)
 
 
 def _write_endpoints(endpoints: Sequence[DomainEndpoint], *, prune: bool) -> None:
-    """Routes that go are deleted before any is created: a route may move between endpoints."""
+    """Old routes are deleted before any is created: a route may move between endpoints."""
     rows = {e.slug: _write(Endpoint, {"slug": e.slug}, {"name": e.name, "cost": e.cost}) for e in endpoints}
     changed = [endpoint for endpoint in endpoints if _routes_of(rows[endpoint.slug]) != endpoint.routes]
     Route.objects.filter(endpoint__slug__in=[endpoint.slug for endpoint in changed]).delete()
     if prune:
         Route.objects.exclude(endpoint__slug__in=rows).delete()
-    _refuse_taken_routes(endpoints, changed)
+    _reject_routes_of_others(endpoints, changed)
     routes = (
         Route(endpoint=rows[endpoint.slug], method=r.method, path=r.path, shape=r.shape, position=position)
         for endpoint in changed
@@ -67,65 +67,65 @@ def _routes_of(row: Endpoint) -> tuple[DomainRoute, ...]:
     return tuple(DomainRoute(route.method, route.path) for route in row.routes.all())
 
 
-def _refuse_taken_routes(endpoints: Sequence[DomainEndpoint], changed: Sequence[DomainEndpoint]) -> None:
+def _reject_routes_of_others(endpoints: Sequence[DomainEndpoint], changed: Sequence[DomainEndpoint]) -> None:
     owners = dict(Route.objects.values_list("shape", "endpoint__slug"))
     slugs = {endpoint.slug for endpoint in changed}
     problems = []
     for at, endpoint in enumerate(endpoints):
         for position, route in enumerate(endpoint.routes if endpoint.slug in slugs else ()):
             if route.shape in owners:
-                message = f"“{route}” belongs to endpoint “{owners[route.shape]}” already."
-                problems.append(Problem(("endpoints", at, "routes", position), message))
+                message = f"“{route}” already belongs to endpoint “{owners[route.shape]}”."
+                problems.append(ValidationProblem(("endpoints", at, "routes", position), message))
             owners[route.shape] = endpoint.slug
     if problems:
-        raise ConfigRefused(problems)
+        raise InvalidConfig(problems)
 
 
 def _write_policy(policy: DomainPolicy, name: str, parents: dict[str, Any]) -> None:
-    wanted = {
+    values = {
         "name": name,
         "partition": policy.partition.value,
         "mode": policy.mode.value,
         "on_store_failure": policy.on_store_failure.value,
     }
-    row = _write(Policy, {"slug": policy.slug}, wanted | parents)
+    row = _write(Policy, {"slug": policy.slug}, values | parents)
     if tuple(limit.as_domain() for limit in row.limits.all()) != policy.limits:
         row.limits.all().delete()
         create_with_history(PolicyLimit, _limit_rows(PolicyLimit, policy.limits, policy=row))
 
 
 def write_clients(clients: Sequence[ClientEntry]) -> None:
-    """Creates and changes clients, in few queries however many there are."""
+    """Creates and changes clients, in a small number of queries."""
     plans = {row.slug: row for row in Plan.objects.all()}
-    for start in range(0, len(clients), BATCH):
-        _write_clients(clients[start : start + BATCH], plans)
+    for start in range(0, len(clients), BATCH_SIZE):
+        _write_clients(clients[start : start + BATCH_SIZE], plans)
 
 
 def _write_clients(clients: Sequence[ClientEntry], plans: dict[str, Plan]) -> None:
     rows = {row.key: row for row in Client.objects.filter(key__in=[client.key for client in clients])}
     new, changed = [], []
     for client in clients:
-        wanted = {"name": client.name, "plan_id": _id(plans, client.plan), "status": client.status.value}
+        values = {"name": client.name, "plan_id": _plan_id(plans, client.plan), "status": client.status.value}
         row = rows.get(client.key)
         if row is None:
-            new.append(Client(key=client.key, **wanted))
-        elif _differs(row, wanted):
-            changed.append(_with(row, wanted))
+            new.append(Client(key=client.key, **values))
+        elif _differs(row, values):
+            changed.append(_set_fields(row, values))
     create_with_history(Client, new)
     update_with_history(Client, changed, ["name", "plan", "status"])
 
 
 def write_overrides(overrides: Sequence[OverrideEntry]) -> None:
-    """Creates and changes overrides. Client, policy and start tell one from another."""
+    """Creates and changes overrides, which are identified by client, policy and start."""
     rows = _rows_of(overrides)
-    _refuse_overlaps(overrides, rows)
-    # Those that become shorter first, the new ones last: so no two ever overlap on the way.
+    _reject_overlaps(overrides, rows)
+    # First those that become shorter, new ones last: so no two ever overlap in between.
     for entry in sorted(overrides, key=lambda entry: _order(entry, rows.get(_identity(entry)))):
         _write_override(entry)
 
 
 def _rows_of(overrides: Sequence[OverrideEntry]) -> dict[tuple[str, str, datetime | None], Override]:
-    """All overrides of the clients that the file has overrides for."""
+    """Returns all overrides of the clients that have overrides in the file."""
     keys = {entry.client for entry in overrides}
     rows = Override.objects.filter(client__key__in=keys).select_related("client", "policy")
     return {(row.client.key, row.policy.slug, row.starts_at): row for row in rows}
@@ -142,20 +142,20 @@ def _order(entry: OverrideEntry, row: Override | None) -> int:
     return 0 if shrinks else 1
 
 
-def _refuse_overlaps(
+def _reject_overlaps(
     overrides: Sequence[OverrideEntry], rows: Mapping[tuple[str, str, datetime | None], Override]
 ) -> None:
-    """Rows that the file names are what it says of them; the others stay as they are."""
+    """Rows named in the file are compared as the file defines them; the others as they are."""
     named = {_identity(entry) for entry in overrides}
     groups: defaultdict[tuple[str, str], list[tuple[int | None, DomainOverride]]] = defaultdict(list)
     for (client, policy, _), row in ((identity, row) for identity, row in rows.items() if identity not in named):
-        groups[client, policy].append((None, _span(row)))
+        groups[client, policy].append((None, _period(row)))
     for at, entry in enumerate(overrides):
         groups[entry.client, entry.policy].append((at, entry.as_domain()))
     places = sorted({place for group in groups.values() for place in _overlapping(group)})
     if places:
-        message = "overlaps another override of this client and policy."
-        raise ConfigRefused([Problem(("overrides", at), message) for at in places])
+        message = "overlaps another override of the same client and policy."
+        raise InvalidConfig([ValidationProblem(("overrides", at), message) for at in places])
 
 
 def _overlapping(group: list[tuple[int | None, DomainOverride]]) -> Iterator[int]:
@@ -163,7 +163,7 @@ def _overlapping(group: list[tuple[int | None, DomainOverride]]) -> Iterator[int
         yield from (at for at in (group[position][0] for position in pair) if at is not None)
 
 
-def _span(row: Override) -> DomainOverride:
+def _period(row: Override) -> DomainOverride:
     starts_at = microseconds(row.starts_at) if row.starts_at else None
     return DomainOverride(row.policy.slug, (), starts_at, microseconds(row.ends_at) if row.ends_at else None)
 
@@ -175,6 +175,32 @@ def _write_override(entry: OverrideEntry) -> None:
     if tuple(limit.as_domain() for limit in row.limits.all()) != entry.limits:
         row.limits.all().delete()
         create_with_history(OverrideLimit, _limit_rows(OverrideLimit, entry.limits, override=row))
+
+
+def write_alert_rules(rules: Sequence[DomainAlertRule]) -> None:
+    """Creates and changes rules, which are identified by name."""
+    plans = {row.slug: row for row in Plan.objects.all()}
+    endpoints = {row.slug: row for row in Endpoint.objects.all()}
+    policies = {row.slug: row for row in Policy.objects.all()}
+    for rule in rules:
+        AlertRule.objects.update_or_create(
+            name=rule.name,
+            defaults={
+                "metric": rule.metric.value,
+                "threshold": rule.threshold,
+                "window": rule.window,
+                "client_key": rule.client or "",
+                "plan": plans.get(rule.plan or ""),
+                "endpoint": endpoints.get(rule.endpoint or ""),
+                "policy": policies.get(rule.policy or ""),
+                "group_by": rule.group_by.value if rule.group_by else "",
+                "cooldown": rule.cooldown,
+                "emails": list(rule.emails),
+                "webhooks": list(rule.webhooks),
+                "min_requests": rule.min_requests,
+                "notify_resolved": rule.notify_resolved,
+            },
+        )
 
 
 def _limit_rows(model: Any, limits: Sequence[Limit], **parent: Model) -> Iterator[Any]:
@@ -191,24 +217,24 @@ def _limit_rows(model: Any, limits: Sequence[Limit], **parent: Model) -> Iterato
         )
 
 
-def _write(model: Any, identity: dict[str, Any], wanted: dict[str, Any]) -> Any:
+def _write(model: Any, identity: dict[str, Any], values: dict[str, Any]) -> Any:
     row = model.objects.filter(**identity).first()
     if row is None:
-        return model.objects.create(**identity, **wanted)
-    if _differs(row, wanted):
-        _with(row, wanted).save()
+        return model.objects.create(**identity, **values)
+    if _differs(row, values):
+        _set_fields(row, values).save()
     return row
 
 
-def _differs(row: Model, wanted: dict[str, Any]) -> bool:
-    return any(getattr(row, name) != value for name, value in wanted.items())
+def _differs(row: Model, values: dict[str, Any]) -> bool:
+    return any(getattr(row, name) != value for name, value in values.items())
 
 
-def _with(row: Any, wanted: dict[str, Any]) -> Any:
-    for name, value in wanted.items():
+def _set_fields(row: Any, values: dict[str, Any]) -> Any:
+    for name, value in values.items():
         setattr(row, name, value)
     return row
 
 
-def _id(rows: dict[str, Plan], slug: str | None) -> int | None:
+def _plan_id(rows: dict[str, Plan], slug: str | None) -> int | None:
     return rows[slug].pk if slug is not None else None

@@ -1,6 +1,7 @@
 """The shape of the config file as a JSON Schema: sections, fields and their types.
 
-Ranges and what belongs together are the domain's business (:mod:`limits.domain.validation`).
+Ranges and dependencies between fields are checked by the domain
+(:mod:`ratelimit_enforcer.domain.validation`).
 """
 
 from collections.abc import Iterator
@@ -9,16 +10,26 @@ from typing import Any
 from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError
 
-from limits.configfile.spelling import Misspelled
-from limits.domain.problems import Location, Problem
-from limits.domain.validation import (
+from limits.configfile.reading import RejectedScalar
+from ratelimit_enforcer.domain.enums import (
+    AlertMetric,
+    Algorithm,
+    ClientStatus,
+    GroupBy,
+    Mode,
+    OnStoreFailure,
+    Partition,
+    Period,
+)
+from ratelimit_enforcer.domain.validation import (
     MAX_NAME_LENGTH,
     MAX_REASON_LENGTH,
     MAX_ROUTE_LENGTH,
     NOT_PRINTABLE,
     PRINTABLE,
+    Location,
+    ValidationProblem,
 )
-from limits.domain.words import AlertMetric, Algorithm, ClientStatus, GroupBy, Mode, OnStoreFailure, Partition, Period
 
 MAX_RULE_NAME_LENGTH = 100
 
@@ -36,8 +47,8 @@ def _list_of(item: dict[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": item}
 
 
-def _one_of(words: Any) -> dict[str, Any]:
-    return {"enum": [word.value for word in words]}
+def _one_of(enumeration: Any) -> dict[str, Any]:
+    return {"enum": [member.value for member in enumeration]}
 
 
 def _text(max_length: int) -> dict[str, Any]:
@@ -47,16 +58,16 @@ def _text(max_length: int) -> dict[str, Any]:
 _TEXT = {"type": "string"}
 _NAME = _text(MAX_NAME_LENGTH)
 _TEXT_OR_NULL = {"type": ["string", "null"]}
-_WHOLE = {"type": "integer"}
-_YES_NO = {"type": "boolean"}
+_INTEGER = {"type": "integer"}
+_BOOLEAN = {"type": "boolean"}
 
 _LIMITS = _list_of(
     _object(
         ("quota",),
-        quota=_WHOLE,
-        window=_WHOLE,
+        quota=_INTEGER,
+        window=_INTEGER,
         algorithm=_one_of(Algorithm),
-        burst=_WHOLE,
+        burst=_INTEGER,
         period=_one_of(Period),
         timezone=_TEXT,
     )
@@ -64,9 +75,9 @@ _LIMITS = _list_of(
 
 SCHEMA = _object(
     (),
-    plans=_list_of(_object(("slug",), slug=_TEXT, name=_NAME, default=_YES_NO)),
+    plans=_list_of(_object(("slug",), slug=_TEXT, name=_NAME, default=_BOOLEAN)),
     endpoints=_list_of(
-        _object(("slug",), slug=_TEXT, name=_NAME, routes=_list_of(_text(MAX_ROUTE_LENGTH)), cost=_WHOLE)
+        _object(("slug",), slug=_TEXT, name=_NAME, routes=_list_of(_text(MAX_ROUTE_LENGTH)), cost=_INTEGER)
     ),
     policies=_list_of(
         _object(
@@ -99,21 +110,21 @@ SCHEMA = _object(
             name=_text(MAX_RULE_NAME_LENGTH),
             metric=_one_of(AlertMetric),
             threshold={"type": "number"},
-            window=_WHOLE,
+            window=_INTEGER,
             client=_TEXT_OR_NULL,
             plan=_TEXT_OR_NULL,
             endpoint=_TEXT_OR_NULL,
             policy=_TEXT_OR_NULL,
-            group_by={"enum": [*(word.value for word in GroupBy), "none", None]},
-            cooldown=_WHOLE,
+            group_by={"enum": [*(member.value for member in GroupBy), "none", None]},
+            cooldown=_INTEGER,
             emails=_list_of(_TEXT),
             webhooks=_list_of(_TEXT),
-            min_requests=_WHOLE,
+            min_requests=_INTEGER,
             notify_resolved={"type": "boolean"},
         )
     ),
 )
-"""Draft 2020-12."""
+"""JSON Schema draft 2020-12."""
 
 _TYPES = {
     "string": "text (put it in quotes)",
@@ -128,52 +139,52 @@ _TYPES = {
 _CHECKER = Draft202012Validator.TYPE_CHECKER.redefine_many(
     {
         "integer": lambda checker, value: isinstance(value, int) and not isinstance(value, bool),
-        "string": lambda checker, value: isinstance(value, str) and not isinstance(value, Misspelled),
+        "string": lambda checker, value: isinstance(value, str) and not isinstance(value, RejectedScalar),
     }
 )
 _VALIDATOR = validators.extend(Draft202012Validator, type_checker=_CHECKER)(SCHEMA)
-"""JSON Schema takes 1.0 for a whole number; the contract does not. What is misspelled is of no type."""
+"""JSON Schema accepts 1.0 as a whole number; the platform does not. A misspelled value has no type."""
 
 
-def shape_problems(data: Any) -> Iterator[Problem]:
-    """Yields everything that is not in its place or of its type."""
-    errors = sorted(_VALIDATOR.iter_errors(data), key=_place)
-    # Each missing field is an error of its own that lists them all.
+def shape_problems(data: Any) -> Iterator[ValidationProblem]:
+    """Yields every value in the wrong place or of the wrong type."""
+    errors = sorted(_VALIDATOR.iter_errors(data), key=_position)
+    # Each missing field is a separate error that lists them all.
     yield from dict.fromkeys(problem for error in errors for problem in _problems(error))
 
 
-def _place(error: ValidationError) -> list[tuple[int, str]]:
-    """Positions as numbers: 2 comes before 10."""
+def _position(error: ValidationError) -> list[tuple[int, str]]:
+    """Compares positions as numbers: 2 comes before 10."""
     return [(part, "") if isinstance(part, int) else (0, part) for part in error.absolute_path]
 
 
-def _problems(error: ValidationError) -> Iterator[Problem]:
+def _problems(error: ValidationError) -> Iterator[ValidationProblem]:
     here = tuple(error.absolute_path)
-    if isinstance(error.instance, Misspelled):
-        yield Problem(here, error.instance.explanation)
+    if isinstance(error.instance, RejectedScalar):
+        yield ValidationProblem(here, error.instance.explanation)
     else:
         yield from _problems_at(here, error)
 
 
-def _problems_at(here: Location, error: ValidationError) -> Iterator[Problem]:
+def _problems_at(here: Location, error: ValidationError) -> Iterator[ValidationProblem]:
     given: Any = error.instance
     wanted: Any = error.validator_value
     schema: Any = error.schema
     if error.validator == "additionalProperties":
         known = ", ".join(schema["properties"])
         for name in (name for name in given if name not in schema["properties"]):
-            yield Problem((*here, name), f"is not known here; known are: {known}.")
+            yield ValidationProblem((*here, name), f"is unknown; allowed here: {known}.")
     elif error.validator == "required":
         for name in (name for name in wanted if name not in given):
-            yield Problem((*here, name), "is missing.")
+            yield ValidationProblem((*here, name), "is missing.")
     elif error.validator == "enum":
-        yield Problem(here, f"must be one of: {', '.join(word for word in wanted if word)}.")
+        yield ValidationProblem(here, f"must be one of: {', '.join(member for member in wanted if member)}.")
     elif error.validator == "maxLength":
-        yield Problem(here, f"must have at most {wanted} characters.")
+        yield ValidationProblem(here, f"must have at most {wanted} characters.")
     elif error.validator == "pattern":
-        yield Problem(here, NOT_PRINTABLE)
+        yield ValidationProblem(here, NOT_PRINTABLE)
     else:
-        yield Problem(here, f"must be {_type_names(wanted)}.")
+        yield ValidationProblem(here, f"must be {_type_names(wanted)}.")
 
 
 def _type_names(types: str | list[str]) -> str:

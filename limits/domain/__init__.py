@@ -1,1 +1,1 @@
-"""The words of the platform and what they mean: pure Python, no I/O, no clock, no Django."""
+"""The domain logic of the administration: pure Python, no Django, no Redis, no clock, no I/O."""

@@ -1,19 +1,19 @@
-"""What changed between two rulesets: each change as its parts, and as a sentence that a person reads."""
+"""The differences between two rulesets: each change in structured form, and as a sentence."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from limits.domain.ruleset import ApiToken, Endpoint, Policy, Ruleset
-from limits.domain.wording import limits_sentence
+from limits.domain.descriptions import limits_sentence
+from ratelimit_enforcer.domain.ruleset import ApiToken, Endpoint, Policy, Ruleset
 
 Facts = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that was added (``before`` None), removed (``after`` None) or changed. ``fact`` is
-    what changed of it; empty where the whole thing came, went or is a switch by itself."""
+    """One item that was added (``before`` None), removed (``after`` None) or changed. ``fact`` is the part
+    that changed; empty if the whole item was added or removed, or is a switch."""
 
     kind: str
     name: str
@@ -23,7 +23,7 @@ class Change:
 
     @property
     def subject(self) -> str:
-        """“Policy free-search”"""
+        """The kind and the name, such as “Policy free-search”."""
         return f"{self.kind} {self.name}".strip()
 
     def __str__(self) -> str:
@@ -35,12 +35,12 @@ class Change:
 
 
 def differences(old: Ruleset, new: Ruleset) -> list[str]:
-    """One sentence for each thing that was added, removed or changed."""
+    """Returns one sentence for each item that was added, removed or changed."""
     return list(map(str, changes(old, new)))
 
 
 def changes(old: Ruleset, new: Ruleset) -> list[Change]:
-    """Each thing that was added, removed or changed, with what it was and is."""
+    """Returns each item that was added, removed or changed, with its old and new value."""
     found = [
         *_compare("Plan", _by_slug(old.plans), _by_slug(new.plans), lambda plan: {"name": plan.name}),
         *_change("Default plan", old.default_plan or "none", new.default_plan or "none"),
@@ -52,19 +52,19 @@ def changes(old: Ruleset, new: Ruleset) -> list[Change]:
 
 
 def endpoint_facts(endpoint: Endpoint) -> dict[str, str]:
-    """What can change of an endpoint, in words."""
+    """Returns name → value in words of everything that can change in an endpoint."""
     routes = ", ".join(map(str, endpoint.routes)) or "none"
     return {"name": endpoint.name, "routes": routes, "cost": str(endpoint.cost)}
 
 
 def policy_facts(policy: Policy) -> dict[str, str]:
-    """What can change of a policy, in words."""
+    """Returns name → value in words of everything that can change in a policy."""
     return {
-        "plan": policy.plan or "every plan",
+        "plan": policy.plan or "all plans",
         "endpoint": policy.endpoint or "all requests",
         "partition": policy.partition,
         "mode": policy.mode,
-        "while the store is away": policy.on_store_failure,
+        "if Redis is down": policy.on_store_failure,
         "limits": limits_sentence(policy.limits),
     }
 
@@ -74,7 +74,7 @@ def _token_facts(token: ApiToken) -> dict[str, str]:
 
 
 def _switch(old: Ruleset, new: Ruleset) -> Iterator[Change]:
-    on, off = "on: every policy reports and none denies", "off: policies enforce again"
+    on, off = "on (policies report and do not deny)", "off (policies enforce limits again)"
     if old.shadow_all != new.shadow_all:
         yield Change("Emergency switch", "", "", "on" if old.shadow_all else "off", on if new.shadow_all else off)
 
@@ -84,7 +84,7 @@ def _by_slug(items: Iterable[Any]) -> dict[str, Any]:
 
 
 def _by_name(tokens: Iterable[ApiToken]) -> dict[str, ApiToken]:
-    """A token that was revoked and made anew under its name is another one."""
+    """A token that was revoked and issued again under the same name is a different token."""
     return {f"“{token.name}”\0{token.digest}": token for token in tokens}
 
 

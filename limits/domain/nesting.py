@@ -1,7 +1,7 @@
-"""How deeply plain data is nested.
+"""The nesting depth of plain data.
 
-Python's own bound depends on its version and on the thread's stack: 1,000 levels of JSON in 3.11, some tens of
-thousands in 3.14, where other functions that go through the value may then fail.
+Python's own limit depends on the version and on the thread's stack: 1,000 levels of JSON in 3.11, some tens
+of thousands in 3.14, where other functions that traverse the value may then fail.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ TOO_DEEP = "is nested too deeply."
 
 
 def is_nested_too_deeply(value: Any) -> bool:
-    """Whether lists and dicts lie within each other more than :data:`MAX_LEVELS` deep."""
+    """Whether lists and dicts are nested more than :data:`MAX_LEVELS` deep."""
     level = [value]
     for _ in range(MAX_LEVELS + 1):
         level = [inner for outer in level if isinstance(outer, (list, dict)) for inner in _members(outer)]

@@ -1,26 +1,26 @@
-"""What the commands have in common: how a delivery is told, and which exit status it means."""
+"""Shared output of the commands: the result of a delivery, and the exit status."""
 
 import getpass
 import sys
 
 from django.core.management.base import BaseCommand, OutputWrapper
 
-from limits.publishing.delivery import Delivery
+from limits.publishing.rules import Delivery
 
-REFUSED = 1
+REJECTED = 1
 SAVED_NOT_LIVE = 2
 
 
 def author() -> str:
-    """Who runs a command, for the history."""
+    """Returns the author of a command's changes, for the history."""
     try:
         return f"{getpass.getuser()} (command)"
     except (KeyError, OSError):
         return "command"
 
 
-def tell(command: BaseCommand, delivery: Delivery) -> None:
-    """Says what became of a change; ends the process with ``SAVED_NOT_LIVE`` where it is not live."""
+def report_delivery(command: BaseCommand, delivery: Delivery) -> None:
+    """Prints the result of a delivery; exits with ``SAVED_NOT_LIVE`` if the change is not live."""
     if delivery.live:
         command.stdout.write(f"Version {delivery.version} is live.")
         return
@@ -28,7 +28,7 @@ def tell(command: BaseCommand, delivery: Delivery) -> None:
     sys.exit(SAVED_NOT_LIVE)
 
 
-def refuse(stderr: OutputWrapper, message: str) -> None:
-    """Says why nothing was done, and ends the process with ``REFUSED``."""
+def reject(stderr: OutputWrapper, message: str) -> None:
+    """Prints the reason why nothing was done, and exits with ``REJECTED``."""
     stderr.write(message)
-    sys.exit(REFUSED)
+    sys.exit(REJECTED)

@@ -13,7 +13,7 @@ from django.db import migrations, models
 
 import limits.models.clients
 import limits.models.fields
-import limits.models.platform
+import limits.models.publishing
 
 
 class Migration(migrations.Migration):
@@ -172,7 +172,7 @@ class Migration(migrations.Migration):
             name="Platform",
             fields=[
                 ("id", models.PositiveSmallIntegerField(default=1, editable=False, primary_key=True, serialize=False)),
-                ("epoch", models.CharField(default=limits.models.platform.new_epoch, editable=False, max_length=12)),
+                ("epoch", models.CharField(default=limits.models.publishing.new_epoch, editable=False, max_length=12)),
                 (
                     "shadow_all",
                     models.BooleanField(

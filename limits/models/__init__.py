@@ -1,28 +1,21 @@
-"""What people edit: PostgreSQL rows. The store holds what is published of them."""
+"""The rows that people edit, in PostgreSQL. The store has only the published part of them."""
 
 from limits.models.alerts import Alert, AlertRule, Message
-from limits.models.clients import Client
-from limits.models.endpoints import Endpoint, Route
-from limits.models.imports import ClientImport
-from limits.models.limits import PolicyLimit
-from limits.models.outbox import ClientChange, RuleChange
-from limits.models.overrides import Override, OverrideLimit
-from limits.models.plans import Plan
-from limits.models.platform import Platform
-from limits.models.policies import Policy
-from limits.models.progress import Progress, Work
-from limits.models.publications import Publication
-from limits.models.resets import CounterReset
+from limits.models.clients import Client, ClientImport, CounterReset, Override, OverrideLimit
+from limits.models.publishing import ClientChange, Platform, Publication, RuleChange
+from limits.models.rules import Endpoint, Plan, Policy, PolicyLimit, Route
 from limits.models.tokens import ApiToken
 from limits.models.usage import (
     PolicyDenial,
     PolicyDenialDay,
     PolicyDenialHour,
-    QuotaCrossing,
+    Progress,
+    QuotaThreshold,
     Usage,
     UsageDay,
     UsageHour,
     UsageParcel,
+    Work,
 )
 
 __all__ = [
@@ -46,7 +39,7 @@ __all__ = [
     "PolicyLimit",
     "Progress",
     "Publication",
-    "QuotaCrossing",
+    "QuotaThreshold",
     "Route",
     "RuleChange",
     "Usage",

@@ -1,4 +1,4 @@
-"""Alerts: the rules that people edit, what fired, and the messages about it."""
+"""Alert rules, alerts, and the messages about them."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -9,89 +9,89 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
-from limits.conf import networks, setting
-from limits.domain import alerting
-from limits.domain.alerting import MAX_COOLDOWN, MAX_THRESHOLD, MAX_WINDOW, MINUTE
-from limits.domain.webhooks import url_problem
-from limits.domain.words import AlertMetric, Channel, GroupBy, MessageKind
-from limits.models.endpoints import Endpoint
-from limits.models.fields import choices, validate_printable, words_check
+from limits.domain import alert_rules
+from limits.domain.alert_rules import MAX_COOLDOWN, MAX_THRESHOLD, MAX_WINDOW, SECONDS_PER_MINUTE
+from limits.domain.descriptions import date_and_time
+from limits.domain.webhook_addresses import url_problem
+from limits.models.fields import choices, choices_check, validate_printable
 from limits.models.history import RowHistory
-from limits.models.plans import Plan
-from limits.models.policies import Policy
+from limits.models.rules import Endpoint, Plan, Policy
 from limits.models.usage import OTHER, UNKNOWN_ENDPOINT
+from ratelimit_enforcer.conf import networks, setting
+from ratelimit_enforcer.domain.enums import AlertMetric, Channel, GroupBy, MessageKind
 
 
 class AlertRule(models.Model):
-    """When people are told, and who. Nothing is published: the rule holds from its next evaluation."""
+    """A condition on usage, and the recipients of its alerts. It is not part of the ruleset: a change applies
+    from the next evaluation on."""
 
     name = models.CharField(
         max_length=100,
         validators=[validate_printable],
         unique=True,
-        help_text="Such as “search-abuse”; the subject of its messages begins with it.",
+        help_text="Such as “search-abuse”. Message subjects begin with the name.",
     )
     metric = models.CharField(
         max_length=20,
         choices=choices(AlertMetric),
         default=AlertMetric.THROTTLED.value,
-        help_text="throttled: requests that were denied. throttled ratio: denied of all requests. usage ratio: a "
-        "client reached a part of a quota. platform: something is wrong with the platform itself.",
+        help_text="throttled: number of denied requests. throttled ratio: denied / all requests. usage ratio: a client "
+        "reached a threshold of a quota. platform: a problem with the platform itself.",
     )
     threshold = models.FloatField(
-        help_text="throttled: how many in the window. throttled ratio: which part, 0 to 1. usage ratio: 0.5, 0.8, 0.9 "
-        "or 1. platform: 1."
+        help_text="throttled: number of requests in the window. throttled ratio: 0 to 1. usage ratio: 0.5, 0.8, 0.9 or "
+        "1. platform: 1."
     )
     min_requests = models.BigIntegerField(
-        "of at least",
+        "minimum requests",
         default=1,
-        help_text="throttled ratio: how many requests it takes in the window for their ratio to say something.",
+        help_text="throttled ratio: the rule does not fire with fewer requests in the window.",
     )
     window = models.PositiveIntegerField(
-        default=MINUTE, help_text="In seconds, whole minutes: 60 looks at one minute by the clock, 300 at five."
+        default=SECONDS_PER_MINUTE,
+        help_text="In seconds, as whole minutes: 60 for one minute, 300 for five.",
     )
-    client_key = models.CharField(
-        "client", max_length=256, blank=True, help_text="The key of one client. Empty: every client."
-    )
+    client_key = models.CharField("client", max_length=256, blank=True, help_text="Client key. Empty: all clients.")
     plan = models.ForeignKey(
-        Plan, null=True, blank=True, on_delete=models.PROTECT, related_name="+", help_text="Empty: every plan."
+        Plan, null=True, blank=True, on_delete=models.PROTECT, related_name="+", help_text="Empty: all plans."
     )
     endpoint = models.ForeignKey(
-        Endpoint, null=True, blank=True, on_delete=models.PROTECT, related_name="+", help_text="Empty: every endpoint."
+        Endpoint, null=True, blank=True, on_delete=models.PROTECT, related_name="+", help_text="Empty: all endpoints."
     )
     policy = models.ForeignKey(
-        Policy, null=True, blank=True, on_delete=models.PROTECT, related_name="+", help_text="Empty: every policy."
+        Policy, null=True, blank=True, on_delete=models.PROTECT, related_name="+", help_text="Empty: all policies."
     )
     group_by = models.CharField(
-        "for each",
+        "group by",
         max_length=10,
         choices=choices(GroupBy),
         blank=True,
-        help_text="Counts each client, endpoint or policy by itself. Empty: all together.",
+        help_text="Evaluates each client, endpoint or policy separately. Empty: all together.",
     )
     cooldown = models.PositiveIntegerField(
-        default=600, help_text="Seconds until the next message about the same matter, at the soonest."
+        default=600, help_text="Minimum number of seconds between two notifications about the same subject."
     )
-    emails = ArrayField(models.EmailField(), default=list, blank=True, help_text="Who gets the mail.")
+    emails = ArrayField(models.EmailField(), default=list, blank=True, help_text="Email addresses.")
     webhooks = ArrayField(
-        models.CharField(max_length=500), default=list, blank=True, help_text="Addresses that get a signed POST."
+        models.CharField(max_length=500), default=list, blank=True, help_text="URLs that receive a signed POST request."
     )
-    notify_resolved = models.BooleanField("tell when it is over", default=False)
+    notify_resolved = models.BooleanField("notify when resolved", default=False)
 
     history = RowHistory()
 
     class Meta:
         ordering = ["name"]
         constraints = [
-            words_check("alertrule", "metric", AlertMetric),
+            choices_check("alertrule", "metric", AlertMetric),
             models.CheckConstraint(
-                condition=Q(group_by__in=["", *(word.value for word in GroupBy)]), name="alertrule_group_by_known"
+                condition=Q(group_by__in=["", *(member.value for member in GroupBy)]), name="alertrule_group_by_known"
             ),
             models.CheckConstraint(
                 condition=Q(threshold__gt=0, threshold__lte=MAX_THRESHOLD), name="alertrule_threshold_in_range"
             ),
             models.CheckConstraint(
-                condition=Q(window__gte=MINUTE, window__lte=MAX_WINDOW) & Q(window=F("window") / MINUTE * MINUTE),
+                condition=Q(window__gte=SECONDS_PER_MINUTE, window__lte=MAX_WINDOW)
+                & Q(window=F("window") / SECONDS_PER_MINUTE * SECONDS_PER_MINUTE),
                 name="alertrule_window_in_minutes",
             ),
             models.CheckConstraint(condition=Q(cooldown__lte=MAX_COOLDOWN), name="alertrule_cooldown_in_range"),
@@ -104,9 +104,9 @@ class AlertRule(models.Model):
     def __str__(self) -> str:
         return self.name
 
-    def as_domain(self) -> alerting.AlertRule:
-        """The rule as the rest of the platform knows it."""
-        return alerting.AlertRule(
+    def as_domain(self) -> alert_rules.AlertRule:
+        """Returns the rule as the domain object that evaluation and validation work with."""
+        return alert_rules.AlertRule(
             name=self.name,
             metric=AlertMetric(self.metric),
             threshold=self.threshold,
@@ -125,8 +125,8 @@ class AlertRule(models.Model):
 
     @property
     def sentence(self) -> str:
-        """What it looks for, as a person reads it."""
-        return alerting.alert_rule_sentence(self.as_domain())
+        """The condition as a sentence, such as “50 requests denied in 1 minute, for each client”."""
+        return alert_rules.alert_rule_sentence(self.as_domain())
 
     def clean(self) -> None:
         super().clean()
@@ -138,30 +138,32 @@ class AlertRule(models.Model):
             raise ValidationError(errors)
 
     def _problems(self) -> list[tuple[str, str]]:
-        return [*alerting.alert_rule_problems(self.as_domain()), *webhook_problems(self.webhooks)]
+        return [*alert_rules.alert_rule_problems(self.as_domain()), *webhook_problems(self.webhooks)]
 
     @property
     def destinations(self) -> list[tuple[Channel, str]]:
-        """Whom its messages go to."""
+        """The recipients as (channel, email address or URL)."""
         mails = [(Channel.MAIL, address) for address in self.emails]
         return mails + [(Channel.WEBHOOK, url) for url in self.webhooks]
 
 
 def webhook_problems(urls: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yields (field, what is wrong with these webhooks)."""
+    """Yields (field, what is wrong) for webhook URLs that may not be used, and for a missing secret."""
     if urls and not setting("WEBHOOK_SECRET"):
-        yield "webhooks", "need WEBHOOK_SECRET to be set: without a signature nobody could trust them."
+        yield "webhooks", "cannot be used until the setting WEBHOOK_SECRET is set."
     for url in urls:
         if message := url_problem(url, networks("WEBHOOK_ALLOWED_NETWORKS")):
             yield "webhooks", f"{url} {message}"
 
 
 class Alert(models.Model):
-    """A rule that fired for one group, from when to when. ``group`` is the client's key, the slug of the
-    endpoint or policy, or the name of the platform's problem; empty where the rule counts all together.
+    """A rule that fired for one group, with the time at which it opened and resolved. ``group`` is the
+    client's key, the slug of the endpoint or policy, or the name of the platform's problem; empty if the rule
+    evaluates all requests together.
 
-    ``value`` is the metric when the rule fired last, in the window that ends with ``last_minute``.
-    ``told_at``: when people last heard of this matter, also in an alert before this one.
+    ``value`` is the metric when the rule last fired, in the window that ends with ``last_minute``.
+    ``notified_at``: time of the last notification about this rule and group, including those for an earlier
+    alert.
     """
 
     class State(models.TextChoices):
@@ -175,14 +177,15 @@ class Alert(models.Model):
     opened_at = models.DateTimeField()
     resolved_at = models.DateTimeField(null=True, blank=True)
     value = models.FloatField(default=0)
-    highest = models.FloatField(help_text="The highest value of the metric while the alert was open.")
+    highest = models.FloatField(help_text="Highest value of the metric while the alert was open.")
     last_fired_at = models.DateTimeField()
     last_minute = models.DateTimeField()
     acknowledged_at = models.DateTimeField(null=True, blank=True)
     acknowledged_by = models.CharField(max_length=200, blank=True)
     silenced_until = models.DateTimeField(null=True, blank=True)
-    told_at = models.DateTimeField(null=True, blank=True)
-    resolution_told_at = models.DateTimeField(null=True, blank=True)
+    # The columns keep the names that earlier releases use, which may run beside this one.
+    notified_at = models.DateTimeField(null=True, blank=True, db_column="told_at")
+    resolution_notified_at = models.DateTimeField(null=True, blank=True, db_column="resolution_told_at")
 
     class Meta:
         ordering = ["-opened_at"]
@@ -200,22 +203,22 @@ class Alert(models.Model):
         return f"{self.rule}: {self.group_name}"
 
     def save(self, **options: Any) -> None:
-        """An alert that was just made fired when it opened."""
+        """Saves the alert; a new alert has last fired when it opened."""
         self.last_fired_at = self.last_fired_at or self.opened_at
         self.last_minute = self.last_minute or self.opened_at.replace(second=0, microsecond=0)
         super().save(**options)
 
     @property
     def group_name(self) -> str:
-        """The group as people read it."""
+        """The group as shown to people."""
         if not self.rule.group_by:
-            return self.group or "all together"
-        nameless = OTHER if self.rule.group_by == GroupBy.CLIENT else UNKNOWN_ENDPOINT
-        return self.group or nameless
+            return self.group or "all requests"
+        unnamed = OTHER if self.rule.group_by == GroupBy.CLIENT else UNKNOWN_ENDPOINT
+        return self.group or unnamed
 
     @property
     def state(self) -> State:
-        """What it is now. Only an open alert makes messages."""
+        """The present state. Only an open alert sends messages."""
         if self.resolved_at is not None:
             return self.State.RESOLVED
         if self.silenced_until is not None and self.silenced_until > timezone.now():
@@ -224,8 +227,8 @@ class Alert(models.Model):
 
 
 class Message(models.Model):
-    """A message to one address or webhook, written with what it is about and sent after it, until it
-    is delivered."""
+    """A message to one email address or webhook. It is written in the transaction that changes the alert, and
+    sent afterwards, until it is delivered or given up."""
 
     channel = models.CharField(max_length=10, choices=choices(Channel))
     kind = models.CharField(max_length=10, choices=choices(MessageKind))
@@ -245,8 +248,8 @@ class Message(models.Model):
     class Meta:
         ordering = ["-created_at", "-id"]
         constraints = [
-            words_check("message", "channel", Channel),
-            words_check("message", "kind", MessageKind),
+            choices_check("message", "channel", Channel),
+            choices_check("message", "kind", MessageKind),
         ]
         indexes = [
             models.Index(fields=["channel", "next_attempt_at"], condition=Q(sent_at=None), name="message_waiting"),
@@ -258,9 +261,9 @@ class Message(models.Model):
 
     @property
     def state(self) -> str:
-        """What became of it, as people read it."""
+        """The state of the delivery, as shown to people."""
         if self.sent_at:
-            return f"sent {self.sent_at:%F %T}"
+            return f"sent {date_and_time(self.sent_at)}"
         if self.next_attempt_at is None:
             return f"given up after {self.attempts} attempts: {self.problem}"
-        return f"waits for attempt {self.attempts + 1}. {self.problem}"
+        return f"waiting for attempt {self.attempts + 1}. {self.problem}"

@@ -1,4 +1,4 @@
-"""Slugs and vocabularies as columns: the same checks on the form and in the database."""
+"""Columns for slugs and enumerations, with the same checks in forms and in the database."""
 
 from enum import StrEnum
 from typing import Any
@@ -6,43 +6,44 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from limits.domain.validation import MAX_SLUG_LENGTH, NOT_PRINTABLE, PRINTABLE, SLUG, slug_problem
+from ratelimit_enforcer.domain.validation import MAX_SLUG_LENGTH, NOT_PRINTABLE, PRINTABLE, SLUG, slug_problem
 
 
 def validate_slug(slug: str) -> None:
-    """Refuses what cannot be a slug."""
+    """Raises ``ValidationError`` for text that is not a slug."""
     if message := slug_problem(slug):
         raise ValidationError(f"A slug {message}", code="invalid_slug")
 
 
 def validate_printable(text: str) -> None:
-    """Refuses control characters, which no line of text shows."""
+    """Raises ``ValidationError`` for control characters, which are invisible in a line of text."""
     if not PRINTABLE.match(text):
-        raise ValidationError(f"It {NOT_PRINTABLE}", code="not_printable")
+        raise ValidationError(NOT_PRINTABLE.capitalize(), code="not_printable")
 
 
 def slug_field(help_text: str) -> Any:
-    """A slug: it names the row in answers, headers and the config file, and never changes."""
+    """Returns a slug field. The slug names the row in answers, headers and the config file, and never
+    changes."""
     return models.CharField(max_length=MAX_SLUG_LENGTH, unique=True, validators=[validate_slug], help_text=help_text)
 
 
 def slug_check(model: str) -> models.CheckConstraint:
-    """The shape of a slug, in the database."""
+    """Returns the database constraint for the shape of a slug."""
     return models.CheckConstraint(condition=models.Q(slug__regex=f"^{SLUG.pattern}$"), name=f"{model}_slug_shape")
 
 
-def choices(words: type[StrEnum]) -> list[tuple[str, str]]:
-    """The choices of a vocabulary, as people read them."""
-    return [(word.value, word.value.replace("_", " ")) for word in words]
+def choices(enumeration: type[StrEnum]) -> list[tuple[str, str]]:
+    """Returns the choices of an enumeration, with labels for people."""
+    return [(member.value, member.value.replace("_", " ")) for member in enumeration]
 
 
-def words_check(model: str, field: str, words: type[StrEnum]) -> models.CheckConstraint:
-    """Only words of the vocabulary, in the database."""
-    known = models.Q(**{f"{field}__in": [word.value for word in words]})
+def choices_check(model: str, field: str, enumeration: type[StrEnum]) -> models.CheckConstraint:
+    """Returns the database constraint that admits only values of the enumeration."""
+    known = models.Q(**{f"{field}__in": [member.value for member in enumeration]})
     return models.CheckConstraint(condition=known, name=f"{model}_{field}_known")
 
 
-class SlugKeptModel(models.Model):
+class ImmutableSlugModel(models.Model):
     """A row whose slug never changes after creation."""
 
     slug: Any
@@ -54,4 +55,4 @@ class SlugKeptModel(models.Model):
         super().clean()
         before = type(self)._default_manager.filter(pk=self.pk).first()
         if before is not None and before.slug != self.slug:
-            raise ValidationError({"slug": f"A slug never changes; this one is “{before.slug}”."})
+            raise ValidationError({"slug": f"The slug “{before.slug}” cannot be changed."})

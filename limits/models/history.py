@@ -10,18 +10,18 @@ from django.utils import timezone
 from simple_history.models import HistoricalRecords
 from simple_history.utils import bulk_create_with_history, bulk_update_with_history
 
-from limits.domain.validation import MAX_REASON_LENGTH
+from ratelimit_enforcer.domain.validation import MAX_REASON_LENGTH
 
-BATCH = 2_000
-"""Rows of a bulk operation that are written together."""
+BATCH_SIZE = 2_000
+"""Rows of a bulk operation that are written in one statement."""
 
 _reason: ContextVar[str | None] = ContextVar("reason", default=None)
-_together: ContextVar[list[models.Model] | None] = ContextVar("together", default=None)
+_batched_records: ContextVar[list[models.Model] | None] = ContextVar("together", default=None)
 
 
 @contextmanager
-def because(reason: str) -> Iterator[None]:
-    """Rows that are saved inside carry this reason in their history."""
+def change_reason(reason: str) -> Iterator[None]:
+    """Records ``reason`` in the history of all rows that are saved inside."""
     before = _reason.set(reason or None)
     try:
         yield
@@ -30,29 +30,29 @@ def because(reason: str) -> Iterator[None]:
 
 
 @contextmanager
-def history_together() -> Iterator[None]:
-    """Histories of rows that are saved or deleted inside are written at the end, a few statements for all
-    of them. Use it inside a transaction."""
+def batched_history() -> Iterator[None]:
+    """Writes the history of rows saved or deleted inside at the end, in a few statements. Use it inside a
+    transaction."""
     records: list[models.Model] = []
-    before = _together.set(records)
+    before = _batched_records.set(records)
     try:
         yield
     finally:
-        _together.reset(before)
+        _batched_records.reset(before)
     kinds: dict[Any, None] = dict.fromkeys(map(type, records))
     for model in kinds:
-        model._default_manager.bulk_create([each for each in records if type(each) is model], batch_size=BATCH)
+        model._default_manager.bulk_create([each for each in records if type(each) is model], batch_size=BATCH_SIZE)
 
 
 class RowHistory(HistoricalRecords):
-    """The history of a model's rows. Bulk operations write it by the functions below."""
+    """The history of a model's rows. For bulk operations, use the functions below."""
 
     def __init__(self, **options: Any) -> None:
         reason = models.CharField(max_length=MAX_REASON_LENGTH, null=True)
         super().__init__(history_change_reason_field=reason, **options)
 
     def create_historical_record(self, instance: models.Model, history_type: str, using: str | None = None) -> None:
-        records = _together.get()
+        records = _batched_records.get()
         if records is None:
             super().create_historical_record(instance, history_type, using)
         else:
@@ -73,12 +73,16 @@ class RowHistory(HistoricalRecords):
 
 
 def create_with_history(model: Any, rows: Iterable[models.Model], user: Any = None) -> None:
-    """Creates rows in bulk, each with its history. ``user``: who, where no request tells."""
+    """Creates rows in bulk, with a history record for each. ``user``: the author, if there is no request to
+    take it from."""
     if new := list(rows):
-        bulk_create_with_history(new, model, BATCH, default_user=user, default_change_reason=_reason.get())
+        bulk_create_with_history(new, model, BATCH_SIZE, default_user=user, default_change_reason=_reason.get())
 
 
 def update_with_history(model: Any, rows: Iterable[models.Model], fields: Sequence[str], user: Any = None) -> None:
-    """Changes rows in bulk, each with its history. ``user``: who, where no request tells."""
+    """Updates ``fields`` of rows in bulk, with a history record for each. ``user``: the author, if there is
+    no request to take it from."""
     if changed := list(rows):
-        bulk_update_with_history(changed, model, fields, BATCH, default_user=user, default_change_reason=_reason.get())
+        bulk_update_with_history(
+            changed, model, fields, BATCH_SIZE, default_user=user, default_change_reason=_reason.get()
+        )

@@ -1,6 +1,6 @@
-"""Roles: groups of permissions for the people at the admin.
+"""Roles: groups of permissions for users of the admin.
 
-A migration makes them. What an operator changes in a group afterwards stays as it is.
+A migration creates them. Later changes to a group by an operator are preserved.
 """
 
 from typing import Any
@@ -20,10 +20,10 @@ PRODUCT_MANAGERS = "Product managers"
 OPERATORS = "Operators"
 
 HANDLE_ALERTS = "change_alert"
-"""Nobody edits an alert: who has this permission may acknowledge and silence it."""
+"""Alerts are not editable: users with this permission may acknowledge and silence them."""
 
 HANDLING_ALERTS = (SUPPORT, OPERATORS)
-"""Whoever is on duty: mails about alerts ask them to."""
+"""Roles on duty: emails about alerts ask them to respond."""
 
 ROLES: dict[str, frozenset[str]] = {
     VIEWERS: frozenset(),
@@ -33,12 +33,12 @@ ROLES: dict[str, frozenset[str]] = {
     | {"block_client", "reset_client", "roll_back", "add_clientimport"},
     OPERATORS: _all("alertrule") | {"add_apitoken", "change_apitoken", "change_platform", HANDLE_ALERTS},
 }
-"""Role → what it may do beside looking. Everybody sees everything of the platform."""
+"""Role → permissions beyond viewing. Every role can view everything."""
 
 
 def create_roles(groups: Any, permissions: Any) -> None:
-    """Makes the groups that are not there yet. Takes the managers of Group and Permission, as a
-    migration or the present code has them."""
+    """Creates the groups that do not exist yet. Takes the managers of Group and Permission, either historical
+    ones from a migration or current ones."""
     of_platform = permissions.filter(content_type__app_label="limits")
     views = of_platform.filter(codename__startswith="view_")
     for name, codenames in ROLES.items():

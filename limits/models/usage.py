@@ -1,26 +1,30 @@
-"""Usage: what was requested, by minute, hour and day. Nobody edits these rows.
+"""Usage: requests by minute, hour and day. These rows are never edited.
 
-The drain writes the minutes. They are added up to hours, and hours to days, so that longer stretches
-are read from few rows, and so that minutes need not be kept for long.
+The drain writes the minutes. They are rolled up into hours, and hours into days, so that long periods can be
+read from few rows, and minutes need not be stored for long.
 """
+
+from datetime import datetime
+from enum import StrEnum
 
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
-from limits.domain.counting import MARKS
-from limits.domain.words import Mode, Outcome
-from limits.models.fields import choices, words_check
+from limits.models.fields import choices, choices_check
+from ratelimit_enforcer.domain.enums import Mode, Outcome
+from ratelimit_enforcer.domain.usage import THRESHOLDS
 
 OTHER = "(other)"
-"""How people read the empty client: callers beyond those that were counted by name."""
+"""Display name of the empty client: callers beyond those counted by name."""
 
 UNKNOWN_ENDPOINT = "(unknown)"
-"""How people read the empty endpoint: one that nobody registered."""
+"""Display name of the empty endpoint: any unregistered endpoint."""
 
 
 class Counts(models.Model):
-    """Requests of one client on one endpoint in some stretch of time. An empty ``client_key`` stands
-    for the callers that were counted together, an empty ``endpoint`` for what nobody registered."""
+    """Requests of one client on one endpoint in some period. An empty ``client_key`` stands for callers that
+    were counted together, an empty ``endpoint`` for unregistered endpoints."""
 
     client_key = models.CharField("client", max_length=256, blank=True)
     endpoint = models.CharField(max_length=64, blank=True)
@@ -31,15 +35,17 @@ class Counts(models.Model):
 
     @property
     def client_name(self) -> str:
+        """The client as shown to people: the key, or “(other)”."""
         return self.client_key or OTHER
 
     @property
     def endpoint_name(self) -> str:
+        """The endpoint as shown to people: the slug, or “(unknown)”."""
         return self.endpoint or UNKNOWN_ENDPOINT
 
 
 class OutcomeCounts(Counts):
-    """How many requests came out in one way, and what they cost together."""
+    """The number of requests with one outcome, and their total cost."""
 
     outcome = models.CharField(max_length=10, choices=choices(Outcome))
     cost = models.BigIntegerField()
@@ -49,7 +55,7 @@ class OutcomeCounts(Counts):
 
 
 class DenialCounts(Counts):
-    """How many requests a policy denied (``enforce``), or would have denied (``shadow``)."""
+    """The number of requests that a policy denied (``enforce``) or would have denied (``shadow``)."""
 
     policy = models.CharField(max_length=64)
     mode = models.CharField(max_length=10, choices=choices(Mode))
@@ -59,6 +65,7 @@ class DenialCounts(Counts):
 
     @property
     def verb(self) -> str:
+        """The effect of the policy: “denied”, or in shadow mode “would have denied”."""
         return "denied" if self.mode == Mode.ENFORCE else "would have denied"
 
 
@@ -66,7 +73,7 @@ def _usage_constraints(name: str, time: str) -> list[models.BaseConstraint]:
     return [
         models.UniqueConstraint(fields=[time, "client_key", "endpoint", "outcome"], name=f"{name}_one_row"),
         models.CheckConstraint(condition=Q(requests__gte=0, cost__gte=0), name=f"{name}_not_negative"),
-        words_check(name, "outcome", Outcome),
+        choices_check(name, "outcome", Outcome),
     ]
 
 
@@ -79,7 +86,7 @@ def _denial_constraints(name: str, time: str) -> list[models.BaseConstraint]:
 
 
 class Usage(OutcomeCounts):
-    """By minute."""
+    """Usage by minute."""
 
     minute = models.DateTimeField()
 
@@ -89,7 +96,7 @@ class Usage(OutcomeCounts):
         constraints = _usage_constraints("usage", "minute")
         indexes = [
             models.Index(fields=["client_key", "-minute"], name="usage_of_client"),
-            # Alerts ask for the denied ones of a few minutes, again and again.
+            # Alerts repeatedly query the denied requests of the last few minutes.
             models.Index(fields=["minute"], condition=Q(outcome="denied"), name="usage_denied"),
         ]
 
@@ -98,7 +105,7 @@ class Usage(OutcomeCounts):
 
 
 class UsageHour(OutcomeCounts):
-    """By hour."""
+    """Usage by hour."""
 
     hour = models.DateTimeField()
 
@@ -116,7 +123,7 @@ class UsageHour(OutcomeCounts):
 
 
 class UsageDay(OutcomeCounts):
-    """By day, UTC. Clients that were not registered when the day's rows were made are together."""
+    """Usage by day, UTC. Clients that were not registered when the day was rolled up are counted together."""
 
     day = models.DateTimeField()
 
@@ -131,7 +138,7 @@ class UsageDay(OutcomeCounts):
 
 
 class PolicyDenial(DenialCounts):
-    """By minute."""
+    """Denials by policy and minute."""
 
     minute = models.DateTimeField()
 
@@ -146,7 +153,7 @@ class PolicyDenial(DenialCounts):
 
 
 class PolicyDenialHour(DenialCounts):
-    """By hour."""
+    """Denials by policy and hour."""
 
     hour = models.DateTimeField()
 
@@ -161,7 +168,7 @@ class PolicyDenialHour(DenialCounts):
 
 
 class PolicyDenialDay(DenialCounts):
-    """By day, UTC."""
+    """Denials by policy and day, UTC."""
 
     day = models.DateTimeField()
 
@@ -175,22 +182,23 @@ class PolicyDenialDay(DenialCounts):
         return f"{self.policy} {self.verb} {self.requests:,}: {self.client_name}, {self.day:%F}"
 
 
-class QuotaCrossing(Counts):
-    """How often requests of a client took a limit of a policy over ``mark`` percent of its quota.
-    Where a policy counts all clients together, nobody is named."""
+class QuotaThreshold(Counts):
+    """The number of times that a client's requests made a limit of a policy reach ``mark`` percent of the quota.
+    The client is empty if the policy counts all clients together."""
 
     minute = models.DateTimeField()
     policy = models.CharField(max_length=64)
     mark = models.PositiveSmallIntegerField()
 
     class Meta:
-        verbose_name_plural = "crossings of quotas"
+        db_table = "limits_quotacrossing"
+        verbose_name_plural = "quota thresholds"
         ordering = ["-minute", "client_key", "endpoint", "policy", "mark"]
         constraints = [
             models.UniqueConstraint(
                 fields=["minute", "client_key", "endpoint", "policy", "mark"], name="quotacrossing_one_row"
             ),
-            models.CheckConstraint(condition=Q(mark__in=MARKS), name="quotacrossing_mark_known"),
+            models.CheckConstraint(condition=Q(mark__in=THRESHOLDS), name="quotacrossing_mark_known"),
         ]
         indexes = [models.Index(fields=["client_key", "-minute"], name="quotacrossing_of_client")]
 
@@ -199,7 +207,8 @@ class QuotaCrossing(Counts):
 
 
 class UsageParcel(models.Model):
-    """Counts that were brought from the store: an id that is here was written, and never again."""
+    """A batch of counts drained from the store: if its id is in this table, its counts were added, and are
+    never added again."""
 
     id = models.CharField(max_length=32, primary_key=True)
     written_at = models.DateTimeField(auto_now_add=True)
@@ -207,3 +216,34 @@ class UsageParcel(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class Work(StrEnum):
+    """Kinds of periodic work."""
+
+    DRAIN = "drain"
+    """Draining usage counts from the store."""
+    HOURS = "hours"
+    """Rolling minutes up into hours: all earlier minutes are included in hours."""
+    DAYS = "days"
+    """Rolling hours up into days: all earlier hours are included in days."""
+
+
+class Progress(models.Model):
+    """The progress of periodic work: everything up to ``at`` is done."""
+
+    work = models.CharField(max_length=20, primary_key=True)
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.work}: {self.at:%F %T}"
+
+    @classmethod
+    def note(cls, work: Work, at: datetime | None = None) -> None:
+        """Records that everything up to ``at`` (default: now) is done."""
+        cls.objects.update_or_create(work=work.value, defaults={"at": at or timezone.now()})
+
+    @classmethod
+    def of(cls, work: Work) -> datetime | None:
+        """Returns the time up to which the work is done; None if it was never done."""
+        return cls.objects.filter(work=work.value).values_list("at", flat=True).first()

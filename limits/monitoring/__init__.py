@@ -1,1 +1,1 @@
-"""Usage from Redis to PostgreSQL, and from there to the people whom it concerns."""
+"""Draining usage from Redis to PostgreSQL, and reporting on it: figures, alerts, metrics."""

@@ -1,8 +1,8 @@
-"""The drain: usage counts from the store into rows, each count exactly once.
+"""The drain: usage counts from the store are added to rows, each count exactly once.
 
-Counts are set aside in the store under an id. One transaction writes the id and adds the counts
-to the rows; only then are they removed from the store. Whoever dies in between leaves them set
-aside: the next drain finds the id in the database, or it does not, and goes on from there.
+Counts are set aside in the store under an id. One transaction writes the id and adds the counts to the rows;
+only then are they removed from the store. If a process crashes in between, the counts stay set aside: the
+next drain checks whether the id is in the database, and continues from there.
 """
 
 from collections import Counter
@@ -13,70 +13,57 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from limits.conf import setting
-from limits.domain.words import Mode, Outcome, Partition
 from limits.models import Policy, Progress, UsageParcel, Work
 from limits.monitoring import rollups
-from limits.monitoring.sql import columns, execute
-from limits.store.connection import patient_client
-from limits.store.keys import Keys
-from limits.store.usage import Counted, Parcel, UsageCounts
+from limits.monitoring.rollups import DENIALS, USAGE
+from limits.monitoring.statements import Statements, arrays
+from limits.store.client import control_client
+from limits.store.usage import CountKey, Parcel, UsageCounts
+from ratelimit_enforcer.conf import setting
+from ratelimit_enforcer.domain.enums import Mode, Outcome, Partition
+from ratelimit_enforcer.domain.usage import PolicyKind, RequestKind
+from ratelimit_enforcer.store.keys import Keys
 
-PARCELS_AT_A_TIME = 32
-"""Parcels that one transaction writes."""
+PARCELS_PER_TRANSACTION = 32
+"""Maximum number of parcels that one transaction writes."""
 
-IDS_KEPT = timedelta(days=7)
-"""How long the ids of finished parcels are kept: a store that comes back from an older state may
-show a parcel again."""
+PARCEL_ID_RETENTION = timedelta(days=7)
+"""Retention of the ids of finished parcels: a store that was restored to an older state may contain a
+parcel again."""
 
-_OUTCOMES = {"a": Outcome.ADMITTED, "d": Outcome.DENIED, "b": Outcome.BLOCKED, "e": Outcome.EXEMPT}
-_MODES = {"d": Mode.ENFORCE, "s": Mode.SHADOW}
+_OUTCOMES: dict[str, Outcome] = {
+    RequestKind.ADMITTED: Outcome.ADMITTED,
+    RequestKind.DENIED: Outcome.DENIED,
+    RequestKind.BLOCKED: Outcome.BLOCKED,
+    RequestKind.EXEMPT: Outcome.EXEMPT,
+}
+_MODES: dict[str, Mode] = {PolicyKind.DENIED: Mode.ENFORCE, PolicyKind.WOULD_DENY: Mode.SHADOW}
 
-_TAKE_IDS = """
-    INSERT INTO limits_usageparcel (id, written_at) SELECT unnest(%s::text[]), now()
-    ON CONFLICT DO NOTHING RETURNING id
-"""
-_ADD_USAGE = """
-    INSERT INTO limits_usage AS kept (minute, client_key, endpoint, outcome, requests, cost)
-    SELECT * FROM unnest(%s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[])
-    ON CONFLICT (minute, client_key, endpoint, outcome)
-    DO UPDATE SET requests = kept.requests + EXCLUDED.requests, cost = kept.cost + EXCLUDED.cost
-"""
-_ADD_DENIALS = """
-    INSERT INTO limits_policydenial AS kept (minute, client_key, endpoint, policy, mode, requests)
-    SELECT * FROM unnest(%s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[])
-    ON CONFLICT (minute, client_key, endpoint, policy, mode)
-    DO UPDATE SET requests = kept.requests + EXCLUDED.requests
-"""
-_ADD_CROSSINGS = """
-    INSERT INTO limits_quotacrossing AS kept (minute, client_key, endpoint, policy, mark, requests)
-    SELECT * FROM unnest(%s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::int[], %s::bigint[])
-    ON CONFLICT (minute, client_key, endpoint, policy, mark)
-    DO UPDATE SET requests = kept.requests + EXCLUDED.requests
-"""
+_SQL = Statements("drain")
+_THRESHOLDS = ("minutes", "clients", "endpoints", "policies", "marks", "requests")
 
 
 def drain() -> int:
-    """Brings everything that was counted to the database. Returns how many parcels it wrote.
-    Raises :class:`~limits.store.errors.StoreError`."""
+    """Adds all counts to the database. Returns the number of parcels written. Raises
+    :class:`~ratelimit_enforcer.store.errors.StoreError`."""
     counts, began = usage_counts(), timezone.now()
     parcels = counts.set_aside()
     written = 0
-    for start in range(0, len(parcels), PARCELS_AT_A_TIME):
-        written += _bring(counts, parcels[start : start + PARCELS_AT_A_TIME])
+    for start in range(0, len(parcels), PARCELS_PER_TRANSACTION):
+        written += _drain_parcels(counts, parcels[start : start + PARCELS_PER_TRANSACTION])
     counts.report_damage()
-    # Not the present moment: what was counted since the counts were set aside is still in the store.
+    # Not the present moment: requests counted since the counts were set aside are still in the store.
     Progress.note(Work.DRAIN, began)
-    UsageParcel.objects.filter(finished_at__lt=timezone.now() - IDS_KEPT).delete()
+    UsageParcel.objects.filter(finished_at__lt=timezone.now() - PARCEL_ID_RETENTION).delete()
     return written
 
 
 def usage_counts() -> UsageCounts:
-    """The counts in the store."""
-    return UsageCounts(patient_client(), Keys(setting("NAMESPACE")))
+    """Returns the reader of usage counts in the store of this platform."""
+    return UsageCounts(control_client(), Keys(setting("NAMESPACE")))
 
 
-def _bring(counts: UsageCounts, parcels: Sequence[Parcel]) -> int:
+def _drain_parcels(counts: UsageCounts, parcels: Sequence[Parcel]) -> int:
     contents = {parcel.id: counts.read(parcel) for parcel in parcels}
     written = write(contents)
     counts.finish(parcels)
@@ -85,55 +72,55 @@ def _bring(counts: UsageCounts, parcels: Sequence[Parcel]) -> int:
 
 
 @transaction.atomic
-def write(contents: Mapping[str, Mapping[Counted, int]]) -> int:
-    """Adds the counts of those parcels whose id is new, and keeps the ids. Returns how many."""
-    # In order, here and below: two drains at once then wait for each other and never in a circle.
-    ids = [name for (name,) in execute(_TAKE_IDS, [sorted(contents)])]
-    counts: Counter[Counted] = Counter()
+def write(contents: Mapping[str, Mapping[CountKey, int]]) -> int:
+    """Adds the counts of the parcels whose id is new, and stores the ids. Returns the number of new parcels."""
+    # Sorted, here and below: two concurrent drains then wait for each other without a deadlock.
+    ids = [name for (name,) in _SQL.rows("take_ids", ids=sorted(contents))]
+    counts: Counter[CountKey] = Counter()
     for name in ids:
         counts.update(contents[name])
-    marks = rollups.marks_held()
+    marks = rollups.lock_progress(Work.HOURS, Work.DAYS)
     if usage := sorted(_usage_rows(counts)):
-        execute(_ADD_USAGE, columns(usage))
-        rollups.add_late(rollups.USAGE, usage, marks)
+        _SQL.rows("add_usage", **arrays(USAGE.columns, usage))
+        rollups.add_late(USAGE, usage, marks)
     if denials := sorted(_denial_rows(counts)):
-        execute(_ADD_DENIALS, columns(denials))
-        rollups.add_late(rollups.DENIALS, denials, marks)
-    if crossings := sorted(_crossing_rows(counts)):
-        execute(_ADD_CROSSINGS, columns(crossings))
+        _SQL.rows("add_denials", **arrays(DENIALS.columns, denials))
+        rollups.add_late(DENIALS, denials, marks)
+    if thresholds := sorted(_threshold_rows(counts)):
+        _SQL.rows("add_quota_thresholds", **arrays(_THRESHOLDS, thresholds))
     return len(ids)
 
 
-def _usage_rows(counts: Mapping[Counted, int]) -> Iterator[tuple[Any, ...]]:
-    """Requests and their cost, in one row for each client, endpoint, minute and outcome."""
+def _usage_rows(counts: Mapping[CountKey, int]) -> Iterator[tuple[Any, ...]]:
+    """Yields requests and cost in one row for each client, endpoint, minute and outcome."""
     requests: Counter[tuple[Any, ...]] = Counter()
     cost: Counter[tuple[Any, ...]] = Counter()
-    for counted, amount in counts.items():
-        if not counted.policy:
-            row = (_moment(counted), counted.client, counted.endpoint, _OUTCOMES[counted.kind.lower()].value)
+    for key, amount in counts.items():
+        if not key.policy:
+            row = (_moment(key), key.client, key.endpoint, _OUTCOMES[key.kind.lower()].value)
             cost[row] += amount
-            requests[row] += amount if counted.kind.islower() else 0
-    # Damaged counts may be left out, and what they cost beyond one each is not.
+            requests[row] += amount if key.kind.islower() else 0
+    # Damaged counts may have been skipped, while the cost beyond one each was not.
     return ((*row, requests[row], max(0, cost[row])) for row in cost)
 
 
-def _denial_rows(counts: Mapping[Counted, int]) -> Iterator[tuple[Any, ...]]:
-    for counted, amount in counts.items():
-        if counted.policy and not counted.kind.isdigit():
-            mode = _MODES[counted.kind].value
-            yield _moment(counted), counted.client, counted.endpoint, counted.policy, mode, amount
+def _denial_rows(counts: Mapping[CountKey, int]) -> Iterator[tuple[Any, ...]]:
+    for key, amount in counts.items():
+        if key.policy and not key.kind.isdigit():
+            mode = _MODES[key.kind].value
+            yield _moment(key), key.client, key.endpoint, key.policy, mode, amount
 
 
-def _crossing_rows(counts: Mapping[Counted, int]) -> Iterator[tuple[Any, ...]]:
-    """Where a policy counts everybody together, nobody in particular reached its quota."""
-    together = set(Policy.objects.filter(partition=Partition.GLOBAL.value).values_list("slug", flat=True))
+def _threshold_rows(counts: Mapping[CountKey, int]) -> Iterator[tuple[Any, ...]]:
+    """Yields rows for quota thresholds. If a policy counts all clients together, the row names no client."""
+    global_policies = set(Policy.objects.filter(partition=Partition.GLOBAL.value).values_list("slug", flat=True))
     rows: Counter[tuple[Any, ...]] = Counter()
-    for counted, amount in counts.items():
-        if counted.kind.isdigit():
-            client = "" if counted.policy in together else counted.client
-            rows[_moment(counted), client, counted.endpoint, counted.policy, int(counted.kind)] += amount
+    for key, amount in counts.items():
+        if key.kind.isdigit():
+            client = "" if key.policy in global_policies else key.client
+            rows[_moment(key), client, key.endpoint, key.policy, int(key.kind)] += amount
     return ((*row, amount) for row, amount in rows.items())
 
 
-def _moment(counted: Counted) -> datetime:
-    return datetime.fromtimestamp(counted.minute * 60, UTC)
+def _moment(key: CountKey) -> datetime:
+    return datetime.fromtimestamp(key.minute * 60, UTC)

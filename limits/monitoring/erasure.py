@@ -1,47 +1,184 @@
-"""Erasing a client: what was counted stays in the sums, without a name."""
+"""Erasing a client: counts stay in the totals, without the client's name.
 
-from dataclasses import dataclass
-
-from django.db import transaction
-
-from limits.monitoring.drain import drain
-from limits.monitoring.erased_rows import erase_alerts, erase_imports, erase_registration, erase_resets
-from limits.monitoring.sql import execute
-
-ROWS_AT_A_TIME = 5_000
-
-_OUTCOMES, _DENIALS = ("endpoint", "outcome"), ("endpoint", "policy", "mode")
-
-_TABLES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
-    *(
-        (f"limits_usage{suffix}", (time, *_OUTCOMES), ("requests", "cost"))
-        for suffix, time in (("", "minute"), ("hour", "hour"), ("day", "day"))
-    ),
-    *(
-        (f"limits_policydenial{suffix}", (time, *_DENIALS), ("requests",))
-        for suffix, time in (("", "minute"), ("hour", "hour"), ("day", "day"))
-    ),
-    ("limits_quotacrossing", ("minute", "endpoint", "policy", "mark"), ("requests",)),
-)
-"""(table, what tells one row of a client from another, what is added)"""
-
-_FOLD = """
-    WITH gone AS (
-        DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {table} WHERE client_key = %s LIMIT %s))
-        RETURNING {keys}, {sums}
-    ), added AS (
-        INSERT INTO {table} AS kept ({keys}, client_key, {sums})
-        SELECT {keys}, '', {sums} FROM gone ORDER BY {keys}
-        ON CONFLICT ({keys}, client_key) DO UPDATE SET {additions}
-    )
-    SELECT count(*) FROM gone
+Besides usage, this covers alerts, history, imports and the registration. Messages that were sent are removed;
+pending ones are rewritten without the client.
 """
+
+import csv
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.db import transaction
+from django.db.models import Model, Q, TextField
+from django.db.models.functions import Cast
+from django.utils import timezone
+from django.utils.html import escape
+
+from limits.domain.client_csv import DELIMITERS, unescape_formula
+from limits.models import Alert, AlertRule, Client, ClientImport, CounterReset, Message, Override, OverrideLimit
+from limits.monitoring.drain import drain
+from limits.monitoring.messages import write_digest, write_message
+from limits.monitoring.statements import Statements
+from ratelimit_enforcer.domain.enums import Channel, GroupBy, MessageKind
+
+_REJECTED = "The file named a client that was erased. Upload it again without that client."
+
+
+def erase_alerts(client: str) -> int:
+    """Removes the rules for this client only, and the alerts and messages about it. Returns the number of
+    alerts."""
+    rules = AlertRule.objects.filter(client_key=client)
+    about = Alert.objects.filter(rule__in=rules) | Alert.objects.filter(
+        group=client, rule__group_by=GroupBy.CLIENT.value
+    )
+    alerts = list(about.distinct().values_list("pk", flat=True))
+    erase_messages(client, alerts)
+    _erase_log(Alert, alerts)
+    Alert.objects.filter(pk__in=alerts).delete()
+    _erase_log(AlertRule, rules.values_list("pk", flat=True))
+    rules.delete()
+    AlertRule.history.filter(client_key=client).delete()
+    return len(alerts)
+
+
+def erase_resets(client: str) -> int:
+    """Removes the records of counter resets. Returns their number."""
+    resets = CounterReset.objects.filter(client_key=client)
+    _erase_log(CounterReset, resets.values_list("pk", flat=True))
+    return resets.delete()[0]
+
+
+def erase_imports(client: str) -> int:
+    """Removes the client from the details that imports show; a pending file that names the client is rejected.
+    Returns the number of imports changed."""
+    return sum(_erase_from(row, client) for row in ClientImport.objects.iterator(chunk_size=1))
+
+
+def erase_registration(client: str) -> bool:
+    """Removes the client with its overrides, their history and their entries in the admin log. Returns
+    whether the client was registered."""
+    registered = Client.objects.filter(key=client).delete()[0] > 0
+    clients = _ids(Client.history.filter(key=client))
+    overrides = _ids(Override.history.filter(client_id__in=clients))
+    _erase_log(Client, clients)
+    _erase_log(Override, overrides)
+    OverrideLimit.history.filter(override_id__in=overrides).delete()
+    Override.history.filter(id__in=overrides).delete()
+    Client.history.filter(id__in=clients).delete()
+    return registered
+
+
+def _ids(history: Any) -> list[int]:
+    return list(history.order_by().values_list("id", flat=True).distinct())
+
+
+def _erase_log(model: type[Model], keys: Iterable[object]) -> None:
+    """Django's admin log contains the names of rows."""
+    content_type = ContentType.objects.get_for_model(model)
+    LogEntry.objects.filter(content_type=content_type, object_id__in=map(str, keys)).delete()
+
+
+def _erase_from(row: ClientImport, client: str) -> bool:
+    mention = KeyPattern(client)
+    examples = [example for example in row.examples if example["key"] != client]
+    problems = [problem for problem in row.problems if not mention.is_in(problem["message"])]
+    named = _file_names(row.content, client)
+    if named:
+        row.content, row.state = "", ClientImport.State.REFUSED
+        problems = [{"line": 1, "message": _REJECTED}]
+    if (examples, problems) == (row.examples, row.problems) and not named:
+        return False
+    row.examples, row.problems = examples, problems
+    row.save(update_fields=["content", "state", "examples", "problems"])
+    return True
+
+
+def _file_names(content: str, client: str) -> bool:
+    """Whether a cell of the file is this key, as it is written or as an import reads it."""
+    files = (csv.reader(StringIO(content, newline=""), delimiter=each) for each in DELIMITERS)
+    return any(client in map(unescape_formula, row) for file in files for row in file)
+
+
+_FIELDS = ("subject", "text", "html", "content")
+
+
+class KeyPattern:
+    """Finds a client's key in text as written in emails, pages, JSON and URLs: as a whole word, not as part
+    of a longer key."""
+
+    def __init__(self, client: str) -> None:
+        self.spellings = set(_spellings(client))
+        alternatives = "|".join(map(re.escape, self.spellings))
+        self._pattern = re.compile(rf"(?<![\w.@:/+-])(?:{alternatives})(?![\w@:/+-])")
+
+    def is_in(self, *texts: str) -> bool:
+        """Whether one of the texts contains the key."""
+        return any(self._pattern.search(text) for text in texts)
+
+
+def _spellings(client: str) -> Iterator[str]:
+    yield client
+    yield escape(client)
+    yield json.dumps(client)[1:-1]
+    yield json.dumps(client, ensure_ascii=False)[1:-1]
+    yield quote(client)
+    yield quote_plus(client)
+
+
+def erase_messages(client: str, alerts: Collection[int]) -> None:
+    """Removes the messages about these alerts, and those that name the client. A pending message that is also
+    about other alerts is rewritten, from figures that no longer name the client."""
+    for message in list(_messages_naming(client, alerts)):
+        if message.next_attempt_at is not None and message.sent_at is None:
+            _rewrite(message, alerts)
+        message.delete()
+
+
+def _messages_naming(client: str, alerts: Collection[int]) -> Iterator[Message]:
+    mention = KeyPattern(client)
+    about = set(Message.objects.filter(alerts__in=alerts).values_list("pk", flat=True))
+    condition = Q(pk__in=about)
+    for spelling in mention.spellings:
+        for field in _FIELDS:
+            condition |= Q(**{f"{field}__contains": spelling})
+    for message in Message.objects.annotate(content=Cast("payload", TextField())).filter(condition):
+        if message.pk in about or mention.is_in(*(getattr(message, field) for field in _FIELDS)):
+            yield message
+
+
+def _rewrite(message: Message, erased: Collection[int]) -> None:
+    others = list(message.alerts.exclude(pk__in=erased).select_related("rule"))
+    channel, destination, now = Channel(message.channel), message.destination, timezone.now()
+    if len(others) > 1:
+        write_digest(channel, destination, others, _common_kind(others), now)
+    elif others:
+        kind = MessageKind(message.kind)
+        kind = _common_kind(others) if kind is MessageKind.DIGEST else kind
+        write_message(channel, destination, others[0], kind, now)
+
+
+def _common_kind(alerts: Collection[Alert]) -> MessageKind:
+    """A digest does not record what its alerts have in common; this is derived from their states."""
+    resolved = all(alert.resolved_at is not None for alert in alerts)
+    return MessageKind.RESOLVED if resolved else MessageKind.OPENED
+
+
+ROWS_PER_STATEMENT = 5_000
+
+_SQL = Statements("erasure")
 
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What was removed: rows of usage that became part of “(other)”, alerts, resets, imports that named the
-    client, and whether it was registered."""
+    """The result: rows of usage that became part of “(other)”, alerts, resets, imports that named the client,
+    and whether the client was registered."""
 
     rows: int
     alerts: int
@@ -51,31 +188,26 @@ class Erased:
 
 
 def erase(client: str, *, keep_registration: bool = False) -> Erased:
-    """Removes everything that names a client from the database. The requests that were counted stay in
-    the sums, as part of “(other)”. What the client does from now on is counted again.
+    """Removes all data that name a client from the database. The counted requests stay in the totals, as part
+    of “(other)”. Later requests of the client are counted again.
 
-    ``keep_registration``: the client's row, its overrides and their history stay. Sentences that people
-    typed as a reason are not searched. Raises :class:`~limits.store.errors.StoreUnavailable` before
-    anything is changed: counts that wait in the store are brought first.
+    ``keep_registration``: the client's row, the overrides and their history stay. Reasons that people typed
+    are not searched. Raises :class:`~ratelimit_enforcer.store.errors.StoreUnavailable` before anything is
+    changed: counts in the store are drained first.
     """
     if not client:
         raise ValueError("The callers that were counted together have no name to erase.")
     drain()
-    rows = sum(_fold_all(table, keys, sums, client) for table, keys, sums in _TABLES)
+    rows = sum(_erase_usage(statement, client) for statement in _SQL.by_name)
     with transaction.atomic():
         alerts, resets, imports = erase_alerts(client), erase_resets(client), erase_imports(client)
         registered = not keep_registration and erase_registration(client)
     return Erased(rows, alerts, resets, imports, registered)
 
 
-def _fold_all(table: str, keys: tuple[str, ...], sums: tuple[str, ...], client: str) -> int:
-    statement = _FOLD.format(
-        table=table,
-        keys=", ".join(keys),
-        sums=", ".join(sums),
-        additions=", ".join(f"{name} = kept.{name} + EXCLUDED.{name}" for name in sums),
-    )
+def _erase_usage(statement: str, client: str) -> int:
+    """Runs a statement until it changes no more rows. Returns the number of rows that it changed."""
     total = 0
-    while folded := int(execute(statement, [client, ROWS_AT_A_TIME])[0][0]):
-        total += folded
+    while changed := _SQL.number(statement, client=client, count=ROWS_PER_STATEMENT):
+        total += changed
     return total

@@ -1,6 +1,6 @@
-"""Messages about alerts, written into an outbox in one transaction with what they are about.
+"""Messages about alerts, written to an outbox in the transaction that changes the alerts.
 
-Mails are read by people, webhooks by programs; both say the same.
+Emails are for people, webhooks for programs; both contain the same information.
 """
 
 import uuid
@@ -14,27 +14,28 @@ from django.conf import settings
 from django.template.loader import render_to_string
 from django.urls import reverse
 
-from limits.conf import setting
-from limits.domain.alerting import in_percent, span_in_words
-from limits.domain.words import AlertMetric, Channel, GroupBy, MessageKind
+from limits.domain.alert_rules import format_minutes, format_percent
+from limits.domain.descriptions import quantity
 from limits.models import Alert, AlertRule, Message
 from limits.monitoring import problems
-from limits.monitoring.metrics import MINUTE, largest
+from limits.monitoring.metrics import ONE_MINUTE, largest_contributions
+from ratelimit_enforcer.conf import setting
+from ratelimit_enforcer.domain.enums import AlertMetric, Channel, GroupBy, MessageKind
 
-FIGURES = 10
-"""Lines of figures in a message."""
+MAX_FIGURES = 10
+"""Maximum number of lines with figures in a message."""
 
-DIGEST_LINES = 50
-"""Alerts that a digest names."""
+MAX_DIGEST_LINES = 50
+"""Maximum number of alerts listed in a digest."""
 
 MAX_SUBJECT = 200
 
-_PREFIXES = {MessageKind.REMINDER: "Still: ", MessageKind.RESOLVED: "Over: ", MessageKind.TEST: "Test: "}
-_VERBS = {MessageKind.OPENED: "opened", MessageKind.REMINDER: "still open", MessageKind.RESOLVED: "over"}
+_PREFIXES = {MessageKind.REMINDER: "Reminder: ", MessageKind.RESOLVED: "Resolved: ", MessageKind.TEST: "Test: "}
+_VERBS = {MessageKind.OPENED: "opened", MessageKind.REMINDER: "still open", MessageKind.RESOLVED: "resolved"}
 
 
 Contexts = dict[int, dict[str, Any]]
-"""Alert → what its messages of one kind say: worked out once for all who get one."""
+"""Alert → context of its messages of one kind, computed once for all recipients."""
 
 
 def write_message(
@@ -45,7 +46,8 @@ def write_message(
     now: datetime,
     contexts: Contexts | None = None,
 ) -> Message:
-    """Puts a message about one alert into the outbox."""
+    """Writes a message about one alert to the outbox, and returns it. ``destination`` is an email address or a URL;
+    ``contexts`` shares the figures of an alert between messages of one kind."""
     contexts = {} if contexts is None else contexts
     if alert.pk not in contexts:
         contexts[alert.pk] = _context(alert, kind)
@@ -58,7 +60,7 @@ def write_message(
 def write_digest(
     channel: Channel, destination: str, alerts: Sequence[Alert], kind: MessageKind, now: datetime
 ) -> Message:
-    """Puts one message about many alerts into the outbox; ``kind`` is what happened to all of them."""
+    """Writes one message about many alerts to the outbox; ``kind`` is what happened to all of them."""
     highest = sorted(alerts, key=lambda alert: (-alert.value, alert.group_name))
     names = sorted({alert.rule.name for alert in alerts})
     rules = names[0] if len(names) == 1 else f"{len(names)} rules"
@@ -67,12 +69,12 @@ def write_digest(
         "count": len(alerts),
         "verb": _VERBS[kind],
         "rules": [_rule_line(name, alerts) for name in names],
-        "alerts": highest[:DIGEST_LINES],
+        "alerts": highest[:MAX_DIGEST_LINES],
         "lines": [
             (_digest_line(alert, len(names)), _url("admin:limits_alert_change", alert.pk))
-            for alert in highest[:DIGEST_LINES]
+            for alert in highest[:MAX_DIGEST_LINES]
         ],
-        "more": len(alerts) - DIGEST_LINES,
+        "more": len(alerts) - MAX_DIGEST_LINES,
         "alerts_url": f"{_url('admin:limits_alert_changelist')}?{urlencode({'resolved_at__isempty': '1'})}",
     }
     message = _write(channel, destination, MessageKind.DIGEST, context["subject"], "digest", context, now)
@@ -81,7 +83,7 @@ def write_digest(
 
 
 def write_test(channel: Channel, destination: str, rule: AlertRule, now: datetime) -> Message:
-    """Puts a message into the outbox that shows how those of a rule arrive."""
+    """Writes a test message about a rule to the outbox, and returns it: it shows how messages of the rule arrive."""
     subject = f"{_PREFIXES[MessageKind.TEST]}{rule.name}"[:MAX_SUBJECT]
     context: dict[str, Any] = {
         "subject": subject,
@@ -121,60 +123,60 @@ def _context(alert: Alert, kind: MessageKind) -> dict[str, Any]:
         "kind": kind.value,
         "subject": f"{_PREFIXES.get(kind, '')}{rule.name}: {headline(alert)}"[:MAX_SUBJECT],
         "problem": _problem(alert),
-        "begin": alert.last_minute - timedelta(seconds=rule.window) + MINUTE,
-        "end": alert.last_minute + MINUTE,
-        "figures": largest(rule, alert.group, alert.last_minute, FIGURES),
+        "begin": alert.last_minute - timedelta(seconds=rule.window) + ONE_MINUTE,
+        "end": alert.last_minute + ONE_MINUTE,
+        "figures": largest_contributions(rule, alert.group, alert.last_minute, MAX_FIGURES),
         "amounts": "highest" if rule.metric == AlertMetric.USAGE_RATIO else "denied",
         "places": "policy" if rule.metric == AlertMetric.USAGE_RATIO else "endpoint",
-        "highest": in_words(alert.highest, rule),
+        "highest": format_value(alert.highest, rule),
         "alert_url": _url("admin:limits_alert_change", alert.pk),
         "client_url": _client_url(alert),
-        "again_in": span_in_words(max(rule.cooldown, 60)),
+        "again_in": format_minutes(max(rule.cooldown, 60)),
     }
 
 
 def headline(alert: Alert) -> str:
-    """What happened to whom, as a person reads it."""
+    """Returns a sentence with the event and the client, endpoint or policy concerned."""
     rule, value = alert.rule, alert.value
     match AlertMetric(rule.metric):
         case AlertMetric.PLATFORM:
             return alert.group
         case AlertMetric.THROTTLED_RATIO:
-            whose = f"{alert.group_name}: " if rule.group_by else ""
-            return f"{whose}{in_percent(value)} of the requests denied in {_span(rule)}"
+            subject = f"{alert.group_name}: " if rule.group_by else ""
+            return f"{subject}{format_percent(value)} of the requests denied in {_window_in_words(rule)}"
         case AlertMetric.USAGE_RATIO:
-            return _reached(alert)
-    whom = {
+            return _threshold_headline(alert)
+    subject = {
         GroupBy.CLIENT: f"{alert.group_name} was denied",
         GroupBy.ENDPOINT: f"{alert.group_name} denied",
         GroupBy.POLICY: f"policy {alert.group_name} denied",
     }.get(rule.group_by, "clients were denied")  # type: ignore[call-overload]
-    times = "requests" if rule.group_by in (GroupBy.ENDPOINT, GroupBy.POLICY) else "times"
-    return f"{whom} {value:,.0f} {times} in {_span(rule)}"
+    noun = "request" if rule.group_by in (GroupBy.ENDPOINT, GroupBy.POLICY) else "time"
+    return f"{subject} {quantity(value, noun)} in {_window_in_words(rule)}"
 
 
-def _reached(alert: Alert) -> str:
-    rule, percent = alert.rule, in_percent(alert.value)
-    whose = alert.group_name if rule.group_by == GroupBy.CLIENT else rule.client_key or "a client"
+def _threshold_headline(alert: Alert) -> str:
+    rule, percent = alert.rule, format_percent(alert.value)
+    subject = alert.group_name if rule.group_by == GroupBy.CLIENT else rule.client_key or "a client"
     what = alert.group if rule.group_by == GroupBy.POLICY else rule.policy.slug if rule.policy else "a quota"
-    where = f" on {alert.group_name}" if rule.group_by == GroupBy.ENDPOINT else ""
-    return f"{whose} reached {percent} of {what}{where}"
+    place = f" on {alert.group_name}" if rule.group_by == GroupBy.ENDPOINT else ""
+    return f"{subject} reached {percent} of {what}{place}"
 
 
-def in_words(value: float, rule: AlertRule) -> str:
-    """A value of a rule's metric: “60 requests denied”, “45 % denied”, “80 % of a quota”."""
+def format_value(value: float, rule: AlertRule) -> str:
+    """Returns a value of a rule's metric in words: “60 requests denied”, “45 % denied”, “80 % of a quota”."""
     match AlertMetric(rule.metric):
         case AlertMetric.PLATFORM:
-            return "a problem"
+            return "platform problem"
         case AlertMetric.THROTTLED_RATIO:
-            return f"{in_percent(value)} denied"
+            return f"{format_percent(value)} denied"
         case AlertMetric.USAGE_RATIO:
-            return f"{in_percent(value)} of a quota"
-    return f"{value:,.0f} requests denied"
+            return f"{format_percent(value)} of a quota"
+    return f"{quantity(value, 'request')} denied"
 
 
-def _span(rule: AlertRule) -> str:
-    return "a minute" if rule.window == 60 else span_in_words(rule.window)
+def _window_in_words(rule: AlertRule) -> str:
+    return "a minute" if rule.window == 60 else format_minutes(rule.window)
 
 
 def _rule_line(name: str, alerts: Sequence[Alert]) -> str:
@@ -183,15 +185,15 @@ def _rule_line(name: str, alerts: Sequence[Alert]) -> str:
 
 
 def _problem(alert: Alert) -> str:
-    """What is wrong with the platform, and what to do."""
+    """Returns the platform's problem and what to do about it."""
     if alert.rule.metric != AlertMetric.PLATFORM:
         return ""
-    found = {problem.name: problem.sentence for problem in problems.found(alert.last_minute + MINUTE)}
-    return found.get(alert.group, "It is not there any more.")
+    found = {problem.name: problem.sentence for problem in problems.current_problems(alert.last_minute + ONE_MINUTE)}
+    return found.get(alert.group, "The problem no longer exists.")
 
 
 def _digest_line(alert: Alert, rules: int) -> str:
-    """With the name of its rule where there are several."""
+    """Includes the name of the rule if there are several."""
     return headline(alert) if rules == 1 else f"{alert.rule.name}: {headline(alert)}"
 
 

@@ -1,129 +1,85 @@
-"""What alert rules look at, from the rows of usage."""
+"""The metrics of alert rules, computed from the rows of usage."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 
-from limits.domain.words import AlertMetric, GroupBy, Mode, Outcome
 from limits.models import AlertRule, Policy
 from limits.models.usage import OTHER, UNKNOWN_ENDPOINT
 from limits.monitoring import problems
-from limits.monitoring.spans import Span
-from limits.monitoring.sql import execute
+from limits.monitoring.rollups import TimeRange
+from limits.monitoring.statements import Statements
+from ratelimit_enforcer.domain.enums import AlertMetric, GroupBy
 
-MINUTE = timedelta(minutes=1)
+ONE_MINUTE = timedelta(minutes=1)
 
-MOST_GROUPS = 5_000
-"""Groups of one rule that one evaluation takes, those with the highest values."""
+MAX_GROUPS = 5_000
+"""Maximum number of groups of one rule in one evaluation, those with the highest values."""
 
-_COLUMNS = {GroupBy.CLIENT: "client_key", GroupBy.ENDPOINT: "endpoint", GroupBy.POLICY: "policy"}
-_DENIED = f"AND outcome = '{Outcome.DENIED}'"
-_ENFORCED = f"AND mode = '{Mode.ENFORCE}'"
+_SQL = Statements("metrics")
 
 Values = dict[str, float]
-"""Group → the value of the metric, where it is at the threshold or above; ``""`` where a rule has no groups."""
+"""Group → value of the metric, if it is at least the threshold; the group is ``""`` for a rule without
+groups."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of what is behind a value: an amount, whose it is, and where."""
+    """One line of the details of a value: the amount, the client, and the endpoint or policy (``place``)."""
 
     amount: str
     client: str
     place: str
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """The end of a WHERE, beginning with AND, and its parameters."""
-
-    text: str = ""
-    parameters: tuple[object, ...] = ()
-
-    def __add__(self, other: "Condition") -> "Condition":
-        return Condition(f"{self.text} {other.text}", self.parameters + other.parameters)
-
-
 def minute_of(moment: datetime) -> datetime:
-    """The beginning of its minute."""
+    """Returns the beginning of the minute of ``moment``."""
     return moment.replace(second=0, microsecond=0)
 
 
 @transaction.atomic
-def values(rule: AlertRule, last_minute: datetime) -> Values:
-    """Where the rule fires: its metric over its window, which ends with ``last_minute``, included."""
+def firing_values(rule: AlertRule, last_minute: datetime) -> Values:
+    """Returns the groups in which the rule fires, with the value of the metric over the window that ends with
+    ``last_minute``, inclusive."""
     return _METRICS[AlertMetric(rule.metric)](rule, last_minute)
 
 
 def _throttled(rule: AlertRule, last_minute: datetime) -> Values:
-    """A request that two policies denied is one denied request, unless policies are asked about."""
-    return _grouped("sum(requests)::bigint", rule, _denied_rows(rule, last_minute), rule.threshold)
-
-
-def _denied_rows(rule: AlertRule, last_minute: datetime) -> tuple[str, list[object]]:
-    span = _window(rule, last_minute)
-    if _is_about_policies(rule):
-        condition = Condition(_ENFORCED) + _of_policy(rule) + filters(rule)
-        return span.denials(condition.text), span.parameters(*condition.parameters)
-    condition = Condition(_DENIED) + filters(rule)
-    return span.usage(condition.text), span.parameters(*condition.parameters)
+    """A request denied by two policies is one denied request, unless the rule is about policies."""
+    statement = "denials_by_policies" if _is_about_policies(rule) else "denied_requests"
+    return _found(_SQL.rows(statement, **_of_rule(rule, last_minute)))
 
 
 def _throttled_ratio(rule: AlertRule, last_minute: datetime) -> Values:
     if _is_about_policies(rule):
         return _throttled_ratio_of_policies(rule, last_minute)
-    span, condition = _window(rule, last_minute), filters(rule)
-    ratio = f"sum(requests) FILTER (WHERE outcome = '{Outcome.DENIED}') / sum(requests)"
-    rows = span.usage(condition.text), span.parameters(*condition.parameters)
-    return _grouped(ratio, rule, rows, rule.threshold, rule.min_requests)
+    return _found(_SQL.rows("denied_ratio", **_of_rule(rule, last_minute) | {"min_requests": rule.min_requests}))
 
 
 def _throttled_ratio_of_policies(rule: AlertRule, last_minute: datetime) -> Values:
-    """What a policy denied, of all requests that it applied to: those on its endpoint, by its plan."""
-    table, parameters = _denied_rows(rule, last_minute)
-    denied = dict(execute(f"SELECT policy, sum(requests)::bigint FROM {table} GROUP BY 1", parameters))
+    """Denials of a policy as a fraction of the requests that it applied to: those on its endpoint, by clients
+    of its plan."""
+    every_policy = {"group_by": GroupBy.POLICY.value, "threshold": 0, "count": None}
+    denied: dict[str, int] = dict(_SQL.rows("denials_by_policies", **_of_rule(rule, last_minute) | every_policy))
     found: Values = {}
     for policy in Policy.objects.select_related("plan", "endpoint").filter(slug__in=denied):
-        requests = _requests_met_by(policy, rule, last_minute)
+        requests = _SQL.number("requests_under_policy", **_of_rule(rule, last_minute), **_of_policy(policy))
         ratio = denied[policy.slug] / max(requests, denied[policy.slug])
         if requests >= rule.min_requests and ratio >= rule.threshold:
             found[policy.slug] = ratio
     return found if rule.group_by == GroupBy.POLICY else {"": max(found.values())} if found else {}
 
 
-def _requests_met_by(policy: Policy, rule: AlertRule, last_minute: datetime) -> int:
-    span, condition = _window(rule, last_minute), filters(rule)
-    if policy.endpoint is not None:
-        condition += Condition("AND endpoint = %s", (policy.endpoint.slug,))
-    if policy.plan is not None:
-        condition += _on_plan(policy.plan.pk, is_default=policy.plan.is_default)
-    statement = f"SELECT coalesce(sum(requests), 0)::bigint FROM {span.usage(condition.text)}"
-    return int(execute(statement, span.parameters(*condition.parameters))[0][0])
-
-
 def _usage_ratio(rule: AlertRule, last_minute: datetime) -> Values:
-    """The highest mark that was crossed, at the threshold or above."""
-    table, parameters = _crossings(rule, last_minute)
-    return _grouped("max(mark) / 100.0", rule, (f"({table}) AS rows", parameters), rule.threshold)
-
-
-def _crossings(rule: AlertRule, last_minute: datetime) -> tuple[str, list[object]]:
-    span = _window(rule, last_minute)
-    condition = filters(rule) + _of_policy(rule)
-    if rule.group_by == GroupBy.CLIENT:
-        # Where a policy counts everybody together, it was no client that reached its quota.
-        condition += Condition("AND client_key <> ''")
-    statement = (
-        "SELECT minute, client_key, endpoint, policy, mark, requests FROM limits_quotacrossing "
-        f"WHERE minute >= %s AND minute < %s AND mark >= %s {condition.text}"
-    )
-    return statement, [span.begin, span.end, round(rule.threshold * 100), *condition.parameters]
+    """The highest quota threshold reached, if it is at least the rule's threshold."""
+    return _found(_SQL.rows("quota_usage_ratio", **_of_rule(rule, last_minute)))
 
 
 def _platform(rule: AlertRule, last_minute: datetime) -> Values:
-    return {problem.name: 1.0 for problem in problems.found(last_minute + MINUTE)}
+    return {problem.name: 1.0 for problem in problems.current_problems(last_minute + ONE_MINUTE)}
 
 
 _METRICS: dict[AlertMetric, Callable[[AlertRule, datetime], Values]] = {
@@ -134,79 +90,51 @@ _METRICS: dict[AlertMetric, Callable[[AlertRule, datetime], Values]] = {
 }
 
 
-def _grouped(value: str, rule: AlertRule, rows: tuple[str, list[object]], threshold: float, least: int = 1) -> Values:
-    """The value of each group of rows, from the threshold on, in groups of at least so many requests."""
-    table, parameters = rows
-    group = _COLUMNS[GroupBy(rule.group_by)] if rule.group_by else "''"
-    statement = (
-        f"SELECT {group}, {value} FROM {table} GROUP BY 1 "
-        f"HAVING {value} >= %s AND sum(requests) >= %s ORDER BY 2 DESC, 1 LIMIT %s"
-    )
-    found = execute(statement, [*parameters, threshold, least, MOST_GROUPS])
-    return {name: float(number) for name, number in found}
-
-
-def _window(rule: AlertRule, last_minute: datetime) -> Span:
-    end = last_minute + MINUTE
-    return Span.between(end - timedelta(seconds=rule.window), end)
+def _found(rows: Sequence[tuple[Any, ...]]) -> Values:
+    return {name: float(number) for name, number in rows}
 
 
 def _is_about_policies(rule: AlertRule) -> bool:
     return rule.policy is not None or rule.group_by == GroupBy.POLICY
 
 
-def _of_policy(rule: AlertRule) -> Condition:
-    return Condition("AND policy = %s", (rule.policy.slug,)) if rule.policy else Condition()
+def _of_rule(rule: AlertRule, last_minute: datetime) -> dict[str, object]:
+    """Returns the parameters of the statements: the period, the filters, and the groups that are looked for."""
+    end = last_minute + ONE_MINUTE
+    return {
+        **TimeRange.between(end - timedelta(seconds=rule.window), end).parameters(),
+        "client": rule.client_key or None,
+        "endpoint": rule.endpoint.slug if rule.endpoint else None,
+        "plan": rule.plan.pk if rule.plan else None,
+        "plan_is_default": bool(rule.plan and rule.plan.is_default),
+        "policy": rule.policy.slug if rule.policy else None,
+        "group_by": rule.group_by,
+        "threshold": rule.threshold,
+        "min_mark": round(rule.threshold * 100),
+        "min_requests": 1,
+        "count": MAX_GROUPS,
+    }
 
 
-def filters(rule: AlertRule) -> Condition:
-    """Which requests a rule looks at; the plan is the one that a client is on now."""
-    condition = Condition()
-    if rule.client_key:
-        condition += Condition("AND client_key = %s", (rule.client_key,))
-    if rule.endpoint is not None:
-        condition += Condition("AND endpoint = %s", (rule.endpoint.slug,))
-    if rule.plan is not None:
-        condition += _on_plan(rule.plan.pk, is_default=rule.plan.is_default)
-    return condition
-
-
-def _on_plan(plan: int, *, is_default: bool) -> Condition:
-    """The default plan also has everyone who is not registered."""
-    if is_default:
-        elsewhere = "SELECT FROM limits_client WHERE key = client_key AND plan_id <> %s"
-        return Condition(f"AND NOT EXISTS ({elsewhere})", (plan,))
-    return Condition("AND client_key IN (SELECT key FROM limits_client WHERE plan_id = %s)", (plan,))
+def _of_policy(policy: Policy) -> dict[str, object]:
+    return {
+        "policy_endpoint": policy.endpoint.slug if policy.endpoint else None,
+        "policy_plan": policy.plan.pk if policy.plan else None,
+        "policy_plan_is_default": bool(policy.plan and policy.plan.is_default),
+    }
 
 
 @transaction.atomic
-def largest(rule: AlertRule, group: str, last_minute: datetime, count: int) -> Sequence[Figure]:
-    """What is behind the value of a group, the largest first."""
+def largest_contributions(rule: AlertRule, group: str, last_minute: datetime, count: int) -> Sequence[Figure]:
+    """Returns the ``count`` largest contributions to the value of a group, largest first."""
+    parameters = _of_rule(rule, last_minute) | {"group": group, "count": count}
     match AlertMetric(rule.metric):
         case AlertMetric.PLATFORM:
             return []
         case AlertMetric.USAGE_RATIO:
-            return _highest_crossings(rule, group, last_minute, count)
-    table, parameters = _denied_rows(rule, last_minute)
-    statement = (
-        f"SELECT client_key, endpoint, sum(requests)::bigint FROM {table} {_in_group(rule)} "
-        "GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT %s"
-    )
-    rows = execute(statement, [*parameters, *([group] if rule.group_by else []), count])
+            rows = _SQL.rows("highest_quota_usage", **parameters)
+            return [Figure(f"{mark} %", client or OTHER, policy) for client, policy, mark in rows]
+    rows = _SQL.rows("most_denials_by_policies" if _is_about_policies(rule) else "most_denied_requests", **parameters)
     return [
         Figure(f"{requests:,}", client or OTHER, endpoint or UNKNOWN_ENDPOINT) for client, endpoint, requests in rows
     ]
-
-
-def _highest_crossings(rule: AlertRule, group: str, last_minute: datetime, count: int) -> Sequence[Figure]:
-    table, parameters = _crossings(rule, last_minute)
-    statement = (
-        f"SELECT client_key, policy, max(mark) FROM ({table}) AS rows {_in_group(rule)} "
-        "GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT %s"
-    )
-    rows = execute(statement, [*parameters, *([group] if rule.group_by else []), count])
-    return [Figure(f"{mark} %", client or OTHER, policy) for client, policy, mark in rows]
-
-
-def _in_group(rule: AlertRule) -> str:
-    return f"WHERE {_COLUMNS[GroupBy(rule.group_by)]} = %s" if rule.group_by else ""

@@ -1,97 +1,103 @@
-"""What can be wrong with the platform itself, as far as its own database and store tell."""
+"""Problems of the platform itself, as far as they can be detected from the database and the store."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from limits.conf import setting
-from limits.models import Progress, Publication, Work
-from limits.monitoring.sql import execute
-from limits.store.connection import patient_client
-from limits.store.errors import StoreError
-from limits.store.keys import Keys
-from limits.store.rules import RulesetWriter
+from django.db.models import Sum
 
-MINUTE = timedelta(minutes=1)
+from limits.domain.descriptions import date_and_time, quantity
+from limits.models import Progress, Publication, Usage, Work
+from limits.store.client import control_client
+from limits.store.ruleset_writer import RulesetWriter
+from ratelimit_enforcer.conf import setting
+from ratelimit_enforcer.store.errors import StoreError
+from ratelimit_enforcer.store.keys import Keys
 
-PUBLISH_PATIENCE = MINUTE
-"""The reconciler repairs within seconds what it can."""
+ONE_MINUTE = timedelta(minutes=1)
 
-DRAIN_PATIENCE = 5 * MINUTE
+PUBLISH_GRACE = ONE_MINUTE
+"""The reconciler repairs most problems within seconds."""
 
-NAMELESS_WINDOW = 2 * MINUTE
-"""How far back callers without a name and unknown endpoints are looked for."""
+DRAIN_GRACE = 5 * ONE_MINUTE
+
+UNNAMED_WINDOW = 2 * ONE_MINUTE
+"""The period searched for callers without a name and unknown endpoints."""
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """Something is wrong: a name that stays the same, and a sentence with what to do."""
+class PlatformProblem:
+    """A problem of the platform: ``name`` identifies it as the group of an alert, ``sentence`` says what to do."""
 
     name: str
     sentence: str
 
 
-def found(end: datetime) -> Iterator[Problem]:
-    """Yields what is wrong now, ``end`` being the end of the present minute."""
-    for look in _LOOKS:
-        yield from look(end)
+def current_problems(end: datetime) -> Iterator[PlatformProblem]:
+    """Yields the present problems; ``end`` is the end of the present minute."""
+    for check in _CHECKS:
+        yield from check(end)
 
 
-def _store(end: datetime) -> Iterator[Problem]:
+def _store(end: datetime) -> Iterator[PlatformProblem]:
     try:
-        RulesetWriter(patient_client(), Keys(setting("NAMESPACE"))).pointer()
+        RulesetWriter(control_client(), Keys(setting("NAMESPACE"))).pointer()
     except StoreError as error:
-        yield Problem(
+        yield PlatformProblem(
             "store unreachable",
-            f"Redis cannot be reached: {error} Requests are decided by each policy's answer for that, and are not "
-            "counted exactly. Servers find it again by themselves.",
+            f"Redis is unavailable: {error} Each policy applies the setting “if Redis is down”, and counts are not "
+            "exact. Servers reconnect automatically.",
         )
 
 
-def _publication(end: datetime) -> Iterator[Problem]:
+def _publication(end: datetime) -> Iterator[PlatformProblem]:
     latest = Publication.objects.order_by("-sequence").first()
-    if latest and latest.state != Publication.State.LIVE and latest.created_at < end - MINUTE - PUBLISH_PATIENCE:
-        yield Problem(
+    if latest and latest.state != Publication.State.LIVE and latest.created_at < end - ONE_MINUTE - PUBLISH_GRACE:
+        yield PlatformProblem(
             "publish not live",
-            f"Version {latest.sequence} by {latest.author} is {latest.get_state_display()} since "
-            f"{latest.created_at:%F %T} UTC. The reconciler keeps trying; “manage.py publish_ruleset” says why it "
-            "fails.",
+            f"Version {latest.sequence}, published by {latest.author} on {date_and_time(latest.created_at)}, is "
+            f"{latest.get_state_display()}. The reconciler keeps trying; “manage.py publish_ruleset” shows the error.",
         )
 
 
-def _drain(end: datetime) -> Iterator[Problem]:
+def _drain(end: datetime) -> Iterator[PlatformProblem]:
     drained = Progress.of(Work.DRAIN)
-    if drained is not None and drained < end - MINUTE - DRAIN_PATIENCE:
-        yield Problem(
+    if drained is not None and drained < end - ONE_MINUTE - DRAIN_GRACE:
+        yield PlatformProblem(
             "counts not drained",
-            f"Usage counts were last brought from Redis at {drained:%F %T} UTC. They wait there, and usage and other "
-            "alerts are as old. The worker's log says why.",
+            f"Usage was last read from Redis on {date_and_time(drained)}. Usage figures and other alerts are equally "
+            "out of date. No counts are lost: they stay in Redis until they are read. See the log of the worker.",
         )
 
 
-def _folded(end: datetime) -> Iterator[Problem]:
-    if requests := _requests("client_key = ''", end):
-        yield Problem(
+def _callers_counted_together(end: datetime) -> Iterator[PlatformProblem]:
+    if requests := _requests(end, client_key=""):
+        yield PlatformProblem(
             "callers counted together",
-            f"{requests:,} requests in the last minutes came from more different callers than are counted by name. "
-            "Their sum is exact. It may be a flood under ever new keys; if all are real, raise COUNTS_PER_BUCKET.",
+            f"{quantity(requests, 'request')} in the last minutes came from more clients than are counted separately. "
+            "The total is exact. This may be a flood of requests with random keys; if all clients are genuine, raise "
+            "COUNTS_PER_BUCKET.",
         )
 
 
-def _unknown(end: datetime) -> Iterator[Problem]:
-    if requests := _requests("endpoint = ''", end):
-        yield Problem(
+def _unknown_endpoints(end: datetime) -> Iterator[PlatformProblem]:
+    if requests := _requests(end, endpoint=""):
+        yield PlatformProblem(
             "unknown endpoints",
-            f"{requests:,} requests in the last minutes named an endpoint, or a path, that nobody registered. Only the "
-            "policies without an endpoint apply to them.",
+            f"{quantity(requests, 'request')} in the last minutes named an unregistered endpoint or matched no "
+            "route. Only policies for all requests apply to them.",
         )
 
 
-_LOOKS: tuple[Callable[[datetime], Iterator[Problem]], ...] = (_store, _publication, _drain, _folded, _unknown)
+_CHECKS: tuple[Callable[[datetime], Iterator[PlatformProblem]], ...] = (
+    _store,
+    _publication,
+    _drain,
+    _callers_counted_together,
+    _unknown_endpoints,
+)
 
 
-def _requests(condition: str, end: datetime) -> int:
-    statement = (
-        f"SELECT coalesce(sum(requests), 0) FROM limits_usage WHERE minute >= %s AND minute < %s AND {condition}"
-    )
-    return int(execute(statement, [end - NAMELESS_WINDOW, end])[0][0])
+def _requests(end: datetime, **condition: str) -> int:
+    rows = Usage.objects.filter(minute__gte=end - UNNAMED_WINDOW, minute__lt=end, **condition)
+    return int(rows.aggregate(requests=Sum("requests", default=0))["requests"])

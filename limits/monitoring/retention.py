@@ -1,7 +1,7 @@
-"""How long rows are kept. They go in small steps, so that nobody waits for a lock.
+"""Removing old rows, in small steps, so that other transactions do not wait for locks.
 
-Minutes that are not in their hour yet stay, however old they are, and so do hours that are not in
-their day.
+Minutes that are not rolled up into hours yet stay, however old they are, and so do hours that are not rolled
+up into days.
 """
 
 import time
@@ -12,68 +12,65 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from limits.conf import setting
 from limits.models import Alert, Message, Progress, Work
-from limits.monitoring.sql import execute
+from limits.monitoring.statements import Statements
+from ratelimit_enforcer.conf import setting
 
-ROWS_AT_A_TIME = 10_000
+ROWS_PER_STATEMENT = 10_000
 
-LEAST_DAYS_OF_MINUTES = 2
+MIN_RETENTION_DAYS = 2
 """Alerts look back up to a day, and begin within an hour."""
 
-_DELETE = """
-    WITH gone AS (
-        DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {table} WHERE {column} < %s LIMIT %s)) RETURNING 1
-    )
-    SELECT count(*) FROM gone
-"""
-
-_MINUTES = ("limits_usage", "limits_policydenial", "limits_quotacrossing")
-_HOURS = ("limits_usagehour", "limits_policydenialhour")
-_DAYS = ("limits_usageday", "limits_policydenialday")
+_SQL = Statements("retention")
+_MINUTES = ("remove_usage", "remove_denials", "remove_thresholds")
+_HOURS = ("remove_usage_hours", "remove_denial_hours")
+_DAYS = ("remove_usage_days", "remove_denial_days")
 
 
-def remove_old(now: datetime | None = None, seconds: float = 60.0) -> int:
-    """Removes rows that are past their time, for so many seconds at most. Returns how many."""
+def remove_expired(now: datetime | None = None, seconds: float = 60.0) -> int:
+    """Removes expired rows for at most ``seconds`` seconds. Returns the number of rows."""
     end = time.monotonic() + seconds
     removed = 0
-    for table, column, before in _due(now or timezone.now()):
-        while time.monotonic() < end and (step := _remove(table, column, before)):
-            removed += step
-    return removed + _remove_told(now or timezone.now())
+    for statement, before in _expired(now or timezone.now()):
+        while time.monotonic() < end and (removed_now := _remove(statement, before)):
+            removed += removed_now
+    return removed + _remove_alerts_and_messages(now or timezone.now())
 
 
-def _remove_told(now: datetime) -> int:
-    """Messages that are done go with the hours, alerts that are over with the days."""
-    done = Message.objects.filter(next_attempt_at=None, created_at__lt=now - _kept("KEEP_HOURS", LEAST_DAYS_OF_MINUTES))
-    over = Alert.objects.filter(resolved_at__lt=now - _kept("KEEP_DAYS", 1))
-    return sum(_remove_some(rows) for rows in (done, over))
+def _remove_alerts_and_messages(now: datetime) -> int:
+    """Removes finished messages with the hours, and resolved alerts with the days."""
+    finished_messages = Message.objects.filter(
+        next_attempt_at=None, created_at__lt=now - _retention("KEEP_HOURS", MIN_RETENTION_DAYS)
+    )
+    resolved_alerts = Alert.objects.filter(resolved_at__lt=now - _retention("KEEP_DAYS", 1))
+    return sum(_remove_with_relations(rows) for rows in (finished_messages, resolved_alerts))
 
 
-def _remove_some(rows: QuerySet[Any]) -> int:
-    """The next run takes the rest."""
-    some = list(rows.order_by("pk").values_list("pk", flat=True)[:ROWS_AT_A_TIME])
-    rows.filter(pk__in=some).delete()
-    return len(some)
+def _remove_with_relations(rows: QuerySet[Any]) -> int:
+    """Removes a limited number of rows; the next run removes the rest."""
+    keys = list(rows.order_by("pk").values_list("pk", flat=True)[:ROWS_PER_STATEMENT])
+    rows.filter(pk__in=keys).delete()
+    return len(keys)
 
 
-def _due(now: datetime) -> list[tuple[str, str, datetime]]:
-    """(table, column, everything before goes)"""
-    minutes = min(now - _kept("KEEP_MINUTES", LEAST_DAYS_OF_MINUTES), Progress.of(Work.HOURS) or now)
-    hours = min(now - _kept("KEEP_HOURS", LEAST_DAYS_OF_MINUTES), Progress.of(Work.DAYS) or now)
+def _expired(now: datetime) -> list[tuple[str, datetime]]:
+    """Returns for each table the statement that removes rows, and the time before which they are expired."""
+    minutes = min(now - _retention("KEEP_MINUTES", MIN_RETENTION_DAYS), Progress.of(Work.HOURS) or now)
+    hours = min(now - _retention("KEEP_HOURS", MIN_RETENTION_DAYS), Progress.of(Work.DAYS) or now)
     return [
-        *((table, "minute", minutes) for table in _MINUTES),
-        *((table, "hour", hours) for table in _HOURS),
-        *((table, "day", now - _kept("KEEP_DAYS", 1)) for table in _DAYS),
+        *((statement, minutes) for statement in _MINUTES),
+        *((statement, hours) for statement in _HOURS),
+        *((statement, now - _retention("KEEP_DAYS", 1)) for statement in _DAYS),
     ]
 
 
-def _kept(name: str, least: int) -> timedelta:
+def _retention(name: str, least: int) -> timedelta:
     days = setting(name)
     if not isinstance(days, int) or days < least:
         raise ImproperlyConfigured(f"{name}: {days!r} is not a whole number of days from {least}.")
     return timedelta(days=days)
 
 
-def _remove(table: str, column: str, before: datetime) -> int:
-    return int(execute(_DELETE.format(table=table, column=column), [before, ROWS_AT_A_TIME])[0][0])
+def _remove(statement: str, before: datetime) -> int:
+    """Removes a limited number of rows. Returns their number."""
+    return _SQL.number(statement, before=before, count=ROWS_PER_STATEMENT)

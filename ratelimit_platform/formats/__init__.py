@@ -1,1 +1,1 @@
-"""How dates are written: ``settings.FORMAT_MODULE_PATH``."""
+"""Date formats: ``settings.FORMAT_MODULE_PATH``."""

@@ -1,1 +1,1 @@
-"""`make run`: everything on one machine, by one command."""
+"""`make run`: starts everything on one machine with one command."""

@@ -1,5 +1,10 @@
-"""`make run`: stores, tables, demo, web, worker and beat; one Ctrl-C ends them all."""
+"""`make run`: starts stores, migrations, demo, web, worker and beat; one Ctrl-C stops all of them.
 
+Values that it generates, secrets and addresses, are stored in ``DATA_DIR/env``. A step of the start is announced if
+it takes long, and named if it fails.
+"""
+
+import base64
 import fcntl
 import os
 import secrets
@@ -10,26 +15,84 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from ratelimit_platform import env_file
 from ratelimit_platform.embedded.postgres import database_url, start_postgres
 from ratelimit_platform.embedded.redis import RedisServer
-from ratelimit_platform.running import local_environment
-from ratelimit_platform.running.processes import ENDS_COUNT_FOR, MAX_ENDS, RUN_VARIABLE, Part, Store, end_run
-from ratelimit_platform.running.steps import StepFailed, python, step
+from ratelimit_platform.running.processes import (
+    EXIT_WINDOW_SECONDS,
+    MAX_EXITS,
+    RUN_VARIABLE,
+    RunProcess,
+    RunStore,
+    end_run,
+)
+
+ANNOUNCE_AFTER_SECONDS = 1.0
+"""Seconds after which a running step is announced."""
+
+
+class StepFailed(Exception):
+    """A step failed; the message says which one, why, and what to do."""
+
+
+@contextmanager
+def step(name: str, what_to_do: str) -> Iterator[None]:
+    """Runs one step. Raises :class:`StepFailed` in place of an expected error of the step."""
+    timer = threading.Timer(ANNOUNCE_AFTER_SECONDS, lambda: print(f"… {name}", flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+        raise StepFailed(f"{name} failed: {_reason(error)}\n{what_to_do}") from error
+    finally:
+        timer.cancel()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, subprocess.CalledProcessError):
+        return f"it ended with status {error.returncode}."
+    return str(error)
+
+
+def python(*arguments: str) -> None:
+    """Runs Python in a separate process. Raises ``CalledProcessError``."""
+    subprocess.run([sys.executable, *arguments], check=True)
+
+
+HOSTS = "localhost,127.0.0.1,[::1]"
+
+_GENERATED: dict[str, Callable[[], str]] = {
+    "SECRET_KEY": lambda: secrets.token_urlsafe(50),
+    "ALLOWED_HOSTS": lambda: HOSTS,
+    # This machine uses plain HTTP, over which browsers do not return secure cookies.
+    "HTTPS": lambda: "0",
+    "ADMIN_PASSWORD": lambda: secrets.token_urlsafe(12),
+    "WEBHOOK_SECRET": lambda: f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}",
+    "API_TOKEN": lambda: f"rl_{secrets.token_urlsafe(32)}",
+}
+
+
+def _with_generated(stored: dict[str, str]) -> dict[str, str]:
+    """``stored``, plus generated values for variables that neither the environment nor ``stored`` contains."""
+    generated = {name: make() for name, make in _GENERATED.items() if name not in os.environ and name not in stored}
+    return stored | generated
+
 
 BASE_DIR = Path(__file__).resolve().parents[2]
-# Not by way of the environment module: that one reads what this program is about to write.
+# Not imported from the environment module, which reads the file that this program is about to write.
 DATA_DIR = (BASE_DIR / (os.environ.get("DATA_DIR") or ".data")).resolve()
-READY_WITHIN = 60.0
-LOOK_EVERY = 0.2
+READY_TIMEOUT_SECONDS = 60.0
+POLL_SECONDS = 0.2
 
 
 class Stopped(Exception):
-    """Somebody asked the run to end."""
+    """A signal asked the run to end."""
 
 
 def main() -> int:
@@ -38,9 +101,9 @@ def main() -> int:
         signal.signal(number, _stop)
     run = os.environ[RUN_VARIABLE] = secrets.token_hex(8)
     try:
-        with step("Preparing the data folder", f"{DATA_DIR} must be a folder that you may write to."):
+        with step("Preparing the data folder", f"{DATA_DIR} must be a writable folder."):
             lock = _lock()
-        # In this order: the folder is free for another run only once the watchdog has ended this one.
+        # In this order: another run may use the folder only after the watchdog has ended this one.
         with lock, _watchdog(run):
             return _run()
     except StepFailed as error:
@@ -66,14 +129,14 @@ def _lock() -> IO[str]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise StepFailed(
-            "`make run` is running here already, or is just ending. `make web PORT=8001` starts a second web server "
-            "beside it; another DATA_DIR and PORT make a second platform."
+            "`make run` is already running here, or is shutting down. `make web PORT=8001` starts a second web server "
+            "for the same platform; use another DATA_DIR and PORT for a second platform."
         ) from error
     return lock
 
 
 def _watchdog(run: str) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "ratelimit_platform.running.watchdog", run]
+    command = [sys.executable, "-m", "ratelimit_platform.running.processes", run]
     environment = {name: value for name, value in os.environ.items() if name != RUN_VARIABLE}
     return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, start_new_session=True)
 
@@ -82,14 +145,12 @@ def _run() -> int:
     port = os.environ["PORT"] = os.environ.get("PORT") or "8000"
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         raise StepFailed("PORT is not a whole number from 1 to 65535.")
-    with step(f"Taking port {port}", f"Choose another one: make run PORT={int(port) + 1}"):
+    with step(f"Checking port {port}", f"Choose another port: make run PORT={int(port) + 1}"):
         _require_free(int(port))
     stores = _start_stores()
-    with step("Creating the tables", "The lines above say what PostgreSQL refused."):
-        python("manage.py", "migrate", "--verbosity", "0")
-    with step("Setting up admin, token and demo", "The lines above say why."):
+    with step("Setting up tables, admin, token and demo", "See the lines above."):
         python("-m", "ratelimit_platform.running.bootstrap")
-    return _supervise([*stores, *_parts(port)], port)
+    return _supervise([*stores, *_start_processes(port)], port)
 
 
 def _require_free(port: int) -> None:
@@ -98,58 +159,62 @@ def _require_free(port: int) -> None:
         probe.bind(("127.0.0.1", port))
 
 
-def _start_stores() -> list[Store]:
-    """Starts what nobody named, and keeps what was made up where `make web` finds it."""
+def _start_stores() -> list[RunStore]:
+    """Starts the stores that no variable names, and writes their URLs to the file where `make web` finds them."""
     stores = []
     file = DATA_DIR / "env"
-    variables = local_environment.complete(env_file.read(file))
+    variables = _with_generated(env_file.read(file))
     if "DATABASE_URL" not in os.environ:
-        with step("Starting PostgreSQL", f"Its log is {DATA_DIR}/postgres/log. DATABASE_URL names another server."):
+        with step("Starting PostgreSQL", f"See {DATA_DIR}/postgres/log. To use another server, set DATABASE_URL."):
             postgres = start_postgres(DATA_DIR / "postgres")
         variables["DATABASE_URL"] = database_url(postgres)
-        stores.append(Store("PostgreSQL", postgres.get_postmaster_info().pid))
+        stores.append(RunStore("PostgreSQL", postgres.get_postmaster_info().pid))
     if "REDIS_URL" not in os.environ:
-        with step("Starting Redis", f"Its log is {DATA_DIR}/redis/redis.log. REDIS_URL names another server."):
+        with step("Starting Redis", f"See {DATA_DIR}/redis/redis.log. To use another server, set REDIS_URL."):
             redis = RedisServer(DATA_DIR / "redis", persistent=True).start()
         variables["REDIS_URL"] = redis.url
-        stores.append(Store("Redis", redis.process.pid))
+        stores.append(RunStore("Redis", redis.process.pid))
     env_file.write(file, variables)
     for name, value in variables.items():
         os.environ.setdefault(name, value)
     return stores
 
 
-def _parts(port: str) -> list[Part]:
+def _start_processes(port: str) -> list[RunProcess]:
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    return [Part(name, ["make", "--silent", name, f"PORT={port}"], environment) for name in ("web", "worker", "beat")]
+    return [
+        RunProcess(name, ["make", "--silent", name, f"PORT={port}"], environment) for name in ("web", "worker", "beat")
+    ]
 
 
-def _supervise(parts: Sequence[Part | Store], port: str) -> int:
-    ready = False
-    waited = 0.0
+def _supervise(members: Sequence[RunProcess | RunStore], port: str) -> int:
+    is_ready = False
+    waited_seconds = 0.0
     pause = threading.Event()
     while True:
-        for part in parts:
-            if part.ended and not (ready and _goes_on(part)):
-                print(f"\n{part.name} ended by itself, so everything ends. Its last lines say why.")
+        for member in members:
+            if member.ended and not (is_ready and _restarted(member)):
+                print(f"\n{member.name} ended unexpectedly, so all processes are stopped. See the log lines above.")
                 return 1
-        if not ready and (ready := _web_answers(port) and _worker_answers()):
+        if not is_ready and (is_ready := _web_answers(port) and _worker_answers()):
             print(_welcome(port), flush=True)
-        if not ready and waited > READY_WITHIN:
-            raise StepFailed(f"Web and worker did not answer within {READY_WITHIN:.0f} s. The lines above say why.")
-        pause.wait(LOOK_EVERY)
-        waited += LOOK_EVERY
+        if not is_ready and waited_seconds > READY_TIMEOUT_SECONDS:
+            raise StepFailed(
+                f"Web and worker did not respond within {READY_TIMEOUT_SECONDS:.0f} s. See the lines above."
+            )
+        pause.wait(POLL_SECONDS)
+        waited_seconds += POLL_SECONDS
 
 
-def _goes_on(part: Part | Store) -> bool:
-    """Starts again what ended, unless it is a store or ends again and again."""
-    if isinstance(part, Store):
+def _restarted(member: RunProcess | RunStore) -> bool:
+    """Restarts a part that ended, unless it is a store or ended repeatedly. Returns whether it runs again."""
+    if isinstance(member, RunStore):
         return False
-    status = part.process.returncode
-    if part.start_again():
-        print(f"\n{part.name} ended by itself with status {status}, and is started again.", flush=True)
+    status = member.process.returncode
+    if member.restart():
+        print(f"\n{member.name} ended unexpectedly with status {status}; restarting.", flush=True)
         return True
-    print(f"{part.name} ended {MAX_ENDS} times within {ENDS_COUNT_FOR:.0f} s.")
+    print(f"{member.name} ended {MAX_EXITS} times within {EXIT_WINDOW_SECONDS:.0f} s.")
     return False
 
 
@@ -162,10 +227,10 @@ def _web_answers(port: str) -> bool:
 
 
 def _worker_answers() -> bool:
-    """Imported late: the settings need what the steps before have set up."""
+    """Imported late: the settings depend on the steps before."""
     from ratelimit_platform.celery import app
 
-    return bool(app.control.ping(timeout=1.0))
+    return bool(app.control.ping(timeout=1.0, limit=1))
 
 
 def _welcome(port: str) -> str:
@@ -173,29 +238,29 @@ def _welcome(port: str) -> str:
     shop = (
         ""
         if os.environ.get("DEMO") == "0"
-        else f"\n  Shop     {base}/shop/search?q=tea   make traffic plays an hour of visits"
+        else f"\n  Shop     {base}/shop/search?q=tea   make traffic simulates an hour of visits"
     )
-    mails = "" if os.environ.get("EMAIL_URL") else f"\n  Mails    files in {DATA_DIR}/mail"
+    emails = "" if os.environ.get("EMAIL_URL") else f"\n  Emails   files in {DATA_DIR}/mail"
     return f"""
-Everything answers.
+Everything is running.
 
   Admin    {base}/admin/   user admin, password {os.environ["ADMIN_PASSWORD"]}
-  API      {base}/api/docs/{shop}{mails}
-  Redis    {_store()}   REDIS of a Django project beside this one: docs/django-projects.md
+  API      {base}/api/docs/{shop}{emails}
+  Redis    {_store()}   for RATELIMIT_PLATFORM["REDIS"] of your own Django project: docs/django-projects.md
 
-  Try it, a few times in a row:
+  Try this several times in a row:
 
   curl -i -X POST {base}/v1/check -H 'Authorization: Bearer {os.environ["API_TOKEN"]}' \\
        -H 'Content-Type: application/json' -d '{{"client": "corner-shop", "endpoint": "search"}}'
 
-Ctrl-C ends everything.
+Ctrl-C stops everything.
 """
 
 
 def _store() -> str:
-    """The address, unless it may hold a password."""
+    """The Redis URL, unless it may contain a password."""
     url = os.environ["REDIS_URL"]
-    return "where REDIS_URL says" if "@" in url else url
+    return "as in REDIS_URL" if "@" in url else url
 
 
 if __name__ == "__main__":

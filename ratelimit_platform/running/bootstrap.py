@@ -1,6 +1,6 @@
-"""What `make run` sets up the first time: ``python -m ratelimit_platform.running.bootstrap``.
+"""The setup of the first `make run`: ``python -m ratelimit_platform.running.bootstrap``.
 
-It can be run again at any time, and leaves alone what is there.
+It can be repeated at any time, and does not change what exists already.
 """
 
 import io
@@ -16,13 +16,15 @@ TOKEN_NAME = "make-run"
 
 
 def main() -> None:
-    """Creates the admin, the demo shop and the API token where they are not there yet."""
+    """Creates tables, the admin user, the demo shop and the API token if they do not exist. All in one process,
+    because each further process would spend two seconds importing Django."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ratelimit_platform.settings")
     django.setup()
+    call_command("migrate", verbosity=0)
     _create_admin()
     _load_demo()
     _create_token()
-    _bring_to_the_store()
+    _publish()
 
 
 def _create_admin() -> None:
@@ -47,16 +49,16 @@ def _load_demo() -> None:
 
 @transaction.atomic
 def _create_token() -> None:
-    from limits.domain.words import Scope
-    from limits.models import ApiToken
-    from limits.publishing import rules, tokens
+    from limits.models import ApiToken, tokens
+    from limits.publishing import rules
+    from ratelimit_enforcer.domain.enums import Scope
 
     if not ApiToken.objects.filter(name=TOKEN_NAME).exists():
         tokens.issue(name=TOKEN_NAME, scopes=list(Scope), secret=env.str("API_TOKEN"))
     rules.record("make run", reason="First start.")
 
 
-def _bring_to_the_store() -> None:
+def _publish() -> None:
     from limits.publishing.reconciler import reconcile
 
     reconcile()

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes .venv and installs a requirements file into it: install.sh FILE
-# PYTHON in the environment names the interpreter; else the first that is new enough is taken.
+# Creates .venv and installs a requirements file into it: install.sh FILE
+# PYTHON in the environment names the interpreter; by default, the first suitable one is used.
 set -euo pipefail
 
 file=$1
@@ -19,8 +19,8 @@ find_python() {
             return
         fi
     done
-    echo "CPython 3.11 to 3.14 is needed, and none of these is one: ${candidates[*]}." >&2
-    echo "Name it: make PYTHON=/path/to/python3.13" >&2
+    echo "CPython 3.11 to 3.14 is required, but not found under these names: ${candidates[*]}." >&2
+    echo "Specify the interpreter: make PYTHON=/path/to/python3.13" >&2
     exit 1
 }
 
@@ -30,14 +30,14 @@ is_whole() {
 
 if ! is_whole; then
     python=$(find_python)
-    echo "… Making .venv with $python"
+    echo "… Creating .venv with $python"
     "$python" -m venv --clear .venv || {
-        echo "No virtual environment could be made; on Debian: apt-get install python3-venv" >&2
+        echo "The virtual environment could not be created; on Debian: apt-get install python3-venv" >&2
         exit 1
     }
 fi
 echo "… Installing $file"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement "$file" || {
-    echo "The packages of $file could not be installed; the lines above say which and why." >&2
+    echo "The packages in $file could not be installed; see the lines above." >&2
     exit 1
 }

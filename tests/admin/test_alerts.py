@@ -8,10 +8,10 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from limits.domain.words import Channel
 from limits.models import Alert, AlertRule, Message, PolicyDenial, Usage
 from limits.monitoring.alerts import evaluate
 from limits.monitoring.delivery import send_due
+from ratelimit_enforcer.domain.enums import Channel
 from tests.admin.desk import Desk
 from tests.models import rows
 from tests.publishing.platforms import Platform
@@ -56,8 +56,8 @@ def test_a_filter_that_the_page_offers_no_more_can_be_removed(desk: Desk) -> Non
     """With one rule there is nothing to choose among, so the list shows no filter."""
     rule = rows.alert_rule()
     page = desk.list(Alert, rule__id__exact=str(rule.pk))
-    assert 'Only some rows are shown. <a href="?">Show all</a>' in page.text
-    assert "Only some rows" not in desk.list(Alert).text
+    assert 'The list is filtered. <a href="?">Show all</a>' in page.text
+    assert "The list is filtered" not in desk.list(Alert).text
 
 
 def test_a_page_shows_the_addresses_as_they_were_typed(desk: Desk) -> None:
@@ -70,16 +70,16 @@ def test_a_page_shows_the_addresses_as_they_were_typed(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("changes", "field", "message"),
     [
-        ({"emails": "nobody"}, "emails", "“nobody” is not a mail address."),
+        ({"emails": "nobody"}, "emails", "“nobody” is not a valid email address."),
         ({"emails": ""}, "emails", "at least one address"),
         ({"threshold": "0"}, "threshold", "whole number of requests"),
         ({"threshold": "1.5"}, "threshold", "whole number of requests"),
-        ({"window": "90"}, "window", "whole minutes"),
+        ({"window": "90"}, "window", "multiple of 60 seconds"),
         ({"cooldown": "9999999"}, "cooldown", "between 0 and 2,592,000"),
         ({"metric": "usage_ratio", "threshold": "0.7"}, "threshold", "0.5, 0.8, 0.9 or 1"),
-        ({"metric": "throttled_ratio", "threshold": "1.2"}, "threshold", "part of all requests"),
+        ({"metric": "throttled_ratio", "threshold": "1.2"}, "threshold", "ratio above 0"),
         ({"metric": "platform", "threshold": "1"}, "group_by", "ust be empty"),
-        ({"webhooks": "https://127.0.0.1/hook"}, "webhooks", "not a public address"),
+        ({"webhooks": "https://127.0.0.1/hook"}, "webhooks", "neither public"),
         ({"webhooks": "ftp://example.com/"}, "webhooks", "must begin with https://"),
         ({"min_requests": "0"}, "min_requests", "from 1 to"),
         ({"name": "a\tb"}, "name", "control characters"),
@@ -114,9 +114,9 @@ def test_the_menu_shows_how_many_are_open(desk: Desk, fired: Alert) -> None:
 
 def test_the_page_of_an_alert_says_what_became_of_its_mail(desk: Desk, fired: Alert) -> None:
     path = reverse("admin:limits_alert_change", args=[fired.pk])
-    assert "waits for attempt 1" in desk.open(path).text
+    assert "waiting for attempt 1" in desk.open(path).text
     send_due(Channel.MAIL)
-    assert "sent 20" in desk.open(path).text
+    assert "sent " in desk.open(path).text
     Message.objects.update(sent_at=None, next_attempt_at=None, attempts=20, problem="SMTPServerDisconnected: gone")
     assert "given up after 20 attempts: SMTPServerDisconnected: gone" in desk.open(path).text
 
@@ -146,11 +146,11 @@ def test_the_list_of_usage_names_others_and_unknown_endpoints(desk: Desk, fired:
 # -- looking after alerts
 
 
-def handle(desk: Desk, alert: Alert, what: str) -> str:
+def handle(desk: Desk, alert: Alert, action: str) -> str:
     """The page that follows."""
     path = reverse("admin:limits_alert_handle", args=[alert.pk])
-    assert "A silence holds for" in desk.open(path).text
-    page = desk.client.post(path, {"what": what}, follow=True).content.decode()
+    assert "A silence applies to" in desk.open(path).text
+    page = desk.client.post(path, {"action": action}, follow=True).content.decode()
     alert.refresh_from_db()
     return page
 
@@ -158,7 +158,7 @@ def handle(desk: Desk, alert: Alert, what: str) -> str:
 def test_an_alert_is_acknowledged_by_whoever_says_so(desk: Desk, fired: Alert) -> None:
     assert "acknowledged by" in handle(desk, fired, "acknowledge")
     assert (fired.state, bool(fired.acknowledged_by)) == (Alert.State.ACKNOWLEDGED, True)
-    assert "It makes messages again." in handle(desk, fired, "lift")
+    assert "Notifications resumed." in handle(desk, fired, "resume")
     assert fired.state == Alert.State.OPEN
 
 
@@ -166,7 +166,7 @@ def test_several_are_acknowledged_at_once(desk: Desk, fired: Alert) -> None:
     path = reverse("admin:limits_alert_changelist")
     data = {"action": "acknowledge_selected", "_selected_action": [str(fired.pk)]}
     answer = desk.client.post(path, data, follow=True)
-    assert "1 alerts acknowledged" in answer.content.decode()
+    assert "Acknowledged 1 alert:" in answer.content.decode()
     fired.refresh_from_db()
     assert fired.acknowledged_at
 
@@ -179,14 +179,14 @@ def test_an_alert_is_silenced_for_a_time(desk: Desk, fired: Alert, hours: int) -
     assert abs((fired.silenced_until - timezone.now()).total_seconds() - hours * 3_600) < 60
 
 
-@pytest.mark.parametrize("what", ["9999", "", "delete"])
-def test_what_cannot_be_done_is_refused(desk: Desk, fired: Alert, what: str) -> None:
-    assert ("Select a valid choice" if what else "required") in handle(desk, fired, what)
+@pytest.mark.parametrize("action", ["9999", "", "delete"])
+def test_what_cannot_be_done_is_refused(desk: Desk, fired: Alert, action: str) -> None:
+    assert ("Select a valid choice" if action else "required") in handle(desk, fired, action)
     assert fired.state == Alert.State.OPEN
 
 
 def test_looking_at_the_page_changes_nothing(desk: Desk, fired: Alert) -> None:
-    desk.open(reverse("admin:limits_alert_handle", args=[fired.pk]) + "?what=acknowledge")
+    desk.open(reverse("admin:limits_alert_handle", args=[fired.pk]) + "?action=acknowledge")
     fired.refresh_from_db()
     assert fired.state == Alert.State.OPEN
 
@@ -196,7 +196,7 @@ def test_who_may_only_look_at_alerts_does_nothing_about_them(client: Client, fir
     user.user_permissions.add(Permission.objects.get(codename="view_alert"))
     client.force_login(user)
     path = reverse("admin:limits_alert_handle", args=[fired.pk])
-    assert client.post(path, {"what": "acknowledge"}).status_code == 403
+    assert client.post(path, {"action": "acknowledge"}).status_code == 403
     fired.refresh_from_db()
     assert fired.state == Alert.State.OPEN
 
@@ -207,13 +207,13 @@ def test_a_test_message_goes_to_everybody_and_says_that_it_is_one(desk: Desk, sh
     assert "a@example.com, https://example.com/hook" in desk.open(path).text
     assert not Message.objects.exists()
     page = desk.client.post(path, follow=True).content.decode()
-    assert "A test goes to a@example.com, https://example.com/hook" in page
+    assert "A test message to a@example.com, https://example.com/hook will be sent" in page
     messages = list(Message.objects.order_by("channel"))
     assert [(each.channel, each.kind, each.destination) for each in messages] == [
         ("mail", "test", "a@example.com"),
         ("webhook", "test", "https://example.com/hook"),
     ]
     assert messages[0].subject == "Test: search-abuse"
-    assert "Somebody asked for this message" in messages[0].text
+    assert "This is a test message" in messages[0].text
     assert messages[1].payload["type"] == "alert.test"
     assert send_due(Channel.MAIL) == 1

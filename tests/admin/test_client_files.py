@@ -14,7 +14,13 @@ from django.utils import timezone
 from limits import tasks
 from limits.admin import client_files as pages
 from limits.configfile import client_files
-from limits.configfile.client_files import CHUNK, MAX_INTERRUPTIONS, begin_import, interrupted, work
+from limits.configfile.client_files import (
+    CHUNK_SIZE,
+    MAX_INTERRUPTIONS,
+    begin_import,
+    continue_import,
+    unclaimed_imports,
+)
 from limits.models import Client, ClientImport
 from tests.admin.desk import Desk, Page
 from tests.models import rows
@@ -52,7 +58,7 @@ def test_a_file_is_shown_before_it_is_imported_and_then_live(desk: Desk, shop: P
     page = upload(desk, FILE)
     row = page.response.context["row"]
     assert (row.state, row.lines, row.added, row.changed, row.unchanged) == ("checked", 2, 1, 1, 0)
-    assert "Nothing is imported yet." in page.text
+    assert "Nothing has been imported yet." in page.text
     assert "plan: <del>none</del> → <ins>pro</ins>" in page.text
     assert list(imported()) == ["acme"]
 
@@ -111,7 +117,7 @@ def test_wrong_lines_are_named_and_nothing_is_imported(desk: Desk) -> None:
         problems,
         (
             "1 to 256",
-            "in the file twice",
+            "is a duplicate in the file",
             "no plan “gold”",
             "“gone” is not a status",
             "2 columns",
@@ -121,7 +127,7 @@ def test_wrong_lines_are_named_and_nothing_is_imported(desk: Desk) -> None:
         strict=True,
     ):
         assert message in problem["message"]
-    assert "Nothing was imported: 7 lines are wrong." in page.text
+    assert "Nothing was imported: 7 lines have errors." in page.text
     run(desk)
     assert list(imported()) == ["acme"]
 
@@ -156,14 +162,14 @@ def test_what_is_no_file_of_text_is_refused_at_its_field(
 
 
 def test_a_file_that_is_too_large_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "LARGEST", 10)
+    monkeypatch.setattr(pages, "MAX_FILE_BYTES", 10)
     assert "larger than 64 MB" in upload(desk, FILE).response.context["form"].errors["file"][0]
 
 
 @pytest.fixture
 def queue(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
     """Every file counts as large; returns how many tasks wait in the broker."""
-    monkeypatch.setattr(pages, "SMALL", 10)
+    monkeypatch.setattr(pages, "MAX_SYNCHRONOUS_BYTES", 10)
     with current_app.connection_for_read() as broker:
         broker.default_channel.queue_purge("celery")
         yield lambda: broker.default_channel.client.llen("celery")
@@ -177,7 +183,9 @@ def test_a_large_file_goes_to_the_worker_and_shows_its_progress(
     assert queue() == 1
     assert "0 of 3 lines" in page.text
     tasks.import_clients(row.pk)
-    assert "Nothing is imported yet." in desk.open(reverse("admin:limits_clientimport_progress", args=[row.pk])).text
+    assert (
+        "Nothing has been imported yet." in desk.open(reverse("admin:limits_clientimport_progress", args=[row.pk])).text
+    )
     assert "The file is being imported." in run(desk).text
     assert queue() == 2
     tasks.import_clients(row.pk)
@@ -193,33 +201,33 @@ def leased(seconds: float) -> ClientImport:
 def test_one_process_works_on_an_import_at_a_time(desk: Desk, queue: Callable[[], int]) -> None:
     upload(desk, FILE)
     row = leased(60)
-    assert interrupted() == []
-    assert work(row.pk, 60.0)
+    assert unclaimed_imports() == []
+    assert continue_import(row.pk, 60.0)
     assert ClientImport.objects.get().state == "checking"
 
 
 def test_an_import_whose_worker_died_is_continued(desk: Desk, queue: Callable[[], int]) -> None:
     upload(desk, FILE)
     row = leased(-1)
-    assert interrupted() == [row.pk]
+    assert unclaimed_imports() == [row.pk]
     tasks.continue_imports()
     assert queue() == 2
     tasks.import_clients(row.pk)
     assert ClientImport.objects.get().state == "checked"
-    assert interrupted() == []
+    assert unclaimed_imports() == []
 
 
 def test_an_import_that_kills_its_workers_fails_and_can_be_tried_again(desk: Desk, queue: Callable[[], int]) -> None:
     upload(desk, FILE)
     ClientImport.objects.update(interruptions=MAX_INTERRUPTIONS)
-    assert work(leased(-1).pk, 60.0)
+    assert continue_import(leased(-1).pk, 60.0)
     row = ClientImport.objects.get()
     assert row.state == "failed"
     page = desk.open(reverse("admin:limits_clientimport_change", args=[row.pk]))
-    assert "was interrupted 4 times at the same place" in page.text
-    assert "Check the file again" in page.text
+    assert "was interrupted 4 times at the same line" in page.text
+    assert "Check file again" in page.text
     run(desk)
-    assert work(row.pk, 60.0)
+    assert continue_import(row.pk, 60.0)
     row.refresh_from_db()
     assert (row.state, row.added, row.changed) == ("checked", 1, 1)
 
@@ -229,52 +237,52 @@ def test_an_unexpected_error_ends_an_import_and_the_page_says_so(desk: Desk, que
     upload(desk, FILE)
     ClientImport.objects.update(examples="no list")
     row = ClientImport.objects.get()
-    assert work(row.pk, 60.0)
+    assert continue_import(row.pk, 60.0)
     row.refresh_from_db()
     assert (row.state, row.content) == ("failed", FILE)
     assert "unexpected error" in desk.open(reverse("admin:limits_clientimport_change", args=[row.pk])).text
 
 
 def test_a_check_does_not_write_the_file_again(desk: Desk, queue: Callable[[], int]) -> None:
-    upload(desk, "key\n" + "".join(f"key-{number}\n" for number in range(2 * CHUNK)))
+    upload(desk, "key\n" + "".join(f"key-{number}\n" for number in range(2 * CHUNK_SIZE)))
     row = ClientImport.objects.get()
     with CaptureQueriesContext(connection) as queries:
-        assert work(row.pk, 60.0)
+        assert continue_import(row.pk, 60.0)
     updates = [query["sql"] for query in queries if query["sql"].startswith("UPDATE")]
     assert len(updates) >= 3
     assert not any('"content" =' in update for update in updates)
 
 
 def test_an_import_reads_the_file_once(desk: Desk, queue: Callable[[], int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_files, "CHUNK", 1)
+    monkeypatch.setattr(client_files, "CHUNK_SIZE", 1)
     row = ClientImport.objects.create(
         content="key\n" + "".join(f"k{at}\n" for at in range(9)), state="checked", lines=9
     )
     begin_import(row)
     with CaptureQueriesContext(connection) as queries:
-        assert work(row.pk, 600)
+        assert continue_import(row.pk, 600)
     assert Client.objects.filter(key__startswith="k").count() == 9
     reading = [query["sql"] for query in queries if query["sql"].startswith("SELECT") and '"content"' in query["sql"]]
     assert len(reading) == 1
 
 
 def test_a_long_import_goes_on_where_it_stopped(desk: Desk, queue: Callable[[], int]) -> None:
-    lines = [f"key-{number}\n" for number in range(2 * CHUNK + 5)]
+    lines = [f"key-{number}\n" for number in range(2 * CHUNK_SIZE + 5)]
     upload(desk, "key\n" + "".join([*lines, "key-3\n"]))
     row = ClientImport.objects.get()
-    assert [work(row.pk, 0.0) for _ in range(3)] == [False, False, False]
-    assert work(row.pk, 0.0)
+    assert [continue_import(row.pk, 0.0) for _ in range(3)] == [False, False, False]
+    assert continue_import(row.pk, 0.0)
     row.refresh_from_db()
-    assert (row.state, row.problem_count, row.problems[0]["line"]) == ("refused", 1, 2 * CHUNK + 7)
+    assert (row.state, row.problem_count, row.problems[0]["line"]) == ("refused", 1, 2 * CHUNK_SIZE + 7)
 
     upload(desk, "key\n" + "".join(lines))
     row = ClientImport.objects.latest("id")
-    assert work(row.pk, 60.0)
+    assert continue_import(row.pk, 60.0)
     assert begin_import(ClientImport.objects.get(pk=row.pk))
-    assert not work(row.pk, 0.0)
-    assert Client.objects.count() == CHUNK + 1
-    assert work(row.pk, 60.0)
-    assert Client.objects.count() == 2 * CHUNK + 6
+    assert not continue_import(row.pk, 0.0)
+    assert Client.objects.count() == CHUNK_SIZE + 1
+    assert continue_import(row.pk, 60.0)
+    assert Client.objects.count() == 2 * CHUNK_SIZE + 6
 
 
 def test_two_people_begin_an_import_once(desk: Desk) -> None:
@@ -288,7 +296,7 @@ def test_an_export_is_a_file_that_can_be_imported_again(desk: Desk) -> None:
     answer = desk.client.get(reverse("admin:limits_client_export_clients"))
     content = b"".join(answer.streaming_content).decode()  # type: ignore[attr-defined]
     assert answer["Content-Type"] == "text/csv; charset=utf-8"
-    assert [line.fields["key"] for line in client_files.lines_of(content)] == ['a,"b"', "acme"]
+    assert [line.fields["key"] for line in client_files.parse_lines(content)] == ['a,"b"', "acme"]
     assert upload(desk, content).response.context["row"].unchanged == 2
 
 
@@ -307,7 +315,7 @@ def test_spaces_around_a_key_are_reported_before_anything_is_imported(desk: Desk
     page = upload(desk, "key\n im-13 \nim-14\n known \n\u00a0im-15\n")
     found = [(example["key"], "spaces around" in example["what"]) for example in page.response.context["row"].examples]
     assert found == [(" im-13 ", True), ("im-14", False), ("\u00a0im-15", True)]
-    assert "not the client of the key without them" in page.text
+    assert "not the same client as the key without spaces" in page.text
 
 
 def test_a_file_of_utf_16_is_read(desk: Desk) -> None:

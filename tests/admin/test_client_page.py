@@ -10,13 +10,13 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from limits.admin.client_page import LimitUsage
 from limits.admin.quick_overrides import end_of, scaled
-from limits.admin.standing import Bar
-from limits.domain.limit import Limit
-from limits.domain.words import Algorithm
-from limits.enforcement import CheckRequest, Standing, get_engine
 from limits.models import Client, Override, Policy, Usage
 from limits.publishing import clients, rules
+from ratelimit_enforcer.domain.enums import Algorithm
+from ratelimit_enforcer.domain.limit import Limit
+from ratelimit_enforcer.engine import CheckRequest, ClientState, get_engine
 from tests.admin.desk import Desk, Page
 from tests.models import rows
 from tests.publishing.platforms import Platform
@@ -29,9 +29,9 @@ def address(name: str, *more: str) -> str:
     return reverse(f"admin:limits_client_{name}", args=[Client.objects.get(key="acme").pk, *more])
 
 
-def bars(desk: Desk) -> dict[str, Bar]:
-    standing = desk.open(address("standing")).response.context["standing"]
-    return {bar.name: bar for bar in standing.bars}
+def usages(desk: Desk) -> dict[str, LimitUsage]:
+    current = desk.open(address("current_limits")).response.context["current_limits"]
+    return {usage.name: usage for usage in current.limits}
 
 
 def live() -> None:
@@ -51,18 +51,18 @@ def test_bars_show_what_is_used_now_and_whose_limit_it_is(desk: Desk, shop: Plat
     live()
     for _ in range(3):
         get_engine().check(CheckRequest("acme", "search"))
-    shown = bars(desk)
+    shown = usages(desk)
     assert {name: (bar.endpoint, bar.sentence, bar.source, bar.used, bar.capacity) for name, bar in shown.items()} == {
-        "all:60s": ("All requests", "100 per minute", "every plan", 3, 100),
-        "pro-search:60s": ("Search", "500 per minute", "override until Thu 24 Dec 2099, 00:00 UTC", 3, 500),
+        "all:60s": ("All requests", "100 per minute", "all plans", 3, 100),
+        "pro-search:60s": ("Search", "500 per minute", "override until 24 Dec 2099, 00:00 UTC", 3, 500),
     }
-    assert "more in" in shown["all:60s"].comes_back
+    assert "some in" in shown["all:60s"].available_again
     text = desk.open(address("change")).text
     assert "Shared with all clients: 9,000 per minute on all requests (ocean)" in text
     assert "3 of 500" in text
 
 
-@pytest.mark.parametrize(("plan", "source"), [(None, "default plan, Free"), ("free", "plan Free")])
+@pytest.mark.parametrize(("plan", "source"), [(None, "default plan (Free)"), ("free", "plan Free")])
 def test_a_client_without_a_plan_has_the_default_plans_limits(
     desk: Desk, shop: Platform, plan: str | None, source: str
 ) -> None:
@@ -72,30 +72,30 @@ def test_a_client_without_a_plan_has_the_default_plans_limits(
     if plan:
         Client.objects.update(plan=Policy.objects.get(slug="of-free").plan)
     live()
-    assert bars(desk)["of-free:60s"].source == source
+    assert usages(desk)["of-free:60s"].source == source
 
 
 def test_without_the_store_the_page_says_so(desk: Desk, shop: Platform) -> None:
-    shop.go_away()
+    shop.make_store_unavailable()
     page = desk.open(address("change"))
     assert page.status == 200
-    assert "Redis cannot be reached" in page.text
-    assert "Until it is back, each policy does what it says for that case." in page.text
-    assert "on plan none" not in page.text
+    assert "Redis is unavailable" in page.text
+    assert "each policy applies the setting “if Redis is down”" in page.text
+    assert "plan: none" not in page.text
     assert "the store" not in page.text.lower()
 
 
 @pytest.mark.parametrize(
-    ("status", "word"), [("blocked", "Every request is refused"), ("exempt", "No limit is applied")]
+    ("status", "text"), [("blocked", "All requests are denied"), ("exempt", "these limits do not apply")]
 )
-def test_a_status_is_changed_with_a_reason_and_shown(desk: Desk, shop: Platform, status: str, word: str) -> None:
+def test_a_status_is_changed_with_a_reason_and_shown(desk: Desk, shop: Platform, status: str, text: str) -> None:
     page = desk.open(address("status", status))
     assert "From the next request on" in page.text
     assert "required" in Page(desk.client.post(address("status", status), {"why": ""})).text
     done = Page(desk.client.post(address("status", status), {"why": "It scrapes."}, follow=True))
     assert "Live on every server: acme." in done.messages
-    assert word in done.text
-    assert [offer for offer in ("More for a time…", "+50 %") if offer in done.text] == []
+    assert text in done.text
+    assert [offer for offer in ("Raise limits temporarily…", "+50 %") if offer in done.text] == []
     assert shop.client("acme").status == status  # type: ignore[union-attr]
     assert Client.history.first().history_change_reason == "It scrapes."
     desk.client.post(address("status", "active"), {"why": "They stopped."})
@@ -118,10 +118,10 @@ class Overtaken:
 
     @property
     def held(self) -> Any:
-        return self.engine.held
+        return self.engine.current
 
-    def look_at_client(self, key: str) -> Standing:
-        seen = self.engine.look_at_client(key)
+    def peek_client(self, key: str) -> ClientState:
+        seen = self.engine.peek_client(key)
         Policy.objects.all().delete()
         live()
         self.engine.refresh()
@@ -132,9 +132,9 @@ def test_a_page_is_of_one_version_though_another_is_published_meanwhile(
     desk: Desk, shop: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     overtaken = Overtaken()
-    monkeypatch.setattr("limits.admin.standing.get_engine", lambda: overtaken)
-    assert list(bars(desk)) == ["all:60s"]
-    assert bars(desk) == {}
+    monkeypatch.setattr("limits.admin.client_page.get_engine", lambda: overtaken)
+    assert list(usages(desk)) == ["all:60s"]
+    assert usages(desk) == {}
 
 
 def test_an_unknown_status_is_no_page(desk: Desk, shop: Platform) -> None:
@@ -155,7 +155,7 @@ def test_half_as_much_again_until_sunday(desk: Desk, shop: Platform) -> None:
     assert override.ends_at == end_of("sunday", None, timezone.now())
     assert [(limit.quota, limit.burst) for limit in override.limits.all()] == [(150, None), (15, 8)]
     assert (override.reason, override.created_by.username) == ("A sale.", "ada")  # type: ignore[union-attr]
-    assert [bar.capacity for bar in bars(desk).values()] == [150, 8]
+    assert [usage.capacity for usage in usages(desk).values()] == [150, 8]
     assert "150 per minute" in page.messages[0]
 
 
@@ -169,9 +169,9 @@ def test_the_link_of_a_bar_fills_the_form_in(desk: Desk, shop: Platform) -> None
 @pytest.mark.parametrize(
     ("changes", "field", "message"),
     [
-        ({"policy": "nothing"}, "policy", "Choose one of these limits."),
-        ({"until": "date"}, "last_day", "Which day is its last?"),
-        ({"until": "date", "last_day": "2020-01-01"}, "last_day", "That day is over."),
+        ({"policy": "nothing"}, "policy", "Choose one of the listed policies."),
+        ({"until": "date"}, "last_day", "Enter the last day."),
+        ({"until": "date", "last_day": "2020-01-01"}, "last_day", "This day is in the past."),
         ({"until": "date", "last_day": "soon"}, "last_day", "valid date"),
         ({"why": ""}, "why", "required"),
     ],
@@ -188,7 +188,8 @@ def test_a_second_override_of_a_policy_is_refused_with_the_end_of_the_first(desk
     more(desk, until="")
     page = more(desk)
     assert page.response.context["form"].errors["policy"] == [
-        "Choose one of these limits. Those that have an override now are not among them: change or end that one."
+        "Choose one of the listed policies. A policy with a current override is not listed: change or end that "
+        "override instead."
     ]
     assert Override.objects.count() == 1
 

@@ -25,7 +25,7 @@ def test_a_selection_moves_with_a_reason_and_is_live(desk: Desk, shop: Platform)
     page = move(desk, acme, globex)
     assert "2 clients:" in page.text
     page = move(desk, acme, globex, _move="1", plan=str(pro.pk), why="They bought it.")
-    assert "2 clients are on Pro now." in page.messages
+    assert "2 clients moved to Pro." in page.messages
     assert [shop.client(key).plan for key in ("acme", "globex")] == ["pro", "pro"]  # type: ignore[union-attr]
     assert Client.objects.get(key="initech").plan is None
     assert acme.history.first().history_change_reason == "They bought it."
@@ -34,7 +34,7 @@ def test_a_selection_moves_with_a_reason_and_is_live(desk: Desk, shop: Platform)
 def test_back_to_the_default_plan(desk: Desk, shop: Platform) -> None:
     Client.objects.update(plan=rows.plan("pro"))
     page = move(desk, Client.objects.get(), _move="1", plan="", why="It ended.")
-    assert "1 clients are on the default plan now." in page.messages
+    assert "1 client moved to the default plan." in page.messages
     assert Client.objects.get().plan is None
 
 

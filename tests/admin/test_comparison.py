@@ -1,4 +1,4 @@
-"""Plans side by side, and copying one."""
+"""Comparing plans, and copying one."""
 
 import pytest
 from django.db import connection
@@ -40,12 +40,12 @@ def table(desk: Desk, **query: str) -> dict[str, list[tuple[list[str], str]]]:
 
 
 def test_cells_say_what_a_plan_gives_and_how_it_differs(desk: Desk, plans: None) -> None:
-    everywhere = ["100 per minute every plan"]
+    everywhere = ["100 per minute all plans"]
     assert table(desk) == {
         "All requests together": [(everywhere, ""), (everywhere, ""), (everywhere, "")],
         "Orders": [
             ([], ""),
-            (["5 per minute; and 2 per second, bursts of 4 only reports"], "differs from Free"),
+            (["5 per minute; and 2 per second, bursts of 4 shadow"], "differs from Free"),
             ([], "differs from Pro"),
         ],
         "Search": [(["10 per minute"], ""), (["100 per minute"], "10 × Free"), (["100 per minute"], "")],
@@ -88,7 +88,7 @@ def test_the_page_makes_the_same_queries_whatever_its_size(desk: Desk, plans: No
 
 
 def test_an_empty_platform_is_told_what_to_do(desk: Desk, platform: Platform) -> None:
-    assert "There is no plan yet." in desk.open(reverse(COMPARE)).text
+    assert "There are no plans yet." in desk.open(reverse(COMPARE)).text
 
 
 def copy(desk: Desk, **names: str) -> Page:
@@ -99,8 +99,9 @@ def copy(desk: Desk, **names: str) -> Page:
 def test_a_plan_is_copied_with_all_of_its_policies_after_a_review(desk: Desk, plans: None, shop: Platform) -> None:
     review = copy(desk)
     assert review.is_review
+    assert review.messages == []
     assert not Plan.objects.filter(slug="gold").exists()
-    desk.confirm(review)
+    assert "“Gold” was created as a copy of “Pro”." in desk.confirm(review).messages
     assert [plan.slug for plan in shop.ruleset.plans] == ["free", "gold", "pro", "team"]
     copied = {policy.slug: policy for policy in shop.ruleset.policies if policy.plan == "gold"}
     originals = {policy.slug: policy for policy in shop.ruleset.policies if policy.plan == "pro"}
@@ -113,8 +114,8 @@ def test_a_plan_is_copied_with_all_of_its_policies_after_a_review(desk: Desk, pl
 @pytest.mark.parametrize(
     ("names", "field", "message"),
     [
-        ({"slug": "free"}, "slug", "There is a plan of this slug already."),
-        ({"slug": "Gold"}, "slug", "small letters"),
+        ({"slug": "free"}, "slug", "A plan with this slug already exists."),
+        ({"slug": "Gold"}, "slug", "lowercase letters"),
         ({"slug": "taken"}, "slug", "taken-search"),
         ({"name": ""}, "name", "required"),
     ],

@@ -64,17 +64,20 @@ def test_all_that_match_a_search_are_deleted_live_and_in_the_history(desk: Desk,
 
 def test_who_deletes_clients_is_told_what_limits_their_requests_then(desk: Desk, many: Platform) -> None:
     page = all_that_match(desk, "delete_selected")
-    assert "the default plan limits their requests" in page.text
+    assert "limited by the default plan" in page.text
     assert "blocked" not in page.text
     Client.objects.filter(key__in=["promo-7", "promo-8"]).update(status="blocked")
-    assert "2 of them are blocked now, and will no longer be." in all_that_match(desk, "delete_selected").text
+    assert (
+        "2 of the clients are blocked now, and will no longer be blocked."
+        in all_that_match(desk, "delete_selected").text
+    )
 
 
 def test_who_deletes_a_blocked_client_is_told_that_this_ends_the_block(desk: Desk, shop: Platform) -> None:
     client = rows.client("promo-7", status="blocked")
     page = desk.open(reverse("admin:limits_client_delete", args=[client.pk]))
-    assert "the default plan limits its requests" in page.text
-    assert "It is blocked now, and will no longer be." in page.text
+    assert "limited by the default plan" in page.text
+    assert "The client is blocked now, and will no longer be blocked." in page.text
 
 
 def test_a_selection_of_rows_travels_in_one_field(desk: Desk, many: Platform) -> None:
@@ -95,7 +98,7 @@ def test_all_that_match_are_moved_to_a_plan_without_a_field_for_each(desk: Desk,
     page = all_that_match(desk, "move_to_plan")
     assert len(fields_of(page)) < 10
     page = all_that_match(desk, "move_to_plan", _move="1", plan=str(pro.pk), why="Sold.")
-    assert "1,100 clients are on Pro now." in page.messages
+    assert "1,100 clients moved to Pro." in page.messages
     assert Client.objects.filter(plan=pro).count() == MANY
     assert Client.history.filter(history_type="~", history_change_reason="Sold.").count() == MANY
 
@@ -112,7 +115,7 @@ def test_what_matches_since_the_page_was_shown_is_not_deleted_unseen(desk: Desk,
     page = all_that_match(desk, "delete_selected")
     rows.client("promo-late")
     page = desk.confirm(page)
-    assert "there are more or fewer of them" in page.text
+    assert "The number of rows has changed." in page.text
     assert Client.objects.filter(key__startswith="promo").count() == MANY + 1
 
 
@@ -143,8 +146,10 @@ def test_selected_policies_are_reviewed_before_they_are_deleted(desk: Desk, ada:
     sent = {"action": "delete_selected", "_selected_action": [str(row.pk) for row in chosen]}
     page = Page(desk.client.post(path, sent, follow=True))
     assert page.is_review
+    assert page.messages == []
     assert Policy.objects.count() == 3
     page = desk.confirm(page, "They are not sold any more.")
+    assert "2 policies deleted." in page.messages
     assert list(Policy.objects.values_list("slug", flat=True)) == ["all"]
     assert Publication.objects.first().reason == "They are not sold any more."  # type: ignore[union-attr]
     records = Policy.history.filter(history_type="-").values_list("history_user", "history_change_reason")
@@ -183,7 +188,7 @@ def test_an_alert_rule_is_deleted_with_a_reason(desk: Desk, shop: Platform) -> N
 
 
 def test_a_step_takes_no_more_than_its_bound(many: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk, "CHUNK", 100)
+    monkeypatch.setattr(bulk, "CHUNK_ROWS", 100)
     found = [len(chunk) for chunk in bulk.chunks(Client.objects.filter(key__startswith="promo"), most=300)]
     assert found == [100, 100, 100]
     everything = [key for chunk in bulk.chunks(Client.objects.all()) for key in chunk.values_list("pk", flat=True)]

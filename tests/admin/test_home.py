@@ -10,11 +10,12 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from redis import Redis
 
-from limits.enforcement import CheckRequest, get_engine
+from limits.domain.descriptions import date_and_time
 from limits.models import Client, Policy, Progress, Publication, Usage, UsageHour, Work
 from limits.monitoring.alerts import evaluate
 from limits.monitoring.drain import drain
 from limits.publishing.reconciler import reconcile
+from ratelimit_enforcer.engine import CheckRequest, get_engine
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.admin.desk import Desk
 from tests.management.running import run
@@ -37,19 +38,19 @@ def test_it_says_what_is_live_since_when_and_by_whom(desk: Desk, shop: Platform)
     desk.change(Policy.objects.get(), limits__0__quota="7")
     live_at = Publication.objects.get(sequence=2).live_at
     text = desk.open("/admin/").text
-    assert f"Version 2 is live everywhere since {live_at:%-d %B, %H:%M} UTC." in text
+    assert f"Version 2 has been live on every server since {date_and_time(live_at)}." in text
     assert "Published by ada: Somebody asked for it." in text
 
 
 def test_it_says_what_is_not_live_and_why(desk: Desk, shop: Platform) -> None:
-    shop.go_away()
+    shop.make_store_unavailable()
     desk.change(Policy.objects.get(), limits__0__quota="7")
     desk.change(Client.objects.get(), status="blocked")
     text = desk.open("/admin/").text
     assert "Version 2 is not live yet." in text
-    assert "Redis is unavailable, so it is not known which version servers decide by." in text
-    assert "servers decide by version 1" not in text
-    assert "1 change of clients is on the way to the servers." in text
+    assert "Redis is unavailable, so the version in force is unknown." in text
+    assert "servers apply version 1" not in text
+    assert "1 client change is not live yet." in text
 
 
 def test_a_redis_that_hangs_is_asked_once_with_the_deadline_of_checks(
@@ -77,7 +78,7 @@ def test_a_redis_that_hangs_is_asked_once_with_the_deadline_of_checks(
     finally:
         server.resume()
         shop.use(redis_url)
-    assert "Redis is unavailable, so it is not known which version servers decide by." in text
+    assert "Redis is unavailable, so the version in force is unknown." in text
     assert asked == []
 
 
@@ -94,9 +95,9 @@ def test_home_readyz_and_answers_agree_on_the_emergency_switch(
     server.kill()
     assert run("shadow_all", "on").status == 2
     text = desk.open("/admin/").text
-    assert "Emergency switch is on, but not known to be live on every server yet" in text
+    assert "Emergency switch is on, but not confirmed live on every server yet" in text
     assert "Version 2 is not live yet." in text
-    assert "this one with version 1, emergency switch off" in text
+    assert "This server: version 1, emergency switch off" in text
     assert stated(client) == (1, False, None)
     answer = get_engine().check(CheckRequest("acme", "any"))
     assert (answer.degraded, answer.ruleset) == (True, 1)
@@ -105,8 +106,8 @@ def test_home_readyz_and_answers_agree_on_the_emergency_switch(
     reconcile()
     wait_until(lambda: stated(client) == (2, True, 2))
     text = desk.open("/admin/").text
-    assert "Emergency switch is on: nothing is denied" in text
-    assert "Version 2 is live everywhere" in text
+    assert "Emergency switch is on: limits not enforced (blocks stay)" in text
+    assert "Version 2 has been live on every server since" in text
     shop.use(redis_url)
 
 
@@ -118,14 +119,14 @@ def stated(client: HttpClient) -> tuple[int, bool, int | None]:
 
 def test_the_switch_that_is_off_here_may_be_on_elsewhere(desk: Desk, shop: Platform) -> None:
     assert run("shadow_all", "on").status == 0
-    shop.go_away()
+    shop.make_store_unavailable()
     assert run("shadow_all", "off").status == 2
-    assert "Emergency switch is off, but not known to be live on every server yet" in desk.open("/admin/").text
+    assert "Emergency switch is off, but not confirmed live on every server yet" in desk.open("/admin/").text
 
 
 def test_it_says_that_the_store_is_empty_or_anothers(desk: Desk, shop: Platform) -> None:
     shop.empty()
-    assert "Redis holds no rules." in desk.open("/admin/").text
+    assert "Redis contains no rules." in desk.open("/admin/").text
 
 
 def test_it_says_that_the_store_is_another_databases(desk: Desk, shop: Platform) -> None:
@@ -142,7 +143,7 @@ def test_it_shows_the_last_day(desk: Desk, shop: Platform) -> None:
     count("bot", "denied", 1_000, ago=timedelta(hours=30))
     page = desk.open("/admin/")
     shown = page.response.context
-    assert "127 requests: 70 admitted, 55 denied, 2 from blocked clients." in page.text
+    assert "127 requests: 70 admitted, 55 denied, 2 blocked." in page.text
     assert [(each.name, each.denied, each.requests, pk is not None) for each, pk in shown["throttled_clients"]] == [
         ("bot", 30, 30, False),
         ("acme", 20, 92, True),
@@ -150,7 +151,7 @@ def test_it_shows_the_last_day(desk: Desk, shop: Platform) -> None:
     ]
     assert [(each.name, each.denied) for each in shown["throttled_endpoints"]] == [("search", 50), ("(unknown)", 5)]
     assert (shown["unknown"].requests, shown["unknown"].clients) == (5, [("(other)", 5)])
-    assert any("counted together, as “(other)”" in warning for warning in shown["warnings"])
+    assert any("counted together as “(other)”" in warning for warning in shown["warnings"])
 
 
 def test_it_shows_who_is_close_to_a_limit(desk: Desk, shop: Platform) -> None:
@@ -172,7 +173,7 @@ def test_it_shows_open_alerts(desk: Desk, shop: Platform) -> None:
 def test_an_empty_platform_is_told_what_to_do_first(desk: Desk, platform: Platform) -> None:
     page = desk.open("/admin/")
     assert [step.done for step in page.response.context["steps"]] == [False] * 5
-    assert "What to do first" in page.text
+    assert "First steps" in page.text
     rows.default_plan("free")
     assert [step.done for step in desk.open("/admin/").response.context["steps"]] == [True, *[False] * 4]
 
@@ -181,7 +182,7 @@ def test_a_platform_at_work_is_not_told_what_to_do_first(desk: Desk, shop: Platf
     rows.endpoint("search")
     rows.token()
     count("acme", "admitted", 1)
-    assert "What to do first" not in desk.open("/admin/").text
+    assert "First steps" not in desk.open("/admin/").text
 
 
 def test_a_quiet_weekend_makes_no_platform_new(desk: Desk, shop: Platform) -> None:
@@ -190,7 +191,7 @@ def test_a_quiet_weekend_makes_no_platform_new(desk: Desk, shop: Platform) -> No
     rows.token()
     friday = timezone.now().replace(minute=0, second=0, microsecond=0) - timedelta(days=3)
     UsageHour.objects.create(hour=friday, client_key="acme", endpoint="search", outcome="admitted", requests=1, cost=1)
-    assert "What to do first" not in desk.open("/admin/").text
+    assert "First steps" not in desk.open("/admin/").text
 
 
 def test_it_makes_the_same_queries_however_much_there_is(desk: Desk, shop: Platform) -> None:
@@ -208,6 +209,6 @@ def test_it_makes_the_same_queries_however_much_there_is(desk: Desk, shop: Platf
 
 def test_it_says_that_counts_do_not_arrive(desk: Desk, shop: Platform) -> None:
     drain()
-    assert "Counts were last brought here" not in desk.open("/admin/").text
+    assert "Usage was last read from Redis" not in desk.open("/admin/").text
     Progress.objects.filter(work=Work.DRAIN).update(at=timezone.now() - timedelta(minutes=10))
-    assert "Counts were last brought here" in desk.open("/admin/").text
+    assert "Usage was last read from Redis" in desk.open("/admin/").text

@@ -25,27 +25,27 @@ BUCKET = {"algorithm": "token_bucket", "quota": "10", "window_0": "1", "window_1
         (
             {"algorithm": "sliding_window", "quota": "100", "window_0": "10", "window_1": "60"},
             "100 per 10 minutes.",
-            "In no stretch of 10 minutes, wherever it begins, are more than 100 admitted.",
+            "Never more than 100 in any period of 10 minutes.",
         ),
         (
             BUCKET,
             "10 per second, bursts of 20.",
-            "After a pause 20 may come at once; from then on there is room for one",
+            "After a pause, up to 20 at once; then one more every 0.1 seconds.",
         ),
         (
             BUCKET,
             "10 per second, bursts of 20.",
-            "every 0.1 seconds. A bucket that is empty is full again after 2 seconds",
+            "An empty bucket is full again after 2 seconds",
         ),
         (
             {"algorithm": "fixed_window", "quota": "100", "window_0": "1", "window_1": "3600"},
-            "100 per hour, on the clock.",
-            "up to 200 may come close together",
+            "100 per hour, fixed window.",
+            "up to 200 are possible within a short time",
         ),
         (
             {"algorithm": "calendar", "quota": "1000", "period": "month", "timezone": "Europe/Berlin"},
             "1,000 per month in Europe/Berlin.",
-            "begins anew on the first, by the clock of Europe/Berlin",
+            "resets on the first of the month at midnight, Europe/Berlin time",
         ),
         (
             {"algorithm": "sliding_window", "quota": "0", "window_0": "1", "window_1": "60"},
@@ -66,8 +66,8 @@ def test_what_is_typed_is_said_in_words(
     ("typed", "problem"),
     [
         ({"algorithm": "sliding_window", "quota": "ten", "window_0": "1", "window_1": "60"}, "Enter a whole number."),
-        ({"algorithm": "sliding_window", "quota": "10"}, "Say how long the window is, such as 1 minute."),
-        ({"algorithm": "calendar", "quota": "10"}, "Is needed for a calendar limit: hour, day, week or month."),
+        ({"algorithm": "sliding_window", "quota": "10"}, "Enter the length of the window, such as 1 minute."),
+        ({"algorithm": "calendar", "quota": "10"}, "Is required for a calendar limit: hour, day, week or month."),
     ],
 )
 def test_what_is_wrong_is_said_while_it_is_typed(
@@ -109,9 +109,9 @@ def test_a_wrong_window_is_refused_at_its_field_and_kept(desk: Desk, shop: Platf
 @pytest.mark.parametrize(
     ("number", "unit", "message"),
     [
-        ("", "60", "Say how long the window is, such as 1 minute."),
-        ("0", "60", "It must be between 1 second and 366 days."),
-        ("9999999999999", "604800", "It must be between 1 second and 366 days."),
+        ("", "60", "Enter the length of the window, such as 1 minute."),
+        ("0", "60", "Must be between 1 second and 366 days."),
+        ("9999999999999", "604800", "Must be between 1 second and 366 days."),
         ("²", "60", "Enter a whole number."),
         ("1.5", "60", "Enter a whole number."),
         ("9" * 5_000, "60", "Enter a whole number."),

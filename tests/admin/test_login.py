@@ -16,8 +16,8 @@ from pytest_django import Settings
 from structlog.testing import capture_logs
 
 from limits.admin import login as login_page
-from limits.admin.login_attempts import LocalLogs, local_logs
-from limits.domain.rate import Rate
+from limits.admin.login import LocalLogs, local_logs
+from ratelimit_enforcer.domain.rate import Rate
 from ratelimit_platform import password_hashers
 from ratelimit_platform.embedded.redis import free_port
 from ratelimit_platform.password_hashers import NICENESS, BackgroundPBKDF2PasswordHasher
@@ -58,7 +58,7 @@ def test_guesses_from_one_address_end_in_429(logs: list[Any]) -> None:
 
     assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 4
     assert 590 <= int(answers[-1]["Retry-After"]) <= 600
-    assert "Too many attempts to log in. Try again in 10 minutes." in answers[-1].content.decode()
+    assert "Too many login attempts. Try again in 10 minutes." in answers[-1].content.decode()
     assert attempt("ada", PASSWORD, "192.0.2.8").status_code == 302
     assert [line["event"] for line in logs] == ["login_failed"] * 5 + ["login_limited"] * 4
 
@@ -94,7 +94,10 @@ def test_a_page_without_a_name_or_password_is_no_attempt() -> None:
 
 @pytest.mark.usefixtures("ada")
 def test_without_redis_this_process_counts(settings: Settings) -> None:
-    settings.RATELIMIT_PLATFORM |= {"REDIS": f"redis://127.0.0.1:{free_port()}", "CHECK_DEADLINE": 0.1}
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {
+        "REDIS": f"redis://127.0.0.1:{free_port()}",
+        "CHECK_DEADLINE": 0.1,
+    }
     local_logs._logs.clear()
     assert [attempt("ada", "wrong").status_code for _ in range(7)] == [200] * 5 + [429] * 2
     assert attempt("ada", PASSWORD, "192.0.2.8").status_code == 302
@@ -129,7 +132,7 @@ def test_only_so_many_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
     with login_page._slots:
         busy = [attempt("ada", PASSWORD) for _ in range(20)]
     assert {(answer.status_code, answer["Retry-After"]) for answer in busy} == {(429, "2")}
-    assert "Others are logging in at this moment." in busy[0].content.decode()
+    assert "Too many simultaneous logins." in busy[0].content.decode()
     assert attempt("ada", PASSWORD).status_code == 302  # None of them counted.
 
 

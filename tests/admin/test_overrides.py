@@ -63,7 +63,7 @@ def test_two_that_overlap_on_the_page_are_refused_at_the_second(desk: Desk, acme
     override(acme, Policy.objects.get(), starts_at=MARCH, ends_at=APRIL)
     page = desk.change(acme, **typed(JANUARY, APRIL, at=1))
     assert list(page.errors) == ["overrides-1-starts_at"]
-    assert "until 1 February 2030, 00:00 UTC" in page.errors["overrides-1-starts_at"][0]
+    assert "until 1 Feb 2030, 00:00 UTC" in page.errors["overrides-1-starts_at"][0]
 
 
 def test_a_row_that_somebody_added_since_is_in_the_way(desk: Desk, acme: Client) -> None:
@@ -81,7 +81,7 @@ def test_what_the_database_alone_refuses_is_said_on_the_form(desk: Desk, acme: C
     override(acme, Policy.objects.get(), starts_at=JANUARY, ends_at=FEBRUARY)
     override(acme, Policy.objects.get(), starts_at=MARCH, ends_at=APRIL)
     page = desk.change(acme, **typed(MARCH, APRIL, at=0), **typed(JANUARY, FEBRUARY, at=1))
-    assert "contradicts what is saved already" in page.errors["__all__"][0]
+    assert "conflicts with saved data" in page.errors["__all__"][0]
     assert [row.starts_at for row in Override.objects.order_by("pk")] == [JANUARY, MARCH]
 
 
@@ -92,7 +92,7 @@ def test_a_limit_that_somebody_else_added_since_is_refused_on_the_form(desk: Des
     fields = desk.open(path).fields | more | {"limits-1-algorithm": "sliding_window"}
     rows.limit(policy, quota=5, window=3_600)
     page = Page(desk.client.post(path, fields))
-    assert "contradicts what is saved already" in page.errors["__all__"][0]
+    assert "conflicts with saved data" in page.errors["__all__"][0]
     assert PolicyLimit.objects.count() == 2
 
 
@@ -100,8 +100,8 @@ def test_every_error_is_listed_at_the_top_with_a_link_to_its_field(desk: Desk, a
     override(acme, Policy.objects.get())
     page = desk.change(acme, overrides__0__limits__0__quota="ten", name="a\tb")
     summary = page.text.split('id="error-summary"')[1].split("</div>")[0]
-    assert "2 things need correcting" in summary
-    assert '<a href="#id_name">Name</a>: It must not contain control characters.' in summary
+    assert "correct these 2 errors" in summary
+    assert '<a href="#id_name">Name</a>: Must not contain control characters.' in summary
     assert '<a href="#id_overrides-0-limits-0-quota">Override 1, limit 1, quota</a>: Enter a whole number.' in summary
     for anchor in ("id_name", "id_overrides-0-limits-0-quota"):
         assert f'id="{anchor}"' in page.text
@@ -111,8 +111,8 @@ def test_one_of_another_plans_policy_is_saved_with_a_warning_and_marked(desk: De
     """The client may move to that plan later."""
     policy = rows.policy("pro-search", plan=rows.plan("pro"))
     page = desk.add(Override, client=acme.pk, policy=policy.pk, **NEW_LIMIT)
-    reason = "“acme” is on the default plan, and the policy is for Pro"
-    assert f"The override of “pro-search” is saved, but does not apply now: {reason}." in page.messages
+    reason = "“acme” is on the default plan, but the policy is for Pro"
+    assert f"The override of “pro-search” was saved, but does not apply now: {reason}." in page.messages
     assert reason in desk.list(Override).text
     assert f"no: {reason}" in desk.open(reverse("admin:limits_client_change", args=[acme.pk])).text
 
@@ -152,7 +152,7 @@ def test_more_for_a_time_is_offered_only_where_it_is_granted(desk: Desk, acme: C
     path = reverse("admin:limits_client_more", args=[acme.pk])
     form = desk.open(path).response.context["form"]
     assert [policy.slug for policy in form.fields["policy"].queryset] == ["later"]
-    page = desk.open(reverse("admin:limits_client_standing", args=[acme.pk]))
+    page = desk.open(reverse("admin:limits_client_current_limits", args=[acme.pk]))
     assert page.response.context["until_sunday"] == {"later"}
     answer = desk.client.post(path, {"policy": "all", "percent": "150", "until": "sunday", "why": "Sale."})
-    assert "change or end that one" in answer.content.decode()
+    assert "change or end that override instead" in answer.content.decode()

@@ -8,8 +8,7 @@ from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from limits.admin.paginator import BigTablePaginator
-from limits.domain.words import Algorithm
+from limits.admin.base import BigTablePaginator
 from limits.models import (
     ApiToken,
     Client,
@@ -20,10 +19,11 @@ from limits.models import (
     PolicyDenial,
     PolicyLimit,
     Publication,
-    QuotaCrossing,
+    QuotaThreshold,
     Usage,
 )
 from limits.models import Platform as PlatformRow
+from ratelimit_enforcer.domain.enums import Algorithm
 from tests.admin.desk import Desk
 from tests.models import rows
 from tests.publishing.platforms import Platform
@@ -48,8 +48,8 @@ def full(shop: Platform) -> None:
 LISTS = {
     Plan: ["Free", "pro"],
     Endpoint: ["GET /search, * /search/{id}"],
-    Policy: ["100 per minute", "500 per minute; and 100 per second, bursts of 20", "every plan", "all requests"],
-    Client: ["acme", "the default plan", "Globex", "blocked"],
+    Policy: ["100 per minute", "500 per minute; and 100 per second, bursts of 20", "all plans", "all requests"],
+    Client: ["acme", "default plan", "Globex", "blocked"],
     Override: ["5,000 per minute", "Sale"],
     ApiToken: ["…1234", "valid"],
     Publication: ["live", "test"],
@@ -140,7 +140,7 @@ def test_a_search_keeps_the_order_that_was_clicked(ada: User, many_clients: None
     assert [client.key for client in found[:2]] == ["key-9999", "key-9998"]
 
 
-COUNTS = [Usage, PolicyDenial, QuotaCrossing]
+COUNTS = [Usage, PolicyDenial, QuotaThreshold]
 
 
 @pytest.mark.parametrize("model", COUNTS, ids=lambda model: model.__name__)
@@ -167,7 +167,7 @@ def test_a_long_list_is_estimated_and_a_filtered_one_counted_up_to_a_bound(many_
 
 def test_the_page_of_a_policy_speaks_of_its_limits_and_offers_every_algorithm(desk: Desk, shop: Platform) -> None:
     page = desk.open(reverse("admin:limits_policy_change", args=[Policy.objects.get().pk]))
-    assert "a request has to fit every one of them" in page.text
+    assert "a request must satisfy all of them" in page.text
     form = page.response.context["inline_admin_formsets"][0].formset.forms[0]
     assert [value for value, _ in form.fields["algorithm"].choices] == list(Algorithm)
     assert str(PolicyLimit.objects.get()) == "100 per minute"

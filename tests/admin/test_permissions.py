@@ -43,6 +43,23 @@ def test_the_menu_shows_only_what_may_be_seen(shop: Platform) -> None:
     assert reverse("admin:limits_policy_changelist") not in text
 
 
+@pytest.mark.parametrize(
+    ("path", "titles"),
+    [
+        ("", []),
+        ("limits/plan/", ["Plans"]),
+        ("limits/plan/add/", ["Plans"]),
+        ("limits/plan/compare/", ["Compare plans"]),
+        ("limits/client/explain/", ["Why was this denied?"]),
+        ("auth/user/", ["Users"]),
+    ],
+)
+def test_the_menu_marks_the_line_of_the_page(desk: Desk, shop: Platform, path: str, titles: list[str]) -> None:
+    groups = desk.open(f"/admin/{path}").response.context["sidebar_navigation"]
+    lines = [line for group in groups for line in group["items"] if line["title"] != "Home"]
+    assert [line["title"] for line in lines if line["active"]] == titles
+
+
 def test_who_may_only_look_changes_nothing(shop: Platform) -> None:
     viewer, policy = staff("view_policy"), Policy.objects.get()
     path = reverse("admin:limits_policy_change", args=[policy.pk])

@@ -19,7 +19,7 @@ def test_one_is_live_and_those_before_it_are_replaced(desk: Desk, shop: Platform
     desk.change(Policy.objects.get(), limits__0__quota="7")
     Publication.objects.filter(sequence=2).update(state="pending")
     desk.change(Policy.objects.get(), limits__0__quota="8")
-    shop.go_away()
+    shop.make_store_unavailable()
     desk.change(Policy.objects.get(), limits__0__quota="9")
     rows_shown = desk.list(Publication).response.context["cl"].result_list
     admin = desk.list(Publication).response.context["cl"].model_admin

@@ -27,13 +27,13 @@ def nothing_is_published(shop: Platform) -> Any:
         ({"limits__0__quota": "-1"}, "limits-0-quota", "greater than or equal to 0"),
         ({"limits__0__quota": "1000000001"}, "limits-0-quota", "between 0 and 1,000,000,000"),
         ({"limits__0__quota": "ten"}, "limits-0-quota", "whole number"),
-        ({"limits__0__window_0": ""}, "limits-0-window", "Say how long the window is"),
+        ({"limits__0__window_0": ""}, "limits-0-window", "Enter the length of the window"),
         ({"limits__0__window_0": "0"}, "limits-0-window", "between 1 second and 366 days"),
         ({"limits__0__burst": "5"}, "limits-0-burst", "token bucket"),
-        ({"limits__0__algorithm": "calendar", "limits__0__window_0": ""}, "limits-0-period", "needed for a calendar"),
+        ({"limits__0__algorithm": "calendar", "limits__0__window_0": ""}, "limits-0-period", "required for a calendar"),
         ({"limits__0__period": "day"}, "limits-0-period", "calendar limits only"),
         ({"partition": "everybody"}, "partition", "not one of the available choices"),
-        ({"limits__0__DELETE": "on"}, "limits", "At least one limit is needed."),
+        ({"limits__0__DELETE": "on"}, "limits", "Add at least one limit."),
     ],
 )
 def test_a_wrong_limit_is_refused_at_its_field(desk: Desk, changes: dict[str, str], field: str, message: str) -> None:
@@ -56,7 +56,7 @@ def test_a_second_limit_of_one_name_is_refused_at_its_window(desk: Desk) -> None
 
 
 @pytest.mark.parametrize(
-    ("slug", "message"), [("Free Search", "small letters"), ("ü", "small letters"), ("all", "already exists")]
+    ("slug", "message"), [("Free Search", "lowercase letters"), ("ü", "lowercase letters"), ("all", "already exists")]
 )
 def test_a_wrong_slug_is_refused(desk: Desk, slug: str, message: str) -> None:
     page = desk.add(Policy, slug=slug, **NEW_LIMIT)
@@ -121,22 +121,19 @@ def test_a_wrong_client_key_is_refused(desk: Desk, key: str, message: str) -> No
 def test_an_override_that_ends_before_it_starts_is_refused(desk: Desk) -> None:
     times = {"starts_at_0": "2026-12-24", "starts_at_1": "00:00", "ends_at_0": "2026-12-01", "ends_at_1": "00:00"}
     page = desk.add(Override, client=Client.objects.get().pk, policy=Policy.objects.get().pk, **times, **NEW_LIMIT)
-    assert page.errors == {"ends_at": ["It must end after it starts."]}
+    assert page.errors == {"ends_at": ["The end must be after the start."]}
 
 
 def test_an_override_without_limits_is_refused(desk: Desk) -> None:
     page = desk.add(Override, client=Client.objects.get().pk, policy=Policy.objects.get().pk, limits__TOTAL_FORMS="0")
-    assert page.errors["limits"] == ["At least one limit is needed."]
+    assert page.errors["limits"] == ["Add at least one limit."]
 
 
 def test_an_overlapping_override_is_refused(desk: Desk) -> None:
     client, policy = Client.objects.get(), Policy.objects.get()
     rows.override_limit(rows.override(client, policy, ends_at=datetime(2030, 1, 31, tzinfo=UTC)))
     page = desk.add(Override, client=client.pk, policy=policy.pk, **NEW_LIMIT)
-    message = (
-        "It overlaps another override of this client and policy (“all”), from the beginning until 31 January 2030, "
-        "00:00 UTC."
-    )
+    message = "Overlaps another override of this client and policy (“all”: no start, until 31 Jan 2030, 00:00 UTC)."
     assert page.errors == {"starts_at": [message]}
 
 
@@ -144,6 +141,6 @@ def test_what_only_the_compiler_sees_is_refused_on_the_form(desk: Desk) -> None:
     """Here a row that this form does not show, written past every form."""
     PolicyLimit.objects.filter(policy=rows.policy("other")).delete()
     page = desk.change(Policy.objects.get(slug="all"), name="A new name")
-    message = "policies other, limits: Must hold at least one limit."
+    message = "policies other, limits: Must have at least one limit."
     assert page.errors == {"__all__": [message]}
     assert Policy.objects.get(slug="all").name == ""

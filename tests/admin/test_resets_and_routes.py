@@ -4,8 +4,8 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 
-from limits.enforcement import CheckRequest, get_engine
 from limits.models import Client, CounterReset
+from ratelimit_enforcer.engine import CheckRequest, get_engine
 from tests.admin.conftest import desk_of
 from tests.admin.desk import Desk
 from tests.models import rows
@@ -22,13 +22,13 @@ def test_counters_are_forgotten_with_a_reason(desk: Desk, shop: Platform) -> Non
     client = Client.objects.get()
     engine = get_engine()
     engine.check(CheckRequest(client.key, "any"))
-    assert "Forget counters" in desk.open(reverse("admin:limits_client_change", args=[client.pk])).text
-    assert "begins anew" in desk.open(reset_page(client)).text
+    assert "Reset counters" in desk.open(reverse("admin:limits_client_change", args=[client.pk])).text
+    assert "Resets all counters" in desk.open(reset_page(client)).text
     assert not CounterReset.objects.exists()
 
     page = desk.client.post(reset_page(client), {"reason": "Paid for more."}, follow=True)
 
-    assert f"The counters of {client.key} are forgotten." in page.content.decode()
+    assert f"Counters of {client.key} were reset." in page.content.decode()
     kept = CounterReset.objects.get()
     assert (kept.client_key, kept.reason, kept.author) == (client.key, "Paid for more.", "ada")
     assert engine.check(CheckRequest(client.key, "any"), consume=False).leading.remaining == 100  # type: ignore[union-attr]
@@ -54,8 +54,8 @@ def test_somebody_who_only_looks_cannot_forget(shop: Platform, transactional_db:
     [
         ("GET /search/7", "(find)"),
         ("get //search/%37/?q=1", "(find)"),
-        ("POST /search/7", "It belongs to no endpoint"),
-        ("search", "It must be a method and a path"),
+        ("POST /search/7", "Matches no endpoint"),
+        ("search", "Enter a method and a path"),
     ],
 )
 def test_a_route_can_be_tried(desk: Desk, shop: Platform, asked: str, found: str) -> None:

@@ -31,7 +31,7 @@ def test_a_save_shows_old_and_new_and_whom_it_touches_and_changes_nothing(desk: 
     assert [(str(change), change.before, change.after) for change in page.response.context["changes"]] == [
         ("Policy all, limits: 100 per minute → 7 per minute.", "100 per minute", "7 per minute")
     ]
-    assert "It touches 1 registered client and every caller that is not registered." in page.text
+    assert "Affects 1 registered client and all unregistered clients." in page.text
     assert page.messages == []
     assert (shop.quotas, PolicyLimit.objects.get().quota, Publication.objects.count()) == ({"all": 100}, 100, 1)
 
@@ -58,7 +58,7 @@ def test_a_review_that_somebody_else_overtook_is_shown_again(desk: Desk, shop: P
     desk.add(Plan, name="Pro", slug="pro")
     again = confirm(desk, page)
     assert again.is_review
-    assert "Somebody else published while you were looking." in again.text
+    assert "Another version was published in the meantime." in again.text
     assert (again.response.context["version"], again.response.context["form"].initial["why"]) == (3, "A sale.")
     assert "Version 3 is live on every server." in confirm(desk, again).messages
 
@@ -97,11 +97,11 @@ def test_whom_a_change_touches_is_counted_by_plan_and_without_those_who_have_the
         rows.client(key, plan=pro)
     rows.override_limit(rows.override(rows.client("hooli", plan=pro), policy))
     page = desk.send(change_page(policy), limits__0__quota="9")
-    assert page.response.context["reach"].sentence == (
-        "It touches 3 registered clients. 1 of them keeps limits of their own, by an override."
+    assert page.response.context["impact"].sentence == (
+        "Affects 3 registered clients. 1 client with overrides keeps individual limits."
     )
 
 
 def test_a_plan_without_clients_touches_nobody(desk: Desk, shop: Platform) -> None:
     page = desk.send(reverse("admin:limits_plan_add"), name="Pro", slug="pro")
-    assert page.response.context["reach"].sentence == "It touches no client."
+    assert page.response.context["impact"].sentence == "Affects no clients."

@@ -80,7 +80,7 @@ def test_what_is_still_used_stops_a_rollback(desk: Desk, shop: Platform) -> None
 def test_going_back_to_what_is_live_says_so(desk: Desk, shop: Platform) -> None:
     publication = Publication.objects.get()
     page = Page(desk.client.get(reverse("admin:limits_publication_roll_back", args=[publication.pk]), follow=True))
-    assert "The rules are those of version 1 already." in page.messages
+    assert "The current rules are already those of version 1." in page.messages
     assert Publication.objects.count() == 1
 
 

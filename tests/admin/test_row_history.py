@@ -17,13 +17,13 @@ def history(
     desk: Desk, row: Policy | Client | AlertRule
 ) -> list[tuple[str, str, str, tuple[tuple[str, str, str], ...]]]:
     page = desk.open(reverse(f"admin:limits_{row._meta.model_name}_history", args=[row.pk]))
-    return [(entry.who, entry.what, entry.reason, entry.changes) for entry in page.response.context["entries"]]
+    return [(entry.user, entry.summary, entry.reason, entry.changes) for entry in page.response.context["entries"]]
 
 
 def test_a_changed_limit_is_in_its_policys_history_with_author_and_reason(desk: Desk, shop: Platform) -> None:
     policy = Policy.objects.get()
     desk.change(policy, limits__0__quota="7", mode="shadow")
-    changes = {what: (who, why, changed) for who, what, why, changed in history(desk, policy)}
+    changes = {summary: (user, reason, changed) for user, summary, reason, changed in history(desk, policy)}
     assert changes["policy “all” changed"] == ("ada", WHY, (("mode", "enforce", "shadow"),))
     assert changes["limit “7 per minute” changed"] == ("ada", WHY, (("quota", "100", "7"),))
 
@@ -33,9 +33,9 @@ def test_a_client_tells_of_its_overrides(desk: Desk, shop: Platform) -> None:
     desk.change(client, plan=rows.plan("pro").pk)
     desk.add(Override, client=client.pk, policy=Policy.objects.get().pk, reason="Sale", **NEW_LIMIT)
     desk.delete(Override.objects.get())
-    told = [what for _, what, _, _ in history(desk, client)]
-    assert "client “acme” changed" in told
-    assert next(what for what in told if what.startswith("override")).endswith("deleted")
+    summaries = [summary for _, summary, _, _ in history(desk, client)]
+    assert "client “acme” changed" in summaries
+    assert next(summary for summary in summaries if summary.startswith("override")).endswith("deleted")
     assert (("plan", "none", "Pro"),) in [changes for _, _, _, changes in history(desk, client)]
 
 
@@ -45,4 +45,4 @@ def test_an_alert_rule_and_a_row_without_history(desk: Desk, shop: Platform, ada
     assert ("ada", "alert rule “abuse” changed", "", (("threshold", "50.0", "60.0"),)) in history(desk, rule)
     Client.history.all().delete()
     page = desk.open(reverse("admin:limits_client_history", args=[Client.objects.get().pk]))
-    assert "Nothing is on record" in page.text
+    assert "No history" in page.text

@@ -132,20 +132,20 @@ def test_the_emergency_switch_is_live_and_every_page_says_so(desk: Desk, shop: P
     assert published_of(page.messages) == live(2)
     assert Publication.objects.get(sequence=2).reason == "Something is wrong tonight."
     assert shop.ruleset.shadow_all
-    assert "Emergency switch is on: nothing is denied" in desk.list(Plan).text
+    assert "Emergency switch is on: limits not enforced (blocks stay)" in desk.list(Plan).text
     desk.change(PlatformRow.load(), shadow_all=None)
     assert not shop.ruleset.shadow_all
     assert "Emergency switch is on" not in desk.list(Plan).text
 
 
 def test_while_the_store_is_away_the_page_says_that_it_is_not_live_yet(desk: Desk, shop: Platform) -> None:
-    shop.go_away()
+    shop.make_store_unavailable()
     rule = desk.change(Policy.objects.get(), limits__0__quota="7")
     client = desk.change(Client.objects.get(), status="blocked")
-    sentence = "Saved, but not live yet. Redis cannot be reached; the change goes live by itself when it can."
+    sentence = "Saved, but not live yet. Redis is unavailable; the change will go live automatically."
     assert [published_of(page.messages) for page in (rule, client)] == [[sentence]] * 2
     assert Publication.objects.get(sequence=2).state == "pending"
-    shop.come_back()
+    shop.make_store_available()
     assert shop.quotas == {"all": 100}
     reconcile()
     assert shop.quotas == {"all": 7}

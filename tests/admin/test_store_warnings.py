@@ -5,11 +5,11 @@ from tests.publishing.platforms import Platform
 
 
 def test_the_first_page_names_what_should_be_changed(desk: Desk, shop: Platform) -> None:
-    assert "Redis keeps nothing over a restart" in desk.client.get("/admin/").content.decode()
+    assert "Redis stores nothing on disk" in desk.client.get("/admin/").content.decode()
 
 
 def test_the_first_page_is_there_without_the_store(desk: Desk, shop: Platform) -> None:
-    shop.go_away()
+    shop.make_store_unavailable()
     answer = desk.client.get("/admin/")
     assert answer.status_code == 200
-    assert "Redis keeps" not in answer.content.decode()
+    assert "Redis stores" not in answer.content.decode()

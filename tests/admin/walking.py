@@ -11,7 +11,7 @@ from django.db.models import Model
 from django.urls import URLPattern, URLResolver
 from django.utils import timezone
 
-from limits.configfile.client_files import work
+from limits.configfile.client_files import continue_import
 from limits.models import (
     Client,
     ClientImport,
@@ -20,7 +20,7 @@ from limits.models import (
     Message,
     Policy,
     PolicyDenial,
-    QuotaCrossing,
+    QuotaThreshold,
     Usage,
     UsageDay,
     UsageHour,
@@ -75,7 +75,7 @@ GARBAGE: list[dict[str, Any]] = [
     {"action": NUL, "_selected_action": "1", "index": "abc", "select_across": "abc"},
     {"action": "nothing", "_selected_action": "1", "select_across": "1"},
     {"client": "abc", "plan": "abc", "endpoint": HUGE, "policy": NUL, "key": NUL, "slug": "²", "starts_at_0": "²"},
-    {"what": HUGE, "plan": HUGE, "_move": "1", "slug": NUL, "name": NUL, "_to_field": ""},
+    {"action": HUGE, "plan": HUGE, "_move": "1", "slug": NUL, "name": NUL, "_to_field": ""},
     {"_edit_again": "1", "_saveasnew": "1", "_popup": "1", "limits-TOTAL_FORMS": HUGE, "limits-INITIAL_FORMS": "-1"},
 ]
 """Forms that no page of the admin sends."""
@@ -99,7 +99,7 @@ class Address:
         return bool(re.search(r"<(\w+:)?(object_id|id)>", self.route))
 
     def path(self, row: str, base: str = "/admin/") -> str:
-        values = {"object_id": row, "id": row, "word": "blocked", "app_label": "limits", "url": "nothing"}
+        values = {"object_id": row, "id": row, "status": "blocked", "app_label": "limits", "url": "nothing"}
         values |= {"content_type_id": row, "line": "1"}
         return base + re.sub(r"<(?:\w+:)?(\w+)>", lambda found: values[found[1]], self.route)
 
@@ -134,7 +134,7 @@ def a_row_of_every_kind() -> None:
     counted = {"minute": now, "client_key": "globex", "endpoint": "search", "requests": 60}
     Usage.objects.create(**counted, outcome="denied", cost=60)
     PolicyDenial.objects.create(**counted, policy="search", mode="enforce")
-    QuotaCrossing.objects.create(**counted, policy="search", mark=80)
+    QuotaThreshold.objects.create(**counted, policy="search", mark=80)
     for model, time in ((UsageHour, "hour"), (UsageDay, "day")):
         at = {time: now.replace(minute=0)}
         model.objects.create(**at, client_key="", endpoint="", outcome="denied", requests=60, cost=60)
@@ -142,7 +142,7 @@ def a_row_of_every_kind() -> None:
     Message.objects.create(channel="mail", kind="opened", destination="a@example.com", message_id="1", created_at=now)
     CounterReset.objects.create(client_key="acme", author="ada", reason="A load test.")
     upload = ClientImport.objects.create(file_name="a.csv", content="key\nb\n", reason="x", author="ada")
-    work(upload.pk, 60)
+    continue_import(upload.pk, 60)
     assert Endpoint.objects.exists()
     assert User.objects.exists()
 

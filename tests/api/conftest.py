@@ -13,12 +13,12 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
-from limits.domain.client import ClientRecord
-from limits.domain.limit import Limit
-from limits.domain.routes import Route
-from limits.domain.ruleset import ApiToken, Endpoint, Plan, Policy, Ruleset
-from limits.domain.words import Algorithm, ClientStatus, Mode, OnStoreFailure, Scope
-from tests.support.servers import PATIENT, Store
+from ratelimit_enforcer.domain.client import ClientRecord
+from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Mode, OnStoreFailure, Scope
+from ratelimit_enforcer.domain.limit import Limit
+from ratelimit_enforcer.domain.routes import Route
+from ratelimit_enforcer.domain.ruleset import ApiToken, Endpoint, Plan, Policy, Ruleset
+from tests.support.servers import LONG_DEADLINE, Store
 
 if TYPE_CHECKING:
     from django.test.client import _MonkeyPatchedWSGIResponse as Response
@@ -113,5 +113,5 @@ def serve(settings: Settings, store: Store) -> None:
     settings.RATELIMIT_PLATFORM = {
         "REDIS": store.url,
         "NAMESPACE": store.keys.namespace,
-        "CHECK_DEADLINE": PATIENT,
+        "CHECK_DEADLINE": LONG_DEADLINE,
     }

@@ -73,8 +73,8 @@ def test_rules_that_change_between_two_batches_hold_for_all_of_the_second(caller
         ([], {"checks": ["must be a list of 1 to 1,000 checks."]}),
         ({}, {"checks": ["must be a list of 1 to 1,000 checks."]}),
         ({"checks": {}}, {"checks": ["must be a list of 1 to 1,000 checks."]}),
-        ({"checks": []}, {"checks": ["must hold 1 to 1,000 checks, not 0."]}),
-        ({"checks": [search("a")] * 1_001}, {"checks": ["must hold 1 to 1,000 checks, not 1,001."]}),
+        ({"checks": []}, {"checks": ["must have 1 to 1,000 checks, not 0."]}),
+        ({"checks": [search("a")] * 1_001}, {"checks": ["must have 1 to 1,000 checks, not 1,001."]}),
         ({"checks": [search("a"), 5]}, {"checks[1]": ["must be a JSON object."]}),
         ({"checks": [search("a"), search("")]}, {"checks[1].client": ["must have 1 to 256 characters."]}),
         (
@@ -82,7 +82,7 @@ def test_rules_that_change_between_two_batches_hold_for_all_of_the_second(caller
             {
                 "more": ["is not a field of a batch."],
                 "checks[0].cost": ["must be a whole number from 1 to 1,000,000."],
-                "checks[1].endpoint": ["is needed, or “method” and “path” in its place."],
+                "checks[1].endpoint": ["is required, or “method” and “path” instead."],
             },
         ),
     ],

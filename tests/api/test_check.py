@@ -7,7 +7,7 @@ import pytest
 from pytest_django import Settings
 from redis import Redis
 
-from limits.domain.ruleset import Ruleset
+from ratelimit_enforcer.domain.ruleset import Ruleset
 from tests.api.conftest import SHOP, Caller
 from tests.support.heartbeats import wait_for_heartbeat
 from tests.support.servers import Store
@@ -201,7 +201,7 @@ def test_headers_name_each_enforced_limit_once(caller: Caller) -> None:
 
 
 def test_a_setting_brings_the_older_headers(caller: Caller, settings: Settings) -> None:
-    settings.RATELIMIT_PLATFORM |= {"LEGACY_HEADERS": "instead"}
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"LEGACY_HEADERS": "instead"}
 
     response = caller.search("ann")
 

@@ -10,10 +10,10 @@ import pytest
 from django.db import connection, connections
 from pytest_django import Settings
 
-from limits.domain.words import Scope
-from limits.models import Client, ClientChange, CounterReset, Plan
-from limits.publishing import rules, tokens
-from limits.publishing.going_live import go_live
+from limits.models import Client, ClientChange, CounterReset, Plan, tokens
+from limits.publishing import rules
+from limits.publishing.reconciler import go_live
+from ratelimit_enforcer.domain.enums import Scope
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.api.conftest import Caller, serve
 from tests.models import rows
@@ -188,7 +188,7 @@ def test_what_is_saved_while_the_store_is_away_says_so(
     server.kill()
     later = manager.client("PUT", "acme", {"plan": "pro"})
     assert (later.status_code, later.json()["live"]) == (202, False)
-    assert "goes live by itself" in later.json()["detail"]
+    assert "will go live automatically" in later.json()["detail"]
     assert manager.client("DELETE", "old").status_code == 202
     assert manager.client("POST", "acme", {"reason": "x"}, "/reset").status_code == 503
     assert Client.objects.get().key == "acme"

@@ -11,13 +11,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from limits.decorators import rate_limit
-from limits.enforcement import get_engine
-from limits.store import damage
-from limits.store.buckets import bucket_of
-from limits.store.keys import client_field
 from limits.store.usage import UsageCounts
-from limits.throttling import AtomicAnonRateThrottle, PolicyThrottle
+from ratelimit_enforcer.decorators import rate_limit
+from ratelimit_enforcer.engine import get_engine
+from ratelimit_enforcer.log_limiter import RateLimitedLog
+from ratelimit_enforcer.store import damage
+from ratelimit_enforcer.store.keys import client_field, shard_of
+from ratelimit_enforcer.throttling import AtomicAnonRateThrottle, PolicyThrottle
 from tests.api.conftest import Caller
 from tests.support.servers import Store
 from tests.support.waiting import wait_until
@@ -41,20 +41,20 @@ TYPES: dict[str, Spoil] = {
 @pytest.fixture
 def keyed_shop(shop: Store, settings: Settings) -> Store:
     """The shop; the client of a view is whom the header ``X-Key`` names."""
-    settings.RATELIMIT_PLATFORM |= {"CLIENT_IDENTIFIER": KEY_IN_HEADER}
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"CLIENT_IDENTIFIER": KEY_IN_HEADER}
     return shop
 
 
 def keys_of(store: Store) -> dict[str, str]:
-    bucket = bucket_of(VICTIM)
+    shard = shard_of(VICTIM)
     keys = store.keys
     return {
-        "bucket": keys.buckets[bucket],
-        "usage": keys.usage[bucket],
-        "new counts": keys.of_request[bucket][2],
-        "drain": keys.drains[bucket],
-        "counter": keys.counter(bucket, "free-search", VICTIM),
-        "shadow counter": keys.counter(bucket, "trial", VICTIM),
+        "shard": keys.shards[shard],
+        "usage": keys.usage[shard],
+        "new counts": keys.of_request[shard][2],
+        "drain": keys.drains[shard],
+        "counter": keys.counter(shard, "free-search", VICTIM),
+        "shadow counter": keys.counter(shard, "trial", VICTIM),
         "processes": keys.processes,
         "pointer": keys.pointer,
         "damaged": keys.damaged,
@@ -91,7 +91,7 @@ def ask_everything(caller: Caller, client: str) -> list[int]:
 
 @pytest.mark.parametrize("kind", TYPES)
 @pytest.mark.parametrize(
-    "name", ["bucket", "usage", "new counts", "drain", "counter", "shadow counter", "processes", "pointer", "damaged"]
+    "name", ["shard", "usage", "new counts", "drain", "counter", "shadow counter", "processes", "pointer", "damaged"]
 )
 def test_a_wrong_type_anywhere(caller: Caller, keyed_shop: Store, name: str, kind: str) -> None:
     ask_everything(caller, VICTIM)
@@ -123,7 +123,7 @@ def test_bytes_of_a_counter_that_are_not_what_was_written(caller: Caller, keyed_
     for endpoint, policy in (("search", "free-search"), ("orders", "free-orders")):
         check = {"client": VICTIM, "endpoint": endpoint}
         caller.post("/v1/check", check)
-        key = keyed_shop.keys.counter(bucket_of(VICTIM), policy, VICTIM)
+        key = keyed_shop.keys.counter(shard_of(VICTIM), policy, VICTIM)
         for _ in range(5):
             written = keyed_shop.redis.get(key) or b"\x00" * 40
             keyed_shop.redis.set(key, damaged(written, dice), px=60_000)
@@ -155,7 +155,7 @@ def damaged(written: bytes, dice: random.Random) -> bytes:
 def test_a_token_that_names_no_rules(caller: Caller, keyed_shop: Store, token: bytes) -> None:
     ask_everything(caller, VICTIM)
     for spoil in (
-        lambda: keyed_shop.redis.hset(keyed_shop.keys.buckets[bucket_of(VICTIM)], "token", token),
+        lambda: keyed_shop.redis.hset(keyed_shop.keys.shards[shard_of(VICTIM)], "token", token),
         lambda: keyed_shop.redis.set(keyed_shop.keys.pointer, token),
     ):
         spoil()
@@ -164,11 +164,22 @@ def test_a_token_that_names_no_rules(caller: Caller, keyed_shop: Store, token: b
     assert (other["allowed"], other["degraded"]) == (True, False)
 
 
+@pytest.mark.parametrize("token", [b"x", b"\xff\xfe", "é".encode()])
+def test_a_batch_moves_a_shard_on_from_a_token_that_is_none(caller: Caller, keyed_shop: Store, token: bytes) -> None:
+    shard = keyed_shop.keys.shards[shard_of(VICTIM)]
+    ask_everything(caller, VICTIM)
+    keyed_shop.redis.hset(shard, "token", token)
+    checks = [{"client": name, "endpoint": "search"} for name in (VICTIM, OTHER, VICTIM)]
+    results = caller.post("/v1/check/batch", {"checks": checks}).json()["results"]
+    assert [each["degraded"] for each in results] == [True, False, False]
+    assert keyed_shop.redis.hget(shard, "token") == keyed_shop.redis.get(keyed_shop.keys.pointer)
+
+
 @pytest.mark.parametrize(
     "record", [b"", b"\xff", b"x {}", b"7 {", b"7 []", b'7 {"plan": 1}', b"7 null", b"9" * 5000, b"7 " + b"[" * 2000]
 )
 def test_a_record_that_is_none(caller: Caller, keyed_shop: Store, record: bytes) -> None:
-    keyed_shop.redis.hset(keyed_shop.keys.buckets[bucket_of(VICTIM)], client_field(VICTIM), record)
+    keyed_shop.redis.hset(keyed_shop.keys.shards[shard_of(VICTIM)], client_field(VICTIM), record)
     assert all(status in (200, 429, 503) for status in ask_everything(caller, VICTIM))
     body = caller.post(
         "/v1/check/batch", {"checks": [{"client": name, "endpoint": "search"} for name in (VICTIM, OTHER)]}
@@ -179,8 +190,8 @@ def test_a_record_that_is_none(caller: Caller, keyed_shop: Store, record: bytes)
 def test_it_is_counted_and_logged_once_without_the_clients_key(
     caller: Caller, keyed_shop: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(damage._seldom, "_silent_until", float("-inf"))
-    damage._waiting.clear()
+    monkeypatch.setattr(damage, "_limited_log", RateLimitedLog(damage._limited_log._logger))
+    damage._unreported.clear()
     check = {"client": VICTIM, "endpoint": "search"}
     caller.post("/v1/check", check)
     key = keys_of(keyed_shop)["counter"]

@@ -10,9 +10,9 @@ from pytest_django import Settings
 
 from api import errors
 from api.problems import PROBLEM_TYPES, ProblemType
-from limits.enforcement import get_engine
-from limits.seldom import SeldomLog
-from ratelimit_platform import hosts
+from ratelimit_enforcer.engine import get_engine
+from ratelimit_enforcer.log_limiter import RateLimitedLog
+from ratelimit_platform import middleware
 from tests.api.conftest import Caller
 
 
@@ -70,7 +70,7 @@ def test_a_host_that_is_not_ours(
 ) -> None:
     settings.ALLOWED_HOSTS = ["ratelimit.example"]
     settings.HTTPS = settings.SECURE_SSL_REDIRECT = True
-    monkeypatch.setattr(hosts, "_refused", SeldomLog(hosts._refused._logger))
+    monkeypatch.setattr(middleware, "_rejected", RateLimitedLog(middleware._rejected._logger))
 
     for host in HOSTS[:-1]:
         response = caller.client.get(path, headers={"host": host})
@@ -88,7 +88,7 @@ def test_what_nobody_expected_is_a_500_and_logged(
     def broken() -> None:
         raise ZeroDivisionError("a mistake of ours")
 
-    monkeypatch.setattr("api.views.health.get_engine", broken)
+    monkeypatch.setattr("api.views.get_engine", broken)
 
     response = caller.client.get("/readyz")
 

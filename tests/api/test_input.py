@@ -12,8 +12,8 @@ from django.http import request as django_request
 from django.test import RequestFactory
 from django.utils.http import parse_header_parameters
 
-from api.body import MAX_BODY
-from api.negotiation import accepts_json
+from api.rendering import accepts_json
+from api.requests import MAX_BODY_BYTES
 from api.wsgi import TolerantRequest
 from tests.api.conftest import Caller
 
@@ -36,7 +36,7 @@ GOOD = b'{"client": "ann", "endpoint": "search"}'
         (b'{"client": "ann", "endpoint": "search", "\\ud800": 1}', 400, "invalid-request"),
         (b'{"client": "ann\\u0000", "endpoint": "search"}', 400, "invalid-request"),
         (b"[]", 400, "invalid-request"),
-        (GOOD.ljust(MAX_BODY + 1), 413, "body-too-large"),
+        (GOOD.ljust(MAX_BODY_BYTES + 1), 413, "body-too-large"),
     ],
 )
 @pytest.mark.parametrize("path", ["/v1/check", "/v1/check?status=200", "/v1/peek"])
@@ -52,7 +52,7 @@ def test_bad_bodies(caller: Caller, path: str, body: bytes, status: int, name: s
 
 
 def test_a_body_of_exactly_the_greatest_size_is_read(caller: Caller) -> None:
-    assert caller.send("/v1/check", GOOD.ljust(MAX_BODY)).status_code == 200
+    assert caller.send("/v1/check", GOOD.ljust(MAX_BODY_BYTES)).status_code == 200
 
 
 def test_a_body_without_its_length_is_refused(caller: Caller) -> None:

@@ -96,7 +96,7 @@ def test_readiness_says_what_should_be_changed_in_the_store(
     caller: Caller, lone_shop: tuple[RedisServer, Store]
 ) -> None:
     wait_until(lambda: caller.client.get("/readyz").json()["warnings"] != [])
-    assert any("Redis keeps nothing over a restart" in each for each in caller.client.get("/readyz").json()["warnings"])
+    assert any("Redis stores nothing on disk" in each for each in caller.client.get("/readyz").json()["warnings"])
     assert readiness(caller) == ("ready", [])
 
 

@@ -7,17 +7,24 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from api.body import _unique, parse_json
-from api.problems import INVALID_REQUEST, MALFORMED_BODY, Problem
-from api.requests import MAX_CHECKS, MAX_ERRORS, parse_batch, parse_check, parse_query
-from limits.enforcement import CheckRequest
+from api.problems import INVALID_REQUEST, MALFORMED_BODY, ProblemResponse
+from api.requests import (
+    MAX_CHECKS,
+    MAX_ERRORS,
+    _object_of_unique_names,
+    parse_batch,
+    parse_check,
+    parse_json,
+    parse_query,
+)
+from ratelimit_enforcer.engine import CheckRequest
 
 STRING = "must be a string."
 CONTROL = "must not contain control characters."
 LENGTH = "must have 1 to 256 characters."
 METHOD = "must be an HTTP method, such as “GET”."
 COST = "must be a whole number from 1 to 1,000,000."
-BESIDE = "cannot stand beside “endpoint”."
+BESIDE = "cannot be combined with “endpoint”."
 SEARCH = {"client": "acme", "endpoint": "search"}
 ROUTE = {"client": "acme", "method": "GET", "path": "/api/search"}
 
@@ -39,11 +46,11 @@ def test_what_a_check_may_say(body: dict[str, Any], request_: CheckRequest | Non
 @pytest.mark.parametrize(
     ("body", "errors"),
     [
-        ({}, {"client": ["is needed."], "endpoint": ["is needed, or “method” and “path” in its place."]}),
-        ({"client": "acme"}, {"endpoint": ["is needed, or “method” and “path” in its place."]}),
-        ({"endpoint": "search"}, {"client": ["is needed."]}),
-        ({"client": "acme", "method": "GET"}, {"path": ["is needed beside “method”."]}),
-        ({"client": "acme", "path": "/"}, {"method": ["is needed beside “path”."]}),
+        ({}, {"client": ["is required."], "endpoint": ["is required, or “method” and “path” instead."]}),
+        ({"client": "acme"}, {"endpoint": ["is required, or “method” and “path” instead."]}),
+        ({"endpoint": "search"}, {"client": ["is required."]}),
+        ({"client": "acme", "method": "GET"}, {"path": ["is required together with “method”."]}),
+        ({"client": "acme", "path": "/"}, {"method": ["is required together with “path”."]}),
         (SEARCH | {"method": "GET"}, {"method": [BESIDE]}),
         (
             SEARCH | {"method": "GET", "path": 1},
@@ -88,8 +95,8 @@ def test_a_body_is_an_object(body: Any) -> None:
     assert refusal(body).errors == {"body": ["must be a JSON object."]}
 
 
-def refusal(body: Any) -> Problem:
-    with pytest.raises(Problem) as refused:
+def refusal(body: Any) -> ProblemResponse:
+    with pytest.raises(ProblemResponse) as refused:
         parse_check(body)
     return refused.value
 
@@ -105,18 +112,18 @@ def refusal(body: Any) -> Problem:
         (b"\xff", "is not UTF-8 at byte 0."),
         (b'{"client": "\xc3"}', "is not UTF-8 at byte 12."),
         (b'"\xed\xa0\x80"', "is not UTF-8 at byte 1."),
-        (b'{"cost": NaN}', "holds NaN, which is not JSON."),
-        (b'{"cost": -Infinity}', "holds -Infinity, which is not JSON."),
-        (b'{"client": "a", "client": "b"}', "has the name “client” twice in one object."),
-        (b'{"client": {"\\ud800": 1, "\\ud800": 1}}', "has the name “\\ud800” twice in one object."),
-        (b"9" * 5_000, "holds a number with too many digits."),
+        (b'{"cost": NaN}', "contains NaN, which is not JSON."),
+        (b'{"cost": -Infinity}', "contains -Infinity, which is not JSON."),
+        (b'{"client": "a", "client": "b"}', "has the duplicate name “client” in one object."),
+        (b'{"client": {"\\ud800": 1, "\\ud800": 1}}', "has the duplicate name “\\ud800” in one object."),
+        (b"9" * 5_000, "contains a number with too many digits."),
         (b"[" * 30_000 + b"]" * 30_000, "is nested too deeply."),
         (b"[" * 102 + b"]" * 102, "is nested too deeply."),
         (b'{"a":' * 101 + b"[]" + b"}" * 101, "is nested too deeply."),
     ],
 )
 def test_what_is_not_json_is_said_to_be_so(data: bytes, message: str) -> None:
-    with pytest.raises(Problem) as refused:
+    with pytest.raises(ProblemResponse) as refused:
         parse_json(data)
 
     assert refused.value.kind is MALFORMED_BODY
@@ -142,17 +149,17 @@ PLAUSIBLE = st.sampled_from(["acme", "search", "GET", "/api/search", 1, 1_000_00
 def test_any_bytes_are_a_check_or_a_problem(data: bytes) -> None:
     parsed = check_or_problem(data)
 
-    if isinstance(parsed, Problem):
+    if isinstance(parsed, ProblemResponse):
         assert parsed.response().status_code == 400
         assert parsed.errors
     else:
         assert parsed == CheckRequest(**json.loads(data))
 
 
-def check_or_problem(data: bytes) -> CheckRequest | Problem:
+def check_or_problem(data: bytes) -> CheckRequest | ProblemResponse:
     try:
         return parse_check(parse_json(data))
-    except Problem as problem:
+    except ProblemResponse as problem:
         return problem
 
 
@@ -164,16 +171,16 @@ def test_what_a_query_may_say(query: str, values: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("query", "errors"),
     [
-        ("status=429", {"status": ["must be 200, once."]}),
-        ("status=", {"status": ["must be 200, once."]}),
-        ("status", {"status": ["must be 200, once."]}),
-        ("status=200&status=200", {"status": ["must be 200, once."]}),
+        ("status=429", {"status": ["must be 200, given once."]}),
+        ("status=", {"status": ["must be 200, given once."]}),
+        ("status", {"status": ["must be 200, given once."]}),
+        ("status=200&status=200", {"status": ["must be 200, given once."]}),
         ("Status=200", {"Status": ["is not a query parameter here."]}),
         ("%ff=%00&status=200", {"\ufffd": ["is not a query parameter here."]}),
     ],
 )
 def test_a_query_that_means_nothing_is_refused(query: str, errors: dict[str, list[str]]) -> None:
-    with pytest.raises(Problem) as refused:
+    with pytest.raises(ProblemResponse) as refused:
         parse_query(query, {"status": "200"})
 
     assert refused.value.errors == errors
@@ -194,8 +201,8 @@ class Name(str):
 def comparisons(names: int) -> int:
     """How many it takes to find that the last of so many names is there twice."""
     Name.compared = 0
-    with pytest.raises(Problem, match=f"“k{names - 1}” twice"):
-        _unique([(Name(f"k{at}"), None) for at in (*range(names), names - 1)])
+    with pytest.raises(ProblemResponse, match=f"duplicate name “k{names - 1}”"):
+        _object_of_unique_names([(Name(f"k{at}"), None) for at in (*range(names), names - 1)])
     return Name.compared
 
 
@@ -207,14 +214,13 @@ def test_a_name_that_is_there_twice_is_found_in_one_pass() -> None:
 def test_only_the_first_fields_that_are_wrong_are_named(names: int) -> None:
     problem = refusal(SEARCH | {f"x{at}": 1 for at in range(names)})
     assert list(problem.errors or ()) == [f"x{at}" for at in range(min(names, MAX_ERRORS))]
-    more = f"there are {names - MAX_ERRORS:,} more." in problem.detail
-    assert problem.detail.startswith(f"{names:,} fields cannot be accepted; “errors” says why")
-    assert more == (names > MAX_ERRORS)
+    part = f" for the first {MAX_ERRORS}" if names > MAX_ERRORS else ""
+    assert problem.detail == f"{names:,} fields are invalid; see “errors”{part}."
 
 
 def test_the_answer_to_a_batch_does_not_grow_with_what_is_wrong_in_it() -> None:
     check = {f"{'x' * 100}{at}": 1 for at in range(30)}
-    with pytest.raises(Problem) as refused:
+    with pytest.raises(ProblemResponse) as refused:
         parse_batch({"checks": [check] * MAX_CHECKS})
     assert len(refused.value.response().content) < 30_000
     assert refused.value.errors is not None
@@ -224,7 +230,7 @@ def test_the_answer_to_a_batch_does_not_grow_with_what_is_wrong_in_it() -> None:
 def test_a_name_without_end_is_cut_where_it_is_repeated() -> None:
     problem = refusal({"y" * 60_000: 1})
     assert f"{'y' * 200}…" in (problem.errors or ())
-    with pytest.raises(Problem) as twice:
+    with pytest.raises(ProblemResponse) as twice:
         parse_json(b'{"%s": 1, "%s": 1}' % (b"y" * 60_000, b"y" * 60_000))
     assert len(twice.value.response().content) < 2_000
 
@@ -232,4 +238,4 @@ def test_a_name_without_end_is_cut_where_it_is_repeated() -> None:
 def test_names_that_read_alike_once_they_are_cut_are_one_error() -> None:
     problem = refusal(SEARCH | {f"{'y' * 300}{at}": 1 for at in range(10_000)})
     assert problem.errors == {f"{'y' * 200}…": ["is not a field of a check."]}
-    assert problem.detail.startswith("10,000 fields cannot be accepted")
+    assert problem.detail.startswith("10,000 fields are invalid")

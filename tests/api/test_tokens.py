@@ -8,10 +8,10 @@ import pytest
 from pytest_django import Settings
 
 from api.authentication import BearerToken, TokenIndex, admit
-from api.problems import Problem
-from limits.domain.ruleset import Ruleset
-from limits.domain.words import Scope
-from limits.enforcement import Engine, StoreUnavailable
+from api.problems import ProblemResponse
+from ratelimit_enforcer.domain.enums import Scope
+from ratelimit_enforcer.domain.ruleset import Ruleset
+from ratelimit_enforcer.engine import Engine, StoreUnavailable
 from tests.api.conftest import SHOP, Caller, token
 from tests.support.servers import Store
 
@@ -135,7 +135,7 @@ class EngineWithoutStore:
     """Holds a ruleset, or none, and cannot read another."""
 
     def __init__(self, ruleset: Ruleset | None) -> None:
-        self.held: Any = SimpleNamespace(ruleset=ruleset) if ruleset else None
+        self.current: Any = SimpleNamespace(ruleset=ruleset) if ruleset else None
 
     def refresh(self) -> None:
         raise StoreUnavailable("away")
@@ -159,5 +159,5 @@ def test_the_guard_refuses_what_the_new_rules_refuse() -> None:
     bearer = BearerToken.parse("Bearer checker")
 
     bearer.require(Scope.CHECK, SHOP)
-    with pytest.raises(Problem, match="not known"):
+    with pytest.raises(ProblemResponse, match="unknown or has been revoked"):
         bearer.require(Scope.CHECK, replace(SHOP, tokens=()))

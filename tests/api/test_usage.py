@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 import pytest
 
-from limits.domain.limit import Limit
-from limits.domain.ruleset import Policy
+from ratelimit_enforcer.domain.limit import Limit
+from ratelimit_enforcer.domain.ruleset import Policy
 from tests.api.conftest import SHOP, Caller
 from tests.support.servers import Store
 
@@ -48,8 +48,8 @@ def test_any_key_can_be_asked_for(caller: Caller) -> None:
 @pytest.mark.parametrize(
     ("query", "errors"),
     [
-        ("", {"client": ["is needed, once."]}),
-        ("?client=a&client=b", {"client": ["is needed, once."]}),
+        ("", {"client": ["must be given exactly once."]}),
+        ("?client=a&client=b", {"client": ["must be given exactly once."]}),
         ("?client=", {"client": ["must have 1 to 256 characters."]}),
         ("?client=%00", {"client": ["must not contain control characters."]}),
         ("?client=a&plan=b", {"plan": ["is not a query parameter here."]}),

@@ -7,10 +7,10 @@ import pytest
 from pytest_django import Settings
 from redis import Redis
 
-from limits.domain.limit import Limit
-from limits.domain.ruleset import Plan, Policy, Ruleset
-from limits.domain.words import Algorithm, Partition, Period, Scope
-from limits.enforcement import get_engine
+from ratelimit_enforcer.domain.enums import Algorithm, Partition, Period, Scope
+from ratelimit_enforcer.domain.limit import Limit
+from ratelimit_enforcer.domain.ruleset import Plan, Policy, Ruleset
+from ratelimit_enforcer.engine import get_engine
 from tests.api.conftest import Caller, serve, token
 from tests.support.deciding import START, script_with_clock
 from tests.support.servers import Store

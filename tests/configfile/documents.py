@@ -6,9 +6,18 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from limits.domain.limit import MAX_BURST, MAX_COST, MAX_QUOTA, MAX_WINDOW_SECONDS
-from limits.domain.routes import Route
-from limits.domain.words import AlertMetric, Algorithm, ClientStatus, GroupBy, Mode, OnStoreFailure, Partition, Period
+from ratelimit_enforcer.domain.enums import (
+    AlertMetric,
+    Algorithm,
+    ClientStatus,
+    GroupBy,
+    Mode,
+    OnStoreFailure,
+    Partition,
+    Period,
+)
+from ratelimit_enforcer.domain.limit import MAX_BURST, MAX_COST, MAX_QUOTA, MAX_WINDOW_SECONDS
+from ratelimit_enforcer.domain.routes import Route
 from tests.support.histories import ZONES
 
 Item = dict[str, Any]

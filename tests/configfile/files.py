@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from limits.configfile.apply import Applied, apply
+from limits.configfile.apply import ApplyResult, apply
 from limits.configfile.document import read
 from limits.configfile.export import export
-from limits.configfile.reading import ConfigRefused
+from limits.configfile.reading import InvalidConfig
 from limits.models import AlertRule, Client, ClientChange, Endpoint, Override, Plan, Policy, Publication, RuleChange
 from tests.publishing.platforms import Platform
 
@@ -47,21 +47,21 @@ overrides:
 LIMITS = "limits: [{quota: 1, window: 60}]"
 
 
-def put(text: str, **options: Any) -> Applied:
+def put(text: str, **options: Any) -> ApplyResult:
     """Applies a file."""
     return apply(read(text), author="test", **options)
 
 
 def refusal(text: str) -> list[str]:
     """What reading a file is refused for: one line for each problem."""
-    with pytest.raises(ConfigRefused) as caught:
+    with pytest.raises(InvalidConfig) as caught:
         read(text)
     return str(caught.value).splitlines()
 
 
 def refused(text: str, **options: Any) -> list[str]:
     """What applying a file is refused for: one line for each problem."""
-    with pytest.raises(ConfigRefused) as caught:
+    with pytest.raises(InvalidConfig) as caught:
         put(text, **options)
     return str(caught.value).splitlines()
 

@@ -4,8 +4,8 @@ import pytest
 from pytest_django import Settings
 
 from limits.configfile.export import export
-from limits.domain.words import AlertMetric, GroupBy
 from limits.models import AlertRule
+from ratelimit_enforcer.domain.enums import AlertMetric, GroupBy
 from tests.configfile.files import put, refusal, refused
 from tests.models import rows
 from tests.publishing.platforms import Platform
@@ -59,23 +59,26 @@ def test_pruning_removes_what_the_section_does_not_name(shop: Platform) -> None:
     [
         (
             "metric: usage_ratio",
-            "threshold: must be 0.5, 0.8, 0.9 or 1, the parts of a quota whose crossing is counted.",
+            "threshold: must be 0.5, 0.8, 0.9 or 1.",
         ),
-        ("metric: throttled_ratio", "threshold: must be a part of all requests, above 0 and at most 1, such as 0.2."),
-        ("metric: platform", "threshold: must be 1: a problem of the platform is there or it is not."),
+        ("metric: throttled_ratio", "threshold: must be a ratio above 0 and at most 1, such as 0.2."),
+        ("metric: platform", "threshold: must be 1 for platform problems."),
         ("metric: loudness", "metric: must be one of: throttled, throttled_ratio, usage_ratio, platform."),
         ("webhooks: ['http://example.com/']", "webhooks: http://example.com/ must begin with https://."),
-        ("webhooks: ['https://10.0.0.1/']", "webhooks: https://10.0.0.1/ leads to 10.0.0.1, which is not a public"),
+        (
+            "webhooks: ['https://10.0.0.1/']",
+            "webhooks: https://10.0.0.1/ resolves to 10.0.0.1, which is neither public",
+        ),
         ("min_requests: 0", "min_requests: must be a whole number from 1 to 1,000,000,000,000."),
         ("notify_resolved: 1", "notify_resolved: must be true or false."),
         ("threshold: 0", "threshold: must be a whole number of requests, from 1 to 1,000,000,000,000."),
         ("threshold: 0.5", "threshold: must be a whole number of requests, from 1 to 1,000,000,000,000."),
         ("threshold: true", "threshold: must be a number."),
-        ("window: 90", "window: must be whole minutes in seconds, from 60 to 86,400."),
-        ("window: 0", "window: must be whole minutes in seconds, from 60 to 86,400."),
+        ("window: 90", "window: must be a multiple of 60 seconds, from 60 to 86,400."),
+        ("window: 0", "window: must be a multiple of 60 seconds, from 60 to 86,400."),
         ("cooldown: -1", "cooldown: must be between 0 and 2,592,000 seconds."),
-        ("emails: []", "emails: must hold at least one address, unless there is a webhook."),
-        ("emails: [nobody]", "emails[0]: must be a mail address."),
+        ("emails: []", "emails: must contain at least one address, unless there is a webhook."),
+        ("emails: [nobody]", "emails[0]: must be an email address."),
         ("group_by: plan", "group_by: must be one of: client, endpoint, policy, none."),
         ("name: ''", "name: must not be empty."),
         ("colour: red", None),
@@ -115,10 +118,10 @@ def test_the_channels_and_their_options_come_back_in_the_export(shop: Platform, 
 def test_webhooks_need_a_secret_that_signs() -> None:
     assert refusal(
         "alert_rules: [{name: hook, metric: throttled, threshold: 1, webhooks: ['https://example.com/']}]"
-    ) == ["alert_rules[0].webhooks: need WEBHOOK_SECRET to be set: without a signature nobody could trust them."]
+    ) == ["alert_rules[0].webhooks: cannot be used until the setting WEBHOOK_SECRET is set."]
 
 
 def test_two_rules_of_one_name_are_refused() -> None:
     assert refusal(f"alert_rules: [{{{RULE}}}, {{{RULE}}}]") == [
-        "alert_rules[1].name: “abuse” is there already, as alert_rules[0]."
+        "alert_rules[1].name: “abuse” is a duplicate of alert_rules[0]."
     ]

@@ -4,12 +4,12 @@ import pytest
 import yaml
 
 from limits.configfile.reading import parse
-from limits.domain.ruleset import Plan
-from limits.domain.words import ClientStatus, Mode
 from limits.models import Client, ClientChange, Publication
 from limits.models import Plan as PlanRow
 from limits.models import Policy as PolicyRow
 from limits.publishing.reconciler import reconcile
+from ratelimit_enforcer.domain.enums import ClientStatus, Mode
+from ratelimit_enforcer.domain.ruleset import Plan
 from tests.configfile.files import LIMITS, STORE, everything, put
 from tests.models import rows
 from tests.publishing.platforms import Platform
@@ -153,14 +153,14 @@ def test_a_dry_run_tells_the_changes_and_makes_none(shop: Platform) -> None:
 
 
 def test_a_file_that_is_saved_while_the_store_is_away_goes_live_when_it_is_back(shop: Platform) -> None:
-    shop.go_away()
+    shop.make_store_unavailable()
     applied = put(f"policies: [{{slug: all, {LIMITS}}}]\nclients: [{{key: acme, status: blocked}}, {{key: new}}]")
     assert not applied.delivery.live
-    assert applied.delivery.problem == "Redis cannot be reached; the change goes live by itself when it can."
+    assert applied.delivery.problem == "Redis is unavailable; the change will go live automatically."
     assert applied.changes[-2:] == ["Client acme changed.", "Client new changed."]
-    shop.come_back()
+    shop.make_store_available()
     assert (shop.sequence, shop.client("new")) == (1, None)
     reconcile()
     assert (shop.sequence, shop.quotas, shop.is_complete) == (2, {"all": 1}, True)
-    assert (shop.client("acme").status, shop.client("new").is_registered) == (ClientStatus.BLOCKED, True)
+    assert (shop.client("acme").status, shop.is_registered("new")) == (ClientStatus.BLOCKED, True)
     assert not ClientChange.objects.exists()

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from limits.configfile.client_csv import BYTE_ORDER_MARK, FileRefused, decoded, guarded, lines_of, unguarded, written
+from limits.domain.client_csv import (
+    BYTE_ORDER_MARK,
+    InvalidClientFile,
+    decode,
+    escape_formula,
+    format_lines,
+    parse_lines,
+    unescape_formula,
+)
 from tests.configfile.documents import CHARACTERS
 from tests.support.histories import history_settings
 
@@ -29,10 +37,10 @@ def cells_by(delimiter: str, text: str) -> list[str]:
 @example(rows=[("two\u2028lines", "a\u0085b", "\u2029", "\ufeff")])
 @example(rows=[("\ufeff=1", "", "", "-")])
 def test_what_is_written_comes_back_and_is_no_formula(rows: list[tuple[str, ...]]) -> None:
-    text = "".join(written(rows))
+    text = "".join(format_lines(rows))
     assert text.startswith(f"{BYTE_ORDER_MARK}key,name,plan,status\r\n")
-    assert [tuple(line.fields.values()) for line in lines_of(text)] == rows
-    assert not [line.problem for line in lines_of(text) if line.problem]
+    assert [tuple(line.fields.values()) for line in parse_lines(text)] == rows
+    assert not [line.problem for line in parse_lines(text) if line.problem]
     for delimiter in ",;":
         assert not [cell for cell in cells_by(delimiter, text) if cell.startswith(tuple(FORMULA))]
 
@@ -40,14 +48,14 @@ def test_what_is_written_comes_back_and_is_no_formula(rows: list[tuple[str, ...]
 @history_settings(500)
 @given(cell=st.text(st.sampled_from("=+-@'\",;\t\r\n＝ a"), max_size=12))
 def test_a_guard_is_taken_away_again(cell: str) -> None:
-    assert unguarded(guarded(cell)) == cell
+    assert unescape_formula(escape_formula(cell)) == cell
 
 
 @pytest.mark.parametrize("begin", FORMULA)
 def test_a_cell_that_begins_like_a_formula(begin: str) -> None:
-    assert guarded(f"{begin}1") == f"'{begin}1"
-    assert guarded(f"'{begin}1") == f"''{begin}1"
-    assert guarded(f"a{begin}1'") == f"a{begin}1'"
+    assert escape_formula(f"{begin}1") == f"'{begin}1"
+    assert escape_formula(f"'{begin}1") == f"''{begin}1"
+    assert escape_formula(f"a{begin}1'") == f"a{begin}1'"
 
 
 @pytest.mark.parametrize(
@@ -65,17 +73,18 @@ def test_a_cell_that_begins_like_a_formula(begin: str) -> None:
     ],
 )
 def test_files_as_spreadsheets_write_them(content: str, found: list[tuple[str, ...]]) -> None:
-    lines = list(lines_of(content))
+    lines = list(parse_lines(content))
     assert [tuple(line.fields.values()) for line in lines] == found
     assert not [line.problem for line in lines if line.problem]
 
 
 def test_lines_are_counted_as_an_editor_counts_them() -> None:
-    content = 'sep=;\nkey;name\na;b\u2028c\n"d\ne";f\ng;h;i\n'
-    assert [(line.number, line.problem) for line in lines_of(content)] == [
+    content = 'sep=;\nkey;name\na;b\u2028c\n"d\ne";f\ng;h;i\nj\n'
+    assert [(line.number, line.problem) for line in parse_lines(content)] == [
         (3, ""),
         (5, ""),
-        (6, "It has 3 columns; the first line has 2."),
+        (6, "The line has 3 columns, but the first line has 2."),
+        (7, "The line has 1 column, but the first line has 2."),
     ]
 
 
@@ -87,20 +96,20 @@ def test_lines_are_counted_as_an_editor_counts_them() -> None:
         ("\ufeff", 1, "The file is empty"),
         (",,\n", 1, "one of them must be “key”"),
         ("key,,name\n", 1, "no column “”"),
-        ("key\na\n" + "b" * 200_000, 3, "It cannot be read: field larger"),
+        ("key\na\n" + "b" * 200_000, 3, "The line cannot be read: field larger"),
     ],
 )
 def test_what_is_no_file_of_clients(content: str, line: int, message: str) -> None:
-    with pytest.raises(FileRefused, match=message) as refused:
-        list(lines_of(content))
+    with pytest.raises(InvalidClientFile, match=message) as refused:
+        list(parse_lines(content))
     assert refused.value.line == line
 
 
 def test_the_encodings_of_spreadsheets() -> None:
     text = "key\tname\nä\tÖ\n"
     for encoding in ("utf-8", "utf-8-sig", "utf-16"):
-        assert decoded(text.encode(encoding)) == text
-    assert decoded(b"\xfe\xff" + text.encode("utf-16-be")) == text
+        assert decode(text.encode(encoding)) == text
+    assert decode(b"\xfe\xff" + text.encode("utf-16-be")) == text
     for broken in (b"key\n\xff\xfe\n", text.encode("latin-1"), b"\xff\xfea"):
         with pytest.raises(UnicodeDecodeError):
-            decoded(broken)
+            decode(broken)

@@ -7,7 +7,7 @@ import pytest
 from limits.configfile.document import read
 from tests.configfile.files import LIMITS, refusal
 
-SLUG = "must be small letters, digits and hyphens, such as “free-search”."
+SLUG = "must consist of lowercase letters, digits and hyphens, such as “free-search”."
 SECTIONS = {
     "plans": {},
     "endpoints": {},
@@ -30,7 +30,7 @@ def test_slugs_have_64_characters_at_most(section: str) -> None:
 @pytest.mark.parametrize("section", SECTIONS)
 def test_slugs_are_there_once(section: str) -> None:
     items = [{"slug": slug} | SECTIONS[section] for slug in ("a", "b", "a")]
-    assert refusal(json.dumps({section: items})) == [f"{section}[2].slug: “a” is there already, as {section}[0]."]
+    assert refusal(json.dumps({section: items})) == [f"{section}[2].slug: “a” is a duplicate of {section}[0]."]
 
 
 @pytest.mark.parametrize(
@@ -50,15 +50,15 @@ def test_bad_client_keys_are_refused(key: str, message: str) -> None:
 
 def test_client_keys_are_there_once() -> None:
     assert refusal("clients: [{key: acme}, {key: Acme}, {key: acme}]") == [
-        "clients[2].key: “acme” is there already, as clients[0]."
+        "clients[2].key: “acme” is a duplicate of clients[0]."
     ]
 
 
 def test_one_plan_is_the_default() -> None:
     text = "plans: [{slug: a}, {slug: b, default: true}, {slug: c, default: true}, {slug: d, default: true}]"
     assert refusal(text) == [
-        "plans[2].default: plans[1] is the default already.",
-        "plans[3].default: plans[1] is the default already.",
+        "plans[2].default: plans[1] is already the default.",
+        "plans[3].default: plans[1] is already the default.",
     ]
 
 
@@ -67,13 +67,13 @@ def test_one_plan_is_the_default() -> None:
     [
         ("", "must be a method and a path, such as “GET /api/products/{id}”."),
         ("/api", "must be a method and a path, such as “GET /api/products/{id}”."),
-        ("get /api", "must begin with a method in capital letters, or with * for every method."),
+        ("get /api", "must begin with a method in uppercase letters, or with * for every method."),
         ("GET api", "must have a path that begins with “/”."),
         ("GET /a b", "must not contain spaces or control characters."),
         ("GET /a?q=1", "must be a path only, without a query string or fragment."),
-        ("GET /a{id}", "has “a{id}”; a parameter is a whole segment, such as “{id}”."),
-        ("GET /*/a", "may have “*” only as its last segment, meaning everything below."),
-        ("GET /a/../b", "must not have “.” or “..” as a segment."),
+        ("GET /a{id}", "has “a{id}”; a parameter must be a whole segment, such as “{id}”."),
+        ("GET /*/a", "may have “*” only as the last segment, for every path below."),
+        ("GET /a/../b", "must not have a segment “.” or “..”."),
     ],
 )
 def test_bad_routes_are_refused(route: str, message: str) -> None:
@@ -89,11 +89,11 @@ QUOTA = "quota: must be between 0 and 1,000,000,000."
 WINDOW = "window: must be between 1 and 31,622,400 seconds (366 days)."
 BURST = "burst: must be between 1 and 1,000,000,000."
 REFILL = "burst: would take more than 366 days to refill at this quota."
-CALENDAR_ONLY = "belongs to calendar limits only."
+CALENDAR_ONLY = "is allowed for calendar limits only."
 BAD_LIMITS = [
     ("{quota: -1, window: 60}", QUOTA),
     ("{quota: 1000000001, window: 60}", QUOTA),
-    ("{quota: 1}", "window: is needed: the length of the window in seconds."),
+    ("{quota: 1}", "window: is required: the length of the window in seconds."),
     ("{quota: 1, window: 0}", WINDOW),
     ("{quota: 1, window: -60}", WINDOW),
     ("{quota: 1, window: 31622401}", WINDOW),
@@ -102,26 +102,26 @@ BAD_LIMITS = [
     ("{quota: 1000000000, window: 60, algorithm: token_bucket, burst: 1000000001}", BURST),
     ("{quota: 1, window: 60, algorithm: token_bucket, burst: 527041}", REFILL),
     ("{quota: 1, window: 31622400, algorithm: token_bucket, burst: 2}", REFILL),
-    ("{quota: 1, window: 60, burst: 5}", "burst: belongs to token buckets only."),
+    ("{quota: 1, window: 60, burst: 5}", "burst: is allowed for token buckets only."),
     ("{quota: 1, window: 60, period: day}", f"period: {CALENDAR_ONLY}"),
     ("{quota: 1, window: 60, timezone: Europe/Berlin}", f"timezone: {CALENDAR_ONLY}"),
     (
         "{quota: 1, period: day, algorithm: calendar, timezone: localtime}",
-        "timezone: “localtime” may be another time on each machine; name a place, such as “Europe/Berlin”.",
+        "timezone: “localtime” depends on the machine; use a place, such as “Europe/Berlin”.",
     ),
     (
         "{quota: 1, period: day, algorithm: calendar, timezone: Factory}",
-        "timezone: “Factory” may be another time on each machine; name a place, such as “Europe/Berlin”.",
+        "timezone: “Factory” depends on the machine; use a place, such as “Europe/Berlin”.",
     ),
     (
         "{quota: 1, period: day, algorithm: calendar, timezone: posixrules}",
-        "timezone: “posixrules” may be another time on each machine; name a place, such as “Europe/Berlin”.",
+        "timezone: “posixrules” depends on the machine; use a place, such as “Europe/Berlin”.",
     ),
     (
         "{quota: 1, period: day, algorithm: calendar, timezone: Mars}",
-        "timezone: “Mars” is not a time zone, such as “Europe/Berlin”.",
+        "timezone: “Mars” is not a time zone; an example is “Europe/Berlin”.",
     ),
-    ("{quota: 1, algorithm: calendar}", "period: is needed for a calendar limit: hour, day, week or month."),
+    ("{quota: 1, algorithm: calendar}", "period: is required for a calendar limit: hour, day, week or month."),
 ]
 
 
@@ -152,7 +152,7 @@ def test_limits_at_the_ends_of_their_ranges_are_accepted(limit: str) -> None:
 
 
 def test_no_limits_are_refused() -> None:
-    assert refusal(limits("")) == ["policies[0].limits: must hold at least one limit."]
+    assert refusal(limits("")) == ["policies[0].limits: must have at least one limit."]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_two_limits_of_one_name_are_refused(algorithm: str, name: str) -> None:
     one = f"quota: 1, window: 60, algorithm: {algorithm}"
     text = limits(f"{{{one}}}, {{quota: 5, window: 61}}, {{{one.replace('1', '2')}}}")
     assert refusal(text) == [
-        f"policies[0].limits[2]: another limit is named “{name}” already: one algorithm and window, one limit."
+        f"policies[0].limits[2]: another limit is already named “{name}”: use one limit per algorithm and window."
     ]
 
 
@@ -186,7 +186,9 @@ def test_one_window_may_have_two_algorithms() -> None:
 )
 def test_dates_without_a_zone_and_dates_that_do_not_exist_are_refused(field: str, moment: str) -> None:
     text = f"overrides: [{{client: acme, policy: all, {field}: {moment}, {LIMITS}}}]"
-    assert refusal(text) == [f"overrides[0].{field}: must be a moment with its zone, such as 2026-12-01T00:00:00Z."]
+    assert refusal(text) == [
+        f"overrides[0].{field}: must be a date and time with a time zone, such as 2026-12-01T00:00:00Z."
+    ]
 
 
 def test_every_problem_of_content_is_named_at_once() -> None:

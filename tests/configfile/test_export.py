@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from limits.configfile.export import export
-from limits.domain.ruleset import digest_of
 from limits.models import Client, Override
-from limits.publishing.compiler import compile_ruleset
+from limits.publishing.rules import compile_ruleset
+from ratelimit_enforcer.domain.ruleset import digest_of
 from tests.configfile.files import STORE, empty_tables, put
 from tests.models import rows
 from tests.publishing.platforms import Platform

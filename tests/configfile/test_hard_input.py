@@ -17,13 +17,13 @@ pytestmark = pytest.mark.django_db
 @pytest.mark.parametrize("moment", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"])
 def test_a_moment_beyond_the_calendar_is_refused(moment: str, shop: Platform) -> None:
     (line,) = refused(overrides(override(f"'{moment}'")))
-    assert line.startswith("overrides[0].starts_at: must be a moment")
+    assert line.startswith("overrides[0].starts_at: must be a date and time")
     assert reconcile().problem == ""
 
 
 def test_the_same_override_twice_is_refused(shop: Platform) -> None:
     assert refused(overrides(override(), override(quota=2))) == [
-        "overrides[1]: overlaps overrides[0] of this client and policy."
+        "overrides[1]: overlaps overrides[0] for the same client and policy."
     ]
 
 
@@ -81,7 +81,7 @@ def test_json_is_read_with_tabs_and_with_escaped_pairs(shop: Platform) -> None:
 
 
 def test_a_name_twice_in_json_is_refused() -> None:
-    assert "there twice" in refusal('{"plans": [{"slug": "a", "slug": "b"}]}')[0]
+    assert "is a duplicate" in refusal('{"plans": [{"slug": "a", "slug": "b"}]}')[0]
 
 
 @pytest.mark.parametrize("value", ["0b_", "!!int abc", "!!timestamp foo", "!!python/object:os.system x", "1" * 5_000])
@@ -99,8 +99,8 @@ def test_missing_and_unknown_fields_are_named_once_and_in_order() -> None:
         "overrides[0].client: is missing.",
         "overrides[0].policy: is missing.",
         "overrides[0].limits: is missing.",
-        "overrides[0].z: is not known here; known are: client, policy, limits, starts_at, ends_at, reason.",
-        "overrides[0].y: is not known here; known are: client, policy, limits, starts_at, ends_at, reason.",
+        "overrides[0].z: is unknown; allowed here: client, policy, limits, starts_at, ends_at, reason.",
+        "overrides[0].y: is unknown; allowed here: client, policy, limits, starts_at, ends_at, reason.",
     ]
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from limits.domain.limit import Limit
 from limits.models import Override
+from ratelimit_enforcer.domain.limit import Limit
 from tests.configfile.files import everything, put, refused
 from tests.models import rows
 from tests.publishing.platforms import Platform
@@ -11,7 +11,7 @@ from tests.publishing.platforms import Platform
 pytestmark = pytest.mark.django_db
 
 JANUARY, FEBRUARY, MARCH = (f"2126-0{month}-01T00:00:00Z" for month in (1, 2, 3))
-OVERLAPS = "overlaps another override of this client and policy."
+OVERLAPS = "overlaps another override of the same client and policy."
 
 
 def override(
@@ -98,7 +98,7 @@ def test_overlapping_overrides_of_one_file_are_refused(
 ) -> None:
     before = everything(shop)
     assert refused(overrides(override(*first), override(*second))) == [
-        "overrides[1]: overlaps overrides[0] of this client and policy."
+        "overrides[1]: overlaps overrides[0] for the same client and policy."
     ]
     assert everything(shop) == before
 
@@ -140,5 +140,5 @@ def test_an_override_ends_after_it_starts(starts: str, ends: str, shop: Platform
 def test_a_global_policy_cannot_be_overridden(shop: Platform) -> None:
     rows.policy("everyone", partition="global")
     assert refused(overrides(override(policy="everyone"))) == [
-        "overrides[0].policy: only a policy that counts each client by itself can be overridden."
+        "overrides[0].policy: only a policy that counts each client separately can be overridden."
     ]

@@ -81,7 +81,7 @@ def test_pruned_clients_are_unregistered_in_the_store_too(store: Platform) -> No
     applied = put("clients: [{key: acme, name: Acme Ltd, plan: pro}]", prune=True, prune_clients=True)
     assert applied.changes == ["Client scraper changed."]
     assert list(Client.objects.values_list("key", flat=True)) == ["acme"]
-    assert (store.client("acme").is_registered, store.client("scraper").deleted) == (True, True)
+    assert (store.is_registered("acme"), store.client("scraper").deleted) == (True, True)
 
 
 def test_a_pruned_client_takes_its_overrides_along(store: Platform) -> None:
@@ -95,10 +95,13 @@ def test_pruning_removes_overrides_that_the_file_does_not_name(store: Platform) 
 
 
 IN_USE = [
-    ("plans: [{slug: free, default: true}]", "plans: cannot be pruned, still used by: Acme Ltd, pro-total."),
-    ("endpoints: [{slug: orders}]", "endpoints: cannot be pruned, still used by: Search on Free."),
-    ("policies: []", "policies: cannot be pruned, still used by: Acme Ltd on pro-total."),
-    ("plans: [{slug: pro, default: true}]", "plans: cannot be pruned, still used by: Search on Free."),
+    (
+        "plans: [{slug: free, default: true}]",
+        "plans: cannot be pruned, because it is still used by: Acme Ltd, pro-total.",
+    ),
+    ("endpoints: [{slug: orders}]", "endpoints: cannot be pruned, because it is still used by: Search on Free."),
+    ("policies: []", "policies: cannot be pruned, because it is still used by: Acme Ltd on pro-total."),
+    ("plans: [{slug: pro, default: true}]", "plans: cannot be pruned, because it is still used by: Search on Free."),
 ]
 
 

@@ -7,10 +7,10 @@ import pytest
 
 from limits.configfile.document import ClientEntry, Document, OverrideEntry, read
 from limits.configfile.reading import parse
-from limits.domain.limit import Limit
-from limits.domain.routes import Route
-from limits.domain.ruleset import Endpoint, Plan, Policy
-from limits.domain.words import Algorithm, ClientStatus, Mode, OnStoreFailure, Partition
+from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Mode, OnStoreFailure, Partition
+from ratelimit_enforcer.domain.limit import Limit
+from ratelimit_enforcer.domain.routes import Route
+from ratelimit_enforcer.domain.ruleset import Endpoint, Plan, Policy
 from tests.configfile.files import LIMITS, STORE
 
 MEANING = Document(

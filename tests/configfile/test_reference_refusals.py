@@ -51,25 +51,25 @@ def test_a_file_may_name_what_it_creates(shop: Platform) -> None:
 ROUTES = [
     (
         "[{slug: a, routes: [GET /x, GET /x]}]",
-        ["endpoints[0].routes[1]: “GET /x” belongs to endpoint “a” already."],
+        ["endpoints[0].routes[1]: “GET /x” already belongs to endpoint “a”."],
     ),
     (
         "[{slug: a, routes: [GET /x]}, {slug: b, routes: [GET /y, GET /x]}]",
-        ["endpoints[1].routes[1]: “GET /x” belongs to endpoint “a” already."],
+        ["endpoints[1].routes[1]: “GET /x” already belongs to endpoint “a”."],
     ),
     (
         "[{slug: a, routes: ['* /x/{id}']}, {slug: b, routes: ['* /x/{name}']}]",
-        ["endpoints[1].routes[0]: “* /x/{name}” belongs to endpoint “a” already."],
+        ["endpoints[1].routes[0]: “* /x/{name}” already belongs to endpoint “a”."],
     ),
     (
         "[{slug: a, routes: [GET /x]}, {slug: b, routes: [HEAD /x]}]",
-        ["endpoints[1].routes[0]: “GET /x” belongs to endpoint “a” already."],
+        ["endpoints[1].routes[0]: “GET /x” already belongs to endpoint “a”."],
     ),
     (
         "[{slug: a, routes: [GET /x, GET /orders]}, {slug: b, routes: [GET /x/]}]",
         [
-            "endpoints[0].routes[1]: “GET /orders” belongs to endpoint “orders” already.",
-            "endpoints[1].routes[0]: “GET /x/” belongs to endpoint “a” already.",
+            "endpoints[0].routes[1]: “GET /orders” already belongs to endpoint “orders”.",
+            "endpoints[1].routes[0]: “GET /x/” already belongs to endpoint “a”.",
         ],
     ),
 ]
@@ -93,7 +93,7 @@ def test_a_global_policy_cannot_be_overridden(shop: Platform) -> None:
     rules = f"policies: [{{slug: b, {LIMITS}}}, {{slug: everyone, partition: global, {LIMITS}}}]"
     overrides = f"overrides: [{{client: acme, policy: everyone, {LIMITS}}}]"
     assert refused(f"{rules}\n{overrides}") == [
-        "overrides[0].policy: only a policy that counts each client by itself can be overridden."
+        "overrides[0].policy: only a policy that counts each client separately can be overridden."
     ]
 
 
@@ -105,7 +105,7 @@ def test_plans_without_a_default_are_refused(platform: Platform) -> None:
 def test_a_problem_of_what_the_file_does_not_name_is_told_by_its_slug(shop: Platform) -> None:
     rows.policy("elsewhere").limits.update(window=None, algorithm="calendar", period="day", timezone="Mars")
     assert refused("clients: [{key: new}]") == [
-        "policies.elsewhere.limits[0].timezone: “Mars” is not a time zone, such as “Europe/Berlin”."
+        "policies.elsewhere.limits[0].timezone: “Mars” is not a time zone; an example is “Europe/Berlin”."
     ]
 
 

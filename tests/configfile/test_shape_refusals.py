@@ -32,9 +32,9 @@ def test_broken_yaml_is_refused_by_its_line(text: str, where: str) -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("plans: []\nplans: []", "line 2, column 1: the key “plans” is there twice"),
-        ("plans: [{slug: a, slug: b}]", "line 1, column 19: the key “slug” is there twice"),
-        ('{"clients": [],\n"clients": []}', "line 2, column 1: the key “clients” is there twice"),
+        ("plans: []\nplans: []", "line 2, column 1: the key “plans” is a duplicate"),
+        ("plans: [{slug: a, slug: b}]", "line 1, column 19: the key “slug” is a duplicate"),
+        ('{"clients": [],\n"clients": []}', "line 2, column 1: the key “clients” is a duplicate"),
         ("1: x", "line 1, column 1: the key 1 must be text (put it in quotes)"),
         ("plans: [{on: x}]", "line 1, column 10: the key on must be text (put it in quotes)"),
         ("[a]: x", "line 1, column 1: the key must be text (put it in quotes)"),
@@ -58,12 +58,12 @@ UNKNOWN = {
 @pytest.mark.parametrize(("text", "path"), UNKNOWN.items(), ids=UNKNOWN.values())
 def test_unknown_fields_are_refused(text: str, path: str) -> None:
     (line,) = refusal(text)
-    assert line.startswith(f"{path}: is not known here; known are: ")
+    assert line.startswith(f"{path}: is unknown; allowed here: ")
 
 
 def test_a_refused_field_is_told_what_is_known() -> None:
     assert refusal("clients: [{key: a, tier: b}]") == [
-        "clients[0].tier: is not known here; known are: key, name, plan, status."
+        "clients[0].tier: is unknown; allowed here: key, name, plan, status."
     ]
 
 

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limits.configfile.document import read
-from limits.configfile.reading import ConfigRefused, parse
-from limits.configfile.yaml_loader import MAX_ALIASED
-from limits.domain.limit import Limit
+from limits.configfile.reading import MAX_ALIASED, InvalidConfig, parse
+from ratelimit_enforcer.domain.limit import Limit
 from tests.configfile.documents import documents
 from tests.configfile.files import put, refusal
 from tests.publishing.platforms import Platform
@@ -28,13 +27,23 @@ SIXTY = "1:" + "1:" * 300
     [
         *(("0100", "an octal number"), ("-017", "an octal number"), ("007", "an octal number")),
         *(("0x64", "a hexadecimal number"), ("0b1100", "a binary number"), ("0b_", "a binary number")),
-        *(("1:00", "a number to the base of 60"), ("190:20:30.15", "a number to the base of 60")),
-        *(("-1:30", "a number to the base of 60"), (f"{SIXTY}1", "a number to the base of 60")),
+        *(("1:00", "a base-60 number"), ("190:20:30.15", "a base-60 number")),
+        *(("-1:30", "a base-60 number"), (f"{SIXTY}1", "a base-60 number")),
         # Once an OverflowError that nobody caught.
-        (f"{SIXTY}1.5", "a number to the base of 60"),
-        *((".inf", "no number"), ("-.INF", "no number"), (".nan", "no number"), ("1.0e+999", "too large a number")),
+        (f"{SIXTY}1.5", "a base-60 number"),
+        *(
+            (".inf", "not a finite number"),
+            ("-.INF", "not a finite number"),
+            (".nan", "not a finite number"),
+            ("1.0e+999", "too large a number"),
+        ),
         *(("9" * 31, "too large a number"), ("9" * 10_000, "too large a number")),
-        *(("!!int ''", "no number"), ("!!int abc", "no number"), ("!!float ''", "no number"), ("!!bool x", "neither")),
+        *(
+            ("!!int ''", "not a number"),
+            ("!!int abc", "not a number"),
+            ("!!float ''", "not a number"),
+            ("!!bool x", "neither"),
+        ),
     ],
     ids=lambda text: text[:20],
 )
@@ -65,7 +74,7 @@ def test_a_word_that_means_true_or_false_is_no_slug(word: str) -> None:
 
 @pytest.mark.parametrize("slug", ["0100", "1:30", "0x1f"])
 def test_a_number_that_reads_as_another_is_no_slug_either(slug: str) -> None:
-    assert refusal(f"plans: [{{slug: {slug}}}]")[0].endswith("or put text in quotes.")
+    assert refusal(f"plans: [{{slug: {slug}}}]")[0].endswith("or put a text in quotes.")
 
 
 def test_a_default_may_be_said_with_yes() -> None:
@@ -74,7 +83,7 @@ def test_a_default_may_be_said_with_yes() -> None:
 
 @pytest.mark.parametrize("text", ["a: &a [*a]", "a: &a {b: *a}", "a: &a {<<: *a}", "&a [*a]"])
 def test_an_alias_inside_of_what_it_stands_for(text: str) -> None:
-    assert "inside of what it stands for" in refusal(text)[0]
+    assert "refers to a value that contains it" in refusal(text)[0]
 
 
 def bomb(first: str, line: str, depth: int) -> str:
@@ -88,7 +97,7 @@ def bomb(first: str, line: str, depth: int) -> str:
 def test_aliases_of_aliases_are_refused_before_anything_is_built(first: str, line: str) -> None:
     for depth in (6, 12):
         (told,) = refusal(bomb(first, line, depth))
-        assert f"stand for more than {MAX_ALIASED:,} values" in told
+        assert f"expand to more than {MAX_ALIASED:,} values" in told
         assert told.startswith("line 6, ")
 
 
@@ -106,9 +115,9 @@ def test_a_merged_value_is_replaced_wherever_the_mapping_stands() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("plans: []\nplans: []", "line 2, column 1: the key “plans” is there twice"),
-        ("<<: {a: 1}\n<<: {b: 1}", "line 2, column 1: the key “<<” is there twice"),
-        ('{"plans":\t[{"slug": "a", "slug": "b"}]}', "file: the key “slug” is there twice in one object."),
+        ("plans: []\nplans: []", "line 2, column 1: the key “plans” is a duplicate"),
+        ("<<: {a: 1}\n<<: {b: 1}", "line 2, column 1: the key “<<” is a duplicate"),
+        ('{"plans":\t[{"slug": "a", "slug": "b"}]}', "file: the key “slug” is a duplicate in one object."),
         ("1: 2", "line 1, column 1: the key 1 must be text (put it in quotes)"),
         ("? [a]\n: b", "line 1, column 3: the key must be text (put it in quotes)"),
         ("plans: !!set {a}", "line 1, column 8: could not determine a constructor for the tag"),
@@ -138,7 +147,7 @@ def test_a_key_that_no_client_can_have(key: str) -> None:
 def test_a_mail_address_that_is_too_long() -> None:
     address = f"{'a' * 60}@{'.'.join(['b' * 60] * 4)}.example"
     rule = {"name": "a", "metric": "throttled", "threshold": 1, "emails": [address]}
-    assert refusal(json.dumps({"alert_rules": [rule]})) == ["alert_rules[0].emails[0]: must be a mail address."]
+    assert refusal(json.dumps({"alert_rules": [rule]})) == ["alert_rules[0].emails[0]: must be an email address."]
 
 
 HOSTILE: list[Any] = [
@@ -180,5 +189,5 @@ def spoiled(draw: st.DrawFn) -> Any:
 @history_settings(60)
 @given(document=spoiled())
 def test_any_spoiled_document_is_applied_or_refused(platform: Platform, document: Any) -> None:
-    with suppress(ConfigRefused):
+    with suppress(InvalidConfig):
         put(json.dumps(document), dry_run=True)

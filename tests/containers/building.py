@@ -17,7 +17,7 @@ BASE = f"localhost/debian-{SUITE}-python:latest"
 """Stands in for the base image of the Dockerfile."""
 
 TRUSTED = "/etc/ssl/certs/ca-certificates.crt"
-PATIENCE = 1800.0
+TIMEOUT = 1800.0
 """Seconds that one image may take: packages are downloaded."""
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -35,10 +35,10 @@ def build_base(engine: Engine) -> None:
     if engine.has(BASE):
         return
     root, archive = engine.folder / "root", engine.folder / "root.tar"
-    run(["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(root)], patience=PATIENCE)
+    run(["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(root)], timeout=TIMEOUT)
     _prepare(root)
-    run(["tar", "--create", "--file", str(archive), "--directory", str(root), "."], patience=PATIENCE)
-    engine.podman("import", "--change", f"ENV PATH={PATH}", str(archive), BASE, patience=PATIENCE)
+    run(["tar", "--create", "--file", str(archive), "--directory", str(root), "."], timeout=TIMEOUT)
+    engine.podman("import", "--change", f"ENV PATH={PATH}", str(archive), BASE, timeout=TIMEOUT)
     shutil.rmtree(root)
     archive.unlink()
 
@@ -69,7 +69,7 @@ def build_platform(engine: Engine, service: Service) -> None:
     """The project's own image, from a base that is on this machine."""
     trusted = ["--volume", f"{TRUSTED}:{TRUSTED}:ro"] if Path(TRUSTED).exists() else []
     arguments = ["--build-arg", f"BASE_IMAGE={BASE}", "--pull-never", *trusted]
-    engine.build(*arguments, "--tag", service.image, str(service.folder), patience=PATIENCE)
+    engine.build(*arguments, "--tag", service.image, str(service.folder), timeout=TIMEOUT)
 
 
 def build_stand_in(engine: Engine, service: Service) -> None:
@@ -78,7 +78,7 @@ def build_stand_in(engine: Engine, service: Service) -> None:
         return
     file = STAND_INS / f"{service.name}.Containerfile"
     arguments = ["--build-arg", f"BASE={BASE}", "--pull-never", "--file", str(file)]
-    engine.build(*arguments, "--tag", image_of(service), str(STAND_INS), patience=PATIENCE)
+    engine.build(*arguments, "--tag", image_of(service), str(STAND_INS), timeout=TIMEOUT)
 
 
 def image_of(service: Service) -> str:

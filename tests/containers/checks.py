@@ -86,9 +86,9 @@ def _rights(world: World, service: Service) -> str:
 
 
 def check_networks(report: Report, world: World) -> None:
-    report.check("networks: who finds whom", lambda: _names(world))
+    report.check("networks: names that each service resolves", lambda: _names(world))
     for name in ("postgres", "redis"):
-        report.check(f"networks: {name} has no way out", lambda name=name: _no_way_out(world, name))  # type: ignore[misc]
+        report.check(f"networks: {name} cannot connect to the outside", lambda name=name: _no_way_out(world, name))  # type: ignore[misc]
 
 
 def _names(world: World) -> str:
@@ -123,7 +123,7 @@ def check_platform(report: Report, platform: Platform) -> bool:
         and report.check("rules: issue_token", platform.issue_token)
         and report.check("pages through the proxy", platform.pages)
         and report.check("first 429 through the proxy", lambda: platform.first_denial("acme"))
-        and report.check("mail of the alert", lambda: platform.mail_about("acme"))
+        and report.check("email of the alert", lambda: platform.mail_about("acme"))
     )
 
 
@@ -132,7 +132,7 @@ def check_restarts(report: Report, world: World, platform: Platform) -> None:
         report.check(f"restart: {name}", lambda name=name: _restart(world, platform, name))  # type: ignore[misc]
         report.check(f"crash: {name}", lambda name=name: _crash(world, platform, name))  # type: ignore[misc]
     report.check("first 429 after all of them", lambda: platform.first_denial("second"))
-    report.check("mail after all of them", lambda: platform.mail_about("second"))
+    report.check("email after all of them", lambda: platform.mail_about("second"))
 
 
 def _restart(world: World, platform: Platform, name: str) -> str:
@@ -158,7 +158,7 @@ def _wait_until_well(world: World, platform: Platform) -> str:
 
 
 def check_scaling(report: Report, world: World, platform: Platform) -> None:
-    report.check("a second web container serves while the first is away", lambda: _scale(world, platform))
+    report.check("a second web container serves while the first is stopped", lambda: _scale(world, platform))
 
 
 def _scale(world: World, platform: Platform) -> None:
@@ -190,7 +190,7 @@ def _https(world: World) -> None:
 
 
 def check_output(report: Report, world: World, secrets: Mapping[str, str]) -> None:
-    report.check("no secret in what the containers print", lambda: _output(world, secrets))
+    report.check("no secret in the output of the containers", lambda: _output(world, secrets))
 
 
 def _output(world: World, secrets: Mapping[str, str]) -> None:

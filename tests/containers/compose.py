@@ -68,7 +68,7 @@ class HealthCheck:
     start_period: float
 
     @property
-    def patience(self) -> float:
+    def unhealthy_after(self) -> float:
         """Until when a container that never answers healthy is called unhealthy."""
         return self.start_period + self.retries * (self.interval + self.timeout)
 

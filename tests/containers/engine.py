@@ -5,7 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
-from tests.support.commands import PATIENCE, run
+from tests.support.commands import TIMEOUT, run
 
 PACKAGES = {
     "podman": "podman",
@@ -65,14 +65,14 @@ class Engine:
         file.write_text(text.format(folder=self.folder, driver=driver), encoding="utf-8")
         return str(file)
 
-    def podman(self, *words: str, patience: float = PATIENCE, text: str | None = None) -> str:
+    def podman(self, *words: str, timeout: float = TIMEOUT, text: str | None = None) -> str:
         """Standard output of ``podman WORDS``. Raises ``CommandFailed``."""
-        return run(["podman", *words], patience=patience, text=text, variables=self._variables)
+        return run(["podman", *words], timeout=timeout, text=text, variables=self._variables)
 
-    def build(self, *words: str, patience: float) -> str:
+    def build(self, *words: str, timeout: float) -> str:
         """``buildah bud WORDS``. Raises ``CommandFailed``."""
         command = ["buildah", "bud", "--isolation", "chroot", *words]
-        return run(command, patience=patience, variables=self._variables)
+        return run(command, timeout=timeout, variables=self._variables)
 
     def versions(self) -> str:
         return ", ".join(run([program, "--version"]).splitlines()[0] for program in ("podman", "buildah", "runc"))

@@ -13,7 +13,7 @@ from tests.support.commands import CommandFailed
 
 LOOK_EVERY = 0.5
 DOCKERS_RESOLVER = "resolver 127.0.0.11 "
-PATIENCE = 180.0
+TIMEOUT = 180.0
 """Seconds that a busy machine may take for anything that has no bound of its own."""
 
 
@@ -21,12 +21,12 @@ class CheckFailed(Exception):
     """Something is not as it has to be."""
 
 
-def wait_until(is_so: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
+def wait_until(is_so: Callable[[], bool], what: str, timeout: float = TIMEOUT) -> None:
     """Raises ``CheckFailed`` where ``what`` does not come in time."""
-    end = time.monotonic() + patience
+    end = time.monotonic() + timeout
     while not is_so():
         if time.monotonic() > end:
-            raise CheckFailed(f"{what}: not within {patience:.0f} s.")
+            raise CheckFailed(f"{what}: not within {timeout:.0f} s.")
         time.sleep(LOOK_EVERY)
 
 
@@ -69,18 +69,18 @@ class World:
         check = check or self.project.services[name].health_check
         if not check:
             raise CheckFailed(f"{name} has no health check.")
-        wait_until(lambda: self.is_healthy(name, check), f"{name} is healthy", max(check.patience, PATIENCE))
+        wait_until(lambda: self.is_healthy(name, check), f"{name} is healthy", max(check.unhealthy_after, TIMEOUT))
 
     def is_healthy(self, name: str, check: HealthCheck) -> bool:
         """Runs the stated command in the container, within the stated time."""
         try:
-            self.engine.podman("exec", name, *check.command, patience=check.timeout)
+            self.engine.podman("exec", name, *check.command, timeout=check.timeout)
         except CommandFailed:
             return False
         return True
 
     def _wait_until_completed(self, name: str) -> None:
-        status = self.engine.podman("wait", name, patience=PATIENCE).strip()
+        status = self.engine.podman("wait", name, timeout=TIMEOUT).strip()
         if status != "0":
             raise CheckFailed(f"{name} ended with status {status}: {self.engine.output(name)[-2000:]}")
 

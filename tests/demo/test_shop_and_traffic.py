@@ -1,6 +1,8 @@
 """The demo: a shop that obeys, and an hour of visits."""
 
 import re
+import time
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 
@@ -9,12 +11,16 @@ from django.core.management import CommandError, call_command
 from django.test import Client as Browser
 from pytest_django import Settings
 
-from demo.visitors import MINUTES, SCRAPER, visits
+from demo.management.commands import play_traffic
+from demo.traffic import MINUTES_PLAYED, SCRAPER, visits
 from limits.models import Alert, PolicyDenial, Publication, Usage
 from limits.monitoring.alerts import evaluate
 from limits.monitoring.drain import drain
+from ratelimit_platform.embedded.redis import RedisServer
 from ratelimit_platform.running import bootstrap
 from tests.publishing.platforms import Platform, platform
+from tests.support.forked import run_forked
+from tests.support.web import outer_environment
 
 __all__ = ["platform"]
 
@@ -25,7 +31,7 @@ SHOP = Path(__file__).parents[2] / "demo" / "shop.yaml"
 
 @pytest.fixture
 def shop(platform: Platform, settings: Settings) -> Platform:
-    settings.RATELIMIT_PLATFORM |= {"CLIENT_IDENTIFIER": "demo.shop.shop_client"}
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"CLIENT_IDENTIFIER": "demo.shop.shop_client"}
     call_command("apply_config", str(SHOP), stdout=StringIO())
     return platform
 
@@ -46,6 +52,13 @@ def test_a_newcomer_meets_a_429_in_the_search_and_elsewhere_not(shop: Platform) 
     assert get("/shop/search", key="scraper-9000") == 403
 
 
+@pytest.mark.parametrize(("demo", "identifier"), [("1", "demo.shop.shop_client"), ("0", "")])
+def test_clients_are_the_shops_only_where_it_is_there(demo: str, identifier: str) -> None:
+    script = "from django.conf import settings; print(settings.RATELIMIT_PLATFORM['CLIENT_IDENTIFIER'])"
+    variables = outer_environment() | {"DJANGO_SETTINGS_MODULE": "ratelimit_platform.settings", "DEMO": demo}
+    assert run_forked(["-c", script], variables).stdout.strip() == identifier
+
+
 def test_orders_cost_five_requests(shop: Platform) -> None:
     answer = Browser().post("/shop/orders", headers={"X-Shop-Key": "acme"})
     assert answer.status_code == 201
@@ -55,12 +68,12 @@ def test_orders_cost_five_requests(shop: Platform) -> None:
 def test_an_hour_of_traffic_fills_every_page(shop: Platform) -> None:
     out = StringIO()
     call_command("play_traffic", stdout=out)
-    told = sum(len(visits(minute)) for minute in range(MINUTES))
+    told = sum(len(visits(minute)) for minute in range(MINUTES_PLAYED))
     assert out.getvalue().startswith(f"{told:,} requests: ")
     drain()
     assert sum(Usage.objects.values_list("requests", flat=True)) == told
     assert {row.outcome for row in Usage.objects.all()} == {"admitted", "denied", "blocked", "exempt"}
-    assert Usage.objects.values("minute").distinct().count() >= MINUTES
+    assert Usage.objects.values("minute").distinct().count() >= MINUTES_PLAYED
     assert Usage.objects.filter(endpoint="").exists()
     assert {row.mode for row in PolicyDenial.objects.all()} == {"enforce", "shadow"}
     evaluate()
@@ -74,6 +87,25 @@ def test_the_outcomes_add_up_to_what_is_printed(shop: Platform) -> None:
     call_command("play_traffic", stdout=out)
     numbers = [int(number.replace(",", "")) for number in re.findall(r"[\d,]*\d", out.getvalue().splitlines()[0])]
     assert numbers[0] == sum(numbers[1:])
+
+
+def test_a_connection_that_takes_longer_than_a_check_is_awaited(
+    redis_server: Callable[..., RedisServer], platform: Platform, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine the first connection takes longer than the 100 ms of a check."""
+    server = redis_server()
+    platform.use(server.url)
+    call_command("apply_config", str(SHOP), stdout=StringIO())
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"CHECK_DEADLINE": 0.1}
+    server.pause()
+    pause = time.sleep
+
+    def resume_and_pause(seconds: float) -> None:
+        server.resume()
+        pause(seconds)
+
+    monkeypatch.setattr(time, "sleep", resume_and_pause)
+    assert play_traffic._current() is not None
 
 
 def test_without_rules_it_says_what_to_do(platform: Platform) -> None:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limits.domain.calendar import period_around, timezones
-from limits.domain.limit import Limit
-from limits.domain.words import Algorithm, Period
+from ratelimit_enforcer.domain.calendar import period_around, timezones
+from ratelimit_enforcer.domain.enums import Algorithm, Period
+from ratelimit_enforcer.domain.limit import Limit
 
 HOUR = 3_600_000_000
 YEARS = st.integers(1_000_000_000_000_000, 2_200_000_000_000_000)
@@ -58,7 +58,7 @@ def test_an_hour_in_which_the_clocks_change_is_two() -> None:
 
 def test_no_two_zones_share_a_counter() -> None:
     codes = {
-        Limit(1, None, Algorithm.CALENDAR, period=period, timezone=zone).span_code
+        Limit(1, None, Algorithm.CALENDAR, period=period, timezone=zone).window_code
         for zone in timezones()
         for period in Period
     }

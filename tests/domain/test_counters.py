@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from limits.domain.counters import Counters
-from limits.domain.selection import EffectivePolicy
-from limits.domain.words import Mode
-from tests.support.deciding import START, bucket, policy, sliding
+from ratelimit_enforcer.domain.counters import Counters
+from ratelimit_enforcer.domain.enums import Mode
+from ratelimit_enforcer.domain.selection import EffectivePolicy
+from tests.support.deciding import START, policy, sliding, token_bucket
 
 
 def used(counters: Counters, policies: Sequence[EffectivePolicy], now: int = START) -> list[list[int]]:
@@ -22,7 +22,7 @@ def test_a_denied_request_consumes_nothing_anywhere() -> None:
 
 
 def test_limits_of_two_algorithms_and_costs_go_together() -> None:
-    counters, rules = Counters(), [policy("one", sliding(100, 60), bucket(10, 60, 10))]
+    counters, rules = Counters(), [policy("one", sliding(100, 60), token_bucket(10, 60, 10))]
     assert counters.check(rules, 7, START)[0]
     assert not counters.check(rules, 7, START)[0]
     assert counters.check(rules, 3, START)[0]
@@ -46,7 +46,7 @@ def test_a_shadow_policy_consumes_nothing_of_a_denied_request() -> None:
 def test_looking_consumes_nothing() -> None:
     counters, rules = Counters(), [policy("one", sliding(1, 60))]
     assert [counters.check(rules, 1, START, consume=False)[0] for _ in range(3)] == [True] * 3
-    assert counters.kept == {}
+    assert counters.counters == {}
 
 
 def test_without_policies_everything_is_admitted() -> None:
@@ -60,4 +60,4 @@ def test_a_changed_window_or_algorithm_starts_anew_and_a_changed_quota_does_not(
     assert not counters.check([policy("one", sliding(1, 60), sliding(5, 120))], 1, START)[0]
     assert counters.check([policy("one", sliding(2, 60))], 1, START)[0]
     assert counters.check([policy("one", sliding(1, 120))], 1, START)[0]
-    assert counters.check([policy("one", bucket(1, 60))], 1, START)[0]
+    assert counters.check([policy("one", token_bucket(1, 60))], 1, START)[0]

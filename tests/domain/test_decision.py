@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from limits.domain.decision import Decision, LimitState, denial_reason, states_of
-from limits.domain.limit import SECOND, Limit
-from limits.domain.sliding_window import NEVER
-from limits.domain.words import Mode, Reason
+from ratelimit_enforcer.domain.decision import Decision, LimitState, denial_reason, states_of
+from ratelimit_enforcer.domain.enums import Mode, Reason
+from ratelimit_enforcer.domain.limit import SECOND_US, Limit
+from ratelimit_enforcer.domain.sliding_window import NEVER
 from tests.support.deciding import policy
 
 
@@ -88,5 +88,14 @@ def _denied(limit: Limit, figures: tuple[int, int, int, int]) -> LimitState:
 def test_figures_become_seconds_and_never_remain_a_never() -> None:
     read = _denied(Limit(0, 60), (0, NEVER, 0, NEVER))
     assert (read.next_capacity_after, read.retry_after, read.remaining, read.can_ever_admit) == (None, None, 0, False)
-    read = _denied(Limit(3, 60), (5, SECOND, 2 * SECOND, SECOND // 2))
+    read = _denied(Limit(3, 60), (5, SECOND_US, 2 * SECOND_US, SECOND_US // 2))
     assert (read.next_capacity_after, read.reset_after, read.retry_after, read.remaining) == (1.0, 2.0, 0.5, 0)
+
+
+@pytest.mark.parametrize("readings", [1, 3])
+@pytest.mark.parametrize("admits", [True, False])
+@pytest.mark.parametrize("consumes", [True, False])
+def test_readings_that_do_not_belong_to_the_limits_are_an_error(readings: int, admits: bool, consumes: bool) -> None:
+    rules = [policy("p", Limit(3, 60)), policy("q", Limit(9, 60))]
+    with pytest.raises(ValueError, match=f"{readings} readings for 2 limits"):
+        states_of(rules, 1, [(admits, 0, NEVER, 0, 0)] * readings, consumes=consumes)

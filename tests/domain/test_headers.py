@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limits.domain.decision import Decision, LimitState
-from limits.domain.headers import LegacyHeaders, closest_to_denying, rate_limit_headers, retry_after_header
-from limits.domain.limit import Limit
-from limits.domain.words import Algorithm, Mode, Period
+from ratelimit_enforcer.domain.decision import Decision, LimitState
+from ratelimit_enforcer.domain.enums import Algorithm, Mode, Period
+from ratelimit_enforcer.domain.headers import LegacyHeaders, closest_to_denying, rate_limit_headers, retry_after_header
+from ratelimit_enforcer.domain.limit import Limit
 
 PER_MINUTE = Limit(100, 60)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from limits.domain.rate import InvalidRate, Rate, parse_rate
+from ratelimit_enforcer.domain.rate import InvalidRate, Rate, parse_rate
 
 
 @pytest.mark.parametrize(

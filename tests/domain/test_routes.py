@@ -2,7 +2,7 @@
 
 import pytest
 
-from limits.domain.routes import PatternError, Route, Router
+from ratelimit_enforcer.domain.routes import PatternError, Route, Router
 
 
 def router(**routes: str) -> Router:

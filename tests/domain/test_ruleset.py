@@ -2,25 +2,24 @@
 
 import pytest
 
-from limits.domain.alerting import AlertRule, alert_rule_problems, alert_rule_sentence
-from limits.domain.client import ClientRecord, Override, key_problem
+from limits.domain.alert_rules import AlertRule, alert_rule_problems, alert_rule_sentence
+from limits.domain.descriptions import limit_sentence, limits_sentence
 from limits.domain.differences import differences
-from limits.domain.limit import Limit
-from limits.domain.routes import Route
-from limits.domain.ruleset import ApiToken, Endpoint, Plan, Policy, Ruleset, UnknownFormat, Version
-from limits.domain.validation import overlaps, override_problems, ruleset_problems
-from limits.domain.wording import limit_sentence, limits_sentence
-from limits.domain.words import (
+from ratelimit_enforcer.domain.client import ClientRecord, Override, key_problem
+from ratelimit_enforcer.domain.enums import (
     AlertMetric,
     Algorithm,
     ClientStatus,
     GroupBy,
     Mode,
     OnStoreFailure,
-    Partition,
     Period,
     Scope,
 )
+from ratelimit_enforcer.domain.limit import Limit
+from ratelimit_enforcer.domain.routes import Route
+from ratelimit_enforcer.domain.ruleset import ApiToken, Endpoint, Plan, Policy, Ruleset, UnknownFormat, Version
+from ratelimit_enforcer.domain.validation import overlaps, ruleset_problems
 
 FULL = Ruleset(
     plans=(Plan("free", "Gratis – für alle"), Plan("pro", "Pro")),
@@ -42,7 +41,7 @@ def test_a_ruleset_comes_back_from_its_bytes(ruleset: Ruleset) -> None:
 
 
 def test_a_format_of_another_release_is_refused() -> None:
-    with pytest.raises(UnknownFormat, match="format 99; this release reads 1"):
+    with pytest.raises(UnknownFormat, match="format 99; this release supports only 1"):
         Ruleset.from_bytes(FULL.to_bytes().replace(b'"format":1', b'"format":99'))
 
 
@@ -89,15 +88,15 @@ ONE = (Limit(1, 60),)
     ("fields", "problem"),
     [
         ({"default_plan": None}, "plans: one plan must be the default."),
-        ({"default_plan": "x"}, "plans: there is no plan “x” to be the default."),
-        ({"plans": (Plan("A", "A"),), "default_plan": "A"}, "plans.A.slug: must be small letters"),
+        ({"default_plan": "x"}, "plans: the default plan “x” does not exist."),
+        ({"plans": (Plan("A", "A"),), "default_plan": "A"}, "plans.A.slug: must consist of lowercase letters"),
         ({"endpoints": (Endpoint("e", "E", cost=0),)}, "endpoints.e.cost: must be between 1 and 1,000,000."),
-        ({"policies": (Policy("p", ()),)}, "policies.p.limits: must hold at least one limit."),
+        ({"policies": (Policy("p", ()),)}, "policies.p.limits: must have at least one limit."),
         ({"policies": (Policy("p", ONE, plan="x"),)}, "policies.p.plan: there is no plan “x”."),
         ({"policies": (Policy("p", ONE, endpoint="x"),)}, "policies.p.endpoint: there is no endpoint “x”."),
         ({"policies": (Policy("p", (Limit(-1, 60),)),)}, "policies.p.limits.0.quota: must be between 0"),
-        ({"policies": (Policy("p", ONE * 2),)}, "policies.p.limits.1: another limit is named “60s” already"),
-        ({"policies": (Policy("p", ONE), Policy("p", ONE))}, "policies.p.slug: is used twice."),
+        ({"policies": (Policy("p", ONE * 2),)}, "policies.p.limits.1: another limit is already named “60s”"),
+        ({"policies": (Policy("p", ONE), Policy("p", ONE))}, "policies.p.slug: is a duplicate."),
         (
             {"policies": (Policy("p", (Limit(1, None, Algorithm.CALENDAR, period=Period.DAY, timezone="Mars"),)),)},
             "policies.p.limits.0.timezone: “Mars” is not a time zone",
@@ -112,25 +111,10 @@ def test_what_cannot_be_published_is_named(fields: dict[str, object], problem: s
 def test_two_equal_patterns_are_refused_whatever_their_parameters_are_called() -> None:
     first, second = Endpoint("a", "A", (Route.parse("GET /x/{id}"),)), Endpoint("b", "B", (Route.parse("HEAD /x/{n}"),))
     assert problems(endpoints=(first, second)) == [
-        "endpoints.b.routes.0: “GET /x/{n}” is there as “GET /x/{id}” of endpoint “a” already."
+        "endpoints.b.routes.0: “GET /x/{n}” already belongs to endpoint “a” (“GET /x/{id}”)."
     ]
     assert problems(endpoints=(Endpoint("a", "A", first.routes * 2),)) == [
-        "endpoints.a.routes.1: “GET /x/{id}” is there twice."
-    ]
-
-
-def test_an_override_is_of_a_policy_that_counts_each_client_and_ends_after_it_starts() -> None:
-    rules = Ruleset(policies=(Policy("all", ONE), Policy("together", ONE, partition=Partition.GLOBAL)))
-
-    def found(override: Override) -> list[str]:
-        return [str(problem) for problem in override_problems(("overrides", 0), override, rules)]
-
-    assert found(Override("all", ONE, 1, 2)) == []
-    assert found(Override("none", ONE)) == ["overrides.0.policy: there is no policy “none”."]
-    assert found(Override("together", ONE))[0].startswith("overrides.0.policy: only a policy that counts each client")
-    assert found(Override("all", (), 2, 2)) == [
-        "overrides.0.ends_at: must be after the start.",
-        "overrides.0.limits: must hold at least one limit.",
+        "endpoints.a.routes.1: “GET /x/{id}” already belongs to this endpoint."
     ]
 
 
@@ -162,7 +146,7 @@ def test_differences_are_sentences() -> None:
         "Policy all, limits: 1 per minute; and 2 per second, bursts of 20 → 7 per minute.",
         "Token “other” added (check).",
         "Token “shop” revoked.",
-        "Emergency switch: on → off: policies enforce again.",
+        "Emergency switch: on → off (policies enforce limits again).",
     ]
     assert differences(FULL, FULL) == []
 
@@ -228,6 +212,7 @@ def test_the_platforms_own_problems_have_neither_filters_nor_groups() -> None:
 @pytest.mark.parametrize(
     ("rule", "sentence"),
     [
+        (AlertRule("r", AlertMetric.THROTTLED, 1, 60), "1 request denied in 1 minute"),
         (AlertRule("r", AlertMetric.THROTTLED_RATIO, 0.125, 60), "12.5 % of all requests denied in 1 minute"),
         (
             AlertRule("r", AlertMetric.THROTTLED_RATIO, 0.2, 300, min_requests=1_000),
@@ -237,7 +222,7 @@ def test_the_platforms_own_problems_have_neither_filters_nor_groups() -> None:
             AlertRule("r", AlertMetric.USAGE_RATIO, 0.8, 3_600, plan="free"),
             "80 % of a quota reached in 60 minutes, of plan free",
         ),
-        (AlertRule("r", AlertMetric.PLATFORM, 1), "a problem of the platform itself"),
+        (AlertRule("r", AlertMetric.PLATFORM, 1), "a platform problem"),
     ],
 )
 def test_each_metric_is_a_sentence(rule: AlertRule, sentence: str) -> None:

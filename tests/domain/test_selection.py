@@ -2,11 +2,11 @@
 
 import pytest
 
-from limits.domain.client import ClientRecord, Override
-from limits.domain.limit import Limit
-from limits.domain.ruleset import Endpoint, Plan, Policy, Ruleset
-from limits.domain.selection import plan_of, select
-from limits.domain.words import Mode
+from ratelimit_enforcer.domain.client import ClientRecord, Override
+from ratelimit_enforcer.domain.enums import Mode
+from ratelimit_enforcer.domain.limit import Limit
+from ratelimit_enforcer.domain.ruleset import Endpoint, Plan, Policy, Ruleset
+from ratelimit_enforcer.domain.selection import plan_of, select
 
 TEN, HUNDRED = (Limit(10, 60),), (Limit(100, 60),)
 RULES = Ruleset(

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limits.domain import sliding_window
-from limits.domain.limit import SECOND, Limit
-from limits.domain.sliding_window import NEVER, Window
+from ratelimit_enforcer.domain import sliding_window
+from ratelimit_enforcer.domain.limit import SECOND_US, Limit
+from ratelimit_enforcer.domain.sliding_window import NEVER, SlidingWindow
 
-START = 1_800_000_000 * SECOND
+START = 1_800_000_000 * SECOND_US
 
 
 @dataclass
@@ -18,7 +18,7 @@ class Alone:
 
     limit: Limit
     now: int = START
-    window: Window = field(default_factory=Window)
+    window: SlidingWindow = field(default_factory=SlidingWindow)
     admitted: list[tuple[int, int]] = field(default_factory=list)
 
     def ask(self, cost: int = 1) -> bool:
@@ -41,7 +41,7 @@ class Alone:
         return sum(cost for at, cost in self.admitted if at > begin)
 
 
-waits = st.one_of(st.just(0), st.integers(0, 100_000), st.integers(0, 3 * SECOND), st.integers(0, 70 * SECOND))
+waits = st.one_of(st.just(0), st.integers(0, 100_000), st.integers(0, 3 * SECOND_US), st.integers(0, 70 * SECOND_US))
 steps = st.lists(st.tuples(waits, st.integers(1, 6)), max_size=250)
 windows = st.sampled_from([1, 7, 60])
 tried = settings(max_examples=150, deadline=None, derandomize=True)
@@ -107,7 +107,7 @@ def test_a_changed_quota_keeps_what_was_used(steps: list[tuple[int, int]], quota
 
 
 @tried
-@given(steps=st.lists(st.tuples(st.integers(0, 2 * SECOND), st.integers(1, 9)), max_size=250))
+@given(steps=st.lists(st.tuples(st.integers(0, 2 * SECOND_US), st.integers(1, 9)), max_size=250))
 def test_there_are_never_more_than_130_runs(steps: list[tuple[int, int]]) -> None:
     alone = Alone(Limit(10**9, 60))
     for wait, cost in steps:
@@ -119,7 +119,7 @@ def test_there_are_never_more_than_130_runs(steps: list[tuple[int, int]]) -> Non
 def test_capacity_comes_back_when_the_request_is_exactly_one_window_old() -> None:
     alone = Alone(Limit(2, 60))
     assert [alone.ask(), alone.ask(), alone.ask()] == [True, True, False]
-    alone.now += 60 * SECOND - 1
+    alone.now += 60 * SECOND_US - 1
     assert not alone.ask()
     alone.now += 1
     assert alone.ask()
@@ -128,10 +128,10 @@ def test_capacity_comes_back_when_the_request_is_exactly_one_window_old() -> Non
 def test_figures_say_what_is_used_and_when_it_comes_back() -> None:
     alone = Alone(Limit(3, 60))
     alone.ask()
-    alone.now += 10 * SECOND
+    alone.now += 10 * SECOND_US
     alone.ask(2)
-    assert alone.figures() == (3, 50 * SECOND, 60 * SECOND, 50 * SECOND)
-    assert alone.figures(2)[3] == 60 * SECOND
+    assert alone.figures() == (3, 50 * SECOND_US, 60 * SECOND_US, 50 * SECOND_US)
+    assert alone.figures(2)[3] == 60 * SECOND_US
     assert alone.figures(4)[3] == NEVER
 
 
@@ -146,17 +146,17 @@ def test_a_quota_of_zero_denies_for_ever() -> None:
 def test_a_clock_that_runs_backwards_forgets_nothing_and_frees_nothing() -> None:
     alone = Alone(Limit(1, 60))
     assert alone.ask()
-    alone.now -= 3_600 * SECOND
+    alone.now -= 3_600 * SECOND_US
     assert not alone.ask()
-    assert alone.figures()[3] == 60 * SECOND
+    assert alone.figures()[3] == 60 * SECOND_US
 
 
 def test_after_a_cut_of_the_quota_the_next_capacity_is_when_something_fits_again() -> None:
     alone = Alone(Limit(5, 60))
     for _ in range(5):
         alone.ask()
-        alone.now += SECOND
+        alone.now += SECOND_US
     alone.limit = Limit(2, 60)
     used, next_capacity, reset, retry = alone.figures()
-    assert (used, next_capacity, retry) == (5, 58 * SECOND, 58 * SECOND)
-    assert reset == 59 * SECOND
+    assert (used, next_capacity, retry) == (5, 58 * SECOND_US, 58 * SECOND_US)
+    assert reset == 59 * SECOND_US

@@ -6,14 +6,14 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limits.domain import token_bucket
-from limits.domain.decision import LimitState, states_of
-from limits.domain.limit import SECOND, Limit
-from limits.domain.token_bucket import Bucket
-from limits.domain.words import Algorithm
+from ratelimit_enforcer.domain import token_bucket
+from ratelimit_enforcer.domain.decision import LimitState, states_of
+from ratelimit_enforcer.domain.enums import Algorithm
+from ratelimit_enforcer.domain.limit import SECOND_US, Limit
+from ratelimit_enforcer.domain.token_bucket import TokenBucket
 from tests.support.deciding import policy
 
-START = 1_800_000_000 * SECOND
+START = 1_800_000_000 * SECOND_US
 
 
 def bucket(quota: int, seconds: int, burst: int | None = None) -> Limit:
@@ -26,7 +26,7 @@ class Alone:
 
     limit: Limit
     now: int = START
-    bucket: Bucket = field(default_factory=Bucket)
+    bucket: TokenBucket = field(default_factory=TokenBucket)
 
     def __post_init__(self) -> None:
         self.tokens = Fraction(self.limit.capacity)
@@ -52,7 +52,7 @@ class Alone:
         return states_of([policy("policy", self.limit)], cost, [reading], consumes=False)[0]
 
 
-waits = st.one_of(st.just(0), st.integers(0, 1_000), st.integers(0, SECOND), st.integers(0, 100 * SECOND))
+waits = st.one_of(st.just(0), st.integers(0, 1_000), st.integers(0, SECOND_US), st.integers(0, 100 * SECOND_US))
 steps = st.lists(st.tuples(waits, st.integers(1, 30)), max_size=120)
 limits = st.builds(
     bucket,
@@ -87,7 +87,7 @@ def test_who_waits_as_told_is_admitted_and_a_microsecond_earlier_not(
     if state.retry_after is None:
         assert state.allowed or cost > limit.capacity
         return
-    alone.wait(round(state.retry_after * SECOND) - 1)
+    alone.wait(round(state.retry_after * SECOND_US) - 1)
     assert not alone.look(cost).allowed
     alone.wait(1)
     assert alone.ask(cost)
@@ -100,7 +100,7 @@ def test_it_is_as_if_never_used_after_the_reset(limit: Limit, steps: list[tuple[
     for wait, cost in steps:
         alone.wait(wait)
         alone.ask(cost)
-    alone.wait(round(alone.look().reset_after * SECOND))
+    alone.wait(round(alone.look().reset_after * SECOND_US))
     assert (alone.look().remaining, alone.look().reset_after) == (limit.capacity, 0)
 
 
@@ -108,7 +108,7 @@ def test_it_is_full_at_first_and_refills_steadily() -> None:
     alone = Alone(bucket(10, 1, 20))
     assert [alone.ask() for _ in range(21)] == [True] * 20 + [False]
     assert alone.look().retry_after == 0.1
-    alone.wait(SECOND // 10)
+    alone.wait(SECOND_US // 10)
     assert [alone.ask(), alone.ask()] == [True, False]
 
 
@@ -147,6 +147,6 @@ def test_a_smaller_burst_empties_no_further_than_empty() -> None:
 def test_a_clock_that_runs_backwards_adds_no_tokens() -> None:
     alone = Alone(bucket(1, 60))
     assert alone.ask()
-    alone.now -= 3_600 * SECOND
+    alone.now -= 3_600 * SECOND_US
     assert not alone.ask()
     assert alone.look().retry_after == 60.0

@@ -4,7 +4,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from limits.domain.webhooks import address_problem, url_problem
+from limits.domain.webhook_addresses import address_problem, url_problem
 
 FORBIDDEN = [
     *("127.0.0.1", "127.255.255.254", "0.0.0.0", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1"),
@@ -28,7 +28,7 @@ FORBIDDEN = [
 def test_addresses_that_are_not_public(address: str) -> None:
     message = address_problem(ip_address(address))
     assert message
-    assert "not a public address" in message
+    assert "neither public" in message
 
 
 @pytest.mark.parametrize(
@@ -63,32 +63,32 @@ def test_networks_that_are_allowed() -> None:
         ("//example.com/", "must begin with https://"),
         ("https:///path", "must begin with https://"),
         ("example.com", "must begin with https://"),
-        ("https://user@example.com/", "neither a user"),
-        ("https://user:password@example.com/", "neither a user"),
-        ("https://example.com/#part", "neither a user"),
+        ("https://user@example.com/", "must not contain a user name"),
+        ("https://user:password@example.com/", "must not contain a user name"),
+        ("https://example.com/#part", "must not contain a user name"),
         ("https://example.com:99999/", "is not a URL"),
         ("https://[::1/", "is not a URL"),
-        ("https://exa mple.com/", "without blanks"),
-        ("https://example.com/\r\nHost: evil", "without blanks"),
-        ("https://exämple.com/", "without blanks"),
+        ("https://exa mple.com/", "without spaces"),
+        ("https://example.com/\r\nHost: evil", "without spaces"),
+        ("https://exämple.com/", "without spaces"),
         ("https://example.com/" + "x" * 500, "at most 500"),
-        ("https://127.0.0.1/", "not a public address"),
-        ("https://[::1]/", "not a public address"),
-        ("https://[::ffff:7f00:1]/", "not a public address"),
-        ("https://169.254.169.254/latest/meta-data", "not a public address"),
-        ("https://localhost/", "not a public address"),
-        ("https://LOCALHOST:8443/", "not a public address"),
-        ("https://localhost./", "not a public address"),
-        ("https://a.localhost/", "not a public address"),
-        ("https://127.0.0.1./", "not a public address"),
-        ("https://[::ffff:0a00:0001]/", "not a public address"),
-        ("https://[0:0:0:0:0:0:0:1]/", "not a public address"),
-        ("https://[::127.0.0.1]/", "not a public address"),
-        ("https://[fec0::1]/", "not a public address"),
-        ("https://[FEC0:0::1]:8443/", "not a public address"),
-        ("https://[fe80::1%25eth0]/", "not a public address"),
-        ("https://[64:ff9b::10.0.0.1]/", "not a public address"),
-        ("https://[64:ff9b:1:a00:0:100::]/", "not a public address"),
+        ("https://127.0.0.1/", "neither public"),
+        ("https://[::1]/", "neither public"),
+        ("https://[::ffff:7f00:1]/", "neither public"),
+        ("https://169.254.169.254/latest/meta-data", "neither public"),
+        ("https://localhost/", "neither public"),
+        ("https://LOCALHOST:8443/", "neither public"),
+        ("https://localhost./", "neither public"),
+        ("https://a.localhost/", "neither public"),
+        ("https://127.0.0.1./", "neither public"),
+        ("https://[::ffff:0a00:0001]/", "neither public"),
+        ("https://[0:0:0:0:0:0:0:1]/", "neither public"),
+        ("https://[::127.0.0.1]/", "neither public"),
+        ("https://[fec0::1]/", "neither public"),
+        ("https://[FEC0:0::1]:8443/", "neither public"),
+        ("https://[fe80::1%25eth0]/", "neither public"),
+        ("https://[64:ff9b::10.0.0.1]/", "neither public"),
+        ("https://[64:ff9b:1:a00:0:100::]/", "neither public"),
         ("https://127.1/", "four decimal numbers"),
         ("https://10.1/", "four decimal numbers"),
         ("https://127.0.1/", "four decimal numbers"),
@@ -102,12 +102,12 @@ def test_networks_that_are_allowed() -> None:
         ("https://127.0.0.0x1/", "four decimal numbers"),
         ("https://1.2.3.4.5/", "four decimal numbers"),
         ("https://256.0.0.1/", "four decimal numbers"),
-        ("https://127.0.0.1@example.com/", "neither a user"),
-        ("https://example.com@127.0.0.1/", "neither a user"),
-        ("https://１２７.0.0.1/", "without blanks"),
-        ("https://127。0。0。1/", "without blanks"),
-        ("https://127.0.0.1\t/", "without blanks"),
-        ("https://\n127.0.0.1/", "without blanks"),
+        ("https://127.0.0.1@example.com/", "must not contain a user name"),
+        ("https://example.com@127.0.0.1/", "must not contain a user name"),
+        ("https://１２７.0.0.1/", "without spaces"),
+        ("https://127。0。0。1/", "without spaces"),
+        ("https://127.0.0.1\t/", "without spaces"),
+        ("https://\n127.0.0.1/", "without spaces"),
         ("https:\\\\127.0.0.1/", "must begin with https://"),
         ("https://[::1%0d%0a]/", "is not a URL"),
         ("https://3com.example/", None),

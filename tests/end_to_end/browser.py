@@ -1,8 +1,8 @@
 """A real Chromium at the admin, and what must never happen in it."""
 
 import os
-import shutil
 from collections.abc import Iterator
+from typing import Literal
 from urllib.parse import urlsplit
 
 import pytest
@@ -10,39 +10,61 @@ from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
 
 from limits.models.roles import create_roles
+from tests.support.chromium import chromium
 from tests.support.web import WebServer
 
 LOADED = "domcontentloaded"
+
+Scheme = Literal["light", "dark"]
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+
+# Left out is what takes time and cannot change the findings: nodes that pass, and a rule of moderate impact.
+# Text on a pseudo-element is examined too; axe would leave it to people.
+AXE = {
+    "resultTypes": ["violations"],
+    "reporter": "no-passes",
+    "rules": {"region": {"enabled": False}},
+    "checks": {"color-contrast": {"options": {"ignorePseudo": True}}},
+}
+# The others find the same in light and in dark.
+DARK = AXE | {"runOnly": ["color-contrast", "link-in-text-block"]}
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """The system's Chromium; the tests fail where there is none."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    assert chromium, "The browser tests need Chromium: apt-get install chromium"
     # Playwright's loop runs in this thread from now on; Django takes that for asynchronous code.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         yield browser
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def context(browser: Browser, lasting_servers: list[WebServer]) -> Iterator[BrowserContext]:
+    """One for all tests, since a new one would fetch and compile every static file again."""
+    context = browser.new_context(base_url=lasting_servers[0].url, viewport={"width": 1400, "height": 1000})
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def page(browser: Browser, servers: list[WebServer]) -> Iterator[Page]:
-    """A page at the first server. The test fails on any error in the console and on any request to
-    another host."""
+def page(context: BrowserContext, servers: list[WebServer]) -> Iterator[Page]:
+    """A page at the first server, which knows nothing of the tests before. The test fails on any error in the
+    console and on any request to another host."""
     seen = Watch()
-    context = browser.new_context(base_url=servers[0].url, viewport={"width": 1400, "height": 1000})
     page = context.new_page()
+    everything = {"origin": servers[0].url, "storageTypes": "cookies,local_storage"}
+    context.new_cdp_session(page).send("Storage.clearDataForOrigin", everything)
     page.on("console", seen.console)
     page.on("pageerror", lambda error: seen.errors.append(str(error)))
     page.on("request", seen.request)
     yield page
-    context.close()
+    page.close()
     assert seen.errors == []
     assert seen.hosts == {"127.0.0.1"}
 
@@ -64,20 +86,32 @@ class Watch:
             self.hosts.add(address.hostname)
 
 
-def serious_findings(page: Page) -> list[str]:
-    """What axe-core finds on this page that keeps somebody from using it: rule and first element."""
-    found = Axe().run(page).response["violations"]
+def serious_findings(page: Page, scheme: Scheme = "light") -> list[str]:
+    """What axe-core finds on this page that keeps somebody from using it: rule and first element.
+
+    ``scheme``: the one that the page is in; in dark only the rules about colours are run.
+    """
+    assert page.locator("html.dark").count() == (scheme == "dark")
+    if not page.evaluate("() => 'axe' in window"):
+        page.evaluate(Axe().axe_script)
+    found = page.evaluate("options => axe.run(options)", AXE if scheme == "light" else DARK)["violations"]
     serious = [each for each in found if each["impact"] in ("serious", "critical")]
     return [f"{each['id']} ({len(each['nodes'])}): {each['nodes'][0]['html'][:200]}" for each in serious]
 
 
+def switch_to(page: Page, scheme: Scheme) -> None:
+    """Chooses a colour scheme, as the menu of the page does; the pages opened later have it too."""
+    page.evaluate("scheme => Alpine.$data(document.documentElement).switchTheme(scheme)", scheme)
+    # Colours fade, and are examined as they will be.
+    page.evaluate("() => document.getAnimations().forEach(each => each.finish())")
+
+
 def log_in(page: Page, user: User) -> None:
-    """Opens the admin as somebody who has logged in; the form for it has a test of its own."""
+    """Makes somebody be logged in; the form for it has a test of its own."""
     client = Client()
     client.force_login(user)
     cookie = client.cookies[settings.SESSION_COOKIE_NAME]
     page.context.add_cookies([{"name": cookie.key, "value": cookie.value, "domain": "127.0.0.1", "path": "/"}])
-    page.goto("/admin/")
 
 
 def log_in_as(page: Page, role: str, name: str) -> None:
@@ -87,6 +121,7 @@ def log_in_as(page: Page, role: str, name: str) -> None:
     user.groups.add(Group.objects.get(name=role))
     page.context.clear_cookies()
     log_in(page, user)
+    page.goto("/admin/")
 
 
 def save(page: Page) -> str:
@@ -101,6 +136,6 @@ def save(page: Page) -> str:
 
 def publish(page: Page, why: str = "Somebody asked for it.") -> None:
     """Confirms a review."""
-    page.get_by_label("Why?").fill(why)
+    page.get_by_label("Reason").fill(why)
     page.get_by_role("button", name="Publish version").click()
     page.wait_for_load_state(LOADED)

@@ -8,13 +8,13 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Page
 from redis import Redis
 
-from limits.models import Endpoint, Plan
-from limits.publishing import clients, tokens
-from tests.end_to_end.browser import browser, log_in, page
+from limits.models import Endpoint, Plan, tokens
+from limits.publishing import clients
+from tests.end_to_end.browser import browser, context, log_in, page
 from tests.end_to_end.shop import CONNECTIONS, SECRET, publish
 from tests.support.web import WebServer, running_servers
 
-__all__ = ["browser", "page"]
+__all__ = ["browser", "context", "page"]
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,17 +16,23 @@ from limits.monitoring import drain as module
 from limits.monitoring.drain import drain
 from limits.publishing import clients
 from tests.end_to_end.shop import SECRET, policy, publish
-from tests.support.celery import CeleryProcess
+from tests.support.celery import HASTY, CeleryProcess
 from tests.support.waiting import wait_until
-from tests.support.web import WebServer
+from tests.support.web import WebServer, running_servers
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.xdist_group("counting-under-fire"), pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture(scope="module")
+def own_servers(django_db_setup: None) -> Iterator[list[WebServer]]:
+    """Two servers for these tests alone, since one of them kills their processes, which start again."""
+    with running_servers(2, workers=2) as servers:
+        yield servers
 
 
 @pytest.fixture
-def servers(live_rules: None, web_servers: Callable[..., list[WebServer]]) -> list[WebServer]:
-    """Two servers of the test's own, since it kills their processes."""
-    return web_servers(2, workers=2)
+def servers(live_rules: None, own_servers: list[WebServer]) -> list[WebServer]:
+    return own_servers
 
 
 CLIENTS = ("acme", "mallory", "vip", "denied")
@@ -36,7 +42,7 @@ LOADERS = 4
 
 @pytest.fixture
 def celery(servers: list[WebServer]) -> Iterator[list[CeleryProcess]]:
-    started = [CeleryProcess(kind) for kind in ("worker", "beat")]
+    started = [CeleryProcess(kind, **HASTY) for kind in ("worker", "beat")]
     yield started
     for process in started:
         process.stop()
@@ -174,7 +180,7 @@ def test_a_worker_killed_inside_the_drains_transaction_loses_and_doubles_nothing
     load = a_load(servers)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("LOCK TABLE limits_usage IN EXCLUSIVE MODE")
-        started = [CeleryProcess(kind) for kind in ("worker", "beat")]
+        started = [CeleryProcess(kind, **HASTY) for kind in ("worker", "beat")]
         # The worker waits for the lock, with the ids written and the transaction open.
         wait_until(lambda: _waits_for_a_lock(cursor))
         for process in started:

@@ -6,7 +6,7 @@ import pytest
 from celery import Celery
 
 from ratelimit_platform.embedded.redis import RedisServer
-from tests.support.celery import CeleryProcess
+from tests.support.celery import HASTY, CeleryProcess
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -19,7 +19,7 @@ def server(redis_server: Callable[..., RedisServer]) -> RedisServer:
 
 @pytest.fixture
 def processes(server: RedisServer) -> Iterator[dict[str, CeleryProcess]]:
-    started = {kind: CeleryProcess(kind, REDIS_URL=server.url) for kind in ("worker", "beat")}
+    started = {kind: CeleryProcess(kind, REDIS_URL=server.url, **HASTY) for kind in ("worker", "beat")}
     yield started
     for process in started.values():
         process.stop()
@@ -31,22 +31,25 @@ def test_worker_and_beat_go_on_after_it(server: RedisServer, processes: dict[str
         app.conf.broker_transport_options = {"global_keyprefix": "rl:celery:"}
 
         def works() -> bool:
-            return bool(app.control.ping(timeout=1.0))
+            return bool(app.control.ping(timeout=1.0, limit=1))
 
         def taken() -> int:
             """How often the worker has asked for a task."""
             return int(redis.info("commandstats").get("cmdstat_brpop", {}).get("calls", 0))
 
-        def refused() -> bool:
-            """Whether the worker's waiting was ended, and it has tried again."""
-            return {"errorstat_UNBLOCKED", "errorstat_READONLY"} <= redis.info("errorstats").keys()
+        def interrupted() -> bool:
+            """Demotes it while the worker waits for a task. False: the worker had just got one."""
+            redis.replicaof("NO", "ONE")
+            wait_until(lambda: redis.info("clients")["blocked_clients"])
+            redis.replicaof("127.0.0.1", 1)
+            return "errorstat_UNBLOCKED" in redis.info("errorstats")
 
         wait_until(lambda: works() and taken() > 1)
-        redis.replicaof("127.0.0.1", 1)
-        wait_until(refused)
+        wait_until(interrupted)
+        wait_until(lambda: "errorstat_READONLY" in redis.info("errorstats"))
         redis.replicaof("NO", "ONE")
         wait_until(works)
         before = taken()
-        # Beat sends a task every few seconds, after each of which the worker asks anew.
+        # Beat sends a task again and again, after each of which the worker asks for the next.
         wait_until(lambda: taken() > before + 2)
     assert [kind for kind, process in processes.items() if process.process.poll() is not None] == []

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from limits.domain.words import Outcome
 from limits.models import Alert, Message, Usage
 from limits.monitoring.alerts import evaluate
+from ratelimit_enforcer.domain.enums import Outcome
 from tests.end_to_end.shop import ask, policy, publish
 from tests.models import rows
-from tests.support.celery import CeleryProcess
+from tests.support.celery import HASTY, CeleryProcess
 from tests.support.smtp import Mailbox, mailbox
 from tests.support.waiting import wait_until
 from tests.support.web import WebServer
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def celery(servers: list[WebServer], mailbox: Mailbox) -> Iterator[None]:
     """A worker and a beat that mail to the mailbox."""
-    variables = {"EMAIL_URL": f"smtp://127.0.0.1:{mailbox.port}"}
+    variables = HASTY | {"EMAIL_URL": f"smtp://127.0.0.1:{mailbox.port}"}
     started = [CeleryProcess(kind, **variables) for kind in ("worker", "beat")]
     yield
     for process in started:

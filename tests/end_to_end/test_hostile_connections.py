@@ -1,7 +1,7 @@
 """Callers who send slowly, too much, or never end, at a real server; checks go on meanwhile."""
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -9,27 +9,47 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.end_to_end.shop import SECRET
-from tests.support.web import WebServer
+from tests.end_to_end.shop import SECRET, ask
+from tests.support.waiting import wait_until
+from tests.support.web import WebServer, running_servers
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.xdist_group("hostile-connections"), pytest.mark.django_db(transaction=True)]
 
 CHECKS = 50
-PATIENCE = 60.0
+TIMEOUT = 60.0
 """Seconds for one answer of a busy machine; without bounds there is none at all."""
 
 
+@pytest.fixture(scope="module")
+def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the server keeps what is too large for its memory."""
+    return tmp_path_factory.mktemp("temporary")
+
+
+@pytest.fixture(scope="module")
+def lasting_server(django_db_setup: None, temporary: Path) -> Iterator[WebServer]:
+    with running_servers(1, workers=2, TMPDIR=str(temporary)) as [server]:
+        yield server
+
+
 @pytest.fixture
-def server(live_rules: None, web_servers: Callable[..., list[WebServer]], tmp_path: Path) -> WebServer:
-    (tmp_path / "temporary").mkdir()
-    [server] = web_servers(1, workers=2, TMPDIR=str(tmp_path / "temporary"))
-    return server
+def server(live_rules: None, lasting_server: WebServer) -> WebServer:
+    """One that is not busy any more with what the test before has left."""
+    with a_connection_each() as http:
+        wait_until(lambda: all(http.get(f"{lasting_server.url}/admin/login/").status_code == 200 for _ in range(5)))
+    return lasting_server
+
+
+def a_connection_each() -> httpx.Client:
+    """Opens a connection for each request, which any worker may take."""
+    headers = {"Authorization": f"Bearer {SECRET}"}
+    return httpx.Client(headers=headers, timeout=TIMEOUT, limits=httpx.Limits(max_keepalive_connections=0))
 
 
 @contextmanager
 def connection_to(server: WebServer) -> Iterator[socket.socket]:
     address = urlsplit(server.url)
-    with socket.create_connection((address.hostname, address.port), timeout=PATIENCE) as connection:
+    with socket.create_connection((address.hostname, address.port), timeout=TIMEOUT) as connection:
         yield connection
 
 
@@ -39,13 +59,9 @@ def post(path: str, *headers: str, length: int) -> bytes:
 
 
 def answered_checks(server: WebServer) -> list[int]:
-    """Statuses of checks, each over a connection of its own, which any worker may take."""
-    statuses = []
-    for number in range(CHECKS):
-        headers = {"Authorization": f"Bearer {SECRET}"}
-        body = {"client": f"client-{number}", "endpoint": "search"}
-        statuses.append(httpx.post(f"{server.url}/v1/check", json=body, headers=headers, timeout=PATIENCE).status_code)
-    return statuses
+    """Their statuses."""
+    with a_connection_each() as http:
+        return [ask(http, server, client=f"client-{number}")["status"] for number in range(CHECKS)]
 
 
 def status_of(connection: socket.socket) -> int:
@@ -110,7 +126,7 @@ LARGE = [
 ]
 
 
-def test_large_bodies_of_strangers_are_refused_by_their_length(server: WebServer, tmp_path: Path) -> None:
+def test_large_bodies_of_strangers_are_refused_by_their_length(server: WebServer, temporary: Path) -> None:
     form = "Content-Type: multipart/form-data; boundary=x"
     beginning = b'--x\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n' + b"x" * 30_000
     statuses = {}
@@ -121,7 +137,7 @@ def test_large_bodies_of_strangers_are_refused_by_their_length(server: WebServer
             )
             statuses[path, length] = status_of(connection)
     assert statuses == dict.fromkeys(LARGE, 413)
-    assert list((tmp_path / "temporary").iterdir()) == []
+    assert list(temporary.iterdir()) == []
 
 
 def test_checks_go_on_beside_1200_unfinished_headers(server: WebServer) -> None:
@@ -135,11 +151,9 @@ def test_a_body_that_arrives_is_read_as_ever(server: WebServer) -> None:
     """Through every kind of path: a page, a check and a batch."""
     headers = {"Authorization": f"Bearer {SECRET}"}
     check = {"client": "acme", "endpoint": "search"}
-    batch = httpx.post(
-        f"{server.url}/v1/check/batch", json={"checks": [check] * 900}, headers=headers, timeout=PATIENCE
-    )
+    batch = httpx.post(f"{server.url}/v1/check/batch", json={"checks": [check] * 900}, headers=headers, timeout=TIMEOUT)
     assert len(batch.json()["results"]) == 900
-    with httpx.Client(base_url=server.url, timeout=PATIENCE) as browser:
+    with httpx.Client(base_url=server.url, timeout=TIMEOUT) as browser:
         browser.get("/admin/login/")
         form = {"username": "u" * 100, "password": "p" * 9_000, "csrfmiddlewaretoken": browser.cookies["csrftoken"]}
         page = browser.post("/admin/login/", data=form)

@@ -53,7 +53,7 @@ def test_an_override_is_added_while_one_of_another_client_overlaps_in_time(admin
     save(admin)
     summary = admin.locator("#error-summary")
     expect(summary).to_be_focused()
-    expect(summary).to_contain_text("It overlaps another override of this client and policy")
+    expect(summary).to_contain_text("Overlaps another override of this client and policy")
     picture(admin, "override-overlaps")
     summary.get_by_role("link", name="Override 2, starts at").click()
     expect(admin.locator("[name=overrides-1-starts_at_0]")).to_be_in_viewport()
@@ -82,7 +82,7 @@ def test_what_somebody_else_saved_meanwhile_is_said_at_the_top(admin: Page) -> N
     admin.locator("[name=limits-1-window_1]").select_option("hours")
     rows.limit(row, quota=9, window=3_600)
     save(admin)
-    expect(admin.locator("#error-summary")).to_contain_text("This contradicts what is saved already")
+    expect(admin.locator("#error-summary")).to_contain_text("This conflicts with saved data")
     assert admin.locator("[name=limits-1-quota]").input_value() == "500"
 
 
@@ -102,8 +102,8 @@ def test_an_operator_acknowledges_an_alert(page: Page) -> None:
     page.goto(reverse("admin:limits_alert_change", args=[alert.pk]))
     picture(page, "alert")
     page.get_by_role("link", name="Acknowledge or silence…").click()
-    page.get_by_role("button", name="Do it").click()
-    expect(page.get_by_text("Acknowledged: no more messages about this alert until it is over.")).to_be_visible()
+    page.get_by_role("button", name="Apply").click()
+    expect(page.get_by_text("Acknowledged: no more notifications until the alert resolves.")).to_be_visible()
     picture(page, "alert-acknowledged")
     alert.refresh_from_db()
     assert alert.acknowledged_by == "grace"
@@ -119,10 +119,10 @@ def test_support_blocks_an_unknown_address(page: Page, servers: list[WebServer],
     page.goto("/admin/")
     picture(page, "home-with-an-unknown-caller")
     page.locator("#throttled-clients").get_by_role("link", name="Block…").click()
-    assert page.get_by_label("The caller's key").input_value() == key
-    page.get_by_label("Why?").fill("It tries keys of other customers.")
+    assert page.get_by_label("Client key").input_value() == key
+    page.get_by_label("Reason").fill("Tries API keys of other customers.")
     picture(page, "block-an-unknown-caller")
-    page.get_by_role("button", name="Block it").click()
+    page.get_by_role("button", name="Block").click()
     expect(page.get_by_text(f"Live on every server: {key}.")).to_be_visible()
     picture(page, "blocked")
     for server in servers:
@@ -136,8 +136,8 @@ def test_a_page_that_a_role_may_not_use_says_what_is_missing(page: Page) -> None
     log_in_as(page, SUPPORT, "grace")
     answer = page.request.get(reverse("admin:limits_plan_add"))
     assert answer.status == 403
-    assert "Your account lacks the permission to <strong>add plans</strong>." in answer.text()
-    assert "Members of <strong>Product managers</strong> may do it" in answer.text()
+    assert "Your account does not have permission to <strong>add plans</strong>." in answer.text()
+    assert "Members of <strong>Product managers</strong> have this permission" in answer.text()
 
 
 def test_five_thousand_clients_are_deleted_at_once(admin: Page, servers: list[WebServer], http: httpx.Client) -> None:
@@ -153,10 +153,10 @@ def test_five_thousand_clients_are_deleted_at_once(admin: Page, servers: list[We
     picture(admin, "clients-selected")
     admin.get_by_role("button", name=re.compile("Run|Go")).first.click()
     expect(admin.get_by_role("heading", name="Delete 5,000 clients")).to_be_visible()
-    admin.get_by_label("Why?").fill("The campaign is over.")
+    admin.get_by_label("Reason").fill("The campaign is over.")
     picture(admin, "delete-5000-clients")
     assert admin.locator("#deletion input").count() < 10
-    admin.get_by_role("button", name="Delete them").click()
+    admin.get_by_role("button", name="Delete", exact=True).click()
     expect(admin.get_by_text("5,000 clients deleted.")).to_be_visible(timeout=120_000)
     picture(admin, "5000-clients-deleted")
     assert list(Client.objects.values_list("key", flat=True)) == ["acme"]

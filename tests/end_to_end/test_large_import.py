@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.urls import reverse
 
-from limits.admin.client_files import SMALL
+from limits.admin.client_files import MAX_SYNCHRONOUS_BYTES
 from limits.models import Client, ClientImport
 from tests.support.celery import CeleryProcess
 from tests.support.waiting import wait_until
@@ -54,7 +54,7 @@ def state() -> str:
 
 def test_the_web_server_hands_a_large_file_to_the_worker(admin: httpx.Client, worker: CeleryProcess) -> None:
     content = "key,name\n" + "".join(f"imported-{number},Customer number {number}\n" for number in range(LINES))
-    assert len(content) > SMALL
+    assert len(content) > MAX_SYNCHRONOUS_BYTES
     upload = reverse("admin:limits_client_import_clients")
     page = send_form(admin, upload, {"why": "All of them."}, files={"file": content.encode()})
     assert page.status_code == 200

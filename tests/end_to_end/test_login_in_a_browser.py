@@ -38,7 +38,7 @@ def test_after_too_many_guesses_the_page_says_when_to_try_again(
     statuses = [type_in(page, f"guess {number}") for number in range(3)] + [type_in(page, PASSWORD)]
 
     assert statuses == [200, 200, 200, 429]
-    expect(page.get_by_text("Too many attempts to log in. Try again in 10 minutes.")).to_be_visible()
+    expect(page.get_by_text("Too many login attempts. Try again in 10 minutes.")).to_be_visible()
     expect(page.get_by_label("Username")).to_have_value("ada")
     assert serious_findings(page) == []
 

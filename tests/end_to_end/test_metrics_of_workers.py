@@ -48,7 +48,7 @@ def test_sums_are_right_over_four_workers_and_after_one_was_killed(
 
         victim = server.workers[0]
         victim.kill()
-        victim.wait()
+        victim.wait(60)
         assert total(http, server) == 200
         wait_until(lambda: len(server.workers) == WORKERS)
         check(50)

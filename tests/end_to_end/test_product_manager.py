@@ -40,25 +40,25 @@ def test_a_quota_is_changed_from_the_comparison_reviewed_published_and_obeyed(
     pam: Page, servers: list[WebServer], http: httpx.Client
 ) -> None:
     before = ask(http, servers[1])["limit"]
-    pam.get_by_role("link", name="Plans side by side").click()
+    pam.get_by_role("link", name="Compare plans").click()
     pam.locator("#comparison").get_by_role("link", name="10 per hour").click()
     meaning = pam.locator(".rl-meaning").first
-    expect(meaning).to_contain_text("10 per hour. In no stretch of one hour, wherever it begins, are more than 10")
+    expect(meaning).to_contain_text("10 per hour. Never more than 10 in any period of one hour.")
     pam.locator("[name=limits-0-quota]").fill("25")
-    expect(meaning).to_contain_text("25 per hour. In no stretch of one hour, wherever it begins, are more than 25")
+    expect(meaning).to_contain_text("25 per hour. Never more than 25 in any period of one hour.")
     pam.locator("[name=limits-0-quota]").fill("-5")
     expect(meaning).to_contain_text("greater than or equal to 0")
     pam.locator("[name=limits-0-quota]").fill("25")
     pam.get_by_role("button", name="Save", exact=True).click()
     expect(pam.locator("#review")).to_contain_text("10 per hour")
-    expect(pam.locator("#reach")).to_contain_text("It touches 1 registered client and every caller that is not")
+    expect(pam.locator("#impact")).to_contain_text("Affects 1 registered client and all unregistered clients.")
     assert ask(http, servers[1])["limit"] == before == 10
     publish(pam, "Black Friday.")
     expect(pam.get_by_text("Version 3 is live on every server.")).to_be_visible()
     assert [ask(http, server)["limit"] for server in servers] == [25, 25]
     expect(pam.locator("#comparison").get_by_role("link", name="25 per hour")).to_be_visible()
     pam.goto("/admin/")
-    expect(pam.locator("#publishing")).to_contain_text("Version 3 is live everywhere since")
+    expect(pam.locator("#publishing")).to_contain_text("Version 3 has been live on every server since")
     expect(pam.locator("#publishing")).to_contain_text("Published by pam: Black Friday.")
 
 
@@ -67,12 +67,12 @@ def test_a_review_can_be_gone_back_from_and_cancelled(pam: Page, search: Policy)
     pam.goto(change)
     pam.locator("[name=limits-0-quota]").fill("25")
     pam.get_by_role("button", name="Save", exact=True).click()
-    pam.get_by_role("button", name="Go on editing").click()
+    pam.get_by_role("button", name="Keep editing").click()
     expect(pam.locator("[name=limits-0-quota]")).to_have_value("25")
     pam.get_by_role("button", name="Save", exact=True).click()
     pam.get_by_role("button", name="Publish version").click()
     expect(pam.get_by_text("This field is required.").or_(pam.locator("#id_why:invalid"))).to_be_visible()
-    pam.get_by_role("link", name="Cancel, change nothing").click()
+    pam.get_by_role("link", name="Discard changes").click()
     expect(pam.locator("[name=limits-0-quota]")).to_have_value("10")
     assert Publication.objects.count() == 2
 
@@ -86,7 +86,7 @@ def test_the_way_of_counting_decides_which_fields_there_are(pam: Page, search: P
     algorithm.select_option("token_bucket")
     expect(burst).to_be_visible()
     burst.fill("20")
-    expect(pam.locator(".rl-meaning").first).to_contain_text("After a pause 20 may come at once")
+    expect(pam.locator(".rl-meaning").first).to_contain_text("After a pause, up to 20 at once")
     algorithm.select_option("calendar")
     expect(burst).to_be_hidden()
     expect(window).to_be_hidden()
@@ -116,16 +116,18 @@ def test_a_version_is_rolled_back_to_as_a_new_one(
 def test_half_as_much_again_until_sunday_in_two_clicks(pam: Page, servers: list[WebServer], http: httpx.Client) -> None:
     for _ in range(3):
         ask(http, servers[0])
+    pam.clock.install()
     pam.goto(reverse("admin:limits_client_change", args=[Client.objects.get().pk]))
-    expect(pam.locator("#standing")).to_contain_text("3 of 10")
+    expect(pam.locator("#current-limits")).to_contain_text("3 of 10")
     ask(http, servers[0])
-    expect(pam.locator("#standing")).to_contain_text("4 of 10", timeout=20_000)
+    pam.clock.fast_forward(5_000)
+    expect(pam.locator("#current-limits")).to_contain_text("4 of 10", timeout=20_000)
     pam.get_by_role("link", name="+50 % until Sunday").click()
-    pam.get_by_label("Why?").fill("They asked nicely.")
-    pam.get_by_role("button", name="Give it").click()
+    pam.get_by_label("Reason").fill("They asked nicely.")
+    pam.get_by_role("button", name="Apply").click()
     expect(pam.get_by_text("Live on every server: acme.")).to_be_visible()
-    expect(pam.locator("#standing")).to_contain_text("4 of 15")
-    expect(pam.locator("#standing")).to_contain_text("override until Mon")
+    expect(pam.locator("#current-limits")).to_contain_text("4 of 15")
+    expect(pam.locator("#current-limits")).to_contain_text("override until ")
     assert [ask(http, server)["limit"] for server in servers] == [15, 15]
     assert Override.objects.get().ends_at is not None
 
@@ -135,9 +137,9 @@ def test_a_client_is_blocked_with_a_reason_and_its_history_tells(
 ) -> None:
     pam.goto(reverse("admin:limits_client_change", args=[Client.objects.get().pk]))
     pam.get_by_role("link", name="Block…").click()
-    pam.get_by_label("Why?").fill("It scrapes.")
-    pam.get_by_role("button", name="Block it").click()
-    expect(pam.get_by_text("Every request is refused, whatever the limits.")).to_be_visible()
+    pam.get_by_label("Reason").fill("It scrapes.")
+    pam.get_by_role("button", name="Block").click()
+    expect(pam.get_by_text("All requests are denied, regardless of limits.")).to_be_visible()
     assert [ask(http, server)["reason"] for server in servers] == ["blocked", "blocked"]
     pam.goto(reverse("admin:limits_client_history", args=[Client.objects.get().pk]))
     expect(pam.locator("#history")).to_contain_text("It scrapes.")
@@ -150,7 +152,7 @@ def test_why_a_request_was_denied(pam: Page, servers: list[WebServer], http: htt
     pam.get_by_label("Client").fill("acme")
     pam.get_by_label("Endpoint, or method and path").fill("search")
     pam.get_by_role("button", name="Explain").click()
-    expect(pam.locator("#answer")).to_contain_text("One request now would be denied.")
+    expect(pam.locator("#answer")).to_contain_text("A request now would be denied.")
     expect(pam.locator("#applying")).to_contain_text("10 of 10")
 
 
@@ -159,8 +161,8 @@ def test_a_file_with_a_wrong_line_is_refused_and_a_right_one_imported(pam: Page)
         pam.get_by_role("link", name="Import…").click()
         file = {"name": "clients.csv", "mimeType": "text/csv", "buffer": content.encode()}
         pam.locator("[name=file]").set_input_files(file)  # type: ignore[arg-type]
-        pam.get_by_label("Why?").fill("The contract list.")
-        pam.get_by_role("button", name="Check the file").click()
+        pam.get_by_label("Reason").fill("The contract list.")
+        pam.get_by_role("button", name="Check file").click()
 
     pam.goto(reverse("admin:limits_client_changelist"))
     choose("key,plan\nglobex,pro\ninitech,gold\n")
@@ -181,7 +183,7 @@ def test_a_viewer_sees_it_all_and_may_change_nothing(page: Page, search: Policy)
     expect(page.locator("#comparison")).to_contain_text("10 per hour")
     expect(page.get_by_role("link", name="10 per hour")).to_have_count(0)
     page.goto(reverse("admin:limits_client_change", args=[Client.objects.get().pk]))
-    expect(page.locator("#standing")).to_contain_text("0 of 10")
+    expect(page.locator("#current-limits")).to_contain_text("0 of 10")
     expect(page.get_by_role("link", name="Block…")).to_have_count(0)
     for address in (
         "admin:limits_policy_changelist",

@@ -44,20 +44,28 @@ def wrongly_denied(history: History, endpoint: str, quota: int, window: float) -
     return [
         denied
         for requests in history.by_counter(endpoint).values()
-        for denied in _wrongly_denied(sorted(requests, key=lambda request: request.start), quota, window)
+        for denied in _wrongly_denied(requests, history.mended, quota, window)
     ]
 
 
-def _wrongly_denied(requests: Sequence[Request], quota: int, window: float) -> list[Request]:
-    begin = requests[0].start + window * (1 + LATE)
+def _wrongly_denied(requests: Sequence[Request], mended: float, quota: int, window: float) -> list[Request]:
+    begin = min(request.start for request in requests) + window * (1 + LATE)
     denied = (request for request in requests if request.status == 429 and not request.degraded)
-    return [each for each in denied if each.start > begin and _used_before(each, requests, window) < quota]
+    return [each for each in denied if each.start > begin and _used_before(each, requests, mended, window) < quota]
 
 
-def _used_before(denied: Request, requests: Sequence[Request], window: float) -> int:
-    """What the counter may have held at most when it denied this."""
+def _used_before(denied: Request, requests: Sequence[Request], mended: float, window: float) -> int:
+    """The most that the counter can have contained when it denied this request."""
     since = denied.start - window * (1 + LATE)
-    return sum(each.may_have_consumed and each.end >= since and each.start <= denied.end for each in requests)
+    return sum(
+        each.may_have_consumed and _ran_by(each, mended) >= since and each.start <= denied.end for each in requests
+    )
+
+
+def _ran_by(request: Request, mended: float) -> float:
+    """The latest moment at which the script of this request can have run. A server that was stopped, or a link that
+    was slow, carries out what callers have given up when the fault ends."""
+    return request.end if request.allowed or request.start > mended else max(request.end, mended)
 
 
 def stale(history: History, grace: float) -> list[Request]:

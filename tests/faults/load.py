@@ -10,10 +10,17 @@ from urllib.parse import urlsplit
 
 from tests.end_to_end.shop import SECRET
 from tests.faults.history import History, Request
+from tests.faults.mode import LONG
 from tests.support.waiting import wait_until
 
 THREADS = 4
 TIMEOUT = 30.0
+
+AT_ONCE = 20
+"""Requests of a thread, one right after another, before it pauses."""
+
+PAUSE = 0.0 if LONG else 0.05
+"""Seconds of a pause: the short form leaves half of the processor to the tests beside it."""
 
 
 class Load:
@@ -58,8 +65,10 @@ class Load:
         first = number % len(self._what)
         what = itertools.cycle(self._what[first:] + self._what[:first])
         try:
-            for caller, (client, endpoint) in zip(itertools.cycle(callers), what, strict=False):
-                if self._stop.is_set():
+            for asked, caller, (client, endpoint) in zip(
+                itertools.count(1), itertools.cycle(callers), what, strict=False
+            ):
+                if self._stop.wait(0.0 if asked % AT_ONCE else PAUSE):
                     break
                 self.history.requests.append(caller.ask(client, endpoint))
         except BaseException as error:  # noqa: BLE001  raised again by end()

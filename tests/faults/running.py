@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from tests.faults import checker
 from tests.faults.history import History
 from tests.faults.injectors import Bound, Fault
+from tests.faults.mode import LONG
 from tests.faults.world import CLIENTS, QUOTA, WINDOW, Publisher, World
 
-STEADY = 1.5 * WINDOW
+STEADY = (1.5 if LONG else 1.2) * WINDOW
 """Seconds of load before the fault, and after it."""
 
 

@@ -94,6 +94,14 @@ def test_a_request_without_an_answer_may_have_been_charged(unknown: dict[str, ob
     assert wrongly_denied(history(*before, denied), "strict", QUOTA, WINDOW) == []
 
 
+@pytest.mark.parametrize(("mended", "is_wrong"), [(19.5, False), (18.5, True)])
+def test_a_request_that_was_given_up_may_have_been_charged_when_the_fault_ended(mended: float, is_wrong: bool) -> None:
+    given_up = at(18.0, status=503, allowed=False, degraded=True)
+    denied = at(20.0, allowed=False)
+    after = history(*some_before(20.0, QUOTA - 1), given_up, denied, mended=mended)
+    assert wrongly_denied(after, "strict", QUOTA, WINDOW) == [denied] * is_wrong
+
+
 def test_a_denial_without_the_store_is_not_one_of_the_shared_counter() -> None:
     denied = at(20.0, allowed=False, degraded=True)
     assert wrongly_denied(history(*some_before(20.0, 0), denied), "strict", QUOTA, WINDOW) == []

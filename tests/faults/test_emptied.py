@@ -11,9 +11,9 @@ import httpx
 import pytest
 from pytest_django import Settings
 
-from limits.models import Client, ClientChange, Endpoint, Plan
-from limits.publishing import clients, tokens
-from limits.publishing.delivery import ruleset_writer
+from limits.models import Client, ClientChange, Endpoint, Plan, tokens
+from limits.publishing import clients
+from limits.publishing.rules import ruleset_writer
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.end_to_end.shop import SECRET, ask, policy, publish
 from tests.faults.mode import LONG
@@ -90,7 +90,7 @@ class Callers:
 
 
 def is_back() -> bool:
-    marks = ruleset_writer().marks()
+    marks = ruleset_writer().shard_states()
     return all(mark.token and mark.complete for mark in marks) and ruleset_writer().pointer() is not None
 
 
@@ -119,7 +119,7 @@ def test_everything_comes_back_and_nobody_is_let_off_meanwhile(
     assert set(outcomes["client-1"]) <= {(200, "free", None), (429, "free", "limit")}
     assert QUOTA <= outcomes["client-1"][200, "free", None] <= 2 * QUOTA
     assert any(answer["degraded"] for _, answer in callers.answers)
-    bucket_sizes = sum(server.client.hlen(key) for key in ruleset_writer()._keys.buckets)
+    bucket_sizes = sum(server.client.hlen(key) for key in ruleset_writer()._keys.shards)
     assert bucket_sizes >= CLIENTS + 2 + 2 * 256
     print(f"FLUSHALL with {CLIENTS} clients: back after {took:.1f} s, {len(callers.answers)} checks")
     if LONG:

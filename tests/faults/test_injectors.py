@@ -35,7 +35,7 @@ def test_a_server_that_is_not_stopped(world: World) -> None:
     fault = Frozen(world)
     fault.inject()
     fault.mend()
-    fault.patience = 0.2
+    fault.timeout = 0.2
     with pytest.raises(FaultDidNotTake, match="still runs"):
         fault.prove()
 
@@ -96,6 +96,6 @@ def test_links_that_pass_everything(world: World) -> None:
 def test_a_failover_that_nobody_makes(world: World) -> None:
     fault = PlannedFailover(world)
     fault._before = fault.masters
-    fault.patience = 0.2
+    fault.timeout = 0.2
     with pytest.raises(FaultDidNotTake, match="No other master"):
         fault.prove()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from limits.enforcement import CheckRequest
-from tests.enforcement.rules import simple
+from ratelimit_enforcer.engine import CheckRequest
+from tests.engine.rules import simple
 from tests.faults.mode import LONG
 from tests.support.servers import Store
 from tests.support.topologies import ClusterTopology
@@ -17,7 +17,8 @@ CLIENTS = 100_000 if LONG else 10_000
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[ClusterTopology]:
-    cluster = ClusterTopology(tmp_path, replicas=0).start()
+    # On a busy machine the masters may answer each other too late for the timeout of the other tests.
+    cluster = ClusterTopology(tmp_path, replicas=0, options=("--cluster-node-timeout", "30000")).start()
     yield cluster
     cluster.stop()
 
@@ -31,7 +32,7 @@ def test_three_masters_get_a_third_each_within_ten_percent(cluster: ClusterTopol
         server.client.config_resetstat()
     with ThreadPoolExecutor(4) as pool:
         answers = pool.map(lambda number: engine.check(CheckRequest(f"client-{number}", "search")), range(CLIENTS))
-        assert all(answer.allowed and not answer.degraded for answer in answers)
+        assert [answer for answer in answers if answer.degraded or not answer.allowed] == []
     keys = [server.client.dbsize() for server in cluster.masters]
     commands = [server.client.info("commandstats")["cmdstat_evalsha"]["calls"] for server in cluster.masters]
     print(f"{CLIENTS} clients over three masters: keys {keys}, commands {commands}")

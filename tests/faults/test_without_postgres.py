@@ -10,8 +10,8 @@ import pytest
 from psycopg import OperationalError
 from redis import Redis
 
-from limits.models import Endpoint, Plan
-from limits.publishing import clients, tokens
+from limits.models import Endpoint, Plan, tokens
+from limits.publishing import clients
 from ratelimit_platform.embedded.postgres import database_url, start_postgres
 from tests.end_to_end.shop import SECRET, policy, publish
 from tests.faults import checker

@@ -13,11 +13,11 @@ from django.db import connection
 from django.db.models import Sum
 from pytest_django import Settings
 
-from limits.models import Client, Endpoint, Plan, Policy, PolicyLimit, Usage
+from limits.models import Client, Endpoint, Plan, Policy, PolicyLimit, Usage, tokens
 from limits.monitoring.drain import drain, usage_counts
-from limits.publishing import clients, rules, tokens
+from limits.publishing import clients, rules
 from limits.publishing.reconciler import reconcile
-from limits.store.errors import StoreUnavailable
+from ratelimit_enforcer.store.errors import StoreUnavailable
 from ratelimit_platform.embedded.redis import RedisServer, free_port
 from tests.end_to_end.shop import SECRET
 from tests.faults.history import Announcement, History
@@ -31,7 +31,7 @@ WINDOW = 1
 QUOTA = 8
 CLIENTS = tuple(f"client-{number}" for number in range(6))
 ENDPOINTS = ("strict", "local", "open")
-"""Named for what they do while the store is away: refuse, count by themselves, admit."""
+"""Named for their answers while the store is unavailable: deny, count locally, admit."""
 
 _ON_STORE_FAILURE = {"strict": "deny", "local": "local", "open": "allow"}
 

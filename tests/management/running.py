@@ -5,7 +5,7 @@ from io import StringIO
 
 from django.core.management import call_command
 
-AWAY = "Redis cannot be reached; the change goes live by itself when it can."
+AWAY = "Redis is unavailable; the change will go live automatically."
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def test_status_0_means_live(shop: Platform, apply_file: Apply) -> None:
 
 def test_a_file_applied_again_says_that_nothing_changes(shop: Platform, apply_file: Apply) -> None:
     apply_file(FEWER)
-    assert apply_file(FEWER) == Outcome(0, "Nothing changes.\nVersion 2 is live.\n", "")
+    assert apply_file(FEWER) == Outcome(0, "No changes.\nVersion 2 is live.\n", "")
     assert shop.sequence == 2
 
 
@@ -81,18 +81,18 @@ def test_a_file_that_does_not_fit_the_database_is_refused_too(shop: Platform, ap
 
 
 def test_status_2_means_saved_and_live_later(shop: Platform, apply_file: Apply) -> None:
-    shop.go_away()
+    shop.make_store_unavailable()
     outcome = apply_file(f"{FEWER}\nclients: [{{key: new}}]")
     assert (outcome.status, outcome.lines) == (2, [FEWER_SENTENCE, "Client new changed."])
     assert outcome.err == f"Saved, but not live yet. {AWAY}\n"
-    shop.come_back()
+    shop.make_store_available()
     assert shop.quotas == {"all": 100}
     reconcile()
-    assert (shop.quotas, shop.client("new").is_registered) == ({"all": 5}, True)
+    assert (shop.quotas, shop.is_registered("new")) == ({"all": 5}, True)
 
 
 def test_a_refusal_needs_no_store(shop: Platform, apply_file: Apply) -> None:
-    shop.go_away()
+    shop.make_store_unavailable()
     assert apply_file("rules: []").status == 1
 
 
@@ -104,7 +104,7 @@ def test_a_dry_run_prints_the_differences_and_changes_nothing(shop: Platform, ap
 
 
 def test_a_dry_run_of_nothing_says_so(shop: Platform, apply_file: Apply) -> None:
-    assert apply_file("", "--dry-run") == Outcome(0, "Nothing changes.\n", "")
+    assert apply_file("", "--dry-run") == Outcome(0, "No changes.\n", "")
 
 
 def test_a_dry_run_refuses_what_would_be_refused(shop: Platform, apply_file: Apply) -> None:
@@ -132,7 +132,7 @@ def test_prune_clients_removes_clients(platform: Platform, apply_file: Apply) ->
 
 
 def test_prune_clients_alone_is_refused(shop: Platform, apply_file: Apply) -> None:
-    assert apply_file("clients: []", "--prune-clients") == Outcome(1, "", "--prune-clients goes with --prune.\n")
+    assert apply_file("clients: []", "--prune-clients") == Outcome(1, "", "--prune-clients requires --prune.\n")
     assert Client.objects.exists()
 
 
@@ -140,7 +140,9 @@ def test_pruning_what_is_used_is_refused(platform: Platform, apply_file: Apply) 
     apply_file(STORE)
     before = everything(platform)
     outcome = apply_file("policies: []", "--prune")
-    assert outcome == Outcome(1, "", "policies: cannot be pruned, still used by: Acme Ltd on pro-total.\n")
+    assert outcome == Outcome(
+        1, "", "policies: cannot be pruned, because it is still used by: Acme Ltd on pro-total.\n"
+    )
     assert everything(platform) == before
 
 

@@ -1,4 +1,4 @@
-"""``explain_limit``: which policies apply, why, and where the counters stand."""
+"""``explain_limit``: which policies apply, why, and the current state of the counters."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from django.core.management import CommandError
 
-from limits.enforcement import CheckRequest, get_engine
+from ratelimit_enforcer.engine import CheckRequest, get_engine
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.configfile.files import put
 from tests.management.running import Outcome, run
@@ -67,18 +67,18 @@ def test_it_tells_of_every_policy_why_it_applies_or_not(live: Platform) -> None:
         0,
         """\
 Client acme, plan pro, endpoint search.
-Version 1. One request now would be admitted.
+Version 1. A request now would be admitted.
 
-applies: all. It is for every plan and all requests of a client.
+applies: all. It applies to every plan and all requests of a client.
   all:86400s: 1,000 per day; 1,000 of 1,000 left.
 
-does not apply: paused. It is disabled.
+does not apply: paused. The policy is disabled.
 
-applies: pro-search. It is for plan pro and endpoint search.
+applies: pro-search. It applies to plan pro and endpoint search.
   pro-search:60s: 100 per minute; 100 of 100 left.
   pro-search:1s-bucket: 10 per second, bursts of 20; 20 of 20 left.
 
-does not apply: trial. It is for endpoint orders.
+does not apply: trial. It applies to endpoint orders.
 """,
         "",
     )
@@ -87,37 +87,37 @@ does not apply: trial. It is for endpoint orders.
 def test_a_caller_that_nobody_registered_is_on_the_default_plan(live: Platform) -> None:
     lines = run("explain_limit", "stranger", "search").lines
     assert lines[0] == "Client stranger, plan free, endpoint search."
-    assert "does not apply: pro-search. It is for plan pro; the client is on free." in lines
+    assert "does not apply: pro-search. It applies to plan pro; the client is on free." in lines
 
 
 def test_an_unknown_endpoint_has_the_policies_of_all_requests_only(live: Platform) -> None:
     lines = run("explain_limit", "acme", "nowhere").lines
-    assert lines[0] == "Client acme, plan pro, endpoint that nobody registered."
+    assert lines[0] == "Client acme, plan pro, unregistered endpoint."
     assert [line for line in lines if line.startswith("applies")] == [
-        "applies: all. It is for every plan and all requests of a client."
+        "applies: all. It applies to every plan and all requests of a client."
     ]
-    assert "does not apply: trial. It is for endpoint orders; this is an endpoint that nobody registered." in lines
+    assert "does not apply: trial. It applies to endpoint orders; this endpoint is unregistered." in lines
 
 
 @pytest.mark.parametrize(
     ("route", "endpoint"),
     [
-        ("GET /search", "search"),
-        ("get /search", "search"),
-        ("HEAD /search", "search"),
-        ("GET  /search/?q=shoes", "search"),
-        ("POST /orders/7", "orders"),
-        ("GET /orders/7", "that nobody registered"),
-        ("GET /elsewhere", "that nobody registered"),
+        ("GET /search", "endpoint search"),
+        ("get /search", "endpoint search"),
+        ("HEAD /search", "endpoint search"),
+        ("GET  /search/?q=shoes", "endpoint search"),
+        ("POST /orders/7", "endpoint orders"),
+        ("GET /orders/7", "unregistered endpoint"),
+        ("GET /elsewhere", "unregistered endpoint"),
     ],
 )
 def test_a_method_and_a_path_find_the_endpoint(route: str, endpoint: str, live: Platform) -> None:
-    assert run("explain_limit", "acme", route).lines[0] == f"Client acme, plan pro, endpoint {endpoint}."
+    assert run("explain_limit", "acme", route).lines[0] == f"Client acme, plan pro, {endpoint}."
 
 
 def test_a_policy_on_trial_says_that_it_never_denies(live: Platform) -> None:
     lines = run("explain_limit", "acme", "orders").lines
-    assert "applies: trial. It is for every plan and endpoint orders. It reports only and never denies." in lines
+    assert "applies: trial. It applies to every plan and endpoint orders. It only reports and never denies." in lines
     assert "  trial:3600s: 20 per hour; 20 of 20 left." in lines
 
 
@@ -125,14 +125,17 @@ def test_the_emergency_switch_shows(live: Platform) -> None:
     run("shadow_all", "on")
     lines = run("explain_limit", "acme", "search").lines
     assert lines[1].startswith("Version 2. ")
-    assert "applies: all. It is for every plan and all requests of a client. It reports only and never denies." in lines
+    assert (
+        "applies: all. It applies to every plan and all requests of a client. It only reports and never denies."
+        in lines
+    )
 
 
 def test_counters_stand_where_requests_left_them(live: Platform) -> None:
     assert consume("acme", "search", 15)
     lines = run("explain_limit", "acme", "search").lines
     standing = next(line for line in lines if line.startswith("  pro-search:60s: "))
-    times = r"more in \d+\.\d s, unused again in \d+\.\d s"
+    times = r"more in \d+\.\d s, all available in \d+\.\d s"
     assert re.fullmatch(rf"  pro-search:60s: 100 per minute; 85 of 100 left, {times}\.", standing)
 
 
@@ -144,10 +147,10 @@ def test_a_limit_that_denies_says_so(live: Platform) -> None:
     put("policies: [{slug: all, limits: [{quota: 3, window: 86400}, {quota: 50, window: 3600}]}]")
     assert consume("acme", "search", 3)
     lines = run("explain_limit", "acme", "search").lines
-    assert lines[1] == "Version 2. One request now would be denied."
+    assert lines[1] == "Version 2. A request now would be denied."
     denying = next(line for line in lines if line.startswith("  all:86400s: "))
     assert re.fullmatch(
-        r"  all:86400s: 3 per day; 0 of 3 left, more in [\d.]+ s, unused again in [\d.]+ s, denies\.", denying
+        r"  all:86400s: 3 per day; 0 of 3 left, more in [\d.]+ s, all available in [\d.]+ s, denies\.", denying
     )
     assert any(re.fullmatch(r"  all:3600s: 50 per hour; 47 of 50 left, .*\d s\.", line) for line in lines)
 
@@ -155,7 +158,7 @@ def test_a_limit_that_denies_says_so(live: Platform) -> None:
 def test_a_cost_that_no_limit_can_admit_is_told(live: Platform) -> None:
     put("policies: [{slug: all, limits: [{quota: 3, window: 86400}]}]")
     lines = run("explain_limit", "acme", "orders").lines
-    assert lines[1] == "Version 2. One request costs more than a limit can ever admit."
+    assert lines[1] == "Version 2. A request costs more than a limit can ever admit."
     assert "  all:86400s: 3 per day; 3 of 3 left, denies." in lines
 
 
@@ -168,8 +171,8 @@ def test_an_override_shows_its_own_limits(live: Platform) -> None:
 @pytest.mark.parametrize(
     ("client", "answer"),
     [
-        ("scraper", "The client is blocked: every request is denied, whatever the limits."),
-        ("partner", "The client is exempt: every request is admitted, whatever the limits."),
+        ("scraper", "The client is blocked: every request is denied, regardless of limits."),
+        ("partner", "The client is exempt: every request is admitted, regardless of limits."),
     ],
 )
 def test_blocked_and_exempt_clients_have_an_answer_and_no_counters(client: str, answer: str, live: Platform) -> None:
@@ -182,7 +185,7 @@ def test_new_rules_show_at_once(live: Platform) -> None:
     run("explain_limit", "acme", "search")
     put("policies: [{slug: all, limits: [{quota: 5, window: 86400}]}]")
     lines = run("explain_limit", "acme", "search").lines
-    assert lines[1] == "Version 2. One request now would be admitted."
+    assert lines[1] == "Version 2. A request now would be admitted."
     assert "  all:86400s: 5 per day; 5 of 5 left." in lines
 
 
@@ -191,15 +194,17 @@ def test_nothing_published_is_said(platform: Platform) -> None:
 
 
 def test_a_store_that_is_away_from_the_start_is_said(live: Platform) -> None:
-    live.go_away()
-    assert run("explain_limit", "acme", "search") == Outcome(1, "", "The store is away and no ruleset was read yet.\n")
+    live.make_store_unavailable()
+    assert run("explain_limit", "acme", "search") == Outcome(
+        1, "", "The store is unavailable, and no ruleset has been loaded yet.\n"
+    )
 
 
 def test_a_store_that_goes_away_is_said(lone_server: RedisServer) -> None:
     assert run("explain_limit", "acme", "search").status == 0
     lone_server.kill()
     assert run("explain_limit", "acme", "search") == Outcome(
-        2, "", "Redis cannot be reached, or does not hold all rules and clients yet.\n"
+        2, "", "Redis is unavailable, or does not have all rules and clients yet.\n"
     )
 
 

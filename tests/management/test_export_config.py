@@ -18,7 +18,7 @@ def test_it_prints_the_file_and_nothing_else(platform: Platform) -> None:
 
 
 def test_it_needs_no_store(shop: Platform) -> None:
-    shop.go_away()
+    shop.make_store_unavailable()
     assert run("export_config").status == 0
 
 

@@ -5,8 +5,8 @@ from django.core.management import CommandError, call_command
 from django.core.serializers import serialize
 
 from limits.models import ApiToken, Publication
+from limits.models.tokens import digest_of_secret
 from limits.publishing.reconciler import reconcile
-from limits.publishing.tokens import digest_of_secret
 from tests.management.running import AWAY, run
 from tests.publishing.platforms import Platform
 
@@ -88,13 +88,13 @@ def test_a_name_and_known_scopes_are_needed(arguments: tuple[str, ...], message:
 def test_a_token_that_is_issued_while_the_store_is_away_works_when_it_is_back(
     shop: Platform, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    shop.go_away()
+    shop.make_store_unavailable()
     with pytest.raises(SystemExit) as ended:
         call_command("issue_token", "checkout", "--scope", "check")
     printed = capfd.readouterr()
     assert ended.value.code == 2
     assert digest_of_secret(printed.out.removesuffix("\n")) == ApiToken.objects.get().digest
     assert f"The token is saved, but not live yet. {AWAY}" in printed.err
-    shop.come_back()
+    shop.make_store_available()
     assert reconcile().published
     assert [token.name for token in shop.ruleset.tokens] == ["checkout"]

@@ -7,8 +7,7 @@ import pytest
 from limits.models import Platform as PlatformRow
 from limits.models import Policy, PolicyLimit, Publication
 from limits.publishing.reconciler import reconcile
-from limits.store.buckets import bucket_of
-from limits.store.keys import client_field
+from ratelimit_enforcer.store.keys import client_field, shard_of
 from tests.management.running import Outcome, run
 from tests.models import rows
 from tests.publishing.platforms import Platform
@@ -31,15 +30,15 @@ def test_it_fills_an_emptied_store(shop: Platform) -> None:
     before = shop.content()
     shop.empty()
     assert run("publish_ruleset") == Outcome(0, "Version 1 is live.\n", "")
-    assert (shop.is_complete, shop.client("acme").is_registered) == (True, True)
+    assert (shop.is_complete, shop.is_registered("acme")) == (True, True)
     assert shop.content().keys() == before.keys()
 
 
 def test_it_brings_every_client_anew(shop: Platform) -> None:
-    shop.redis.hdel(shop.keys.buckets[bucket_of("acme")], client_field("acme"))
+    shop.redis.hdel(shop.keys.shards[shard_of("acme")], client_field("acme"))
     assert shop.client("acme") is None
     run("publish_ruleset")
-    assert shop.client("acme").is_registered
+    assert shop.is_registered("acme")
 
 
 def test_an_empty_platform_publishes_version_1(platform: Platform) -> None:
@@ -66,26 +65,26 @@ def test_rules_that_mean_nothing_are_refused(options: tuple[str, ...], shop: Pla
     outcome = run("publish_ruleset", *options)
     assert (outcome.status, outcome.out) == (1, "")
     assert outcome.err.splitlines() == [
-        "policies.all.limits: must hold at least one limit.",
-        "policies.everyone.limits.0.timezone: “Mars” is not a time zone, such as “Europe/Berlin”.",
+        "policies.all.limits: must have at least one limit.",
+        "policies.everyone.limits.0.timezone: “Mars” is not a time zone; an example is “Europe/Berlin”.",
     ]
     assert (shop.content(), PlatformRow.load().epoch) == (before, epoch)
 
 
 def test_what_is_published_while_the_store_is_away_goes_live_when_it_is_back(shop: Platform) -> None:
     PolicyLimit.objects.update(quota=5)
-    shop.go_away()
+    shop.make_store_unavailable()
     outcome = run("publish_ruleset")
     assert (outcome.status, outcome.out) == (2, "")
-    assert outcome.err.startswith("Saved, but not live yet. Redis cannot be reached")
-    shop.come_back()
+    assert outcome.err.startswith("Saved, but not live yet. Redis is unavailable")
+    shop.make_store_available()
     assert reconcile().published
     assert shop.quotas == {"all": 5}
 
 
 def test_a_take_over_while_the_store_is_away_changes_nothing(shop: Platform) -> None:
     epoch = PlatformRow.load().epoch
-    shop.go_away()
+    shop.make_store_unavailable()
     assert run("publish_ruleset", "--take-over").status == 2
     assert (PlatformRow.load().epoch, Publication.objects.count()) == (epoch, 1)
 

@@ -3,10 +3,10 @@
 import pytest
 from django.core.management import CommandError
 
-from limits.domain.words import Mode
 from limits.models import Platform as PlatformRow
 from limits.models import Publication
 from limits.publishing.reconciler import reconcile
+from ratelimit_enforcer.domain.enums import Mode
 from tests.management.running import AWAY, Outcome, run
 from tests.publishing.platforms import Platform
 
@@ -50,13 +50,13 @@ def test_the_history_says_what_was_switched_and_why(options: tuple[str, ...], re
     run("shadow_all", "on", *options)
     publication = Publication.objects.get(sequence=2)
     assert publication.reason == reason
-    assert publication.changes == ["Emergency switch: off → on: every policy reports and none denies."]
+    assert publication.changes == ["Emergency switch: off → on (policies report and do not deny)."]
 
 
 def test_a_switch_while_the_store_is_away_goes_live_when_it_is_back(shop: Platform) -> None:
-    shop.go_away()
+    shop.make_store_unavailable()
     assert run("shadow_all", "on") == Outcome(2, "", f"Saved, but not live yet. {AWAY}\n")
-    shop.come_back()
+    shop.make_store_available()
     assert effective_mode(shop) is Mode.ENFORCE
     assert reconcile().published
     assert effective_mode(shop) is Mode.SHADOW

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 from pytest_django import Settings
 
-from limits.monitoring.prometheus import exposition
-from limits.once import forget
-from limits.store import observers
+from limits.monitoring import prometheus
+from ratelimit_enforcer.per_process import reset_once
+from ratelimit_enforcer.store import observers
 from tests.metrics.scraping import Scraper
 from tests.publishing.platforms import Platform, platform
 from tests.support.servers import Store
@@ -19,11 +19,11 @@ __all__ = ["platform"]
 def watched() -> Iterator[None]:
     """This process keeps metrics, from nothing."""
     before = observers.observer
-    forget(exposition.instruments)
-    exposition.watch()
+    reset_once(prometheus.instruments)
+    prometheus.start_collecting()
     yield
     observers.install(before)
-    forget(exposition.instruments)
+    reset_once(prometheus.instruments)
 
 
 @pytest.fixture

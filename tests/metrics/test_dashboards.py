@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from limits.enforcement import CheckRequest, get_engine
 from limits.monitoring.drain import drain
-from limits.monitoring.prometheus.exposition import instruments
-from limits.store.errors import StoreUnavailable
+from limits.monitoring.prometheus import instruments
+from ratelimit_enforcer.engine import CheckRequest, get_engine
+from ratelimit_enforcer.store.errors import StoreUnavailable
 from tests.api.conftest import CLIENTS
 from tests.metrics.scraping import Samples, Scraper
 from tests.metrics.test_page import WATCHED

@@ -11,10 +11,10 @@ from django.utils import timezone
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from pytest_django import Settings
 
-from limits.domain.words import Scope
-from limits.enforcement import CheckRequest, get_engine
 from limits.models import Alert
 from limits.monitoring.drain import drain
+from ratelimit_enforcer.domain.enums import Scope
+from ratelimit_enforcer.engine import CheckRequest, get_engine
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.api.conftest import CLIENTS, SHOP, token
 from tests.metrics.scraping import Scraper, value
@@ -206,6 +206,6 @@ def test_a_network_that_is_none_is_named(settings: Settings) -> None:
 
 def test_from_an_allowed_network_it_answers_whatever_is_away(settings: Settings, platform: Platform) -> None:
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"METRICS_NETWORKS": ["127.0.0.0/8"]}
-    platform.go_away()
+    platform.make_store_unavailable()
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"METRICS_NETWORKS": ["127.0.0.0/8"]}
     assert b"ratelimit_store_up 0.0" in Client().get("/metrics").content

@@ -116,4 +116,4 @@ def test_other_windows_and_other_algorithms_are_other_limits() -> None:
 def test_the_form_says_that_the_limit_is_there_already() -> None:
     with pytest.raises(ValidationError) as caught:
         PolicyLimit(policy=rows.policy(), quota=5, window=60).full_clean()
-    assert "There is a limit of this kind already" in str(caught.value)
+    assert "Only one limit per algorithm and window" in str(caught.value)

@@ -4,18 +4,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-BEFORE = ("limits", "0008_usage_rollups")
+BEFORE = "0008_usage_rollups"
 AT = datetime(2026, 6, 21, 12, tzinfo=UTC)
 
 
-def migrate(*targets: Any) -> Any:
-    """Returns the models as they are then."""
-    executor = MigrationExecutor(connection)
-    executor.migrate(list(targets) or executor.loader.graph.leaf_nodes("limits"))
-    return MigrationExecutor(connection).loader.project_state(list(targets) or None).apps
+def migrate(name: str | None = None) -> Any:
+    """Migrates to this migration, or to the newest, and returns the models of that state. By the command: it renames
+    content types together with their models."""
+    call_command("migrate", "limits", *filter(None, [name]), verbosity=0)
+    targets = [("limits", name)] if name else None
+    return MigrationExecutor(connection).loader.project_state(targets).apps
 
 
 @pytest.mark.django_db(transaction=True)
@@ -52,4 +54,4 @@ def test_what_waits_becomes_a_message_for_each_address() -> None:
     assert Message.objects.filter(message_id="<waits@example.com>").count() == 1
     moved = Alert.objects.get()
     assert set(moved.messages.all()) == set(Message.objects.all())
-    assert (moved.value, moved.last_fired_at, moved.told_at) == (60, AT, AT + timedelta(minutes=1))
+    assert (moved.value, moved.last_fired_at, moved.notified_at) == (60, AT, AT + timedelta(minutes=1))

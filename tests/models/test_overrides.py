@@ -63,7 +63,7 @@ def test_the_database_refuses_an_end_that_is_not_after_the_start(
 def test_the_form_refuses_the_end_at_its_field(span: Span, acme: Client, policy: Policy) -> None:
     with pytest.raises(ValidationError) as caught:
         between(acme, policy, span).full_clean()
-    assert caught.value.message_dict == {"ends_at": ["It must end after it starts."]}
+    assert caught.value.message_dict == {"ends_at": ["The end must be after the start."]}
 
 
 @pytest.mark.parametrize(("first", "second"), OVERLAPPING)
@@ -77,7 +77,7 @@ def test_the_database_refuses_overlapping_ones(
 
 def test_the_form_says_that_they_overlap(acme: Client, policy: Policy) -> None:
     between(acme, policy, (1, 5)).save()
-    with pytest.raises(ValidationError, match="It overlaps another override of this client and policy"):
+    with pytest.raises(ValidationError, match="Overlaps another override of this client and policy"):
         between(acme, policy, (4, 9)).full_clean()
 
 
@@ -95,7 +95,7 @@ def test_the_message_names_the_other_one_and_its_times(acme: Client, policy: Pol
     with pytest.raises(ValidationError) as caught:
         between(acme, policy, (None, 2)).full_clean()
     (message,) = caught.value.message_dict["starts_at"]
-    assert message.endswith("client and policy (“search”), from 1 January 2030, 00:00 UTC without an end.")
+    assert message.endswith("client and policy (“search”: from 1 Jan 2030, 00:00 UTC, no end).")
 
 
 @pytest.mark.parametrize(("first", "second"), APART)

@@ -30,7 +30,7 @@ def test_at_most_one_plan_is_the_default(refused: Refused) -> None:
 def test_the_form_says_that_there_is_a_default_already() -> None:
     rows.default_plan("free")
     said = messages(Plan(slug="pro", name="Pro", is_default=True))
-    assert [text for texts in said.values() for text in texts] == ["Another plan is the default already."]
+    assert [text for texts in said.values() for text in texts] == ["Another plan is already the default."]
 
 
 def test_two_plans_may_both_not_be_the_default() -> None:

@@ -57,7 +57,7 @@ def test_the_form_says_which_slug_stays(model: type) -> None:
     row.slug = "two"
     with pytest.raises(ValidationError) as caught:
         row.full_clean()
-    assert caught.value.message_dict == {"slug": ["A slug never changes; this one is “one”."]}
+    assert caught.value.message_dict == {"slug": ["The slug “one” cannot be changed."]}
 
 
 @pytest.mark.parametrize(("key", "constraint"), BAD_KEYS.items())
@@ -96,4 +96,4 @@ def test_the_form_says_which_key_stays() -> None:
     row.key = "other"
     with pytest.raises(ValidationError) as caught:
         row.full_clean()
-    assert caught.value.message_dict == {"key": ["A key never changes; this one is “acme”."]}
+    assert caught.value.message_dict == {"key": ["The key “acme” cannot be changed."]}

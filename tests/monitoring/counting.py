@@ -3,9 +3,9 @@
 from collections import Counter
 from datetime import UTC, datetime
 
-from limits.domain.words import Outcome
 from limits.models import PolicyDenial, Usage
-from limits.store.buckets import bucket_of
+from ratelimit_enforcer.domain.enums import Outcome
+from ratelimit_enforcer.store.keys import shard_of
 from tests.publishing.platforms import Platform
 
 MINUTE = 29_700_000
@@ -25,7 +25,7 @@ def count(
 ) -> None:
     """Counts as the decision script does."""
     field = "\n".join([str(minute), kind, endpoint, policy, client])
-    platform.redis.hincrby(platform.keys.usage[bucket_of(client)], field, amount)
+    platform.redis.hincrby(platform.keys.usage[shard_of(client)], field, amount)
 
 
 def usage() -> dict[tuple[str, str, str], tuple[int, int]]:

@@ -1,10 +1,11 @@
 """What fires: each metric, over minutes and over hours, with filters and groups."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
-from limits.models import Alert, Message, PolicyDenial, Progress, Publication, QuotaCrossing, Usage, Work
+from limits.models import Alert, Message, PolicyDenial, Progress, Publication, QuotaThreshold, Usage, Work
 from limits.monitoring import problems
 from limits.monitoring.alerts import evaluate
 from limits.monitoring.rollups import roll_up
@@ -27,7 +28,7 @@ def requests(
 
 
 def crossing(mark: int, client: str = "acme", policy: str = "tight", *, minute: datetime = AT) -> None:
-    QuotaCrossing.objects.create(
+    QuotaThreshold.objects.create(
         client_key=client, endpoint="search", policy=policy, mark=mark, minute=minute, requests=1
     )
 
@@ -48,6 +49,28 @@ def test_a_ratio_is_that_of_denied_to_all(denied: int, fires: bool) -> None:
     requests("exempt", 20)
     evaluate(NOW)
     assert bool(fired()) == fires
+
+
+def test_rows_without_requests_have_no_ratio() -> None:
+    """Damaged counts of requests leave rows with a cost and no requests."""
+    rows.alert_rule(metric="throttled_ratio", threshold=0.2, group_by="client")
+    requests("denied", 0, "damaged")
+    requests("denied", 5, "acme")
+    evaluate(NOW)
+    assert fired() == {"acme": 1.0}
+
+
+@pytest.mark.parametrize(("plan", "clients"), [("free", {"of-free", "unregistered"}), ("pro", {"of-pro"})])
+@pytest.mark.parametrize("rule", [{"threshold": 1}, {"metric": "throttled_ratio", "threshold": 0.5}])
+def test_the_filter_on_a_plan_follows_the_clients_plan(plan: str, clients: set[str], rule: dict[str, Any]) -> None:
+    plans = {"free": rows.plan("free", is_default=True), "pro": rows.plan("pro")}
+    rows.client("of-free", plan=plans["free"])
+    rows.client("of-pro", plan=plans["pro"])
+    rows.alert_rule(group_by="client", plan=plans[plan], **rule)
+    for client in ("of-free", "of-pro", "unregistered"):
+        requests("denied", 2, client)
+    evaluate(NOW)
+    assert set(fired()) == clients
 
 
 def test_a_ratio_of_few_requests_says_nothing() -> None:
@@ -169,7 +192,7 @@ def platform_rule() -> None:
 
 
 def found() -> set[str]:
-    return {problem.name for problem in problems.found(AT + A_MINUTE)}
+    return {problem.name for problem in problems.current_problems(AT + A_MINUTE)}
 
 
 @pytest.fixture
@@ -187,13 +210,13 @@ def test_a_healthy_platform_has_no_problem(healthy: Platform) -> None:
 
 def test_a_store_that_is_away(healthy: Platform) -> None:
     platform_rule()
-    healthy.go_away()
+    healthy.make_store_unavailable()
     evaluate(NOW)
     assert set(fired()) == {"store unreachable"}
     mail = Message.objects.get()
     assert mail.subject == "platform: store unreachable"
-    assert "Redis cannot be reached" in mail.text
-    healthy.come_back()
+    assert "Redis is unavailable" in mail.text
+    healthy.make_store_available()
     evaluate(NOW + timedelta(seconds=30))
     assert Alert.objects.get().resolved_at is None
     evaluate(NOW + timedelta(seconds=61))
@@ -224,7 +247,7 @@ def test_callers_without_a_name_and_unknown_endpoints(healthy: Platform) -> None
     requests("admitted", 7, "")
     requests("admitted", 9, endpoint="")
     assert found() == {"callers counted together", "unknown endpoints"}
-    sentences = [problem.sentence for problem in problems.found(AT + A_MINUTE)]
+    sentences = [problem.sentence for problem in problems.current_problems(AT + A_MINUTE)]
     assert sentences[0].startswith("7 requests")
     assert sentences[1].startswith("9 requests")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from limits.models import Alert, AlertRule, Message, PolicyDenial, Usage
 from limits.monitoring.alerts import evaluate
@@ -58,7 +59,7 @@ def test_without_groups_all_are_counted_together() -> None:
     denied("globex", 20)
     evaluate(NOW)
     assert open_groups() == {""}
-    assert Alert.objects.get().group_name == "all together"
+    assert Alert.objects.get().group_name == "all requests"
 
 
 def test_groups_of_endpoints_and_of_policies() -> None:
@@ -134,6 +135,22 @@ def test_an_alert_is_resolved_when_it_is_over_and_a_later_one_is_another() -> No
     assert Message.objects.count() == 1
 
 
+def test_only_alerts_whose_value_changed_are_written_one_by_one() -> None:
+    """The others get the time of the evaluation, all at once."""
+    rows.alert_rule(group_by="client")
+    denied("acme", 60)
+    denied("globex", 60)
+    evaluate(NOW)
+    with CaptureQueriesContext(connection) as queries:
+        evaluate(NOW + timedelta(seconds=5))
+    assert not [query["sql"] for query in queries if "CASE WHEN" in query["sql"]]
+    denied("acme", 10, endpoint="orders")
+    later = NOW + timedelta(seconds=10)
+    evaluate(later)
+    alerts = Alert.objects.order_by("group").values_list("group", "value", "highest", "last_fired_at")
+    assert list(alerts) == [("acme", 70, 70, later), ("globex", 60, 60, later)]
+
+
 def test_one_mail_in_a_cooldown_and_another_after_it() -> None:
     rows.alert_rule(cooldown=120)
     for minute in range(5):
@@ -182,6 +199,14 @@ def test_subjects(fields: dict[str, Any], subject: str) -> None:
     denied("", 50)
     evaluate(NOW)
     assert Message.objects.get().subject == subject
+
+
+def test_a_single_denial_is_in_the_singular() -> None:
+    rows.alert_rule(threshold=1, group_by="client")
+    denied("acme", 1)
+    evaluate(NOW)
+    assert Message.objects.get().subject == "abuse: acme was denied 1 time in a minute"
+    assert Alert.objects.get().rule.sentence.startswith("1 request denied in 1 minute")
 
 
 def test_a_flood_of_one_client_is_one_alert_and_one_mail() -> None:

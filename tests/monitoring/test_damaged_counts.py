@@ -7,8 +7,8 @@ import pytest
 from limits.admin.home import warnings
 from limits.models import Usage
 from limits.monitoring.drain import drain
-from limits.store import damage
-from limits.store.buckets import bucket_of
+from ratelimit_enforcer.store import damage
+from ratelimit_enforcer.store.keys import shard_of
 from tests.api.test_damaged_data import TYPES
 from tests.monitoring.counting import MINUTE, count, usage
 from tests.publishing.platforms import Platform
@@ -40,30 +40,30 @@ GARBAGE: list[tuple[bytes, bytes]] = [
 
 @pytest.fixture(autouse=True)
 def nothing_waits() -> None:
-    damage._waiting.clear()
+    damage._unreported.clear()
 
 
 @pytest.mark.parametrize("garbage", GARBAGE, ids=repr)
 def test_a_field_that_is_no_count_is_left_out(platform: Platform, garbage: tuple[bytes, bytes]) -> None:
     count(platform, "acme", 7)
-    platform.redis.hset(platform.keys.usage[bucket_of("acme")], *garbage)
+    platform.redis.hset(platform.keys.usage[shard_of("acme")], *garbage)
     drain()
     assert usage() == {("acme", "search", "admitted"): (7, 7)}
-    assert not platform.redis.exists(platform.keys.drains[bucket_of("acme")])
-    assert any(sentence.startswith("1 damaged entries in Redis") for sentence in warnings())
+    assert not platform.redis.exists(platform.keys.drains[shard_of("acme")])
+    assert any(sentence.startswith("1 damaged entry found in Redis") for sentence in warnings())
 
 
 @pytest.mark.parametrize("kind", [kind for kind in TYPES if kind != "hash"])
 @pytest.mark.parametrize("which", ["usage", "drains"])
 def test_what_is_no_hash_is_set_aside(platform: Platform, which: str, kind: str) -> None:
-    key = getattr(platform.keys, which)[bucket_of("acme")]
+    key = getattr(platform.keys, which)[shard_of("acme")]
     TYPES[kind](platform.redis, key)
     count(platform, "globex", 2)
     drain()
     count(platform, "acme", 3)
     drain()
     assert usage() == {("globex", "search", "admitted"): (2, 2), ("acme", "search", "admitted"): (3, 3)}
-    moved = platform.keys.set_aside[bucket_of("acme")]
+    moved = platform.keys.set_aside[shard_of("acme")]
     assert 0 < platform.redis.ttl(moved) <= 7 * 86_400
     assert any("usage counts: 1" in sentence for sentence in warnings())
 
@@ -71,9 +71,9 @@ def test_what_is_no_hash_is_set_aside(platform: Platform, which: str, kind: str)
 @pytest.mark.parametrize("name", [b"", b"\xff", b"x" * 100])
 def test_a_parcel_whose_id_is_none_gets_one(platform: Platform, name: bytes) -> None:
     count(platform, "acme", 3)
-    bucket = bucket_of("acme")
-    platform.redis.rename(platform.keys.usage[bucket], platform.keys.drains[bucket])
-    platform.redis.hset(platform.keys.drains[bucket], "id", name)
+    shard = shard_of("acme")
+    platform.redis.rename(platform.keys.usage[shard], platform.keys.drains[shard])
+    platform.redis.hset(platform.keys.drains[shard], "id", name)
     drain()
     assert usage() == {("acme", "search", "admitted"): (3, 3)}
 

@@ -14,11 +14,11 @@ from django.db.models import F
 from django.utils import timezone
 from pytest_django import Settings
 
-from limits.domain.words import Channel, MessageKind
 from limits.models import Alert, Message, Usage
 from limits.monitoring import delivery
-from limits.monitoring.delivery import FIRST_PAUSE, MAX_ATTEMPTS
+from limits.monitoring.delivery import MAX_ATTEMPTS, MIN_RETRY_DELAY
 from limits.monitoring.messages import write_message
+from ratelimit_enforcer.domain.enums import Channel, MessageKind
 from ratelimit_platform.embedded.redis import free_port
 from tests.models import rows
 from tests.support.smtp import Mailbox, mailbox
@@ -79,11 +79,11 @@ def test_a_refused_mail_is_tried_again_later_under_the_same_id(alert: Alert, mai
     now = timezone.now()
     assert send_due(now) == 0
     mail.refresh_from_db()
-    assert mail.next_attempt_at == now + FIRST_PAUSE
+    assert mail.next_attempt_at == now + MIN_RETRY_DELAY
     assert "451" in mail.problem
     mailbox.answer = "250 OK"
     assert send_due(now) == 0
-    assert send_due(now + FIRST_PAUSE) == 1
+    assert send_due(now + MIN_RETRY_DELAY) == 1
     assert mailbox.next()["Message-ID"] == mail.message_id
 
 

@@ -11,9 +11,9 @@ from limits.models import Usage, UsageParcel
 from limits.monitoring import drain as module
 from limits.monitoring.drain import drain
 from limits.monitoring.figures import counted_until
-from limits.store.buckets import bucket_of
-from limits.store.errors import StoreUnavailable
 from limits.store.usage import Parcel, UsageCounts
+from ratelimit_enforcer.store.errors import StoreUnavailable
+from ratelimit_enforcer.store.keys import shard_of
 from tests.monitoring.counting import AT, MINUTE, count, denials, usage
 from tests.publishing.platforms import Platform
 
@@ -32,7 +32,7 @@ def test_counts_become_rows(platform: Platform) -> None:
     count(platform, "acme", 3, kind="s", policy="trial")
     count(platform, "globex", 4, kind="b", endpoint="")
     count(platform, "vip", 5, kind="e")
-    assert drain() == len({bucket_of(client) for client in ("acme", "globex", "vip")})
+    assert drain() == len({shard_of(client) for client in ("acme", "globex", "vip")})
     assert usage() == {
         ("acme", "search", "admitted"): (7, 37),
         ("acme", "search", "denied"): (2, 2),
@@ -135,7 +135,7 @@ def test_a_transaction_that_fails_writes_nothing_and_loses_nothing(
     count(platform, "acme", 5)
     count(platform, "acme", 5, kind="d", policy="tight")
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_ADD_DENIALS", "SELECT 1 / 0, %s, %s, %s, %s, %s, %s")
+        patch.setitem(module._SQL.by_name, "add_denials", "SELECT 1 / 0")
         with pytest.raises(Exception, match="division by zero"), transaction.atomic():
             drain()
     assert usage() == {}
@@ -147,10 +147,10 @@ def test_a_transaction_that_fails_writes_nothing_and_loses_nothing(
 
 def test_without_the_store_nothing_happens_and_the_error_is_named(platform: Platform) -> None:
     count(platform, "acme")
-    platform.go_away()
+    platform.make_store_unavailable()
     with pytest.raises(StoreUnavailable):
         drain()
-    platform.come_back()
+    platform.make_store_available()
     assert drain() == 1
 
 

@@ -9,12 +9,11 @@ import pytest
 from django.db import connection, transaction
 from django.db.transaction import TransactionManagementError
 
-from limits.models import Alert, Progress, QuotaCrossing, Usage, UsageHour, Work
+from limits.models import Alert, Progress, QuotaThreshold, Usage, UsageHour, Work
 from limits.monitoring import figures
 from limits.monitoring.figures import HourOfRequests, Throttled
-from limits.monitoring.rollups import roll_up
-from limits.monitoring.spans import Span
-from limits.monitoring.sql import execute
+from limits.monitoring.rollups import TimeRange, roll_up
+from limits.monitoring.statements import Statements
 from tests.models import rows
 from tests.monitoring.counting import AT
 from tests.support.locks import somebody_waits
@@ -98,13 +97,13 @@ def test_endpoints_that_nobody_registered_and_callers_without_a_name(added_up: b
     add_up(added_up)
     unknown = figures.unknown_endpoints(NOW)
     assert (unknown.requests, unknown.clients) == (9, [("(other)", 5), ("acme", 4)])
-    assert figures.callers_folded(NOW) == 12
+    assert figures.requests_without_client(NOW) == 12
 
 
 def test_without_rows_there_are_noughts() -> None:
     assert sum(each.requests for each in figures.requests_by_hour(NOW)) == 0
     assert figures.most_throttled_clients(NOW) == []
-    assert figures.unknown_endpoints(NOW).requests == figures.callers_folded(NOW) == 0
+    assert figures.unknown_endpoints(NOW).requests == figures.requests_without_client(NOW) == 0
 
 
 def test_who_is_close_to_a_limit() -> None:
@@ -115,7 +114,7 @@ def test_who_is_close_to_a_limit() -> None:
         ("globex", "tight", 100, 59),
         ("old", "tight", 100, 61),
     ):
-        QuotaCrossing.objects.create(
+        QuotaThreshold.objects.create(
             minute=(NOW - ago * MINUTE), client_key=client, endpoint="", policy=policy, mark=mark, requests=2
         )
     found = [(each.client, each.policy, each.mark) for each in figures.close_to_a_limit(NOW)]
@@ -161,10 +160,10 @@ def test_a_roll_up_between_the_mark_and_the_rows_counts_nothing_twice() -> None:
 
     with ThreadPoolExecutor(1) as executor:
         with transaction.atomic():
-            span = Span.between(NOON, NOON + HOUR)
+            period = TimeRange.between(NOON, NOON + HOUR)
             rolling_up = executor.submit(roll_up_and_close)
             wait_until(lambda: rolling_up.done() or somebody_waits())
-            assert sum_of(span) == 6
+            assert sum_of(period) == 6
         assert rolling_up.result() > 0
     assert total(NOON, NOON + HOUR) == 6
 
@@ -172,16 +171,16 @@ def test_a_roll_up_between_the_mark_and_the_rows_counts_nothing_twice() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_span_is_read_in_one_transaction() -> None:
     with pytest.raises(TransactionManagementError, match="in one transaction"):
-        Span.between(NOON, NOON + HOUR)
+        TimeRange.between(NOON, NOON + HOUR)
 
 
 @transaction.atomic
 def total(begin: datetime, end: datetime) -> int:
-    return sum_of(Span.between(begin, end))
+    return sum_of(TimeRange.between(begin, end))
 
 
-def sum_of(span: Span) -> int:
-    return int(execute(f"SELECT coalesce(sum(requests), 0) FROM {span.usage()}", span.parameters())[0][0])
+def sum_of(period: TimeRange) -> int:
+    return sum(requests for *_, requests in Statements("figures").rows("requests_by_hour", **period.parameters()))
 
 
 def wanted(first: int, last: int) -> int:

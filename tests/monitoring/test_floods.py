@@ -2,13 +2,13 @@
 
 import pytest
 
-from limits.domain.limit import Limit
-from limits.domain.ruleset import Plan, Policy, Ruleset
-from limits.enforcement import CheckRequest
 from limits.models import Usage
 from limits.monitoring.drain import drain
-from limits.store.buckets import bucket_of
-from limits.store.decider import Decider
+from ratelimit_enforcer.domain.limit import Limit
+from ratelimit_enforcer.domain.ruleset import Plan, Policy, Ruleset
+from ratelimit_enforcer.engine import CheckRequest
+from ratelimit_enforcer.store.decider import Decider
+from ratelimit_enforcer.store.keys import shard_of
 from tests.publishing.platforms import Platform
 from tests.support.servers import Store
 
@@ -28,7 +28,7 @@ def store(platform: Platform) -> Store:
 
 
 def test_a_flood_of_one_client_is_a_few_rows_and_takes_no_more_memory(store: Store) -> None:
-    engine, key = store.engine(), store.keys.usage[bucket_of("acme")]
+    engine, key = store.engine(), store.keys.usage[shard_of("acme")]
     sizes = []
     for _ in range(3):
         for _ in range(1_000):
@@ -43,7 +43,7 @@ def test_a_flood_of_one_client_is_a_few_rows_and_takes_no_more_memory(store: Sto
 def test_a_flood_of_many_clients_is_bounded_and_says_so(store: Store) -> None:
     engine = store.engine(cache_size=10)
     assert isinstance(engine._decider, Decider)
-    engine._decider._counts_per_bucket = BOUND
+    engine._decider._counts_per_shard = BOUND
     for number in range(6_000):
         engine.check(CheckRequest(f"client {number}", "search"))
     held = sum(store.redis.hlen(key) for key in store.keys.usage)

@@ -6,11 +6,23 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from pytest_django import Settings
 
-from limits.domain.words import Channel, MessageKind
-from limits.models import Alert, Message, Progress, QuotaCrossing, Usage, UsageDay, UsageHour, Work
+from limits.models import (
+    Alert,
+    Message,
+    PolicyDenial,
+    PolicyDenialDay,
+    PolicyDenialHour,
+    Progress,
+    QuotaThreshold,
+    Usage,
+    UsageDay,
+    UsageHour,
+    Work,
+)
 from limits.monitoring import retention
 from limits.monitoring.messages import write_message
-from limits.monitoring.retention import remove_old
+from limits.monitoring.retention import remove_expired
+from ratelimit_enforcer.domain.enums import Channel, MessageKind
 from tests.models import rows
 from tests.monitoring.counting import AT
 
@@ -36,26 +48,37 @@ def make(*ages: float) -> None:
         Usage.objects.create(minute=days_ago(age), **fields)
         UsageHour.objects.create(hour=days_ago(age), **fields)
         UsageDay.objects.create(day=days_ago(age), **fields)
-        QuotaCrossing.objects.create(
+        QuotaThreshold.objects.create(
             minute=days_ago(age), client_key="acme", endpoint="search", policy="tight", mark=80, requests=1
         )
 
 
 def left() -> tuple[int, int, int, int]:
-    counts = [model.objects.count() for model in (Usage, UsageHour, UsageDay, QuotaCrossing)]
+    counts = [model.objects.count() for model in (Usage, UsageHour, UsageDay, QuotaThreshold)]
     return (counts[0], counts[1], counts[2], counts[3])
 
 
 def test_each_resolution_has_its_time() -> None:
     make(1.9, 2.1, 59, 61, 729, 731)
-    assert remove_old(NOW) == 5 + 3 + 1 + 5
+    assert remove_expired(NOW) == 5 + 3 + 1 + 5
     assert left() == (1, 3, 5, 1)
+
+
+def test_denials_by_policy_go_with_the_usage_of_their_resolution() -> None:
+    fields = {"client_key": "acme", "endpoint": "search", "policy": "tight", "mode": "enforce", "requests": 1}
+    for age in (1.9, 2.1, 61, 731):
+        PolicyDenial.objects.create(minute=days_ago(age), **fields)
+        PolicyDenialHour.objects.create(hour=days_ago(age), **fields)
+        PolicyDenialDay.objects.create(day=days_ago(age), **fields)
+    assert remove_expired(NOW) == 3 + 2 + 1
+    remaining = [model.objects.count() for model in (PolicyDenial, PolicyDenialHour, PolicyDenialDay)]
+    assert remaining == [1, 2, 3]
 
 
 def test_the_times_are_settings(settings: Settings) -> None:
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"KEEP_MINUTES": 4, "KEEP_HOURS": 3, "KEEP_DAYS": 2}
     make(1, 2.5, 3.5, 4.5)
-    remove_old(NOW)
+    remove_expired(NOW)
     assert left() == (3, 2, 1, 3)
 
 
@@ -63,14 +86,14 @@ def test_the_times_are_settings(settings: Settings) -> None:
 def test_a_time_that_is_none_is_named(settings: Settings, value: object) -> None:
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"KEEP_MINUTES": value}
     with pytest.raises(ImproperlyConfigured, match="KEEP_MINUTES"):
-        remove_old(NOW)
+        remove_expired(NOW)
 
 
 def test_what_is_not_added_up_yet_stays() -> None:
     make(5, 70)
     Progress.note(Work.HOURS, days_ago(6))
     Progress.note(Work.DAYS, days_ago(80))
-    remove_old(NOW)
+    remove_expired(NOW)
     assert left() == (1, 2, 2, 1)
 
 
@@ -88,13 +111,13 @@ def test_messages_that_are_done_and_alerts_that_are_over_go_too() -> None:
         alert = Alert.objects.get(group="731")
         message = write_message(Channel.MAIL, "ops@example.com", alert, MessageKind.OPENED, days_ago(age))
         Message.objects.filter(pk=message.pk).update(next_attempt_at=NOW if waits else None, attempts=age)
-    assert remove_old(NOW) == 2
+    assert remove_expired(NOW) == 2
     assert set(Alert.objects.values_list("group", flat=True)) == {"729", "800"}
     assert set(Message.objects.values_list("attempts", flat=True)) == {59, 70}
 
 
 def test_it_goes_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "ROWS_AT_A_TIME", 2)
+    monkeypatch.setattr(retention, "ROWS_PER_STATEMENT", 2)
     make(*(3 + number for number in range(7)))
-    assert remove_old(NOW, seconds=0) == 0
-    assert remove_old(NOW) == 14
+    assert remove_expired(NOW, seconds=0) == 0
+    assert remove_expired(NOW) == 14

@@ -12,7 +12,7 @@ from limits.models import (
     PolicyDenialDay,
     PolicyDenialHour,
     Progress,
-    QuotaCrossing,
+    QuotaThreshold,
     Usage,
     UsageDay,
     UsageHour,
@@ -164,7 +164,7 @@ def test_crossings_become_rows_and_nobody_is_named_where_all_are_counted_togethe
         count(platform, "globex", 1, kind="80", policy=policy)
     count(platform, "acme", 1, kind="100", policy="tight")
     drain()
-    found = {(row.policy, row.client_key, row.mark): row.requests for row in QuotaCrossing.objects.all()}
+    found = {(row.policy, row.client_key, row.mark): row.requests for row in QuotaThreshold.objects.all()}
     assert found == {
         ("tight", "acme", 80): 2,
         ("tight", "globex", 80): 1,

@@ -1,12 +1,12 @@
-"""While the store is away no task comes: workers tell people by themselves."""
+"""While the store is unavailable no task arrives: workers send alerts without tasks."""
 
 import pytest
 from django.db import OperationalError
 from pytest_django import Settings
 
+from limits import tasks
 from limits.models import Alert, Message, Usage
-from limits.monitoring import watch
-from limits.monitoring.watch import StoreWatch, look
+from limits.tasks import StoreWatch, check_store
 from tests.models import rows
 from tests.monitoring.counting import AT
 from tests.publishing.platforms import Platform
@@ -26,17 +26,17 @@ def smtp(settings: Settings, mailbox: Mailbox) -> None:
 def test_with_the_store_there_it_leaves_everything_to_the_tasks(platform: Platform) -> None:
     rows.alert_rule("platform", metric="platform", threshold=1)
     Usage.objects.create(client_key="acme", endpoint="", minute=AT, outcome="admitted", requests=1, cost=1)
-    assert look()
+    assert check_store()
     assert not Alert.objects.exists()
 
 
 @pytest.mark.django_db
 def test_with_the_store_away_it_tells_and_sends(platform: Platform, mailbox: Mailbox) -> None:
     rows.alert_rule("platform", metric="platform", threshold=1)
-    platform.go_away()
-    assert not look()
+    platform.make_store_unavailable()
+    assert not check_store()
     assert mailbox.next()["Subject"] == "platform: store unreachable"
-    assert not look()
+    assert not check_store()
     assert Message.objects.count() == 1
 
 
@@ -45,16 +45,16 @@ def test_the_thread_goes_on_whatever_happens_to_the_database(
     platform: Platform, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows.alert_rule("platform", metric="platform", threshold=1)
-    platform.go_away()
+    platform.make_store_unavailable()
     failures = iter([OperationalError("gone"), RuntimeError("a mistake of ours"), OperationalError("gone")])
 
     def look_and_fail_first() -> bool:
         if (error := next(failures, None)) is not None:
             raise error
-        return look()
+        return check_store()
 
-    monkeypatch.setattr(watch, "look", look_and_fail_first)
-    thread = StoreWatch(look_every=0.01)
+    monkeypatch.setattr(tasks, "check_store", look_and_fail_first)
+    thread = StoreWatch(interval=0.01)
     thread.start()
     try:
         mailbox.next()

@@ -1,1 +1,1 @@
-"""Small mistakes, made on purpose: ``make mutants`` says which ones no test notices."""
+"""Mutation tests: ``make mutants`` lists the small changes of the decision code that no test notices."""

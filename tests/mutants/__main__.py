@@ -1,11 +1,14 @@
-"""Makes one mistake at a time in a copy of the project, runs the fast tests, and lists survivors."""
+"""Applies one mutation at a time to a copy of the project, runs the fast tests, and lists those that no test noticed.
+
+A mutation without a target is an error of its own, listed at the end, and stops no other.
+"""
 
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +17,7 @@ from queue import Queue
 
 from ratelimit_platform.embedded.postgres import database_url, start_postgres
 from tests.mutants.mutations import MUTATIONS, Mutation
+from tests.mutants.targets import NotOnce
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 COPIES = 2
@@ -25,10 +29,10 @@ FAST_TESTS = (
     "tests/store/test_decide_script.py",
     "tests/domain",
     *(f"tests/store/test_{name}.py" for name in STORE_TESTS),
-    "tests/enforcement/test_deciding.py",
-    "tests/enforcement/test_split_failures.py",
-    "tests/enforcement/test_fresh_rules.py",
-    "tests/enforcement/test_store_trouble.py",
+    "tests/engine/test_deciding.py",
+    "tests/engine/test_split_failures.py",
+    "tests/engine/test_fresh_rules.py",
+    "tests/engine/test_store_trouble.py",
     "tests/api/test_vectors.py",
     "tests/throttling",
     "tests/api/test_damaged_data.py",
@@ -38,15 +42,20 @@ LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".data", "__pycache__", ".*_c
 
 @dataclass(frozen=True)
 class Copy:
-    """A copy of the project, and the address of a PostgreSQL that stays while mistakes change."""
+    """A copy of the project, and the address of a PostgreSQL that stays while mutations change."""
 
     place: Path
     database: str
 
 
+class TestsDidNotRun(Exception):
+    """The end of what pytest printed."""
+
+
 def main() -> int:
-    """Returns how many mistakes nobody noticed. Arguments choose those that hold one of them."""
-    chosen = [each for each in MUTATIONS if not sys.argv[1:] or any(part in each.new for part in sys.argv[1:])]
+    """Returns the number of mutations that no test noticed or that could not be tried. Arguments choose mutations
+    whose place or new text contains one of them."""
+    chosen = [each for each in MUTATIONS if not sys.argv[1:] or _is_named(each, sys.argv[1:])]
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(COPIES) as pool:
         postgres = start_postgres(Path(folder) / "postgres")
         copies: Queue[Copy] = Queue()
@@ -54,14 +63,16 @@ def main() -> int:
             place = _copy(Path(folder) / f"copy-{number}")
             copies.put(Copy(place, database_url(postgres, f"copy_{number}")))
         try:
-            noticed = list(pool.map(lambda mutation: _try(mutation, copies), chosen))
+            problems = [each for each in pool.map(lambda mutation: _try(mutation, copies), chosen) if each]
         finally:
             postgres.stop()
-    survivors = [mutation for mutation, seen in zip(chosen, noticed, strict=True) if not seen]
-    print(f"\n{len(chosen)} mistakes, {len(survivors)} of them unnoticed.")
-    for mutation in survivors:
-        print(f"  {mutation.file}: {mutation.old}  →  {mutation.new}")
-    return len(survivors)
+    print(f"\n{len(chosen)} mutations, {len(problems)} of them unnoticed or without a target.")
+    print(*problems, sep="\n")
+    return len(problems)
+
+
+def _is_named(mutation: Mutation, parts: Sequence[str]) -> bool:
+    return any(part in text for part in parts for text in (mutation.place, mutation.new))
 
 
 def _copy(place: Path) -> Path:
@@ -70,24 +81,26 @@ def _copy(place: Path) -> Path:
     return place
 
 
-def _try(mutation: Mutation, copies: "Queue[Copy]") -> bool:
+def _try(mutation: Mutation, copies: "Queue[Copy]") -> str:
+    """Returns a line about the mutation if it was not noticed, else an empty one."""
     copy = copies.get()
     try:
         with _made(mutation, copy.place):
-            seen = _tests_fail(copy, mutation)
+            result = "noticed" if _tests_fail(copy, mutation) else "SURVIVED"
+    except (NotOnce, TestsDidNotRun, subprocess.TimeoutExpired) as error:
+        result = f"NOT TRIED ({error})"
     finally:
         copies.put(copy)
-    print("noticed " if seen else "SURVIVED", mutation.file, mutation.new, flush=True)
-    return seen
+    line = f"  {result}: {mutation.place}: {mutation.old}  →  {mutation.new}"
+    print(line, flush=True)
+    return "" if result == "noticed" else line
 
 
 @contextmanager
 def _made(mutation: Mutation, place: Path) -> Iterator[None]:
     file = place / mutation.file
     source = file.read_text(encoding="utf-8")
-    if source.count(mutation.old) != 1:
-        raise SystemExit(f"{mutation.file} has “{mutation.old}” {source.count(mutation.old)} times, not once.")
-    file.write_text(source.replace(mutation.old, mutation.new), encoding="utf-8")
+    file.write_text(mutation.applied(source), encoding="utf-8")
     try:
         yield
     finally:
@@ -95,7 +108,7 @@ def _made(mutation: Mutation, place: Path) -> Iterator[None]:
 
 
 def _tests_fail(copy: Copy, mutation: Mutation) -> bool:
-    nearest = ["tests/domain"] if mutation.file.startswith("limits/domain/") else []
+    nearest = ["tests/domain"] if mutation.file.startswith("ratelimit_enforcer/domain/") else []
     tests = dict.fromkeys([*nearest, *FAST_TESTS])
     command = [sys.executable, "-m", "pytest", *tests, "-q", "-x", "-n", "0", "-p", "no:cacheprovider"]
     environment = os.environ | {"NO_SHRINKING": "1", "DATABASE_URL": copy.database}
@@ -103,7 +116,7 @@ def _tests_fail(copy: Copy, mutation: Mutation) -> bool:
         command, cwd=copy.place, env=environment, capture_output=True, text=True, check=False, timeout=900
     )
     if tried.returncode not in (0, 1):
-        raise SystemExit(tried.stdout[-2_000:] + tried.stderr[-2_000:])
+        raise TestsDidNotRun(tried.stdout[-2_000:] + tried.stderr[-2_000:])
     return tried.returncode == 1
 
 

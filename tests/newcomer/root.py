@@ -11,7 +11,7 @@ from tests.support.commands import alone, run
 
 USER = "newcomer"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-PATIENCE = 1_800.0
+TIMEOUT = 1_800.0
 """Seconds that Debian's packages may take."""
 
 NETWORK_FILES = ("etc/resolv.conf", "etc/ssl/certs/ca-certificates.crt", "etc/pip.conf")
@@ -43,7 +43,7 @@ class Root:
 
     @staticmethod
     def _run(*command: str) -> None:
-        run(command, patience=PATIENCE, variables={"PATH": PATH, "DEBIAN_FRONTEND": "noninteractive"})
+        run(command, timeout=TIMEOUT, variables={"PATH": PATH, "DEBIAN_FRONTEND": "noninteractive"})
 
     def start(self, script: str) -> "subprocess.Popen[str]":
         """Runs a script as the user, in a session of its own with all devices; what it leaves running

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,9 +11,13 @@ from pathlib import Path
 from tests.newcomer.root import USER, Root
 
 HOME = f"/home/{USER}"
-READY = "Everything answers."
+READY = "Everything is running."
 ASKS = 30
 """The demo's client has ten requests in a minute."""
+
+
+RUN_TIMEOUT = 600
+"""Seconds from ``make run`` to the first 429."""
 
 
 class Failed(Exception):
@@ -38,11 +43,15 @@ class Visit:
         # The shell stays the first process: make cannot end as one, by a signal.
         process = self._root.start("cd platform && make run; exit $?")
         lines = process.stdout or iter(())
+        # If an expected line is not printed, the loop that waits for it ends with the process.
+        timer = threading.Timer(RUN_TIMEOUT, os.killpg, (process.pid, signal.SIGINT))
+        timer.start()
         try:
             printed = "".join(self._until(READY, lines))
             self._done("make run answers")
             self._ask(lines)
         finally:
+            timer.cancel()
             os.killpg(process.pid, signal.SIGINT)
             rest = "".join(lines)
             process.wait(60)
@@ -59,10 +68,9 @@ class Visit:
         raise Failed(f"It ended without “{text}”.")
 
     def _ask(self, lines: Iterator[str]) -> None:
-        """Repeats the printed ``curl`` line, which has two lines."""
-        list(self._until("Try it", lines))
+        """Repeats the printed ``curl`` command, which has two lines."""
         printed = "".join(self._until("-d '", lines))
-        line = printed.strip().replace("\\\n", " ")
+        line = printed[printed.index("curl ") :].strip().replace("\\\n", " ")
         answers = []
         for _ in range(ASKS):
             answers.append(_status(self._do(line)))

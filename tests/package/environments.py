@@ -30,7 +30,7 @@ class Environment:
         run(python, "-m", "venv", "--without-pip", str(folder))
 
     def install(self, *requirements: str) -> None:
-        run(*PIP, "--python", self.python, "install", "--quiet", *requirements)
+        run(*PIP, "--python", self.python, "install", "--quiet", "--no-compile", *requirements)
 
     @property
     def packages(self) -> dict[str, str]:
@@ -65,7 +65,7 @@ def bare_environment() -> dict[str, str]:
 
 def tests_of_the_framework(version: str, folder: Path) -> str:
     """The framework's own tests of its throttling, from its source distribution, with only the base
-    classes swapped for those of ``limits.throttling``."""
+    classes swapped for those of ``ratelimit_enforcer.throttling``."""
     source = ("--no-binary", "djangorestframework", f"djangorestframework=={version}")
     run(*PIP, "download", "--quiet", "--no-deps", "--dest", str(folder), *source)
     archive = f"djangorestframework-{version}"
@@ -84,5 +84,5 @@ def swap_base_classes(text: str) -> str:
     assert set(re.findall(r"\w+RateThrottle", imported)) == set(CLASSES)
     ours = ", ".join(f"Atomic{name} as {name}" for name in CLASSES)
     return IMPORT.sub(
-        f"from limits.throttling import {ours}\nfrom rest_framework.throttling import BaseThrottle\n", text
+        f"from ratelimit_enforcer.throttling import {ours}\nfrom rest_framework.throttling import BaseThrottle\n", text
     )

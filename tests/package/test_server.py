@@ -16,12 +16,12 @@ from django.contrib.auth.models import User
 from redis import Redis
 from redis.exceptions import NoPermissionError
 
-from limits.domain.ruleset import Ruleset, Version, digest_of
 from limits.models import Client, Plan
 from limits.publishing import clients
-from limits.store import scripts
-from limits.store.keys import Keys
-from limits.store.rules import RulesetWriter
+from limits.store.ruleset_writer import RulesetWriter
+from ratelimit_enforcer.domain.ruleset import Ruleset, Version, digest_of
+from ratelimit_enforcer.store import scripts
+from ratelimit_enforcer.store.keys import Keys
 from ratelimit_platform.embedded.redis import free_port
 from tests.admin.conftest import desk_of
 from tests.end_to_end.conftest import redis

@@ -1,9 +1,9 @@
 """What the wheel holds, and that it is enough."""
 
-import re
 import sqlite3
 import tomllib
 import zipfile
+from contextlib import closing
 from importlib.metadata import PathDistribution
 from pathlib import Path
 
@@ -16,25 +16,20 @@ from tests.package.environments import BASE_DIR, PROJECT, Environment, run
 
 pytestmark = pytest.mark.xdist_group("package")
 
-OF_THE_PLATFORM = "admin|configfile|management|migrations|models|monitoring|publishing|static|templates"
-
 IMPORT_ALL = """
 import django, importlib, pkgutil, sys
 django.setup()
-import limits
-for module in pkgutil.walk_packages(limits.__path__, "limits."):
+import ratelimit_enforcer
+for module in pkgutil.walk_packages(ratelimit_enforcer.__path__, "ratelimit_enforcer."):
     importlib.import_module(module.name)
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
 """
 
 
-def test_it_holds_what_decides_and_no_part_of_the_platform(wheel: Path) -> None:
-    names = set(zipfile.ZipFile(wheel).namelist())
-    scripts = {str(file.relative_to(BASE_DIR)) for file in (BASE_DIR / "limits" / "store" / "lua").rglob("*.lua")}
-    assert scripts <= names
-    assert {"limits/throttling/__init__.py", "limits/py.typed"} <= names
-    assert not [name for name in names if re.match(rf"limits/({OF_THE_PLATFORM})/|limits/tasks", name)]
-    assert {name.partition("/")[0] for name in names if ".dist-info" not in name} == {"limits"}
+def test_it_holds_what_decides_whole_and_nothing_else(wheel: Path) -> None:
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    files = run("git", "ls-files", "ratelimit_enforcer", folder=BASE_DIR).split()
+    assert names == set(files)
 
 
 def test_few_packages_come_along(wheel: Path, tmp_path: Path) -> None:
@@ -69,7 +64,7 @@ def test_a_fresh_project_has_no_problem_and_passes_its_tests(elsewhere: Elsewher
 
 def test_a_misspelt_rate_stops_the_project_at_its_start(elsewhere: Elsewhere) -> None:
     variables = elsewhere.variables() | {"WITH_CHECKS": "1", "UPLOADS": "5/month"}
-    with pytest.raises(Exception, match=r"\(limits\.E008\) DEFAULT_THROTTLE_RATES\['uploads'\]: “5/month”"):
+    with pytest.raises(Exception, match=r"\(ratelimit_enforcer\.E008\) DEFAULT_THROTTLE_RATES\['uploads'\]: “5/month”"):
         elsewhere.environment.manage("check", **variables)
 
 
@@ -81,7 +76,7 @@ def test_the_project_gets_no_table_of_the_platform(elsewhere: Elsewhere) -> None
     """Not even with the entry in INSTALLED_APPS that adds the system checks."""
     variables = elsewhere.variables() | {"WITH_CHECKS": "1"}
     elsewhere.environment.manage("migrate", "--verbosity", "0", **variables)
-    with sqlite3.connect(variables["DATABASE"]) as database:
+    with closing(sqlite3.connect(variables["DATABASE"])) as database:
         tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
     assert "auth_user" in tables
-    assert [name for name in tables if name.startswith("limits")] == []
+    assert [name for name in tables if name.startswith(("limits", "ratelimit"))] == []

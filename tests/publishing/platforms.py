@@ -6,14 +6,13 @@ from collections.abc import Iterator
 import pytest
 from pytest_django import Settings
 
-from limits.domain.client import ClientRecord
-from limits.domain.ruleset import Ruleset, Version
-from limits.store.addresses import parse
-from limits.store.buckets import bucket_of
+from limits.store.client import control_client_of
 from limits.store.clients import ClientWriter
-from limits.store.connection import patient_client_of
-from limits.store.keys import Keys, client_field
-from limits.store.rules import RulesetWriter
+from limits.store.ruleset_writer import RulesetWriter
+from ratelimit_enforcer.domain.client import ClientRecord
+from ratelimit_enforcer.domain.ruleset import Ruleset, Version
+from ratelimit_enforcer.store.connections.redis_url import parse
+from ratelimit_enforcer.store.keys import Keys, client_field, shard_of
 from ratelimit_platform.embedded.redis import free_port
 
 
@@ -29,7 +28,7 @@ class Platform:
     def use(self, url: str) -> None:
         """Publishes to this Redis from now on."""
         self.url = url
-        self.redis = patient_client_of(parse(url))
+        self.redis = control_client_of(parse(url))
         self.rules = RulesetWriter(self.redis, self.keys)
         self.clients = ClientWriter(self.redis, self.keys)
         self._configure(url)
@@ -37,11 +36,11 @@ class Platform:
     def _configure(self, url: str) -> None:
         self._settings.RATELIMIT_PLATFORM = {"REDIS": url, "NAMESPACE": self.namespace, "CHECK_DEADLINE": 10}
 
-    def go_away(self) -> None:
+    def make_store_unavailable(self) -> None:
         """Nobody answers any more."""
         self._configure(f"redis://127.0.0.1:{free_port()}/0")
 
-    def come_back(self) -> None:
+    def make_store_available(self) -> None:
         """What was there before answers again."""
         self._configure(self.url)
 
@@ -56,9 +55,9 @@ class Platform:
 
     @property
     def ruleset(self) -> Ruleset:
-        """The rules in force, on every bucket."""
-        tokens = {mark.token for mark in self.rules.marks()}
-        assert tokens == {str(self.version)}, "not every bucket names the rules in force"
+        """The rules in force, on every shard."""
+        tokens = {mark.token for mark in self.rules.shard_states()}
+        assert tokens == {str(self.version)}, "not every shard names the rules in force"
         return Ruleset.from_bytes(self.redis.get(self.keys.ruleset(str(self.version))))
 
     @property
@@ -68,13 +67,18 @@ class Platform:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every bucket says that all of its clients are there."""
-        return all(mark.complete for mark in self.rules.marks())
+        """Whether every shard says that all of its clients are there."""
+        return all(mark.complete for mark in self.rules.shard_states())
 
     def client(self, key: str) -> ClientRecord | None:
         """A client's record; None: none was ever written."""
-        text = self.redis.hget(self.keys.buckets[bucket_of(key)], client_field(key))
+        text = self.redis.hget(self.keys.shards[shard_of(key)], client_field(key))
         return ClientRecord.from_text(key, text.decode()) if text is not None else None
+
+    def is_registered(self, key: str) -> bool:
+        """Whether the store has a record of this client that is not a tombstone."""
+        record = self.client(key)
+        return record is not None and not record.deleted
 
     def content(self) -> dict[bytes, bytes]:
         """Every key of this platform with its value, as Redis serialises it."""

@@ -6,10 +6,10 @@ import pytest
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from limits.domain.client import ClientRecord, Override, microseconds
-from limits.domain.limit import Limit
 from limits.models import Client, ClientChange, OverrideLimit
-from limits.publishing import clients, loading
+from limits.publishing import clients
+from ratelimit_enforcer.domain.client import ClientRecord, Override, microseconds
+from ratelimit_enforcer.domain.limit import Limit
 from tests.models import rows
 from tests.publishing.platforms import Platform
 
@@ -120,7 +120,7 @@ def test_statements_do_not_grow_with_the_number_of_clients(
 
 
 def test_more_clients_than_one_chunk_are_all_delivered(shop: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clients, "CHUNK", 10)
+    monkeypatch.setattr(clients, "CHUNK_SIZE", 10)
     Client.objects.bulk_create(Client(key=f"client-{number}") for number in range(35))
     assert clients.deliver().live
     assert all(shop.client(f"client-{number}") for number in range(35))
@@ -137,9 +137,9 @@ def test_a_load_brings_every_client_and_marks_every_bucket(shop: Platform) -> No
 
 
 def test_a_load_does_not_bring_back_what_was_removed_meanwhile(shop: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = list(loading.all_records())
+    read = list(clients.all_records())
     Client.objects.all().delete()
     clients.deliver()
-    monkeypatch.setattr(loading, "all_records", lambda: iter(read))
+    monkeypatch.setattr(clients, "all_records", lambda: iter(read))
     assert clients.load_all()
     assert shop.client("acme").deleted

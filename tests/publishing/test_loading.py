@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connections, transaction
 
-from limits.domain.client import ClientRecord
 from limits.models import Client, ClientChange
-from limits.publishing import client_rows, loading
+from limits.publishing import clients
 from limits.publishing.reconciler import reconcile
+from ratelimit_enforcer.domain.client import ClientRecord
 from tests.models import rows
 from tests.publishing.platforms import Platform
 
@@ -37,10 +37,10 @@ def in_another_session(action: object) -> bool:
 def test_one_process_loads_at_a_time(shop: Platform) -> None:
     shop.empty()
     with transaction.atomic():
-        assert loading._is_ours_to_do()
-        assert not in_another_session(loading.load_all)
+        assert clients._acquire_loading_lock()
+        assert not in_another_session(clients.load_all)
         assert not shop.is_complete
-    assert in_another_session(loading.load_all)
+    assert in_another_session(clients.load_all)
     assert shop.is_complete
 
 
@@ -55,11 +55,11 @@ def test_a_loader_that_dies_leaves_the_way_free(shop: Platform, monkeypatch: pyt
 
     shop.empty()
     with monkeypatch.context() as patch:
-        patch.setattr(loading, "all_records", die)
+        patch.setattr(clients, "all_records", die)
         with pytest.raises(Killed):
-            loading.load_all()
+            clients.load_all()
     assert not shop.is_complete
-    assert in_another_session(loading.load_all)
+    assert in_another_session(clients.load_all)
 
 
 @pytest.mark.django_db
@@ -67,9 +67,9 @@ def test_a_long_loading_says_how_far_it_is(
     shop: Platform, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     many_clients()
-    monkeypatch.setattr(loading, "SAY_EVERY", 0)
+    monkeypatch.setattr(clients, "PROGRESS_LOG_SECONDS", 0)
     with caplog.at_level(logging.INFO):
-        assert loading.load_all()
+        assert clients.load_all()
     lines = [record.msg for record in caplog.records if record.msg["event"] == "clients_loading"]
     assert [(line["done"], line["of"]) for line in lines] == [(1_000 * n, COUNT + 1) for n in (1, 2, 3)]
 
@@ -78,7 +78,7 @@ def test_a_long_loading_says_how_far_it_is(
 def test_every_client_comes_with_its_overrides_over_many_chunks(
     shop: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_rows, "CHUNK", 7)
+    monkeypatch.setattr(clients, "CHUNK_SIZE", 7)
     policy = rows.policy("search")
     for number in range(20):
         rows.override_limit(rows.override(rows.client(f"client-{number}"), policy), quota=number)
@@ -91,10 +91,10 @@ def test_every_client_comes_with_its_overrides_over_many_chunks(
 @pytest.mark.django_db
 def test_only_the_buckets_that_lost_their_clients_are_loaded(shop: Platform) -> None:
     many_clients()
-    assert loading.load_all()
-    lost = shop.keys.buckets[7]
+    assert clients.load_all()
+    lost = shop.keys.shards[7]
     shop.redis.delete(lost)
-    shop.redis.hset(shop.keys.buckets[8], "c:witness", "1 {}")
+    shop.redis.hset(shop.keys.shards[8], "c:witness", "1 {}")
     before = shop.redis.info("commandstats")["cmdstat_hset"]["calls"]
     assert reconcile().clients_loaded
     assert shop.is_complete

@@ -7,20 +7,20 @@ from django.core.management import call_command
 from django.db import connection
 from pytest_django import Settings
 
-from limits.domain.client import ClientRecord
-from limits.domain.ruleset import Plan, Ruleset, Version, digest_of
 from limits.models import Client, ClientChange, PolicyLimit, Publication
 from limits.models import Platform as PlatformRow
 from limits.publishing import clients, rules
 from limits.publishing.reconciler import reconcile
+from ratelimit_enforcer.domain.client import ClientRecord
+from ratelimit_enforcer.domain.ruleset import Plan, Ruleset, Version, digest_of
 from tests.models import rows
 from tests.publishing.platforms import Platform
 
 pytestmark = pytest.mark.django_db
 
 HINT = (
-    "Redis holds version {} of the rules, which this database does not know. "
-    "If this database is to take its place, run: python manage.py publish_ruleset --take-over"
+    "Redis has version {} of the ruleset, which this database did not publish. "
+    "To replace it with the rules of this database, run: python manage.py publish_ruleset --take-over"
 )
 
 
@@ -147,14 +147,14 @@ def test_a_take_over_that_loses_the_store_says_to_do_it_again(
     record = rules.record_take_over
 
     def record_and_lose_the_store(*arguments: object) -> Publication:
-        restored.go_away()
+        restored.make_store_unavailable()
         return record(*arguments)
 
     monkeypatch.setattr(rules, "record_take_over", record_and_lose_the_store)
     delivery = rules.take_over("test")
     assert not delivery.live
     assert "publish_ruleset --take-over" in delivery.problem
-    restored.come_back()
+    restored.make_store_available()
     monkeypatch.undo()
     assert reconcile().problem == HINT.format(3)
     assert rules.take_over("test").live

@@ -3,14 +3,15 @@
 from collections.abc import Callable
 
 import pytest
+from django.test import Client as HttpClient
 
 from limits.models import Client, ClientChange, PolicyLimit, Publication, RuleChange
 from limits.publishing import clients, rules
 from limits.publishing.reconciler import Reconciliation, reconcile
-from limits.store.buckets import bucket_of
 from limits.store.clients import ClientWriter
-from limits.store.keys import COMPLETE_FIELD, TOKEN_FIELD
-from limits.store.rules import RulesetWriter
+from limits.store.ruleset_writer import RulesetWriter
+from ratelimit_enforcer.domain.ruleset import Ruleset
+from ratelimit_enforcer.store.keys import COMPLETE_FIELD, TOKEN_FIELD, shard_of
 from tests.models import rows
 from tests.publishing.platforms import Platform
 
@@ -95,19 +96,19 @@ def lose_the_pointer(shop: Platform) -> None:
 
 
 def lose_a_bucket(shop: Platform) -> None:
-    shop.redis.delete(shop.keys.buckets[7])
+    shop.redis.delete(shop.keys.shards[7])
 
 
 def lose_a_token(shop: Platform) -> None:
-    shop.redis.hdel(shop.keys.buckets[7], TOKEN_FIELD)
+    shop.redis.hdel(shop.keys.shards[7], TOKEN_FIELD)
 
 
 def lose_a_mark(shop: Platform) -> None:
-    shop.redis.hdel(shop.keys.buckets[7], COMPLETE_FIELD)
+    shop.redis.hdel(shop.keys.shards[7], COMPLETE_FIELD)
 
 
 def have_an_older_token(shop: Platform) -> None:
-    shop.redis.hset(shop.keys.buckets[7], TOKEN_FIELD, "epoch:0:older")
+    shop.redis.hset(shop.keys.shards[7], TOKEN_FIELD, "epoch:0:older")
 
 
 def lose_the_ruleset(shop: Platform) -> None:
@@ -119,13 +120,13 @@ def spoil_the_ruleset(shop: Platform) -> None:
 
 
 def overwrite_a_bucket(shop: Platform) -> None:
-    shop.redis.set(shop.keys.buckets[7], "not a bucket")
+    shop.redis.set(shop.keys.shards[7], "not a shard")
 
 
 def overwrite_the_bucket_of_a_client(shop: Platform) -> None:
-    bucket = shop.keys.buckets[bucket_of("acme")]
-    shop.redis.delete(bucket)
-    shop.redis.rpush(bucket, "not a bucket")
+    shard = shop.keys.shards[shard_of("acme")]
+    shop.redis.delete(shard)
+    shop.redis.rpush(shard, "not a shard")
 
 
 def overwrite_the_pointer(shop: Platform) -> None:
@@ -144,7 +145,7 @@ def overwrite_the_ruleset(shop: Platform) -> None:
 
 
 def scribble_on_a_token(shop: Platform) -> None:
-    shop.redis.hset(shop.keys.buckets[7], TOKEN_FIELD, b"\xff nonsense")
+    shop.redis.hset(shop.keys.shards[7], TOKEN_FIELD, b"\xff nonsense")
 
 
 DAMAGE = [
@@ -171,6 +172,24 @@ def test_a_damaged_store_is_mended(shop: Platform, damage: Callable[[Platform], 
     assert (shop.sequence, shop.quotas, shop.is_complete) == (1, {"all": 100}, True)
     assert shop.client("acme").revision == Client.objects.get().revision
     assert reconcile() == Reconciliation()
+
+
+def test_a_new_installation_is_ready_without_a_save(platform: Platform, client: HttpClient) -> None:
+    assert client.get("/readyz").status_code == 503
+    found = reconcile()
+    assert (found.recorded, found.published) == (True, True)
+    assert (platform.sequence, platform.ruleset) == (1, Ruleset())
+    assert client.get("/readyz").json()["status"] == "ready"
+    assert Publication.objects.get().reason == "The first ruleset of a new installation."
+    assert reconcile() == Reconciliation()
+
+
+def test_an_empty_database_publishes_nothing_to_a_store_with_rules(shop: Platform) -> None:
+    """It may be waiting for its backup."""
+    before = shop.content()
+    Publication.objects.all().delete()
+    assert reconcile() == Reconciliation()
+    assert (shop.content(), Publication.objects.count()) == (before, 0)
 
 
 def test_rows_changed_past_the_admin_are_published(shop: Platform) -> None:

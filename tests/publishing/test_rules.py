@@ -6,7 +6,6 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from limits.domain.problems import RulesetRefused
 from limits.models import (
     ApiToken,
     Endpoint,
@@ -15,8 +14,10 @@ from limits.models import (
     Publication,
     Route,
     RuleChange,
+    tokens,
 )
-from limits.publishing import rules, tokens
+from limits.publishing import rules
+from ratelimit_enforcer.domain.validation import InvalidRuleset
 from tests.models import rows
 from tests.publishing.platforms import Platform
 
@@ -144,12 +145,12 @@ def no_limits() -> None:
 
 REFUSED = {
     no_default: ["plans: one plan must be the default."],
-    equal_routes: ["endpoints.orders.routes.1: “GET /a” is there twice."],
+    equal_routes: ["endpoints.orders.routes.1: “GET /a” already belongs to this endpoint."],
     equal_routes_of_two: [
-        "endpoints.search.routes.0: “GET /a” is there as “GET /a” of endpoint “orders” already.",
+        "endpoints.search.routes.0: “GET /a” already belongs to endpoint “orders” (“GET /a”).",
     ],
-    no_such_zone: ["policies.all.limits.0.timezone: “Mars” is not a time zone, such as “Europe/Berlin”."],
-    no_limits: ["policies.all.limits: must hold at least one limit."],
+    no_such_zone: ["policies.all.limits.0.timezone: “Mars” is not a time zone; an example is “Europe/Berlin”."],
+    no_limits: ["policies.all.limits: must have at least one limit."],
 }
 
 
@@ -162,20 +163,20 @@ def change_and_record(*changes: Callable[[], object]) -> None:
 
 @pytest.mark.parametrize(("spoil", "problems"), REFUSED.items(), ids=lambda value: getattr(value, "__name__", ""))
 def test_rules_that_mean_nothing_are_refused(spoil: Callable[[], object], problems: list[str], shop: Platform) -> None:
-    with pytest.raises(RulesetRefused) as caught:
+    with pytest.raises(InvalidRuleset) as caught:
         change_and_record(spoil)
     assert [str(problem) for problem in caught.value.problems] == problems
 
 
 def test_a_refusal_names_everything_that_is_wrong(shop: Platform) -> None:
-    with pytest.raises(RulesetRefused) as caught:
+    with pytest.raises(InvalidRuleset) as caught:
         change_and_record(no_default, no_limits)
     assert len(caught.value.problems) == 2
 
 
 def test_a_refusal_takes_every_change_back(shop: Platform) -> None:
     before = shop.content()
-    with pytest.raises(RulesetRefused):
+    with pytest.raises(InvalidRuleset):
         change_and_record(no_default, lambda: rows.endpoint("orders"))
     assert Plan.objects.get().is_default
     assert not Endpoint.objects.exists()

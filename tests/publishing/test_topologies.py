@@ -6,28 +6,33 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from limits.domain.ruleset import Version
 from limits.models import Client, PolicyLimit, Publication
 from limits.publishing import clients, rules
 from limits.publishing.reconciler import Reconciliation, reconcile
-from limits.store import replicas as replicas_of_masters
-from limits.store.keys import TOKEN_FIELD
+from limits.store import ruleset_writer as replicas_of_masters
+from ratelimit_enforcer.domain.ruleset import Version
+from ratelimit_enforcer.store.keys import TOKEN_FIELD
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.models import rows
 from tests.publishing.platforms import Platform
+from tests.support.lasting_clusters import LastingCluster, lasting_cluster
 from tests.support.topologies import ClusterTopology, SentinelTopology
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.xdist_group("publishing-topologies"), pytest.mark.django_db]
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LastingCluster]:
+    options = ("--cluster-require-full-coverage", "no", "--appendonly", "yes")
+    with lasting_cluster(tmp_path_factory.mktemp("clusters"), replicas=0, options=options) as lasting:
+        yield lasting
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[ClusterTopology]:
+def cluster(lasting: LastingCluster) -> ClusterTopology:
     """Masters without replicas: what is lost stays lost until it is started again."""
-    options = ("--cluster-require-full-coverage", "no", "--appendonly", "yes")
-    cluster = ClusterTopology(tmp_path, replicas=0, options=options).start()
-    yield cluster
-    cluster.stop()
+    return lasting.ready()
 
 
 @pytest.fixture
@@ -61,7 +66,7 @@ def state(sequence: int) -> str:
 
 
 def tokens(platform: Platform) -> set[str | None]:
-    return {mark.token for mark in platform.rules.marks()}
+    return {mark.token for mark in platform.rules.shard_states()}
 
 
 def test_all_buckets_of_a_cluster_are_confirmed(cluster: ClusterTopology, settings: Settings) -> None:
@@ -81,7 +86,7 @@ def test_a_lost_master_leaves_a_publication_partial_until_it_is_back(
     change(7)
     delivery = rules.deliver()
     assert not delivery.live
-    assert "parts of the clients" in delivery.problem
+    assert "shards" in delivery.problem
     assert state(2) == "partial"
     assert reconcile().problem == delivery.problem
     lost.start()
@@ -123,23 +128,23 @@ def test_a_slower_publisher_puts_no_older_version_over_a_newer_one(
 ) -> None:
     platform = shop_on(cluster.url, settings)
     newer = Version(platform.version.epoch, 9, "a-digest")
-    bucket = platform.keys.buckets[3]
-    platform.redis.hset(bucket, TOKEN_FIELD, str(newer))
+    shard = platform.keys.shards[3]
+    platform.redis.hset(shard, TOKEN_FIELD, str(newer))
     change(7)
     assert not rules.deliver().live
-    assert platform.redis.hget(bucket, TOKEN_FIELD).decode() == str(newer)
+    assert platform.redis.hget(shard, TOKEN_FIELD).decode() == str(newer)
 
 
 def test_taking_over_goes_beyond_every_version_that_a_bucket_names(
     cluster: ClusterTopology, settings: Settings
 ) -> None:
     platform = shop_on(cluster.url, settings)
-    bucket = platform.keys.buckets[3]
-    platform.redis.hset(bucket, TOKEN_FIELD, str(Version("another", 9, "a-digest")))
-    platform.redis.hset(bucket, "c:stranger", "1 {}")
+    shard = platform.keys.shards[3]
+    platform.redis.hset(shard, TOKEN_FIELD, str(Version("another", 9, "a-digest")))
+    platform.redis.hset(shard, "c:stranger", "1 {}")
     assert rules.take_over("test").version == 10
     assert tokens(platform) == {str(platform.version)}
-    assert not platform.redis.hexists(bucket, "c:stranger")
+    assert not platform.redis.hexists(shard, "c:stranger")
 
 
 def test_what_no_replica_has_confirmed_is_not_called_live(
@@ -151,12 +156,12 @@ def test_what_no_replica_has_confirmed_is_not_called_live(
         replica.pause()
     change(7)
     with monkeypatch.context() as impatient:
-        impatient.setattr(replicas_of_masters, "WAIT_MS", 100)
+        impatient.setattr(replicas_of_masters, "REPLICA_WAIT_MS", 100)
         delivery = rules.deliver()
     for replica in replicas:
         replica.resume()
     assert not delivery.live
-    assert "no replica has confirmed it" in delivery.problem
+    assert "not confirmed by a replica" in delivery.problem
     assert (state(2), platform.quotas) == ("partial", {"all": 7})
     wait_until(lambda: reconcile() == Reconciliation())
     assert state(2) == "live"

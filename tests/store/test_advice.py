@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from limits.store.addresses import Kind, parse
+from limits.domain.server_versions import is_vulnerable, name_and_version, version_numbers
 from limits.store.advice import Advisor, warnings_of
-from limits.store.connection import patient_client_of
-from limits.store.scripting_holes import has_hole, name_and_version, numbers_of
+from limits.store.client import control_client_of
+from ratelimit_enforcer.store.connections.redis_url import Kind, parse
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.support.topologies import ClusterTopology, SentinelTopology
 from tests.support.waiting import wait_until
@@ -29,11 +29,11 @@ def redis(server: RedisServer) -> Iterator[Redis]:
 
 def said(server: RedisServer) -> str:
     """All but what is said of the version, which is that of the machine."""
-    return "\n".join(about_setup(warnings_of(patient_client_of(parse(server.url)), Kind.SINGLE)))
+    return "\n".join(about_setup(warnings_of(control_client_of(parse(server.url)), Kind.SINGLE)))
 
 
 def about_setup(sentences: list[str]) -> list[str]:
-    return [sentence for sentence in sentences if "holes in its scripting" not in sentence]
+    return [sentence for sentence in sentences if "vulnerabilities in scripting" not in sentence]
 
 
 @pytest.fixture(params=[True, False], ids=["with-config", "without-config"])
@@ -68,7 +68,7 @@ def test_memory_that_is_nearly_full(server: RedisServer, redis: Redis, forbid: C
 
 
 def test_a_store_that_keeps_nothing(redis_server: Callable[..., RedisServer]) -> None:
-    assert "keeps nothing over a restart" in said(redis_server())
+    assert "stores nothing on disk" in said(redis_server())
 
 
 def test_a_store_that_keeps_snapshots_only(redis_server: Callable[..., RedisServer]) -> None:
@@ -80,7 +80,7 @@ def test_a_store_that_keeps_snapshots_only(redis_server: Callable[..., RedisServ
 def test_what_cannot_be_seen_without_config_is_said(redis_server: Callable[..., RedisServer]) -> None:
     server = redis_server()
     server.client.execute_command("ACL", "SETUSER", "default", "-config")
-    assert "since CONFIG is not allowed here" in said(server)
+    assert "does not permit CONFIG" in said(server)
 
 
 HOLES = [
@@ -96,20 +96,24 @@ NO_HOLES = [
 @pytest.mark.parametrize(("release", "known"), [(each, True) for each in HOLES] + [(each, False) for each in NO_HOLES])
 def test_releases_with_published_holes_in_scripting(release: str, known: bool) -> None:
     name, _, version = release.partition(" ")
-    assert has_hole(name, numbers_of(version)) is known
+    assert is_vulnerable(name, version_numbers(version)) is known
 
 
 def test_a_server_with_holes_is_named_and_what_to_run(server: RedisServer, redis: Redis) -> None:
     name, version = name_and_version(redis.info("server"))
     (sentence,) = warnings_of(redis, Kind.SINGLE) or [""]
-    expected = f"{name} {version} has published holes" if has_hole(name, numbers_of(version)) else ""
+    expected = (
+        f"{name} {version} has known vulnerabilities in scripting"
+        if is_vulnerable(name, version_numbers(version))
+        else ""
+    )
     assert sentence.startswith(expected)
-    assert ("Run Redis 7.4.9" in sentence) is bool(expected)
+    assert ("Upgrade to Redis 7.4.9" in sentence) is bool(expected)
 
 
 @pytest.mark.parametrize("version", ["8.1.0", "8.1.0-rc1", "8.1.0.1", "v=8.1.0"])
 def test_versions_of_every_spelling_are_read(version: str) -> None:
-    assert numbers_of(version) == (8, 1, 0)
+    assert version_numbers(version) == (8, 1, 0)
 
 
 def test_valkey_is_judged_by_its_own_version() -> None:
@@ -120,7 +124,7 @@ def test_valkey_is_judged_by_its_own_version() -> None:
 
 def test_without_info_nothing_is_known_and_that_is_said(server: RedisServer, redis: Redis) -> None:
     redis.execute_command("ACL", "SETUSER", "default", "-info")
-    assert said(server) == "INFO is not allowed here, so how Redis is set up is not known."
+    assert said(server) == "Redis does not permit INFO, so the configuration of Redis cannot be checked."
 
 
 def test_a_disk_that_takes_no_writes(redis_server: Callable[..., RedisServer], tmp_path: Path) -> None:
@@ -129,16 +133,16 @@ def test_a_disk_that_takes_no_writes(redis_server: Callable[..., RedisServer], t
     (server.folder / "dump.rdb").mkdir()
     server.client.bgsave()
     wait_until(lambda: server.client.info("persistence")["rdb_bgsave_in_progress"] == 0)
-    assert "could not write to its disk" in said(server)
+    assert "could not write to disk" in said(server)
 
 
 def test_masters_under_sentinel_need_a_fence(tmp_path: Path) -> None:
     topology = SentinelTopology(tmp_path, options=("--appendonly", "yes")).start()
     try:
         advisor = Advisor(topology.url)
-        assert ["min-replicas-to-write" in sentence for sentence in about_setup(advisor.look())] == [True]
+        assert ["min-replicas-to-write" in sentence for sentence in about_setup(advisor.check())] == [True]
         topology.master.client.config_set("min-replicas-to-write", 1)
-        assert about_setup(advisor.look()) == []
+        assert about_setup(advisor.check()) == []
     finally:
         topology.stop()
 
@@ -146,12 +150,12 @@ def test_masters_under_sentinel_need_a_fence(tmp_path: Path) -> None:
 def test_a_cluster_that_stops_as_a_whole_and_has_no_replicas(tmp_path: Path) -> None:
     cluster = ClusterTopology(tmp_path, replicas=0, options=("--appendonly", "yes")).start()
     try:
-        found = about_setup(Advisor(cluster.url).look())
+        found = about_setup(Advisor(cluster.url).check())
         assert [any(word in sentence for sentence in found) for word in ("no replica", "full-coverage")] == [True, True]
         assert len(found) == 2
         for server in cluster.servers:
             server.client.config_set("cluster-require-full-coverage", "no")
-        assert len(about_setup(Advisor(cluster.url).look())) == 1
+        assert len(about_setup(Advisor(cluster.url).check())) == 1
     finally:
         cluster.stop()
 
@@ -165,4 +169,4 @@ def test_whoever_asks_does_not_wait(redis_server: Callable[..., RedisServer]) ->
     another = Advisor(server.url)
     wait_until(lambda: another.warnings() != [])
     server.kill()
-    assert "keeps nothing" in about_setup(another.warnings())[0]
+    assert "stores nothing on disk" in about_setup(another.warnings())[0]

@@ -8,13 +8,13 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from limits.domain.counters import Counters
-from limits.domain.limit import Limit
-from limits.domain.selection import EffectivePolicy
-from limits.domain.words import Mode, Partition
-from limits.store.counters import CounterEraser
-from limits.store.deadline import Deadline
-from limits.store.decider import Decided
+from limits.store.clients import CounterResetter
+from ratelimit_enforcer.domain.counters import Counters
+from ratelimit_enforcer.domain.enums import Mode, Partition
+from ratelimit_enforcer.domain.limit import Limit
+from ratelimit_enforcer.domain.selection import EffectivePolicy
+from ratelimit_enforcer.store.deadline import Deadline
+from ratelimit_enforcer.store.decider import Decided
 from tests.support.deciding import START, Desk, policy
 from tests.support.histories import COSTS, WAITS, history_settings, limit_lists
 
@@ -34,7 +34,7 @@ class Platform(RuleBasedStateMachine):
         self.now = START
 
     def teardown(self) -> None:
-        self.desk.forget()
+        self.desk.delete_counters()
         self.desk.close()
 
     @initialize(limits=limit_lists())
@@ -63,22 +63,22 @@ class Platform(RuleBasedStateMachine):
 
     @rule(client=CLIENTS, costs=st.lists(COSTS, min_size=1, max_size=4))
     def check(self, client: str, costs: list[int]) -> None:
-        questions = [self.desk.question(client, self.policies, cost) for cost in costs]
-        answers = self.desk.decider.decide_in_order(questions, Deadline(10))
+        requests = [self.desk.request(client, self.policies, cost) for cost in costs]
+        answers = self.desk.decider.decide_in_order(requests, Deadline(10))
         assert len(answers) == len(costs)
         for cost, answer in zip(costs, answers, strict=True):
             self.compare(answer, self.model.check(self.policies, cost, self.now, client=client))
 
     @rule(client=CLIENTS, cost=COSTS)
     def look(self, client: str, cost: int) -> None:
-        answer = self.desk.ask(client, self.policies, cost, consume=False)
+        answer = self.desk.check(client, self.policies, cost, consume=False)
         self.compare(answer, self.model.check(self.policies, cost, self.now, client=client, consume=False))
 
     @rule(client=CLIENTS)
     def reset(self, client: str) -> None:
-        CounterEraser(self.desk.redis, self.desk.keys).erase(client, SLUGS)
+        CounterResetter(self.desk.redis, self.desk.keys).erase(client, SLUGS)
         for slug in SLUGS:
-            self.model.kept.pop((slug, client), None)
+            self.model.counters.pop((slug, client), None)
 
     @invariant()
     def every_counter_expires(self) -> None:

@@ -9,9 +9,9 @@ from django.core.cache import BaseCache, caches
 from django.core.exceptions import ImproperlyConfigured
 from pytest_django import Settings
 
-from limits.enforcement import CheckRequest, get_engine
+from ratelimit_enforcer.engine import CheckRequest, get_engine
 from tests.api.conftest import serve
-from tests.enforcement.rules import simple
+from tests.engine.rules import simple
 from tests.support.servers import Store
 from tests.support.topologies import ClusterTopology, SentinelTopology
 
@@ -29,7 +29,7 @@ def configure(settings: Settings, place: str | list[str]) -> None:
         "limits": {
             "BACKEND": "django_redis.cache.RedisCache",
             "LOCATION": place,
-            "OPTIONS": {"CONNECTION_FACTORY": "limits.store.caching.ConnectionFactory"},
+            "OPTIONS": {"CONNECTION_FACTORY": "ratelimit_enforcer.caching.ConnectionFactory"},
         },
     }
 
@@ -49,7 +49,7 @@ def test_the_cache_and_the_limits_share_one_entry(
     store.publish(simple(1))
     store.load()
     serve(settings, store)
-    settings.RATELIMIT_PLATFORM |= {"REDIS": "limits"}
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"REDIS": "limits"}
     assert [get_engine().check(CheckRequest("ann", "search")).allowed for _ in range(2)] == [True, False]
 
 

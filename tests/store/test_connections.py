@@ -9,12 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from redis import Redis
 
-from limits.store.addresses import parse
-from limits.store.connection import hot_connections_of, patient_client_of
-from limits.store.deadline import Deadline
-from limits.store.errors import StoreUnavailable
-from limits.store.hot import HotConnections
-from limits.store.keys import Keys
+from limits.store.client import control_client_of
+from ratelimit_enforcer.store.connections.factory import store_connections_of
+from ratelimit_enforcer.store.connections.redis_url import parse
+from ratelimit_enforcer.store.connections.server import StoreConnections
+from ratelimit_enforcer.store.deadline import Deadline
+from ratelimit_enforcer.store.errors import StoreUnavailable
+from ratelimit_enforcer.store.keys import Keys
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.support.forking import holds_in_child
 from tests.support.waiting import wait_until
@@ -35,69 +36,69 @@ def redis(server: RedisServer) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def hot(server: RedisServer) -> HotConnections:
-    return hot_connections_of(parse(server.url), SIZE, KEYS)
+def connections(server: RedisServer) -> StoreConnections:
+    return store_connections_of(parse(server.url), SIZE, KEYS)
 
 
-def count(hot: HotConnections, key: str = "n") -> int:
-    return int(hot.execute("INCR", key, key=key, deadline=Deadline(10)))
+def count(connections: StoreConnections, key: str = "n") -> int:
+    return int(connections.execute("INCR", key, key=key, deadline=Deadline(10)))
 
 
 def opened_so_far(redis: Redis) -> int:
     return int(redis.info("stats")["total_connections_received"])
 
 
-def test_no_connection_is_opened_for_a_request(hot: HotConnections, redis: Redis) -> None:
-    count(hot)
+def test_no_connection_is_opened_for_a_request(connections: StoreConnections, redis: Redis) -> None:
+    count(connections)
     before = opened_so_far(redis)
     for _ in range(500):
-        count(hot)
+        count(connections)
     assert opened_so_far(redis) == before
 
 
 def test_opening_one_reads_no_metadata_of_packages(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     location = parse(server.url)
     monkeypatch.setattr(importlib.metadata, "version", lambda name: pytest.fail(f"The version of {name} was read."))
-    assert count(hot_connections_of(location, SIZE, KEYS)) == 1
-    with patient_client_of(location) as client:
+    assert count(store_connections_of(location, SIZE, KEYS)) == 1
+    with control_client_of(location) as client:
         assert client.ping()
 
 
 def test_nobody_probes_for_connections_that_are_no_longer_used(server: RedisServer) -> None:
-    hot = hot_connections_of(parse(server.url), SIZE, KEYS)
+    connections = store_connections_of(parse(server.url), SIZE, KEYS)
     server.kill()
     before = threading.enumerate()
     with pytest.raises(StoreUnavailable):
-        count(hot)
+        count(connections)
     (probing,) = (thread for thread in set(threading.enumerate()) - {*before} if thread.name == "store-probe")
-    del hot
+    del connections
     # More than once: a probe that is under way holds them.
     wait_until(lambda: gc.collect() >= 0 and not probing.is_alive())
 
 
-def test_threads_share_a_bounded_number(hot: HotConnections, redis: Redis) -> None:
+def test_threads_share_a_bounded_number(connections: StoreConnections, redis: Redis) -> None:
     before = opened_so_far(redis)
     with ThreadPoolExecutor(32) as pool:
-        answers = list(pool.map(lambda _: count(hot), range(2_000)))
+        answers = list(pool.map(lambda _: count(connections), range(2_000)))
     assert sorted(answers) == list(range(1, 2_001))
     assert opened_so_far(redis) - before <= SIZE
 
 
-def test_killed_connections_are_opened_again_unseen(hot: HotConnections, redis: Redis) -> None:
+def test_killed_connections_are_opened_again_unseen(connections: StoreConnections, redis: Redis) -> None:
     with ThreadPoolExecutor(16) as pool:
-        list(pool.map(lambda _: count(hot), range(200)))
+        list(pool.map(lambda _: count(connections), range(200)))
         killed = redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        answers = list(pool.map(lambda _: count(hot), range(200)))
+        answers = list(pool.map(lambda _: count(connections), range(200)))
     assert killed >= 1
     assert sorted(answers) == list(range(201, 401))
 
 
 def test_a_connection_that_is_killed_in_the_middle_is_an_outage_and_sent_once(
-    hot: HotConnections, redis: Redis
+    connections: StoreConnections, redis: Redis
 ) -> None:
-    count(hot)
+    count(connections)
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(lambda: hot.execute("BLPOP", "nothing", 30, key="nothing", deadline=Deadline(20)))
+        waiting = pool.submit(lambda: connections.execute("BLPOP", "nothing", 30, key="nothing", deadline=Deadline(20)))
         wait_until(lambda: redis.info("clients")["blocked_clients"] == 1)
         redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         # Sent again, it would wait until the deadline.
@@ -105,37 +106,38 @@ def test_a_connection_that_is_killed_in_the_middle_is_an_outage_and_sent_once(
             waiting.result()
     # Redis 8 does not count a command whose client is killed while it waits.
     assert redis.info("commandstats").get("cmdstat_blpop", {"calls": 1})["calls"] == 1
-    wait_until(lambda: not hot.outages.is_open)
-    assert count(hot) == 2
+    wait_until(lambda: not connections.outages.is_open)
+    assert count(connections) == 2
 
 
-def test_all_in_use_is_said_at_the_deadline_and_is_no_outage(hot: HotConnections, redis: Redis) -> None:
+def test_all_in_use_is_said_at_the_deadline_and_is_no_outage(connections: StoreConnections, redis: Redis) -> None:
     with ThreadPoolExecutor(SIZE) as pool:
         waiting = [
-            pool.submit(hot.execute, "BLPOP", "list", 30, key="list", deadline=Deadline(30)) for _ in range(SIZE)
+            pool.submit(connections.execute, "BLPOP", "list", 30, key="list", deadline=Deadline(30))
+            for _ in range(SIZE)
         ]
         wait_until(lambda: redis.info("clients")["blocked_clients"] == SIZE)
         with pytest.raises(StoreUnavailable, match="in use"):
-            hot.execute("INCR", "n", key="n", deadline=Deadline(0.05))
+            connections.execute("INCR", "n", key="n", deadline=Deadline(0.05))
         redis.rpush("list", *range(SIZE))
         assert len([future.result() for future in waiting]) == SIZE
-    assert not hot.outages.is_open
-    assert count(hot) == 1
+    assert not connections.outages.is_open
+    assert count(connections) == 1
 
 
-def test_a_forked_child_shares_no_connection_and_no_outage(hot: HotConnections, server: RedisServer) -> None:
-    count(hot)
+def test_a_forked_child_shares_no_connection_and_no_outage(connections: StoreConnections, server: RedisServer) -> None:
+    count(connections)
     server.pause()
     with pytest.raises(StoreUnavailable):
-        hot.execute("INCR", "m", key="m", deadline=Deadline(0.05))
+        connections.execute("INCR", "m", key="m", deadline=Deadline(0.05))
     server.resume()
-    assert holds_in_child(lambda: not hot.outages.is_open and count(hot) >= 2)
-    wait_until(lambda: not hot.outages.is_open)
-    assert count(hot) >= 3
+    assert holds_in_child(lambda: not connections.outages.is_open and count(connections) >= 2)
+    wait_until(lambda: not connections.outages.is_open)
+    assert count(connections) >= 3
 
 
 def test_the_config_plane_keeps_its_connections_too(server: RedisServer, redis: Redis) -> None:
-    client = patient_client_of(parse(server.url))
+    client = control_client_of(parse(server.url))
     client.set("a", 1)
     before = opened_so_far(redis)
     for _ in range(100):

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from limits.store.decider import Decided, Undecidable
+from ratelimit_enforcer.store.decider import Decided, Undecidable
 from tests.support.deciding import START, Desk, policy, sliding
 
 RULES = [policy("all", sliding(10, 60))]
@@ -14,16 +14,16 @@ TOTAL = slice(22, 26)
 
 @pytest.mark.parametrize(("total", "seconds"), [(50, 1), (11, 1), (3, 61), (50, 61)])
 def test_a_total_without_requests_is_damage_and_begins_anew(desk: Desk, total: int, seconds: int) -> None:
-    desk.forget()
+    desk.delete_counters()
     desk.at(START)
-    desk.ask("ann", RULES)
+    desk.check("ann", RULES)
     (key,) = desk.redis.keys("*:n:*")
     written = desk.redis.get(key)
     assert struct.unpack(">I", written[TOTAL]) == (1,)
     desk.redis.set(key, written[: TOTAL.start] + struct.pack(">I", total) + written[TOTAL.stop :])
     desk.at(START + seconds * 1_000_000)
-    assert isinstance(desk.decide(desk.question("ann", RULES)), Undecidable)
-    afterwards = desk.decide(desk.question("ann", RULES))
+    assert isinstance(desk.decide(desk.request("ann", RULES)), Undecidable)
+    afterwards = desk.decide(desk.request("ann", RULES))
     assert isinstance(afterwards, Decided)
     assert afterwards.admitted
     assert [used for _, used, *_ in afterwards.readings] == [0]

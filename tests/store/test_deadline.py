@@ -14,34 +14,34 @@ from typing import Any
 import pytest
 import trustme
 
-from limits.domain.ruleset import Ruleset
-from limits.enforcement import CheckRequest, Engine
-from limits.store import deadline as deadline_module
-from limits.store.addresses import parse
-from limits.store.connection import hot_connections_of
-from limits.store.deadline import Deadline
-from limits.store.errors import StillConnecting, StoreUnavailable
-from limits.store.hot import HotConnections, ServerConnections
-from limits.store.keys import Keys
-from limits.store.wire import opened
+from ratelimit_enforcer.domain.ruleset import Ruleset
+from ratelimit_enforcer.engine import CheckRequest, Engine
+from ratelimit_enforcer.store import deadline as deadline_module
+from ratelimit_enforcer.store.connections.factory import store_connections_of
+from ratelimit_enforcer.store.connections.pool import opened
+from ratelimit_enforcer.store.connections.redis_url import parse
+from ratelimit_enforcer.store.connections.server import ServerConnections, StoreConnections
+from ratelimit_enforcer.store.deadline import Deadline
+from ratelimit_enforcer.store.errors import StillConnecting, StoreUnavailable
+from ratelimit_enforcer.store.keys import Keys
 from ratelimit_platform.embedded.redis import RedisServer
-from tests.enforcement.rules import simple
+from tests.engine.rules import simple
 from tests.support.servers import Store
 from tests.support.slow import slow_server
 from tests.support.waiting import wait_until
 
-PATIENCE = 60
+TIMEOUT = 60
 LONG = 10.0
 STEP = 0.5
 SEARCH = CheckRequest("acme", "search")
 
 
-def connections(url: str) -> HotConnections:
-    return hot_connections_of(parse(url), 4, Keys("own"))
+def connections_to(url: str) -> StoreConnections:
+    return store_connections_of(parse(url), 4, Keys("own"))
 
 
-def ping(hot: HotConnections, seconds: float) -> Any:
-    return hot.execute("PING", key="", deadline=Deadline(seconds))
+def ping(connections: StoreConnections, seconds: float) -> Any:
+    return connections.execute("PING", key="", deadline=Deadline(seconds))
 
 
 @pytest.fixture
@@ -66,35 +66,35 @@ def test_a_login_of_many_steps_has_one_deadline(scheme: str, tmp_path: Path) -> 
     """Each step got the whole deadline: AUTH, two CLIENT SETINFO and SELECT took four times as long."""
     context, query = tls(tmp_path) if scheme == "rediss" else (None, "")
     with slow_server(STEP, context) as slow:
-        hot = connections(f"{scheme}://:secret@127.0.0.1:{slow.port}/1{query}")
+        connections = connections_to(f"{scheme}://:secret@127.0.0.1:{slow.port}/1{query}")
         with pytest.raises(StillConnecting):
-            ping(hot, 1.2 * STEP)
+            ping(connections, 1.2 * STEP)
         assert slow.answered < 4
         # Nobody waits a second time, and nobody connects a second time.
         with pytest.raises(StillConnecting, match="longer than the deadline"):
-            ping(hot, LONG)
+            ping(connections, LONG)
         assert slow.connections == 1
-        assert not hot.outages.trips
+        assert not connections.outages.trips
         slow.end_delay()
-        wait_until(lambda: _answers(hot))
+        wait_until(lambda: _answers(connections))
         assert slow.connections == 1
 
 
-def _answers(hot: HotConnections) -> bool:
+def _answers(connections: StoreConnections) -> bool:
     try:
-        return bool(ping(hot, LONG) == b"OK")
+        return bool(ping(connections, LONG) == b"OK")
     except StillConnecting:
         return False
 
 
 def test_a_login_that_never_ends_opens_the_breaker() -> None:
-    with slow_server(PATIENCE) as slow:
-        hot = connections(f"redis://:secret@127.0.0.1:{slow.port}/1")
+    with slow_server(TIMEOUT) as slow:
+        connections = connections_to(f"redis://:secret@127.0.0.1:{slow.port}/1")
         with pytest.raises(StillConnecting):
-            ping(hot, 0.05)
-        wait_until(lambda: hot.outages.is_open)
-        with pytest.raises(StoreUnavailable, match="known to be away"):
-            ping(hot, LONG)
+            ping(connections, 0.05)
+        wait_until(lambda: connections.outages.is_open)
+        with pytest.raises(StoreUnavailable, match="known to be unavailable"):
+            ping(connections, LONG)
 
 
 # -- name lookups
@@ -136,41 +136,41 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
 )
 def test_nobody_waits_for_a_name(url: str, resolver: Resolver, server: RedisServer) -> None:
     resolver.goes_on.clear()
-    hot = connections(url.format(port=server.port))
+    connections = connections_to(url.format(port=server.port))
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(ping, hot, 0.05)
+        asked = pool.submit(ping, connections, 0.05)
         with pytest.raises(StoreUnavailable):
-            asked.result(PATIENCE)
+            asked.result(TIMEOUT)
     assert not resolver.goes_on.is_set()
     resolver.goes_on.set()
 
 
 def test_one_lookup_at_a_time_and_the_name_is_used_when_it_is_known(resolver: Resolver, server: RedisServer) -> None:
     resolver.goes_on.clear()
-    hot = connections(f"redis://store.test:{server.port}")
+    connections = connections_to(f"redis://store.test:{server.port}")
     for _ in range(3):
         with pytest.raises(StoreUnavailable):
-            ping(hot, 0.05)
-    wait_until(lambda: hot.outages.is_open)
+            ping(connections, 0.05)
+    wait_until(lambda: connections.outages.is_open)
     assert resolver.asked[server.port] == 1
     resolver.goes_on.set()
-    wait_until(lambda: not hot.outages.is_open)
-    assert ping(hot, LONG) == b"PONG"
+    wait_until(lambda: not connections.outages.is_open)
+    assert ping(connections, LONG) == b"PONG"
 
 
 @pytest.mark.parametrize("failure", ["hangs", "fails"])
 def test_without_a_lookup_the_address_known_last_is_used(failure: str, resolver: Resolver, server: RedisServer) -> None:
-    hot = connections(f"redis://store.test:{server.port}")
-    assert ping(hot, LONG) == b"PONG"
+    connections = connections_to(f"redis://store.test:{server.port}")
+    assert ping(connections, LONG) == b"PONG"
     resolver.fails = failure == "fails"
     if failure == "hangs":
         resolver.goes_on.clear()
     asked = resolver.asked[server.port]
-    assert isinstance(hot, ServerConnections)
-    hot.forget_idle()
-    assert ping(hot, LONG) == b"PONG"
+    assert isinstance(connections, ServerConnections)
+    connections.drop_connections()
+    assert ping(connections, LONG) == b"PONG"
     assert resolver.asked[server.port] == asked + 1
-    assert not hot.outages.trips
+    assert not connections.outages.trips
 
 
 # -- work of the process itself
@@ -198,18 +198,18 @@ def test_an_answer_that_is_there_is_read_after_the_deadline(
 ) -> None:
     """In several pieces, between which the process did not run."""
     value = b"x" * 100_000
-    with opened(parse(server.url).connection, Deadline(LONG)) as wire:
-        wire.ask(("SET", "large", value), Deadline(LONG))
+    with opened(parse(server.url).connection, Deadline(LONG)) as connection:
+        connection.execute(("SET", "large", value), Deadline(LONG))
         times = iter([0.0, 1.0])
 
         def monotonic() -> float:
             """The last look comes once there is something to see, and far too late."""
             if (now := next(times, 1_000.0)) == 1_000.0:
-                assert wire._poll.poll(PATIENCE * 1_000)
+                assert connection._poll.poll(TIMEOUT * 1_000)
             return now
 
         monkeypatch.setattr(deadline_module, "time", SimpleNamespace(monotonic=monotonic))
-        assert wire.ask(("GET", "large"), Deadline(LONG)) == value
+        assert connection.execute(("GET", "large"), Deadline(LONG)) == value
 
 
 @pytest.fixture
@@ -237,9 +237,9 @@ def test_preparing_a_batch_takes_nothing_from_the_time_for_the_store(
 ) -> None:
     decide, given = engine._decider.decide_in_order, []
 
-    def spy(questions: Any, deadline: Deadline, verb: Any) -> Any:
+    def spy(requests: Any, deadline: Deadline, verb: Any) -> Any:
         given.append(deadline.remaining())
-        return decide(questions, deadline, verb)
+        return decide(requests, deadline, verb)
 
     def work(_: Ruleset) -> None:
         clock.ahead += 0.9 * LONG
@@ -281,7 +281,7 @@ def test_no_check_waits_for_a_heartbeat(engine: Engine, monkeypatch: pytest.Monk
     beat = engine._fallback._heartbeats.beat
 
     def slow(deadline: Deadline) -> Any:
-        goes_on.wait(PATIENCE)
+        goes_on.wait(TIMEOUT)
         is_over.set()
         return beat(deadline)
 
@@ -291,4 +291,4 @@ def test_no_check_waits_for_a_heartbeat(engine: Engine, monkeypatch: pytest.Monk
     assert not engine.check(SEARCH).degraded
     assert not is_over.is_set()
     goes_on.set()
-    assert is_over.wait(PATIENCE)
+    assert is_over.wait(TIMEOUT)

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limits.domain.counters import Counters, Reading
-from limits.domain.limit import SECOND
-from limits.domain.selection import EffectivePolicy
-from limits.store.buckets import bucket_of
-from limits.store.deadline import Deadline
-from limits.store.decider import ClientChanged, Decided, OutsideValidity
-from tests.support.deciding import START, Desk, bucket, policy, sliding
+from ratelimit_enforcer.domain.counters import Counters, Reading
+from ratelimit_enforcer.domain.limit import SECOND_US
+from ratelimit_enforcer.domain.selection import EffectivePolicy
+from ratelimit_enforcer.store.deadline import Deadline
+from ratelimit_enforcer.store.decider import ClientChanged, Decided, OutsideValidity
+from ratelimit_enforcer.store.keys import shard_of
+from tests.support.deciding import START, Desk, policy, sliding, token_bucket
 from tests.support.histories import STEPS, Step, editions, history_settings
 
 
@@ -23,12 +23,12 @@ def flat(readings: list[list[Reading]]) -> tuple[Reading, ...]:
 def test_script_and_model_decide_alike_while_rules_change(
     desk: Desk, rules: list[list[EffectivePolicy]], steps: list[Step]
 ) -> None:
-    desk.forget()
+    desk.delete_counters()
     model, now = Counters(), START
     for step in steps:
         now = max(START, now + step.wait)
         desk.at(now)
-        answer = desk.ask(step.client, rules[step.rules], step.cost, consume=step.consume)
+        answer = desk.check(step.client, rules[step.rules], step.cost, consume=step.consume)
         admitted, expected = model.check(rules[step.rules], step.cost, now, client=step.client, consume=step.consume)
         assert answer.admitted == admitted
         assert answer.readings == flat(expected)
@@ -39,10 +39,10 @@ def test_script_and_model_decide_alike_while_rules_change(
 def test_a_batch_is_its_checks_one_after_another(
     desk: Desk, rules: list[list[EffectivePolicy]], steps: list[Step]
 ) -> None:
-    desk.forget()
+    desk.delete_counters()
     desk.at(START)
-    questions = [desk.question(step.client, rules[step.rules], step.cost) for step in steps]
-    answers = desk.decider.decide_in_order(questions, Deadline(10))
+    requests = [desk.request(step.client, rules[step.rules], step.cost) for step in steps]
+    answers = desk.decider.decide_in_order(requests, Deadline(10))
     model = Counters()
     assert len(answers) == len(steps)
     for step, answer in zip(steps, answers, strict=True):
@@ -58,10 +58,10 @@ def test_a_busy_window_is_bounded_and_never_more_than_a_64th_late(desk: Desk) ->
     for _ in range(1_500):
         now += 50_021
         desk.at(now)
-        answer = desk.ask("acme", rules, 3)
+        answer = desk.check("acme", rules, 3)
         _, expected = model.check(rules, 3, now)
         assert answer.readings == flat(expected)
-    size = desk.redis.strlen(desk.keys.counter(bucket_of("acme"), "busy", "acme"))
+    size = desk.redis.strlen(desk.keys.counter(shard_of("acme"), "busy", "acme"))
     assert size <= 7 + 4 + 130 * 12
     exact = 3 * sum(1 for at in range(1_500) if now - at * 50_021 > now - 64_000_000)
     used = answer.readings[0][1] + 3
@@ -79,33 +79,33 @@ def test_rules_hold_from_their_first_moment_until_before_their_last(
         name: None if edge is None else START + edge
         for name, edge in (("valid_from", valid_from), ("valid_until", valid_until))
     }
-    answer = desk.decide(desk.question("acme", [policy("p", sliding(9, 60))], **edges))
+    answer = desk.decide(desk.request("acme", [policy("p", sliding(9, 60))], **edges))
     assert isinstance(answer, Decided) == decides
     assert decides or answer == OutsideValidity(START)
 
 
 def test_what_comes_after_a_check_by_old_rules_is_not_decided(desk: Desk) -> None:
     rules = [policy("p", sliding(9, 60))]
-    questions = [desk.question("ann", rules), desk.question("ann", rules, revision=7), desk.question("ann", rules)]
-    answers = desk.decider.decide_in_order(questions, Deadline(10))
+    requests = [desk.request("ann", rules), desk.request("ann", rules, revision=7), desk.request("ann", rules)]
+    answers = desk.decider.decide_in_order(requests, Deadline(10))
     assert [type(answer) for answer in answers] == [Decided, ClientChanged]
-    assert desk.ask("ann", rules, consume=False).readings[0][1] == 1
+    assert desk.check("ann", rules, consume=False).readings[0][1] == 1
 
 
 def test_a_counter_of_an_earlier_release_counts_on(desk: Desk) -> None:
     """It did not begin with until when Redis keeps it."""
-    rules, key = [policy("all", sliding(10, 60))], desk.keys.counter(bucket_of("acme"), "all", "acme")
-    desk.ask("acme", rules, 3)
+    rules, key = [policy("all", sliding(10, 60))], desk.keys.counter(shard_of("acme"), "all", "acme")
+    desk.check("acme", rules, 3)
     written = desk.redis.get(key)
     desk.redis.set(key, written[15:])
-    assert [desk.ask("acme", rules).readings[0][1] for _ in range(2)] == [3, 4]
+    assert [desk.check("acme", rules).readings[0][1] for _ in range(2)] == [3, 4]
     assert desk.redis.get(key)[:7] == written[:7]
 
 
 def test_a_counter_does_not_grow_where_its_end_is_set_anew(desk: Desk) -> None:
-    rules, key, sizes = [policy("all", bucket(10, 60))], desk.keys.counter(bucket_of("acme"), "all", "acme"), []
+    rules, key, sizes = [policy("all", token_bucket(10, 60))], desk.keys.counter(shard_of("acme"), "all", "acme"), []
     for minutes in range(5):
-        desk.at(START + minutes * 60 * SECOND)
-        assert desk.ask("acme", rules).admitted
+        desk.at(START + minutes * 60 * SECOND_US)
+        assert desk.check("acme", rules).admitted
         sizes.append(desk.redis.strlen(key))
     assert sizes == [15 + 7 + 24] * 5

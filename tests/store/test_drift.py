@@ -5,16 +5,18 @@ import struct
 import pytest
 from redis import Redis
 
-from limits.domain.limit import SECOND
-from limits.store import scripts
+from ratelimit_enforcer.domain.limit import SECOND_US
+from ratelimit_enforcer.store import scripts
 
 DECISIONS_A_CALL = 100_000
-# The block of the decision script in a loop, with a clock and costs that a small generator makes.
+# The section of the decision script in a loop, with a clock and costs that a small generator makes.
 LOOP = """
 local pack, unpack, floor, ceil = struct.pack, struct.unpack, math.floor, math.ceil
-local TOKEN_BUCKET, span, from, stop, size = 2, 60, 8, 32, 31
+-- include: codes
+-- Nobody reads the figures, so they are packed into nothing.
+local READING, window, counter_size = '', 60, 31
 local now, seed = tonumber(ARGV[1]), tonumber(ARGV[2])
-local quota, token_or_end, token_rest, burst, burst_rest, step =
+local quota, token_time_or_period_end, token_time_rest, burst_time, burst_time_rest, step =
   tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 
 local counter, spent = ARGV[9], 0
@@ -22,9 +24,12 @@ for _ = 1, tonumber(ARGV[10]) do
   seed = (seed * 16807) % 2147483647
   now = now + seed % step
   local cost = 1 + seed % 7
-  local value, admits_it, matters, matters_until, a, b = '', false, 0, 0, 0, 0
+  local state_begin, state_end, is_damaged, is_corrected = 8, 32, false, false
+  local new_states, readings, limit_admits, needed_until, bucket_waits_until = '', '', false, 0, 0
+  local used, capacity
   -- include: token_bucket
-  if admits_it then counter, spent = value, spent + cost end
+  assert(not is_damaged and not is_corrected)
+  if limit_admits then counter, spent = new_states, spent + cost end
 end
 return {tostring(seed), string.format('%.0f', now), counter, spent}
 """
@@ -36,7 +41,7 @@ return {tostring(seed), string.format('%.0f', now), counter, spent}
 )
 def test_ten_million_decisions_are_exact(redis_url: str, quota: int, window: int, burst: int, calls: int) -> None:
     loop = scripts.Script(scripts.assembled(LOOP))
-    length = window * SECOND
+    length = window * SECOND_US
     numbers = (*divmod(length, quota), *divmod(burst * length, quota))
     # It begins half empty, and less comes back than is asked for: it never fills, so nothing is cut off.
     start, step = burst // 2, max(2, 4 * length // quota)

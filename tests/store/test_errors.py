@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from redis import Redis, exceptions
 
-from limits.store.errors import StoreUnavailable, is_outage, outages_named
+from ratelimit_enforcer.store.errors import StoreUnavailable, is_outage, translating_redis_errors
 from ratelimit_platform.embedded.redis import RedisServer
 
 
@@ -18,21 +18,21 @@ def fenced(redis_server: Callable[..., RedisServer]) -> Redis:
 
 
 def test_a_plain_answer(fenced: Redis) -> None:
-    with pytest.raises(StoreUnavailable), outages_named():
+    with pytest.raises(StoreUnavailable), translating_redis_errors():
         fenced.set("a", 1)
 
 
 @pytest.mark.parametrize("transaction", [True, False])
 def test_an_answer_within_a_pipeline(fenced: Redis, transaction: bool) -> None:
-    with pytest.raises(StoreUnavailable), outages_named():
+    with pytest.raises(StoreUnavailable), translating_redis_errors():
         fenced.pipeline(transaction=transaction).set("a", 1).set("b (of pipeline)\n", 1).execute()
 
 
 def test_an_answer_within_a_script(fenced: Redis) -> None:
     script = "return redis.call('SET', KEYS[1], 1)"
-    with pytest.raises(StoreUnavailable), outages_named():
+    with pytest.raises(StoreUnavailable), translating_redis_errors():
         fenced.eval(script, 1, "a")
-    with pytest.raises(StoreUnavailable), outages_named():
+    with pytest.raises(StoreUnavailable), translating_redis_errors():
         fenced.pipeline(transaction=False).eval(script, 1, "a").execute()
 
 

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limits.domain.decision import LimitState, states_of
-from limits.domain.limit import Limit
-from limits.domain.selection import EffectivePolicy
-from limits.domain.words import Algorithm, Period
-from limits.store.buckets import bucket_of
-from tests.support.deciding import START, Desk, bucket, policy
+from ratelimit_enforcer.domain.decision import LimitState, states_of
+from ratelimit_enforcer.domain.enums import Algorithm, Period
+from ratelimit_enforcer.domain.limit import Limit
+from ratelimit_enforcer.domain.selection import EffectivePolicy
+from ratelimit_enforcer.store.keys import shard_of
+from tests.support.deciding import START, Desk, policy, token_bucket
 from tests.support.histories import history_settings
 
 CLIENT = "ann"
@@ -25,8 +25,8 @@ SMALL = st.integers(1, 12)
 LIMITS = st.one_of(
     st.builds(Limit, SMALL, LONG),
     st.builds(Limit, SMALL, LONG, st.just(Algorithm.FIXED_WINDOW)),
-    st.builds(bucket, SMALL, LONG, st.just(1)),
-    st.builds(bucket, SMALL, st.just(60), st.one_of(st.none(), st.integers(1, 40))),
+    st.builds(token_bucket, SMALL, LONG, st.just(1)),
+    st.builds(token_bucket, SMALL, st.just(60), st.one_of(st.none(), st.integers(1, 40))),
     st.builds(Limit, SMALL, st.none(), st.just(Algorithm.CALENDAR), period=st.sampled_from(Period)),
 )
 EDITIONS = st.lists(st.lists(LIMITS, min_size=1, max_size=3, unique_by=lambda each: each.label), min_size=3, max_size=3)
@@ -43,7 +43,7 @@ def expiring(desk: Desk) -> Desk:
 
 
 def resets(desk: Desk, rules: list[EffectivePolicy]) -> list[LimitState]:
-    return list(states_of(rules, 1, desk.ask(CLIENT, rules, consume=False).readings, consumes=False))
+    return list(states_of(rules, 1, desk.check(CLIENT, rules, consume=False).readings, consumes=False))
 
 
 @history_settings(250)
@@ -53,13 +53,13 @@ def test_a_counter_lives_until_it_no_longer_matters(
 ) -> None:
     """By whichever rules it is asked about: also by a smaller quota than it was written with."""
     desk, now, began = expiring, START, time.monotonic()
-    desk.forget()
-    key = desk.keys.counter(bucket_of(CLIENT), "p", CLIENT)
+    desk.delete_counters()
+    key = desk.keys.counter(shard_of(CLIENT), "p", CLIENT)
     for wait, cost, consume, edition in steps:
         now += wait
         desk.at(now)
         rules = [policy("p", *editions[edition])]
-        answer = desk.ask(CLIENT, rules, cost, consume=consume)
+        answer = desk.check(CLIENT, rules, cost, consume=consume)
         longest = max(state.reset_after for state in resets(desk, rules)) * 1_000
         left = desk.redis.pttl(key)
         passed = (time.monotonic() - began) * 1_000
@@ -72,10 +72,10 @@ def test_a_counter_lives_until_it_no_longer_matters(
 @pytest.mark.parametrize("consume", [True, False])
 def test_a_bucket_whose_quota_was_cut_lives_as_long_as_the_waits_that_it_answers(expiring: Desk, consume: bool) -> None:
     """Whether the next request is denied, or only looks."""
-    desk, key = expiring, expiring.keys.counter(bucket_of(CLIENT), "p", CLIENT)
-    assert desk.ask(CLIENT, [policy("p", bucket(10, 60, 10))], 10).admitted
-    cut = [policy("p", bucket(1, 60, 10))]
-    assert not desk.ask(CLIENT, cut, consume=consume).admitted
+    desk, key = expiring, expiring.keys.counter(shard_of(CLIENT), "p", CLIENT)
+    assert desk.check(CLIENT, [policy("p", token_bucket(10, 60, 10))], 10).admitted
+    cut = [policy("p", token_bucket(1, 60, 10))]
+    assert not desk.check(CLIENT, cut, consume=consume).admitted
     (state,) = resets(desk, cut)
     assert state.reset_after == 600
     assert 590_000 < desk.redis.pttl(key) <= 600_000 + LATE_MS

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 import ratelimit_platform.urls  # noqa: F401  (with the others above: whatever a process may hold)
-from limits.enforcement import CheckRequest, Engine
-from limits.monitoring.prometheus.exposition import instruments
-from limits.store.addresses import Kind, Location, parse
+from limits.monitoring.prometheus import instruments
 from limits.store.advice import Advisor
-from limits.store.cluster_client import ClusterClient
-from limits.store.connection import hot_connections_of
-from limits.store.deadline import Deadline
-from limits.store.keys import Keys
+from limits.store.client import ClusterClient
+from ratelimit_enforcer.engine import CheckRequest, Engine
+from ratelimit_enforcer.store.connections.factory import store_connections_of
+from ratelimit_enforcer.store.connections.redis_url import Kind, Location, parse
+from ratelimit_enforcer.store.deadline import Deadline
+from ratelimit_enforcer.store.keys import Keys
 from ratelimit_platform.embedded.redis import RedisServer
-from tests.enforcement.rules import simple
+from tests.engine.rules import simple
 from tests.support.forking import holds_in_child
 from tests.support.owned import owned, shared
 from tests.support.servers import Store
@@ -54,7 +54,7 @@ def everything(engine: Engine, url: str) -> list[Any]:
     where = ("127.0.0.1", 1)
     cluster = Location(Kind.CLUSTER, parse(url).connection_class, {}, (where,))
     sentinel = Location(Kind.SENTINEL, parse(url).connection_class, {}, (where,), "mymaster")
-    connections = [hot_connections_of(location, 2, Keys("own")) for location in (cluster, sentinel)]
+    connections = [store_connections_of(location, 2, Keys("own")) for location in (cluster, sentinel)]
     return [engine, *connections, ClusterClient(cluster, 1.0), Advisor(url), instruments()]
 
 
@@ -99,14 +99,14 @@ def _decides(engine: Engine) -> bool:
     signal.alarm(CHILD_SECONDS)
     assert not engine.check(SEARCH).degraded
     assert len(engine.check_in_order([SEARCH] * 3)) == 3
-    assert engine.look_at_client("acme").decision
+    assert engine.peek_client("acme").decision
     assert engine.readiness().ready
-    engine._holder._state = None
+    engine._rulesets._state = None
     return not engine.check(SEARCH).degraded
 
 
 def test_each_worker_is_a_process_of_its_own_to_the_others(engine: Engine) -> None:
-    """Or all of them take the same share of a quota while the store is away."""
+    """Otherwise all of them would take the same share of a quota while the store is unavailable."""
     heartbeats = engine._fallback._heartbeats
     heartbeats.beat(Deadline(10))
     for number in (2, 3):

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from redis import Redis, exceptions
 
-from limits.enforcement import CheckRequest
-from limits.store.addresses import parse
 from limits.store.advice import warnings_of
-from limits.store.counters import CounterEraser
+from limits.store.clients import CounterResetter
 from limits.store.usage import UsageCounts
+from ratelimit_enforcer.engine import CheckRequest
+from ratelimit_enforcer.store.connections.redis_url import parse
 from ratelimit_platform.embedded.redis import RedisServer
-from tests.enforcement.rules import record, simple
+from tests.engine.rules import record, simple
 from tests.support.servers import Store
 from tests.support.topologies import ClusterTopology, SentinelTopology
 
@@ -61,14 +61,14 @@ def test_publishing_deciding_counting_and_forgetting(url: str) -> None:
     engine = store.engine()
     assert [engine.check(CheckRequest("acme", "search")).allowed for _ in range(4)] == [True, True, True, False]
     assert not engine.check(CheckRequest("acme", "search"), consume=False).degraded
-    assert CounterEraser(store.redis, store.keys).erase("acme", ["all"]) == 1
+    assert CounterResetter(store.redis, store.keys).erase("acme", ["all"]) == 1
     counts = UsageCounts(store.redis, store.keys)
     parcels = counts.set_aside()
     counted = [(each.kind, amount) for parcel in parcels for each, amount in counts.read(parcel).items()]
     assert sum(amount for kind, amount in counted if not kind.isdigit()) == 5
     counts.finish(parcels)
     assert store.rules.newest() == store.rules.pointer()
-    assert not any("INFO is not allowed" in sentence for sentence in warnings_of(store.redis, parse(url).kind))
+    assert not any("does not permit INFO" in sentence for sentence in warnings_of(store.redis, parse(url).kind))
 
 
 def test_others_keys_are_out_of_reach(tmp_path: Path) -> None:

@@ -10,14 +10,16 @@ import pytest
 from django.utils.module_loading import import_string
 from pytest_django import Settings
 
-from limits.conf import kept
-from limits.enforcement import get_engine
-from limits.monitoring.prometheus.exposition import instruments
-from limits.once import forget, once
-from limits.store import advice, caching, connection
+from limits.monitoring.prometheus import instruments
+from limits.store import advice, client
 from limits.store.advice import advisor
-from limits.store.caching import ConnectionFactory
-from limits.store.connection import hot_connections, patient_client
+from limits.store.client import control_client
+from ratelimit_enforcer import caching
+from ratelimit_enforcer.caching import ConnectionFactory
+from ratelimit_enforcer.conf import once_per_settings
+from ratelimit_enforcer.engine import get_engine
+from ratelimit_enforcer.per_process import once, reset_once
+from ratelimit_enforcer.store.connections.factory import store_connections
 
 THREADS = 8
 
@@ -41,7 +43,7 @@ def slowed(made: list[object]) -> object:
     return made[-1]
 
 
-@pytest.mark.parametrize("decorate", [once, kept])
+@pytest.mark.parametrize("decorate", [once, once_per_settings])
 def test_first_calls_at_the_same_time_get_one_value(decorate: Callable[..., Callable[[], object]]) -> None:
     made: list[object] = []
     function = decorate(lambda: slowed(made))
@@ -54,7 +56,7 @@ def test_different_arguments_have_values_of_their_own() -> None:
     assert function("a") is function("a")
     assert function("a") is not function("b")
     first = function("a")
-    forget(function)
+    reset_once(function)
     assert function("a") is not first
 
 
@@ -78,12 +80,12 @@ def _cache_client() -> object:
 
 
 SINGLETONS: dict[str, tuple[Callable[[], object], str]] = {
-    "engine": (get_engine, "limits.enforcement.engine.make_engine"),
-    "hot connections": (hot_connections, "limits.store.connection.hot_connections_of"),
-    "config plane's client": (patient_client, "limits.store.connection.patient_client_of"),
+    "engine": (get_engine, "ratelimit_enforcer.engine.engine.make_engine"),
+    "store connections": (store_connections, "ratelimit_enforcer.store.connections.factory.store_connections_of"),
+    "config plane's client": (control_client, "limits.store.client.control_client_of"),
     "advisor": (advisor, "limits.store.advice.Advisor"),
-    "cache client": (_cache_client, "limits.store.caching.Redis"),
-    "metrics": (instruments, "limits.monitoring.prometheus.exposition.Instruments"),
+    "cache client": (_cache_client, "ratelimit_enforcer.caching.Redis"),
+    "metrics": (instruments, "limits.monitoring.prometheus.Instruments"),
 }
 
 
@@ -91,9 +93,9 @@ SINGLETONS: dict[str, tuple[Callable[[], object], str]] = {
 def test_what_exists_once_is_made_once(name: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     get, maker = SINGLETONS[name]
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"NAMESPACE": "once"}
-    functions = [connection._patient_client, caching._client, advice._advisor, instruments]
+    functions = [client._control_client, caching._client, advice._advisor, instruments]
     for function in functions:
-        forget(function)
+        reset_once(function)
     make = import_string(maker)
 
     def slow(*arguments: Any, **named: Any) -> Any:
@@ -103,4 +105,4 @@ def test_what_exists_once_is_made_once(name: str, settings: Settings, monkeypatc
     monkeypatch.setattr(maker, slow)
     assert len(set(map(id, first_calls(get)))) == 1
     for function in functions:
-        forget(function)
+        reset_once(function)

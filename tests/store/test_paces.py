@@ -8,11 +8,11 @@ import http_sf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limits.domain.decision import Decision, denial_reason, states_of
-from limits.domain.headers import rate_limit_headers, retry_after_header
-from limits.domain.limit import SECOND, Limit
-from limits.domain.selection import EffectivePolicy
-from limits.domain.words import Algorithm, Mode
+from ratelimit_enforcer.domain.decision import Decision, denial_reason, states_of
+from ratelimit_enforcer.domain.enums import Algorithm, Mode
+from ratelimit_enforcer.domain.headers import rate_limit_headers, retry_after_header
+from ratelimit_enforcer.domain.limit import SECOND_US, Limit
+from ratelimit_enforcer.domain.selection import EffectivePolicy
 from tests.support.deciding import START, Desk, policy
 from tests.support.histories import COSTS, history_settings, limits, policies
 
@@ -29,7 +29,7 @@ Items = dict[str, dict[str, int]]
 def check(desk: Desk, rules: Sequence[EffectivePolicy], now: int, cost: int = 1) -> Decision:
     """One request at ``now``, as the engine reads it."""
     desk.at(now)
-    answer = desk.ask("ann", rules, cost)
+    answer = desk.check("ann", rules, cost)
     states = states_of(rules, cost, answer.readings, consumes=answer.admitted)
     reason = None if answer.admitted else denial_reason(states)
     return Decision(answer.admitted, reason, "ann", "free", None, cost, 1, states)
@@ -54,7 +54,7 @@ def use(desk: Desk, rules: Sequence[EffectivePolicy], past: list[tuple[int, int]
 @given(limit=SMALL, past=PAST)
 def test_who_spreads_what_remains_over_t_is_never_denied(desk: Desk, limit: Limit, past: list[tuple[int, int]]) -> None:
     """Over ``t`` and, as long as periods do not change their length, at the same pace ever after."""
-    desk.forget()
+    desk.delete_counters()
     rules = [policy("alone", limit)]
     start = use(desk, rules, past)
     first = check(desk, rules, start)
@@ -63,7 +63,7 @@ def test_who_spreads_what_remains_over_t_is_never_denied(desk: Desk, limit: Limi
     ((_, told),) = field(first, "RateLimit").items()
     rounds = 1 if limit.algorithm is Algorithm.CALENDAR else ROUNDS
     for number in range(1, told["r"] * rounds + 1):
-        now = start + -(-number * told["t"] * SECOND // told["r"])
+        now = start + -(-number * told["t"] * SECOND_US // told["r"])
         assert check(desk, rules, now).allowed
 
 
@@ -72,16 +72,16 @@ def test_who_spreads_what_remains_over_t_is_never_denied(desk: Desk, limit: Limi
 def test_who_heeds_every_limit_of_each_response_is_never_denied(
     desk: Desk, rules: list[Limit], past: list[tuple[int, int]]
 ) -> None:
-    desk.forget()
+    desk.delete_counters()
     asked = [policy("alone", *rules)]
     decision = check(desk, asked, now := use(desk, asked, past))
     if not decision.allowed:
-        now += int(retry_after_header(decision)["Retry-After"]) * SECOND
+        now += int(retry_after_header(decision)["Retry-After"]) * SECOND_US
         decision = check(desk, asked, now)
     for _ in range(20):
         assert decision.allowed
         told = field(decision, "RateLimit").values()
-        now += ceil(max(each["t"] * SECOND / max(each["r"], 1) for each in told))
+        now += ceil(max(each["t"] * SECOND_US / max(each["r"], 1) for each in told))
         decision = check(desk, asked, now)
 
 
@@ -90,7 +90,7 @@ def test_who_heeds_every_limit_of_each_response_is_never_denied(
 def test_who_waits_as_long_as_a_denial_says_is_admitted(
     desk: Desk, rules: list[EffectivePolicy], past: list[tuple[int, int]], cost: int
 ) -> None:
-    desk.forget()
+    desk.delete_counters()
     now = use(desk, rules, past)
     denied = check(desk, rules, now, cost)
     if denied.allowed:
@@ -103,4 +103,4 @@ def test_who_waits_as_long_as_a_denial_says_is_admitted(
         assert any("t" not in each for each in told.values())
         return
     assert int(wait) == max(each["t"] for each in told.values())
-    assert check(desk, rules, now + int(wait) * SECOND, cost).allowed
+    assert check(desk, rules, now + int(wait) * SECOND_US, cost).allowed

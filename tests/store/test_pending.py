@@ -1,61 +1,50 @@
 """Requests in parts: what each step leaves, and what becomes of requests that stop anywhere."""
 
 import secrets
-from collections import Counter
 
 import pytest
 from redis.exceptions import ResponseError
 
-from limits.domain.counting import Count
-from limits.domain.limit import SECOND, Limit
-from limits.store.buckets import bucket_of
-from limits.store.counters import CounterEraser
-from limits.store.deadline import Deadline
-from limits.store.keys import COMPLETE_FIELD, TOKEN_FIELD
-from limits.store.pending import REMEMBERED, Consumption, Ended, NotAnEntry, Outcome, Usage
-from limits.store.pending import entry_of as entry
-from limits.store.resolver import Resolver
+from limits.store.clients import CounterResetter
+from ratelimit_enforcer.domain.limit import SECOND_US, Limit
+from ratelimit_enforcer.domain.usage import Count
+from ratelimit_enforcer.store.completer import Resolver
+from ratelimit_enforcer.store.deadline import Deadline
+from ratelimit_enforcer.store.keys import COMPLETE_FIELD, TOKEN_FIELD, shard_of
+from ratelimit_enforcer.store.pending import COMMIT_RETENTION, Consumption, EndResult, Outcome, UnreadableEntry, Usage
+from ratelimit_enforcer.store.pending import entry_of as entry
+from tests.support.counts import counted
 from tests.support.deciding import START, TOKEN, Desk, policy
 
 QUOTA = 6
 RULES = [policy("own", Limit(QUOTA, 3_600))]
 USAGE = Usage("ann", "search", [Count("a", "", 1)])
 DENIED = Usage("ann", "search", [Count("d", "", 1), Count("d", "everyone", 1)])
-HOME = bucket_of("ann")
+HOME = shard_of("ann")
 WITHIN = Deadline(10**6)
 
 
 @pytest.fixture(autouse=True)
 def empty(desk: Desk) -> None:
-    desk.forget()
+    desk.delete_counters()
     desk.redis.delete(*desk.keys.usage)
 
 
-def consumed(desk: Desk, cost: int = 1, *, patience: float = 1.0) -> Consumption:
-    found = desk.consume(desk.question("ann", RULES, cost), patience=patience)
+def consumed(desk: Desk, cost: int = 1, *, timeout: float = 1.0) -> Consumption:
+    found = desk.consume(desk.request("ann", RULES, cost), timeout=timeout)
     assert found
     return found
 
 
 def used(desk: Desk, slug: str = "own") -> int:
-    answer = desk.ask("ann", [policy(slug, Limit(QUOTA, 3_600))], consume=False)
+    answer = desk.check("ann", [policy(slug, Limit(QUOTA, 3_600))], consume=False)
     return answer.readings[0][1]
 
 
-def counted(desk: Desk) -> Counter[tuple[str, str]]:
-    """(kind, policy) → how many, of all clients."""
-    found: Counter[tuple[str, str]] = Counter()
-    for key in desk.keys.usage:
-        for name, amount in desk.redis.hgetall(key).items():
-            _, kind, _, slug, _ = name.decode().split("\n")
-            found[kind, slug] += int(amount)
-    return found
-
-
-def sizes(desk: Desk, bucket: int = HOME) -> tuple[int, int, int]:
+def sizes(desk: Desk, shard: int = HOME) -> tuple[int, int, int]:
     """How many entries are due, are pending, and are remembered as committed."""
-    due, pending = desk.keys.pending[bucket]
-    return desk.redis.zcard(due), desk.redis.hlen(pending), desk.redis.zcard(desk.keys.committed[bucket])
+    due, pending = desk.keys.pending[shard]
+    return desk.redis.zcard(due), desk.redis.hlen(pending), desk.redis.zcard(desk.keys.committed[shard])
 
 
 def test_a_commit_counts_once_and_ends_the_entry(desk: Desk) -> None:
@@ -75,12 +64,12 @@ def test_a_refund_counts_once_and_then_nothing_can_be_committed(desk: Desk) -> N
     assert (used(desk), counted(desk)["a", ""]) == (0, 0)
 
 
-@pytest.mark.parametrize(("later", "in_time"), [(SECOND - 1, True), (SECOND, False)])
+@pytest.mark.parametrize(("later", "in_time"), [(SECOND_US - 1, True), (SECOND_US, False)])
 def test_whoever_is_overdue_is_not_committed_any_more(desk: Desk, later: int, in_time: bool) -> None:
-    home = consumed(desk, patience=1)
+    home = consumed(desk, timeout=1)
     desk.at(START + later)
     assert bool(list(desk.pending.overdue(HOME, WITHIN))) is not in_time
-    assert desk.pending.commit(home, USAGE, WITHIN) is Ended(in_time)
+    assert desk.pending.commit(home, USAGE, WITHIN) is EndResult(in_time)
     assert counted(desk)["a", ""] == in_time
 
 
@@ -90,27 +79,27 @@ def test_what_became_of_a_request(desk: Desk, ended: str) -> None:
     if ended in ("committed", "forgotten"):
         desk.pending.commit(home, USAGE, WITHIN)
     if ended == "forgotten":
-        desk.pending.forget_committed(HOME, [home.entry], WITHIN)
+        desk.pending.drop_committed(HOME, [home.entry], WITHIN)
     if ended == "refunded":
         desk.pending.refund(home, WITHIN)
     if ended == "overdue":
-        desk.at(START + SECOND)
+        desk.at(START + SECOND_US)
     expected = {"committed": Outcome.COMMITTED, "open": Outcome.OPEN}.get(ended, Outcome.REFUNDED)
     assert desk.pending.outcome(HOME, home.entry, WITHIN) is expected
     assert used(desk) == (0 if ended in ("overdue", "refunded") else 1)
 
 
 def test_a_denied_part_leaves_nothing(desk: Desk) -> None:
-    assert desk.consume(desk.question("ann", RULES, QUOTA + 1)) is None
+    assert desk.consume(desk.request("ann", RULES, QUOTA + 1)) is None
     assert sizes(desk) == (0, 0, 0)
 
 
 def test_who_consumes_is_told_of_what_is_overdue_denied_or_not(desk: Desk) -> None:
     consumed(desk, QUOTA)
     told = []
-    for now, cost in ((START, 1), (START + SECOND - 1, 1), (START + SECOND, 1)):
+    for now, cost in ((START, 1), (START + SECOND_US - 1, 1), (START + SECOND_US, 1)):
         desk.at(now)
-        desk.consume(desk.question("ann", RULES, cost))
+        desk.consume(desk.request("ann", RULES, cost))
         told.append(desk.overdue)
     assert told == [0, 0, 1]
 
@@ -118,9 +107,9 @@ def test_who_consumes_is_told_of_what_is_overdue_denied_or_not(desk: Desk) -> No
 def test_entries_are_bounded_and_the_oldest_goes_first(desk: Desk) -> None:
     due, pending = desk.keys.pending[HOME]
     first = consumed(desk)
-    desk.redis.zadd(due, {secrets.token_bytes(18): START + 9 * SECOND for _ in range(4_095)})
+    desk.redis.zadd(due, {secrets.token_bytes(18): START + 9 * SECOND_US for _ in range(4_095)})
     assert desk.redis.zcard(due) == 4_096
-    last = consumed(desk, patience=10)
+    last = consumed(desk, timeout=10)
     assert desk.redis.zcard(due) == 4_096
     assert not desk.pending.refund(first, WITHIN)
     assert desk.pending.refund(last, WITHIN)
@@ -132,15 +121,15 @@ def test_entries_are_bounded_and_the_oldest_goes_first(desk: Desk) -> None:
 
 def test_committed_requests_are_remembered_for_a_while_and_bounded(desk: Desk) -> None:
     key = desk.keys.committed[HOME]
-    homes = [consumed(desk, patience=10**6) for _ in range(4)]
+    homes = [consumed(desk, timeout=10**6) for _ in range(4)]
     assert desk.pending.commit(homes[0], USAGE, WITHIN)
-    desk.at(START + REMEMBERED * SECOND - 1)
+    desk.at(START + COMMIT_RETENTION * SECOND_US - 1)
     assert desk.pending.commit(homes[1], USAGE, WITHIN)
     assert desk.redis.zcard(key) == 2
-    desk.at(START + REMEMBERED * SECOND)
+    desk.at(START + COMMIT_RETENTION * SECOND_US)
     assert desk.pending.commit(homes[2], USAGE, WITHIN)
     assert desk.redis.zcard(key) == 2
-    assert 0 < desk.redis.ttl(key) <= REMEMBERED
+    assert 0 < desk.redis.ttl(key) <= COMMIT_RETENTION
     desk.redis.zadd(key, {str(number): desk.now for number in range(100_000)})
     assert not desk.pending.commit(homes[3], USAGE, WITHIN)
     assert desk.pending.refund(homes[3], WITHIN)
@@ -160,19 +149,19 @@ def test_keys_of_another_type_change_nothing(desk: Desk) -> None:
 def test_an_entry_that_nobody_can_read_does_not_stop_the_others(desk: Desk, garbage: bytes) -> None:
     broken, whole = consumed(desk), consumed(desk)
     desk.redis.hset(desk.keys.pending[HOME][1], broken.entry, garbage)
-    desk.at(START + SECOND)
-    assert any(isinstance(found, NotAnEntry) for found in desk.pending.overdue(HOME, WITHIN))
+    desk.at(START + SECOND_US)
+    assert any(isinstance(found, UnreadableEntry) for found in desk.pending.overdue(HOME, WITHIN))
     assert Resolver(desk.pending).resolve(HOME, 60) == 1
     assert (used(desk), sizes(desk)) == (1, (0, 0, 0))
     assert not desk.pending.refund(whole, WITHIN)
 
 
 def test_a_counter_that_nobody_can_read_does_not_stop_the_others(desk: Desk) -> None:
-    broken = desk.consume(desk.question("ann", [policy("broken", Limit(9, 60))]))
+    broken = desk.consume(desk.request("ann", [policy("broken", Limit(9, 60))]))
     assert broken
     consumed(desk)
     desk.redis.set(broken.counters[0], b"\x01")
-    desk.at(START + SECOND)
+    desk.at(START + SECOND_US)
     assert Resolver(desk.pending).resolve(HOME, 60) == 1
     assert (used(desk), sizes(desk)) == (0, (0, 0, 0))
 
@@ -180,13 +169,13 @@ def test_a_counter_that_nobody_can_read_does_not_stop_the_others(desk: Desk) -> 
 def test_after_a_reset_nothing_is_refunded_into_what_came_after_it(desk: Desk) -> None:
     """The counter that was erased gets nothing, another one of the same request what it is due."""
     rules = [*RULES, policy("other", Limit(QUOTA, 60))]
-    home = desk.consume(desk.question("ann", rules, 2))
+    home = desk.consume(desk.request("ann", rules, 2))
     desk.redis.hset(desk.keys.pending[HOME][1], "garbage", "garbage")
     assert home
-    assert CounterEraser(desk.redis, desk.keys).erase("ann", ["own", "never used"]) == 1
+    assert CounterResetter(desk.redis, desk.keys).erase("ann", ["own", "never used"]) == 1
     consumed(desk, 3)
     assert desk.pending.refund(home, WITHIN)
-    assert (used(desk), desk.ask("ann", rules[1:], consume=False).readings[0][1]) == (3, 0)
+    assert (used(desk), desk.check("ann", rules[1:], consume=False).readings[0][1]) == (3, 0)
 
 
 def test_damaged_counts_keep_nobody_from_a_commit_or_a_refund(desk: Desk) -> None:
@@ -194,32 +183,32 @@ def test_damaged_counts_keep_nobody_from_a_commit_or_a_refund(desk: Desk) -> Non
     homes = [consumed(desk) for _ in range(2)]
     for key in desk.keys.of_request[HOME]:
         desk.redis.set(key, "something else")
-    assert desk.pending.commit(homes[0], USAGE, WITHIN) is Ended.UNCOUNTED
-    assert desk.pending.refund(homes[1], WITHIN, DENIED) is Ended.UNCOUNTED
+    assert desk.pending.commit(homes[0], USAGE, WITHIN) is EndResult.UNCOUNTED
+    assert desk.pending.refund(homes[1], WITHIN, DENIED) is EndResult.UNCOUNTED
     assert sizes(desk) == (0, 0, 1)
-    bucket, usage, _ = desk.keys.of_request[HOME]
-    desk.redis.delete(bucket, usage)
-    desk.redis.hset(bucket, mapping={TOKEN_FIELD: TOKEN, COMPLETE_FIELD: "1"})
+    shard, usage, _ = desk.keys.of_request[HOME]
+    desk.redis.delete(shard, usage)
+    desk.redis.hset(shard, mapping={TOKEN_FIELD: TOKEN, COMPLETE_FIELD: "1"})
     assert used(desk) == 1
 
 
 ELSEWHERE = 77
-"""A bucket that is not the client's."""
+"""A shard that is not the client's."""
 
 
 def part_elsewhere(desk: Desk, home: Consumption, *, at: int | None = None) -> Consumption:
-    """A second part of the same request, in another bucket."""
+    """A second part of the same request, in another shard."""
     desk.at(desk.now if at is None else at)
-    other = next(name for name in map(str, range(10_000)) if bucket_of(name) == ELSEWHERE)
-    question = desk.question(other, RULES)
-    found = desk.consume(question, entry=entry(home.entry[:16], 1), patience=1.0, home=home.bucket)
+    other = next(name for name in map(str, range(10_000)) if shard_of(name) == ELSEWHERE)
+    request = desk.request(other, RULES)
+    found = desk.consume(request, entry=entry(home.entry[:16], 1), timeout=1.0, home=home.shard)
     assert found
     return found
 
 
-@pytest.mark.parametrize("age", [2 * SECOND, REMEMBERED // 2 * SECOND, REMEMBERED * SECOND])
+@pytest.mark.parametrize("age", [2 * SECOND_US, COMMIT_RETENTION // 2 * SECOND_US, COMMIT_RETENTION * SECOND_US])
 def test_a_part_elsewhere_follows_what_became_of_its_request(desk: Desk, age: int) -> None:
-    homes = [consumed(desk, patience=10**6) for _ in range(3)]
+    homes = [consumed(desk, timeout=10**6) for _ in range(3)]
     parts = [part_elsewhere(desk, home) for home in homes]
     desk.pending.commit(homes[0], USAGE, WITHIN)
     desk.pending.refund(homes[1], WITHIN)
@@ -227,5 +216,7 @@ def test_a_part_elsewhere_follows_what_became_of_its_request(desk: Desk, age: in
     assert Resolver(desk.pending).resolve(ELSEWHERE, 60) == 2
     # The third may still be committed, so it waits; a refund comes only as long as commits are remembered.
     assert desk.redis.hkeys(desk.keys.pending[ELSEWHERE][1]) == [parts[2].entry]
-    other = desk.ask(parts[0].counters[0].rpartition(":")[2], RULES, consume=False)
-    assert other.readings[0][1] == (2 if age < REMEMBERED // 2 * SECOND else 3 if age < REMEMBERED * SECOND else 0)
+    other = desk.check(parts[0].counters[0].rpartition(":")[2], RULES, consume=False)
+    assert other.readings[0][1] == (
+        2 if age < COMMIT_RETENTION // 2 * SECOND_US else 3 if age < COMMIT_RETENTION * SECOND_US else 0
+    )

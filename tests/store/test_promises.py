@@ -7,11 +7,11 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limits.domain.decision import LimitState, states_of
-from limits.domain.fixed_window import span_around
-from limits.domain.limit import SECOND, Limit
-from limits.domain.selection import EffectivePolicy
-from limits.domain.words import Algorithm, Mode, Partition
+from ratelimit_enforcer.domain.decision import LimitState, states_of
+from ratelimit_enforcer.domain.enums import Algorithm, Mode, Partition
+from ratelimit_enforcer.domain.fixed_window import window_bounds
+from ratelimit_enforcer.domain.limit import SECOND_US, Limit
+from ratelimit_enforcer.domain.selection import EffectivePolicy
 from tests.support.deciding import START, Desk, policy
 from tests.support.histories import COSTS, WAITS, editions, history_settings, limit_lists, policies
 
@@ -21,7 +21,7 @@ TIMES = st.lists(st.tuples(WAITS.filter(lambda wait: wait >= 0), COSTS), max_siz
 
 @dataclass
 class Oracle:
-    """Everything that one limit admitted; ``tokens`` of a bucket at ``since``, exactly."""
+    """Everything that one limit admitted; ``tokens`` of a shard at ``since``, exactly."""
 
     limit: Limit
     log: list[tuple[int, int]] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Oracle:
             case Algorithm.SLIDING_WINDOW:
                 return self.used(now - self.limit.window_us) + cost <= self.limit.quota
             case _:
-                return self.used(span_around(self.limit, now)[0] - 1) + cost <= self.limit.quota
+                return self.used(window_bounds(self.limit, now)[0] - 1) + cost <= self.limit.quota
 
     def level(self, now: int) -> Fraction:
         rate = Fraction(self.limit.quota, self.limit.window_us)
@@ -67,7 +67,7 @@ def states(
 ) -> list[LimitState]:
     """One request at ``now``, read as the API reads it."""
     desk.at(now)
-    answer = desk.ask(client, rules, cost, consume=consume)
+    answer = desk.check(client, rules, cost, consume=consume)
     read = list(states_of(rules, cost, answer.readings, consumes=consume and answer.admitted))
     assert answer.admitted == all(state.allowed for state in read if state.is_enforced)
     return read
@@ -75,7 +75,7 @@ def states(
 
 def microseconds(seconds: float | None) -> int:
     assert seconds is not None
-    return round(seconds * SECOND)
+    return round(seconds * SECOND_US)
 
 
 @history_settings(700)
@@ -83,7 +83,7 @@ def microseconds(seconds: float | None) -> int:
 def test_safety_liveness_and_all_or_nothing(
     desk: Desk, rules: list[EffectivePolicy], requests: list[tuple[int, int]]
 ) -> None:
-    desk.forget()
+    desk.delete_counters()
     oracles = [[Oracle(limit) for limit in each.limits] for each in rules]
     now = START
     for wait, cost in requests:
@@ -107,7 +107,7 @@ def test_safety_liveness_and_all_or_nothing(
 @history_settings(600)
 @given(limits=limit_lists(), requests=TIMES)
 def test_waits_are_honest_from_both_sides(desk: Desk, limits: list[Limit], requests: list[tuple[int, int]]) -> None:
-    desk.forget()
+    desk.delete_counters()
     hold_waits(desk, [policy("alone", *limits)], START, requests)
 
 
@@ -116,7 +116,7 @@ def test_waits_are_honest_from_both_sides(desk: Desk, limits: list[Limit], reque
 def test_waits_stay_honest_where_quota_and_burst_were_changed(
     desk: Desk, edited: list[list[EffectivePolicy]], before: list[tuple[int, int]], since: list[tuple[int, int]]
 ) -> None:
-    desk.forget()
+    desk.delete_counters()
     first, second, _ = edited
     now = START
     for wait, cost in before:
@@ -148,7 +148,7 @@ def hold_retry(state: LimitState, after) -> None:  # type: ignore[no-untyped-def
         assert after(retry).allowed
         assert not after(retry - 1).allowed
     elif not state.allowed:
-        assert not after(400 * 86_400 * SECOND).allowed
+        assert not after(400 * 86_400 * SECOND_US).allowed
 
 
 def hold_reset(state: LimitState, after) -> None:  # type: ignore[no-untyped-def]
@@ -172,7 +172,7 @@ def hold_next_capacity(state: LimitState, after) -> None:  # type: ignore[no-unt
 def test_the_order_of_limits_does_not_matter(
     desk: Desk, rules: list[EffectivePolicy], requests: list[tuple[int, int]]
 ) -> None:
-    desk.forget()
+    desk.delete_counters()
     turned = [policy(each.policy.slug, *each.limits[::-1], mode=each.mode) for each in rules[::-1]]
     now = START
     for wait, cost in requests:
@@ -183,7 +183,7 @@ def test_the_order_of_limits_does_not_matter(
 
 
 def test_a_shadow_policy_takes_only_what_all_admit(desk: Desk) -> None:
-    desk.forget()
+    desk.delete_counters()
     rules = [
         policy("enforced", Limit(2, 60)),
         policy("shadow", Limit(1, 60), mode=Mode.SHADOW),

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from limits.store.addresses import parse
-from limits.store.cluster import ClusterConnections
-from limits.store.cluster_client import ClusterClient
-from limits.store.cluster_map import ClusterMap, slot_of
-from limits.store.connection import hot_connections_of, patient_client_of
-from limits.store.deadline import Deadline
-from limits.store.keys import Keys
+from limits.store.client import ClusterClient, control_client_of
+from ratelimit_enforcer.store.connections.cluster import ClusterConnections, ClusterMap, slot_of
+from ratelimit_enforcer.store.connections.factory import store_connections_of
+from ratelimit_enforcer.store.connections.redis_url import parse
+from ratelimit_enforcer.store.deadline import Deadline
+from ratelimit_enforcer.store.keys import Keys
+from tests.support.hooks import ENDS_WITHIN
 
 KEY = "own:{021}:n:all:ann"
 HOST = "127.0.0.5"
@@ -38,7 +38,7 @@ class Node:
 
         self._server = socketserver.ThreadingTCPServer((host, 0), Handler)
         self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=[ENDS_WITHIN], daemon=True).start()
 
     @property
     def port(self) -> int:
@@ -114,16 +114,16 @@ def nodes() -> Iterator[TwoNodes]:
 @pytest.mark.parametrize("kind", ["ASK", "MOVED"])
 def test_a_check_goes_on_at_the_host_that_answered(nodes: TwoNodes, kind: str, host: str) -> None:
     nodes.kind, nodes.host = kind, host
-    hot = hot_connections_of(parse(nodes.url), 4, Keys("own"))
-    assert isinstance(hot, ClusterConnections)
-    assert hot.execute("INCR", KEY, key=KEY, deadline=Deadline(30)) == 7
-    assert not hot.outages.is_open
+    connections = store_connections_of(parse(nodes.url), 4, Keys("own"))
+    assert isinstance(connections, ClusterConnections)
+    assert connections.execute("INCR", KEY, key=KEY, deadline=Deadline(30)) == 7
+    assert not connections.outages.is_open
 
 
 @pytest.mark.parametrize("host", ["", "?"])
 def test_the_config_plane_goes_on_at_the_host_that_answered(nodes: TwoNodes, host: str) -> None:
     nodes.host = host
-    patient = patient_client_of(parse(nodes.url), patience=30)
+    patient = control_client_of(parse(nodes.url), timeout=30)
     assert isinstance(patient, ClusterClient)
     assert patient.incr(KEY) == 7
 
@@ -157,9 +157,9 @@ def test_a_redirection_to_a_node_without_a_hostname_goes_to_the_one_with_that_po
     try:
         cluster_map = ClusterMap(parse(f"redis+cluster://{HOST}:{node.port}"))
         cluster_map.read(Deadline(30))
-        assert cluster_map.redirected("?", 6379, (HOST, 6380)) == ("10.1.2.3", 6379)
-        assert cluster_map.redirected("?", 6381, (HOST, 6380)) == (HOST, 6381)
-        assert cluster_map.redirected("", 6379, (HOST, 6380)) == (HOST, 6379)
-        assert cluster_map.redirected("node.example", 6379, (HOST, 6380)) == ("node.example", 6379)
+        assert cluster_map.redirection_target("?", 6379, (HOST, 6380)) == ("10.1.2.3", 6379)
+        assert cluster_map.redirection_target("?", 6381, (HOST, 6380)) == (HOST, 6381)
+        assert cluster_map.redirection_target("", 6379, (HOST, 6380)) == (HOST, 6379)
+        assert cluster_map.redirection_target("node.example", 6379, (HOST, 6380)) == ("node.example", 6379)
     finally:
         node.stop()

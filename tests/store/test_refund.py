@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.exceptions import ResponseError
 
-from limits.domain.limit import SECOND, Limit
-from limits.domain.selection import EffectivePolicy
-from limits.domain.words import Mode
-from limits.store.deadline import Deadline
-from limits.store.pending import Consumption
+from ratelimit_enforcer.domain.enums import Mode
+from ratelimit_enforcer.domain.limit import SECOND_US, Limit
+from ratelimit_enforcer.domain.selection import EffectivePolicy
+from ratelimit_enforcer.store.deadline import Deadline
+from ratelimit_enforcer.store.pending import Consumption
 from tests.store.test_promises import TIMES, Oracle, states
-from tests.support.deciding import START, Desk, bucket, policy
+from tests.support.deciding import START, Desk, policy, token_bucket
 from tests.support.histories import history_settings, limit_lists, policies
 
 COST = st.integers(1, 12)
@@ -20,7 +20,7 @@ COST = st.integers(1, 12)
 def consume(desk: Desk, rules: list[EffectivePolicy], cost: int, now: int) -> Consumption | None:
     """One request that stays pending, whatever the test's clock shows; None: it was denied."""
     desk.at(now)
-    return desk.consume(desk.question("ann", rules, cost), patience=10**9)
+    return desk.consume(desk.request("ann", rules, cost), timeout=10**9)
 
 
 def refund(desk: Desk, consumption: Consumption | None) -> None:
@@ -35,7 +35,7 @@ def test_refunded_at_once_it_was_never_consumed(
     desk: Desk, rules: list[EffectivePolicy], before: list[tuple[int, int]], cost: int
 ) -> None:
     """With several policies, of which some may be in shadow mode and did not consume."""
-    desk.forget()
+    desk.delete_counters()
     now = START
     for wait, earlier in before:
         now += wait
@@ -54,12 +54,12 @@ def test_of_several_that_are_pending_any_may_be_refunded(
     rules = [policy("alone", *limits)]
 
     def remaining(kept: list[int]) -> list[int]:
-        desk.forget()
+        desk.delete_counters()
         for cost in kept:
             consume(desk, rules, cost, START)
         return [state.remaining for state in states(desk, rules, START, 1)]
 
-    desk.forget()
+    desk.delete_counters()
     pending = [(cost, consumed) for cost in costs if (consumed := consume(desk, rules, cost, START))]
     order = data.draw(st.permutations(range(len(pending))))
     refunded = order[: data.draw(st.integers(0, len(order)))]
@@ -72,22 +72,22 @@ def test_of_several_that_are_pending_any_may_be_refunded(
 def test_what_has_left_the_count_is_not_refunded_out_of_what_came_after(desk: Desk) -> None:
     rules = [policy("alone", Limit(1, 1))]
     first = consume(desk, rules, 1, START)
-    assert consume(desk, rules, 1, START + SECOND)
+    assert consume(desk, rules, 1, START + SECOND_US)
     refund(desk, first)
-    assert consume(desk, rules, 1, START + SECOND) is None
+    assert consume(desk, rules, 1, START + SECOND_US) is None
 
 
 def test_what_was_refilled_meanwhile_is_not_refunded_as_well(desk: Desk) -> None:
-    desk.forget()
-    rules = [policy("alone", bucket(10, 10))]
+    desk.delete_counters()
+    rules = [policy("alone", token_bucket(10, 10))]
     first = consume(desk, rules, 5, START)
-    assert states(desk, rules, START + 5 * SECOND, 3, consume=True)[0].allowed
+    assert states(desk, rules, START + 5 * SECOND_US, 3, consume=True)[0].allowed
     refund(desk, first)
-    assert states(desk, rules, START + 5 * SECOND, 1)[0].remaining == 7
+    assert states(desk, rules, START + 5 * SECOND_US, 1)[0].remaining == 7
 
 
 def test_a_shadow_policy_that_did_not_consume_gets_nothing_back(desk: Desk) -> None:
-    desk.forget()
+    desk.delete_counters()
     rules = [policy("enforced", Limit(9, 60)), policy("trial", Limit(1, 60), mode=Mode.SHADOW)]
     states(desk, rules, START, 1, consume=True)
     refund(desk, consume(desk, rules, 1, START))
@@ -95,11 +95,11 @@ def test_a_shadow_policy_that_did_not_consume_gets_nothing_back(desk: Desk) -> N
 
 
 def test_counters_of_another_entry_are_not_touched(desk: Desk) -> None:
-    desk.forget()
+    desk.delete_counters()
     rules = [policy("alone", Limit(5, 60))]
     mine = consume(desk, rules, 2, START)
     assert mine
-    other = mine._replace(counters=(desk.keys.counter(desk.bucket("ann"), "alone", "bob"),))
+    other = mine._replace(counters=(desk.keys.counter(desk.shard("ann"), "alone", "bob"),))
     with pytest.raises(ResponseError, match="entry of other counters"):
         desk.pending.refund(other, Deadline(10))
     assert states(desk, rules, START, 1)[0].remaining == 3
@@ -117,10 +117,10 @@ def test_refunded_late_it_never_makes_room_that_was_not_there(
     meanwhile: list[tuple[int, int]],
     after: list[tuple[int, int]],
 ) -> None:
-    desk.forget()
+    desk.delete_counters()
     rules, oracle, now = [policy("alone", limit)], Oracle(limit), START
 
-    def ask(wait: int, asked: int) -> None:
+    def check(wait: int, asked: int) -> None:
         nonlocal now
         now += wait
         if states(desk, rules, now, asked, consume=True)[0].allowed:
@@ -128,10 +128,10 @@ def test_refunded_late_it_never_makes_room_that_was_not_there(
             oracle.admit(now, asked)
 
     for wait, asked in before:
-        ask(wait, asked)
+        check(wait, asked)
     consumption = consume(desk, rules, cost, now)
     for wait, asked in meanwhile:
-        ask(wait, asked)
+        check(wait, asked)
     refund(desk, consumption)
     for wait, asked in after:
-        ask(wait, asked)
+        check(wait, asked)

@@ -7,21 +7,21 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limits.domain.counting import Count
-from limits.domain.limit import SECOND, Limit
-from limits.domain.words import Algorithm
-from limits.store import scripts
-from limits.store.buckets import bucket_of
-from limits.store.completer import Completer
-from limits.store.deadline import Deadline
-from limits.store.decider import CounterOf, Decided, Part, Question
-from limits.store.errors import AnswerLost, StoreUnavailable
-from limits.store.packing import pack_rules
-from limits.store.resolver import Resolver
-from limits.store.split_decider import SplitDecider
+from ratelimit_enforcer.domain.enums import Algorithm
+from ratelimit_enforcer.domain.limit import SECOND_US, Limit
+from ratelimit_enforcer.domain.usage import Count
+from ratelimit_enforcer.store import scripts
+from ratelimit_enforcer.store.completer import Completer, Resolver
+from ratelimit_enforcer.store.deadline import Deadline
+from ratelimit_enforcer.store.decider import CounterRef, Decided, Part, StoreRequest
+from ratelimit_enforcer.store.errors import AnswerLost, StoreUnavailable
+from ratelimit_enforcer.store.keys import shard_of
+from ratelimit_enforcer.store.scripts.packing import pack_rules
+from ratelimit_enforcer.store.split_decider import SplitDecider, _combined
 from tests.support.deciding import START, TOKEN, Desk, policy
 from tests.support.histories import history_settings
 
@@ -73,10 +73,10 @@ class Process:
         self.link = Link(desk, late)
         self.decider = SplitDecider(self.link, desk.keys, 128)  # type: ignore[arg-type]
         self.decider._script, self.decider._consume_script = desk.decider._script, desk.consume_script
-        tools = self.decider._tools
-        tools.pending._scripts = desk.pending._scripts
-        self.completer = self.decider._completer = Unhurried(tools.pending)
-        self.decider._tools = tools._replace(completer=self.completer)
+        services = self.decider._services
+        services.pending._scripts = desk.pending._scripts
+        self.completer = self.decider._completer = Unhurried(services.pending)
+        self.decider._services = services._replace(completer=self.completer)
 
 
 OWN_QUOTA, SHARED_QUOTA = 4, 6
@@ -84,11 +84,11 @@ OWN = policy("own", Limit(OWN_QUOTA, 3_600, Algorithm.FIXED_WINDOW))
 EVERYONE = policy("everyone", Limit(SHARED_QUOTA, 3_600, Algorithm.FIXED_WINDOW))
 
 
-def asked(client: str) -> Question:
+def asked(client: str) -> StoreRequest:
     """One request under a policy of the client and a global one."""
-    own = Part((CounterOf("own"),), pack_rules([OWN], START, endpoint="search"), (0,), (1,))
-    everyone = Part((CounterOf("everyone", True),), pack_rules([EVERYONE], START, endpoint="search"), (1,), (1,))
-    return Question(client, TOKEN, 0, (), b"", 1, parts=(own, everyone))
+    own = Part((CounterRef("own"),), pack_rules([OWN], START, endpoint="search"), (0,), (1,))
+    everyone = Part((CounterRef("everyone", True),), pack_rules([EVERYONE], START, endpoint="search"), (1,), (1,))
+    return StoreRequest(client, TOKEN, 0, (), b"", 1, parts=(own, everyone))
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ STEPS = st.builds(
     fails_at=st.sampled_from([-1, -1, -1, 0, 1, 2, 3, 4]),
     how=st.sampled_from(HOW),
     is_open=st.sampled_from([False, False, True]),
-    wait=st.sampled_from([0, 0, 0, SECOND, 6 * SECOND, 20 * SECOND]),
+    wait=st.sampled_from([0, 0, 0, SECOND_US, 6 * SECOND_US, 20 * SECOND_US]),
     works=st.booleans(),
     late_runs=st.booleans(),
     resolves=st.sampled_from([(), (), ("ann",), ("everyone",), ("everyone", "bob", "ann")]),
@@ -153,10 +153,10 @@ class World:
         self.go_on(step)
 
     def conclude(self, process: Process, client: str, answer: Decided) -> None:
-        assert answer.unfinished
+        assert answer.uncommitted
         kind = "a" if answer.admitted else "d"
         counts = [Count(kind, "", 1)]
-        counted = answer.unfinished.conclude(
+        counted = answer.uncommitted.conclude(
             admitted=answer.admitted, endpoint="search", counts=counts, deadline=Deadline(5)
         )
         self.admitted[client] += answer.admitted and counted
@@ -174,7 +174,7 @@ class World:
             with suppress(StoreUnavailable):
                 self.conclude(*self.opened.pop(0))
         for name in step.resolves:
-            Resolver(self.desk.pending).resolve(bucket_of(name), 60)
+            Resolver(self.desk.pending).resolve(shard_of(name), 60)
 
     def run_late(self) -> None:
         while self.late:
@@ -183,13 +183,13 @@ class World:
     def end(self) -> None:
         """Everybody has died, and somebody resolves what is overdue."""
         self.run_late()
-        self.desk.at(self.desk.now + 20 * SECOND)
+        self.desk.at(self.desk.now + 20 * SECOND_US)
         for name in ("everyone", "ann", "bob"):
-            Resolver(self.desk.pending).resolve(bucket_of(name), 60)
+            Resolver(self.desk.pending).resolve(shard_of(name), 60)
 
     def committed(self, client: str) -> int:
         """What the store has counted as admitted, which it does in the call that commits."""
-        fields = self.desk.redis.hgetall(self.desk.keys.usage[bucket_of(client)])
+        fields = self.desk.redis.hgetall(self.desk.keys.usage[shard_of(client)])
         return sum(int(amount) for name, amount in fields.items() if name.decode().split("\n")[1::3] == ["a", client])
 
     def used(self, key: str) -> int:
@@ -201,7 +201,7 @@ class World:
         """What is committed stays consumed, and nobody gets more than the quota."""
         committed = {client: self.committed(client) for client in ("ann", "bob")}
         pairs = [
-            (committed[client], self.used(self.desk.keys.counter(bucket_of(client), "own", client)), OWN_QUOTA)
+            (committed[client], self.used(self.desk.keys.counter(shard_of(client), "own", client)), OWN_QUOTA)
             for client in committed
         ]
         pairs.append((sum(committed.values()), self.used(self.desk.keys.shared_counter("everyone")), SHARED_QUOTA))
@@ -214,7 +214,7 @@ class World:
 @history_settings(400)
 @given(steps=st.lists(STEPS, min_size=1, max_size=20))
 def test_what_is_committed_stays_and_all_else_is_refunded(desk: Desk, steps: Sequence[Step]) -> None:
-    desk.forget()
+    desk.delete_counters()
     desk.redis.delete(*desk.keys.usage)
     desk.at(START)
     world = World(desk)
@@ -223,4 +223,13 @@ def test_what_is_committed_stays_and_all_else_is_refunded(desk: Desk, steps: Seq
         world.hold()
     world.end()
     world.hold(exactly=True)
-    assert not any(desk.redis.exists(*desk.keys.pending[bucket_of(name)]) for name in ("ann", "bob", "everyone"))
+    assert not any(desk.redis.exists(*desk.keys.pending[shard_of(name)]) for name in ("ann", "bob", "everyone"))
+
+
+@pytest.mark.parametrize("readings", [1, 3])
+def test_a_part_with_other_readings_than_limits_is_an_error(readings: int) -> None:
+    part = Part((CounterRef("p"), CounterRef("q")), b"", positions=(0, 1), sizes=(1, 1))
+    request = StoreRequest("ann", TOKEN, 0, part.counters, b"", 1, parts=(part,))
+    answer = Decided(True, True, START, [(True, 0, 0, 0, 0)] * readings)
+    with pytest.raises(ValueError, match=f"{readings} readings for 2 limits"):
+        _combined(request, [answer])

@@ -4,36 +4,44 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from limits.domain.words import Reason
-from limits.enforcement import CheckRequest, Engine
-from limits.store.addresses import parse
-from limits.store.buckets import bucket_of
-from limits.store.cluster import ClusterConnections
-from limits.store.cluster_client import ClusterClient
-from limits.store.connection import hot_connections_of
-from limits.store.deadline import Deadline
-from limits.store.errors import SlotMoving
-from limits.store.keys import Keys
-from limits.store.sentinels import Sentinels
+from limits.store.client import ClusterClient
+from ratelimit_enforcer.domain.enums import Reason
+from ratelimit_enforcer.engine import CheckRequest, Engine
+from ratelimit_enforcer.store.connections.cluster import ClusterConnections
+from ratelimit_enforcer.store.connections.factory import store_connections_of
+from ratelimit_enforcer.store.connections.redis_url import parse
+from ratelimit_enforcer.store.connections.sentinels import Sentinels
+from ratelimit_enforcer.store.deadline import Deadline
+from ratelimit_enforcer.store.errors import SlotMoving
+from ratelimit_enforcer.store.keys import Keys, shard_of
 from ratelimit_platform.embedded.redis import RedisServer
-from tests.enforcement.rules import record, simple
+from tests.engine.rules import record, simple
 from tests.support.forking import holds_in_child
+from tests.support.lasting_clusters import LastingCluster, lasting_cluster
 from tests.support.servers import Store
 from tests.support.topologies import ClusterTopology, SentinelTopology
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.xdist_group("store-topologies")
+
 DEADLINE = 0.5
 
 
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LastingCluster]:
+    options = ("--cluster-require-full-coverage", "no")
+    with lasting_cluster(tmp_path_factory.mktemp("clusters"), options=options) as lasting:
+        yield lasting
+
+
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[ClusterTopology]:
-    cluster = ClusterTopology(tmp_path, options=("--cluster-require-full-coverage", "no")).start()
-    yield cluster
-    cluster.stop()
+def cluster(lasting: LastingCluster) -> ClusterTopology:
+    return lasting.ready()
 
 
 @pytest.fixture
@@ -66,7 +74,7 @@ def clients_of(store: Store, master: RedisServer, count: int = 20) -> list[str]:
     found = []
     for number in range(10_000):
         client = f"client-{number}"
-        held_by = store.redis.client_of(store.keys.buckets[bucket_of(client)])
+        held_by = store.redis.client_of(store.keys.shards[shard_of(client)])
         if held_by.connection_pool.connection_kwargs["port"] == master.port:
             found.append(client)
         if len(found) == count:
@@ -116,34 +124,45 @@ def test_a_slot_that_moved_is_followed_within_the_same_check(cluster: ClusterTop
 def test_a_slot_that_is_just_moving_is_asked_for_at_its_new_place(cluster: ClusterTopology) -> None:
     store = a_store(cluster.url, quota=10)
     assert isinstance(store.redis, ClusterClient)
-    hot = hot_connections_of(parse(cluster.url), 4, store.keys)
+    connections = store_connections_of(parse(cluster.url), 4, store.keys)
     old, new, _ = cluster.masters
     client = clients_of(store, old, 1)[0]
-    key = store.keys.counter(bucket_of(client), "some", client)
+    key = store.keys.counter(shard_of(client), "some", client)
+    with moving(key, old, new):
+        assert connections.execute("INCR", key, key=key, deadline=Deadline(DEADLINE)) == 1
+        assert connections.execute("INCR", key, key=key, deadline=Deadline(DEADLINE)) == 2
+        assert store.redis.incr(key) == 3
+        there = store.keys.shards[shard_of(client)]
+        with pytest.raises(SlotMoving):
+            connections.execute("EVAL", "return 1", 2, there, key, key=key, deadline=Deadline(DEADLINE))
+        assert not connections.outages.is_open
+
+
+@contextmanager
+def moving(key: str, old: RedisServer, new: RedisServer) -> Iterator[None]:
+    """The slot of this key is on its way from one master to another."""
     names = {server: server.client.execute_command("CLUSTER MYID").decode() for server in (old, new)}
     slot = old.client.execute_command("CLUSTER KEYSLOT", key)
     new.client.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", names[old])
     old.client.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", names[new])
-    assert hot.execute("INCR", key, key=key, deadline=Deadline(DEADLINE)) == 1
-    assert hot.execute("INCR", key, key=key, deadline=Deadline(DEADLINE)) == 2
-    assert store.redis.incr(key) == 3
-    there = store.keys.buckets[bucket_of(client)]
-    with pytest.raises(SlotMoving):
-        hot.execute("EVAL", "return 1", 2, there, key, key=key, deadline=Deadline(DEADLINE))
-    assert not hot.outages.is_open
+    try:
+        yield
+    finally:
+        for server in (old, new):
+            server.client.execute_command("CLUSTER", "SETSLOT", slot, "STABLE")
 
 
 def test_a_cluster_that_is_away_altogether_is_waited_for_once(cluster: ClusterTopology) -> None:
     store = a_store(cluster.url, quota=10)
-    hot = hot_connections_of(parse(cluster.url), 4, store.keys)
-    assert isinstance(hot, ClusterConnections)
+    connections = store_connections_of(parse(cluster.url), 4, store.keys)
+    assert isinstance(connections, ClusterConnections)
     cluster.stop()
     engine = store.engine(deadline=DEADLINE)
-    with pytest.raises(Exception, match="no ruleset was read"):
+    with pytest.raises(Exception, match="no ruleset has been loaded"):
         check(engine)
     began = time.monotonic()
     for _ in range(50):
-        with pytest.raises(Exception, match="no ruleset was read"):
+        with pytest.raises(Exception, match="no ruleset has been loaded"):
             check(engine)
     assert time.monotonic() - began < 50 * DEADLINE / 2
 
@@ -200,7 +219,7 @@ def test_the_newest_configuration_of_the_sentinels_counts(sentinel: SentinelTopo
 
 def test_a_forked_child_begins_with_connections_of_its_own(cluster: ClusterTopology) -> None:
     keys = Keys("own")
-    hot = hot_connections_of(parse(cluster.url), 4, keys)
-    assert hot.execute("INCR", "n", key="n", deadline=Deadline(DEADLINE)) == 1
-    assert holds_in_child(lambda: hot.execute("INCR", "n", key="n", deadline=Deadline(DEADLINE)) == 2)
-    assert hot.execute("INCR", "n", key="n", deadline=Deadline(DEADLINE)) == 3
+    connections = store_connections_of(parse(cluster.url), 4, keys)
+    assert connections.execute("INCR", "n", key="n", deadline=Deadline(DEADLINE)) == 1
+    assert holds_in_child(lambda: connections.execute("INCR", "n", key="n", deadline=Deadline(DEADLINE)) == 2)
+    assert connections.execute("INCR", "n", key="n", deadline=Deadline(DEADLINE)) == 3

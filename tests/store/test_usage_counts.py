@@ -4,10 +4,9 @@ from collections import Counter
 
 import pytest
 
-from limits.domain.words import ClientStatus, Mode
-from limits.store import decider
-from limits.store.buckets import bucket_of
-from limits.store.keys import client_field
+from ratelimit_enforcer.domain.enums import ClientStatus, Mode
+from ratelimit_enforcer.store import decider
+from ratelimit_enforcer.store.keys import client_field, shard_of
 from tests.support.deciding import START, TOKEN, Desk, policy, sliding
 
 MINUTE = START // 60_000_000
@@ -15,8 +14,8 @@ MINUTE = START // 60_000_000
 
 def counts(desk: Desk, client: str = "acme") -> dict[tuple[str, ...], int]:
     """(minute since START's, kind, endpoint, policy, client) → how many, in the client's
-    bucket; without the crossings, which have tests of their own."""
-    found = desk.redis.hgetall(desk.keys.usage[bucket_of(client)])
+    shard; without the crossings, which have tests of their own."""
+    found = desk.redis.hgetall(desk.keys.usage[shard_of(client)])
     fields = ((tuple(field.decode().split("\n")), int(value)) for field, value in found.items())
     return {
         (str(int(minute) - MINUTE), kind, *rest): value for (minute, kind, *rest), value in fields if not kind.isdigit()
@@ -26,7 +25,7 @@ def counts(desk: Desk, client: str = "acme") -> dict[tuple[str, ...], int]:
 def test_admitted_and_denied_requests_are_counted_with_the_policy_that_denied(desk: Desk) -> None:
     rules = [policy("tight", sliding(2, 60)), policy("wide", sliding(9, 60))]
     for _ in range(5):
-        desk.ask("acme", rules, endpoint="search")
+        desk.check("acme", rules, endpoint="search")
     assert counts(desk) == {
         ("0", "a", "search", "", "acme"): 2,
         ("0", "d", "search", "", "acme"): 3,
@@ -36,7 +35,7 @@ def test_admitted_and_denied_requests_are_counted_with_the_policy_that_denied(de
 
 def test_cost_beyond_one_each_is_counted_beside_the_requests(desk: Desk) -> None:
     for cost in (1, 5, 7, 10**6):
-        desk.ask("acme", [policy("all", sliding(20, 60))], cost)
+        desk.check("acme", [policy("all", sliding(20, 60))], cost)
     assert counts(desk) == {
         ("0", "a", "", "", "acme"): 3,
         ("0", "A", "", "", "acme"): 4 + 6,
@@ -49,56 +48,56 @@ def test_cost_beyond_one_each_is_counted_beside_the_requests(desk: Desk) -> None
 def test_a_shadow_policy_that_would_have_denied_is_counted_and_the_request_as_admitted(desk: Desk) -> None:
     rules = [policy("trial", sliding(1, 60), mode=Mode.SHADOW)]
     for _ in range(3):
-        desk.ask("acme", rules, endpoint="cart")
+        desk.check("acme", rules, endpoint="cart")
     assert counts(desk) == {("0", "a", "cart", "", "acme"): 3, ("0", "s", "cart", "trial", "acme"): 2}
 
 
 def test_a_shadow_policy_counts_nothing_of_a_request_that_was_denied_anyway(desk: Desk) -> None:
     rules = [policy("trial", sliding(1, 60), mode=Mode.SHADOW), policy("tight", sliding(2, 60))]
     for _ in range(5):
-        desk.ask("acme", rules)
+        desk.check("acme", rules)
     found = {key[1:4:2]: amount for key, amount in counts(desk).items() if key[3]}
     assert (found["s", "trial"], found["d", "tight"]) == (1, 3)
 
 
 @pytest.mark.parametrize(("status", "kind"), [(ClientStatus.BLOCKED, "b"), (ClientStatus.EXEMPT, "e")])
 def test_blocked_and_exempt_requests_have_a_kind_of_their_own(desk: Desk, status: ClientStatus, kind: str) -> None:
-    desk.ask("acme", [], 3, status=status, endpoint="search")
+    desk.check("acme", [], 3, status=status, endpoint="search")
     assert counts(desk) == {("0", kind, "search", "", "acme"): 1, ("0", kind.upper(), "search", "", "acme"): 2}
 
 
 def test_each_minute_has_counts_of_its_own(desk: Desk) -> None:
     for now in (START, START + 59_999_999, START + 60_000_000):
         desk.at(now)
-        desk.ask("acme", [])
+        desk.check("acme", [])
     assert counts(desk) == {("0", "a", "", "", "acme"): 2, ("1", "a", "", "", "acme"): 1}
 
 
 def test_nothing_else_is_counted(desk: Desk) -> None:
     rules = [policy("all", sliding(0, 60))]
-    desk.ask("acme", rules, consume=False)
+    desk.check("acme", rules, consume=False)
     for stale in (
-        desk.question("acme", rules, token="epoch:2:other"),
-        desk.question("acme", rules, revision=7),
-        desk.question("acme", rules, valid_from=START + 1),
+        desk.request("acme", rules, token="epoch:2:other"),
+        desk.request("acme", rules, revision=7),
+        desk.request("acme", rules, valid_from=START + 1),
     ):
         assert not isinstance(desk.decide(stale), decider.Decided)
     assert counts(desk) == {}
-    assert desk.question("acme", rules).token == TOKEN
+    assert desk.request("acme", rules).token == TOKEN
 
 
 def in_one_bucket(count: int) -> list[str]:
-    """Clients of the bucket of “acme”."""
+    """Clients of the shard of “acme”."""
     numbered = (f"client {number}" for number in range(10**6))
-    same = (client for client in numbered if bucket_of(client) == bucket_of("acme"))
+    same = (client for client in numbered if shard_of(client) == shard_of("acme"))
     return [next(same) for _ in range(count)]
 
 
 def test_beyond_the_bound_new_clients_are_counted_together_and_known_ones_go_on(desk: Desk) -> None:
-    desk.decider._counts_per_bucket = 10
+    desk.decider._counts_per_shard = 10
     clients = in_one_bucket(25)
     for client in [*clients, *clients]:
-        desk.ask(client, [], 2)
+        desk.check(client, [], 2)
     found = counts(desk)
     named = Counter(client for *_, client in found if client)
     assert named == dict.fromkeys(clients[:5], 2)
@@ -108,34 +107,34 @@ def test_beyond_the_bound_new_clients_are_counted_together_and_known_ones_go_on(
 
 
 def test_the_bound_holds_over_a_drain_and_begins_anew_with_the_minute(desk: Desk) -> None:
-    desk.decider._counts_per_bucket = 3
+    desk.decider._counts_per_shard = 3
     clients = in_one_bucket(9)
     for client in clients[:5]:
-        desk.ask(client, [])
-    desk.redis.delete(desk.keys.usage[bucket_of("acme")])
-    desk.ask(clients[5], [])
+        desk.check(client, [])
+    desk.redis.delete(desk.keys.usage[shard_of("acme")])
+    desk.check(clients[5], [])
     assert counts(desk) == {("0", "a", "", "", ""): 1}
     desk.at(START + 60_000_000)
-    desk.ask(clients[6], [])
+    desk.check(clients[6], [])
     assert ("1", "a", "", "", clients[6]) in counts(desk)
 
 
 def test_registered_clients_keep_their_names_in_any_flood(desk: Desk) -> None:
-    desk.decider._counts_per_bucket = 3
+    desk.decider._counts_per_shard = 3
     flood = in_one_bucket(20)
-    desk.redis.hset(desk.keys.buckets[bucket_of("acme")], client_field("acme"), "1 {}")
+    desk.redis.hset(desk.keys.shards[shard_of("acme")], client_field("acme"), "1 {}")
     for client in flood:
-        desk.ask(client, [])
-    desk.ask("acme", [], revision=1)
+        desk.check(client, [])
+    desk.check("acme", [], revision=1)
     assert counts(desk)["0", "a", "", "", "acme"] == 1
     assert counts(desk)["0", "a", "", "", ""] == 17
 
 
 def test_where_nobody_drains_for_long_the_counts_stay_bounded_and_nothing_is_lost(desk: Desk) -> None:
-    desk.decider._counts_per_bucket = 10
+    desk.decider._counts_per_shard = 10
     for minute in range(600):
         desk.at(START + minute * 60_000_000)
-        desk.ask("acme", [])
+        desk.check("acme", [])
     found = counts(desk)
     assert len(found) <= 8 * 10 + 600 // 60 + 1
     assert sum(found.values()) == 600

@@ -12,32 +12,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
 
-from limits.domain.counters import Counters
-from limits.domain.decision import LimitState, states_of
-from limits.domain.limit import SECOND, Limit
-from limits.domain.selection import EffectivePolicy
-from limits.domain.words import Algorithm, Period
-from limits.enforcement import CheckRequest
-from limits.store.buckets import bucket_of
+from ratelimit_enforcer.domain.counters import Counters
+from ratelimit_enforcer.domain.decision import LimitState, states_of
+from ratelimit_enforcer.domain.enums import Algorithm, Period
+from ratelimit_enforcer.domain.limit import SECOND_US, Limit
+from ratelimit_enforcer.domain.selection import EffectivePolicy
+from ratelimit_enforcer.engine import CheckRequest
+from ratelimit_enforcer.store.keys import shard_of
 from ratelimit_platform.embedded import redis as embedded
 from ratelimit_platform.embedded.redis import RedisServer, packaged_executable
-from tests.enforcement.rules import policy as policy_of
-from tests.enforcement.rules import ruleset
+from tests.engine.rules import policy as policy_of
+from tests.engine.rules import ruleset
 from tests.store.test_promises import Oracle
-from tests.support.deciding import START, Desk, bucket, policy, sliding
+from tests.support.deciding import START, Desk, policy, sliding, token_bucket
 from tests.support.histories import COSTS, history_settings, limit_lists
 from tests.support.servers import Store
 from tests.support.waiting import wait_until
 
-DAY = 86_400 * SECOND
+DAY = 86_400 * SECOND_US
 LIMITS = [
     sliding(3, 10),
-    bucket(3, 10),
+    token_bucket(3, 10),
     Limit(3, 10, Algorithm.FIXED_WINDOW),
     Limit(3, None, Algorithm.CALENDAR, period=Period.HOUR),
 ]
-AHEAD = st.one_of(st.integers(1, 3 * SECOND), st.integers(1, 10**9), st.integers(1, 10**13))
-WAITS = st.one_of(st.just(0), st.integers(0, 2 * SECOND), st.integers(0, 90 * SECOND))
+AHEAD = st.one_of(st.integers(1, 3 * SECOND_US), st.integers(1, 10**9), st.integers(1, 10**13))
+WAITS = st.one_of(st.just(0), st.integers(0, 2 * SECOND_US), st.integers(0, 90 * SECOND_US))
 STEPS = st.lists(st.tuples(WAITS, COSTS), min_size=1, max_size=8)
 
 
@@ -45,12 +45,12 @@ class Model:
     """The reference model, asked as the script is."""
 
     def __init__(self) -> None:
-        self.forget()
+        self.delete_counters()
 
-    def forget(self) -> None:
+    def delete_counters(self) -> None:
         self._counters = Counters()
 
-    def ask(self, rules: Sequence[EffectivePolicy], now: int, cost: int = 1, *, consume: bool) -> list[LimitState]:
+    def check(self, rules: Sequence[EffectivePolicy], now: int, cost: int = 1, *, consume: bool) -> list[LimitState]:
         admitted, readings = self._counters.check(rules, cost, now, consume=consume)
         flat = [reading for row in readings for reading in row]
         return list(states_of(rules, cost, flat, consumes=consume and admitted))
@@ -62,12 +62,12 @@ class Script:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
 
-    def forget(self) -> None:
-        self.desk.forget()
+    def delete_counters(self) -> None:
+        self.desk.delete_counters()
 
-    def ask(self, rules: Sequence[EffectivePolicy], now: int, cost: int = 1, *, consume: bool) -> list[LimitState]:
+    def check(self, rules: Sequence[EffectivePolicy], now: int, cost: int = 1, *, consume: bool) -> list[LimitState]:
         self.desk.at(now)
-        answer = self.desk.ask("ann", rules, cost, consume=consume)
+        answer = self.desk.check("ann", rules, cost, consume=consume)
         return list(states_of(rules, cost, answer.readings, consumes=consume and answer.admitted))
 
 
@@ -81,13 +81,13 @@ def asked(request: pytest.FixtureRequest) -> Iterator[Asked]:
         return
     desk = Desk(os.environ["REDIS_URL"], f"test-{secrets.token_hex(4)}")
     yield Script(desk)
-    desk.forget()
+    desk.delete_counters()
     desk.close()
 
 
 def microseconds(seconds: float | None) -> int:
     assert seconds is not None
-    return round(seconds * SECOND)
+    return round(seconds * SECOND_US)
 
 
 def longest_hold(limit: Limit) -> int:
@@ -102,16 +102,16 @@ def longest_hold(limit: Limit) -> int:
 def test_exhausted_by_a_clock_that_was_a_day_ahead(asked: Asked, limit: Limit, looks_first: bool) -> None:
     rules = [policy("p", limit)]
     for _ in range(3):
-        assert asked.ask(rules, START + DAY, consume=True)[0].allowed
-    (state,) = asked.ask(rules, START, consume=not looks_first)
+        assert asked.check(rules, START + DAY, consume=True)[0].allowed
+    (state,) = asked.check(rules, START, consume=not looks_first)
     assert not state.allowed
     wait = microseconds(state.retry_after)
     assert 0 < wait <= longest_hold(limit)
     halfway = START + wait // 2
-    (again,) = asked.ask(rules, halfway, consume=True)
+    (again,) = asked.check(rules, halfway, consume=True)
     assert (again.allowed, microseconds(again.retry_after)) == (False, START + wait - halfway)
-    assert not asked.ask(rules, START + wait - 1, consume=True)[0].allowed
-    assert asked.ask(rules, START + wait, consume=True)[0].allowed
+    assert not asked.check(rules, START + wait - 1, consume=True)[0].allowed
+    assert asked.check(rules, START + wait, consume=True)[0].allowed
 
 
 @history_settings(60)
@@ -124,45 +124,45 @@ def test_after_a_clock_was_ahead_waits_are_accurate_and_bounded(
     early: list[tuple[int, int]],
     since: list[tuple[int, int]],
 ) -> None:
-    asked.forget()
+    asked.delete_counters()
     rules, now = [policy("p", *limits)], START
     for wait, cost in before:
         now += wait
-        asked.ask(rules, now, cost, consume=True)
+        asked.check(rules, now, cost, consume=True)
     for wait, cost in early:
         now += wait
-        asked.ask(rules, now + ahead, cost, consume=True)
-    for at, state in enumerate(asked.ask(rules, now, 1, consume=False)):
+        asked.check(rules, now + ahead, cost, consume=True)
+    for at, state in enumerate(asked.check(rules, now, 1, consume=False)):
         assert microseconds(state.reset_after) <= longest_hold(state.limit), at
     for wait, cost in since:
         now += wait
-        for at, state in enumerate(asked.ask(rules, now, cost, consume=True)):
+        for at, state in enumerate(asked.check(rules, now, cost, consume=True)):
             assert state.remaining >= 0
             if state.retry_after is not None:
                 retry = microseconds(state.retry_after)
                 assert retry <= longest_hold(state.limit)
-                assert asked.ask(rules, now + retry, cost, consume=False)[at].allowed
-                assert not asked.ask(rules, now + retry - 1, cost, consume=False)[at].allowed
+                assert asked.check(rules, now + retry, cost, consume=False)[at].allowed
+                assert not asked.check(rules, now + retry - 1, cost, consume=False)[at].allowed
             reset = microseconds(state.reset_after)
-            unused = asked.ask(rules, now + reset, cost, consume=False)[at]
+            unused = asked.check(rules, now + reset, cost, consume=False)[at]
             assert (unused.reset_after, unused.remaining) == (0, state.limit.capacity)
-            assert reset == 0 or asked.ask(rules, now + reset - 1, cost, consume=False)[at].reset_after > 0
+            assert reset == 0 or asked.check(rules, now + reset - 1, cost, consume=False)[at].reset_after > 0
 
 
 @history_settings(60)
 @given(
     limits=limit_lists(),
-    steps=st.lists(st.tuples(st.one_of(WAITS, st.integers(-(SECOND // 64), 0)), COSTS), max_size=12),
+    steps=st.lists(st.tuples(st.one_of(WAITS, st.integers(-(SECOND_US // 64), 0)), COSTS), max_size=12),
 )
 def test_small_steps_back_admit_nothing_more(asked: Asked, limits: list[Limit], steps: list[tuple[int, int]]) -> None:
     """As after a failover to a master whose clock is a little behind. A counter's time is that of its last
     admitted request, or later."""
-    asked.forget()
+    asked.delete_counters()
     rules, now, latest = [policy("p", *limits)], START, START
     oracles = [Oracle(limit) for limit in limits]
     for wait, cost in steps:
-        now = max(latest - SECOND // 64, now + wait)
-        found = asked.ask(rules, now, cost, consume=True)
+        now = max(latest - SECOND_US // 64, now + wait)
+        found = asked.check(rules, now, cost, consume=True)
         at = max(latest, now)
         for state, oracle in zip(found, oracles, strict=True):
             assert not state.allowed or oracle.may_admit(at, cost)
@@ -182,13 +182,13 @@ def test_what_was_noted_by_a_wrong_clock_still_counts(
     rolling = [limit for limit in limits if limit.algorithm in (Algorithm.SLIDING_WINDOW, Algorithm.TOKEN_BUCKET)]
     if not rolling:
         return
-    asked.forget()
+    asked.delete_counters()
     rules, now = [policy("p", *rolling)], START
     oracles = [Oracle(limit) for limit in rolling]
     for offset, steps in ((ahead, early), (0, since)):
         for wait, cost in steps:
             now += wait
-            found = asked.ask(rules, now + offset, cost, consume=True)
+            found = asked.check(rules, now + offset, cost, consume=True)
             for state, oracle in zip(found, oracles, strict=True):
                 assert not state.allowed or oracle.may_admit(now, cost)
             if all(state.allowed for state in found):
@@ -197,10 +197,10 @@ def test_what_was_noted_by_a_wrong_clock_still_counts(
 
 
 def test_runs_stay_bounded_while_a_clock_jumps_to_and_fro(desk: Desk) -> None:
-    rules, key = [policy("p", sliding(10**6, 64))], desk.keys.counter(bucket_of("ann"), "p", "ann")
+    rules, key = [policy("p", sliding(10**6, 64))], desk.keys.counter(shard_of("ann"), "p", "ann")
     for jump in range(400):
-        desk.at(START + jump * 100_000 + (jump % 3) * 5 * SECOND)
-        assert desk.ask("ann", rules).admitted
+        desk.at(START + jump * 100_000 + (jump % 3) * 5 * SECOND_US)
+        assert desk.check("ann", rules).admitted
     assert desk.redis.strlen(key) <= 15 + 7 + 4 + 130 * 12
 
 

@@ -17,7 +17,7 @@ from ratelimit_platform.embedded.redis import packaged_executable, redis_executa
 from tests.support.stores import path_with_store
 
 TESTS = (
-    *("tests/store", "tests/enforcement", "tests/throttling", "tests/publishing", "tests/faults"),
+    *("tests/store", "tests/engine", "tests/throttling", "tests/publishing", "tests/faults"),
     *("tests/end_to_end/test_counting_under_fire.py", "tests/end_to_end/test_demoted.py"),
 )
 SHOWN = ("passed", "failed", "error", "skipped")
@@ -44,7 +44,7 @@ def _run(server: str) -> tuple[Mapping[str, int], str]:
     """What pytest counted, and what it printed of failures."""
     with tempfile.TemporaryDirectory(prefix="ratelimit-stores-") as folder:
         environment = os.environ | {"PATH": path_with_store(server, Path(folder))}
-        command = [sys.executable, "-m", "pytest", "-q", *TESTS]
+        command = [sys.executable, "-m", "pytest", "-q", "--show-capture=no", *TESTS]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     summary = done.stdout.rstrip().rpartition("\n")[2]
     counted = re.findall(r"(\d+) (passed|failed|error|skipped)", summary)

@@ -1,11 +1,16 @@
 """Real Celery processes of this platform, as `make worker` and `make beat` start them."""
 
-import subprocess
-import sys
-
 import psutil
+from redis import Redis
 
-from tests.support.web import BASE_DIR, environment_of_test
+from tests.support.forked import Forked
+from tests.support.waiting import wait_until
+from tests.support.web import environment_of_test
+
+STDERR = 2
+
+HASTY = {"DJANGO_SETTINGS_MODULE": "tests.support.hasty_settings"}
+"""For processes that work five times as often: tasks of beat, and looks at the store."""
 
 
 def _children(pid: int) -> list[psutil.Process]:
@@ -24,13 +29,8 @@ class CeleryProcess:
         self.start()
 
     def start(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "celery", "--quiet", "-A", "ratelimit_platform", self.kind, *self._options()],
-            cwd=BASE_DIR,
-            env=self._environment,
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-        )
+        command = ["-m", "celery", "--quiet", "-A", "ratelimit_platform", self.kind, *self._options()]
+        self.process = Forked(command, self._environment, errors=STDERR)
 
     def _options(self) -> list[str]:
         if self.kind == "beat":
@@ -47,3 +47,8 @@ class CeleryProcess:
         """Ends it, whatever became of it before."""
         if self.process.poll() is None:
             self.kill()
+
+
+def wait_until_a_worker_waits(broker: Redis) -> None:
+    """For tasks, which a worker does once it is ready."""
+    wait_until(lambda: any(client["cmd"] == "brpop" for client in broker.client_list()))

@@ -4,7 +4,7 @@ import os
 import subprocess
 from collections.abc import Sequence
 
-PATIENCE = 120.0
+TIMEOUT = 120.0
 """Seconds that one command may take, unless told otherwise."""
 
 
@@ -24,7 +24,7 @@ def alone(*kinds: str) -> list[str]:
 def run(
     command: Sequence[str],
     *,
-    patience: float = PATIENCE,
+    timeout: float = TIMEOUT,
     text: str | None = None,
     variables: dict[str, str] | None = None,
 ) -> str:
@@ -32,10 +32,10 @@ def run(
     environment = os.environ | (variables or {})
     try:
         done = subprocess.run(
-            command, input=text or "", capture_output=True, text=True, check=False, timeout=patience, env=environment
+            command, input=text or "", capture_output=True, text=True, check=False, timeout=timeout, env=environment
         )
     except subprocess.TimeoutExpired:
-        raise CommandFailed(f"{' '.join(command[:3])} … took longer than {patience:.0f} s.") from None
+        raise CommandFailed(f"{' '.join(command[:3])} … took longer than {timeout:.0f} s.") from None
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip())[-2000:]
         raise CommandFailed(f"{' '.join(command[:3])} … ended with status {done.returncode}. {said}")

@@ -1,6 +1,6 @@
 """Heartbeats are calls of their own, made by a thread that a check starts."""
 
-from limits.enforcement import Engine, get_engine
+from ratelimit_enforcer.engine import Engine, get_engine
 from tests.support.waiting import wait_until
 
 

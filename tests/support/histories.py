@@ -7,10 +7,10 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
-from limits.domain.limit import Limit
-from limits.domain.selection import EffectivePolicy
-from limits.domain.words import Algorithm, Mode, Partition, Period
-from tests.support.deciding import bucket, policy, sliding
+from ratelimit_enforcer.domain.enums import Algorithm, Mode, Partition, Period
+from ratelimit_enforcer.domain.limit import Limit
+from ratelimit_enforcer.domain.selection import EffectivePolicy
+from tests.support.deciding import policy, sliding, token_bucket
 
 FUZZ_EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 """More examples than the tests run, and new ones each time: ``make fuzz``."""
@@ -54,7 +54,7 @@ def limits(draw: st.DrawFn) -> Limit:
     burst = draw(st.one_of(st.none(), st.integers(1, 40)))
     if burst is not None and burst * window > 31_622_400 * max(1, quota):
         burst = None
-    return bucket(quota, window, burst)
+    return token_bucket(quota, window, burst)
 
 
 def limit_lists() -> st.SearchStrategy[list[Limit]]:

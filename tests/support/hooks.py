@@ -9,7 +9,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-PATIENCE = 60
+TIMEOUT = 60
+
+ENDS_WITHIN = 0.01
+"""Seconds between two looks of a server whether it is to end: half a second as a rule, after every test."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class HookServer:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         if context is not None:
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=[ENDS_WITHIN], daemon=True).start()
 
     @property
     def port(self) -> int:
@@ -62,7 +65,7 @@ class HookServer:
 
     def next(self) -> Received:
         """The next request; waits for it."""
-        return self._received.get(timeout=PATIENCE)
+        return self._received.get(timeout=TIMEOUT)
 
     @property
     def is_empty(self) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from redis import ConnectionPool, Redis, RedisCluster
 
-OURS = ("limits", "api", "ratelimit_platform", "demo")
+OURS = ("ratelimit_enforcer", "limits", "api", "ratelimit_platform", "demo")
 PRIMITIVES = (
     type(threading.Lock()),
     type(threading.RLock()),

@@ -1,16 +1,17 @@
 """Several servers in one process: engines that share nothing but a Redis."""
 
-from limits.domain.client import ClientRecord
-from limits.domain.ruleset import Ruleset, Version, digest_of
-from limits.enforcement import Engine
-from limits.enforcement.engine import make_engine
-from limits.store.addresses import parse
+from limits.store.client import control_client_of
 from limits.store.clients import ClientWriter
-from limits.store.connection import hot_connections_of, patient_client_of
-from limits.store.keys import Keys
-from limits.store.rules import RulesetWriter
+from limits.store.ruleset_writer import RulesetWriter
+from ratelimit_enforcer.domain.client import ClientRecord
+from ratelimit_enforcer.domain.ruleset import Ruleset, Version, digest_of
+from ratelimit_enforcer.engine import Engine
+from ratelimit_enforcer.engine.engine import make_engine
+from ratelimit_enforcer.store.connections.factory import store_connections_of
+from ratelimit_enforcer.store.connections.redis_url import parse
+from ratelimit_enforcer.store.keys import Keys
 
-PATIENT = 10.0
+LONG_DEADLINE = 10.0
 
 
 class Store:
@@ -18,7 +19,7 @@ class Store:
 
     def __init__(self, url: str, namespace: str, epoch: str = "epoch") -> None:
         self.url = url
-        self.redis = patient_client_of(parse(url))
+        self.redis = control_client_of(parse(url))
         self.keys = Keys(namespace)
         self.epoch = epoch
         self.rules = RulesetWriter(self.redis, self.keys)
@@ -36,7 +37,7 @@ class Store:
         """Writes these records as all that there are."""
         assert self.clients.load_all(records)
 
-    def engine(self, *, deadline: float = PATIENT, cache_size: int = 1_000, connections: int = 32) -> Engine:
+    def engine(self, *, deadline: float = LONG_DEADLINE, cache_size: int = 1_000, connections: int = 32) -> Engine:
         """A server of its own."""
-        hot = hot_connections_of(parse(self.url), connections, self.keys)
-        return make_engine(hot, self.keys, deadline=deadline, cache_size=cache_size)
+        connections = store_connections_of(parse(self.url), connections, self.keys)
+        return make_engine(connections, self.keys, deadline=deadline, cache_size=cache_size)

@@ -12,7 +12,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from ratelimit_platform.embedded.redis import free_port
 
-PATIENCE = 60
+TIMEOUT = 60
 
 
 class Mailbox:
@@ -57,7 +57,7 @@ class Mailbox:
 
     def next(self) -> EmailMessage:
         """The next mail; waits for it."""
-        return self._mails.get(timeout=PATIENCE)
+        return self._mails.get(timeout=TIMEOUT)
 
     @property
     def is_empty(self) -> bool:

@@ -1,25 +1,30 @@
 """A real Cluster on which a client and a global policy lie on different masters, and ways to stop a request
 in between: a master that does not answer holds it where it is."""
 
+import secrets
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 
-from limits.domain.decision import Decision
-from limits.domain.limit import Limit
-from limits.domain.ruleset import Policy
-from limits.domain.words import OnStoreFailure, Partition
-from limits.enforcement import CheckRequest, Engine
-from limits.store.addresses import parse
-from limits.store.buckets import bucket_of
-from limits.store.cluster_client import ClusterClient
-from limits.store.connection import hot_connections_of
-from limits.store.pending import PendingEntries
-from limits.store.resolver import Resolver
+import pytest
+
+from limits.store.client import ClusterClient
+from limits.store.overdue import resolve_all
+from ratelimit_enforcer.domain.decision import Decision
+from ratelimit_enforcer.domain.enums import OnStoreFailure, Partition
+from ratelimit_enforcer.domain.limit import Limit
+from ratelimit_enforcer.domain.ruleset import Policy
+from ratelimit_enforcer.engine import CheckRequest, Engine
+from ratelimit_enforcer.store.completer import Resolver
+from ratelimit_enforcer.store.connections.factory import store_connections_of
+from ratelimit_enforcer.store.connections.redis_url import parse
+from ratelimit_enforcer.store.keys import shard_of
+from ratelimit_enforcer.store.pending import PendingEntries
 from ratelimit_platform.embedded.redis import RedisServer
-from tests.enforcement.rules import policy, ruleset
+from tests.engine.rules import policy, ruleset
+from tests.support.counts import counted
+from tests.support.lasting_clusters import LastingCluster, lasting_cluster
 from tests.support.servers import Store
 from tests.support.topologies import ClusterTopology
 from tests.support.waiting import wait_until
@@ -37,13 +42,22 @@ def shared(quota: int = QUOTA, **fields: object) -> Policy:
     return policy(SHARED, Limit(quota, 3_600), partition=Partition.GLOBAL, on_store_failure=deny, **fields)
 
 
+@pytest.fixture(scope="module")
+def masters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LastingCluster]:
+    """Of the worlds of a file, one after another. One that hangs for some seconds is not lost to the others: none
+    could replace it, and four seconds would pass before they see it again."""
+    options = ("--cluster-require-full-coverage", "no", "--cluster-node-timeout", "15000")
+    with lasting_cluster(tmp_path_factory.mktemp("clusters"), replicas=0, options=options) as lasting:
+        yield lasting
+
+
 class SplitWorld:
     """Three masters; ``ours`` holds the client, ``theirs`` the counter of the global policy."""
 
-    def __init__(self, folder: Path, *policies: Policy) -> None:
-        options = ("--cluster-require-full-coverage", "no")
-        self.topology = ClusterTopology(folder, replicas=0, options=options).start()
-        self.store = Store(self.topology.url, "own")
+    def __init__(self, topology: ClusterTopology, *policies: Policy) -> None:
+        self.topology = topology
+        # A name of its own: what engines of an earlier test may still do has no effect here.
+        self.store = Store(topology.url, f"own-{secrets.token_hex(4)}")
         self._rules = ruleset(*(policies or (own(), shared())))
         self.store.publish(self._rules)
         self.store.load()
@@ -51,15 +65,13 @@ class SplitWorld:
         names = (f"client-{number}" for number in range(1_000))
         self.client = next(name for name in names if self._master_of(name) is not self.theirs)
         self.ours = self._master_of(self.client)
+        self._resolver = self._new_resolver()
 
     def _master_of(self, name: str) -> RedisServer:
         assert isinstance(self.store.redis, ClusterClient)
-        redis = self.store.redis.client_of(self.store.keys.buckets[bucket_of(name)])
+        redis = self.store.redis.client_of(self.store.keys.shards[shard_of(name)])
         port = redis.connection_pool.connection_kwargs["port"]
         return next(server for server in self.topology.servers if server.port == port)
-
-    def stop(self) -> None:
-        self.topology.stop()
 
     def fill_again(self) -> None:
         """Brings rules and clients to a master that came back empty."""
@@ -91,14 +103,14 @@ class SplitWorld:
                 self.theirs.resume()
 
     def pending(self, name: str) -> int:
-        """How many entries there are in the bucket of the client or the policy."""
+        """How many entries there are in the shard of the client or the policy."""
         return len(self.entries(name))
 
     def entries(self, name: str) -> set[bytes]:
-        """The entries in the bucket of the client or the policy. Only the master that holds it is asked,
+        """The entries in the shard of the client or the policy. Only the master that holds it is asked,
         since the other one may hang."""
         with (self.theirs if name == SHARED else self.ours).client as redis:
-            return set(redis.hkeys(self.store.keys.pending[bucket_of(name)][1]))
+            return set(redis.hkeys(self.store.keys.pending[shard_of(name)][1]))
 
     def used(self) -> tuple[int, int]:
         """What the client has used of its own quota, and everybody of the global one."""
@@ -108,16 +120,20 @@ class SplitWorld:
 
     def counted(self) -> Counter[tuple[str, str]]:
         """(kind, policy) → how many, but for crossings."""
-        totals: Counter[tuple[str, str]] = Counter()
-        for key in self.store.keys.usage:
-            for field, amount in self.store.redis.hgetall(key).items():
-                _, kind, _, slug, _ = field.decode().split("\n")
-                if not kind.isdigit():
-                    totals[kind, slug] += int(amount)
-        return totals
+        return Counter({what: amount for what, amount in counted(self.store).items() if not what[0].isdigit()})
 
     def resolve(self) -> int:
         """One pass over what is overdue, as the reconciler makes it."""
         assert isinstance(self.store.redis, ClusterClient)
-        hot = hot_connections_of(parse(self.store.url), 4, self.store.keys)
-        return Resolver(PendingEntries(hot, self.store.keys, 128)).resolve_all(self.store.redis, self.store.keys, 10)
+        return resolve_all(self._resolver, self.store.redis, self.store.keys, 10)
+
+    def resolve_of(self, name: str) -> int:
+        """The same for the shard of the client or the policy, whose master alone is asked."""
+        return self._resolver.resolve(shard_of(name), 10)
+
+    def _new_resolver(self) -> Resolver:
+        """One that has asked for the places of all shards before."""
+        connections = store_connections_of(parse(self.store.url), 4, self.store.keys)
+        resolver = Resolver(PendingEntries(connections, self.store.keys, 128))
+        assert resolver.resolve(0, 60) == 0
+        return resolver

@@ -1,7 +1,10 @@
 """Stores of several servers: a master with replicas under Sentinels, and a Cluster."""
 
+import secrets
 import socket
 import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +39,23 @@ class SentinelServer(RedisServer):
 
     def __init__(self, folder: Path, master_port: int, *, quorum: int = 2, service: str = "mymaster") -> None:
         super().__init__(folder)
-        self._lines = (
+        self.id = secrets.token_hex(20)
+        self._service = service
+        self._lines = [
+            f"sentinel myid {self.id}",
             f"sentinel monitor {service} 127.0.0.1 {master_port} {quorum}",
             f"sentinel auth-user {service} sentinel",
             f"sentinel auth-pass {service} secret",
             f"sentinel down-after-milliseconds {service} {NOTICED_AFTER_MS}",
             f"sentinel failover-timeout {service} 3000",
             f"sentinel parallel-syncs {service} 2",
-        )
+        ]
+
+    def know(self, replicas: Iterable[RedisServer], sentinels: Iterable["SentinelServer"]) -> None:
+        """Begins as one that is started again, and does not wait until the others introduce themselves."""
+        self._lines += [f"sentinel known-replica {self._service} 127.0.0.1 {each.port}" for each in replicas]
+        others = [each for each in sentinels if each is not self]
+        self._lines += [f"sentinel known-sentinel {self._service} 127.0.0.1 {each.port} {each.id}" for each in others]
 
     def _command(self) -> list[str]:
         # Sentinel keeps what it learns in its file, so a second start goes on from there.
@@ -67,6 +79,8 @@ class SentinelTopology:
         replicas = [RedisServer(folder / f"server-{n}", options=(*options, *replicated)) for n in (1, 2)]
         self.servers = [first, *replicas]
         self.sentinels = [SentinelServer(folder / f"sentinel-{n}", first.port) for n in range(3)]
+        for each in self.sentinels:
+            each.know(replicas, self.sentinels)
 
     @property
     def url(self) -> str:
@@ -74,15 +88,15 @@ class SentinelTopology:
         return f"redis+sentinel://{nodes}/{self.service}/0"
 
     def start(self) -> "SentinelTopology":
-        for server in (*self.servers, *self.sentinels):
-            server.start()
+        _start(self.servers)
+        _start(self.sentinels)
         wait_until(self.is_whole)
         return self
 
     def _is_known_by(self, sentinel: RedisServer) -> bool:
         with sentinel.client as client:
-            state = client.sentinel_master(self.service)
-        return bool(state["num-slaves"] == 2 and state["num-other-sentinels"] == 2)
+            others = [*client.sentinel_slaves(self.service), *client.sentinel_sentinels(self.service)]
+        return len(others) == 4 and not any(other["is_disconnected"] for other in others)
 
     @property
     def master(self) -> RedisServer:
@@ -104,6 +118,16 @@ class SentinelTopology:
             info = client.info("replication")
         known = all(self._is_known_by(sentinel) for sentinel in self.sentinels)
         return bool(known and info["role"] == "master" and info["connected_slaves"] == 2 and _replicates(info))
+
+    def make_whole(self) -> None:
+        """After a failover: what was a master before follows the new one. By itself a Sentinel sees to that only
+        after eight seconds."""
+        master = self.master
+        for server in self.servers:
+            with server.client as client:
+                if server is not master and client.info("replication")["role"] == "master":
+                    client.replicaof("127.0.0.1", master.port)
+        wait_until(self.is_whole)
 
     def cut_off(self, server: RedisServer) -> None:
         """From replicas and Sentinels, who take it for lost. Everybody else reaches it."""
@@ -158,8 +182,7 @@ class ClusterTopology:
         return self._form()
 
     def _form(self) -> "ClusterTopology":
-        for server in self.servers:
-            server.start()
+        _start(self.servers)
         for number, server in enumerate(self.servers[: self._masters]):
             first, last = (REDIS_CLUSTER_HASH_SLOTS * n // self._masters for n in (number, number + 1))
             _say(server, "CLUSTER", "ADDSLOTS", *range(first, last))
@@ -208,6 +231,10 @@ class ClusterTopology:
             ports = {slot[2][1] for slot in client.execute_command("CLUSTER", "SLOTS", NEVER_DECODE=True)}
         return [server for server in self.servers if server.port in ports]
 
+    def make_whole(self) -> None:
+        """After a failover: what was a master before follows the new one."""
+        wait_until(self.is_whole)
+
     def hand_over(self, master: RedisServer) -> None:
         """Makes a replica take a master's place, as an operator would: again where it took too long."""
         replica = next(server for server in self.running if self._is_replica_of(server, master))
@@ -229,6 +256,12 @@ class ClusterTopology:
     def stop(self) -> None:
         for server in self.servers:
             server.kill()
+
+
+def _start(servers: Sequence[RedisServer]) -> None:
+    """At the same time: one that does not find another tries again only a second later."""
+    with ThreadPoolExecutor(len(servers)) as pool:
+        list(pool.map(RedisServer.start, servers))
 
 
 def _replicates(info: dict[str, Any]) -> bool:

@@ -7,7 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -46,13 +46,14 @@ class WebServer:
 
     @property
     def workers(self) -> list[psutil.Process]:
-        """Its worker processes, as they are now."""
-        return psutil.Process(self.process.pid).children()
+        """Its worker processes, as they are now: without the process that keeps track of semaphores."""
+        return [child for child in psutil.Process(self.process.pid).children() if _is_worker(child)]
 
     def stop(self) -> None:
         workers = self.workers
         self.process.terminate()
-        _, alive = psutil.wait_procs([psutil.Process(self.process.pid), *workers], timeout=3)
+        # A worker that is still starting does not hear it.
+        _, alive = psutil.wait_procs([psutil.Process(self.process.pid), *workers], timeout=1)
         for process in alive:
             process.kill()
         self.process.wait()
@@ -62,17 +63,14 @@ def start_web_server(workers: int = 1, **variables: str) -> WebServer:
     """Starts a server on the test's own database and Redis, unless ``variables`` of its environment
     say otherwise. Wait until it answers."""
     port = free_port()
-    command = [
-        *(sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--log-level", "error"),
-        *("--workers-kill-timeout", "6"),
-        *("--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)),
-        *("--http", "1", "--blocking-threads", "64", "--backlog", "2048", "--backpressure", "4096"),
-        *("--http1-header-read-timeout", "10000", "--http1-buffer-size", "65536"),
-        *("--respawn-failed-workers", "--respawn-interval", "0.1"),
-        "ratelimit_platform.wsgi:application",
-    ]
-    environment = environment_of_test(**variables)
-    return WebServer(f"http://127.0.0.1:{port}", subprocess.Popen(command, cwd=BASE_DIR, env=environment))
+    return serve(port, environment_of_test(WEB_WORKERS=str(workers), **variables))
+
+
+def serve(port: int, environment: dict[str, str]) -> WebServer:
+    """Starts a server on a port of this machine; the environment describes the rest."""
+    command = [sys.executable, "-m", "ratelimit_platform.web"]
+    process = subprocess.Popen(command, cwd=BASE_DIR, env=environment | {"HOST": "127.0.0.1", "PORT": str(port)})
+    return WebServer(f"http://127.0.0.1:{port}", process)
 
 
 @contextmanager
@@ -101,3 +99,12 @@ def outer_environment() -> dict[str, str]:
 def _test_database_url() -> str:
     parts = urlsplit(os.environ["DATABASE_URL"])
     return parts._replace(path=f"/{quote(connection.settings_dict['NAME'])}").geturl()
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    """Of the server's other children only one lives on: that of ``multiprocessing``, where workers are spawned
+    and not forked. One that has ended has no command line."""
+    with suppress(psutil.Error):
+        words = process.cmdline()
+        return bool(words) and not any("resource_tracker" in word for word in words)
+    return False

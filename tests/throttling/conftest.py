@@ -13,5 +13,5 @@ __all__ = ["shop", "store"]
 @pytest.fixture
 def keyed_shop(shop: Store, settings: Settings) -> Store:
     """A platform with the shop's rules; a client is whom the header ``X-Key`` names."""
-    settings.RATELIMIT_PLATFORM |= {"CLIENT_IDENTIFIER": KEY_IN_HEADER}
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"CLIENT_IDENTIFIER": KEY_IN_HEADER}
     return shop

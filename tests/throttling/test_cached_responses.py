@@ -17,13 +17,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from limits.decorators import rate_limit
-from limits.mixins import RateLimitHeadersMixin
-from limits.throttling import PolicyThrottle
+from ratelimit_enforcer.decorators import rate_limit
+from ratelimit_enforcer.middleware import RateLimitHeadersMixin
+from ratelimit_enforcer.throttling import PolicyThrottle
 from tests.api.conftest import serve
 from tests.support.servers import Store
 
-OURS = "limits.middleware.RateLimitHeadersMiddleware"
+OURS = "ratelimit_enforcer.middleware.RateLimitHeadersMiddleware"
 SITE_CACHE = ["django.middleware.cache.UpdateCacheMiddleware", "django.middleware.cache.FetchFromCacheMiddleware"]
 CONDITIONAL = "django.middleware.http.ConditionalGetMiddleware"
 
@@ -78,11 +78,11 @@ urlpatterns = [
     path("shared", cache_control(s_maxage=60)(plain)),
 ]
 
-Ask = Callable[..., Any]
+Send = Callable[..., Any]
 
 
 @pytest.fixture
-def ask(shop: Store, settings: Settings) -> Ask:
+def send(shop: Store, settings: Settings) -> Send:
     """Sends a request from an address through a project's middleware."""
     serve(settings, shop)
     settings.ROOT_URLCONF = __name__
@@ -90,11 +90,11 @@ def ask(shop: Store, settings: Settings) -> Ask:
     caches["default"].clear()
     runs.clear()
 
-    def ask(path: str, address: str, middleware: list[str], **headers: str) -> Any:
+    def send(path: str, address: str, middleware: list[str], **headers: str) -> Any:
         settings.MIDDLEWARE = middleware
         return Client(REMOTE_ADDR=address).get(f"/{path}", headers=headers)  # type: ignore[arg-type]
 
-    return ask
+    return send
 
 
 def left(answer: HttpResponse) -> str | None:
@@ -107,56 +107,56 @@ ANN, BOB = "192.0.2.1", "192.0.2.2"
 
 
 @pytest.mark.parametrize("at", ["search", "itself", "plain"])
-def test_the_site_cache_inside_of_our_middleware_stores_no_figures(ask: Ask, at: str) -> None:
+def test_the_site_cache_inside_of_our_middleware_stores_no_figures(send: Send, at: str) -> None:
     middleware = [OURS, *SITE_CACHE]
-    assert [left(ask(at, each, middleware)) for each in (ANN, BOB, ANN)] == [LEFT_2, None, None]
+    assert [left(send(at, each, middleware)) for each in (ANN, BOB, ANN)] == [LEFT_2, None, None]
     assert len(runs) == 1, "The cache answers; nobody is asked."
 
 
 @pytest.mark.parametrize("at", ["search", "itself", "plain"])
-def test_outside_of_it_the_site_cache_stores_no_response_with_figures(ask: Ask, at: str) -> None:
+def test_outside_of_it_the_site_cache_stores_no_response_with_figures(send: Send, at: str) -> None:
     middleware = [SITE_CACHE[0], OURS, SITE_CACHE[1]]
-    answers = [ask(at, each, middleware) for each in (ANN, BOB, ANN)]
+    answers = [send(at, each, middleware) for each in (ANN, BOB, ANN)]
     assert [left(answer) for answer in answers] == [LEFT_2, LEFT_2, LEFT_1]
     assert {"private" in answer["Cache-Control"] for answer in answers} == {True}
 
 
 @pytest.mark.parametrize("at", ["page", "page-itself", "page-plain"])
-def test_cache_page_around_a_view_with_our_middleware(ask: Ask, at: str) -> None:
-    assert [left(ask(at, each, [OURS])) for each in (ANN, BOB, ANN)] == [LEFT_2, None, None]
+def test_cache_page_around_a_view_with_our_middleware(send: Send, at: str) -> None:
+    assert [left(send(at, each, [OURS])) for each in (ANN, BOB, ANN)] == [LEFT_2, None, None]
     assert len(runs) == 1
 
 
 @pytest.mark.parametrize("at", ["page-itself", "page-plain"])
-def test_cache_page_around_a_view_that_writes_the_headers_itself(ask: Ask, at: str) -> None:
-    assert [left(ask(at, each, [])) for each in (ANN, BOB, ANN)] == [LEFT_2, LEFT_2, LEFT_1]
+def test_cache_page_around_a_view_that_writes_the_headers_itself(send: Send, at: str) -> None:
+    assert [left(send(at, each, [])) for each in (ANN, BOB, ANN)] == [LEFT_2, LEFT_2, LEFT_1]
 
 
 @pytest.mark.parametrize("middleware", [[], [OURS]])
 @pytest.mark.parametrize("at", ["inside", "template"])
-def test_cache_page_inside_of_what_limits_a_view(ask: Ask, at: str, middleware: list[str]) -> None:
+def test_cache_page_inside_of_what_limits_a_view(send: Send, at: str, middleware: list[str]) -> None:
     """Each request is counted and told its own figures; the view runs once."""
-    assert [left(ask(at, each, middleware)) for each in (ANN, BOB, ANN)] == [LEFT_2, LEFT_2, LEFT_1]
+    assert [left(send(at, each, middleware)) for each in (ANN, BOB, ANN)] == [LEFT_2, LEFT_2, LEFT_1]
     assert len(runs) == 1
 
 
 @pytest.mark.parametrize("at", ["search", "plain"])
-def test_a_304_tells_the_figures_of_its_own_request(ask: Ask, at: str) -> None:
+def test_a_304_tells_the_figures_of_its_own_request(send: Send, at: str) -> None:
     middleware = [OURS, CONDITIONAL]
-    etag = ask(at, ANN, middleware)["ETag"]
-    answers = [ask(at, each, middleware, if_none_match=etag) for each in (BOB, ANN)]
+    etag = send(at, ANN, middleware)["ETag"]
+    answers = [send(at, each, middleware, if_none_match=etag) for each in (BOB, ANN)]
     assert [(answer.status_code, left(answer)) for answer in answers] == [(304, LEFT_2), (304, LEFT_1)]
     assert {"private" in answer["Cache-Control"] for answer in answers} == {True}
 
 
 @pytest.mark.parametrize("at", ["search", "page", "itself"])
-def test_no_shared_cache_may_keep_a_response_with_figures(ask: Ask, at: str) -> None:
-    answer = ask(at, ANN, [OURS])
+def test_no_shared_cache_may_keep_a_response_with_figures(send: Send, at: str) -> None:
+    answer = send(at, ANN, [OURS])
     assert left(answer) == LEFT_2
     assert "private" in answer["Cache-Control"]
 
 
 @pytest.mark.parametrize(("at", "control"), [("public", "public, max-age=60"), ("shared", "s-maxage=60")])
-def test_a_response_that_a_view_made_public_stays_public_and_has_no_figures(ask: Ask, at: str, control: str) -> None:
-    answer = ask(at, ANN, [OURS])
+def test_a_response_that_a_view_made_public_stays_public_and_has_no_figures(send: Send, at: str, control: str) -> None:
+    answer = send(at, ANN, [OURS])
     assert (left(answer), set(answer["Cache-Control"].split(", "))) == (None, set(control.split(", ")))

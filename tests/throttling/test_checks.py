@@ -18,11 +18,11 @@ from rest_framework.throttling import ScopedRateThrottle, UserRateThrottle
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
-from limits import checks
-from limits.checks import check_settings, check_views, log_setting_problems
-from limits.decorators import rate_limit
-from limits.once import forget
-from limits.throttling import AtomicScopedRateThrottle, AtomicUserRateThrottle, PolicyThrottle
+from ratelimit_enforcer import checks
+from ratelimit_enforcer.checks import check_settings, check_views, log_setting_problems
+from ratelimit_enforcer.decorators import rate_limit
+from ratelimit_enforcer.per_process import reset_once
+from ratelimit_enforcer.throttling import AtomicScopedRateThrottle, AtomicUserRateThrottle, PolicyThrottle
 
 REDIS = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://127.0.0.1/0"}
 LOCAL = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
@@ -66,8 +66,11 @@ def test_a_sound_project_has_no_problems() -> None:
 def test_e001_no_redis_is_configured(settings: Settings, redis: str) -> None:
     settings.RATELIMIT_PLATFORM = {"REDIS": redis}
     (problem,) = check_settings()
-    assert problem.id == "limits.E001"
-    assert problem.msg == f"RATELIMIT_PLATFORM['REDIS']: {redis!r} is neither an alias of CACHES nor a URL of a Redis."
+    assert problem.id == "ratelimit_enforcer.E001"
+    assert (
+        problem.msg
+        == f"RATELIMIT_PLATFORM['REDIS']: {redis!r} is neither an alias in CACHES nor the URL of a Redis server."
+    )
     assert "django_redis.cache.RedisCache" in (problem.hint or "")
 
 
@@ -77,7 +80,7 @@ def test_e001_no_redis_is_configured(settings: Settings, redis: str) -> None:
 def test_e002_a_cache_cannot_be_atomic(settings: Settings, backend: dict[str, Any]) -> None:
     settings.CACHES = {"default": backend}
     (problem,) = check_settings()
-    assert problem.id == "limits.E002"
+    assert problem.id == "ratelimit_enforcer.E002"
     assert backend["BACKEND"] in problem.msg
     settings.RATELIMIT_PLATFORM = {"REDIS": "redis://127.0.0.1"}
     assert check_settings() == []
@@ -88,8 +91,8 @@ def test_w003_a_cache_that_hides_outages(settings: Settings, everywhere: bool) -
     settings.CACHES = {"default": REDIS if everywhere else REDIS | {"OPTIONS": {"IGNORE_EXCEPTIONS": True}}}
     settings.DJANGO_REDIS_IGNORE_EXCEPTIONS = everywhere
     (problem,) = check_settings()
-    assert problem.id == "limits.W003"
-    assert "never deny while Redis is away" in problem.msg
+    assert problem.id == "ratelimit_enforcer.W003"
+    assert "During an outage of Redis" in problem.msg
 
 
 @pytest.mark.parametrize("name", ["SECURE_PROXY_SSL_HEADER", "USE_X_FORWARDED_HOST", "USE_X_FORWARDED_PORT"])
@@ -99,44 +102,44 @@ def test_w004_behind_a_proxy_nobody_said_how_many_there_are(settings: Settings, 
     assert check_settings() == []
     settings.REST_FRAMEWORK = {}
     (problem,) = check_settings()
-    assert problem.id == "limits.W004"
-    assert problem.msg.startswith(f"{name} expects a proxy, and NUM_PROXIES")
+    assert problem.id == "ratelimit_enforcer.W004"
+    assert problem.msg.startswith(f"{name} implies a proxy, but REST_FRAMEWORK['NUM_PROXIES']")
 
 
 @pytest.mark.parametrize(
     ("given", "says"),
     [
         ({"CHECK_DEADLIN": 1}, "RATELIMIT_PLATFORM has no key 'CHECK_DEADLIN'."),
-        ({"CHECK_DEADLINE": 0}, "RATELIMIT_PLATFORM['CHECK_DEADLINE'] is 0, and must be a number of seconds above 0."),
+        ({"CHECK_DEADLINE": 0}, "RATELIMIT_PLATFORM['CHECK_DEADLINE'] is 0; it must be a number of seconds above 0."),
         (
             {"MAX_CONNECTIONS": "64"},
-            "RATELIMIT_PLATFORM['MAX_CONNECTIONS'] is '64', and must be a whole number above 0.",
+            "RATELIMIT_PLATFORM['MAX_CONNECTIONS'] is '64'; it must be a whole number above 0.",
         ),
         (
             {"CLIENT_CACHE_SIZE": True},
-            "RATELIMIT_PLATFORM['CLIENT_CACHE_SIZE'] is True, and must be a whole number above 0.",
+            "RATELIMIT_PLATFORM['CLIENT_CACHE_SIZE'] is True; it must be a whole number above 0.",
         ),
         (
             {"WITHOUT_RULESET": "block"},
-            "RATELIMIT_PLATFORM['WITHOUT_RULESET'] is 'block', and must be 'allow' or 'deny'.",
+            "RATELIMIT_PLATFORM['WITHOUT_RULESET'] is 'block'; it must be 'allow' or 'deny'.",
         ),
         (
             {"LEGACY_HEADERS": None},
-            "RATELIMIT_PLATFORM['LEGACY_HEADERS'] is None, and must be 'off' or 'beside' or 'instead'.",
+            "RATELIMIT_PLATFORM['LEGACY_HEADERS'] is None; it must be 'off' or 'beside' or 'instead'.",
         ),
         (
             {"NAMESPACE": "r{l"},
-            "RATELIMIT_PLATFORM['NAMESPACE'] is 'r{l', and must be a word without braces and spaces.",
+            "RATELIMIT_PLATFORM['NAMESPACE'] is 'r{l'; it must be a word without braces and spaces.",
         ),
-        ({"ENABLED": 0}, "RATELIMIT_PLATFORM['ENABLED'] is 0, and must be True or False."),
-        ({"PROJECT": 7}, "RATELIMIT_PLATFORM['PROJECT'] is 7, and must be a string."),
-        ({"REDIS": None}, "RATELIMIT_PLATFORM['REDIS'] is None, and must be a string."),
+        ({"ENABLED": 0}, "RATELIMIT_PLATFORM['ENABLED'] is 0; it must be True or False."),
+        ({"PROJECT": 7}, "RATELIMIT_PLATFORM['PROJECT'] is 7; it must be a string."),
+        ({"REDIS": None}, "RATELIMIT_PLATFORM['REDIS'] is None; it must be a string."),
         ("redis://", "RATELIMIT_PLATFORM must be a dictionary."),
     ],
 )
 def test_e005_a_key_or_a_value_that_cannot_be(settings: Settings, given: Any, says: str) -> None:
     settings.RATELIMIT_PLATFORM = given
-    assert found(check_settings()) == [("limits.E005", says)]
+    assert found(check_settings()) == [("ratelimit_enforcer.E005", says)]
 
 
 @pytest.mark.parametrize(
@@ -150,7 +153,7 @@ def test_e005_a_key_or_a_value_that_cannot_be(settings: Settings, given: Any, sa
 def test_e006_an_identifier_that_cannot_be_called(settings: Settings, path: str, says: str) -> None:
     settings.RATELIMIT_PLATFORM = {"CLIENT_IDENTIFIER": path}
     (problem,) = check_settings()
-    assert problem.id == "limits.E006"
+    assert problem.id == "ratelimit_enforcer.E006"
     assert problem.msg.startswith(f"RATELIMIT_PLATFORM['CLIENT_IDENTIFIER']: {path} {says}")
 
 
@@ -169,19 +172,21 @@ class Uploads(View):
 
 
 def test_e007_a_default_class_whose_scope_has_no_rate(settings: Settings) -> None:
-    settings.REST_FRAMEWORK |= {"DEFAULT_THROTTLE_CLASSES": ["limits.throttling.AtomicUserRateThrottle"]}
-    settings.REST_FRAMEWORK |= {"DEFAULT_THROTTLE_RATES": {"user": "5/min"}}
+    settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {
+        "DEFAULT_THROTTLE_CLASSES": ["ratelimit_enforcer.throttling.AtomicUserRateThrottle"]
+    }
+    settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"DEFAULT_THROTTLE_RATES": {"user": "5/min"}}
     assert check_views() == []
     burst = type("Burst", (AtomicUserRateThrottle,), {"scope": "burst", "__module__": "shop"})
     address(burst)
     address(burst)
-    assert found(check_views()) == [("limits.E007", "shop.Burst: no rate is set for the scope 'burst'.")]
+    assert found(check_views()) == [("ratelimit_enforcer.E007", "shop.Burst: no rate is set for the scope 'burst'.")]
 
 
 def test_e007_a_view_whose_scope_has_no_rate(settings: Settings) -> None:
     urlpatterns.append(path("uploads", Uploads.as_view()))
     (problem,) = check_views()
-    assert problem.id == "limits.E007"
+    assert problem.id == "ratelimit_enforcer.E007"
     assert "no rate is set for the scope 'uploads'" in problem.msg
     assert "DEFAULT_THROTTLE_RATES" in (problem.hint or "")
 
@@ -196,9 +201,11 @@ def test_a_scope_is_not_asked_of_a_class_that_needs_none() -> None:
 
 
 def test_e008_a_rate_that_cannot_be_read(settings: Settings) -> None:
-    settings.REST_FRAMEWORK |= {"DEFAULT_THROTTLE_RATES": {"user": "5/month", "anon": None, "burst": "10/5m"}}
+    settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {
+        "DEFAULT_THROTTLE_RATES": {"user": "5/month", "anon": None, "burst": "10/5m"}
+    }
     (problem,) = check_settings()
-    assert problem.id == "limits.E008"
+    assert problem.id == "ratelimit_enforcer.E008"
     assert problem.msg.startswith("DEFAULT_THROTTLE_RATES['user']: “5/month”: “month” is not a period.")
     assert "5 per minute" in (problem.hint or "")
 
@@ -207,12 +214,12 @@ def test_e008_a_rate_that_cannot_be_read(settings: Settings) -> None:
 def test_e008_a_rate_of_a_class(rate: Any) -> None:
     address(type("Fast", (AtomicUserRateThrottle,), {"rate": rate, "__module__": "shop"}))
     (problem,) = check_views()
-    assert (problem.id, problem.msg.startswith("shop.Fast.rate: “")) == ("limits.E008", True)
+    assert (problem.id, problem.msg.startswith("shop.Fast.rate: “")) == ("ratelimit_enforcer.E008", True)
     address(type("Own", (AtomicUserRateThrottle,), {"THROTTLE_RATES": {"user": rate}, "__module__": "shop"}))
     assert check_views()[1].msg.startswith("shop.Own.THROTTLE_RATES['user']: “")
 
 
-@pytest.mark.parametrize(("cache", "ids_told"), [(LOCAL, ["limits.E002"]), (REDIS, [])])
+@pytest.mark.parametrize(("cache", "ids_told"), [(LOCAL, ["ratelimit_enforcer.E002"]), (REDIS, [])])
 def test_a_cache_that_a_class_names_is_checked_too(
     settings: Settings, cache: dict[str, Any], ids_told: list[str]
 ) -> None:
@@ -221,7 +228,7 @@ def test_a_cache_that_a_class_names_is_checked_too(
     assert ids(check_views()) == ids_told
 
 
-OURS = "limits.middleware.RateLimitHeadersMiddleware"
+OURS = "ratelimit_enforcer.middleware.RateLimitHeadersMiddleware"
 CORS = "corsheaders.middleware.CorsMiddleware"
 
 
@@ -231,7 +238,7 @@ CORS = "corsheaders.middleware.CorsMiddleware"
         ("django.middleware.cache.UpdateCacheMiddleware", "the site cache stores no response with rate limit headers"),
         ("django.middleware.cache.FetchFromCacheMiddleware", "the site cache stores no response"),
         ("django.middleware.http.ConditionalGetMiddleware", "a 304 has no rate limit headers"),
-        (CORS, "CORS_EXPOSE_HEADERS replaces what EXPOSE_HEADERS adds"),
+        (CORS, "CORS_EXPOSE_HEADERS replaces the headers that EXPOSE_HEADERS adds"),
     ],
 )
 def test_w010_something_stands_before_our_middleware(settings: Settings, name: str, says: str) -> None:
@@ -243,8 +250,8 @@ def test_w010_something_stands_before_our_middleware(settings: Settings, name: s
     assert check_settings() == []
     settings.MIDDLEWARE = ["django.middleware.security.SecurityMiddleware", name, OURS]
     (problem,) = check_settings()
-    assert (problem.id, problem.hint) == ("limits.W010", f"Put {OURS} first.")
-    assert problem.msg.startswith(f"MIDDLEWARE: {name} stands before {OURS}, so {says}")
+    assert (problem.id, problem.hint) == ("ratelimit_enforcer.W010", f"Put {OURS} first.")
+    assert problem.msg.startswith(f"MIDDLEWARE: {name} comes before {OURS}, so {says}")
 
 
 @pytest.mark.parametrize("settings_", [{"CORS_EXPOSE_HEADERS": []}, {"RATELIMIT_PLATFORM": {}}])
@@ -258,7 +265,7 @@ def test_a_cors_middleware_that_replaces_nothing_may_stand_first(settings: Setti
 
 def twice() -> list[str]:
     problems = check_views()
-    assert {problem.id for problem in problems} <= {"limits.W011"}
+    assert {problem.id for problem in problems} <= {"ratelimit_enforcer.W011"}
     return [problem.msg for problem in problems]
 
 
@@ -270,7 +277,7 @@ class PerUser(AtomicUserRateThrottle):
 def test_w011_a_class_stands_twice_in_the_list(throttle: type[Any]) -> None:
     urlpatterns.append(path("a", View.as_view(throttle_classes=[throttle, throttle])))
     assert twice() == [
-        f"{__name__}.View: each request counts twice: {throttle.__qualname__} stands twice in throttle_classes."
+        f"{__name__}.View: each request is counted twice: throttle_classes lists {throttle.__qualname__} twice."
     ]
 
 
@@ -305,13 +312,13 @@ def limited(request: Any) -> Response:
 def test_w011_a_throttle_class_and_the_decorator(view: Any) -> None:
     urlpatterns.append(path("a", view))
     (problem,) = twice()
-    assert problem.endswith(": each request counts twice: both PolicyThrottle and rate_limit limit it.")
+    assert problem.endswith(": each request is counted twice: both PolicyThrottle and rate_limit are applied.")
 
 
 def test_w011_the_decorator_twice_by_the_same_endpoint() -> None:
     urlpatterns.append(path("a", rate_limit(endpoint="search")(limited)))
     assert twice() == [
-        f"{__name__}.limited: each request counts twice: rate_limit limits it twice by the same endpoint."
+        f"{__name__}.limited: each request is counted twice: rate_limit is applied twice with the same endpoint."
     ]
 
 
@@ -331,34 +338,19 @@ def test_what_is_limited_once_has_no_problem() -> None:
     assert twice() == []
 
 
-@pytest.fixture
-def library_of_pypi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What pip leaves of it beside the package."""
-    about = tmp_path / "limits-5.6.0.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: limits\nVersion: 5.6.0\n", encoding="utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
-
-
-@pytest.mark.usefixtures("library_of_pypi")
-def test_e009_the_other_package_of_this_name_is_there() -> None:
-    (problem,) = check_settings()
-    assert problem.id == "limits.E009"
-    assert problem.msg.startswith("The library “limits” 5.6.0 of PyPI is installed")
-    assert "an environment of its own" in (problem.hint or "")
-
-
 def test_a_server_logs_the_problems_of_its_settings_once(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     settings.RATELIMIT_PLATFORM = {"REDIS": "sessions"}
-    forget(log_setting_problems)
+    reset_once(log_setting_problems)
     for _ in range(2):
         log_setting_problems()
-    forget(log_setting_problems)
-    assert [(record.levelname, "limits.E001" in record.getMessage()) for record in caplog.records] == [("ERROR", True)]
+    reset_once(log_setting_problems)
+    assert [(record.levelname, "ratelimit_enforcer.E001" in record.getMessage()) for record in caplog.records] == [
+        ("ERROR", True)
+    ]
 
 
 def test_every_id_is_in_the_list_and_in_the_documentation() -> None:
-    told = {"E001", "E002", "W003", "W004", "E005", "E006", "E007", "E008", "E009", "W010", "W011"}
+    told = {"E001", "E002", "W003", "W004", "E005", "E006", "E007", "E008", "W010", "W011"}
     page = Path(__file__).parents[2] / "docs" / "django-projects.md"
     assert all(f"{each} " in (checks.__doc__ or "") for each in told)
-    assert all(f"`limits.{each}`" in page.read_text(encoding="utf-8") for each in told)
+    assert all(f"`ratelimit_enforcer.{each}`" in page.read_text(encoding="utf-8") for each in told)

@@ -10,10 +10,10 @@ from pytest_django import Settings
 from rest_framework.request import Request
 from rest_framework.test import APIRequestFactory
 
-from limits import client_identifier
-from limits.client_identifier import client_of
-from limits.seldom import SeldomLog
-from limits.throttling import AtomicAnonRateThrottle, PolicyThrottle
+from ratelimit_enforcer import client_identifier
+from ratelimit_enforcer.client_identifier import client_of
+from ratelimit_enforcer.log_limiter import RateLimitedLog
+from ratelimit_enforcer.throttling import AtomicAnonRateThrottle, PolicyThrottle
 
 ANSWER: list[Any] = []
 
@@ -108,9 +108,11 @@ def test_a_proxy_that_writes_the_port_makes_no_new_clients(settings: Settings, w
 def test_a_server_without_addresses_says_so_once(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_identifier, "_nameless", SeldomLog(client_identifier._nameless._logger))
+    monkeypatch.setattr(
+        client_identifier, "_missing_addresses_log", RateLimitedLog(client_identifier._missing_addresses_log._logger)
+    )
     assert {client_named(REMOTE_ADDR="") for _ in range(3)} == {"ip:unknown"}
-    assert [message.partition(" of")[0] for message in caplog.messages] == ["The server gives no address"]
+    assert [message.partition(" of")[0] for message in caplog.messages] == ["The server provides no address"]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +137,11 @@ def test_the_drop_in_classes_know_a_caller_by_one_address(settings: Settings, wr
 def test_a_header_that_anybody_may_write_is_believed_aloud(
     settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_identifier, "_forged", SeldomLog(client_identifier._forged._logger))
+    monkeypatch.setattr(
+        client_identifier,
+        "_forgeable_addresses_log",
+        RateLimitedLog(client_identifier._forgeable_addresses_log._logger),
+    )
     settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"NUM_PROXIES": None}
     assert client_named() == "ip:127.0.0.1"
     assert caplog.messages == []
@@ -172,5 +178,5 @@ def test_an_identifier_that_does_not_know_leaves_it_to_the_default(settings: Set
 def test_an_identifier_that_answers_something_else_is_named(settings: Settings, answer: Any) -> None:
     settings.RATELIMIT_PLATFORM = {"CLIENT_IDENTIFIER": f"{__name__}.identifier"}
     ANSWER.append(answer)
-    with pytest.raises(ImproperlyConfigured, match="identifier answered"):
+    with pytest.raises(ImproperlyConfigured, match="identifier returned"):
         client_named()

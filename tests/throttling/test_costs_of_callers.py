@@ -12,11 +12,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from limits.decorators import rate_limit
-from limits.enforcement import get_engine
-from limits.protection import decisions_on
-from limits.store.buckets import bucket_of
-from limits.throttling import PolicyThrottle
+from ratelimit_enforcer.decorators import rate_limit
+from ratelimit_enforcer.engine import get_engine
+from ratelimit_enforcer.protection import decisions_on
+from ratelimit_enforcer.store.keys import shard_of
+from ratelimit_enforcer.throttling import PolicyThrottle
 from tests.support.servers import Store
 from tests.throttling.views import remaining, request_of, send, send_async
 
@@ -71,7 +71,7 @@ def asking(cost: object, client: str = "ann") -> HttpRequest:
 
 def counted(shop: Store, client: str) -> dict[str, int]:
     """Kind, and policy where there is one → how many."""
-    fields = shop.redis.hgetall(shop.keys.usage[bucket_of(client)])
+    fields = shop.redis.hgetall(shop.keys.usage[shard_of(client)])
     counts: dict[str, int] = {}
     for field, amount in fields.items():
         _, kind, _, policy, name = field.decode().split("\n")

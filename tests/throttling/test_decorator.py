@@ -1,6 +1,9 @@
 """``rate_limit``: a single view asks the platform."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,13 +17,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from limits.decorators import rate_limit
-from limits.protection import Verdict
+from ratelimit_enforcer.decorators import rate_limit
+from ratelimit_enforcer.protection import Verdict
 from ratelimit_platform.embedded.redis import free_port
 from tests.support.servers import Store
+from tests.support.web import outer_environment
 from tests.throttling.views import remaining, request_of, send_async
 
 pytestmark = pytest.mark.usefixtures("keyed_shop")
+
+BASE_DIR = Path(__file__).resolve().parents[2]
 
 
 @rate_limit(endpoint="search")
@@ -101,6 +107,22 @@ def test_above_a_shared_class_it_says_what_to_do() -> None:
         rate_limit(endpoint="orders")(type("Orders", (APIView,), {}).as_view())
 
 
+def test_a_class_is_not_taken_for_one_of_api_view_because_of_its_name() -> None:
+    wrapped = type("WrappedAPIView", (APIView,), {"get": lambda self, request: Response()})
+    with pytest.raises(TypeError, match="Set throttle_endpoint and throttle_cost on WrappedAPIView"):
+        rate_limit(endpoint="orders")(wrapped.as_view())
+
+
+def test_a_class_of_api_view_is_recognised_by_any_name() -> None:
+    @api_view(["POST"])
+    def orders(request: Request) -> Response:
+        return Response("ordered")
+
+    orders.cls.__qualname__ = "orders"
+    rate_limit(endpoint="orders", cost=3)(orders)
+    assert (orders.cls.throttle_endpoint, orders.cls.throttle_cost) == ("orders", 3)
+
+
 def test_a_response_of_ones_own_is_not_for_views_of_the_framework() -> None:
     @api_view(["GET"])
     def orders(request: Request) -> Response:
@@ -136,8 +158,11 @@ def test_waiting_that_cannot_help_has_no_retry_after() -> None:
 
 def test_without_the_store_the_policy_decides(settings: Settings, keyed_shop: Store) -> None:
     view = rate_limit(endpoint="orders")(lambda _: HttpResponse())
-    settings.RATELIMIT_PLATFORM |= {"WITHOUT_RULESET": "deny", "REDIS": f"redis://127.0.0.1:{free_port()}/0"}
-    settings.RATELIMIT_PLATFORM |= {"CHECK_DEADLINE": 0.1}
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {
+        "WITHOUT_RULESET": "deny",
+        "REDIS": f"redis://127.0.0.1:{free_port()}/0",
+    }
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"CHECK_DEADLINE": 0.1}
     answer = view(request_of())
     assert (answer.status_code, answer["Retry-After"]) == (503, "1")
     assert json.loads(answer.content)["title"] == "Service Unavailable"
@@ -201,3 +226,19 @@ def test_what_a_view_is_named_and_marked_stays(settings: Settings) -> None:
 
     limited = rate_limit(endpoint="orders")(orders)
     assert (limited.__name__, limited.__doc__, limited.csrf_exempt) == ("orders", "Takes orders.", True)  # type: ignore[attr-defined]
+
+
+def test_a_default_throttle_class_may_be_in_a_module_that_uses_the_decorator(tmp_path: Path) -> None:
+    (tmp_path / "shop_limits.py").write_text(
+        "from ratelimit_enforcer.decorators import rate_limit\n"
+        "from ratelimit_enforcer.throttling import PolicyThrottle\n"
+        "class ShopThrottle(PolicyThrottle):\n    pass\n"
+    )
+    script = (
+        "import django; from django.conf import settings\n"
+        "settings.configure(REST_FRAMEWORK={'DEFAULT_THROTTLE_CLASSES': ['shop_limits.ShopThrottle']})\n"
+        "django.setup(); import rest_framework.views"
+    )
+    # A process of its own, which has not imported the framework.
+    environment = outer_environment() | {"PYTHONPATH": f"{tmp_path}:{BASE_DIR}"}
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, check=True, timeout=60)

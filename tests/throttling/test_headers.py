@@ -13,12 +13,11 @@ from rest_framework.response import Response
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
-from limits import protection
-from limits.decorators import rate_limit
-from limits.middleware import RateLimitHeadersMiddleware
-from limits.mixins import RateLimitHeadersMixin
-from limits.seldom import SeldomLog
-from limits.throttling import PolicyThrottle
+from ratelimit_enforcer import protection
+from ratelimit_enforcer.decorators import rate_limit
+from ratelimit_enforcer.log_limiter import RateLimitedLog
+from ratelimit_enforcer.middleware import RateLimitHeadersMiddleware, RateLimitHeadersMixin
+from ratelimit_enforcer.throttling import PolicyThrottle
 from tests.throttling.views import request_of, send, send_async
 
 pytestmark = pytest.mark.usefixtures("keyed_shop")
@@ -122,7 +121,7 @@ def test_a_blocked_client_is_told_nothing_of_limits() -> None:
 
 
 def test_the_older_reset_is_in_seconds_from_now(settings: Settings) -> None:
-    settings.RATELIMIT_PLATFORM |= {"LEGACY_HEADERS": "instead"}
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"LEGACY_HEADERS": "instead"}
     answers = [send(Search.as_view()) for _ in range(4)]
     assert all(3_500 < int(answer["X-RateLimit-Reset"]) <= 3_600 for answer in answers)
 
@@ -148,25 +147,25 @@ def test_a_browser_may_read_them_where_the_setting_says_so(settings: Settings, b
 
     answers = [send(corsheaders) for _ in range(4)]
     assert {answer.headers.get(EXPOSED) for answer in answers} == {before}
-    settings.RATELIMIT_PLATFORM |= {"EXPOSE_HEADERS": True}
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"EXPOSE_HEADERS": True}
     assert send(corsheaders)[EXPOSED] == after
 
 
 def test_with_the_older_headers_a_browser_may_read_those(settings: Settings) -> None:
-    settings.RATELIMIT_PLATFORM |= {"EXPOSE_HEADERS": True, "LEGACY_HEADERS": "instead"}
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"EXPOSE_HEADERS": True, "LEGACY_HEADERS": "instead"}
     older = "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"
     assert send(Search.as_view())[EXPOSED] == older
 
 
 def test_a_response_without_them_exposes_nothing(settings: Settings) -> None:
-    settings.RATELIMIT_PLATFORM |= {"EXPOSE_HEADERS": True}
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"EXPOSE_HEADERS": True}
     assert not send(Search.as_view(throttle_classes=())).has_header(EXPOSED)
 
 
 def test_a_request_that_is_counted_twice_is_in_the_log_once(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protection, "_counted_twice", SeldomLog(logging.getLogger("limits")))
+    monkeypatch.setattr(protection, "_counted_twice", RateLimitedLog(logging.getLogger("ratelimit_enforcer")))
     send(Search.as_view(throttle_classes=(PolicyThrottle, OrdersThrottle)))
     assert caplog.messages == [], "Two endpoints are two questions."
     for _ in range(2):

@@ -15,17 +15,16 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
-from limits.decorators import rate_limit
-from limits.enforcement import CheckRequest, get_engine
-from limits.middleware import RateLimitHeadersMiddleware
-from limits.mixins import RateLimitHeadersMixin
-from limits.protection import Verdict
-from limits.throttling import PolicyThrottle
+from ratelimit_enforcer.decorators import rate_limit
+from ratelimit_enforcer.engine import CheckRequest, get_engine
+from ratelimit_enforcer.middleware import RateLimitHeadersMiddleware, RateLimitHeadersMixin
+from ratelimit_enforcer.protection import Verdict
+from ratelimit_enforcer.throttling import PolicyThrottle
 from tests.domain.test_decision import decision, denying
 from tests.support.heartbeats import wait_for_heartbeat
 from tests.support.servers import Store
 
-Ask = Callable[..., HttpResponse]
+Send = Callable[..., HttpResponse]
 
 
 class View(APIView):
@@ -42,11 +41,11 @@ def key_in_header(request: Request) -> str:
 
 
 @pytest.fixture
-def ask(shop: Store, settings: Settings) -> Ask:
+def send(shop: Store, settings: Settings) -> Send:
     """Sends a request to a view, through the middleware, as the client of the header."""
-    settings.RATELIMIT_PLATFORM |= {"CLIENT_IDENTIFIER": f"{__name__}.key_in_header"}
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"CLIENT_IDENTIFIER": f"{__name__}.key_in_header"}
 
-    def ask(
+    def send(
         client: str = "somebody", path: str = "/api/search", method: str = "get", **attributes: Any
     ) -> HttpResponse:
         request = getattr(APIRequestFactory(), method)(path, headers={"X-Key": client})
@@ -55,7 +54,7 @@ def ask(shop: Store, settings: Settings) -> Ask:
         assert isinstance(response, HttpResponse)
         return response
 
-    return ask
+    return send
 
 
 def remaining(client: str, endpoint: str = "search") -> int | None:
@@ -63,8 +62,8 @@ def remaining(client: str, endpoint: str = "search") -> int | None:
     return decision.leading.remaining if decision.leading else None
 
 
-def test_the_quota_is_admitted_and_then_denied_with_the_headers(ask: Ask) -> None:
-    answers = [ask() for _ in range(4)]
+def test_the_quota_is_admitted_and_then_denied_with_the_headers(send: Send) -> None:
+    answers = [send() for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
     assert [answer["RateLimit"].partition(";t=")[0] for answer in answers] == [
         f'"free-search:3600s";r={left}' for left in (2, 1, 0, 0)
@@ -75,7 +74,7 @@ def test_the_quota_is_admitted_and_then_denied_with_the_headers(ask: Ask) -> Non
 
 
 def test_routes_are_those_of_the_project_wherever_it_is_mounted(shop: Store, settings: Settings) -> None:
-    settings.RATELIMIT_PLATFORM |= {"CLIENT_IDENTIFIER": f"{__name__}.key_in_header"}
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"CLIENT_IDENTIFIER": f"{__name__}.key_in_header"}
     mounted = {"SCRIPT_NAME": "/shopapp", "PATH_INFO": "/api/search"}
     for prefix in (mounted, {}):
         request = APIRequestFactory().get("/api/search", headers={"X-Key": "mounted"}, **prefix)
@@ -84,18 +83,18 @@ def test_routes_are_those_of_the_project_wherever_it_is_mounted(shop: Store, set
     assert remaining("mounted") == 1
 
 
-def test_a_request_is_asked_about_once_whatever_the_number_of_limits(ask: Ask, shop: Store) -> None:
-    ask()
+def test_a_request_is_asked_about_once_whatever_the_number_of_limits(send: Send, shop: Store) -> None:
+    send()
     wait_for_heartbeat()
     shop.redis.config_resetstat()
-    ask()
+    send()
     assert shop.redis.info("commandstats")["cmdstat_evalsha"]["calls"] == 1
 
 
-def test_method_and_path_decide_the_endpoint_unless_the_view_names_one(ask: Ask) -> None:
-    assert "free-orders" in ask(path="/api/orders", method="post")["RateLimit"]
-    assert ask(path="/api/orders").has_header("RateLimit") is False
-    assert "free-search" in ask(path="/elsewhere", throttle_endpoint="search")["RateLimit"]
+def test_method_and_path_decide_the_endpoint_unless_the_view_names_one(send: Send) -> None:
+    assert "free-orders" in send(path="/api/orders", method="post")["RateLimit"]
+    assert send(path="/api/orders").has_header("RateLimit") is False
+    assert "free-search" in send(path="/elsewhere", throttle_endpoint="search")["RateLimit"]
 
 
 @pytest.mark.parametrize(
@@ -109,47 +108,47 @@ def test_method_and_path_decide_the_endpoint_unless_the_view_names_one(ask: Ask)
     ],
     ids=["the endpoint's", "a number", "a method", "a callable", "a static method"],
 )
-def test_the_cost_is_the_views_or_the_endpoints(ask: Ask, cost: Any, left: int) -> None:
-    ask("somebody", "/api/orders", "post", **({} if cost is None else {"throttle_cost": cost}))
+def test_the_cost_is_the_views_or_the_endpoints(send: Send, cost: Any, left: int) -> None:
+    send("somebody", "/api/orders", "post", **({} if cost is None else {"throttle_cost": cost}))
     assert remaining("somebody", "orders") == left
 
 
 @pytest.mark.parametrize("cost", [0, -1, 1.5, "5", True, 10**6 + 1])
-def test_a_cost_that_cannot_be_is_named(ask: Ask, cost: Any) -> None:
+def test_a_cost_that_cannot_be_is_named(send: Send, cost: Any) -> None:
     with pytest.raises(ImproperlyConfigured, match="The cost of a request is"):
-        ask(throttle_cost=cost)
+        send(throttle_cost=cost)
 
 
-def test_waiting_that_cannot_help_has_no_retry_after(ask: Ask) -> None:
-    answer = ask(throttle_endpoint="closed")
+def test_waiting_that_cannot_help_has_no_retry_after(send: Send) -> None:
+    answer = send(throttle_endpoint="closed")
     assert answer.status_code == 429
     assert not answer.has_header("Retry-After")
 
 
-def test_a_blocked_client_is_refused_for_good_and_an_exempt_one_is_never_limited(ask: Ask) -> None:
-    assert ask("mallory").status_code == 403
-    assert {ask("vip").status_code for _ in range(6)} == {200}
+def test_a_blocked_client_is_refused_for_good_and_an_exempt_one_is_never_limited(send: Send) -> None:
+    assert send("mallory").status_code == 403
+    assert {send("vip").status_code for _ in range(6)} == {200}
 
 
-def test_a_view_without_the_throttle_has_no_headers(ask: Ask) -> None:
-    assert not ask(throttle_classes=()).has_header("RateLimit")
+def test_a_view_without_the_throttle_has_no_headers(send: Send) -> None:
+    assert not send(throttle_classes=()).has_header("RateLimit")
 
 
-def test_the_older_headers_are_there_where_they_are_wanted(ask: Ask, settings: Settings) -> None:
-    settings.RATELIMIT_PLATFORM |= {"LEGACY_HEADERS": "beside"}
-    answer = ask()
+def test_the_older_headers_are_there_where_they_are_wanted(send: Send, settings: Settings) -> None:
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"LEGACY_HEADERS": "beside"}
+    answer = send()
     assert (answer["X-RateLimit-Limit"], answer["X-RateLimit-Remaining"]) == ("3", "2")
     assert answer.has_header("RateLimit")
 
 
-def test_a_refusal_of_a_blocked_client_says_why(ask: Ask) -> None:
-    answer = ask("mallory")
+def test_a_refusal_of_a_blocked_client_says_why(send: Send) -> None:
+    answer = send("mallory")
     assert isinstance(answer, Response)
     assert answer.data == {"detail": "This client is blocked."}
 
 
-def test_the_body_of_a_denial_is_the_frameworks(ask: Ask) -> None:
-    answer = [ask() for _ in range(4)][3]
+def test_the_body_of_a_denial_is_the_frameworks(send: Send) -> None:
+    answer = [send() for _ in range(4)][3]
     assert isinstance(answer, Response)
     assert answer.data["detail"].startswith("Request was throttled. Expected available in 3")
 
@@ -170,7 +169,7 @@ class Shop(RateLimitHeadersMixin, ViewSet):
         return Response("never")
 
 
-def test_a_viewset_has_values_for_each_action(ask: Ask) -> None:
+def test_a_viewset_has_values_for_each_action(send: Send) -> None:
     factory = APIRequestFactory()
     listed = Shop.as_view({"get": "list"})(factory.get("/x", headers={"X-Key": "ann"}))
     created = Shop.as_view({"post": "create"})(factory.post("/x", headers={"X-Key": "ann"}))
@@ -179,7 +178,7 @@ def test_a_viewset_has_values_for_each_action(ask: Ask) -> None:
     assert (remaining("ann"), remaining("ann", "orders")) == (2, 18)
 
 
-def test_a_view_made_of_a_function_is_found_by_its_path_or_says_its_endpoint(ask: Ask) -> None:
+def test_a_view_made_of_a_function_is_found_by_its_path_or_says_its_endpoint(send: Send) -> None:
     @api_view(["GET"])
     @throttle_classes([PolicyThrottle])
     def found(request: Request) -> Response:
@@ -211,9 +210,9 @@ class Denying(BaseThrottle):
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_all_throttles_of_a_view_run_and_the_longest_wait_wins(ask: Ask, order: int) -> None:
+def test_all_throttles_of_a_view_run_and_the_longest_wait_wins(send: Send, order: int) -> None:
     classes = (PolicyThrottle, Denying)[::order]
-    before, answers = Denying.asked, [ask(throttle_classes=classes) for _ in range(4)]
+    before, answers = Denying.asked, [send(throttle_classes=classes) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [429] * 4
     assert Denying.asked == before + 4
     assert {answer["Retry-After"] for answer in answers} == {"7000"}

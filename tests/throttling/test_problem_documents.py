@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
-from limits.throttling import PolicyThrottle, problem_fields
+from ratelimit_enforcer.throttling import PolicyThrottle, problem_fields
 from tests.throttling.views import request_of
 
 pytestmark = pytest.mark.usefixtures("keyed_shop")
@@ -19,7 +19,9 @@ pytestmark = pytest.mark.usefixtures("keyed_shop")
 
 @pytest.fixture(autouse=True)
 def handler(settings: Settings) -> None:
-    settings.REST_FRAMEWORK |= {"EXCEPTION_HANDLER": "limits.exception_handler.exception_handler"}
+    settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {
+        "EXCEPTION_HANDLER": "ratelimit_enforcer.exception_handler.exception_handler"
+    }
 
 
 class Search(APIView):

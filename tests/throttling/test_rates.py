@@ -23,21 +23,21 @@ from rest_framework.test import APIRequestFactory
 from rest_framework.throttling import AnonRateThrottle, ScopedRateThrottle, SimpleRateThrottle, UserRateThrottle
 from rest_framework.views import APIView
 
-from limits.conf import project
-from limits.domain.rate import InvalidRate
-from limits.seldom import SeldomLog
-from limits.store.keys import Keys
-from limits.throttling import (
+from ratelimit_enforcer import throttling
+from ratelimit_enforcer.conf import project
+from ratelimit_enforcer.domain.rate import InvalidRate
+from ratelimit_enforcer.log_limiter import RateLimitedLog
+from ratelimit_enforcer.store.keys import Keys
+from ratelimit_enforcer.throttling import (
     AtomicAnonRateThrottle,
     AtomicScopedRateThrottle,
     AtomicSimpleRateThrottle,
     AtomicUserRateThrottle,
     CannotDecide,
-    rates,
 )
 from ratelimit_platform.embedded.redis import RedisServer, free_port
 from tests.support.histories import history_settings
-from tests.support.servers import PATIENT, Store
+from tests.support.servers import LONG_DEADLINE, Store
 
 pytestmark = pytest.mark.usefixtures("store")
 
@@ -118,7 +118,7 @@ def test_without_a_timer_of_its_own_a_class_goes_by_the_stores_clock(store: Stor
     throttle = ByName()
     before, _ = store.redis.time()
     assert throttle.allow_request(None, "ann")  # type: ignore[arg-type]
-    assert before <= throttle.now <= before + PATIENT
+    assert before <= throttle.now <= before + LONG_DEADLINE
     assert throttle.timer is SimpleRateThrottle.timer
 
 
@@ -209,16 +209,16 @@ def test_users_are_told_apart_and_others_are_addresses() -> None:
     throttle = type("PerUser", (AtomicUserRateThrottle,), {"THROTTLE_RATES": {"user": "1/day"}})
     anonymous = type("PerAddress", (AtomicAnonRateThrottle,), {"THROTTLE_RATES": {"anon": "1/day"}})
 
-    def ask(throttle: type[Any], user: Any, address: str = "192.0.2.1") -> bool:
+    def send(throttle: type[Any], user: Any, address: str = "192.0.2.1") -> bool:
         request = Request(APIRequestFactory().get("/", REMOTE_ADDR=address))
         request.user = user
         answer: bool = throttle().allow_request(request, None)
         return answer
 
-    assert [ask(throttle, User(pk=1)), ask(throttle, User(pk=1)), ask(throttle, User(pk=2))] == [True, False, True]
-    assert [ask(anonymous, AnonymousUser()), ask(anonymous, AnonymousUser())] == [True, False]
-    assert ask(anonymous, AnonymousUser(), "192.0.2.2")
-    assert all(ask(anonymous, User(pk=1)) for _ in range(3))
+    assert [send(throttle, User(pk=1)), send(throttle, User(pk=1)), send(throttle, User(pk=2))] == [True, False, True]
+    assert [send(anonymous, AnonymousUser()), send(anonymous, AnonymousUser())] == [True, False]
+    assert send(anonymous, AnonymousUser(), "192.0.2.2")
+    assert all(send(anonymous, User(pk=1)) for _ in range(3))
 
 
 def test_a_view_names_its_scope() -> None:
@@ -282,13 +282,13 @@ def test_two_projects_on_one_redis_keep_their_own_logs(settings: Settings) -> No
     """Also where their caches have the same prefixes, as by default."""
     platform = settings.RATELIMIT_PLATFORM
 
-    def ask(project: str, rate: str) -> bool:
+    def send(project: str, rate: str) -> bool:
         settings.RATELIMIT_PLATFORM = platform | {"PROJECT": project}
         return allowed(type("Rated", (ByName,), {"rate": rate}))
 
-    assert [ask("shop", "2/day") for _ in range(3)] == [True, True, False]
-    assert [ask("blog", "5/s"), ask("blog:1", "5/s"), ask("", "5/s")] == [True, True, True]
-    assert not ask("shop", "2/day")
+    assert [send("shop", "2/day") for _ in range(3)] == [True, True, False]
+    assert [send("blog", "5/s"), send("blog:1", "5/s"), send("", "5/s")] == [True, True, True]
+    assert not send("shop", "2/day")
 
 
 def test_the_name_of_a_project_and_a_key_cannot_run_together() -> None:
@@ -299,7 +299,7 @@ def test_the_name_of_a_project_and_a_key_cannot_run_together() -> None:
 
 def test_without_a_name_a_project_is_its_settings_module(settings: Settings, store: Store) -> None:
     assert project() == "ratelimit_platform.settings"
-    settings.RATELIMIT_PLATFORM |= {"PROJECT": "shop"}
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"PROJECT": "shop"}
     assert project() == "shop"
 
 
@@ -320,27 +320,31 @@ def test_a_class_may_name_another_cache_from_any_thread(
 
 def test_a_cache_that_is_none_of_the_projects_is_named(redis_url: str) -> None:
     throttle = type("Strange", (ByName,), {"cache": RedisCache(redis_url, {"KEY_PREFIX": "strange"})})
-    with pytest.raises(LookupError, match="none of the project's CACHES"):
+    with pytest.raises(LookupError, match="not in the project's CACHES"):
         allowed(throttle)
 
 
 @pytest.fixture
-def store_away(store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rates, "_store_away", SeldomLog(logging.getLogger("limits.throttling")))
-    settings.RATELIMIT_PLATFORM |= {"REDIS": f"redis://127.0.0.1:{free_port()}/0", "CHECK_DEADLINE": 0.1}
+def store_unavailable(store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = RateLimitedLog(logging.getLogger("ratelimit_enforcer.throttling"))
+    monkeypatch.setattr(throttling, "_store_unavailable", log)
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {
+        "REDIS": f"redis://127.0.0.1:{free_port()}/0",
+        "CHECK_DEADLINE": 0.1,
+    }
 
 
-@pytest.mark.usefixtures("store_away")
+@pytest.mark.usefixtures("store_unavailable")
 def test_while_the_store_is_away_requests_are_admitted_and_one_line_says_so(caplog: pytest.LogCaptureFixture) -> None:
     assert all(allowed(ByName) for _ in range(5))
-    lines = [record.getMessage() for record in caplog.records if record.name == "limits.throttling"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "ratelimit_enforcer.throttling"]
     assert len(lines) == 1
-    assert lines[0].endswith("Requests are admitted, as RATELIMIT_PLATFORM['WITHOUT_RULESET'] says.")
+    assert lines[0].endswith("Requests are admitted, according to RATELIMIT_PLATFORM['WITHOUT_RULESET'].")
 
 
-@pytest.mark.usefixtures("store_away")
+@pytest.mark.usefixtures("store_unavailable")
 def test_or_refused_where_the_project_says_so(settings: Settings) -> None:
-    settings.RATELIMIT_PLATFORM |= {"WITHOUT_RULESET": "deny"}
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"WITHOUT_RULESET": "deny"}
     for _ in range(3):
         with pytest.raises(CannotDecide):
             allowed(ByName)

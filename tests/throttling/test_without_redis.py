@@ -14,11 +14,12 @@ from rest_framework.response import Response
 from rest_framework.test import APIRequestFactory
 from rest_framework.views import APIView
 
-from limits.checks import check_settings
-from limits.decorators import rate_limit
-from limits.protection import Verdict
-from limits.seldom import SeldomLog
-from limits.throttling import AtomicAnonRateThrottle, PolicyThrottle, rates
+from ratelimit_enforcer import throttling
+from ratelimit_enforcer.checks import check_settings
+from ratelimit_enforcer.decorators import rate_limit
+from ratelimit_enforcer.log_limiter import RateLimitedLog
+from ratelimit_enforcer.protection import Verdict
+from ratelimit_enforcer.throttling import AtomicAnonRateThrottle, PolicyThrottle
 from tests.throttling.views import send
 
 LOCAL = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "without-redis"}
@@ -45,7 +46,7 @@ def plain(request: HttpRequest) -> HttpResponse:
 def in_memory(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.CACHES = {"default": LOCAL}
     settings.RATELIMIT_PLATFORM = {}
-    monkeypatch.setattr(rates, "_not_exact", SeldomLog(logging.getLogger("limits.throttling")))
+    monkeypatch.setattr(throttling, "_not_exact", RateLimitedLog(logging.getLogger("ratelimit_enforcer.throttling")))
     caches["default"].clear()
 
 
@@ -103,5 +104,5 @@ def test_a_misspelt_alias_is_not_taken_for_a_cache_in_memory(settings: Settings)
 
 @pytest.mark.parametrize("status", [403, 429, 503])
 def test_a_denial_can_be_stood_in_for_as_the_documentation_says(status: int) -> None:
-    with patch("limits.throttling.policy.judge", return_value=Verdict(status)):
+    with patch("ratelimit_enforcer.throttling.judge", return_value=Verdict(status)):
         assert statuses(Search.as_view(), 1) == [status]

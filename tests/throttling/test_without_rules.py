@@ -1,6 +1,7 @@
 """Where the platform cannot be asked."""
 
 import logging
+import time
 from collections.abc import Callable
 
 import pytest
@@ -10,12 +11,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from limits import protection
-from limits.domain.limit import Limit
-from limits.domain.ruleset import Endpoint, Plan, Policy, Ruleset
-from limits.domain.words import OnStoreFailure
-from limits.seldom import SeldomLog
-from limits.throttling import PolicyThrottle
+from ratelimit_enforcer import protection
+from ratelimit_enforcer.domain.enums import OnStoreFailure
+from ratelimit_enforcer.domain.limit import Limit
+from ratelimit_enforcer.domain.ruleset import Endpoint, Plan, Policy, Ruleset
+from ratelimit_enforcer.log_limiter import RateLimitedLog
+from ratelimit_enforcer.throttling import PolicyThrottle
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.api.conftest import serve
 from tests.support.servers import Store
@@ -32,39 +33,39 @@ class Search(APIView):
 @pytest.fixture(autouse=True)
 def lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """A log that has not said anything in this minute."""
-    monkeypatch.setattr(protection, "_without_ruleset", SeldomLog(logging.getLogger("limits")))
+    monkeypatch.setattr(protection, "_without_ruleset", RateLimitedLog(logging.getLogger("ratelimit_enforcer")))
 
 
-def ask() -> HttpResponse:
+def search() -> HttpResponse:
     return send(Search.as_view())
 
 
 def test_where_no_ruleset_was_ever_seen_requests_are_admitted_and_one_line_says_so(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
-    answers = [ask() for _ in range(5)]
+    answers = [search() for _ in range(5)]
     assert {answer.status_code for answer in answers} == {200}
     assert not any(answer.has_header("RateLimit") for answer in answers)
     assert caplog.messages == [
-        "No ruleset has been published yet. Requests are admitted, as RATELIMIT_PLATFORM['WITHOUT_RULESET'] says."
+        "No ruleset has been published yet. Requests are admitted, according to RATELIMIT_PLATFORM['WITHOUT_RULESET']."
     ]
 
 
 def test_or_they_are_refused_with_when_to_try_again(
     store: Store, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings.RATELIMIT_PLATFORM |= {"WITHOUT_RULESET": "deny"}
-    answers = [ask() for _ in range(5)]
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"WITHOUT_RULESET": "deny"}
+    answers = [search() for _ in range(5)]
     assert {(answer.status_code, answer["Retry-After"]) for answer in answers} == {(503, "1")}
     assert len(caplog.messages) == 1
 
 
 def test_the_first_publish_is_obeyed_by_the_next_request(store: Store, settings: Settings) -> None:
-    settings.RATELIMIT_PLATFORM |= {"CLIENT_IDENTIFIER": KEY_IN_HEADER}
-    assert ask().status_code == 200
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"CLIENT_IDENTIFIER": KEY_IN_HEADER}
+    assert search().status_code == 200
     store.publish(one_policy(OnStoreFailure.LOCAL))
     store.load()
-    assert [ask().status_code for _ in range(3)] == [200, 200, 429]
+    assert [search().status_code for _ in range(3)] == [200, 200, 429]
 
 
 def one_policy(on_store_failure: OnStoreFailure) -> Ruleset:
@@ -87,22 +88,26 @@ def test_a_policy_says_what_happens_while_the_store_is_away(
     server = redis_server()
     store = Store(server.url, "away")
     serve(settings, store)
-    settings.RATELIMIT_PLATFORM |= {"CLIENT_IDENTIFIER": KEY_IN_HEADER, "NAMESPACE": f"away-{on_store_failure}"}
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {
+        "CLIENT_IDENTIFIER": KEY_IN_HEADER,
+        "NAMESPACE": f"away-{on_store_failure}",
+    }
     store = Store(server.url, f"away-{on_store_failure}")
     store.publish(one_policy(on_store_failure))
     store.load()
     send(Search.as_view(), request_of("somebody before"))
     server.kill()
-    answers = [ask() for _ in range(4)]
+    answers = [search() for _ in range(4)]
     assert [answer.status_code for answer in answers] == statuses
     assert not any(answer.has_header("RateLimit") for answer in answers), "These figures are not the store's."
 
 
-def test_a_log_speaks_once_in_its_interval(caplog: pytest.LogCaptureFixture) -> None:
-    log = SeldomLog(logging.getLogger("seldom"), interval=60)
+def test_a_log_has_one_line_in_its_interval(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = RateLimitedLog(logging.getLogger("limited"), interval=60)
     for number in range(3):
         log.warning("number %s", number)
     assert caplog.messages == ["number 0"]
-    log._silent_until = float("-inf")
+    later = time.monotonic() + 60
+    monkeypatch.setattr(time, "monotonic", lambda: later)
     log.warning("number %s", 3)
     assert caplog.messages == ["number 0", "number 3"]

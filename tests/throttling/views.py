@@ -9,8 +9,8 @@ from django.http import HttpRequest, HttpResponse
 from rest_framework.request import Request
 from rest_framework.test import APIRequestFactory
 
-from limits.enforcement import CheckRequest, get_engine
-from limits.middleware import RateLimitHeadersMiddleware
+from ratelimit_enforcer.engine import CheckRequest, get_engine
+from ratelimit_enforcer.middleware import RateLimitHeadersMiddleware
 
 KEY_IN_HEADER = f"{__name__}.key_in_header"
 

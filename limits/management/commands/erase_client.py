@@ -1,21 +1,21 @@
-"""``erase_client``: removes what the database holds of a client."""
+"""``erase_client``: removes the data of a client from the database."""
 
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from limits.management.output import SAVED_NOT_LIVE, refuse
+from limits.management.output import SAVED_NOT_LIVE, reject
 from limits.models import Client
 from limits.monitoring.erasure import Erased, erase
 from limits.publishing import clients
-from limits.store.errors import StoreError
+from ratelimit_enforcer.store.errors import StoreError
 
 
 class Command(BaseCommand):
     help = (
-        "Erases a client: its registration with overrides and history, alerts and messages about it, and its name "
-        "in figures. What was counted becomes part of “(other)”, so that sums stay right."
+        "Erases a client: the registration with overrides and history, alerts and messages about the client, and the "
+        "name in usage figures. The counts become part of “(other)”, so that totals stay exact."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -23,16 +23,19 @@ class Command(BaseCommand):
         parser.add_argument(
             "--keep-registration",
             action="store_true",
-            help="erase what was recorded, and leave the client registered with its overrides and their history",
+            help="erase recorded data only; keep the registration, the overrides and their history",
         )
 
     def handle(self, *, client: str, keep_registration: bool, **_: Any) -> None:
         try:
             erased = erase(client, keep_registration=keep_registration)
         except ValueError as error:
-            refuse(self.stderr, str(error))
+            reject(self.stderr, str(error))
         except StoreError as error:
-            refuse(self.stderr, f"Redis cannot be reached, and counts wait there. Nothing was changed. {error}")
+            reject(
+                self.stderr,
+                f"Redis is unavailable and has counts that are not drained yet. Nothing was changed. {error}",
+            )
         else:
             self._report(client, erased)
 
@@ -42,8 +45,8 @@ class Command(BaseCommand):
             f"imports {erased.imports:,}, registration {'yes' if erased.registered else 'no'}."
         )
         if Client.objects.filter(key=client).exists():
-            self.stdout.write(f"“{client}” is still registered, and is counted by name from now on.")
+            self.stdout.write(f"“{client}” is still registered; new requests are counted under this name.")
         delivery = clients.deliver([client])
         if not delivery.live:
-            self.stderr.write(f"Its registration is removed, but not live yet. {delivery.problem}")
+            self.stderr.write(f"The registration is removed, but this is not live yet. {delivery.problem}")
             raise SystemExit(SAVED_NOT_LIVE)

@@ -1,4 +1,5 @@
-"""``explain_limit``: which policies apply to a client on an endpoint, why, and where they stand."""
+"""``explain_limit``: shows which policies apply to a client on an endpoint, why, and the state of their
+limits."""
 
 from argparse import ArgumentParser
 from collections.abc import Iterator
@@ -6,24 +7,24 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from limits.domain.decision import LimitState
-from limits.domain.wording import limit_sentence
-from limits.domain.words import Reason
-from limits.enforcement import CheckRequest, RulesetMissing, get_engine
-from limits.enforcement.explanation import Explanation, PolicyExplanation, explain
-from limits.management.output import SAVED_NOT_LIVE, refuse
+from limits.domain.descriptions import limit_sentence
+from limits.management.output import SAVED_NOT_LIVE, reject
+from ratelimit_enforcer.domain.decision import LimitState
+from ratelimit_enforcer.domain.enums import Reason
+from ratelimit_enforcer.engine import CheckRequest, RulesetMissing, get_engine
+from ratelimit_enforcer.engine.explanation import Explanation, PolicyExplanation, explain
 
 _ANSWERS = {
-    None: "One request now would be admitted.",
-    Reason.LIMIT: "One request now would be denied.",
-    Reason.COST_EXCEEDS_QUOTA: "One request costs more than a limit can ever admit.",
-    Reason.BLOCKED: "The client is blocked: every request is denied, whatever the limits.",
-    Reason.EXEMPT: "The client is exempt: every request is admitted, whatever the limits.",
+    None: "A request now would be admitted.",
+    Reason.LIMIT: "A request now would be denied.",
+    Reason.COST_EXCEEDS_QUOTA: "A request costs more than a limit can ever admit.",
+    Reason.BLOCKED: "The client is blocked: every request is denied, regardless of limits.",
+    Reason.EXEMPT: "The client is exempt: every request is admitted, regardless of limits.",
 }
 
 
 class Command(BaseCommand):
-    help = "Prints which policies apply to a client on an endpoint, why, and where the counters stand."
+    help = "Prints which policies apply to a client on an endpoint, why, and the current state of the counters."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("client", help="the client's key")
@@ -33,13 +34,13 @@ class Command(BaseCommand):
         try:
             explanation = explain(get_engine(), _request(client, endpoint))
         except RulesetMissing as error:
-            refuse(self.stderr, str(error))
+            reject(self.stderr, str(error))
         else:
             self._print(explanation)
 
     def _print(self, explanation: Explanation) -> None:
         if explanation.decision.degraded:
-            self.stderr.write("Redis cannot be reached, or does not hold all rules and clients yet.")
+            self.stderr.write("Redis is unavailable, or does not have all rules and clients yet.")
             raise SystemExit(SAVED_NOT_LIVE)
         for line in _lines(explanation):
             self.stdout.write(line)
@@ -52,7 +53,8 @@ def _request(client: str, endpoint: str) -> CheckRequest:
 
 def _lines(explanation: Explanation) -> Iterator[str]:
     decision = explanation.decision
-    yield f"Client {decision.client}, plan {decision.plan}, endpoint {decision.endpoint or 'that nobody registered'}."
+    endpoint = f"endpoint {decision.endpoint}" if decision.endpoint else "unregistered endpoint"
+    yield f"Client {decision.client}, plan {decision.plan}, {endpoint}."
     yield f"Version {decision.ruleset}. {_ANSWERS[decision.reason]}"
     for policy in explanation.policies:
         yield ""
@@ -62,13 +64,13 @@ def _lines(explanation: Explanation) -> Iterator[str]:
 def _policy_lines(explanation: PolicyExplanation) -> Iterator[str]:
     yield f"{'applies' if explanation.applies else 'does not apply'}: {explanation.policy.slug}. {explanation.why}"
     for state in explanation.limits:
-        yield f"  {state.name}: {limit_sentence(state.limit)}; {_standing(state)}"
+        yield f"  {state.name}: {limit_sentence(state.limit)}; {_state_in_words(state)}"
 
 
-def _standing(state: LimitState) -> str:
+def _state_in_words(state: LimitState) -> str:
     standing = f"{state.remaining:,} of {state.limit.capacity:,} left"
     if state.next_capacity_after is not None:
-        standing += f", more in {state.next_capacity_after:.1f} s, unused again in {state.reset_after:.1f} s"
+        standing += f", more in {state.next_capacity_after:.1f} s, all available in {state.reset_after:.1f} s"
     if not state.allowed:
         standing += ", denies" if state.is_enforced else ", would deny"
     return standing + "."

@@ -7,11 +7,12 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
-from limits.domain.problems import RulesetRefused
-from limits.domain.words import Scope
-from limits.management.output import SAVED_NOT_LIVE, author, refuse
-from limits.publishing import rules, tokens
-from limits.publishing.going_live import go_live
+from limits.management.output import SAVED_NOT_LIVE, author, reject
+from limits.models import tokens
+from limits.publishing import rules
+from limits.publishing.reconciler import go_live
+from ratelimit_enforcer.domain.enums import Scope
+from ratelimit_enforcer.domain.validation import InvalidRuleset
 
 
 class Command(BaseCommand):
@@ -24,7 +25,7 @@ class Command(BaseCommand):
             action="append",
             required=True,
             choices=[scope.value for scope in Scope],
-            help="what the token may do; can be given several times",
+            help="a permission of the token; may be repeated",
         )
 
     def handle(self, *, name: str, scope: list[str], **_: Any) -> None:
@@ -33,13 +34,13 @@ class Command(BaseCommand):
                 secret = tokens.issue(name=name, scopes=sorted(set(scope)))
                 rules.record(author(), reason=f"Token “{name}” issued.")
         except ValidationError as error:
-            refuse(self.stderr, "\n".join(error.messages))
-        except RulesetRefused as error:
-            refuse(self.stderr, "\n".join(map(str, error.problems)))
+            reject(self.stderr, "\n".join(error.messages))
+        except InvalidRuleset as error:
+            reject(self.stderr, "\n".join(map(str, error.problems)))
         else:
-            self._tell(secret)
+            self._report(secret)
 
-    def _tell(self, secret: str) -> None:
+    def _report(self, secret: str) -> None:
         self.stdout.write(secret)
         delivery = go_live()
         if not delivery.live:

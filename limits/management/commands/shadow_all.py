@@ -6,26 +6,26 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
-from limits.domain.problems import RulesetRefused
-from limits.management.output import author, refuse, tell
+from limits.management.output import author, reject, report_delivery
 from limits.models import Platform
 from limits.publishing import rules
-from limits.publishing.going_live import go_live
+from limits.publishing.reconciler import go_live
+from ratelimit_enforcer.domain.validation import InvalidRuleset
 
 
 class Command(BaseCommand):
-    help = "on: every policy reports and none denies, at once. off: policies enforce again."
+    help = "on: every policy reports and none denies, effective immediately. off: policies enforce again."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("state", choices=["on", "off"])
-        parser.add_argument("--reason", default="", help="one sentence of why, for the history")
+        parser.add_argument("--reason", default="", help="the reason, one sentence for the history")
 
     def handle(self, *, state: str, reason: str, **_: Any) -> None:
         try:
             self._switch(on=state == "on", reason=reason or f"shadow_all {state}")
-        except RulesetRefused as error:
-            refuse(self.stderr, "\n".join(map(str, error.problems)))
-        tell(self, go_live())
+        except InvalidRuleset as error:
+            reject(self.stderr, "\n".join(map(str, error.problems)))
+        report_delivery(self, go_live())
 
     @transaction.atomic
     def _switch(self, *, on: bool, reason: str) -> None:

@@ -1,8 +1,8 @@
-// Runs right after htmx: neither styles written into the page, nor strings evaluated.
+// Runs right after htmx: disables inline styles and the evaluation of strings.
 htmx.config.includeIndicatorStyles = false;
 htmx.config.allowEval = false;
 
-// Select2 draws a list of its own over a select and forgets the name of it.
+// Select2 covers a select with its own list, and loses the label of the select.
 function nameLists() {
   for (const select of document.querySelectorAll("select.select2-hidden-accessible")) {
     const label = document.querySelector(`label[for="${CSS.escape(select.id)}"]`);
@@ -12,7 +12,7 @@ function nameLists() {
 }
 new MutationObserver(nameLists).observe(document, { childList: true, subtree: true });
 
-// A form that was refused: the list of its errors comes first, also for a screen reader.
+// A form with errors: the list of errors comes first, also for screen readers.
 document.addEventListener("DOMContentLoaded", () => {
   const first = document.querySelector("#error-summary, .rl-field--wrong :is(input, select, textarea)");
   first?.focus();

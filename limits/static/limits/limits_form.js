@@ -1,5 +1,5 @@
-// The form of limits: shows the fields that belong to the way of counting, and says what the limit
-// means while it is typed. The sentence comes from the server, so that it is the one of every page.
+// The form of limits: shows the fields of the chosen algorithm, and explains the limit while it is typed. The
+// sentence comes from the server, so that it is the same as on every other page.
 (() => {
   const FIELDS = ["quota", "window_0", "window_1", "algorithm", "burst", "period", "timezone"];
   const BELONGS = {
@@ -22,7 +22,7 @@
       const element = fields[name];
       if (!element) continue;
       const shown = belongs(fields.algorithm.value);
-      // A field that is not shown is not sent, and keeps what was typed.
+      // A hidden field is not submitted, and keeps the text that was typed.
       element.disabled = !shown;
       (element.closest(".field-line") ?? element).hidden = !shown;
     }

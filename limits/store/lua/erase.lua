@@ -1,31 +1,34 @@
--- Forgets counters of one client, and that pending requests consumed from them: nothing is refunded into
--- what begins after a reset.
+-- Removes counters of one client, and cost that pending requests consumed from them: nothing is refunded into
+-- the counters after a reset.
 --
--- KEYS  1     the bucket's pending entries: what each holds (parts/pending.lua)
+-- KEYS  1     the shard's pending entries: their format is in parts/pending.lua
 --       2...  the counters
 --
--- Returns how many counters there were.
+-- Returns how many counters existed.
 
 local unpack = struct.unpack
-local erased = {}
-for index = 2, #KEYS do erased[KEYS[index]] = true end
+local is_erased = {}
+for index = 2, #KEYS do is_erased[KEYS[index]] = true end
 
--- The entry without what it consumed from these counters; nil where it is something else.
-local function without(record)
-  local _, _, _, policies, first = unpack('>I8I4I2I2', record)
-  local consumed, key, at = {}, nil, first + policies
+-- Returns the content of an entry without the cost consumed from these counters. Fails if it is damaged.
+local function without_erased(content)
+  local _, _, _, policies, consumed_begin = unpack('>I8I4I2I2', content)
+  local consumed_end, consumed, key = consumed_begin + policies, {}, nil
+  local at = consumed_end
   for index = 1, policies do
-    key, at = unpack('>I2c0', record, at)
-    consumed[index] = erased[key] and '0' or record:sub(first + index - 1, first + index - 1)
+    key, at = unpack('>I2c0', content, at)
+    local flag_at = consumed_begin + index - 1
+    consumed[index] = is_erased[key] and '0' or content:sub(flag_at, flag_at)
   end
-  return record:sub(1, first - 1) .. table.concat(consumed) .. record:sub(first + policies)
+  return content:sub(1, consumed_begin - 1) .. table.concat(consumed) .. content:sub(consumed_end)
 end
 
-local pending = redis.call('HGETALL', KEYS[1])
-for at = 1, #pending, 2 do
-  local is_entry, after = pcall(without, pending[at + 1])
-  if is_entry and after ~= pending[at + 1] then redis.call('HSET', KEYS[1], pending[at], after) end
+local entries = redis.call('HGETALL', KEYS[1])
+for at = 1, #entries, 2 do
+  local entry, content = entries[at], entries[at + 1]
+  local is_valid, new_content = pcall(without_erased, content)
+  if is_valid and new_content ~= content then redis.call('HSET', KEYS[1], entry, new_content) end
 end
-local erased_now = 0
-for index = 2, #KEYS do erased_now = erased_now + redis.call('UNLINK', KEYS[index]) end
-return erased_now
+local removed = 0
+for index = 2, #KEYS do removed = removed + redis.call('UNLINK', KEYS[index]) end
+return removed

@@ -1,9 +1,9 @@
--- Marks a bucket as holding all of its clients, unless it was emptied since the loading began.
+-- Marks a shard as having all of its clients, unless it was emptied since the loading began.
 --
--- KEYS  1     the bucket
--- ARGV  1     the name of the loading, as it was written into the bucket at its beginning
+-- KEYS  1     the shard
+-- ARGV  1     the name of the loading, as written into the shard at the beginning
 --
--- Returns 1 where the bucket is complete now, else 0. Does not expire.
+-- Returns 1 if the shard is complete now, else 0. Does not expire.
 
 if redis.call('HGET', KEYS[1], 'loading') ~= ARGV[1] then
   return 0

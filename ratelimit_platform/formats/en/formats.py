@@ -1,3 +1,3 @@
-"""Dates that nobody takes for another day, and a day of 24 hours."""
+"""Unambiguous dates, and the 24-hour clock."""
 
 DATE_FORMAT, TIME_FORMAT, DATETIME_FORMAT = "j M Y", "H:i", "j M Y, H:i"

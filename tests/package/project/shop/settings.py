@@ -12,10 +12,10 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "rest_framework",
     # Not needed; it adds the system checks to `manage.py check`.
-    *(["limits"] if "WITH_CHECKS" in os.environ else []),
+    *(["ratelimit_enforcer"] if "WITH_CHECKS" in os.environ else []),
 ]
 MIDDLEWARE = [
-    "limits.middleware.RateLimitHeadersMiddleware",
+    "ratelimit_enforcer.middleware.RateLimitHeadersMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
 ]
@@ -32,7 +32,7 @@ USE_TZ = True
 
 CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": os.environ["REDIS_URL"]}}
 REST_FRAMEWORK = {
-    "DEFAULT_THROTTLE_CLASSES": ["limits.throttling.PolicyThrottle"],
+    "DEFAULT_THROTTLE_CLASSES": ["ratelimit_enforcer.throttling.PolicyThrottle"],
     "DEFAULT_THROTTLE_RATES": {"anon": None, "user": None, "uploads": os.environ.get("UPLOADS", "5/10m")},
     "NUM_PROXIES": 0,
 }

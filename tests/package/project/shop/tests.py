@@ -12,9 +12,9 @@ from django.core.checks import run_checks
 from django.http import HttpResponse
 from django.test import SimpleTestCase, override_settings
 
-from limits.checks import check_settings, check_views
+from ratelimit_enforcer.checks import check_settings, check_views
 
-HANDLER = {"EXCEPTION_HANDLER": "limits.exception_handler.exception_handler", "NUM_PROXIES": 0}
+HANDLER = {"EXCEPTION_HANDLER": "ratelimit_enforcer.exception_handler.exception_handler", "NUM_PROXIES": 0}
 
 
 class Shop(SimpleTestCase):
@@ -75,7 +75,7 @@ class Shop(SimpleTestCase):
     def test_a_store_that_hangs_does_not_hold_a_request(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:
             platform = {"REDIS": f"redis://127.0.0.1:{silent.getsockname()[1]}", "CHECK_DEADLINE": 0.1}
-            with self.settings(RATELIMIT_PLATFORM=platform), self.assertLogs("limits", "WARNING") as logged:
+            with self.settings(RATELIMIT_PLATFORM=platform), self.assertLogs("ratelimit_enforcer", "WARNING") as logged:
                 self.assertEqual(self.statuses("/uploads", 7, "post"), [201] * 7)
                 self.assertEqual(self.statuses("/api/search", 4), [200] * 4)
         told = [line for line in logged.output if "WITHOUT_RULESET" in line]

@@ -7,8 +7,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
-from limits.decorators import rate_limit
-from limits.throttling import AtomicScopedRateThrottle
+from ratelimit_enforcer.decorators import rate_limit
+from ratelimit_enforcer.throttling import AtomicScopedRateThrottle
 
 
 class Search(APIView):

@@ -1,0 +1,230 @@
+"""The views of the API, except those for management and metrics: checks, health, the documentation, and the pages of
+problem types. Their base classes are independent of the project's REST_FRAMEWORK setting."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NoReturn
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.renderers import (
+    OpenApiJsonRenderer,
+    OpenApiJsonRenderer2,
+    OpenApiYamlRenderer,
+    OpenApiYamlRenderer2,
+)
+from drf_spectacular.settings import spectacular_settings
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import BasePermission
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from api.authentication import BearerAuthentication, HasScope, token_of
+from api.decisions import STORE_RETRY_AFTER, batch_response, decision_response, usage_body
+from api.errors import exception_response
+from api.openapi.operations import (
+    batch_operation,
+    check_operation,
+    health_operation,
+    peek_operation,
+    readiness_operation,
+    usage_operation,
+)
+from api.problems import METHOD_NOT_ALLOWED, PROBLEM_TYPES, RULESET_MISSING, ProblemResponse, problem_response
+from api.rendering import IgnoreAccept, JsonOnly, json_response
+from api.requests import MAX_BATCH_BODY_BYTES, parse_batch, parse_check, parse_client_query, parse_query, read_json
+from limits.store.advice import advisor
+from ratelimit_enforcer.domain.decision import Decision
+from ratelimit_enforcer.domain.enums import Scope
+from ratelimit_enforcer.engine import Guard, PreparedRuleset, get_engine
+from ratelimit_enforcer.per_process import once
+
+ExceptionHandler = Callable[[Exception, dict[str, Any]], HttpResponse | None]
+
+
+class ProblemDocumentView(APIView):
+    """The base of all views: responds to every error with a problem document."""
+
+    http_method_names = ["get", "head", "post", "put", "patch", "delete"]
+    authentication_classes: Sequence[type[BaseAuthentication]] = ()
+    permission_classes: Sequence[type[BasePermission]] = ()
+    throttle_classes = ()
+    versioning_class = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Checks the method before the token: a caller needs no token to learn which methods are allowed."""
+        if request.method not in self.allowed_methods:
+            self.http_method_not_allowed(request)
+        super().initial(request, *args, **kwargs)
+
+    def http_method_not_allowed(self, request: HttpRequest, *args: Any, **kwargs: Any) -> NoReturn:
+        allowed = ", ".join(self.allowed_methods)
+        detail = f"{request.path} allows {allowed}, not {request.method}."
+        raise ProblemResponse(METHOD_NOT_ALLOWED, detail, headers={"Allow": allowed})
+
+    def get_exception_handler(self) -> ExceptionHandler:
+        return exception_response
+
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        """Empty: the framework's default headers are of no use to callers of the API."""
+        return {}
+
+
+class ApiView(ProblemDocumentView):
+    """The base of views that respond with JSON."""
+
+    renderer_classes = (JSONRenderer,)
+    parser_classes = ()
+    content_negotiation_class = IgnoreAccept
+
+
+class CheckingView(ApiView):
+    """A view for programs whose token has the scope “check”."""
+
+    authentication_classes = (BearerAuthentication,)
+    permission_classes = (HasScope,)
+    content_negotiation_class = JsonOnly
+    scope = Scope.CHECK
+
+    def guard(self, request: Request) -> Guard:
+        """Checks the token again, with the ruleset that decides."""
+        return partial(token_of(request).require, self.scope)
+
+
+class DecisionView(CheckingView):
+    """The base of views that accept one check as JSON."""
+
+    def decide(self, request: Request, *, consume: bool) -> Decision:
+        """The engine's decision on the check in the body. Raises :class:`~api.problems.ProblemResponse`."""
+        check = parse_check(read_json(request))
+        return get_engine().check(check, consume=consume, guard=self.guard(request))
+
+
+class CheckView(DecisionView):
+    """``POST /v1/check``: decides one request; an admitted one consumes its cost."""
+
+    @check_operation
+    def post(self, request: Request) -> HttpResponse:
+        always_ok = bool(parse_query(request.META.get("QUERY_STRING", ""), {"status": "200"}))
+        return decision_response(self.decide(request, consume=True), always_ok=always_ok)
+
+
+class PeekView(DecisionView):
+    """``POST /v1/peek``: the decision of a check, without consuming anything."""
+
+    @peek_operation
+    def post(self, request: Request) -> HttpResponse:
+        parse_query(request.META.get("QUERY_STRING", ""), {})
+        return decision_response(self.decide(request, consume=False), always_ok=True)
+
+
+class BatchView(CheckingView):
+    """``POST /v1/check/batch``: decides up to a thousand requests in order."""
+
+    @batch_operation
+    def post(self, request: Request) -> HttpResponse:
+        parse_query(request.META.get("QUERY_STRING", ""), {})
+        checks = parse_batch(read_json(request, MAX_BATCH_BODY_BYTES))
+        return batch_response(get_engine().check_in_order(checks, guard=self.guard(request)))
+
+
+class UsageView(CheckingView):
+    """``GET /v1/usage``: the state of every limit that counts the client separately."""
+
+    @usage_operation
+    def get(self, request: Request) -> HttpResponse:
+        client = parse_client_query(request.META.get("QUERY_STRING", ""))
+        client_state = get_engine().peek_client(client, guard=self.guard(request))
+        return json_response(usage_body(client_state))
+
+
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+class HealthView(ApiView):
+    """``GET /healthz``: 200 while the process is alive."""
+
+    @health_operation
+    def get(self, request: Request) -> HttpResponse:
+        return json_response({"status": "ok"}, headers=_NO_STORE)
+
+
+class ReadinessView(ApiView):
+    """``GET /readyz``. Degraded counts as ready: otherwise a load balancer would remove every server in an outage."""
+
+    @readiness_operation
+    def get(self, request: Request) -> HttpResponse:
+        engine = get_engine()
+        readiness = engine.readiness()
+        missing, problems = list(readiness.missing), list(readiness.problems)
+        if not readiness.ready:
+            headers = _NO_STORE | STORE_RETRY_AFTER
+            return problem_response(
+                RULESET_MISSING,
+                " ".join(["No ruleset is loaded yet.", *problems]),
+                {"missing": missing},
+                headers=headers,
+            )
+        status = "degraded" if missing else "ready"
+        body = {
+            "status": status,
+            "missing": missing,
+            "warnings": [*problems, *advisor().warnings()],
+            "store_ruleset": readiness.store_ruleset,
+            **_ruleset_fields(engine.current),
+        }
+        return json_response(body, headers=_NO_STORE)
+
+
+def _ruleset_fields(current: PreparedRuleset | None) -> dict[str, Any]:
+    """The rules that this process uses, which may differ from those in the store."""
+    if current is None:
+        return {"ruleset": None, "emergency_switch": None}
+    return {"ruleset": current.version.sequence, "emergency_switch": current.ruleset.shadow_all}
+
+
+class SchemaView(ProblemDocumentView, SpectacularAPIView):
+    """``GET /api/schema/``: JSON, or YAML if the caller asks for it."""
+
+    schema = None
+    renderer_classes = [OpenApiJsonRenderer2, OpenApiJsonRenderer, OpenApiYamlRenderer2, OpenApiYamlRenderer]
+
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+        """The document is the same for all callers, so it is generated once per format, in some tenths of a second."""
+        renderer = type(request.accepted_renderer)
+        content = _document(renderer)
+        headers = {"Content-Disposition": f'inline; filename="schema.{renderer.format}"'}
+        return HttpResponse(content, content_type=request.accepted_media_type, headers=headers)
+
+
+@once
+def _document(renderer: type[BaseRenderer]) -> bytes:
+    schema = SchemaGenerator(urlconf=spectacular_settings.SERVE_URLCONF).get_schema(request=None, public=True)
+    content: str | bytes = renderer().render(schema, renderer_context={})
+    return content.encode() if isinstance(content, str) else content
+
+
+class DocsView(ProblemDocumentView, SpectacularSwaggerSplitView):
+    """``GET /api/docs/``: the interactive documentation."""
+
+    schema = None
+    url_name = "api-schema"
+
+
+_BY_URI = {kind.uri: kind for kind in PROBLEM_TYPES}
+
+
+class ProblemPageView(ApiView):
+    """``GET /problems/NAME``: the page of a problem type."""
+
+    schema = None
+
+    def get(self, request: Request, name: str) -> HttpResponse:
+        kind = _BY_URI.get(f"/problems/{name}")
+        if kind is None:
+            raise Http404
+        return HttpResponse(render_to_string("api/problem.html", {"kind": kind}))

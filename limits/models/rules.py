@@ -1,0 +1,286 @@
+"""The rules: plans, endpoints with their routes, and policies with their limits."""
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+
+from limits.domain.descriptions import limit_sentence, limits_sentence
+from limits.models.fields import ImmutableSlugModel, choices, choices_check, slug_check, slug_field, validate_printable
+from limits.models.history import RowHistory
+from ratelimit_enforcer.domain.enums import Algorithm, Mode, OnStoreFailure, Partition, Period
+from ratelimit_enforcer.domain.limit import MAX_BURST, MAX_COST, MAX_QUOTA, MAX_WINDOW_SECONDS, Limit, limit_problems
+from ratelimit_enforcer.domain.routes import Route as Pattern
+from ratelimit_enforcer.domain.validation import route_problem
+
+
+class Plan(ImmutableSlugModel):
+    """A tier that clients are assigned to."""
+
+    slug = slug_field("Identifies the plan in the config file and in API responses. Cannot be changed later.")
+    name = models.CharField(
+        max_length=200, validators=[validate_printable], help_text="The name that colleagues and customers know."
+    )
+    description = models.TextField(blank=True)
+    is_default = models.BooleanField(
+        "default plan",
+        default=False,
+        help_text="The plan of clients without a plan and of unregistered clients. Only one plan is the default: "
+        "ticking the box here clears it on the previous default plan.",
+    )
+
+    history = RowHistory()
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            slug_check("plan"),
+            models.UniqueConstraint(
+                fields=["is_default"],
+                condition=Q(is_default=True),
+                name="plan_one_default",
+                violation_error_message="Another plan is already the default.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def clear_default(cls, plans: "models.QuerySet[Plan]") -> None:
+        """Clears the default flag of these plans before another plan gets it, with a history record."""
+        for plan in plans.filter(is_default=True):
+            plan.is_default = False
+            plan.save(update_fields=["is_default"])
+
+
+class Endpoint(ImmutableSlugModel):
+    """A group of routes that policies protect."""
+
+    slug = slug_field("Identifies the endpoint in check requests and in the config file. Cannot be changed later.")
+    name = models.CharField(max_length=200, validators=[validate_printable])
+    description = models.TextField(blank=True)
+    cost = models.PositiveIntegerField(
+        default=1,
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_COST)],
+        help_text="Quota that one request consumes, unless the check request states another cost.",
+    )
+
+    history = RowHistory()
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            slug_check("endpoint"),
+            models.CheckConstraint(condition=Q(cost__gte=1, cost__lte=MAX_COST), name="endpoint_cost_in_range"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Route(models.Model):
+    """A method and a path pattern of an endpoint. ``shape`` is the pattern without the names of its
+    parameters; equal shapes mean equal patterns."""
+
+    endpoint = models.ForeignKey(Endpoint, on_delete=models.CASCADE, related_name="routes")
+    method = models.CharField(max_length=20, default="GET", help_text="GET, POST, …, or * for all methods.")
+    path = models.CharField(
+        max_length=500, help_text="Such as /api/products/{id}. A trailing /* matches every path below."
+    )
+    shape = models.CharField(max_length=600, unique=True, editable=False)
+    position = models.PositiveSmallIntegerField(default=0, editable=False)
+
+    history = RowHistory()
+
+    class Meta:
+        ordering = ["position", "id"]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    def clean(self) -> None:
+        if message := route_problem(str(self)):
+            raise ValidationError({"path": f"A route {message}"})
+        self._set_shape()
+        other = Route.objects.filter(shape=self.shape).exclude(pk=self.pk).select_related("endpoint").first()
+        if other and other.endpoint_id != self.endpoint_id:
+            raise ValidationError({"path": f"“{other}” of endpoint “{other.endpoint}” is the same pattern."})
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self._set_shape()
+        super().save(*args, **kwargs)
+
+    def _set_shape(self) -> None:
+        pattern = Pattern.parse(str(self))
+        self.method, self.shape = pattern.method, pattern.shape
+
+
+class LimitFields(models.Model):
+    """The columns of one limit."""
+
+    quota = models.PositiveBigIntegerField(help_text="Maximum in the window. 0 denies all requests.")
+    window = models.PositiveIntegerField(
+        null=True, blank=True, help_text="In seconds: 60 is a minute, 3600 an hour. Empty for calendar limits."
+    )
+    algorithm = models.CharField(
+        max_length=20,
+        choices=choices(Algorithm),
+        default=Algorithm.SLIDING_WINDOW.value,
+        help_text="A sliding window never admits more than the quota in any period of that length. A token bucket "
+        "refills steadily and allows bursts. A fixed window resets at each full minute, hour, …; a calendar limit at "
+        "each full hour, day, week or month in a time zone.",
+    )
+    burst = models.PositiveBigIntegerField(
+        null=True,
+        blank=True,
+        help_text="For token buckets: the largest burst. Empty: the quota.",
+    )
+    period = models.CharField(
+        max_length=10,
+        choices=choices(Period),
+        null=True,
+        blank=True,
+        help_text="For calendar limits, instead of a window.",
+    )
+    timezone = models.CharField(
+        "time zone", max_length=64, null=True, blank=True, help_text="For calendar limits. Empty: UTC."
+    )
+    position = models.PositiveSmallIntegerField(default=0, editable=False)
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return limit_sentence(self.as_domain())
+
+    def as_domain(self) -> Limit:
+        """Returns the limit as the domain object that validation and compilation work with."""
+        return Limit(
+            quota=self.quota,
+            window=self.window,
+            algorithm=Algorithm(self.algorithm),
+            burst=self.burst,
+            period=Period(self.period) if self.period else None,
+            timezone=self.timezone or None,
+        )
+
+    def clean(self) -> None:
+        super().clean()
+        if self.quota is None or self.algorithm not in list(Algorithm) or self.period not in [None, "", *Period]:
+            return
+        errors: dict[str, list[str]] = {}
+        for field, message in limit_problems(self.as_domain()):
+            errors.setdefault(field, []).append(message[:1].upper() + message[1:])
+        if errors:
+            raise ValidationError(errors)
+
+
+def limit_checks(model: str) -> list[models.CheckConstraint]:
+    """Returns database constraints for the rules of :func:`ratelimit_enforcer.domain.limit.limit_problems`."""
+    calendar = Q(algorithm=Algorithm.CALENDAR.value)
+    windowed = Q(algorithm__in=[member.value for member in Algorithm if member is not Algorithm.CALENDAR])
+    window = Q(window__gte=1, window__lte=MAX_WINDOW_SECONDS, window__isnull=False)
+    of_window = windowed & window & Q(period=None, timezone=None)
+    of_calendar = calendar & Q(window=None, period__isnull=False, period__in=[member.value for member in Period])
+    of_bucket = Q(algorithm=Algorithm.TOKEN_BUCKET.value, burst__gte=1, burst__lte=MAX_BURST)
+    refills = Q(quota=0) | Q(burst__lte=F("quota") * MAX_WINDOW_SECONDS / F("window"))
+    conditions = {
+        "quota_in_range": Q(quota__gte=0, quota__lte=MAX_QUOTA),
+        "fields_of_algorithm": of_window | of_calendar,
+        "burst_of_bucket": Q(burst=None) | (of_bucket & refills),
+    }
+    return [models.CheckConstraint(condition=check, name=f"{model}_{name}") for name, check in conditions.items()]
+
+
+def limit_uniques(model: str, parent: str) -> list[models.UniqueConstraint]:
+    """Returns constraints that allow one limit of each kind in a policy or override."""
+    message = "Only one limit per algorithm and window is allowed."
+    return [
+        models.UniqueConstraint(
+            fields=[parent, "algorithm", "window"],
+            condition=Q(window__isnull=False),
+            name=f"{model}_one_per_window",
+            violation_error_message=message,
+        ),
+        models.UniqueConstraint(
+            fields=[parent, "period"],
+            condition=Q(period__isnull=False),
+            name=f"{model}_one_per_period",
+            violation_error_message=message,
+        ),
+    ]
+
+
+class PolicyLimit(LimitFields):
+    """A limit of a policy."""
+
+    policy = models.ForeignKey("limits.Policy", on_delete=models.CASCADE, related_name="limits")
+    history = RowHistory()
+
+    class Meta:
+        ordering = ["position", "id"]
+        verbose_name = "limit"
+        constraints = [*limit_checks("policylimit"), *limit_uniques("policylimit", "policy")]
+
+
+class Policy(ImmutableSlugModel):
+    """Limits of a plan on an endpoint."""
+
+    slug = slug_field(
+        "Identifies the policy in responses and headers. Cannot be changed later: each slug has separate counters."
+    )
+    name = models.CharField(max_length=200, validators=[validate_printable], blank=True)
+    plan = models.ForeignKey(
+        Plan, null=True, blank=True, on_delete=models.PROTECT, related_name="policies", help_text="Empty: all plans."
+    )
+    endpoint = models.ForeignKey(
+        Endpoint,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="policies",
+        help_text="Empty: all requests of a client together, on any endpoint.",
+    )
+    partition = models.CharField(
+        max_length=10,
+        choices=choices(Partition),
+        default=Partition.CLIENT.value,
+        help_text="client: each client separately; global: all clients together, to protect the endpoint.",
+    )
+    mode = models.CharField(
+        max_length=10,
+        choices=choices(Mode),
+        default=Mode.ENFORCE.value,
+        help_text="enforce: deny requests over the limit; shadow: only report requests over the limit; disabled: not "
+        "evaluated.",
+    )
+    on_store_failure = models.CharField(
+        "if Redis is down",
+        max_length=10,
+        choices=choices(OnStoreFailure),
+        default=OnStoreFailure.LOCAL.value,
+        help_text="local: each server enforces its share of the quota; allow: admit all; deny: deny all.",
+    )
+
+    history = RowHistory()
+
+    class Meta:
+        ordering = ["slug"]
+        verbose_name_plural = "policies"
+        constraints = [
+            slug_check("policy"),
+            choices_check("policy", "partition", Partition),
+            choices_check("policy", "mode", Mode),
+            choices_check("policy", "on_store_failure", OnStoreFailure),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.slug
+
+    @property
+    def sentence(self) -> str:
+        """The limits as a sentence."""
+        return limits_sentence(limit.as_domain() for limit in self.limits.all())

@@ -1,0 +1,36 @@
+-- Writing counts that were drained from the store. Parameters in the plural are the columns of rows.
+
+-- name: take_ids
+-- Inserts the ids of parcels, and returns those that are new: only their counts are added.
+INSERT INTO limits_usageparcel (id, written_at) SELECT unnest(%(ids)s::text[]), now()
+ON CONFLICT DO NOTHING RETURNING id;
+
+-- name: add_usage
+-- Adds requests and cost by outcome.
+INSERT INTO limits_usage AS stored (minute, client_key, endpoint, outcome, requests, cost)
+SELECT * FROM unnest(
+    %(minutes)s::timestamptz[], %(clients)s::text[], %(endpoints)s::text[], %(outcomes)s::text[],
+    %(requests)s::bigint[], %(costs)s::bigint[]
+)
+ON CONFLICT (minute, client_key, endpoint, outcome)
+DO UPDATE SET requests = stored.requests + EXCLUDED.requests, cost = stored.cost + EXCLUDED.cost;
+
+-- name: add_denials
+-- Adds denials by policy.
+INSERT INTO limits_policydenial AS stored (minute, client_key, endpoint, policy, mode, requests)
+SELECT * FROM unnest(
+    %(minutes)s::timestamptz[], %(clients)s::text[], %(endpoints)s::text[], %(policies)s::text[], %(modes)s::text[],
+    %(requests)s::bigint[]
+)
+ON CONFLICT (minute, client_key, endpoint, policy, mode)
+DO UPDATE SET requests = stored.requests + EXCLUDED.requests;
+
+-- name: add_quota_thresholds
+-- Adds requests that reached a threshold of a quota.
+INSERT INTO limits_quotacrossing AS stored (minute, client_key, endpoint, policy, mark, requests)
+SELECT * FROM unnest(
+    %(minutes)s::timestamptz[], %(clients)s::text[], %(endpoints)s::text[], %(policies)s::text[], %(marks)s::int[],
+    %(requests)s::bigint[]
+)
+ON CONFLICT (minute, client_key, endpoint, policy, mark)
+DO UPDATE SET requests = stored.requests + EXCLUDED.requests;

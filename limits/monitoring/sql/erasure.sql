@@ -1,0 +1,101 @@
+-- Erasing a client from usage: up to a number of its rows become part of the rows without a client, and the number of
+-- rows changed is returned. Rows are sorted before they are inserted, so that two concurrent statements wait for each
+-- other without a deadlock.
+
+-- name: usage_by_minute
+-- Usage by minute.
+WITH removed AS (
+    DELETE FROM limits_usage
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM limits_usage WHERE client_key = %(client)s LIMIT %(count)s))
+    RETURNING minute, endpoint, outcome, requests, cost
+), added AS (
+    INSERT INTO limits_usage AS stored (minute, endpoint, outcome, client_key, requests, cost)
+    SELECT minute, endpoint, outcome, '', requests, cost FROM removed ORDER BY minute, endpoint, outcome
+    ON CONFLICT (minute, endpoint, outcome, client_key)
+    DO UPDATE SET requests = stored.requests + EXCLUDED.requests, cost = stored.cost + EXCLUDED.cost
+)
+SELECT count(*) FROM removed;
+
+-- name: usage_by_hour
+-- Usage by hour.
+WITH removed AS (
+    DELETE FROM limits_usagehour
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM limits_usagehour WHERE client_key = %(client)s LIMIT %(count)s))
+    RETURNING hour, endpoint, outcome, requests, cost
+), added AS (
+    INSERT INTO limits_usagehour AS stored (hour, endpoint, outcome, client_key, requests, cost)
+    SELECT hour, endpoint, outcome, '', requests, cost FROM removed ORDER BY hour, endpoint, outcome
+    ON CONFLICT (hour, endpoint, outcome, client_key)
+    DO UPDATE SET requests = stored.requests + EXCLUDED.requests, cost = stored.cost + EXCLUDED.cost
+)
+SELECT count(*) FROM removed;
+
+-- name: usage_by_day
+-- Usage by day.
+WITH removed AS (
+    DELETE FROM limits_usageday
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM limits_usageday WHERE client_key = %(client)s LIMIT %(count)s))
+    RETURNING day, endpoint, outcome, requests, cost
+), added AS (
+    INSERT INTO limits_usageday AS stored (day, endpoint, outcome, client_key, requests, cost)
+    SELECT day, endpoint, outcome, '', requests, cost FROM removed ORDER BY day, endpoint, outcome
+    ON CONFLICT (day, endpoint, outcome, client_key)
+    DO UPDATE SET requests = stored.requests + EXCLUDED.requests, cost = stored.cost + EXCLUDED.cost
+)
+SELECT count(*) FROM removed;
+
+-- name: denials_by_minute
+-- Denials by policy and minute.
+WITH removed AS (
+    DELETE FROM limits_policydenial
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM limits_policydenial WHERE client_key = %(client)s LIMIT %(count)s))
+    RETURNING minute, endpoint, policy, mode, requests
+), added AS (
+    INSERT INTO limits_policydenial AS stored (minute, endpoint, policy, mode, client_key, requests)
+    SELECT minute, endpoint, policy, mode, '', requests FROM removed ORDER BY minute, endpoint, policy, mode
+    ON CONFLICT (minute, endpoint, policy, mode, client_key)
+    DO UPDATE SET requests = stored.requests + EXCLUDED.requests
+)
+SELECT count(*) FROM removed;
+
+-- name: denials_by_hour
+-- Denials by policy and hour.
+WITH removed AS (
+    DELETE FROM limits_policydenialhour
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM limits_policydenialhour WHERE client_key = %(client)s LIMIT %(count)s))
+    RETURNING hour, endpoint, policy, mode, requests
+), added AS (
+    INSERT INTO limits_policydenialhour AS stored (hour, endpoint, policy, mode, client_key, requests)
+    SELECT hour, endpoint, policy, mode, '', requests FROM removed ORDER BY hour, endpoint, policy, mode
+    ON CONFLICT (hour, endpoint, policy, mode, client_key)
+    DO UPDATE SET requests = stored.requests + EXCLUDED.requests
+)
+SELECT count(*) FROM removed;
+
+-- name: denials_by_day
+-- Denials by policy and day.
+WITH removed AS (
+    DELETE FROM limits_policydenialday
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM limits_policydenialday WHERE client_key = %(client)s LIMIT %(count)s))
+    RETURNING day, endpoint, policy, mode, requests
+), added AS (
+    INSERT INTO limits_policydenialday AS stored (day, endpoint, policy, mode, client_key, requests)
+    SELECT day, endpoint, policy, mode, '', requests FROM removed ORDER BY day, endpoint, policy, mode
+    ON CONFLICT (day, endpoint, policy, mode, client_key)
+    DO UPDATE SET requests = stored.requests + EXCLUDED.requests
+)
+SELECT count(*) FROM removed;
+
+-- name: quota_thresholds
+-- Quota thresholds reached.
+WITH removed AS (
+    DELETE FROM limits_quotacrossing
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM limits_quotacrossing WHERE client_key = %(client)s LIMIT %(count)s))
+    RETURNING minute, endpoint, policy, mark, requests
+), added AS (
+    INSERT INTO limits_quotacrossing AS stored (minute, endpoint, policy, mark, client_key, requests)
+    SELECT minute, endpoint, policy, mark, '', requests FROM removed ORDER BY minute, endpoint, policy, mark
+    ON CONFLICT (minute, endpoint, policy, mark, client_key)
+    DO UPDATE SET requests = stored.requests + EXCLUDED.requests
+)
+SELECT count(*) FROM removed;

@@ -1,0 +1,65 @@
+-- Removing up to a number of rows older than a time, and returning the number of rows removed. Rows are found by ctid,
+-- their place in the table: by primary key, as the ORM does it, a statement took 7.6 times as long (2026-11-27).
+
+-- name: remove_usage
+-- Usage by minute.
+WITH removed AS (
+    DELETE FROM limits_usage
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM limits_usage WHERE minute < %(before)s LIMIT %(count)s))
+    RETURNING 1
+)
+SELECT count(*) FROM removed;
+
+-- name: remove_denials
+-- Denials by policy and minute.
+WITH removed AS (
+    DELETE FROM limits_policydenial
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM limits_policydenial WHERE minute < %(before)s LIMIT %(count)s))
+    RETURNING 1
+)
+SELECT count(*) FROM removed;
+
+-- name: remove_thresholds
+-- Quota thresholds reached.
+WITH removed AS (
+    DELETE FROM limits_quotacrossing
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM limits_quotacrossing WHERE minute < %(before)s LIMIT %(count)s))
+    RETURNING 1
+)
+SELECT count(*) FROM removed;
+
+-- name: remove_usage_hours
+-- Usage by hour.
+WITH removed AS (
+    DELETE FROM limits_usagehour
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM limits_usagehour WHERE hour < %(before)s LIMIT %(count)s))
+    RETURNING 1
+)
+SELECT count(*) FROM removed;
+
+-- name: remove_denial_hours
+-- Denials by policy and hour.
+WITH removed AS (
+    DELETE FROM limits_policydenialhour
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM limits_policydenialhour WHERE hour < %(before)s LIMIT %(count)s))
+    RETURNING 1
+)
+SELECT count(*) FROM removed;
+
+-- name: remove_usage_days
+-- Usage by day.
+WITH removed AS (
+    DELETE FROM limits_usageday
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM limits_usageday WHERE day < %(before)s LIMIT %(count)s))
+    RETURNING 1
+)
+SELECT count(*) FROM removed;
+
+-- name: remove_denial_days
+-- Denials by policy and day.
+WITH removed AS (
+    DELETE FROM limits_policydenialday
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM limits_policydenialday WHERE day < %(before)s LIMIT %(count)s))
+    RETURNING 1
+)
+SELECT count(*) FROM removed;

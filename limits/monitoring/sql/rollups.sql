@@ -1,0 +1,102 @@
+-- Rolling minutes up into hours, and hours into days. Rows are sorted before they are inserted, so that two concurrent
+-- statements wait for each other without a deadlock. Days contain the names of registered clients only.
+
+-- name: lock_progress
+-- The progress of some rollups. FOR SHARE: a rollup cannot move its mark until the transaction ends.
+SELECT work, at FROM limits_progress WHERE work = ANY(%(works)s) FOR SHARE;
+
+-- name: roll_up_usage_into_hours
+-- Adds the usage of some minutes to the hours.
+INSERT INTO limits_usagehour AS stored (hour, client_key, endpoint, outcome, requests, cost)
+SELECT date_trunc('hour', minute, 'UTC'), client_key, endpoint, outcome, sum(requests), sum(cost)
+FROM limits_usage WHERE minute >= %(begin)s AND minute < %(end)s
+GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+ON CONFLICT (hour, client_key, endpoint, outcome)
+DO UPDATE SET requests = stored.requests + EXCLUDED.requests, cost = stored.cost + EXCLUDED.cost;
+
+-- name: roll_up_denials_into_hours
+-- Adds the denials by policy of some minutes to the hours.
+INSERT INTO limits_policydenialhour AS stored (hour, client_key, endpoint, policy, mode, requests)
+SELECT date_trunc('hour', minute, 'UTC'), client_key, endpoint, policy, mode, sum(requests)
+FROM limits_policydenial WHERE minute >= %(begin)s AND minute < %(end)s
+GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+ON CONFLICT (hour, client_key, endpoint, policy, mode)
+DO UPDATE SET requests = stored.requests + EXCLUDED.requests;
+
+-- name: roll_up_usage_into_days
+-- Adds the usage of some hours to the days.
+INSERT INTO limits_usageday AS stored (day, client_key, endpoint, outcome, requests, cost)
+SELECT
+    date_trunc('day', hour, 'UTC'),
+    CASE WHEN EXISTS (SELECT FROM limits_client WHERE key = client_key) THEN client_key ELSE '' END,
+    endpoint, outcome, sum(requests), sum(cost)
+FROM limits_usagehour WHERE hour >= %(begin)s AND hour < %(end)s
+GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+ON CONFLICT (day, client_key, endpoint, outcome)
+DO UPDATE SET requests = stored.requests + EXCLUDED.requests, cost = stored.cost + EXCLUDED.cost;
+
+-- name: roll_up_denials_into_days
+-- Adds the denials by policy of some hours to the days.
+INSERT INTO limits_policydenialday AS stored (day, client_key, endpoint, policy, mode, requests)
+SELECT
+    date_trunc('day', hour, 'UTC'),
+    CASE WHEN EXISTS (SELECT FROM limits_client WHERE key = client_key) THEN client_key ELSE '' END,
+    endpoint, policy, mode, sum(requests)
+FROM limits_policydenialhour WHERE hour >= %(begin)s AND hour < %(end)s
+GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+ON CONFLICT (day, client_key, endpoint, policy, mode)
+DO UPDATE SET requests = stored.requests + EXCLUDED.requests;
+
+-- name: add_late_usage_to_hours
+-- Adds usage that was drained after its minute had been rolled up to the hours. The parameters are columns of rows.
+INSERT INTO limits_usagehour AS stored (hour, client_key, endpoint, outcome, requests, cost)
+SELECT date_trunc('hour', minute, 'UTC'), client_key, endpoint, outcome, sum(requests), sum(cost)
+FROM unnest(
+    %(minutes)s::timestamptz[], %(clients)s::text[], %(endpoints)s::text[], %(outcomes)s::text[],
+    %(requests)s::bigint[], %(costs)s::bigint[]
+) AS late (minute, client_key, endpoint, outcome, requests, cost)
+GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+ON CONFLICT (hour, client_key, endpoint, outcome)
+DO UPDATE SET requests = stored.requests + EXCLUDED.requests, cost = stored.cost + EXCLUDED.cost;
+
+-- name: add_late_denials_to_hours
+-- The same for denials by policy.
+INSERT INTO limits_policydenialhour AS stored (hour, client_key, endpoint, policy, mode, requests)
+SELECT date_trunc('hour', minute, 'UTC'), client_key, endpoint, policy, mode, sum(requests)
+FROM unnest(
+    %(minutes)s::timestamptz[], %(clients)s::text[], %(endpoints)s::text[], %(policies)s::text[], %(modes)s::text[],
+    %(requests)s::bigint[]
+) AS late (minute, client_key, endpoint, policy, mode, requests)
+GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+ON CONFLICT (hour, client_key, endpoint, policy, mode)
+DO UPDATE SET requests = stored.requests + EXCLUDED.requests;
+
+-- name: add_late_usage_to_days
+-- Adds usage that was drained after its hour had been rolled up to the days.
+INSERT INTO limits_usageday AS stored (day, client_key, endpoint, outcome, requests, cost)
+SELECT
+    date_trunc('day', minute, 'UTC'),
+    CASE WHEN EXISTS (SELECT FROM limits_client WHERE key = client_key) THEN client_key ELSE '' END,
+    endpoint, outcome, sum(requests), sum(cost)
+FROM unnest(
+    %(minutes)s::timestamptz[], %(clients)s::text[], %(endpoints)s::text[], %(outcomes)s::text[],
+    %(requests)s::bigint[], %(costs)s::bigint[]
+) AS late (minute, client_key, endpoint, outcome, requests, cost)
+GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+ON CONFLICT (day, client_key, endpoint, outcome)
+DO UPDATE SET requests = stored.requests + EXCLUDED.requests, cost = stored.cost + EXCLUDED.cost;
+
+-- name: add_late_denials_to_days
+-- The same for denials by policy.
+INSERT INTO limits_policydenialday AS stored (day, client_key, endpoint, policy, mode, requests)
+SELECT
+    date_trunc('day', minute, 'UTC'),
+    CASE WHEN EXISTS (SELECT FROM limits_client WHERE key = client_key) THEN client_key ELSE '' END,
+    endpoint, policy, mode, sum(requests)
+FROM unnest(
+    %(minutes)s::timestamptz[], %(clients)s::text[], %(endpoints)s::text[], %(policies)s::text[], %(modes)s::text[],
+    %(requests)s::bigint[]
+) AS late (minute, client_key, endpoint, policy, mode, requests)
+GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+ON CONFLICT (day, client_key, endpoint, policy, mode)
+DO UPDATE SET requests = stored.requests + EXCLUDED.requests;

@@ -1,0 +1,87 @@
+"""The clients that a change of the rules affects, determined before it goes live."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from limits.models import Client, Override
+from ratelimit_enforcer.domain.enums import Partition
+from ratelimit_enforcer.domain.ruleset import Policy, Ruleset
+
+
+@dataclass(frozen=True, slots=True)
+class Impact:
+    """``clients``: number of registered clients on the affected plans. ``unregistered``: unregistered
+    clients are affected too. ``overridden``: number of those clients that currently have an override of a
+    changed policy."""
+
+    clients: int = 0
+    unregistered: bool = False
+    overridden: int = 0
+
+    @property
+    def sentence(self) -> str:
+        """The impact in words, such as “Affects 1,204 registered clients and all unregistered clients.”"""
+        if not self.clients and not self.unregistered:
+            return "Affects no clients."
+        parts = [f"{self.clients:,} registered client{'s' if self.clients != 1 else ''}"] if self.clients else []
+        parts += ["all unregistered clients"] if self.unregistered else []
+        return f"Affects {' and '.join(parts)}.{self._overridden_sentence}"
+
+    @property
+    def _overridden_sentence(self) -> str:
+        if not self.overridden:
+            return ""
+        clients, keep = ("client", "keeps") if self.overridden == 1 else ("clients", "keep")
+        return f" {self.overridden:,} {clients} with overrides {keep} individual limits."
+
+
+def impact(old: Ruleset, new: Ruleset) -> Impact:
+    """Returns the clients affected by the change from ``old`` to ``new``. Takes two or three queries."""
+    changed = list(_changed_policies(old, new))
+    plans = set(_plans(old, new, changed))
+    if not plans:
+        return Impact()
+    all_plans = None in plans
+    clients = Client.objects.all() if all_plans else Client.objects.filter(_clients_on(plans, new.default_plan))
+    return Impact(
+        clients=clients.count(),
+        unregistered=all_plans or new.default_plan in plans,
+        overridden=_overridden({policy.slug for policy in changed}, clients),
+    )
+
+
+def _changed_policies(old: Ruleset, new: Ruleset) -> Iterator[Policy]:
+    """Yields the policies that were added, removed or changed, in the old and the new form."""
+    before, after = set(old.policies), set(new.policies)
+    yield from before ^ after
+
+
+def _plans(old: Ruleset, new: Ruleset, changed: list[Policy]) -> Iterator[str | None]:
+    """Yields the affected plans; None: all."""
+    if old.shadow_all != new.shadow_all or _requests_differ(old, new):
+        yield None
+    if old.default_plan != new.default_plan:
+        yield new.default_plan
+    yield from (policy.plan for policy in changed)
+
+
+def _requests_differ(old: Ruleset, new: Ruleset) -> bool:
+    """Whether endpoints match other requests than before, or have another cost."""
+    before = {endpoint.slug: (endpoint.routes, endpoint.cost) for endpoint in old.endpoints}
+    after = {endpoint.slug: (endpoint.routes, endpoint.cost) for endpoint in new.endpoints}
+    return before != after
+
+
+def _clients_on(plans: set[str | None], default: str | None) -> Q:
+    on = Q(plan__slug__in=[plan for plan in plans if plan is not None])
+    return on | Q(plan=None) if default in plans else on
+
+
+def _overridden(policies: set[str], clients: QuerySet[Client]) -> int:
+    now = timezone.now()
+    in_force = (Q(starts_at=None) | Q(starts_at__lte=now)) & (Q(ends_at=None) | Q(ends_at__gt=now))
+    rows = Override.objects.filter(in_force, policy__slug__in=policies, policy__partition=Partition.CLIENT.value)
+    return rows.filter(client__in=clients).values("client").distinct().count()

@@ -1,0 +1,137 @@
+"""Identifies the client that a request counts for, if no user is logged in by the caller's address.
+
+Servers and proxies write addresses in several ways. The same caller may appear as ``192.0.2.7``,
+``192.0.2.7:51344`` (several gateways append the port of the connection), ``::ffff:192.0.2.7`` (a dual-stack
+socket), ``[2001:DB8::1]:443`` or ``fe80::1%eth0``. Limits must treat all of these as one caller (RFC 4291,
+RFC 5952, RFC 7239).
+"""
+
+import hashlib
+import ipaddress
+import logging
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest
+from django.utils.module_loading import import_string
+from rest_framework.request import Request
+from rest_framework.settings import api_settings
+from rest_framework.throttling import BaseThrottle
+
+from ratelimit_enforcer.conf import setting
+from ratelimit_enforcer.domain.client import key_problem
+from ratelimit_enforcer.log_limiter import HOUR_SECONDS, RateLimitedLog
+
+AnyRequest = Request | HttpRequest
+"""A request of Django REST Framework, or of Django."""
+
+_PLAIN_THROTTLE = BaseThrottle()
+
+_forgeable_addresses_log = RateLimitedLog(logging.getLogger(__name__), HOUR_SECONDS)
+_missing_addresses_log = RateLimitedLog(logging.getLogger(__name__), HOUR_SECONDS)
+
+
+def client_of(request: AnyRequest, throttle: BaseThrottle = _PLAIN_THROTTLE) -> str:
+    """The client's key: the result of ``CLIENT_IDENTIFIER``, else :func:`default_client`.
+
+    An identifier that returns None or an empty string falls back to the default. A key that cannot be
+    registered (too long, or with control characters) is replaced by its digest, so that its sender is a
+    client like any other. Raises ``ImproperlyConfigured`` for any other result.
+    """
+    path = setting("CLIENT_IDENTIFIER")
+    key = _identifier(path)(request) if path else None
+    if key is not None and not isinstance(key, str):
+        raise ImproperlyConfigured(f"{path} returned {key!r}; a client's key must be a string.")
+    return valid_client_key(key) if key else default_client(request, throttle)
+
+
+@lru_cache(maxsize=8)
+def _identifier(path: str) -> Callable[[AnyRequest], Any]:
+    identifier: Callable[[AnyRequest], Any] = import_string(path)
+    return identifier
+
+
+def default_client(request: AnyRequest, throttle: BaseThrottle = _PLAIN_THROTTLE) -> str:
+    """``user:<pk>`` of the authenticated user, else ``ip:<address>`` by the framework's rules
+    (``NUM_PROXIES``), an IPv6 address as its /64 network; ``ip:unknown`` for all without an address."""
+    user = getattr(request, "user", None)
+    if user is not None and user.is_authenticated:
+        return valid_client_key(f"user:{user.pk}")
+    if api_settings.NUM_PROXIES is None and "x-forwarded-for" in request.headers:
+        _forgeable_addresses_log.warning(
+            "NUM_PROXIES of the REST framework is not set, so a caller can pose as a different client in each request "
+            "by changing the header X-Forwarded-For. Set NUM_PROXIES to the number of proxies in front of this "
+            "server, or 0."
+        )
+    return valid_client_key(f"ip:{address_of(request, throttle)}")
+
+
+def address_of(request: AnyRequest, throttle: BaseThrottle = _PLAIN_THROTTLE) -> str:
+    """The caller's address by the framework's rules, normalized; an IPv6 address as its /64 network.
+
+    Without ``NUM_PROXIES``, the framework uses the whole of ``X-Forwarded-For``: several addresses.
+    """
+    ident: str = throttle.get_ident(request) or ""  # type: ignore[arg-type]
+    address = ",".join(subscriber_network(each) for each in ident.split(","))
+    if address == UNKNOWN:
+        _missing_addresses_log.warning(
+            "The server provides no address of the caller, as with a UNIX socket: all callers without a login are one "
+            "client together. Have the proxy set X-Forwarded-For, and set NUM_PROXIES of the REST framework."
+        )
+    return address
+
+
+def valid_client_key(key: str) -> str:
+    """The key if it is valid for a client, else a digest of it."""
+    if key_problem(key) is None:
+        return key
+    return f"sha256:{hashlib.sha256(key.encode(errors='surrogatepass')).hexdigest()}"
+
+
+UNKNOWN = "unknown"
+"""Stands for callers without an address, such as behind a UNIX socket; the term of RFC 7239, section 6.2."""
+
+IPV6_PREFIX = 64
+"""One subscriber usually has a whole /64, and could use a different address for each request."""
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_BRACKETED = re.compile(r"\[([^\[\]]*)\](?::\d{0,5})?")
+_WITH_PORT = re.compile(r"([^:]*):\d{0,5}")
+_WITHOUT_ADDRESS = ("", "none", "unix:", UNKNOWN)
+_MAX_LENGTH = 128
+"""Maximum length of an address in characters; no address with a zone and a port is longer."""
+
+
+def parse_address(text: str) -> Address | None:
+    """Parses an address; drops port, brackets and zone, and unwraps IPv4-mapped IPv6. None: not an address."""
+    text = text.strip().strip('"')
+    if len(text) > _MAX_LENGTH:
+        return None
+    if match := _BRACKETED.fullmatch(text) or _WITH_PORT.fullmatch(text):
+        text = match[1]
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def canonical_address(text: str | None) -> str:
+    """The normalized form of an address. Other text is returned stripped; :data:`UNKNOWN` for no address."""
+    address = parse_address(text) if text else None
+    if address is not None:
+        return str(address)
+    stripped = (text or "").strip()
+    return UNKNOWN if stripped.lower() in _WITHOUT_ADDRESS else stripped
+
+
+def subscriber_network(text: str | None) -> str:
+    """The normalized address, like :func:`canonical_address`, but an IPv6 address becomes its /64 network."""
+    address = parse_address(text) if text else None
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((address.packed, IPV6_PREFIX), strict=False))
+    return canonical_address(text)

@@ -1,0 +1,1 @@
+"""The domain model: limits, algorithms, rulesets and decisions. Pure Python: no I/O, no clock, no Django."""

@@ -1,0 +1,264 @@
+"""The answer to one check.
+
+A cost of 0, or one that is larger than any limit admits, gets an answer and not an error: in projects
+that compute the cost from the request, both follow from a caller's data.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
+from math import inf
+from typing import Any, NamedTuple
+
+from ratelimit_enforcer.domain.counters import Reading, readings_by_policy, require_reading_for_each_limit
+from ratelimit_enforcer.domain.enums import Algorithm, Mode, Reason
+from ratelimit_enforcer.domain.limit import MAX_COST, SECOND_US, Limit
+from ratelimit_enforcer.domain.selection import EffectivePolicy, NamedLimit
+from ratelimit_enforcer.domain.sliding_window import NEVER
+
+
+class CheckRequest(NamedTuple):
+    """One check: the client, the endpoint and the cost.
+
+    The endpoint is named by its slug, or found by method and path. ``decoded``: the path was decoded
+    by a framework, and is matched as it is. ``cost`` None: the endpoint's cost.
+    """
+
+    client: str
+    endpoint: str | None = None
+    method: str | None = None
+    path: str | None = None
+    cost: int | None = None
+    decoded: bool = False
+
+
+class LimitState(NamedTuple):
+    """One limit as a check found it. Durations are in seconds."""
+
+    name: str
+    policy: str
+    mode: Mode
+    limit: Limit
+    allowed: bool
+    remaining: int
+    """Whole units of cost that the limit would still admit."""
+    reset_after: float
+    """Time until the full capacity of the limit is available again."""
+    next_capacity_after: float | None
+    """Time until the next unit becomes available; None at full capacity, or where none ever will."""
+    retry_after: float | None
+    """Time until this request would be admitted; None if it was admitted, or if waiting cannot help."""
+    can_ever_admit: bool
+    """False if the cost exceeds what the limit can ever admit."""
+    ends_after: float | None = None
+    """Time until the current window or calendar period ends; None where windows have no fixed end."""
+
+    @property
+    def is_enforced(self) -> bool:
+        """Whether the limit can deny requests: False in shadow mode."""
+        return self.mode is Mode.ENFORCE
+
+
+class LimitStates(Sequence[LimitState]):
+    """All limits of a check, in the order of the readings; computed on first access, because most
+    callers only ask whether the request is admitted. ``consumes``: as for :func:`states_of`."""
+
+    __slots__ = ("_inputs", "_states")
+
+    def __init__(
+        self, policies: Sequence[EffectivePolicy], cost: int, readings: Sequence[Reading], *, consumes: bool
+    ) -> None:
+        self._inputs = policies, cost, readings, consumes
+        self._states: tuple[LimitState, ...] | None = None
+
+    def _read(self) -> tuple[LimitState, ...]:
+        if self._states is None:
+            policies, cost, readings, consumes = self._inputs
+            self._states = states_of(policies, cost, readings, consumes=consumes)
+        return self._states
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+    def __iter__(self) -> Iterator[LimitState]:
+        return iter(self._read())
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._read()[at]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self._read() == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Decision(NamedTuple):
+    """The answer to one check. Durations are in seconds."""
+
+    allowed: bool
+    reason: Reason | None
+    client: str
+    plan: str | None
+    endpoint: str | None
+    cost: int
+    ruleset: int
+    """The sequence number of the ruleset that decided; 0 if no ruleset was loaded."""
+    limits: Sequence[LimitState] = ()
+    degraded: bool = False
+    admitted_by_all: bool = False
+    """True: every limit admitted the request, those in shadow mode too; known without reading the limits."""
+
+    @property
+    def denying(self) -> tuple[LimitState, ...]:
+        """The limits that denied the request."""
+        if self.admitted_by_all:
+            return ()
+        return tuple(state for state in self.limits if state.is_enforced and not state.allowed)
+
+    @property
+    def leading(self) -> LimitState | None:
+        """The enforcing limit that represents all others. If denied: the one with the longest wait. Else the
+        one with the least remaining, then the longest reset, then by name. None without enforcing limits."""
+        if denying := self.denying:
+            return max(denying, key=lambda state: (_wait(state), state.name))
+        leader: LimitState | None = None
+        for state in self.limits:
+            if state.is_enforced and (leader is None or _room(state) < _room(leader)):
+                leader = state
+        return leader
+
+    @property
+    def retry_after(self) -> float | None:
+        """The longest wait of the denying limits (seconds); None if none deny, or if waiting cannot help."""
+        longest = max(map(_wait, self.denying), default=inf)
+        return None if longest == inf else longest
+
+
+def _room(state: LimitState) -> tuple[int, float, str]:
+    return state.remaining, -state.reset_after, state.name
+
+
+def _wait(state: LimitState) -> float:
+    return inf if state.retry_after is None else state.retry_after
+
+
+def _sliding_window(named: NamedLimit, cost: int, reading: Reading, consumed: bool) -> LimitState:
+    admits, used, next_capacity, reset, retry_or_ahead = reading
+    limit = named.limit
+    quota = limit.quota
+    if consumed:
+        used, reset = used + cost, limit.window_us + (retry_or_ahead if admits else 0)
+        next_capacity = reset if next_capacity == NEVER else next_capacity
+    remaining = quota - used if used < quota else 0
+    next_capacity_after = None if next_capacity == NEVER else next_capacity / SECOND_US
+    retry_after = None if admits or retry_or_ahead == NEVER else retry_or_ahead / SECOND_US
+    return LimitState(*named, admits, remaining, reset / SECOND_US, next_capacity_after, retry_after, cost <= quota)
+
+
+def _token_bucket(named: NamedLimit, cost: int, reading: Reading, consumed: bool) -> LimitState:
+    admits, until_full, until_full_rest, _, _ = reading
+    limit = named.limit
+    window, quota, capacity = limit.window_us, limit.quota, limit.capacity
+    spent = until_full * quota + until_full_rest + (cost * window if consumed else 0)
+    free = capacity * window - spent
+    # Seen from a clock slightly behind the counter, more may be used than the capacity.
+    remaining = max(0, free // window)
+    can_ever_admit = cost <= capacity
+    reset_after = _refill_seconds(spent, quota) if spent else 0.0
+    next_capacity_after = _refill_seconds((remaining + 1) * window - free, quota) if spent else None
+    retry_after = None if admits or not can_ever_admit else _refill_seconds(cost * window - free, quota)
+    return LimitState(*named, admits, remaining, reset_after, next_capacity_after, retry_after, can_ever_admit)
+
+
+def _fixed_window(named: NamedLimit, cost: int, reading: Reading, consumed: bool) -> LimitState:
+    admits, used, until_end, _, _ = reading
+    used, ends_after, quota = used + (cost if consumed else 0), until_end / SECOND_US, named.limit.quota
+    remaining = quota - used if used < quota else 0
+    reset_after = ends_after if used else 0.0
+    next_capacity_after = ends_after if used and quota else None
+    retry_after = None if admits or cost > quota else ends_after
+    return LimitState(
+        *named, admits, remaining, reset_after, next_capacity_after, retry_after, cost <= quota, ends_after
+    )
+
+
+def _refill_seconds(units: int, quota: int) -> float:
+    """The seconds to refill ``units`` (microseconds times quota), rounded up to a microsecond."""
+    return -(-units // quota) / SECOND_US
+
+
+_READERS = {
+    Algorithm.SLIDING_WINDOW: _sliding_window,
+    Algorithm.TOKEN_BUCKET: _token_bucket,
+    Algorithm.FIXED_WINDOW: _fixed_window,
+    Algorithm.CALENDAR: _fixed_window,
+}
+
+
+def states_of(
+    policies: Sequence[EffectivePolicy], cost: int, readings: Sequence[Reading], *, consumes: bool
+) -> tuple[LimitState, ...]:
+    """All limits of a check, in the order of the readings. ``consumes``: the request was admitted and
+    its cost is consumed from each policy that admits it. Raises ``ValueError`` unless there is one reading
+    for each limit."""
+    limits = [named for policy in policies for named in policy.named]
+    require_reading_for_each_limit(readings, len(limits))
+    if not consumes:
+        consumed: Iterable[bool] = [False] * len(limits)
+    elif False not in [reading[0] for reading in readings]:
+        consumed = [True] * len(limits)
+    else:
+        consumed = _consumed(policies, readings)
+    return tuple(
+        [
+            _READERS[named.limit.algorithm](named, cost, reading, consumes_it)
+            for named, reading, consumes_it in zip(limits, readings, consumed, strict=True)
+        ]
+    )
+
+
+def _consumed(policies: Sequence[EffectivePolicy], readings: Sequence[Reading]) -> Iterator[bool]:
+    """Yields, for each limit, whether the request consumes from it: all limits of its policy admit the request."""
+    for of_policy in readings_by_policy(readings, [len(policy.limits) for policy in policies]):
+        yield from repeat(all(reading[0] for reading in of_policy), len(of_policy))
+
+
+def denial_reason(limits: Sequence[LimitState]) -> Reason | None:
+    """The reason why the enforcing limits among ``limits`` deny the request; None if they admit it."""
+    denying = [state for state in limits if state.is_enforced and not state.allowed]
+    if not denying:
+        return None
+    never = any(not state.can_ever_admit for state in denying)
+    return Reason.COST_EXCEEDS_QUOTA if never else Reason.LIMIT
+
+
+FREE = 0
+
+
+def is_in_range(cost: int) -> bool:
+    """Whether limits can be checked at this cost: 1 to :data:`~ratelimit_enforcer.domain.limit.MAX_COST`."""
+    return 1 <= cost <= MAX_COST
+
+
+def clamped_cost(cost: int) -> int:
+    """The nearest cost that is in range (:func:`is_in_range`)."""
+    return min(max(cost, 1), MAX_COST)
+
+
+def at_cost(peeked: Decision, cost: int) -> Decision:
+    """The decision about a request of this cost, from a check at :func:`clamped_cost` cost that consumed nothing.
+
+    A cost of 0 is admitted even if nothing remains. A cost above :data:`MAX_COST` is denied as
+    ``cost_exceeds_quota`` wherever an enforcing limit applies. The answers for blocked and exempt clients,
+    and ``store_unavailable``, are the same as for any other cost.
+    """
+    if peeked.reason not in (None, Reason.LIMIT, Reason.COST_EXCEEDS_QUOTA):
+        return peeked._replace(cost=cost)
+    admits = cost == FREE
+    limits = tuple(_state(state, admits=admits) for state in peeked.limits)
+    allowed = admits or not any(state.is_enforced for state in limits)
+    reason = None if allowed else Reason.COST_EXCEEDS_QUOTA
+    return peeked._replace(allowed=allowed, reason=reason, cost=cost, limits=limits, admitted_by_all=False)
+
+
+def _state(state: LimitState, *, admits: bool) -> LimitState:
+    return state._replace(allowed=admits, retry_after=None, can_ever_admit=admits)

@@ -1,0 +1,126 @@
+"""The HTTP fields that inform a caller about the limits.
+
+``RateLimit-Policy`` and ``RateLimit`` follow draft-ietf-httpapi-ratelimit-headers-11: Lists of
+structured fields (RFC 9651) with one Item for each enforcing limit, named by a String. Slugs and
+labels are plain ASCII without quotes, so a name needs no escaping inside that String.
+
+Also the problem type of a denied request (draft-ietf-httpapi-ratelimit-headers-11, section 4.1).
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from math import ceil, inf
+
+from ratelimit_enforcer.domain.decision import Decision, LimitState
+from ratelimit_enforcer.domain.enums import Algorithm
+from ratelimit_enforcer.domain.limit import Limit
+
+
+class LegacyHeaders(StrEnum):
+    """Whether the older ``X-RateLimit-*`` fields are sent."""
+
+    OFF = "off"
+    BESIDE = "beside"
+    INSTEAD = "instead"
+
+
+def closest_to_denying(decisions: Iterable[Decision]) -> Decision:
+    """Selects, of several decisions about one request, the one whose headers are sent: the denial with the
+    longest wait; without denials, the one with the least remaining, then with the longest reset."""
+    return min(decisions, key=_room)
+
+
+def _room(decision: Decision) -> tuple[float, ...]:
+    leading, wait = decision.leading, decision.retry_after
+    denied_for = 0.0 if decision.allowed else inf if wait is None else wait
+    if leading is None:
+        return decision.allowed, -denied_for, inf
+    return decision.allowed, -denied_for, leading.remaining, -leading.reset_after
+
+
+def rate_limit_headers(decision: Decision, legacy: LegacyHeaders = LegacyHeaders.OFF) -> dict[str, str]:
+    """The fields that describe a decision: empty if no limit is enforced, or if the decision is degraded,
+    because its figures are then not those of the store."""
+    leading = decision.leading
+    if leading is None or decision.degraded:
+        return {}
+    if legacy is LegacyHeaders.INSTEAD:
+        return _legacy(leading)
+    return _standard(decision) | (_legacy(leading) if legacy is LegacyHeaders.BESIDE else {})
+
+
+def retry_after_header(decision: Decision) -> dict[str, str]:
+    """``Retry-After`` (RFC 9110, section 10.2.3) for a denial that ends by waiting, else empty."""
+    wait = decision.retry_after
+    return {} if wait is None else {"Retry-After": str(whole_seconds(wait))}
+
+
+def whole_seconds(wait: float) -> int:
+    """A wait in seconds as ``Retry-After`` gives it: rounded up, and at least 1."""
+    return max(1, ceil(wait))
+
+
+def _standard(decision: Decision) -> dict[str, str]:
+    """``RateLimit-Policy`` lists every enforcing limit. ``RateLimit`` of a denial lists only the denying
+    limits, so that no ``t`` ends after ``Retry-After`` (draft-11, sections 6 and 8.5)."""
+    enforced = [state for state in decision.limits if state.is_enforced]
+    fields = {"RateLimit-Policy": ", ".join(map(_policy_item, enforced))}
+    if decision.allowed:
+        return fields | {"RateLimit": ", ".join([_item(state, _spread(state)) for state in enforced])}
+    denying = [_item(state, _wait(state)) for state in decision.denying]
+    return fields | ({"RateLimit": ", ".join(denying)} if denying else {})
+
+
+def _policy_item(state: LimitState) -> str:
+    """``"pro-search:60s";q=100;w=60``. A calendar limit has no window of a fixed length."""
+    window = _window(state.limit)
+    return f'"{state.name}";q={state.limit.capacity}' + ("" if window is None else f";w={window}")
+
+
+def _item(state: LimitState, seconds: int | None) -> str:
+    """``"pro-search:60s";r=41;t=58``. Without ``t``, waiting does not help."""
+    return f'"{state.name}";r={state.remaining}' + ("" if seconds is None else f";t={seconds}")
+
+
+def _window(limit: Limit) -> int | None:
+    """The seconds in which ``q`` becomes available; for a token bucket, the time to fill it."""
+    if limit.algorithm is not Algorithm.TOKEN_BUCKET or limit.window is None or not limit.quota:
+        return limit.window
+    return -(-limit.capacity * limit.window // limit.quota)
+
+
+def _spread(state: LimitState) -> int:
+    """The seconds over which a client can spread the remaining units, and then continue at that pace: until
+    the full capacity of the limit is available again, and no faster than ``q`` in ``w``; at most until the
+    period ends."""
+    window = _window(state.limit)
+    if window is None:
+        return ceil(state.ends_after or 0)
+    capacity = state.limit.capacity
+    return max(ceil(state.reset_after), -(-state.remaining * window // capacity) if capacity else 0)
+
+
+def _wait(state: LimitState) -> int | None:
+    return None if state.retry_after is None else whole_seconds(state.retry_after)
+
+
+def _legacy(leading: LimitState) -> dict[str, str]:
+    """The three older fields, which describe one limit only. ``Reset`` is in seconds from now, not a Unix
+    time, so the caller's clock does not matter, as for ``t`` and ``Retry-After``."""
+    return {
+        "X-RateLimit-Limit": str(leading.limit.capacity),
+        "X-RateLimit-Remaining": str(leading.remaining),
+        "X-RateLimit-Reset": str(ceil(leading.reset_after)),
+    }
+
+
+PROBLEM_JSON = "application/problem+json"
+"""The media type of problem documents (RFC 9457)."""
+
+QUOTA_EXCEEDED_TYPE = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+QUOTA_EXCEEDED_TITLE = "Request cannot be satisfied as assigned quota has been exceeded"
+
+
+def violated_policies(decision: Decision) -> list[str]:
+    """The member ``violated-policies``: the names of the denying limits."""
+    return [state.name for state in decision.denying]

@@ -1,0 +1,139 @@
+"""One limit: a quota over time, with the bounds that keep its arithmetic exact."""
+
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from ratelimit_enforcer.domain.calendar import AMBIGUOUS_ZONES, DEFAULT_TIMEZONE, is_known_here, timezones
+from ratelimit_enforcer.domain.enums import Algorithm, Period
+
+SECOND_US = 1_000_000
+"""Microseconds in a second; every duration inside the platform is in whole microseconds."""
+
+MAX_WINDOW_SECONDS = 31_622_400
+MAX_QUOTA = 10**9
+MAX_BURST = 10**9
+MAX_COST = 10**6
+
+MAX_SKEW_US = SECOND_US
+"""Maximum difference between the clocks of two masters of a store, in microseconds."""
+
+_ZONES = 2**28
+"""The number of values of a zone's checksum in :attr:`Limit.window_code`."""
+
+_NAME_SUFFIX = {
+    Algorithm.SLIDING_WINDOW: "",
+    Algorithm.TOKEN_BUCKET: "-bucket",
+    Algorithm.FIXED_WINDOW: "-fixed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A quota of cost per window (seconds), or per calendar period of a time zone.
+
+    ``burst`` is the size of a token bucket (None: the quota). ``window`` is None for calendar
+    limits only; ``period`` and ``timezone`` are None for all others.
+    """
+
+    quota: int
+    window: int | None = None
+    algorithm: Algorithm = Algorithm.SLIDING_WINDOW
+    burst: int | None = None
+    period: Period | None = None
+    timezone: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The limit's name within its policy: ``60s``, ``60s-bucket``, ``60s-fixed``, ``day``."""
+        if self.algorithm is Algorithm.CALENDAR:
+            return str(self.period)
+        return f"{self.window}s{_NAME_SUFFIX[self.algorithm]}"
+
+    @property
+    def window_code(self) -> int:
+        """Distinguishes the limits of one algorithm within a policy's counter: the window in seconds,
+        or, for a calendar limit, a number below 2^31 from period and zone."""
+        if self.period is None:
+            return self.window or 0
+        return (
+            list(Period).index(self.period) * _ZONES + zlib.crc32((self.timezone or DEFAULT_TIMEZONE).encode()) % _ZONES
+        )
+
+    @property
+    def capacity(self) -> int:
+        """The maximum cost that the limit can admit at one moment: the burst of a token bucket, else the quota.
+
+        A quota of 0 denies everything, regardless of the burst.
+        """
+        if self.algorithm is Algorithm.TOKEN_BUCKET and self.burst is not None and self.quota:
+            return self.burst
+        return self.quota
+
+    @property
+    def skew(self) -> int:
+        """The maximum time in microseconds by which a counter's state may be ahead of the clock: 1/64 of the
+        window, and at most a second. State that is further ahead was written with a wrong clock."""
+        return MAX_SKEW_US if self.window is None else min(MAX_SKEW_US, self.window_us // 64)
+
+    @property
+    def window_us(self) -> int:
+        """The window in microseconds. Raises ``TypeError`` for a calendar limit, which has none."""
+        if self.window is None:
+            raise TypeError(f"A {self.algorithm} limit has no window.")
+        return self.window * SECOND_US
+
+
+def unknown_timezone(limits: Iterable[Limit]) -> str | None:
+    """The first time zone of these limits that this machine does not know; None if it knows all of them."""
+    zones = (limit.timezone for limit in limits if limit.timezone is not None)
+    return next((zone for zone in zones if not is_known_here(zone)), None)
+
+
+def limit_problems(limit: Limit) -> Iterator[tuple[str, str]]:
+    """Yields (field, message) for every problem of one limit."""
+    if not 0 <= limit.quota <= MAX_QUOTA:
+        yield "quota", f"must be between 0 and {MAX_QUOTA:,}."
+    if limit.algorithm is Algorithm.CALENDAR:
+        yield from _calendar_problems(limit)
+    else:
+        yield from _window_problems(limit)
+    yield from _burst_problems(limit)
+
+
+def _calendar_problems(limit: Limit) -> Iterator[tuple[str, str]]:
+    if limit.window is not None:
+        yield "window", "is not allowed for a calendar limit; use a period."
+    if limit.period is None:
+        yield "period", "is required for a calendar limit: hour, day, week or month."
+    if limit.timezone is not None and (message := timezone_problem(limit.timezone)):
+        yield "timezone", message
+
+
+def timezone_problem(timezone: str) -> str | None:
+    """The reason why a calendar limit cannot use this zone, or None."""
+    if timezone in AMBIGUOUS_ZONES:
+        return f"“{timezone}” depends on the machine; use a place, such as “Europe/Berlin”."
+    return None if timezone in timezones() else f"“{timezone}” is not a time zone; an example is “Europe/Berlin”."
+
+
+def _window_problems(limit: Limit) -> Iterator[tuple[str, str]]:
+    if limit.window is None:
+        yield "window", "is required: the length of the window in seconds."
+    elif not 1 <= limit.window <= MAX_WINDOW_SECONDS:
+        yield "window", f"must be between 1 and {MAX_WINDOW_SECONDS:,} seconds (366 days)."
+    if limit.period is not None:
+        yield "period", "is allowed for calendar limits only."
+    if limit.timezone is not None:
+        yield "timezone", "is allowed for calendar limits only."
+
+
+def _burst_problems(limit: Limit) -> Iterator[tuple[str, str]]:
+    if limit.burst is None:
+        return
+    if limit.algorithm is not Algorithm.TOKEN_BUCKET:
+        yield "burst", "is allowed for token buckets only."
+    elif not 1 <= limit.burst <= MAX_BURST:
+        yield "burst", f"must be between 1 and {MAX_BURST:,}."
+    elif limit.window and limit.quota > 0 and limit.burst * limit.window > MAX_WINDOW_SECONDS * limit.quota:
+        yield "burst", "would take more than 366 days to refill at this quota."

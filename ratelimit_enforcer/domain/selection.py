@@ -1,0 +1,115 @@
+"""Selects the limits that apply to a request: those of the matching policies, with the client's overrides in force."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ratelimit_enforcer.domain.client import ClientRecord, Override
+from ratelimit_enforcer.domain.enums import Algorithm, Mode, Partition
+from ratelimit_enforcer.domain.fixed_window import window_bounds
+from ratelimit_enforcer.domain.limit import Limit
+from ratelimit_enforcer.domain.ruleset import Policy, Ruleset
+from ratelimit_enforcer.per_process import cached_property
+
+
+class NamedLimit(NamedTuple):
+    """A limit with its name in answers and headers, and the slug and mode of its policy."""
+
+    name: str
+    policy: str
+    mode: Mode
+    limit: Limit
+
+
+@dataclass(frozen=True)
+class EffectivePolicy:
+    """A policy as it currently applies to one client: the mode with the emergency switch applied, and the
+    limits in force: those of the override, if there is one."""
+
+    policy: Policy
+    mode: Mode
+    limits: tuple[Limit, ...]
+    override: Override | None = None
+
+    @cached_property
+    def named(self) -> tuple[NamedLimit, ...]:
+        """The limits of this policy, each with its name in answers and headers."""
+        return tuple(
+            NamedLimit(self.policy.name_of(limit), self.policy.slug, self.mode, limit) for limit in self.limits
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The effective policies of one client on one endpoint, and the period for which they are valid
+    (microseconds since 1970, the end excluded; None: open-ended)."""
+
+    policies: tuple[EffectivePolicy, ...]
+    valid_from: int | None = None
+    valid_until: int | None = None
+
+
+def plan_of(ruleset: Ruleset, record: ClientRecord) -> str | None:
+    """The client's plan. The default plan if the client has none, or if its plan is not in this ruleset
+    (which happens while a publication that removes the plan and the client's own change are under way)."""
+    return record.plan if record.plan in ruleset.plan_slugs else ruleset.default_plan
+
+
+def matching(ruleset: Ruleset, plan: str, endpoint: str | None) -> tuple[Policy, ...]:
+    """The enabled policies that apply to a plan on an endpoint (None: an unregistered endpoint)."""
+    return tuple(
+        policy
+        for policy in ruleset.policies
+        if ruleset.mode_of(policy) is not Mode.DISABLED and policy.applies_to(plan, endpoint)
+    )
+
+
+def own_policies(ruleset: Ruleset, record: ClientRecord) -> tuple[Policy, ...]:
+    """The policies that count this client separately, on any endpoint."""
+    plan = plan_of(ruleset, record)
+    return tuple(
+        policy
+        for policy in ruleset.policies
+        if policy.plan in (None, plan)
+        and policy.partition is Partition.CLIENT
+        and ruleset.mode_of(policy) is not Mode.DISABLED
+    )
+
+
+def select(ruleset: Ruleset, record: ClientRecord, endpoint: str | None, now: int) -> Selection:
+    """The limits that apply to this client on this endpoint at ``now`` (microseconds since 1970)."""
+    plan = plan_of(ruleset, record)
+    policies = matching(ruleset, plan, endpoint) if plan is not None else ()
+    return effective(ruleset, record, policies, now)
+
+
+def effective(ruleset: Ruleset, record: ClientRecord, policies: Iterable[Policy], now: int) -> Selection:
+    """These policies as they apply to one client at ``now`` (microseconds since 1970)."""
+    policies = tuple(policies)
+    slugs = {policy.slug for policy in policies if policy.partition is Partition.CLIENT}
+    relevant = [override for override in record.overrides if override.policy in slugs]
+    active = {override.policy: override for override in relevant if override.is_active(now)}
+    chosen = tuple(_effective(ruleset, policy, active.get(policy.slug)) for policy in policies)
+    edges = {*_edges_of_overrides(relevant), *_edges_of_periods(chosen, now)}
+    return Selection(
+        chosen,
+        valid_from=max((edge for edge in edges if edge <= now), default=None),
+        valid_until=min((edge for edge in edges if edge > now), default=None),
+    )
+
+
+def _effective(ruleset: Ruleset, policy: Policy, override: Override | None) -> EffectivePolicy:
+    limits = override.limits if override else policy.limits
+    return EffectivePolicy(policy, ruleset.mode_of(policy), limits, override)
+
+
+def _edges_of_overrides(overrides: Iterable[Override]) -> Iterator[int]:
+    for override in overrides:
+        yield from (edge for edge in (override.starts_at, override.ends_at) if edge is not None)
+
+
+def _edges_of_periods(policies: Iterable[EffectivePolicy], now: int) -> Iterator[int]:
+    for policy in policies:
+        for limit in policy.limits:
+            if limit.algorithm is Algorithm.CALENDAR:
+                yield from window_bounds(limit, now)

@@ -1,0 +1,83 @@
+"""The usage counts that a decided request adds.
+
+``store/scripts/decide.lua`` counts the same in the call that decides. This module is for requests
+that were not decided in one call.
+"""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import NamedTuple
+
+from ratelimit_enforcer.domain.decision import Decision, LimitState
+from ratelimit_enforcer.domain.enums import Mode, Reason
+from ratelimit_enforcer.domain.limit import MAX_COST
+
+THRESHOLDS = (50, 80, 90, 100)
+"""Percentages of a quota; a count is added when a request takes a limit's usage past one of them."""
+
+
+class RequestKind(StrEnum):
+    """The letters under which requests are counted in Redis. In upper case: their cost beyond 1."""
+
+    ADMITTED = "a"
+    DENIED = "d"
+    BLOCKED = "b"
+    EXEMPT = "e"
+
+
+class PolicyKind(StrEnum):
+    """The letters under which a policy's verdicts are counted in Redis, next to the marks (``"50"`` to ``"100"``)."""
+
+    DENIED = "d"
+    WOULD_DENY = "s"
+    """Counted in shadow mode only, for a request that was admitted."""
+
+
+_STATUS_KINDS = {Reason.BLOCKED: RequestKind.BLOCKED, Reason.EXEMPT: RequestKind.EXEMPT}
+
+
+class Count(NamedTuple):
+    """One count and the ``amount`` to add. ``kind``: a :class:`RequestKind` if ``policy`` is empty, else a
+    :class:`PolicyKind` or a mark."""
+
+    kind: str
+    policy: str
+    amount: int
+
+
+def counts_of(decision: Decision) -> Iterator[Count]:
+    """Yields the counts of one request: the request, its cost, the policies that denied it, the policies
+    in shadow mode that would have denied an admitted request, and the marks that its cost passed.
+
+    A request that was denied because the store is unavailable counts as denied.
+    """
+    kind = _request_kind(decision)
+    yield Count(kind, "", 1)
+    # A cost of 0 counts as -1 beyond the first unit; a cost above what any limit admits, as the highest cost.
+    beyond_one = min(decision.cost, MAX_COST) - 1
+    if beyond_one:
+        yield Count(kind.upper(), "", beyond_one)
+    denying = {state.policy: state.mode for state in decision.limits if not state.allowed}
+    for policy, mode in denying.items():
+        if mode is Mode.ENFORCE:
+            yield Count(PolicyKind.DENIED, policy, 1)
+        elif decision.allowed:
+            yield Count(PolicyKind.WOULD_DENY, policy, 1)
+    if decision.allowed and not decision.degraded:
+        for state in decision.limits:
+            if state.is_enforced:
+                yield from _thresholds_reached(state, decision.cost)
+
+
+def _request_kind(decision: Decision) -> RequestKind:
+    if decision.reason in _STATUS_KINDS:
+        return _STATUS_KINDS[decision.reason]
+    return RequestKind.ADMITTED if decision.allowed else RequestKind.DENIED
+
+
+def _thresholds_reached(state: LimitState, cost: int) -> Iterator[Count]:
+    capacity = state.limit.capacity
+    after = capacity - state.remaining
+    for threshold in THRESHOLDS:
+        if (after - cost) * 100 < threshold * capacity <= after * 100:
+            yield Count(str(threshold), state.policy, 1)

@@ -1,0 +1,178 @@
+"""Validates a ruleset before it is published. Each problem names its location.
+
+The messages are defined once, and are shown in forms, by commands and for config files.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from math import inf
+
+from ratelimit_enforcer.domain.client import Override
+from ratelimit_enforcer.domain.limit import MAX_COST, Limit, limit_problems
+from ratelimit_enforcer.domain.routes import PatternError, Route
+from ratelimit_enforcer.domain.ruleset import Endpoint, Policy, Ruleset
+
+Location = tuple[str | int, ...]
+"""The location of a problem: a section, a slug or key, then fields and positions, such as
+``("policies", "free-search", "limits", 0, "quota")``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationProblem:
+    """One problem and its location."""
+
+    location: Location
+    message: str
+
+    def __str__(self) -> str:
+        return f"{'.'.join(map(str, self.location))}: {self.message}"
+
+
+class InvalidRuleset(Exception):
+    """The current rules cannot be published; ``problems`` lists why."""
+
+    def __init__(self, problems: Iterable[ValidationProblem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(map(str, self.problems)))
+
+
+SLUG = re.compile(r"[a-z0-9-]+")
+SLUG_MESSAGE = "must consist of lowercase letters, digits and hyphens, such as “free-search”."
+MAX_SLUG_LENGTH = 64
+MAX_NAME_LENGTH = 200
+MAX_REASON_LENGTH = 500
+MAX_ROUTE_LENGTH = 500
+
+PRINTABLE = re.compile(r"\A[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z")
+NOT_PRINTABLE = "must not contain control characters."
+
+
+def slug_problem(slug: str) -> str | None:
+    """The reason why ``slug`` is not a valid slug, or None."""
+    if len(slug) > MAX_SLUG_LENGTH:
+        return f"must have at most {MAX_SLUG_LENGTH} characters."
+    return None if SLUG.fullmatch(slug) else SLUG_MESSAGE
+
+
+def route_problem(text: str) -> str | None:
+    """The reason why ``text`` is not a valid route pattern, or None."""
+    try:
+        Route.parse(text)
+    except PatternError as error:
+        return str(error)
+    return None
+
+
+def cost_problem(cost: int) -> str | None:
+    """The reason why ``cost`` is not valid as an endpoint's cost, or None."""
+    return None if 1 <= cost <= MAX_COST else f"must be between 1 and {MAX_COST:,}."
+
+
+def limits_problems(limits: Sequence[Limit]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yields (location below the policy or override, message) for every problem of its limits."""
+    if not limits:
+        yield ("limits",), "must have at least one limit."
+    labels: set[str] = set()
+    for at, limit in enumerate(limits):
+        wrong = [(("limits", at, field), message) for field, message in limit_problems(limit)]
+        yield from wrong
+        is_known = limit.label in labels
+        labels.add(limit.label)
+        if is_known and not wrong:
+            yield (
+                ("limits", at),
+                f"another limit is already named “{limit.label}”: use one limit per algorithm and window.",
+            )
+
+
+def ruleset_problems(ruleset: Ruleset) -> Iterator[ValidationProblem]:
+    """Yields every problem of a ruleset."""
+    yield from _slug_problems(ruleset)
+    yield from _plan_problems(ruleset)
+    for endpoint in ruleset.endpoints:
+        yield from _endpoint_problems(endpoint)
+    yield from _route_conflicts(ruleset.endpoints)
+    endpoints = frozenset(endpoint.slug for endpoint in ruleset.endpoints)
+    for policy in ruleset.policies:
+        yield from _policy_problems(policy, ruleset.plan_slugs, endpoints)
+
+
+def overlaps(first: Override, second: Override) -> bool:
+    """Whether two overrides of the same client and policy are in force at the same time."""
+
+    def begins_before_end(one: Override, other: Override) -> bool:
+        return one.starts_at is None or other.ends_at is None or one.starts_at < other.ends_at
+
+    same = first.policy == second.policy
+    return same and begins_before_end(first, second) and begins_before_end(second, first)
+
+
+def overlapping(overrides: Sequence[Override]) -> Iterator[tuple[int, int]]:
+    """Yields (position, earlier position) of overrides of one client and policy that overlap in time:
+    each with the one that ends last among those that start before it."""
+    by_start = sorted(range(len(overrides)), key=lambda at: _start(overrides[at]))
+    longest = by_start[0] if by_start else 0
+    for at in by_start[1:]:
+        if overlaps(overrides[at], overrides[longest]):
+            yield max(at, longest), min(at, longest)
+        if _end(overrides[at]) > _end(overrides[longest]):
+            longest = at
+
+
+def _start(override: Override) -> float:
+    return -inf if override.starts_at is None else override.starts_at
+
+
+def _end(override: Override) -> float:
+    return inf if override.ends_at is None else override.ends_at
+
+
+def _slug_problems(ruleset: Ruleset) -> Iterator[ValidationProblem]:
+    sections: tuple[tuple[str, Iterable[str]], ...] = (
+        ("plans", (plan.slug for plan in ruleset.plans)),
+        ("endpoints", (endpoint.slug for endpoint in ruleset.endpoints)),
+        ("policies", (policy.slug for policy in ruleset.policies)),
+    )
+    for section, slugs in sections:
+        for slug, count in Counter(slugs).items():
+            if message := slug_problem(slug):
+                yield ValidationProblem((section, slug, "slug"), message)
+            if count > 1:
+                yield ValidationProblem((section, slug, "slug"), "is a duplicate.")
+
+
+def _plan_problems(ruleset: Ruleset) -> Iterator[ValidationProblem]:
+    slugs = {plan.slug for plan in ruleset.plans}
+    if slugs and ruleset.default_plan is None:
+        yield ValidationProblem(("plans",), "one plan must be the default.")
+    elif ruleset.default_plan is not None and ruleset.default_plan not in slugs:
+        yield ValidationProblem(("plans",), f"the default plan “{ruleset.default_plan}” does not exist.")
+
+
+def _endpoint_problems(endpoint: Endpoint) -> Iterator[ValidationProblem]:
+    if message := cost_problem(endpoint.cost):
+        yield ValidationProblem(("endpoints", endpoint.slug, "cost"), message)
+
+
+def _route_conflicts(endpoints: Sequence[Endpoint]) -> Iterator[ValidationProblem]:
+    owners: dict[str, tuple[str, int, Route]] = {}
+    for endpoint in endpoints:
+        for at, route in enumerate(endpoint.routes):
+            owner, position, other = owners.setdefault(route.shape, (endpoint.slug, at, route))
+            if (owner, position) != (endpoint.slug, at):
+                where = "this endpoint" if owner == endpoint.slug else f"endpoint “{owner}” (“{other}”)"
+                yield ValidationProblem(
+                    ("endpoints", endpoint.slug, "routes", at), f"“{route}” already belongs to {where}."
+                )
+
+
+def _policy_problems(policy: Policy, plans: frozenset[str], endpoints: frozenset[str]) -> Iterator[ValidationProblem]:
+    here: Location = ("policies", policy.slug)
+    if policy.plan is not None and policy.plan not in plans:
+        yield ValidationProblem((*here, "plan"), f"there is no plan “{policy.plan}”.")
+    if policy.endpoint is not None and policy.endpoint not in endpoints:
+        yield ValidationProblem((*here, "endpoint"), f"there is no endpoint “{policy.endpoint}”.")
+    for place, message in limits_problems(policy.limits):
+        yield ValidationProblem((*here, *place), message)

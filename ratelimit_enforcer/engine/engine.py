@@ -1,0 +1,366 @@
+"""The engine: turns a check into a decision, never based on rules older than those in force.
+
+A check is decided in one round trip. The script compares the process's ruleset version and client record
+with those in force. If they differ, the script changes nothing and returns the token or record in force; the
+process loads these and repeats the check.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+from ratelimit_enforcer.conf import once_per_settings, setting
+from ratelimit_enforcer.domain.client import ClientRecord
+from ratelimit_enforcer.domain.decision import CheckRequest, Decision, at_cost, clamped_cost
+from ratelimit_enforcer.domain.ruleset import Ruleset
+from ratelimit_enforcer.domain.usage import counts_of
+from ratelimit_enforcer.engine.attempts import Attempt, Guard, decision_of, prepare, prepare_all_limits
+from ratelimit_enforcer.engine.fallback import Fallback
+from ratelimit_enforcer.engine.ruleset_cache import ClientCache, PreparedRuleset, RulesetCache, StoreClock, parse_record
+from ratelimit_enforcer.per_process import once
+from ratelimit_enforcer.store import observers
+from ratelimit_enforcer.store.connections.cluster import ClusterConnections
+from ratelimit_enforcer.store.connections.factory import store_connections
+from ratelimit_enforcer.store.connections.server import StoreConnections
+from ratelimit_enforcer.store.damage import CLIENT
+from ratelimit_enforcer.store.deadline import Deadline
+from ratelimit_enforcer.store.decider import (
+    COUNTS_PER_SHARD,
+    ClientChanged,
+    Decided,
+    Decider,
+    NotLoaded,
+    OutsideValidity,
+    RulesChanged,
+    StoreAnswer,
+    Uncommitted,
+    Undecidable,
+    Verb,
+)
+from ratelimit_enforcer.store.errors import AnswerLost, StoreDataError, StoreError, StoreUnavailable
+from ratelimit_enforcer.store.heartbeats import Heartbeats
+from ratelimit_enforcer.store.keys import Keys
+from ratelimit_enforcer.store.ruleset_reader import RulesetReader
+from ratelimit_enforcer.store.split_decider import SplitDecider
+from ratelimit_enforcer.store.usage import UsageBuffer, UsageWriter
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether this process can decide, and what is missing (``store``, ``ruleset``)."""
+
+    ready: bool
+    missing: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    """The reasons why this process cannot use the published data, as sentences."""
+    store_ruleset: int | None = None
+    """The sequence number of the store's current ruleset; None if there is none, or the store does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientState:
+    """The state of every limit that counts one client separately, and the ruleset used. ``endpoints``:
+    policy slug → endpoint slug (None: all requests)."""
+
+    ruleset: Ruleset
+    record: ClientRecord
+    decision: Decision
+    endpoints: dict[str, str | None]
+
+
+class Engine:
+    """Decides checks. One per process; thread-safe."""
+
+    def __init__(
+        self, decider: Decider, rulesets: RulesetCache, fallback: Fallback, usage: UsageWriter, *, deadline: float
+    ) -> None:
+        """``deadline`` is in seconds and covers one whole check."""
+        self._decider = decider
+        self._rulesets = rulesets
+        self._fallback = fallback
+        self._usage = usage
+        self._usage_buffer = UsageBuffer(usage)
+        self._deadline = deadline
+        self._clock = StoreClock()
+
+    @property
+    def current(self) -> PreparedRuleset | None:
+        """The ruleset that this process uses; None until the first one was read."""
+        return self._rulesets.current
+
+    def check(self, request: CheckRequest, *, consume: bool = True, guard: Guard | None = None) -> Decision:
+        """Decides one request; with ``consume=False``, no cost is consumed and nothing is counted.
+
+        Raises :class:`RulesetMissing` if no ruleset was ever loaded, and any exception of ``guard``. If the
+        store is unavailable, the result is a degraded decision and not an exception.
+        """
+        began = time.perf_counter()
+        decisions = self._decide((request,), Deadline(self._deadline), guard, consume=consume)
+        if consume:
+            self._observe(decisions, began)
+        return decisions[0]
+
+    def check_cost_out_of_range(self, request: CheckRequest, cost: int) -> Decision:
+        """Decides one request of cost 0 or above :data:`~ratelimit_enforcer.domain.limit.MAX_COST`, as
+        :func:`~ratelimit_enforcer.domain.decision.at_cost` defines. Nothing is consumed; counting the request
+        takes a second round trip. Raises :class:`RulesetMissing`."""
+        began = time.perf_counter()
+        deadline, clamped = Deadline(self._deadline), request._replace(cost=clamped_cost(cost))
+        (peeked,) = self._decide((clamped,), deadline, None, consume=False)
+        decision = at_cost(peeked, cost)
+        self._count(decision, deadline)
+        self._observe((decision,), began)
+        return decision
+
+    def _count(self, decision: Decision, deadline: Deadline) -> None:
+        """Counts now if the store is available, else once it is available again."""
+        try:
+            self._usage.add(decision.client, decision.endpoint, counts_of(decision), deadline)
+        except AnswerLost:
+            return
+        except StoreError:
+            self._usage_buffer.add(decision, self._clock.now())
+
+    def check_in_order(
+        self, requests: Sequence[CheckRequest], *, consume: bool = True, guard: Guard | None = None
+    ) -> list[Decision]:
+        """Decides requests one after another, each separately: a hundred per round trip (on a Cluster,
+        consecutive requests whose clients share a shard).
+
+        The deadline applies to each round trip. Requests that the store did not decide are decided without
+        it. Raises the same exceptions as :meth:`check`.
+        """
+        began = time.perf_counter()
+        clients = [request.client for request in requests]
+        decisions: list[Decision] = []
+        while len(decisions) < len(requests):
+            first = len(decisions)
+            count = self._decider.batch_size(clients[first:])
+            batch = requests[first : first + count]
+            decisions += self._decide(batch, Deadline(self._deadline), guard, consume=consume)
+        if consume:
+            self._observe(decisions, began)
+        return decisions
+
+    def peek_client(self, client: str, *, guard: Guard | None = None) -> ClientState:
+        """The state of every limit that counts this client separately. Nothing is consumed.
+
+        Raises :class:`StoreUnavailable`, and the same exceptions as :meth:`check`.
+        """
+        deadline = Deadline(self._deadline)
+        while True:
+            current, clients = self._state(deadline, guard)
+            attempts = prepare_all_limits(current, clients, client, self._clock.now())
+            store_requests = [attempt.store_request() for attempt in attempts]
+            answers = self._decider.decide_in_order(store_requests, deadline, Verb.PEEK)
+            peeks = [answer for answer in answers if isinstance(answer, Decided)]
+            if len(peeks) == len(attempts):
+                return _client_state(attempts, peeks)
+            self._load_difference(attempts[len(answers) - 1], answers[-1], deadline)
+
+    def refresh(self) -> None:
+        """Loads the published ruleset, if this process does not have it. Raises
+        :class:`~ratelimit_enforcer.store.errors.StoreError`."""
+        self._rulesets.refresh(Deadline(self._deadline))
+
+    def readiness(self) -> Readiness:
+        """Whether this process has a ruleset, and whether the store answers and has the same one."""
+        try:
+            named = self._rulesets.refresh(Deadline(self._deadline))
+        except StoreUnavailable:
+            return Readiness(self.current is not None, ("store",))
+        except StoreError as error:
+            return Readiness(self.current is not None, ("ruleset",), (str(error),))
+        missing = () if self.current and named else ("ruleset",)
+        return Readiness(self.current is not None, missing, store_ruleset=named.sequence if named else None)
+
+    def _observe(self, decisions: Sequence[Decision], began: float) -> None:
+        observers.observer.decided(decisions, time.perf_counter() - began)
+        self._fallback.beat()
+
+    def _decide(
+        self, requests: Sequence[CheckRequest], deadline: Deadline, guard: Guard | None, *, consume: bool
+    ) -> list[Decision]:
+        """A decision for each request, one after another. The loop of every check:
+
+        1. Take the ruleset and the clients that this process has (``_state``), and call ``guard``.
+        2. Prepare an attempt for each request that has no decision yet (``attempts.prepare``).
+        3. Send all of them to the store in one call (``_send``).
+        4. Turn the answers into decisions (``_decision``), up to the first answer that says that the ruleset, the
+           client or the time differs from the one that the attempt was prepared with.
+        5. Load the difference (``_load_or_decide``), and repeat from step 1 with the remaining requests.
+
+        If the store fails, the remaining requests are decided without it.
+        """
+        decisions: list[Decision] = []
+        changes, verb = 0, Verb.COUNT if consume else Verb.PEEK
+        try:
+            while len(decisions) < len(requests):
+                attempts = self._attempts(requests[len(decisions) :], deadline, guard)
+                for attempt, answer in self._send(attempts, deadline, verb):
+                    decision = self._decision(attempt, answer, deadline, consume=consume)
+                    if decision is None:
+                        changes += isinstance(answer, RulesChanged)
+                        decision = self._load_or_decide(attempt, answer, deadline, agreed=changes < 2, consume=consume)
+                    if decision is None:
+                        break
+                    decisions.append(decision)
+        except StoreError as error:
+            decisions += self._decide_without(requests[len(decisions) :], error, guard, consume=consume)
+        return decisions
+
+    def _send(
+        self, attempts: Sequence[Attempt], deadline: Deadline, verb: Verb
+    ) -> Iterable[tuple[Attempt, StoreAnswer]]:
+        """Attempts with their answers, from the first one on, at least one; an answer that is not a decision is
+        the last. An attempt whose client's record this process cannot follow is not sent. Raises
+        :class:`StoreUnavailable`."""
+        first = attempts[0]
+        if first.record.problem:
+            return ((first, Undecidable()),)
+        if len(attempts) == 1:
+            return ((first, self._decider.decide(first.store_request(), deadline, verb)),)
+        sent = list(takewhile(lambda attempt: not attempt.record.problem, attempts))
+        store_requests = [attempt.store_request() for attempt in sent]
+        # The deadline is for waiting for the store, not for preparing a hundred attempts.
+        answers = self._decider.decide_in_order(store_requests, Deadline(self._deadline), verb)
+        return zip(sent[: len(answers)], answers, strict=True)
+
+    def _decide_without(
+        self, requests: Sequence[CheckRequest], error: StoreError, guard: Guard | None, *, consume: bool
+    ) -> list[Decision]:
+        """Decides by this process's data. Requests that the store may have counted are not counted here."""
+        attempts = self._attempts(requests, Deadline(self._deadline), guard)
+        return [
+            self._without_store(attempt, consume=consume, count=consume and number >= error.in_doubt)
+            for number, attempt in enumerate(attempts)
+        ]
+
+    def _attempts(self, requests: Sequence[CheckRequest], deadline: Deadline, guard: Guard | None) -> list[Attempt]:
+        current, clients = self._state(deadline, guard)
+        now = self._clock.now()
+        return [prepare(current, clients, request, now) for request in requests]
+
+    def _state(self, deadline: Deadline, guard: Guard | None) -> tuple[PreparedRuleset, ClientCache]:
+        current, clients = self._rulesets.state(deadline)
+        if guard is not None:
+            guard(current.ruleset)
+        return current, clients
+
+    def _load_difference(
+        self, attempt: Attempt, answer: StoreAnswer, deadline: Deadline, *, agreed: bool = True
+    ) -> None:
+        """Loads the ruleset, client record or time that the answer names, for the next attempt. ``agreed``: no two
+        shards have disagreed in this check. Raises :class:`StoreError`."""
+        match answer:
+            case RulesChanged(token) if agreed:
+                self._rulesets.switch_to(token, deadline)
+            case RulesChanged(token, shard):
+                self._rulesets.reconcile_shard(token, shard, deadline)
+            case ClientChanged(record):
+                attempt.clients.put(parse_record(attempt.record.key, record))
+            case OutsideValidity(now):
+                self._clock.set(now)
+            case NotLoaded():
+                raise StoreUnavailable("The store has not loaded this client yet.")
+            case Undecidable(kind):
+                raise StoreDataError(kind or CLIENT, "The data of this client in the store is damaged.")
+
+    def _load_or_decide(
+        self, attempt: Attempt, answer: StoreAnswer, deadline: Deadline, *, agreed: bool, consume: bool
+    ) -> Decision | None:
+        """Loads the difference and returns None. If the data in the store is damaged, decides this request without
+        the store, so that later requests are not affected."""
+        try:
+            self._load_difference(attempt, answer, deadline, agreed=agreed)
+        except StoreDataError:
+            return self._without_store(attempt, consume=consume, count=consume)
+        return None
+
+    def _decision(self, attempt: Attempt, answer: StoreAnswer, deadline: Deadline, *, consume: bool) -> Decision | None:
+        """The decision; None if this process has to load newer data (:meth:`_load_difference`) and repeat the check."""
+        if isinstance(answer, NotLoaded | Undecidable):
+            return self._without_store(attempt, consume=consume, count=consume)
+        if not isinstance(answer, Decided):
+            return None
+        self._cache_unregistered(attempt, answer)
+        decision = decision_of(attempt, answer, consume=consume)
+        if consume and answer.uncommitted is not None:
+            self._conclude(answer.uncommitted, decision, deadline, admitted=answer.admitted)
+        elif consume and not answer.counted:
+            self._count(decision, deadline)
+        return decision
+
+    def _conclude(self, request: Uncommitted, decision: Decision, deadline: Deadline, *, admitted: bool) -> None:
+        """Commits or refunds. Raises :class:`StoreUnavailable` if an admitted request could not be committed."""
+        counts = tuple(counts_of(decision))
+        counted = request.conclude(admitted=admitted, endpoint=decision.endpoint, counts=counts, deadline=deadline)
+        if not counted:
+            self._usage_buffer.add(decision, self._clock.now())
+
+    def _without_store(self, attempt: Attempt, *, consume: bool, count: bool) -> Decision:
+        """Decides without the store. ``count``: the store has certainly not counted the request."""
+        now = self._clock.now()
+        decision = self._fallback.decide(attempt, now, consume=consume)
+        if count:
+            self._usage_buffer.add(decision, now)
+        return decision
+
+    def _cache_unregistered(self, attempt: Attempt, answer: Decided) -> None:
+        """Caches that the client is unregistered, so that checks are still decided while an emptied store is being
+        refilled."""
+        if not attempt.known and answer.complete:
+            attempt.clients.put(attempt.record)
+
+
+def _client_state(attempts: Sequence[Attempt], answers: Sequence[Decided]) -> ClientState:
+    decisions = [decision_of(*pair, consume=False) for pair in zip(attempts, answers, strict=True)]
+    limits = tuple(state for decision in decisions for state in decision.limits)
+    policies = [each.policy for attempt in attempts for each in attempt.layout.policies]
+    endpoints = {policy.slug: policy.endpoint for policy in policies}
+    return ClientState(
+        attempts[0].current.ruleset,
+        attempts[0].record,
+        decisions[0]._replace(limits=limits, admitted_by_all=False),
+        endpoints,
+    )
+
+
+@once_per_settings
+def get_engine() -> Engine:
+    """The engine of this process, as ``RATELIMIT_PLATFORM`` configures it. Raises ``ImproperlyConfigured``."""
+    names = ("NAMESPACE", "CHECK_DEADLINE", "CLIENT_CACHE_SIZE", "COUNTS_PER_BUCKET")
+    return _engine(store_connections(), *map(setting, names))
+
+
+@once
+def _engine(
+    connections: StoreConnections, namespace: str, deadline: float, cache_size: int, counts_per_shard: int
+) -> Engine:
+    return make_engine(
+        connections,
+        Keys(namespace),
+        deadline=deadline,
+        cache_size=cache_size,
+        counts_per_shard=counts_per_shard,
+    )
+
+
+def make_engine(
+    connections: StoreConnections,
+    keys: Keys,
+    *,
+    deadline: float,
+    cache_size: int,
+    counts_per_shard: int = COUNTS_PER_SHARD,
+) -> Engine:
+    """An engine that uses these connections. ``deadline`` is in seconds and covers one whole check."""
+    kind = SplitDecider if isinstance(connections, ClusterConnections) else Decider
+    return Engine(
+        kind(connections, keys, counts_per_shard),
+        RulesetCache(RulesetReader(connections, keys), cache_size),
+        Fallback(connections.outages, Heartbeats(connections, keys)),
+        UsageWriter(connections, keys, counts_per_shard),
+        deadline=deadline,
+    )

@@ -1,0 +1,73 @@
+"""Explains a decision: all policies, including those that do not apply, and the counters."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ratelimit_enforcer.domain.decision import CheckRequest, Decision, LimitState
+from ratelimit_enforcer.domain.enums import Mode
+from ratelimit_enforcer.domain.ruleset import Policy, Ruleset
+from ratelimit_enforcer.engine.engine import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyExplanation:
+    """One policy, for one client on one endpoint. ``why`` is a sentence; ``limits`` are the states of the
+    counters (empty if the policy does not apply)."""
+
+    policy: Policy
+    applies: bool
+    why: str
+    limits: tuple[LimitState, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The decision that a request would get now, the ruleset behind the decision, and the reasons."""
+
+    decision: Decision
+    ruleset: Ruleset
+    policies: tuple[PolicyExplanation, ...]
+
+
+def explain(engine: Engine, request: CheckRequest) -> Explanation:
+    """Explains without consuming. Raises :class:`~ratelimit_enforcer.engine.RulesetMissing`."""
+    rulesets: list[Ruleset] = []
+    decision = engine.check(request, consume=False, guard=rulesets.append)
+    # The ruleset of the last attempt is the one that decided.
+    return Explanation(decision, rulesets[-1], tuple(_policies(rulesets[-1], decision)))
+
+
+def _policies(ruleset: Ruleset, decision: Decision) -> Iterator[PolicyExplanation]:
+    states_of: defaultdict[str, list[LimitState]] = defaultdict(list)
+    for state in decision.limits:
+        states_of[state.policy].append(state)
+    for policy in ruleset.policies:
+        reason_not_applied = _reason_not_applied(ruleset, policy, decision)
+        states = tuple(states_of[policy.slug])
+        why = reason_not_applied or _reason_applied(ruleset, policy) + _source_of_limits(policy, states)
+        yield PolicyExplanation(policy, not reason_not_applied, why, states)
+
+
+def _source_of_limits(policy: Policy, states: tuple[LimitState, ...]) -> str:
+    overridden = states and tuple(state.limit for state in states) != policy.limits
+    return " The limits come from an override of the client." if overridden else ""
+
+
+def _reason_not_applied(ruleset: Ruleset, policy: Policy, decision: Decision) -> str:
+    if policy.mode is Mode.DISABLED:
+        return "The policy is disabled."
+    if policy.plan not in (None, decision.plan):
+        return f"It applies to plan {policy.plan}; the client is on {decision.plan}."
+    if policy.endpoint is not None and decision.endpoint is None:
+        return f"It applies to endpoint {policy.endpoint}; this endpoint is unregistered."
+    if policy.endpoint not in (None, decision.endpoint):
+        return f"It applies to endpoint {policy.endpoint}."
+    return ""
+
+
+def _reason_applied(ruleset: Ruleset, policy: Policy) -> str:
+    plan = f"plan {policy.plan}" if policy.plan else "every plan"
+    endpoint = f"endpoint {policy.endpoint}" if policy.endpoint else "all requests of a client"
+    shadow = " It only reports and never denies." if ruleset.mode_of(policy) is Mode.SHADOW else ""
+    return f"It applies to {plan} and {endpoint}.{shadow}"

@@ -1,0 +1,181 @@
+"""Decisions without the store: the strictest of the policies' ``on_store_failure`` answers.
+
+Policies with ``local`` use counters in the process while the store is unavailable. Each process enforces
+its share of every quota with the reference model. Together, the processes admit at most the quota, as
+far as the number of live processes is known.
+"""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from ratelimit_enforcer.domain.counters import Counter, CounterKey, Counters
+from ratelimit_enforcer.domain.decision import Decision, LimitState, denial_reason, states_of
+from ratelimit_enforcer.domain.enums import Algorithm, Mode, OnStoreFailure, Reason
+from ratelimit_enforcer.domain.limit import Limit
+from ratelimit_enforcer.domain.ruleset import Policy
+from ratelimit_enforcer.domain.selection import EffectivePolicy
+from ratelimit_enforcer.engine.attempts import STATUS_REASONS, Attempt
+from ratelimit_enforcer.per_process import renew_after_fork
+from ratelimit_enforcer.store.connections.server import Outages
+from ratelimit_enforcer.store.deadline import Deadline
+from ratelimit_enforcer.store.errors import StoreError
+from ratelimit_enforcer.store.heartbeats import ALONE, BEAT_SECONDS, Heartbeats, Share
+
+MAX_COUNTERS = 20_000
+"""Maximum number of counters in one process; beyond that, the least recently used ones are dropped."""
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+class BoundedMapping(OrderedDict[Key, Value]):
+    """A mapping of at most ``size`` entries: the most recently written ones."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._size = size
+
+    def __setitem__(self, key: Key, value: Value) -> None:
+        super().__setitem__(key, value)
+        self.move_to_end(key)
+        if len(self) > self._size:
+            self.popitem(last=False)
+
+
+def share_of(limit: Limit, share: Share) -> Limit:
+    """The part of a limit that one process may admit. The shares of all processes add up to the limit.
+
+    For a token bucket, each process refills more slowly, so that its rate can be divided without rounding.
+    """
+    if limit.algorithm is Algorithm.TOKEN_BUCKET and limit.window is not None:
+        return replace(limit, window=limit.window * share.processes, burst=_portion(limit.capacity, share))
+    return replace(limit, quota=_portion(limit.quota, share))
+
+
+def _portion(whole: int, share: Share) -> int:
+    return whole // share.processes + (1 if share.rank < whole % share.processes else 0)
+
+
+class LocalCounters:
+    """The counters of one process during one outage. Thread-safe."""
+
+    def __init__(self, size: int = MAX_COUNTERS) -> None:
+        self._size = size
+        renew_after_fork(self)
+
+    def renew(self) -> None:
+        self._lock = threading.Lock()
+        self._outage: int | None = None
+        self._counters = Counters()
+
+    def check(
+        self,
+        outage: int,
+        share: Share,
+        client: str,
+        policies: Sequence[EffectivePolicy],
+        cost: int,
+        now: int,
+        *,
+        consume: bool,
+    ) -> tuple[LimitState, ...]:
+        """The state of each limit after one request at ``now`` (microseconds since 1970).
+
+        A different ``outage`` than in the last call starts with empty counters.
+        """
+        shares = [replace(policy, limits=_shares(policy, share)) for policy in policies]
+        with self._lock:
+            if outage != self._outage:
+                counters: BoundedMapping[CounterKey, Counter] = BoundedMapping(self._size)
+                self._outage, self._counters = outage, Counters(counters)
+            admitted, readings = self._counters.check(shares, cost, now, client=client, consume=consume)
+        flat = [reading for row in readings for reading in row]
+        states = states_of(shares, cost, flat, consumes=consume and admitted)
+        wholes = [(each.policy, limit) for each in policies for limit in each.limits]
+        return tuple(_with_whole_limit(state, *whole, cost) for state, whole in zip(states, wholes, strict=True))
+
+
+def _shares(policy: EffectivePolicy, share: Share) -> tuple[Limit, ...]:
+    return tuple(share_of(limit, share) for limit in policy.limits)
+
+
+def _with_whole_limit(state: LimitState, policy: Policy, whole: Limit, cost: int) -> LimitState:
+    """The limit with its own name and quota, and the remainder of the process's share."""
+    return state._replace(name=policy.name_of(whole), limit=whole, can_ever_admit=cost <= whole.capacity)
+
+
+BEAT_TIMEOUT = 0.5
+"""Timeout of one call to the store in a heartbeat, in seconds."""
+
+
+class Fallback:
+    """Decides for one process while the store is unavailable. Thread-safe."""
+
+    def __init__(self, outages: Outages, heartbeats: Heartbeats) -> None:
+        self._outages = outages
+        self._heartbeats = heartbeats
+        self._local = LocalCounters()
+        renew_after_fork(self)
+
+    def renew(self) -> None:
+        self._beating = threading.Lock()
+        self._share = ALONE
+        self._next_beat = 0.0
+
+    def beat(self) -> None:
+        """Sends a heartbeat every few seconds and learns the process's share. Called with each check, so that
+        a process without checks takes no share; done in a thread, so that no check waits."""
+        if time.monotonic() < self._next_beat or not self._beating.acquire(blocking=False):
+            return
+        self._next_beat = time.monotonic() + BEAT_SECONDS
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+
+    def _beat(self) -> None:
+        """Keeps the last known share if the store is unavailable."""
+        try:
+            self._heartbeats.report_damage(Deadline(BEAT_TIMEOUT))
+            self._share = self._heartbeats.beat(Deadline(BEAT_TIMEOUT))
+        except StoreError:
+            pass
+        finally:
+            self._beating.release()
+
+    def decide(self, attempt: Attempt, now: int, *, consume: bool) -> Decision:
+        """A decision marked as degraded. ``deny`` takes precedence over ``local``, and ``local`` over ``allow``.
+
+        ``now`` is in microseconds since 1970.
+        """
+        enforced = {each.policy.on_store_failure for each in attempt.layout.policies if each.mode is Mode.ENFORCE}
+        if OnStoreFailure.DENY in enforced:
+            return _decision(attempt, Reason.STORE_UNAVAILABLE, allowed=False)
+        states = self._check_locally(attempt, now, consume=consume)
+        reason = STATUS_REASONS.get(attempt.record.status) or denial_reason(states)
+        if reason is None and OnStoreFailure.ALLOW in enforced:
+            return _decision(attempt, Reason.STORE_UNAVAILABLE, states, allowed=True)
+        return _decision(attempt, reason, states, allowed=reason in (None, Reason.EXEMPT))
+
+    def _check_locally(self, attempt: Attempt, now: int, *, consume: bool) -> tuple[LimitState, ...]:
+        policies = [each for each in attempt.layout.policies if each.policy.on_store_failure is OnStoreFailure.LOCAL]
+        return self._local.check(
+            self._outages.trips, self._share, attempt.record.key, policies, attempt.cost, now, consume=consume
+        )
+
+
+def _decision(
+    attempt: Attempt, reason: Reason | None, limits: tuple[LimitState, ...] = (), *, allowed: bool
+) -> Decision:
+    return Decision(
+        allowed=allowed,
+        reason=reason,
+        client=attempt.record.key,
+        plan=attempt.layout.plan,
+        endpoint=attempt.layout.endpoint,
+        cost=attempt.cost,
+        ruleset=attempt.current.version.sequence,
+        limits=limits,
+        degraded=True,
+    )

@@ -1,0 +1,248 @@
+"""Checks as one script call: the request to the store, and the possible answers."""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple, Protocol
+
+from ratelimit_enforcer.domain.counters import Reading
+from ratelimit_enforcer.domain.usage import Count
+from ratelimit_enforcer.store import damage, scripts
+from ratelimit_enforcer.store.connections.server import StoreConnections
+from ratelimit_enforcer.store.deadline import Deadline
+from ratelimit_enforcer.store.errors import AnswerLost, CountInDoubt
+from ratelimit_enforcer.store.keys import TOKEN_ENCODING, Keys, client_field, shard_of
+
+RULES_CHANGED, CLIENT_CHANGED, OUTSIDE_VALIDITY, NOT_LOADED, DAMAGED = range(1, 6)
+
+COUNTS_PER_SHARD = 128
+"""New usage counts that a shard accepts per minute; beyond that, unregistered clients are counted together."""
+
+MAX_BATCH = 100
+"""Requests that one script call decides. Redis serves no other client during that time: about 2 ms."""
+
+Argument = str | int | bytes
+
+_UNKNOWN_REVISION = ""
+"""Sent in place of a revision: this process does not know whether the client is registered."""
+
+_SAME_RULES = ""
+"""Sent in place of a request's rules: those of the request before it."""
+
+_HEAD = struct.Struct(">B?q")
+_COMPLETE, _UNCOUNTED, _COUNT_DAMAGED = 1, 2, 4
+_READING = struct.Struct(">?qqqq")
+
+
+class Verb(StrEnum):
+    """The effect of an admitted request. COUNT: its cost is consumed and it is counted; CONSUME: the cost of
+    one part is consumed, pending until the request is committed; PEEK: none."""
+
+    COUNT = "count"
+    CONSUME = "consume"
+    PEEK = "look"
+
+
+class CounterRef(NamedTuple):
+    """The counter of a policy: the client's own, or one shared by all clients."""
+
+    policy: str
+    shared: bool = False
+
+
+class Part(NamedTuple):
+    """The policies of a request whose counters are in one slot: the counters and the packed rules, and, for
+    each policy, its position among all policies of the request and the number of its limits."""
+
+    counters: tuple[CounterRef, ...]
+    rules: bytes
+    positions: tuple[int, ...]
+    sizes: tuple[int, ...]
+
+
+class StoreRequest(NamedTuple):
+    """One check, with everything that it was prepared from.
+
+    ``token`` and ``revision`` identify the caller's ruleset and client record (revision None: a client
+    that is not in the cache). ``rules`` are packed; ``policies`` are their counters, in the same order.
+    ``parts``: the same split by slot, if not all counters are in the client's slot. ``shard_key``:
+    the key whose shard decides, if that is not the client's.
+    """
+
+    client: str
+    token: str
+    revision: int | None
+    policies: tuple[CounterRef, ...]
+    rules: bytes
+    cost: int
+    parts: tuple[Part, ...] = ()
+    shard_key: str = ""
+
+
+class Uncommitted(Protocol):
+    """A request whose parts were decided by several masters, and that is neither committed nor refunded yet."""
+
+    def conclude(self, *, admitted: bool, endpoint: str | None, counts: Sequence[Count], deadline: Deadline) -> bool:
+        """Commits an admitted request, refunds a denied one, and counts the request. Returns False if it
+        has certainly not been counted.
+
+        Raises :class:`~ratelimit_enforcer.store.errors.StoreUnavailable` if an admitted request could not be
+        committed: then it is not admitted, and the cost that it consumed will be refunded. Raises
+        :class:`~ratelimit_enforcer.store.errors.CountInDoubt` if it may have been committed.
+        """
+
+
+class Decided(NamedTuple):
+    """The store's decision at ``now`` (microseconds since 1970, by the store's clock). ``readings``: the state
+    of each limit before the request. ``complete`` is False if the store has lost rules or clients and is
+    being refilled. ``uncommitted``, if not None, must be concluded."""
+
+    admitted: bool
+    complete: bool
+    now: int
+    readings: Sequence[Reading]
+    uncommitted: Uncommitted | None = None
+    counted: bool = True
+    """False if the counts in the store are damaged, so that the request is still to be counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class RulesChanged:
+    """Another ruleset is in force in this shard: the one with this token."""
+
+    token: str
+    shard: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClientChanged:
+    """Another record of the client is in force; None: the client is not registered."""
+
+    record: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideValidity:
+    """The rules were prepared for a period that does not contain the store's time (microseconds since 1970)."""
+
+    now: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotLoaded:
+    """The store does not have all clients yet, and this process does not have this client's record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undecidable:
+    """Data for this one request cannot be used; nothing was consumed or counted. ``kind``: which data in
+    the store is damaged, as in :mod:`ratelimit_enforcer.store.damage`; None: the client's record is valid, but
+    this process cannot apply it."""
+
+    kind: str | None = None
+
+
+StoreAnswer = Decided | RulesChanged | ClientChanged | OutsideValidity | NotLoaded | Undecidable
+
+
+class Decider:
+    """Sends requests to the store, which decides them."""
+
+    def __init__(self, connections: StoreConnections, keys: Keys, counts_per_shard: int = COUNTS_PER_SHARD) -> None:
+        self._connections = connections
+        self._keys = keys
+        self._counts_per_shard = counts_per_shard
+        self._script = scripts.load("decide")
+
+    def batch_size(self, clients: Sequence[str]) -> int:
+        """The number of these clients' requests, from the first one on, that a single call can decide."""
+        return min(len(clients), MAX_BATCH)
+
+    def decide(self, request: StoreRequest, deadline: Deadline, verb: Verb = Verb.COUNT) -> StoreAnswer:
+        """Decides in one round trip. Raises :class:`~ratelimit_enforcer.store.errors.StoreUnavailable`, and
+        :class:`~ratelimit_enforcer.store.errors.CountInDoubt` if the request may have been counted."""
+        shard = shard_of(shard_key_of(request))
+        keys, client_arguments = self._keys_and_arguments(request, shard)
+        (reply,) = self._run(request.token, verb, 1, keys, (*client_arguments, request.rules), deadline)
+        return read_answer(reply, shard)
+
+    def decide_in_order(
+        self, requests: Sequence[StoreRequest], deadline: Deadline, verb: Verb = Verb.COUNT
+    ) -> list[StoreAnswer]:
+        """Decides several requests with the same rules in one round trip, one after another.
+
+        If an answer is not :class:`Decided`, it is the last one, and the requests after it were not
+        sent: there are then fewer answers than requests. Raises the same exceptions as :meth:`decide`.
+        """
+        shards = [shard_of(shard_key_of(request)) for request in requests]
+        keys: list[str] = []
+        arguments: list[Argument] = []
+        before = None
+        for request, shard in zip(requests, shards, strict=True):
+            request_keys, client_arguments = self._keys_and_arguments(request, shard)
+            keys += request_keys
+            arguments += client_arguments
+            arguments.append(_SAME_RULES if request.rules is before else request.rules)
+            before = request.rules
+        replies = self._run(requests[0].token, verb, len(requests), keys, arguments, deadline)
+        return list(map(read_answer, replies, shards))
+
+    def _keys_and_arguments(self, request: StoreRequest, shard: int) -> tuple[list[str], tuple[Argument, ...]]:
+        """The keys and arguments of one request, without its rules (``scripts/decide.lua``)."""
+        client, counter_key = request.client, self._counter_key
+        keys = [*self._keys.of_request[shard]]
+        keys += [counter_key(shard, client, counter) for counter in request.policies]
+        revision = _UNKNOWN_REVISION if request.revision is None else f"{request.revision} "
+        return keys, (client_field(client), revision, request.cost)
+
+    def _run(
+        self,
+        token: str,
+        verb: Verb,
+        count: int,
+        keys: list[str],
+        arguments: Sequence[Argument],
+        deadline: Deadline,
+    ) -> list[Any]:
+        head = token, verb.value, self._counts_per_shard
+        try:
+            replies: list[Any] = self._script.run(self._connections, keys, (*head, *arguments), deadline)
+        except AnswerLost as error:
+            if verb is Verb.COUNT:
+                raise CountInDoubt(error, count) from error
+            raise
+        return replies
+
+    def _counter_key(self, shard: int, client: str, counter: CounterRef) -> str:
+        if counter.shared:
+            return self._keys.shared_counter(counter.policy)
+        return self._keys.counter(shard, counter.policy, client)
+
+
+def shard_key_of(request: StoreRequest) -> str:
+    """The key whose shard decides."""
+    return request.shard_key or request.client
+
+
+def read_answer(reply: Any, shard: int) -> StoreAnswer:
+    """The script's answer for one request to this shard."""
+    if isinstance(reply, bytes):
+        flags, admitted, now = _HEAD.unpack_from(reply)
+        readings = tuple(_READING.iter_unpack(reply[_HEAD.size :]))
+        if flags <= _COMPLETE:
+            return Decided(admitted, flags == _COMPLETE, now, readings)
+        damage.record(damage.COUNTS)
+        return Decided(admitted, bool(flags & _COMPLETE), now, readings, counted=not flags & _UNCOUNTED)
+    kind = reply[0]
+    if kind == RULES_CHANGED:
+        return RulesChanged(reply[1].decode(TOKEN_ENCODING), shard)
+    if kind == CLIENT_CHANGED:
+        return ClientChanged(reply[1].decode(errors="replace") if reply[1] is not None else None)
+    if kind == OUTSIDE_VALIDITY:
+        return OutsideValidity(reply[1])
+    if kind == DAMAGED:
+        damaged = reply[1].decode()
+        damage.record(damaged)
+        return Undecidable(damaged)
+    return NotLoaded()

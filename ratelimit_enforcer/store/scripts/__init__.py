@@ -1,0 +1,75 @@
+"""Lua scripts: each is a file in this folder, called by its digest. Parts shared by several scripts are
+in ``parts``."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from redis.exceptions import NoScriptError
+
+from ratelimit_enforcer.store.connections.server import StoreConnections
+from ratelimit_enforcer.store.deadline import Deadline
+
+_FOLDER = Path(__file__).parent
+_INCLUDE = re.compile(r"^ *-- include: (\w+)$", re.MULTILINE)
+"""A line that is replaced by a file of the folder ``parts``, because Redis has no modules."""
+
+_CONSUME = re.compile(r"^ *-- consume: (\w+)$", re.MULTILINE)
+"""A line that is replaced by a part only in the variant of ``decide.lua`` that consumes one part of a request."""
+
+
+class Script:
+    """One Lua script."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+
+    def run(
+        self,
+        connections: StoreConnections,
+        keys: Sequence[str],
+        arguments: Sequence[str | int | bytes],
+        deadline: Deadline,
+    ) -> Any:
+        """Runs the script once, on the server of the first key. A server without the script (after a restart
+        or ``SCRIPT FLUSH``) has not run it; only then is the source sent."""
+        tail = (len(keys), *keys, *arguments)
+        try:
+            return connections.execute("EVALSHA", self.digest, *tail, key=keys[0], deadline=deadline)
+        except NoScriptError:
+            return connections.execute("EVAL", self.source, *tail, key=keys[0], deadline=deadline)
+
+
+@cache
+def load(name: str, **replaced: str) -> Script:
+    """The script with this file name, without extension. ``replaced``: another text for some of its parts, as for
+    :func:`assembled`."""
+    return Script(assembled(_read(name), **replaced))
+
+
+@cache
+def load_consuming(**replaced: str) -> Script:
+    """``decide.lua`` for one part of a request, whose cost stays pending until the request is committed.
+    ``replaced``: as for :func:`load`."""
+    text = _CONSUME.sub(lambda line: _read_part(line[1]), _read("decide"))
+    return Script(assembled(text, **replaced))
+
+
+def assembled(text: str, **replaced: str) -> str:
+    """A script with its parts inserted. ``replaced``: the texts to insert in place of the parts with these names,
+    such as a ``clock`` set by a test. Raises ``ValueError`` if the script has no part of that name."""
+    if missing := replaced.keys() - _INCLUDE.findall(text):
+        raise ValueError(f"The script does not include the part {', '.join(sorted(missing))}.")
+    return _INCLUDE.sub(lambda line: replaced.get(line[1]) or _read_part(line[1]), text)
+
+
+def _read_part(name: str) -> str:
+    return _read(f"parts/{name}").rstrip()
+
+
+def _read(name: str) -> str:
+    return (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")

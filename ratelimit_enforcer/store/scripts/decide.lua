@@ -1,0 +1,297 @@
+-- Decides requests one after another. Every limit of every policy must admit a request, or nothing is consumed.
+--
+-- The clock is the Redis server's. The times in a counter may be slightly ahead of it, by 1/64 of the
+-- window and at most a second, because the clocks of two masters differ after a failover: they remain
+-- unchanged. Times further ahead were written with a wrong clock and are set to now, even if the request
+-- is denied: so they block no client for longer than one window from then on.
+--
+-- For each request
+-- KEYS  1     the client's shard: a hash with `token`, `complete` and one field per client
+--       2     the usage counts of the shard: a hash
+--       3     the number of new usage counts in the shard in this minute
+--       4...  one counter for each policy, in the order of the rules
+-- For "consume", last: the shard's pending entries (when each is overdue, and its content). That is a
+-- separate script with two additional parts, so that an ordinary check does not pay for them.
+--
+-- For all requests
+-- ARGV  1     the version token of the caller's rules
+--       2     "count": consume admitted requests, and count every request; "consume": consume one part
+--             of a request, pending until the request is committed (parts/pending.lua), for one
+--             request at a time; "look": neither
+--       3     how many new usage counts of unregistered clients a shard accepts per minute; for
+--             "consume" the entry, packed: its name, for how many microseconds it may be pending,
+--             and the number of the shard where the request is committed
+-- For each request
+-- ARGV  1     the client's field in the shard: "c:" and the client, as it is counted
+--       2     the head of the caller's client record: its revision and a space; "0 " if the client is
+--             known to be unregistered; "" if the caller does not know
+--       3     cost, 1 to 10^6
+--       4     the rules, packed ("": those of the request before; scripts/packing.py): number of
+--             policies; start and end of the validity, in microseconds since 1970, the end excluded;
+--             the kind under which the request is counted if it is admitted (parts/kinds.lua); the
+--             endpoint; for each policy its mode and its number of limits; for each limit algorithm,
+--             window (in seconds; for a calendar limit a number for period and zone), quota, and four more
+--             numbers: for a token bucket the time to refill one token and the time to refill the whole
+--             burst, each as whole microseconds and a rest in 1 / quota of one; for a calendar limit the
+--             end of its period, in microseconds; last, the slug of each policy
+--
+-- Returns for each request one of
+--   packed: flags (1 if the store is complete, plus 2 if this request could not be counted, plus 4 if a
+--   count was damaged; see parts/usage.lua); admitted; now; for each limit a reading: whether it admits,
+--   and four figures of its state before this request (see the algorithms)
+--   {1, token of the rules in the store}       the caller's rules are not those in force
+--   {2, record or false}                       the caller's record is not the one in force
+--   {3, now}                                   the rules are not valid at this time
+--   {4}                                        whether the client is registered is not known here yet
+--   {5, kind}                                  data that this request depends on is damaged
+-- and after "consume", if it was decided, whether entries of the shard are overdue (1 or 0).
+-- Only the first changes anything: counters if the request is admitted, usage always. The others
+-- end the call: the requests after it are not decided, so that the order is preserved. Damaged
+-- counters are removed, and the next request starts new ones.
+--
+-- Counter: the time at which it expires, then for each limit of the policy its state; each of them as
+-- `algorithm (0: the expiry), window, length, state`. A limit finds its state by algorithm and window, so
+-- that it never reads the state of another kind of limit. The counter expires when all its limits are as
+-- if never used, or later by at most an eighth of that time: so most requests need not change the expiry.
+--
+-- Doubles represent every number here exactly: times stay below 2^53 microseconds, costs below 10^9,
+-- and a product of cost and rest below 10^15. Everything is read and checked before the first
+-- write, because a script that fails is not rolled back. Other programs may write to these keys: a wrong
+-- type or a truncated state does not make the script fail.
+--
+-- The script is a sequence of sections, each with a header that says what it reads and what it sets for later
+-- sections. They are not functions, because Redis runs this whole text for every call: creating the smallest of
+-- them costs 1 to 3 % of a check, all four parts 7 to 10 % (benchmarks/NOTES.md). Creating a table and converting a
+-- number to a string are expensive too, so there are few.
+
+-- include: clock
+-- include: codes
+-- include: kinds
+
+local call, try, type, pack, unpack = redis.call, redis.pcall, type, struct.pack, struct.unpack
+local floor, ceil = math.floor, math.ceil
+local EXPIRY_CODE, EXPIRY, EXPIRY_SIZE = 0, '>BI4I2I8', 15
+local READING = '>Bi8i8i8i8'
+
+local now = clock[1] * 1000000 + clock[2]
+local token, verb = ARGV[1], ARGV[2]
+
+-- The keys and the arguments of a request follow those of the requests before it.
+local replies, key_offset, argument_offset, rules = {}, 0, 3, nil
+while argument_offset < #ARGV do
+  local client_field, revision = ARGV[argument_offset + 1], ARGV[argument_offset + 2]
+  local cost = tonumber(ARGV[argument_offset + 3])
+  if ARGV[argument_offset + 4] ~= '' then rules = ARGV[argument_offset + 4] end
+  local policies, valid_from, valid_until, kind, endpoint, rules_at = unpack('>I2I8I8c1Bc0', rules)
+
+  -- SECTION: are the caller's rules and the caller's client record in force?
+  -- Reads  token, client_field, revision, valid_from, valid_until
+  -- Sets   token_in_force, complete (both false: none in this shard); record: the client's (false: not
+  --        registered). If the answer is no, ends the call with a reply that says why.
+  local shard = try('HMGET', KEYS[key_offset + 1], 'token', 'complete', client_field)
+  local token_in_force, complete, record = shard[1], shard[2], shard[3]
+  local reply
+  if shard.err then
+    if not shard.err:find('WRONGTYPE', 1, true) then return shard end
+    reply = {DAMAGED, 'client records'}
+  elseif token_in_force and token_in_force ~= token then
+    reply = {RULES_CHANGED, token_in_force}
+  elseif record and (revision == '' or record:sub(1, #revision) ~= revision) then
+    reply = {CLIENT_CHANGED, record}
+  elseif not record and complete and revision ~= '' and revision ~= '0 ' then
+    reply = {CLIENT_CHANGED, false}
+  elseif not record and not complete and revision == '' then
+    reply = {NOT_LOADED}
+  elseif now < valid_from or now >= valid_until then
+    reply = {OUTSIDE_VALIDITY, now}
+  end
+  if reply then
+    replies[#replies + 1] = reply
+    break
+  end
+
+  -- SECTION: the counters
+  -- Reads  policies, cost; rules, from rules_at
+  -- Sets   admitted: no policy in enforce mode denies the request
+  --        readings: of all limits, packed
+  --        rules_at: where the slugs begin
+  --        new_counters[index]: the counter after the request (nil: the policy does not admit it)
+  --        These are nil unless needed, and then have an entry for the policies concerned only:
+  --        new_expiries[index]: the counter's expiry, if it changes
+  --        denying_modes[index]: the mode of a policy that does not admit the request
+  --        waits_until[index]: the end of the waits of a token bucket that was converted to another quota
+  --        corrected_counters[index]: the counter with times of a wrong clock set to now
+  --        thresholds_reached: pairs of index and quota threshold (percent) that the request reaches if it is
+  --        admitted
+  --        damaged_counters: a list of indexes
+  -- Why    a table with room for four policies is allocated once; the others are rarely needed
+  local admitted, readings, new_counters = true, '', {nil, nil, nil, nil}
+  local new_expiries, denying_modes, waits_until, corrected_counters, thresholds_reached, damaged_counters
+  for index = 1, policies do
+    -- SECTION: one counter
+    -- Reads  index
+    -- Sets   counter (nil: never used), counter_size; states_begin: where its states begin
+    --        expiry: its present expiry (0: none)
+    --        new_states: the counter after the request, as far as it is known: the expiry
+    --        is_damaged, is_corrected: whether the counter is, or was
+    local counter, counter_size = try('GET', KEYS[key_offset + 3 + index]), 0
+    local states_begin, expiry, new_states, is_damaged, is_corrected = 1, 0, '', false, false
+    if counter then counter_size = #counter end
+    if counter and counter_size < EXPIRY_SIZE then
+      if counter.err and not counter.err:find('WRONGTYPE', 1, true) then return counter end
+      counter, is_damaged = nil, true
+    elseif counter then
+      local code, _, _, stored_expiry, following = unpack(EXPIRY, counter)
+      if code == EXPIRY_CODE then
+        states_begin, expiry, new_states = following, stored_expiry, counter:sub(1, EXPIRY_SIZE)
+      end
+    end
+
+    -- SECTION: the limits of the policy
+    -- Reads  counter, counter_size, states_begin, cost; rules, from rules_at
+    -- Sets   mode; policy_admits: all limits admit the request
+    --        counter_needed_until: until when the state of any limit matters, after the request
+    --        bucket_waits_until: as waits_until (0: no bucket was converted)
+    --        new_states, readings, thresholds_reached, is_damaged, is_corrected, and corrections in counter
+    local mode, limits
+    mode, limits, rules_at = unpack('>BI2', rules, rules_at)
+    local policy_admits, counter_needed_until, bucket_waits_until = true, 0, 0
+    for _ = 1, limits do
+      local algorithm, window, quota, token_time_or_period_end, token_time_rest, burst_time, burst_time_rest
+      algorithm, window, quota, token_time_or_period_end, token_time_rest, burst_time, burst_time_rest, rules_at =
+        unpack('>BI4I4I8I4I8I4', rules, rules_at)
+      local state_begin, state_end
+      if counter then
+        -- include: find_state
+      end
+      -- Each algorithm
+      -- Reads  counter, counter_size, state_begin, state_end, cost, and the numbers of the limit
+      -- Sets   limit_admits; used, capacity: before the request, in whole units of cost
+      --        readings: appends that of the limit
+      --        new_states: appends that of the limit, if it admits the request
+      --        needed_until: until when that state matters
+      --        is_damaged, is_corrected, and corrections in counter
+      local limit_admits, needed_until, used, capacity = false, 0, 0, quota
+      if algorithm == SLIDING_WINDOW then
+        -- include: sliding_window
+      elseif algorithm == TOKEN_BUCKET then
+        -- include: token_bucket
+      else
+        -- include: fixed_window
+      end
+      if not limit_admits then
+        policy_admits = false
+      else
+        if needed_until > counter_needed_until then counter_needed_until = needed_until end
+        if (used + cost) * 2 >= capacity and mode == ENFORCE then
+          thresholds_reached = thresholds_reached or {}
+          for _, threshold in ipairs({50, 80, 90, 100}) do
+            if used * 100 < threshold * capacity and (used + cost) * 100 >= threshold * capacity then
+              thresholds_reached[#thresholds_reached + 1] = {index, threshold}
+            end
+          end
+        end
+      end
+    end
+
+    -- SECTION: the counter after the request
+    -- Reads  what the two sections before have set
+    -- Sets   admitted, new_counters, and the tables that are nil unless needed
+    if is_damaged then
+      damaged_counters = damaged_counters or {}
+      damaged_counters[#damaged_counters + 1] = index
+    elseif is_corrected then
+      corrected_counters = corrected_counters or {}
+      corrected_counters[index] = counter
+    end
+    if not policy_admits then
+      admitted = admitted and mode == SHADOW
+      denying_modes = denying_modes or {}
+      denying_modes[index] = mode
+    elseif counter_needed_until <= expiry and expiry - counter_needed_until <= (counter_needed_until - now) / 8 then
+      new_counters[index] = new_states
+    else
+      local new_expiry = counter_needed_until + floor((counter_needed_until - now) / 8)
+      new_counters[index] = pack(EXPIRY, EXPIRY_CODE, 0, 8, new_expiry) .. new_states:sub(states_begin)
+      new_expiries = new_expiries or {}
+      new_expiries[index] = new_expiry
+    end
+    if bucket_waits_until > 0 then
+      waits_until = waits_until or {}
+      waits_until[index] = bucket_waits_until
+    end
+  end
+
+  -- SECTION: damaged counters
+  -- Reads  damaged_counters. If there are any, removes them and ends the call.
+  if damaged_counters then
+    -- This removes the keys.
+    for _, index in ipairs(damaged_counters) do call('PEXPIRE', KEYS[key_offset + 3 + index], 0) end
+    replies[#replies + 1] = {DAMAGED, 'counter'}
+    break
+  end
+
+  -- SECTION: usage counts
+  -- Reads  verb, kind, endpoint, client_field, record, cost, admitted, denying_modes, thresholds_reached; the
+  --        slugs in rules, from rules_at
+  -- Sets   flags
+  -- Why    the functions of parts/usage.lua are created only for a request that needs more than one HINCRBY
+  local flags = token_in_force and complete and COMPLETE or 0
+  if verb == 'count' then
+    if kind == ADMITTED and not admitted then kind = DENIED end
+    local minute, client = floor(clock[1] / 60), client_field:sub(3)
+    local field = minute .. '\n' .. kind .. '\n' .. endpoint .. '\n\n' .. client
+    local total = try('HINCRBY', KEYS[key_offset + 2], field, '1')
+    local is_new = total == 1
+    if is_new or cost > 1 or thresholds_reached or denying_modes or type(total) ~= 'number' then
+      local max_new_counts = ARGV[3]
+      -- include: policy_kinds
+      -- include: usage
+      if type(total) ~= 'number' then is_new = add(key_offset, field, 1) == 1 end
+      if is_new then
+        bound_new_count(key_offset, record, field, '\n' .. kind .. '\n' .. endpoint .. '\n\n', client, 1)
+      end
+      if cost > 1 then count(key_offset, record, kind:upper(), endpoint, '', client, cost - 1) end
+      local slugs = {}
+      for index = 1, policies do
+        slugs[index], rules_at = unpack('Bc0', rules, rules_at)
+        local denying_mode = denying_modes and denying_modes[index]
+        if denying_mode == ENFORCE then
+          count(key_offset, record, POLICY_DENIED, endpoint, slugs[index], client, 1)
+        elseif denying_mode and admitted then
+          count(key_offset, record, POLICY_WOULD_DENY, endpoint, slugs[index], client, 1)
+        end
+      end
+      for _, reached in ipairs(admitted and thresholds_reached or {}) do
+        count(key_offset, record, reached[2], endpoint, slugs[reached[1]], client, 1)
+      end
+      if damage == 'all' then flags = flags + UNCOUNTED elseif damage then flags = flags + COUNT_DAMAGED end
+    end
+  end
+  -- consume: pending
+
+  -- SECTION: writing the counters
+  -- Reads  verb, admitted, new_counters, new_expiries, corrected_counters, waits_until
+  for index = 1, policies do
+    local key = KEYS[key_offset + 3 + index]
+    if admitted and new_counters[index] and verb ~= 'look' then
+      if new_expiries and new_expiries[index] then
+        -- include: lifetime
+        call('SET', key, new_counters[index], 'PX', lifetime)
+      else
+        call('SET', key, new_counters[index], 'KEEPTTL')
+      end
+    else
+      local corrected = corrected_counters and corrected_counters[index]
+      if corrected then call('SET', key, corrected, 'KEEPTTL') end
+      if waits_until and waits_until[index] and now + call('PTTL', key) * 1000 < waits_until[index] then
+        -- The counter must last as long as the waits computed with the new quota.
+        call('PEXPIRE', key, ceil((waits_until[index] - now) / 1000) + 1)
+      end
+    end
+  end
+  replies[#replies + 1] = pack('>BBI8', flags, admitted and 1 or 0, now) .. readings
+  -- consume: overdue
+  key_offset, argument_offset = key_offset + 3 + policies, argument_offset + 4
+end
+return replies

@@ -1,0 +1,237 @@
+"""Checks on a Cluster in which a global policy is on another master than the client's counters.
+
+The client's part is consumed first, then each global policy; each part leaves a pending entry. The request
+is admitted when the first entry is committed, in the call that counts the request. If a part denies, or
+does not answer, the cost that the others consumed is refunded. So no limit ever admits more than its
+quota. Until the refund, other requests may find that cost consumed: for milliseconds, or for some seconds
+if a process or a master is lost in between (``store/completer.py``).
+"""
+
+from collections.abc import Sequence
+from itertools import takewhile
+from typing import NamedTuple
+
+from ratelimit_enforcer.domain.counters import Reading, readings_by_policy
+from ratelimit_enforcer.domain.usage import Count
+from ratelimit_enforcer.store import scripts
+from ratelimit_enforcer.store.completer import Completer, Confirmation, InDoubt, Refund
+from ratelimit_enforcer.store.connections.server import StoreConnections
+from ratelimit_enforcer.store.deadline import Deadline
+from ratelimit_enforcer.store.decider import (
+    Decided,
+    Decider,
+    Part,
+    StoreAnswer,
+    StoreRequest,
+    Verb,
+    read_answer,
+    shard_key_of,
+)
+from ratelimit_enforcer.store.errors import AnswerLost, CountInDoubt, StoreError, StoreUnavailable
+from ratelimit_enforcer.store.keys import Keys, shard_of
+from ratelimit_enforcer.store.pending import (
+    CONFIRM_WITHIN,
+    Consumption,
+    EndResult,
+    PendingEntries,
+    Usage,
+    entry_of,
+    new_request_id,
+    pack_new,
+)
+from ratelimit_enforcer.store.usage import UsageWriter
+
+
+class Services(NamedTuple):
+    """Objects shared by all requests of a process."""
+
+    pending: PendingEntries
+    completer: Completer
+    usage: UsageWriter
+
+
+class SplitCheck:
+    """One request in parts. Records which parts have consumed, or may have. However it ends, each of them is
+    confirmed or refunded: here, by the completer, or, if this process ends, by a resolver."""
+
+    def __init__(self, services: Services, client: str) -> None:
+        self._services = services
+        self._client = client
+        self._request_id = new_request_id()
+        self._parts: list[Consumption] = []
+        self.home = shard_of(client)
+        """The shard where the request is committed."""
+
+    def entry(self, part: int) -> bytes:
+        """The entry of the part with this number."""
+        return entry_of(self._request_id, part)
+
+    def add(self, part: Consumption) -> None:
+        """Records that this part may consume from now on."""
+        self._parts.append(part)
+
+    def remove_last(self) -> None:
+        """Records that the part added last has certainly not consumed."""
+        self._parts.pop()
+
+    def refund(self, deadline: Deadline) -> None:
+        """Refunds all parts, because the request will be decided again. Raises :class:`StoreUnavailable`."""
+        try:
+            for part in self._parts:
+                self._services.pending.refund(part, deadline)
+        except BaseException:
+            self.refund_later()
+            raise
+
+    def refund_later(self) -> None:
+        """Refunds all parts in the background, so that no caller waits."""
+        self._services.completer.add(map(Refund, self._parts))
+
+    def conclude(self, *, admitted: bool, endpoint: str | None, counts: Sequence[Count], deadline: Deadline) -> bool:
+        """See :meth:`~ratelimit_enforcer.store.decider.Uncommitted.conclude`."""
+        usage = Usage(self._client, endpoint, counts)
+        return self._commit(usage, deadline) if admitted else self._deny(usage, deadline)
+
+    def _commit(self, usage: Usage, deadline: Deadline) -> bool:
+        home, *others = self._parts
+        try:
+            committed = self._services.pending.commit(home, usage, deadline)
+        except AnswerLost as error:
+            self._services.completer.add([InDoubt(home, tuple(others))])
+            raise CountInDoubt(error) from error
+        except BaseException:
+            self.refund_later()
+            raise
+        if not committed:
+            self.refund_later()
+            raise StoreUnavailable("The request was not committed in time and is refunded.")
+        self._services.completer.add([Confirmation(home, tuple(others))])
+        return committed is EndResult.COUNTED
+
+    def _deny(self, usage: Usage, deadline: Deadline) -> bool:
+        """Counts a denied request, and refunds the client's part in the same call."""
+        home = self._parts[0] if self._parts else None
+        self._services.completer.add(map(Refund, self._parts[1:]))
+        try:
+            if home is not None:
+                return self._services.pending.refund(home, deadline, usage) is EndResult.COUNTED
+            self._services.usage.add(self._client, usage.endpoint, usage.counts, deadline)
+        except AnswerLost:
+            # The retry counts the request if the entry still exists; without one, it may have been counted.
+            self._refund_home_later(home, usage)
+        except StoreError:
+            self._refund_home_later(home, None)
+            return False
+        return True
+
+    def _refund_home_later(self, home: Consumption | None, usage: Usage | None) -> None:
+        if home is not None:
+            self._services.completer.add([Refund(home, usage)])
+
+
+class SplitDecider(Decider):
+    """Sends requests to a Cluster, also those with global policies."""
+
+    def __init__(self, connections: StoreConnections, keys: Keys, counts_per_shard: int) -> None:
+        super().__init__(connections, keys, counts_per_shard)
+        self._consume_script = scripts.load_consuming()
+        pending = PendingEntries(connections, keys, counts_per_shard)
+        self._completer = Completer(pending)
+        self._services = Services(pending, self._completer, UsageWriter(connections, keys, counts_per_shard))
+
+    def batch_size(self, clients: Sequence[str]) -> int:
+        """One call reaches one slot: the requests up to the first whose client is in another shard."""
+        shard = shard_of(clients[0])
+        others = (at for at, client in enumerate(clients) if shard_of(client) != shard)
+        return min(next(others, len(clients)), super().batch_size(clients))
+
+    def decide(self, request: StoreRequest, deadline: Deadline, verb: Verb = Verb.COUNT) -> StoreAnswer:
+        """See :meth:`Decider.decide`. A request with global policies takes one round trip for its client and
+        one for each global policy; the caller must conclude it."""
+        if not request.parts:
+            return super().decide(request, deadline, verb)
+        if verb is Verb.COUNT:
+            return self._consume_parts(request, deadline)
+        return self._decide_parts(request, None, deadline)
+
+    def decide_in_order(
+        self, requests: Sequence[StoreRequest], deadline: Deadline, verb: Verb = Verb.COUNT
+    ) -> list[StoreAnswer]:
+        """See :meth:`Decider.decide_in_order`. Requests with global policies are decided one per call, because
+        each must be concluded before the next one is sent; there are then fewer answers than requests."""
+        batch = list(takewhile(lambda request: not request.parts, requests))
+        if batch:
+            return super().decide_in_order(batch, deadline, verb)
+        return [self.decide(requests[0], deadline, verb)]
+
+    def _consume_parts(self, request: StoreRequest, deadline: Deadline) -> StoreAnswer:
+        check = SplitCheck(self._services, request.client)
+        try:
+            answer = self._decide_parts(request, check, deadline)
+        except BaseException:
+            check.refund_later()
+            raise
+        if isinstance(answer, Decided):
+            return answer._replace(uncommitted=check)
+        check.refund(deadline)
+        return answer
+
+    def _decide_parts(self, request: StoreRequest, check: SplitCheck | None, deadline: Deadline) -> StoreAnswer:
+        """Decides one part after another. With a ``check``, the parts are consumed as long as all admit."""
+        answers: list[Decided] = []
+        for number, part in enumerate(request.parts):
+            admitted = all(answer.admitted for answer in answers)
+            part_request = _request_for_part(request, part)
+            if check is not None and admitted:
+                answer = self._consume(part_request, check, number, deadline)
+            else:
+                answer = super().decide(part_request, deadline, Verb.PEEK)
+            if not isinstance(answer, Decided):
+                return answer
+            answers.append(answer)
+        return _combined(request, answers)
+
+    def _consume(self, request: StoreRequest, check: SplitCheck, number: int, deadline: Deadline) -> StoreAnswer:
+        """Consumes one part, and records in the check whether it did, or may have."""
+        shard = shard_of(shard_key_of(request))
+        keys, client_arguments = self._keys_and_arguments(request, shard)
+        counters = tuple(keys[len(self._keys.of_request[shard]) :])
+        consumption = Consumption(shard, check.entry(number), counters)
+        timeout = deadline.remaining() + (CONFIRM_WITHIN if number else 0)
+        head = request.token, Verb.CONSUME.value, pack_new(consumption.entry, timeout, check.home)
+        keys += self._keys.pending[shard]
+        check.add(consumption)
+        try:
+            reply, *overdue = self._consume_script.run(
+                self._connections, keys, (*head, *client_arguments, request.rules), deadline
+            )
+        except StoreError as error:
+            if not isinstance(error, AnswerLost):
+                check.remove_last()
+            raise
+        answer = read_answer(reply, shard)
+        if not (isinstance(answer, Decided) and answer.admitted):
+            check.remove_last()
+        if overdue == [1]:
+            self._completer.resolve(shard)
+        return answer
+
+
+def _request_for_part(request: StoreRequest, part: Part) -> StoreRequest:
+    """The request for one part. The shard of a global policy has no record of the client."""
+    policies, rules = part.counters, part.rules
+    if policies and policies[0].shared:
+        return request._replace(client="", shard_key=policies[0].policy, revision=0, policies=policies, rules=rules)
+    return request._replace(policies=policies, rules=rules)
+
+
+def _combined(request: StoreRequest, answers: Sequence[Decided]) -> Decided:
+    rows: dict[int, Sequence[Reading]] = {}
+    for part, answer in zip(request.parts, answers, strict=True):
+        rows.update(zip(part.positions, readings_by_policy(answer.readings, part.sizes), strict=True))
+    return Decided(
+        admitted=all(answer.admitted for answer in answers),
+        complete=all(answer.complete for answer in answers),
+        now=answers[0].now,
+        readings=[reading for position in sorted(rows) for reading in rows[position]],
+    )

@@ -1,0 +1,1 @@
+"""The files of containers and of Kubernetes, the proxy in front, and health checks of processes."""

@@ -1,0 +1,323 @@
+"""The manifests fit the schemas of Kubernetes, each other, and what they start. No cluster is needed."""
+
+import difflib
+import re
+import subprocess
+from collections.abc import Iterator
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from django.conf import settings
+from kubernetes_validate import utils
+from packaging.version import Version
+
+from limits.domain import webhook_addresses
+from ratelimit_platform import web as web_process
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+FOLDER = BASE_DIR / "kubernetes"
+COMPOSE: dict[str, Any] = yaml.safe_load((BASE_DIR / "docker-compose.yml").read_text(encoding="utf-8"))
+
+OLDEST = "1.30"
+"""The first that knows everything in the manifests (``sleep`` in ``preStop``), as docs/kubernetes.md says."""
+
+VERSIONS = [version for version in map(utils.major_minor, utils.all_versions()) if Version(version) >= Version(OLDEST)]
+
+OURS = ("web", "worker", "beat", "migrate")
+"""What runs the image of the platform."""
+
+
+def documents(file: Path) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(file.read_text(encoding="utf-8")))
+
+
+def resources(folder: str) -> list[Path]:
+    """The manifests that a kustomization lists, without those of other folders."""
+    (kustomization,) = documents(FOLDER / folder / "kustomization.yaml")
+    return [FOLDER / folder / name for name in kustomization["resources"] if name.endswith(".yaml")]
+
+
+MANIFESTS = [
+    pytest.param(document, id=f"{document['kind']}-{document['metadata']['name']}")
+    for folder in ("base", "example")
+    for file in resources(folder)
+    for document in documents(file)
+]
+OBJECTS: dict[tuple[str, str], dict[str, Any]] = {
+    (parameter.values[0]["kind"], parameter.values[0]["metadata"]["name"]): parameter.values[0]  # type: ignore[index]
+    for parameter in MANIFESTS
+}
+PODS = {name: each["spec"]["template"] for (kind, name), each in OBJECTS.items() if kind in ("Deployment", "Job")}
+
+
+def container_of(name: str) -> dict[str, Any]:
+    (container,) = PODS[name]["spec"]["containers"]
+    return container  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("manifest", MANIFESTS)
+def test_a_manifest_fits_the_schemas(manifest: dict[str, Any]) -> None:
+    assert [kubernetes_validate.validate(manifest, version, strict=True) for version in VERSIONS] == VERSIONS
+    assert VERSIONS[0] == OLDEST
+
+
+def test_unknown_fields_are_refused_wherever_they_are() -> None:
+    deployment = yaml.safe_load(yaml.safe_dump(OBJECTS["Deployment", "web"]))
+    deployment["spec"]["template"]["spec"]["containers"][0]["livenessProbe"]["httpGet"]["timeout"] = 1
+    with pytest.raises(kubernetes_validate.ValidationError, match="'timeout' was unexpected"):
+        kubernetes_validate.validate(deployment, VERSIONS[-1], strict=True)
+
+
+@pytest.mark.parametrize("folder", ["base", "example"])
+def test_every_file_is_listed_and_every_listed_one_is_there(folder: str) -> None:
+    (kustomization,) = documents(FOLDER / folder / "kustomization.yaml")
+    generators = [*kustomization["configMapGenerator"], *kustomization.get("secretGenerator", [])]
+    listed = {name for each in generators for name in (*each.get("envs", []), *each.get("files", []))}
+    listed |= {"kustomization.yaml", *(file.name for file in resources(folder))}
+    there = {file.name.removesuffix(".example") for file in (FOLDER / folder).iterdir()}
+    assert there == listed
+
+
+def test_every_part_is_there() -> None:
+    assert set(PODS) == {*OURS, "proxy"}
+    assert {name for kind, name in OBJECTS if kind == "Service"} == {"web", "proxy"}
+    assert {name for kind, name in OBJECTS if kind == "PodDisruptionBudget"} == {"web", "proxy"}
+
+
+@pytest.mark.parametrize("name", PODS)
+def test_a_pod_may_do_as_little_as_it_can(name: str) -> None:
+    """The “restricted” level of the Pod Security Standards, and more."""
+    pod, container = PODS[name]["spec"], container_of(name)
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] > 0
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+    assert all({"emptyDir", "configMap"} & set(volume) for volume in pod["volumes"])
+
+
+def test_the_namespace_admits_no_other_pods() -> None:
+    labels = OBJECTS["Namespace", "rate-limits"]["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+@pytest.mark.parametrize("name", PODS)
+def test_a_pod_says_what_it_needs(name: str) -> None:
+    container, volumes = container_of(name), PODS[name]["spec"]["volumes"]
+    assert {"cpu", "memory"} <= set(container["resources"]["requests"])
+    assert "memory" in container["resources"]["limits"]
+    assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in volumes}
+    assert all(volume["emptyDir"]["sizeLimit"] for volume in volumes if "emptyDir" in volume)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_user_is_that_of_the_image(name: str) -> None:
+    (uid,) = re.findall(r"useradd .*--uid (\d+)", (BASE_DIR / "Dockerfile").read_text(encoding="utf-8"))
+    assert PODS[name]["spec"]["securityContext"]["runAsUser"] == int(uid)
+    assert container_of(name)["image"] == COMPOSE["x-platform"]["image"]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_container_starts_what_that_of_the_compose_file_starts(name: str) -> None:
+    assert container_of(name).get("command") == COMPOSE["services"][name].get("command")
+    assert container_of(name)["envFrom"] == [{"configMapRef": {"name": "settings"}}, {"secretRef": {"name": "secrets"}}]
+
+
+def test_the_proxy_is_that_of_the_compose_file() -> None:
+    assert container_of("proxy")["image"] == COMPOSE["services"]["proxy"]["image"]
+
+
+@pytest.mark.parametrize("name", PODS)
+def test_selectors_choose_the_pods_of_their_own(name: str) -> None:
+    labels = PODS[name]["metadata"]["labels"]
+    assert labels == {"app.kubernetes.io/part-of": "rate-limits", "app.kubernetes.io/component": name}
+    for (kind, other), each in OBJECTS.items():
+        if other == name and kind in ("Deployment", "PodDisruptionBudget"):
+            assert each["spec"]["selector"]["matchLabels"] == labels
+        if other == name and kind == "Service":
+            assert each["spec"]["selector"] == labels
+    for spread in PODS[name]["spec"].get("topologySpreadConstraints", []):
+        assert spread["labelSelector"]["matchLabels"] == labels
+
+
+@pytest.mark.parametrize("manifest", MANIFESTS)
+def test_an_object_can_be_applied_with_its_component(manifest: dict[str, Any]) -> None:
+    labels = manifest["metadata"]["labels"]
+    assert labels["app.kubernetes.io/part-of"] == "rate-limits"
+    assert labels["app.kubernetes.io/component"] in {*PODS, "settings"}
+
+
+def test_web_is_scaled_by_its_autoscaler_alone_and_stays_served() -> None:
+    web, autoscaler = OBJECTS["Deployment", "web"]["spec"], OBJECTS["HorizontalPodAutoscaler", "web"]["spec"]
+    assert "replicas" not in web
+    assert autoscaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    assert autoscaler["minReplicas"] >= 2
+    assert web["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+    assert OBJECTS["PodDisruptionBudget", "web"]["spec"]["maxUnavailable"] == 1
+
+
+def test_there_is_one_beat() -> None:
+    beat = OBJECTS["Deployment", "beat"]["spec"]
+    assert (beat["replicas"], beat["strategy"]) == (1, {"type": "Recreate"})
+
+
+def seconds_before_the_end(name: str) -> int:
+    """What is left of the grace period when the container is told to end."""
+    before: int = container_of(name).get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+    grace: int = PODS[name]["spec"]["terminationGracePeriodSeconds"]
+    return grace - before
+
+
+def test_a_pod_gets_the_time_that_its_end_takes() -> None:
+    assert seconds_before_the_end("web") > web_process.server().workers_kill_timeout
+    assert seconds_before_the_end("worker") > settings.CELERY_TASK_TIME_LIMIT
+    for name in ("web", "proxy"):  # until everybody knows that it ends
+        assert container_of(name)["lifecycle"]["preStop"]["sleep"]["seconds"] >= 10
+
+
+def test_probes_ask_what_depends_on_nobody_before_they_restart() -> None:
+    web = container_of("web")
+    ports = {port["name"]: port["containerPort"] for port in web["ports"]}
+    assert ports == {"http": 8000}
+    assert {web[probe]["httpGet"]["port"] for probe in ("startupProbe", "readinessProbe", "livenessProbe")} == {"http"}
+    assert web["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    assert web["livenessProbe"]["httpGet"]["path"] == "/healthz"
+    assert all("livenessProbe" in container_of(name) for name in ("proxy", "worker", "beat"))
+
+
+def policy(name: str) -> dict[str, Any]:
+    spec: dict[str, Any] = OBJECTS["NetworkPolicy", name]["spec"]
+    return spec
+
+
+def chosen(selector: dict[str, Any]) -> set[str]:
+    """The components whose pods a selector chooses."""
+    return {name for name, pod in PODS.items() if _fits(selector, pod["metadata"]["labels"])}
+
+
+def _fits(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    return all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items()) and all(
+        labels.get(each["key"]) in each["values"] for each in selector.get("matchExpressions", [])
+    )
+
+
+def test_what_is_not_allowed_is_refused_for_every_pod() -> None:
+    nothing = policy("nothing-else")
+    assert chosen(nothing["podSelector"]) == set(PODS)
+    assert nothing["policyTypes"] == ["Ingress", "Egress"]
+    assert not {"ingress", "egress"} & set(nothing)
+
+
+def test_only_the_ingress_reaches_the_proxy_and_only_the_proxy_reaches_web() -> None:
+    """And whoever collects metrics."""
+    (to_proxy,), (to_web,) = policy("proxy")["ingress"], policy("web")["ingress"]
+    assert to_proxy["from"] == [{"namespaceSelector": {"matchLabels": {"rate-limits/ingress": "true"}}}]
+    pods, metrics = to_web["from"]
+    assert (chosen(pods["podSelector"]), set(pods)) == ({"proxy"}, {"podSelector"})
+    assert metrics == {"namespaceSelector": {"matchLabels": {"rate-limits/metrics": "true"}}}
+    assert [port["port"] for port in (*to_proxy["ports"], *to_web["ports"])] == [8080, 8000]
+
+
+def test_only_the_platform_reaches_the_stores() -> None:
+    assert chosen(policy("stores")["podSelector"]) == set(OURS)
+    (to_stores,) = policy("only-the-platform")["ingress"]
+    platform, stores = to_stores["from"]
+    assert chosen(platform["podSelector"]) == set(OURS)
+    assert stores["podSelector"] == policy("only-the-platform")["podSelector"]
+
+
+def test_the_policy_for_stores_in_another_namespace_is_that_of_this_one() -> None:
+    text = (BASE_DIR / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"```yaml\n(apiVersion: .*?)```", text, re.DOTALL)
+    elsewhere = yaml.safe_load(snippet)
+    kubernetes_validate.validate(elsewhere, VERSIONS[-1], strict=True)
+    platform, stores = elsewhere["spec"]["ingress"][0].pop("from")
+    namespace = platform["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+    assert ("Namespace", namespace) in OBJECTS
+    assert chosen(platform["podSelector"]) == set(OURS)
+    assert elsewhere["spec"]["podSelector"] == stores["podSelector"] == policy("only-the-platform")["podSelector"]
+
+
+def test_webhooks_reach_what_the_platform_takes_for_public() -> None:
+    mails = policy("mails-and-webhooks")
+    assert chosen(mails["podSelector"]) == {"web", "worker"}
+    blocks = [each["ipBlock"] for rule in mails["egress"] for each in rule.get("to", [])]
+    assert [block["cidr"] for block in blocks] == ["0.0.0.0/0", str(webhook_addresses._GLOBAL_UNICAST)]
+    refused = {ip_network(text) for block in blocks for text in block["except"]}
+    assert refused == set(webhook_addresses._NOT_PUBLIC)
+
+
+def references(value: Any) -> Iterator[tuple[str, str]]:
+    """Every ConfigMap and Secret that is named in it."""
+    if isinstance(value, list):
+        value = dict(enumerate(value))
+    if not isinstance(value, dict):
+        return
+    for key, inner in value.items():
+        if key in ("configMapRef", "configMap", "secretRef"):
+            yield str(key), inner["name"]
+        yield from references(inner)
+
+
+def test_what_is_named_is_generated() -> None:
+    named = {each for pod in PODS.values() for each in references(pod)}
+    assert named == {("configMapRef", "settings"), ("configMap", "nginx"), ("secretRef", "secrets")}
+    (base,), (example,) = (documents(FOLDER / folder / "kustomization.yaml") for folder in ("base", "example"))
+    assert {each["name"] for each in base["configMapGenerator"]} == {"settings", "nginx"}
+    assert {each["name"] for each in example["secretGenerator"]} == {"secrets"}
+
+
+def test_no_secret_is_in_the_repository() -> None:
+    example = (FOLDER / "example" / "secrets.env.example").read_text(encoding="utf-8")
+    assert set(re.findall(r"^[A-Z_]+=(.*)$", example, re.MULTILINE)) == {""}
+    command = ["git", "check-ignore", "--quiet", "kubernetes/example/secrets.env"]
+    assert subprocess.run(command, cwd=BASE_DIR, check=False).returncode == 0
+
+
+def test_the_ingress_leads_to_the_proxy() -> None:
+    (rule,) = OBJECTS["Ingress", "platform"]["spec"]["rules"]
+    (path,) = rule["http"]["paths"]
+    assert path["backend"] == {"service": {"name": "proxy", "port": {"name": "http"}}}
+
+
+def without_comments(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if not line.strip().startswith("#")]
+
+
+def test_the_proxys_configuration_differs_from_that_of_the_containers_in_four_lines() -> None:
+    ours, theirs = (
+        without_comments(file.read_text(encoding="utf-8"))
+        for file in (FOLDER / "base" / "nginx.conf", BASE_DIR / "containers" / "nginx.conf")
+    )
+    assert [line[2:] for line in difflib.ndiff(theirs, ours) if line.startswith("+")] == [
+        "resolver NAMESERVER valid=2s ipv6=off;",
+        "server web.DOMAIN:8000 resolve max_fails=1 fail_timeout=2s;",
+        "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;",
+        "proxy_set_header X-Forwarded-Proto $http_x_forwarded_proto;",
+    ]
+
+
+def test_the_proxy_finds_name_server_and_domain_of_the_cluster(tmp_path: Path) -> None:
+    (tmp_path / "resolv.conf").write_text(
+        "search rate-limits.svc.example.internal svc.example.internal example.internal\n"
+        "nameserver 10.96.0.10\noptions ndots:5\n"
+    )
+    container = container_of("proxy")
+    (script,) = container["args"]
+    assert script.rstrip().endswith('exec nginx -c /tmp/nginx.conf -g "daemon off;"')
+    script = script.partition("exec nginx")[0].replace("/etc/resolv.conf", str(tmp_path / "resolv.conf"))
+    script = script.replace("/etc/nginx/nginx.conf", str(FOLDER / "base" / "nginx.conf"))
+    script = script.replace("/tmp/nginx.conf", str(tmp_path / "nginx.conf"))
+    subprocess.run([*container["command"], script], check=True)
+    made = without_comments((tmp_path / "nginx.conf").read_text(encoding="utf-8"))
+    assert "resolver 10.96.0.10 valid=2s ipv6=off;" in made
+    assert "server web.rate-limits.svc.example.internal:8000 resolve max_fails=1 fail_timeout=2s;" in made

@@ -1,0 +1,1 @@
+"""Twice the input is at most two and a half times the work."""

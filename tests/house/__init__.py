@@ -1,1 +1,0 @@
-"""The house: processes, environment, walls."""

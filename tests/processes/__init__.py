@@ -1,0 +1,1 @@
+"""Web server, worker, beat and stores as `make` starts and ends them."""

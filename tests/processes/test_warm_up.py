@@ -1,0 +1,50 @@
+"""A process that starts holds the rules before it answers anybody."""
+
+import secrets
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from pytest_django import Settings
+
+from ratelimit_enforcer.engine import get_engine
+from ratelimit_platform.embedded.redis import RedisServer
+from ratelimit_platform.startup import warm_up
+from tests.engine.rules import simple
+from tests.support.servers import Store
+
+
+@pytest.fixture
+def server(redis_server: Callable[..., RedisServer], settings: Settings) -> RedisServer:
+    server, namespace = redis_server(), f"test-{secrets.token_hex(4)}"
+    Store(server.url, namespace).publish(simple(3))
+    settings.RATELIMIT_PLATFORM = {"REDIS": server.url, "NAMESPACE": namespace, "CHECK_DEADLINE": 0.05}
+    return server
+
+
+def test_a_store_that_is_slow_at_first_is_waited_for(server: RedisServer) -> None:
+    server.pause()
+    threading.Timer(0.3, server.resume).start()
+    assert warm_up(timeout=60)
+    assert get_engine().current
+
+
+def test_a_process_goes_on_without_its_store(server: RedisServer) -> None:
+    server.kill()
+    began = time.monotonic()
+    assert not warm_up(timeout=0.2)
+    assert time.monotonic() - began < 30
+    assert get_engine().current is None
+
+
+def test_a_web_worker_keeps_what_is_long_lived_from_the_collector() -> None:
+    """In a process of its own, as granian starts it: a full collection has little to look at."""
+    program = (
+        "import gc; import ratelimit_platform.wsgi; frozen = gc.get_freeze_count(); "
+        "print(frozen > 100_000, len(gc.get_objects()) < frozen / 10)"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout == "True True\n"

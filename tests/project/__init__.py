@@ -1,0 +1,1 @@
+"""Rules of the repository: layers, glossary, groups of tests, and the checks of Django."""

@@ -1,0 +1,1 @@
+"""Settings and the environment, with what follows from them: connections, logs, bounds, headers."""

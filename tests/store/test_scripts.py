@@ -1,0 +1,59 @@
+"""How scripts are put together from parts, and the codes that they share with Python."""
+
+import re
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from ratelimit_enforcer.domain.sliding_window import NEVER
+from ratelimit_enforcer.domain.usage import PolicyKind, RequestKind
+from ratelimit_enforcer.store import decider, scripts
+from ratelimit_enforcer.store.scripts.packing import ALGORITHM_CODES, MODE_CODES
+
+FOLDER = Path(scripts.__file__).parent
+
+
+def test_a_part_is_replaced(redis_url: str) -> None:
+    script = scripts.assembled("-- include: clock\nreturn clock", clock="local clock = {7, 8}")
+    with Redis.from_url(redis_url) as redis:
+        assert redis.eval(script, 0) == [7, 8]
+
+
+@pytest.mark.parametrize("name", ["confirm", "move_token"])
+def test_a_part_that_a_script_does_not_include_cannot_be_replaced(name: str) -> None:
+    with pytest.raises(ValueError, match="does not include the part clock"):
+        scripts.load(name, clock="local clock = {7, 8}")
+
+
+def test_every_script_reads_the_time_in_one_part() -> None:
+    """So that a test that replaces the clock replaces every source of time."""
+    with_time = [path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.lua") if "'TIME'" in path.read_text()]
+    assert with_time == ["parts/clock.lua"]
+
+
+ANSWERS = ("RULES_CHANGED", "CLIENT_CHANGED", "OUTSIDE_VALIDITY", "NOT_LOADED", "DAMAGED")
+FLAGS = ("COMPLETE", "UNCOUNTED", "COUNT_DAMAGED")
+
+
+@pytest.mark.parametrize(
+    ("part", "codes"),
+    [
+        (
+            "codes",
+            {algorithm.name: code for algorithm, code in ALGORITHM_CODES.items()}
+            | {mode.name: code for mode, code in MODE_CODES.items()}
+            | {name: getattr(decider, name) for name in ANSWERS}
+            | {name: getattr(decider, f"_{name}") for name in FLAGS}
+            | {"NEVER": NEVER},
+        ),
+        ("kinds", {kind.name: kind.encode() for kind in RequestKind}),
+        ("policy_kinds", {f"POLICY_{kind.name}": kind.encode() for kind in PolicyKind}),
+    ],
+)
+def test_scripts_and_python_have_the_same_codes(redis_url: str, part: str, codes: dict[str, int | bytes]) -> None:
+    text = (FOLDER / "parts" / f"{part}.lua").read_text(encoding="utf-8")
+    names = ", ".join(re.findall(r"^local (.+) =", text, re.MULTILINE)).split(", ")
+    with Redis.from_url(redis_url) as redis:
+        values = redis.eval(f"{text} return {{{', '.join(names)}}}", 0)
+    assert dict(zip(names, values, strict=True)) == codes

@@ -1,0 +1,105 @@
+"""Commands of the project, run by forks of a process that has imported the libraries.
+
+To import them takes a new process a second and a half, and a command has little else to do.
+"""
+
+import atexit
+import functools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from tests.support.fork_server import MOST
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+TIMEOUT = 120.0
+
+
+class Forked:
+    """One such command. Without ``output`` and ``errors``, descriptors of open files, nobody sees what it prints."""
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        output: int | None = None,
+        errors: int | None = None,
+    ) -> None:
+        """``arguments``: as those of ``python``."""
+        request = {"arguments": list(arguments), "environment": dict(environment), "folder": str(BASE_DIR)}
+        data = json.dumps(request).encode()
+        assert len(data) <= MOST
+        self._answers, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs, open(os.devnull, "w") as nothing:
+            files = (theirs.fileno(), *(nothing.fileno() if each is None else each for each in (output, errors)))
+            socket.send_fds(_server(), [data], files)
+        self.pid = int(self._answers.recv(MOST))
+        self.returncode: int | None = None
+
+    def wait(self, timeout: float = TIMEOUT) -> int:
+        """Its status. Raises ``TimeoutError``."""
+        if self.returncode is None:
+            self._answers.settimeout(timeout)
+            self.returncode = int(self._answers.recv(MOST))
+            self._answers.close()
+        return self.returncode
+
+    def poll(self) -> int | None:
+        """Its status; ``None``: it runs."""
+        with suppress(BlockingIOError):
+            return self.wait(0)
+        return None
+
+    def kill(self) -> None:
+        if self.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+
+def run_forked(arguments: Sequence[str], environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+    """Runs it to its end, and that of all which it started. ``arguments``: as those of ``python``."""
+    reading, writing = zip(*(os.pipe() for _ in range(2)), strict=True)
+    with ThreadPoolExecutor(2) as pool:
+        printed = [pool.submit(_text_of, descriptor) for descriptor in reading]
+        try:
+            process = Forked(arguments, environment, output=writing[0], errors=writing[1])
+        finally:
+            for descriptor in writing:
+                os.close(descriptor)
+        try:
+            status = process.wait()
+            output, errors = (text.result(TIMEOUT) for text in printed)
+        except BaseException:
+            # The reading threads end when nothing that the command started has the pipes open.
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess([*arguments], status, output, errors)
+
+
+def _text_of(descriptor: int) -> str:
+    with open(descriptor) as file:
+        return file.read()
+
+
+@functools.cache
+def _server() -> socket.socket:
+    """The connection to it. Its end, however this process goes, ends the server."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        command = [sys.executable, "-m", "tests.support.fork_server", str(theirs.fileno())]
+        process = subprocess.Popen(command, cwd=BASE_DIR, pass_fds=[theirs.fileno()])
+    atexit.register(_end, process, ours)
+    return ours
+
+
+def _end(process: "subprocess.Popen[bytes]", connection: socket.socket) -> None:
+    connection.close()
+    process.wait(TIMEOUT)
