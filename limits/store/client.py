@@ -32,6 +32,8 @@ MAX_MAP_AGE_SECONDS = 1.0
 MAX_ROUNDS = 5
 """Maximum number of times that a command is sent, including redirections."""
 
+_LOOP = exceptions.ClusterDownError("The masters of the Cluster redirect this key in a loop.")
+
 Command = tuple[tuple[Any, ...], dict[str, Any]]
 
 
@@ -104,7 +106,8 @@ class ClusterClient(_Commands):
             if not waiting:
                 break
             self._map_expires_at = 0.0
-        return [self._follow_ask(*each) for each in zip(commands, answers, asked, strict=True)]
+        followed = (self._follow_ask(*each) for each in zip(commands, answers, asked, strict=True))
+        return [_LOOP if isinstance(answer, AskError) else answer for answer in followed]
 
     def _by_master(self, commands: Sequence[Command], numbers: Iterable[int]) -> dict[Address | None, list[int]]:
         places: dict[Address | None, list[int]] = defaultdict(list)

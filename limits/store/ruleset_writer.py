@@ -14,7 +14,7 @@ from typing import Any
 
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import WatchError
+from redis.exceptions import AskError, WatchError
 
 from limits.store.client import ClusterClient, ControlClient, script_source
 from ratelimit_enforcer.domain.ruleset import Version, digest_of
@@ -42,13 +42,23 @@ def replicas_lag(redis: ControlClient, keys: Keys) -> bool:
 
 
 def _replicas_of_master_lag(master: Redis, probe: str) -> bool:
-    if not int(master.info("replication")["connected_slaves"]):
+    replication = master.info("replication")
+    if replication["role"] != "master":
+        return True  # A replica has taken its place since the slot map was read, perhaps without the last writes.
+    if not int(replication["connected_slaves"]):
         return False
+    return not _replica_confirms(master, probe)
+
+
+def _replica_confirms(master: Redis, probe: str) -> bool:
     # WAIT covers only writes of the same connection; this write follows all earlier ones.
     pipeline = master.pipeline(transaction=False)
     pipeline.set(probe, 1, px=1000)
     pipeline.wait(1, REPLICA_WAIT_MS)
-    return int(pipeline.execute()[1]) == 0
+    try:
+        return int(pipeline.execute()[1]) > 0
+    except AskError:  # Also MOVED: the slot is moving, or another master has it.
+        return False
 
 
 def move_pointer(redis: ClusterClient, keys: Keys, current: Version | None, version: Version, data: bytes) -> bool:

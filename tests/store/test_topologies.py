@@ -1,5 +1,6 @@
 """The store as Sentinels or a Cluster: who is asked, and what is done when a master is lost."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from limits.store.client import ClusterClient
+from limits.store.ruleset_writer import replicas_lag
 from ratelimit_enforcer.domain.enums import Reason
 from ratelimit_enforcer.engine import CheckRequest, Engine
 from ratelimit_enforcer.store.connections.cluster import ClusterConnections
@@ -17,7 +19,7 @@ from ratelimit_enforcer.store.connections.factory import store_connections_of
 from ratelimit_enforcer.store.connections.redis_url import parse
 from ratelimit_enforcer.store.connections.sentinels import Sentinels
 from ratelimit_enforcer.store.deadline import Deadline
-from ratelimit_enforcer.store.errors import SlotMoving
+from ratelimit_enforcer.store.errors import SlotMoving, StoreUnavailable, translating_redis_errors
 from ratelimit_enforcer.store.keys import Keys, shard_of
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.engine.rules import record, simple
@@ -74,12 +76,16 @@ def clients_of(store: Store, master: RedisServer, count: int = 20) -> list[str]:
     found = []
     for number in range(10_000):
         client = f"client-{number}"
-        held_by = store.redis.client_of(store.keys.shards[shard_of(client)])
-        if held_by.connection_pool.connection_kwargs["port"] == master.port:
+        if port_of(store.redis, store.keys.shards[shard_of(client)]) == master.port:
             found.append(client)
         if len(found) == count:
             return found
     raise AssertionError("This master holds no clients.")
+
+
+def port_of(redis: ClusterClient, key: str) -> int:
+    """The port of the master that holds this key."""
+    return int(redis.client_of(key).connection_pool.connection_kwargs["port"])
 
 
 def test_a_cluster_decides_and_counts_each_request_once(cluster: ClusterTopology) -> None:
@@ -150,6 +156,65 @@ def moving(key: str, old: RedisServer, new: RedisServer) -> Iterator[None]:
     finally:
         for server in (old, new):
             server.client.execute_command("CLUSTER", "SETSLOT", slot, "STABLE")
+
+
+def test_a_master_that_is_one_no_longer_has_confirmed_nothing(cluster: ClusterTopology) -> None:
+    store = a_store(cluster.url, quota=10)
+    assert isinstance(store.redis, ClusterClient)
+    assert not replicas_lag(store.redis, store.keys)
+    demoted = cluster.masters[0]
+    with remembering(store.redis):
+        cluster.hand_over(demoted)
+        wait_until(lambda: demoted.client.info("replication")["role"] == "slave")
+        assert replicas_lag(store.redis, store.keys)
+
+
+def test_a_master_whose_probed_slot_is_just_moving_has_confirmed_nothing(cluster: ClusterTopology) -> None:
+    store = a_store(cluster.url, quota=10)
+    assert isinstance(store.redis, ClusterClient)
+    assert not replicas_lag(store.redis, store.keys)
+    old, new, _ = cluster.masters
+    probed = next(probe for probe in reversed(store.keys.probes) if port_of(store.redis, probe) == old.port)
+    store.redis.delete(probed)
+    with moving(probed, old, new):
+        assert replicas_lag(store.redis, store.keys)
+
+
+def test_masters_that_redirect_to_each_other_are_unavailable_to_the_control_plane(cluster: ClusterTopology) -> None:
+    store = a_store(cluster.url, quota=10)
+    assert isinstance(store.redis, ClusterClient)
+    key = "a-key-without-a-value"
+    holder = next(server for server in cluster.masters if server.port == port_of(store.redis, key))
+    other = next(server for server in cluster.masters if server is not holder)
+    expected = pytest.raises(StoreUnavailable, match="in a loop")
+    with nowhere(key, holder, other), expected, translating_redis_errors():
+        store.redis.get(key)
+    assert store.redis.get(key) is None
+
+
+@contextmanager
+def nowhere(key: str, *masters: RedisServer) -> Iterator[None]:
+    """Each of two masters believes that the other one has the slot of this key."""
+    clients = [server.client for server in masters]
+    names = [client.execute_command("CLUSTER MYID").decode() for client in clients]
+    slot = clients[0].execute_command("CLUSTER KEYSLOT", key)
+    for client, other in zip(clients, reversed(names), strict=True):
+        client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", other)
+    try:
+        yield
+    finally:
+        for client in clients:
+            client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", names[0])
+
+
+@contextmanager
+def remembering(redis: ClusterClient) -> Iterator[None]:
+    """The client does not read the slot map meanwhile, as within a second of its last reading."""
+    redis._map_expires_at = math.inf
+    try:
+        yield
+    finally:
+        redis._map_expires_at = 0.0
 
 
 def test_a_cluster_that_is_away_altogether_is_waited_for_once(cluster: ClusterTopology) -> None:
