@@ -22,10 +22,11 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 from limits.admin.base import HasIntroduction, PlatformModelAdmin
 from limits.admin.forms import ReadOnlyAdmin
 from limits.admin.row_history import ShowsHistory
-from limits.domain.descriptions import date_and_time, quantity
+from limits.domain.descriptions import quantity
 from limits.models import Alert, AlertRule, Client, Message
 from limits.models.roles import HANDLE_ALERTS
 from limits.monitoring.messages import format_value, write_test
+from ratelimit_enforcer.domain.dates import date_and_time
 from ratelimit_enforcer.domain.enums import GroupBy
 
 _STATE_COLOURS = {"open": "danger", "acknowledged": "warning", "silenced": "info", "resolved": "success"}

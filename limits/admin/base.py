@@ -24,7 +24,15 @@ from psycopg.errors import ExclusionViolation, ForeignKeyViolation, UniqueViolat
 from unfold.admin import ModelAdmin
 
 from limits.admin.bulk import delete_one, delete_selected, selection_with_keys
-from limits.admin.forms import RowSelect, add_conflict, add_problems, all_errors, form_with_errors, label_inputs
+from limits.admin.forms import (
+    DATE_FIELDS,
+    RowSelect,
+    add_conflict,
+    add_problems,
+    all_errors,
+    form_with_errors,
+    label_inputs,
+)
 from ratelimit_enforcer.domain.validation import InvalidRuleset
 
 MAX_COUNTED_ROWS = 10_000
@@ -120,6 +128,8 @@ def _converted(model: type[Model], given: dict[str, Any]) -> Iterator[tuple[str,
 
 class PlatformModelAdmin(ModelAdmin):
     """The base of all lists and forms of the platform."""
+
+    formfield_overrides = DATE_FIELDS
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Allows only lookups of the list's filters: Django allows every comparison of every column, and most

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from django.http import HttpRequest
@@ -12,13 +11,13 @@ from django.utils import timezone
 from limits.admin.charts import Bars, chart, daily_bars
 from limits.admin.client_actions import may_set_status, status_verb
 from limits.admin.quick_overrides import end_of, raisable
-from limits.domain.descriptions import date_and_time, duration, limit_sentence, limits_sentence
+from limits.domain.descriptions import duration, limit_sentence, limits_sentence
 from limits.models import Client, CounterReset, Publication
 from limits.monitoring.figures import client_by_hour
-from ratelimit_enforcer.domain.client import ClientRecord, Override, microseconds
+from ratelimit_enforcer.domain.client import ClientRecord, Override
+from ratelimit_enforcer.domain.dates import date_and_time, moment_of
 from ratelimit_enforcer.domain.decision import LimitState
 from ratelimit_enforcer.domain.enums import ClientStatus, Mode, Partition
-from ratelimit_enforcer.domain.limit import SECOND_US
 from ratelimit_enforcer.domain.ruleset import Policy, Ruleset
 from ratelimit_enforcer.domain.selection import plan_of
 from ratelimit_enforcer.engine import ClientState, RulesetMissing, StoreError, get_engine
@@ -129,7 +128,7 @@ def current_limits(key: str) -> CurrentLimits:
         plan=next((each.name for each in ruleset.plans if each.slug == plan), None),
         status=client_state.record.status,
         limits=tuple(_limit_usages(client_state)),
-        shared=tuple(_shared_limits(ruleset, client_state.record)),
+        shared=tuple(_shared_limits(ruleset, client_state.record, client_state.now)),
     )
 
 
@@ -142,7 +141,7 @@ def _limit_usages(client_state: ClientState) -> Iterator[LimitUsage]:
     ruleset = client_state.ruleset
     policies = {policy.slug: policy for policy in ruleset.policies}
     names = {endpoint.slug: endpoint.name for endpoint in ruleset.endpoints}
-    sources = _Sources(ruleset, client_state.record, microseconds(datetime.now(UTC)))
+    sources = _Sources(ruleset, client_state.record, client_state.now)
     for state in client_state.decision.limits:
         endpoint = client_state.endpoints[state.policy]
         yield LimitUsage(
@@ -202,13 +201,13 @@ class _Sources:
 def _until(override: Override) -> str:
     if override.ends_at is None:
         return ", no end"
-    return f" until {date_and_time(datetime.fromtimestamp(override.ends_at / SECOND_US, UTC))}"
+    return f" until {date_and_time(moment_of(override.ends_at))}"
 
 
-def _shared_limits(ruleset: Ruleset, record: ClientRecord) -> Iterator[str]:
+def _shared_limits(ruleset: Ruleset, record: ClientRecord, now: int) -> Iterator[str]:
     plan = plan_of(ruleset, record)
     for policy in ruleset.policies:
         is_on = policy.plan in (None, plan) and ruleset.mode_of(policy) is not Mode.DISABLED
-        if is_on and policy.partition is Partition.GLOBAL:
+        if is_on and policy.is_active(now) and policy.partition is Partition.GLOBAL:
             where = f"on {policy.endpoint}" if policy.endpoint else "on all requests"
             yield f"{limits_sentence(policy.limits)} {where} ({policy.slug})"

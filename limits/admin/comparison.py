@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from limits.domain.descriptions import limits_sentence
+from limits.domain.descriptions import dates_sentence, limits_sentence
 from limits.models import Endpoint, Plan, Policy
 from ratelimit_enforcer.domain.enums import Algorithm, Mode, Partition
 from ratelimit_enforcer.domain.limit import Limit
@@ -187,3 +187,5 @@ def _badges(policy: Policy) -> Iterator[str]:
         yield "shadow"
     if policy.mode == Mode.DISABLED:
         yield "disabled"
+    if policy.is_dated:
+        yield dates_sentence(policy.starts_at, policy.ends_at)

@@ -4,18 +4,19 @@ errors at the top of a form."""
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, time
 from typing import Any
 
 from django import forms
 from django.contrib.admin import AdminSite
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
-from django.db.models import Model
+from django.db.models import DateTimeField, Model
 from django.forms import BaseForm, Field, ModelForm, MultiWidget
 from django.forms.models import InlineForeignKeyField
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminSplitDateTimeWidget, UnfoldAdminTextInputWidget
 
 from limits.models.fields import validate_printable
 from ratelimit_enforcer.domain.validation import MAX_REASON_LENGTH, ValidationProblem
@@ -57,6 +58,23 @@ class ReadOnlyAdmin:
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+
+class DateAndOptionalTime(forms.SplitDateTimeField):
+    """A date with an optional time: without one it is midnight."""
+
+    def __init__(self, **options: Any) -> None:
+        help_text = f"{options.pop('help_text', '')} A date without a time is midnight UTC.".strip()
+        super().__init__(require_all_fields=False, help_text=help_text, **options)
+        self.fields[1].required = False
+
+    def compress(self, data_list: Any) -> datetime | None:
+        day, at = data_list or (None, None)
+        return super().compress((day, at or time())) if day else None
+
+
+DATE_FIELDS = {DateTimeField: {"form_class": DateAndOptionalTime, "widget": UnfoldAdminSplitDateTimeWidget}}
+"""For ``formfield_overrides``."""
 
 
 class InlineRow(ModelForm):

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from limits.admin.charts import chart, hourly_bars
-from limits.domain.descriptions import date_and_time, quantity
+from limits.domain.descriptions import quantity
 from limits.models import (
     ApiToken,
     Client,
@@ -30,6 +30,7 @@ from limits.monitoring.drain import usage_counts
 from limits.publishing.rules import ForeignRules, require_own_rules
 from limits.store.advice import advisor
 from ratelimit_enforcer.conf import setting
+from ratelimit_enforcer.domain.dates import date_and_time
 from ratelimit_enforcer.domain.ruleset import Version
 from ratelimit_enforcer.engine import get_engine
 from ratelimit_enforcer.store.connections.factory import store_connections

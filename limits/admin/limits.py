@@ -29,7 +29,7 @@ _ALGORITHM_LABELS = {
     Algorithm.SLIDING_WINDOW: "Sliding window: never more than the quota in any period",
     Algorithm.TOKEN_BUCKET: "Token bucket: steady refill, allows bursts after a pause",
     Algorithm.FIXED_WINDOW: "Fixed window: resets at each full minute, hour, …",
-    Algorithm.CALENDAR: "Calendar: per hour, day, week or month in a time zone",
+    Algorithm.CALENDAR: "Calendar: per hour, day, week, month or year in a time zone",
 }
 
 

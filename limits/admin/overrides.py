@@ -14,20 +14,20 @@ from unfold.decorators import display
 from unfold.utils import display_for_label
 
 from limits.admin.base import HasIntroduction, PlatformModelAdmin
-from limits.admin.forms import InlineRow
+from limits.admin.forms import DATE_FIELDS, InlineRow
 from limits.admin.limits import OverrideLimitInline
 from limits.admin.publishing import PublishesClients
 from limits.admin.row_history import ShowsHistory
-from limits.domain.descriptions import limits_sentence
+from limits.domain.descriptions import dates_state, limits_sentence
 from limits.models import Override, OverrideLimit, Plan
 from limits.models.clients import overlap_message
 from ratelimit_enforcer.domain.client import Override as OverrideRecord
-from ratelimit_enforcer.domain.client import microseconds
+from ratelimit_enforcer.domain.dates import optional_microseconds
 from ratelimit_enforcer.domain.enums import Mode
 from ratelimit_enforcer.domain.validation import overlapping
 
 _FIELDS = ("policy", "starts_at", "ends_at", "reason")
-_APPLIES_COLOURS = {"yes": "success", "not yet": "info", "ended": "info", "no": "warning"}
+STATE_COLOURS = {"active": "success", "scheduled": "info", "ended": "info", "without effect": "warning"}
 
 
 class OverrideForm(InlineRow):
@@ -72,24 +72,20 @@ def _is_filled_in(form: Any) -> bool:
 
 
 def _record(row: Override) -> OverrideRecord:
-    starts_at = microseconds(row.starts_at) if row.starts_at else None
-    return OverrideRecord(row.policy.slug, (), starts_at, microseconds(row.ends_at) if row.ends_at else None)
+    return OverrideRecord(row.policy.slug, (), optional_microseconds(row.starts_at), optional_microseconds(row.ends_at))
 
 
 def with_plans(rows: QuerySet[Override]) -> QuerySet[Override]:
-    """Returns the overrides with the related rows that :func:`applies_now` needs."""
+    """Returns the overrides with the related rows that :func:`state_of` needs."""
     default = Plan.objects.filter(is_default=True).values("pk")[:1]
     return rows.select_related("client__plan", "policy__plan").annotate(default_plan=Subquery(default))
 
 
-def applies_now(override: Override) -> tuple[str, str]:
-    """Returns “yes”, “not yet”, “ended” or “no”, and the reason: empty except for “no”."""
+def state_of(override: Override) -> tuple[str, str]:
+    """Returns “scheduled”, “active”, “ended” or “without effect”, and the reason: empty except for the last."""
     if reason := inactive_reason(override):
-        return "no", reason
-    now = timezone.now()
-    if override.starts_at and override.starts_at > now:
-        return "not yet", ""
-    return "ended" if override.ends_at and override.ends_at <= now else "yes", ""
+        return "without effect", reason
+    return dates_state(override.starts_at, override.ends_at, timezone.now()), ""
 
 
 def inactive_reason(override: Override) -> str:
@@ -117,20 +113,21 @@ class OverrideInline(StackedInline):
     model = Override
     form = OverrideForm
     formset = OverrideFormSet
-    fields = (*_FIELDS, "applies")
-    readonly_fields = ("applies",)
+    fields = (*_FIELDS, "state")
+    readonly_fields = ("state",)
     inlines = (OverrideLimitInline,)
+    formfield_overrides = DATE_FIELDS
     extra = 0
     verbose_name_plural = "overrides: limits of this client that replace those of a policy"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Override]:
         return with_plans(super().get_queryset(request))
 
-    @display(description="Applies now")
-    def applies(self, override: Override) -> str:
+    @display(description="State")
+    def state(self, override: Override) -> str:
         if not override.pk:
             return "after saving"
-        answer, reason = applies_now(override)
+        answer, reason = state_of(override)
         return f"{answer}: {reason}" if reason else answer
 
 
@@ -140,7 +137,7 @@ class OverrideAdmin(HasIntroduction, ShowsHistory, PublishesClients, PlatformMod
         "Individual limits of a client that replace those of a policy, for example during a sale or a load test. The "
         "quickest way to add an override is on the client's page."
     )
-    list_display = ("client", "policy", "limits_text", "starts_at", "ends_at", "applies", "reason")
+    list_display = ("client", "policy", "limits_text", "starts_at", "ends_at", "state", "reason")
     list_filter = ("policy",)
     list_select_related = ("client__plan", "policy__plan")
     search_fields = ("^client__key", "^client__name")
@@ -169,11 +166,11 @@ class OverrideAdmin(HasIntroduction, ShowsHistory, PublishesClients, PlatformMod
         super().save_related(request, form, formsets, change)
         warn_about_inactive(request, [form.instance.pk])
 
-    @display(description="Applies now", header=True)
-    def applies(self, override: Override) -> tuple[str, str]:
+    @display(description="State", header=True)
+    def state(self, override: Override) -> tuple[str, str]:
         """Returns a label, and the reason below it: a label is a single line."""
-        answer, reason = applies_now(override)
-        return display_for_label(answer, "", _APPLIES_COLOURS), reason
+        answer, reason = state_of(override)
+        return display_for_label(answer, "", STATE_COLOURS), reason
 
     @display(description="Limits")
     def limits_text(self, override: Override) -> str:

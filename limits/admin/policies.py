@@ -8,14 +8,18 @@ from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.urls import URLPattern, path
+from django.utils import timezone
 from unfold.decorators import display
+from unfold.utils import display_for_label
 
 from limits.admin.base import HasIntroduction, PlatformModelAdmin
 from limits.admin.comparison import ReturnsToComparison
 from limits.admin.forms import ImmutableSlugAdmin
 from limits.admin.limits import PolicyLimitInline, sentence_view
+from limits.admin.overrides import STATE_COLOURS
 from limits.admin.publishing import PublishesRules
 from limits.admin.row_history import ShowsHistory
+from limits.domain.descriptions import dates_sentence, dates_state
 from limits.models import Policy, PolicyLimit
 from ratelimit_enforcer.domain.enums import Mode, OnStoreFailure, Partition
 
@@ -62,7 +66,7 @@ class PolicyAdmin(
     introduction_links = (("Compare plans", "admin:limits_plan_compare"),)
     is_reviewed = True
     form = PolicyForm
-    list_display = ("slug", "plan_or_every", "endpoint_or_all", "limits_text", "mode_label")
+    list_display = ("slug", "plan_or_every", "endpoint_or_all", "limits_text", "mode_label", "dates")
     list_filter = ("plan", "endpoint", "mode")
     list_select_related = ("plan", "endpoint")
     search_fields = ("slug", "name", "plan__name", "endpoint__name")
@@ -70,6 +74,7 @@ class PolicyAdmin(
     fieldsets = (
         (None, {"fields": ("name", "slug", ("plan", "endpoint"))}),
         ("Enforcement", {"fields": ("mode", "partition", "on_store_failure")}),
+        ("Dates", {"fields": ("starts_at", "ends_at")}),
     )
     inlines = (PolicyLimitInline,)
 
@@ -94,6 +99,14 @@ class PolicyAdmin(
     @display(description="Limits")
     def limits_text(self, policy: Policy) -> str:
         return policy.sentence
+
+    @display(description="Dates", ordering="starts_at", header=True)
+    def dates(self, policy: Policy) -> tuple[str, str]:
+        """Returns a label, and the dates below it."""
+        if not policy.is_dated:
+            return "", ""
+        state = dates_state(policy.starts_at, policy.ends_at, timezone.now())
+        return display_for_label(state, "", STATE_COLOURS), dates_sentence(policy.starts_at, policy.ends_at)
 
     @display(description="Mode", ordering="mode", label=_MODE_COLOURS)
     def mode_label(self, policy: Policy) -> str:

@@ -18,10 +18,11 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 from limits.admin.forms import form_page, reason_field
 from limits.admin.permissions import require_permission
 from limits.admin.publishing import publish_clients
-from limits.domain.descriptions import date_and_time, limits_sentence
+from limits.domain.descriptions import limits_sentence
 from limits.models import Client, Override, OverrideLimit, Plan, Policy, PolicyLimit
 from limits.models.clients import active_between
 from limits.models.history import change_reason
+from ratelimit_enforcer.domain.dates import date_and_time
 from ratelimit_enforcer.domain.enums import Mode, Partition
 from ratelimit_enforcer.domain.limit import MAX_BURST, MAX_QUOTA, Limit
 from ratelimit_enforcer.domain.ruleset import limit_to_json

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
-from limits.domain.descriptions import date_and_time
+from ratelimit_enforcer.domain.dates import date_and_time
 
 MAX_RECORDS = 200
 """Number of records that are read from each table."""

@@ -167,8 +167,6 @@ def _override_problems(document: Document) -> Iterator[ValidationProblem]:
         if partitions.get(entry.policy, Partition.CLIENT) != Partition.CLIENT:
             message = "only a policy that counts each client separately can be overridden."
             yield ValidationProblem(("overrides", at, "policy"), message)
-        if entry.starts_at and entry.ends_at and entry.ends_at <= entry.starts_at:
-            yield ValidationProblem(("overrides", at, "ends_at"), "must be after the start.")
 
 
 def _alert_rule_problems(document: Document, plans: set[str], endpoints: set[str]) -> Iterator[ValidationProblem]:

@@ -12,7 +12,8 @@ from limits.configfile.reading import InvalidConfig, parse
 from limits.configfile.schema import shape_problems
 from limits.domain.alert_rules import AlertRule, alert_rule_problems
 from limits.models.alerts import webhook_problems
-from ratelimit_enforcer.domain.client import Override, key_problem, microseconds
+from ratelimit_enforcer.domain.client import Override, key_problem
+from ratelimit_enforcer.domain.dates import optional_microseconds
 from ratelimit_enforcer.domain.enums import AlertMetric, ClientStatus, GroupBy, Mode, OnStoreFailure, Partition
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.routes import Route
@@ -20,6 +21,7 @@ from ratelimit_enforcer.domain.ruleset import Endpoint, Plan, Policy, limit_from
 from ratelimit_enforcer.domain.validation import (
     ValidationProblem,
     cost_problem,
+    dates_problem,
     limits_problems,
     overlapping,
     route_problem,
@@ -56,7 +58,9 @@ class OverrideEntry:
 
     def as_domain(self) -> Override:
         """Returns the override as a domain object."""
-        return Override(self.policy, self.limits, _microseconds(self.starts_at), _microseconds(self.ends_at))
+        return Override(
+            self.policy, self.limits, optional_microseconds(self.starts_at), optional_microseconds(self.ends_at)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +110,9 @@ def _content_problems(data: dict[str, Any]) -> Iterator[ValidationProblem]:
     overrides = data.get("overrides", ())
     yield from _client_problems("overrides", overrides)
     yield from _client_problems("alert_rules", data.get("alert_rules", ()))
-    times = [problem for at, item in enumerate(overrides) for problem in _time_problems(at, item)]
-    yield from times or _overlap_problems(overrides)
+    yield from _date_problems("policies", data.get("policies", ()))
+    dates = list(_date_problems("overrides", overrides))
+    yield from dates or _overlap_problems(overrides)
 
 
 def _name_problems(
@@ -172,12 +177,15 @@ def _limit_problems(here: tuple[str, int], item: dict[str, Any]) -> Iterator[Val
         yield ValidationProblem((*here, *place), message)
 
 
-def _time_problems(at: int, item: dict[str, Any]) -> Iterator[ValidationProblem]:
-    for name in ("starts_at", "ends_at"):
-        if (text := item.get(name)) is not None and _moment(text) is None:
+def _date_problems(section: str, items: Sequence[dict[str, Any]]) -> Iterator[ValidationProblem]:
+    for at, item in enumerate(items):
+        dates = {name: _moment(item.get(name)) for name in ("starts_at", "ends_at")}
+        for name in (name for name, date in dates.items() if date is None and item.get(name) is not None):
             yield ValidationProblem(
-                ("overrides", at, name), "must be a date and time with a time zone, such as 2026-12-01T00:00:00Z."
+                (section, at, name), "must be a date and time with a time zone, such as 2026-12-01T00:00:00Z."
             )
+        if message := dates_problem(*map(optional_microseconds, dates.values())):
+            yield ValidationProblem((section, at, "ends_at"), message)
 
 
 def _overlap_problems(items: Sequence[dict[str, Any]]) -> Iterator[ValidationProblem]:
@@ -193,10 +201,6 @@ def _overlap_problems(items: Sequence[dict[str, Any]]) -> Iterator[ValidationPro
             clashes.setdefault(places[later], places[earlier])
     for at in sorted(clashes):
         yield ValidationProblem(("overrides", at), f"overlaps overrides[{clashes[at]}] for the same client and policy.")
-
-
-def _microseconds(moment: datetime | None) -> int | None:
-    return microseconds(moment) if moment else None
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -242,6 +246,8 @@ def _policy(item: dict[str, Any]) -> Policy:
         partition=Partition(item.get("partition", Partition.CLIENT)),
         mode=Mode(item.get("mode", Mode.ENFORCE)),
         on_store_failure=OnStoreFailure(item.get("on_store_failure", OnStoreFailure.LOCAL)),
+        starts_at=optional_microseconds(_moment(item.get("starts_at"))),
+        ends_at=optional_microseconds(_moment(item.get("ends_at"))),
     )
 
 

@@ -10,6 +10,7 @@ from limits.domain.alert_rules import AlertRule as DomainAlertRule
 from limits.models import AlertRule, Client, Override
 from limits.models import Policy as PolicyRow
 from limits.publishing.rules import read_ruleset
+from ratelimit_enforcer.domain.dates import moment_of
 from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Mode, OnStoreFailure, Partition
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.ruleset import Endpoint, Plan, Policy, Ruleset, limit_to_json
@@ -50,6 +51,8 @@ def _policy(policy: Policy, name: str) -> dict[str, Any]:
         "partition": _none_if_default(policy.partition, Partition.CLIENT),
         "mode": _none_if_default(policy.mode, Mode.ENFORCE),
         "on_store_failure": _none_if_default(policy.on_store_failure, OnStoreFailure.LOCAL),
+        "starts_at": _date(policy.starts_at),
+        "ends_at": _date(policy.ends_at),
         "limits": [_limit(limit) for limit in policy.limits],
     }
     return _without_empty(item)
@@ -108,6 +111,10 @@ def _alert_rule(rule: DomainAlertRule) -> dict[str, Any]:
         "notify_resolved": rule.notify_resolved or None,
     }
     return _without_empty(item)
+
+
+def _date(microseconds: int | None) -> str | None:
+    return None if microseconds is None else _moment(moment_of(microseconds))
 
 
 def _moment(moment: datetime | None) -> str | None:

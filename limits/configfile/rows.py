@@ -13,7 +13,7 @@ from limits.domain.alert_rules import AlertRule as DomainAlertRule
 from limits.models import AlertRule, Client, Endpoint, Override, OverrideLimit, Plan, Policy, PolicyLimit, Route
 from limits.models.history import create_with_history, update_with_history
 from ratelimit_enforcer.domain.client import Override as DomainOverride
-from ratelimit_enforcer.domain.client import microseconds
+from ratelimit_enforcer.domain.dates import moment_of, optional_microseconds
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.routes import Route as DomainRoute
 from ratelimit_enforcer.domain.ruleset import Endpoint as DomainEndpoint
@@ -87,11 +87,17 @@ def _write_policy(policy: DomainPolicy, name: str, parents: dict[str, Any]) -> N
         "partition": policy.partition.value,
         "mode": policy.mode.value,
         "on_store_failure": policy.on_store_failure.value,
+        "starts_at": _moment(policy.starts_at),
+        "ends_at": _moment(policy.ends_at),
     }
     row = _write(Policy, {"slug": policy.slug}, values | parents)
     if tuple(limit.as_domain() for limit in row.limits.all()) != policy.limits:
         row.limits.all().delete()
         create_with_history(PolicyLimit, _limit_rows(PolicyLimit, policy.limits, policy=row))
+
+
+def _moment(date: int | None) -> datetime | None:
+    return None if date is None else moment_of(date)
 
 
 def write_clients(clients: Sequence[ClientEntry]) -> None:
@@ -164,8 +170,7 @@ def _overlapping(group: list[tuple[int | None, DomainOverride]]) -> Iterator[int
 
 
 def _period(row: Override) -> DomainOverride:
-    starts_at = microseconds(row.starts_at) if row.starts_at else None
-    return DomainOverride(row.policy.slug, (), starts_at, microseconds(row.ends_at) if row.ends_at else None)
+    return DomainOverride(row.policy.slug, (), optional_microseconds(row.starts_at), optional_microseconds(row.ends_at))
 
 
 def _write_override(entry: OverrideEntry) -> None:

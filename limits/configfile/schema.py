@@ -89,6 +89,8 @@ SCHEMA = _object(
             partition=_one_of(Partition),
             mode=_one_of(Mode),
             on_store_failure=_one_of(OnStoreFailure),
+            starts_at=_TEXT_OR_NULL,
+            ends_at=_TEXT_OR_NULL,
             limits=_LIMITS,
         )
     ),

@@ -1,17 +1,26 @@
 """Limits and rules as sentences for people."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 
+from ratelimit_enforcer.domain.dates import date_and_time
 from ratelimit_enforcer.domain.enums import Algorithm
 from ratelimit_enforcer.domain.limit import Limit
 
 _UNITS = ((86_400 * 7, "week"), (86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 
-def date_and_time(moment: datetime) -> str:
-    """“27 Nov 2026, 06:07 UTC”: the format of all texts, and of ``DATETIME_FORMAT`` in templates."""
-    return f"{moment.astimezone(UTC):%-d %b %Y, %H:%M} UTC"
+def dates_sentence(starts_at: datetime | None, ends_at: datetime | None) -> str:
+    """“from 1 Dec 2026, 00:00 UTC, until 24 Dec 2026, 00:00 UTC”, “no start, no end”."""
+    start = f"from {date_and_time(starts_at)}" if starts_at else "no start"
+    return f"{start}, {f'until {date_and_time(ends_at)}' if ends_at else 'no end'}"
+
+
+def dates_state(starts_at: datetime | None, ends_at: datetime | None, now: datetime) -> str:
+    """“scheduled”, “active” or “ended”: whether the dates include ``now``."""
+    if starts_at and starts_at > now:
+        return "scheduled"
+    return "ended" if ends_at and ends_at <= now else "active"
 
 
 def quantity(number: float, noun: str) -> str:
@@ -83,6 +92,7 @@ def _calendar(limit: Limit) -> str:
         "day": "at midnight",
         "week": "on Mondays at midnight",
         "month": "on the first of the month at midnight",
+        "year": "on the first of January at midnight",
     }
     return (
         f"Up to {limit.quota:,} in one {limit.period}, at any pace. The counter resets {reset[str(limit.period)]}, "

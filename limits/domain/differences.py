@@ -1,13 +1,14 @@
 """The differences between two rulesets: each change in structured form, and as a sentence."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from limits.domain.descriptions import limits_sentence
+from limits.domain.descriptions import dates_sentence, limits_sentence
+from ratelimit_enforcer.domain.dates import moment_of
 from ratelimit_enforcer.domain.ruleset import ApiToken, Endpoint, Policy, Ruleset
 
-Facts = Mapping[str, str]
+Facts = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,13 @@ def policy_facts(policy: Policy) -> dict[str, str]:
         "mode": policy.mode,
         "if Redis is down": policy.on_store_failure,
         "limits": limits_sentence(policy.limits),
+        **_dates(policy),
     }
+
+
+def _dates(policy: Policy) -> dict[str, str]:
+    dates = [None if date is None else moment_of(date) for date in (policy.starts_at, policy.ends_at)]
+    return {"dates": dates_sentence(*dates)} if policy.dates else {}
 
 
 def _token_facts(token: ApiToken) -> dict[str, str]:
@@ -93,18 +100,17 @@ def _change(kind: str, before: str, after: str) -> Iterator[Change]:
         yield Change(kind, "", "", before, after)
 
 
-def _compare(
-    kind: str, old: Mapping[str, Any], new: Mapping[str, Any], facts: Callable[[Any], Facts]
-) -> Iterator[Change]:
+def _compare(kind: str, old: dict[str, Any], new: dict[str, Any], facts: Callable[[Any], Facts]) -> Iterator[Change]:
     for key in sorted(new.keys() - old.keys()):
         yield Change(kind, _shown(key), "", None, _described(facts(new[key])))
     for key in sorted(old.keys() - new.keys()):
         yield Change(kind, _shown(key), "", _described(facts(old[key])), None)
     for key in sorted(old.keys() & new.keys()):
         before, after = facts(old[key]), facts(new[key])
-        for fact in after:
-            if before[fact] != after[fact]:
-                yield Change(kind, _shown(key), fact, before[fact], after[fact])
+        for fact in before | after:
+            was, will_be = before.get(fact, "none"), after.get(fact, "none")
+            if was != will_be:
+                yield Change(kind, _shown(key), fact, was, will_be)
 
 
 def _shown(key: str) -> str:

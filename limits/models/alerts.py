@@ -11,13 +11,13 @@ from django.utils import timezone
 
 from limits.domain import alert_rules
 from limits.domain.alert_rules import MAX_COOLDOWN, MAX_THRESHOLD, MAX_WINDOW, SECONDS_PER_MINUTE
-from limits.domain.descriptions import date_and_time
 from limits.domain.webhook_addresses import url_problem
 from limits.models.fields import choices, choices_check, validate_printable
 from limits.models.history import RowHistory
 from limits.models.rules import Endpoint, Plan, Policy
 from limits.models.usage import OTHER, UNKNOWN_ENDPOINT
 from ratelimit_enforcer.conf import networks, setting
+from ratelimit_enforcer.domain.dates import date_and_time
 from ratelimit_enforcer.domain.enums import AlertMetric, Channel, GroupBy, MessageKind
 
 

@@ -13,11 +13,20 @@ from django.db import models
 from django.db.models import F, Func, Q, Value
 from django.db.models.functions import Length, Upper
 
-from limits.domain.descriptions import date_and_time
+from limits.domain.descriptions import dates_sentence
 from limits.models.fields import choices, choices_check, validate_printable
 from limits.models.history import RowHistory
-from limits.models.rules import LimitFields, Plan, Policy, limit_checks, limit_uniques
+from limits.models.rules import (
+    LimitFields,
+    Plan,
+    Policy,
+    ends_after_start_check,
+    limit_checks,
+    limit_uniques,
+    require_end_after_start,
+)
 from ratelimit_enforcer.domain.client import MAX_KEY_LENGTH, key_problem
+from ratelimit_enforcer.domain.dates import date_and_time
 from ratelimit_enforcer.domain.enums import ClientStatus, Partition
 from ratelimit_enforcer.domain.validation import MAX_REASON_LENGTH
 
@@ -143,11 +152,7 @@ class Override(models.Model):
     class Meta:
         ordering = ["client", "policy", "starts_at"]
         constraints = [
-            models.CheckConstraint(
-                condition=Q(starts_at=None) | Q(ends_at=None) | Q(ends_at__gt=F("starts_at")),
-                name="override_ends_after_start",
-                violation_error_message="The end must be after the start.",
-            ),
+            ends_after_start_check("override"),
             ExclusionConstraint(
                 name="override_no_overlap",
                 expressions=[
@@ -166,8 +171,7 @@ class Override(models.Model):
         return f"{self.client} on {self.policy}"
 
     def clean(self) -> None:
-        if self.starts_at and self.ends_at and self.ends_at <= self.starts_at:
-            raise ValidationError({"ends_at": "The end must be after the start."})
+        require_end_after_start(self.starts_at, self.ends_at)
         if self.client_id and self.policy_id and (other := self.overlapping().first()):
             raise ValidationError({"starts_at": overlap_message(other)})
 
@@ -180,8 +184,7 @@ class Override(models.Model):
     @property
     def times(self) -> str:
         """The period for display: “from 1 Dec 2026, 00:00 UTC, until …”."""
-        start = f"from {date_and_time(self.starts_at)}" if self.starts_at else "no start"
-        return f"{start}, {f'until {date_and_time(self.ends_at)}' if self.ends_at else 'no end'}"
+        return dates_sentence(self.starts_at, self.ends_at)
 
 
 def active_between(start: datetime | None, end: datetime | None) -> Q:

@@ -1,5 +1,6 @@
 """The rules: plans, endpoints with their routes, and policies with their limits."""
 
+from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -14,6 +15,8 @@ from ratelimit_enforcer.domain.enums import Algorithm, Mode, OnStoreFailure, Par
 from ratelimit_enforcer.domain.limit import MAX_BURST, MAX_COST, MAX_QUOTA, MAX_WINDOW_SECONDS, Limit, limit_problems
 from ratelimit_enforcer.domain.routes import Route as Pattern
 from ratelimit_enforcer.domain.validation import route_problem
+
+ENDS_BEFORE_START = "The end must be after the start."
 
 
 class Plan(ImmutableSlugModel):
@@ -131,7 +134,7 @@ class LimitFields(models.Model):
         default=Algorithm.SLIDING_WINDOW.value,
         help_text="A sliding window never admits more than the quota in any period of that length. A token bucket "
         "refills steadily and allows bursts. A fixed window resets at each full minute, hour, …; a calendar limit at "
-        "each full hour, day, week or month in a time zone.",
+        "each full hour, day, week, month or year in a time zone.",
     )
     burst = models.PositiveBigIntegerField(
         null=True,
@@ -214,6 +217,21 @@ def limit_uniques(model: str, parent: str) -> list[models.UniqueConstraint]:
     ]
 
 
+def require_end_after_start(starts_at: datetime | None, ends_at: datetime | None) -> None:
+    """Raises ``ValidationError`` for the field ``ends_at`` if the end is not after the start."""
+    if starts_at and ends_at and ends_at <= starts_at:
+        raise ValidationError({"ends_at": ENDS_BEFORE_START})
+
+
+def ends_after_start_check(model: str) -> models.CheckConstraint:
+    """Returns a database constraint for ``starts_at`` and ``ends_at``, of which either may be empty."""
+    return models.CheckConstraint(
+        condition=Q(starts_at=None) | Q(ends_at=None) | Q(ends_at__gt=F("starts_at")),
+        name=f"{model}_ends_after_start",
+        violation_error_message=ENDS_BEFORE_START,
+    )
+
+
 class PolicyLimit(LimitFields):
     """A limit of a policy."""
 
@@ -264,6 +282,8 @@ class Policy(ImmutableSlugModel):
         default=OnStoreFailure.LOCAL.value,
         help_text="local: each server enforces its share of the quota; allow: admit all; deny: deny all.",
     )
+    starts_at = models.DateTimeField("applies from", null=True, blank=True, help_text="Empty: immediately.")
+    ends_at = models.DateTimeField("applies until", null=True, blank=True, help_text="Empty: no end.")
 
     history = RowHistory()
 
@@ -275,10 +295,20 @@ class Policy(ImmutableSlugModel):
             choices_check("policy", "partition", Partition),
             choices_check("policy", "mode", Mode),
             choices_check("policy", "on_store_failure", OnStoreFailure),
+            ends_after_start_check("policy"),
         ]
 
     def __str__(self) -> str:
         return self.name or self.slug
+
+    def clean(self) -> None:
+        super().clean()
+        require_end_after_start(self.starts_at, self.ends_at)
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether the policy has a start or an end."""
+        return self.starts_at is not None or self.ends_at is not None
 
     @property
     def sentence(self) -> str:

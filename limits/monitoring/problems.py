@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 
 from django.db.models import Sum
 
-from limits.domain.descriptions import date_and_time, quantity
+from limits.domain.descriptions import quantity
 from limits.models import Progress, Publication, Usage, Work
 from limits.store.client import control_client
 from limits.store.ruleset_writer import RulesetWriter
 from ratelimit_enforcer.conf import setting
+from ratelimit_enforcer.domain.dates import date_and_time
 from ratelimit_enforcer.store.errors import StoreError
 from ratelimit_enforcer.store.keys import Keys
 

@@ -32,7 +32,8 @@ from limits.publishing.rules import (
 from limits.store.client import control_client
 from limits.store.clients import ClientWriter, CounterResetter
 from ratelimit_enforcer.conf import setting
-from ratelimit_enforcer.domain.client import ClientRecord, Override, key_problem, microseconds
+from ratelimit_enforcer.domain.client import ClientRecord, Override, key_problem
+from ratelimit_enforcer.domain.dates import optional_microseconds
 from ratelimit_enforcer.domain.enums import ClientStatus
 from ratelimit_enforcer.domain.validation import MAX_REASON_LENGTH, NOT_PRINTABLE, PRINTABLE, ValidationProblem
 from ratelimit_enforcer.store.errors import StoreError
@@ -79,8 +80,8 @@ def _override(row: OverrideRow) -> Override:
     return Override(
         policy=row.policy.slug,
         limits=tuple(limit.as_domain() for limit in row.limits.all()),
-        starts_at=microseconds(row.starts_at) if row.starts_at else None,
-        ends_at=microseconds(row.ends_at) if row.ends_at else None,
+        starts_at=optional_microseconds(row.starts_at),
+        ends_at=optional_microseconds(row.ends_at),
     )
 
 

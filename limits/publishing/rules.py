@@ -25,6 +25,7 @@ from limits.models import Policy as PolicyRow
 from limits.store.client import control_client
 from limits.store.ruleset_writer import MayReplace, RulesetWriter
 from ratelimit_enforcer.conf import setting
+from ratelimit_enforcer.domain.dates import optional_microseconds
 from ratelimit_enforcer.domain.enums import Mode, OnStoreFailure, Partition, Scope
 from ratelimit_enforcer.domain.routes import Route
 from ratelimit_enforcer.domain.ruleset import ApiToken, Endpoint, Plan, Policy, Ruleset, Version, digest_of
@@ -112,6 +113,8 @@ def _policy(row: PolicyRow) -> Policy:
         mode=Mode(row.mode),
         on_store_failure=OnStoreFailure(row.on_store_failure),
         limits=tuple(limit.as_domain() for limit in row.limits.all()),
+        starts_at=optional_microseconds(row.starts_at),
+        ends_at=optional_microseconds(row.ends_at),
     )
 
 

@@ -1,4 +1,4 @@
-"""Hours, days, weeks and months of a time zone, daylight saving included.
+"""Hours, days, weeks, months and years of a time zone, daylight saving included.
 
 A period is an interval ``[start, end)`` in microseconds since 1970. The periods of a zone follow each
 other without gap or overlap. A day has 23 or 25 hours where the clocks change; where local midnight
@@ -65,7 +65,11 @@ def _month(today: date) -> tuple[date, date]:
     return first, (first + timedelta(days=32)).replace(day=1)
 
 
-_DATES = {Period.DAY: _day, Period.WEEK: _week, Period.MONTH: _month}
+def _year(today: date) -> tuple[date, date]:
+    return date(today.year, 1, 1), date(today.year + 1, 1, 1)
+
+
+_DATES = {Period.DAY: _day, Period.WEEK: _week, Period.MONTH: _month, Period.YEAR: _year}
 
 
 def _local(zone: ZoneInfo, moment: int) -> datetime:

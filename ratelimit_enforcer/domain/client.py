@@ -6,15 +6,14 @@ tombstone, so that a delayed write cannot restore the client.
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
+from ratelimit_enforcer.domain.dates import is_between
 from ratelimit_enforcer.domain.enums import ClientStatus
-from ratelimit_enforcer.domain.limit import SECOND_US, Limit, unknown_timezone
+from ratelimit_enforcer.domain.limit import Limit, unknown_timezone
 from ratelimit_enforcer.domain.ruleset import limit_from_json, limit_to_json
 
 MAX_KEY_LENGTH = 256
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def key_problem(key: str) -> str | None:
@@ -32,12 +31,6 @@ def _is_forbidden(character: str) -> bool:
     return code < 32 or 127 <= code < 160 or 0xD800 <= code < 0xE000
 
 
-def microseconds(moment: datetime) -> int:
-    """A moment in whole microseconds since 1970; exact, unlike ``timestamp()``."""
-    since = moment - _EPOCH
-    return (since.days * 86_400 + since.seconds) * SECOND_US + since.microseconds
-
-
 @dataclass(frozen=True, slots=True)
 class Override:
     """A client's own limits, which replace those of one policy from ``starts_at`` until ``ends_at``
@@ -50,8 +43,7 @@ class Override:
 
     def is_active(self, now: int) -> bool:
         """Whether the override is in force at ``now`` (microseconds since 1970)."""
-        started = self.starts_at is None or self.starts_at <= now
-        return started and (self.ends_at is None or now < self.ends_at)
+        return is_between(now, self.starts_at, self.ends_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ def window_bounds(limit: Limit, now: int) -> tuple[int, int]:
     return start, start + limit.window_us
 
 
-MAX_PERIOD_US = 32 * 86_400 * SECOND_US
+MAX_PERIOD_US = 367 * 86_400 * SECOND_US
 """Longer than any calendar period (microseconds)."""
 
 

@@ -105,7 +105,7 @@ def _calendar_problems(limit: Limit) -> Iterator[tuple[str, str]]:
     if limit.window is not None:
         yield "window", "is not allowed for a calendar limit; use a period."
     if limit.period is None:
-        yield "period", "is required for a calendar limit: hour, day, week or month."
+        yield "period", "is required for a calendar limit: hour, day, week, month or year."
     if limit.timezone is not None and (message := timezone_problem(limit.timezone)):
         yield "timezone", message
 

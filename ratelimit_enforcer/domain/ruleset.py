@@ -9,13 +9,18 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from ratelimit_enforcer.domain.dates import is_between
 from ratelimit_enforcer.domain.enums import Algorithm, Mode, OnStoreFailure, Partition, Period, Scope
 from ratelimit_enforcer.domain.limit import Limit, unknown_timezone
 from ratelimit_enforcer.domain.routes import Route
 from ratelimit_enforcer.per_process import cached_property
 
-FORMAT = 1
-"""The version number of this serialization. A process rejects a format that it does not know."""
+FORMATS = (1, 2)
+"""The versions of this serialization that this release reads. A ruleset is written in the earliest one that can
+express it, so that servers of earlier releases can use it as long as possible; they reject a later one.
+
+2: policies with dates, calendar years.
+"""
 
 
 class UnreadableRuleset(ValueError):
@@ -72,7 +77,8 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Limits for a plan (None: every plan) on an endpoint (None: all requests together)."""
+    """Limits for a plan (None: every plan) on an endpoint (None: all requests together), from ``starts_at`` until
+    ``ends_at`` (microseconds since 1970, the end excluded; None: open-ended)."""
 
     slug: str
     limits: tuple[Limit, ...]
@@ -81,6 +87,8 @@ class Policy:
     partition: Partition = Partition.CLIENT
     mode: Mode = Mode.ENFORCE
     on_store_failure: OnStoreFailure = OnStoreFailure.LOCAL
+    starts_at: int | None = None
+    ends_at: int | None = None
 
     def name_of(self, limit: Limit) -> str:
         """The limit's name in answers and headers: ``pro-search:60s``."""
@@ -89,6 +97,15 @@ class Policy:
     def applies_to(self, plan: str, endpoint: str | None) -> bool:
         """Whether this policy applies to a request to ``endpoint`` by a client on ``plan``."""
         return self.plan in (None, plan) and self.endpoint in (None, endpoint)
+
+    def is_active(self, now: int) -> bool:
+        """Whether the policy is in force at ``now`` (microseconds since 1970)."""
+        return is_between(now, self.starts_at, self.ends_at)
+
+    @property
+    def dates(self) -> tuple[int, ...]:
+        """The moments at which the policy begins and ceases to apply, in microseconds since 1970."""
+        return tuple(date for date in (self.starts_at, self.ends_at) if date is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +148,10 @@ class Ruleset:
         """Parses the bytes that :meth:`to_bytes` returned. Raises :class:`UnreadableRuleset`."""
         try:
             content = json.loads(data)
-            if content.get("format") != FORMAT:
-                raise UnknownFormat(f"Ruleset format {content.get('format')!r}; this release supports only {FORMAT}.")
+            if content.get("format") not in FORMATS:
+                raise UnknownFormat(
+                    f"Ruleset format {content.get('format')!r}; this release reads formats up to {FORMATS[-1]}."
+                )
             return cls._from_json(content)
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             if isinstance(error, UnreadableRuleset):
@@ -189,7 +208,7 @@ def limit_from_json(item: dict[str, Any]) -> Limit:
 
 def _as_json(ruleset: Ruleset) -> dict[str, Any]:
     return {
-        "format": FORMAT,
+        "format": 2 if any(_needs_format_2(policy) for policy in ruleset.policies) else 1,
         "plans": [{"slug": plan.slug, "name": plan.name} for plan in ruleset.plans],
         "default_plan": ruleset.default_plan,
         "endpoints": [
@@ -204,7 +223,12 @@ def _as_json(ruleset: Ruleset) -> dict[str, Any]:
     }
 
 
+def _needs_format_2(policy: Policy) -> bool:
+    return bool(policy.dates) or any(limit.period is Period.YEAR for limit in policy.limits)
+
+
 def _policy_as_json(policy: Policy) -> dict[str, Any]:
+    dates = {"starts_at": policy.starts_at, "ends_at": policy.ends_at}
     return {
         "slug": policy.slug,
         "plan": policy.plan,
@@ -213,7 +237,7 @@ def _policy_as_json(policy: Policy) -> dict[str, Any]:
         "mode": policy.mode.value,
         "on_store_failure": policy.on_store_failure.value,
         "limits": [limit_to_json(limit) for limit in policy.limits],
-    }
+    } | {name: date for name, date in dates.items() if date is not None}
 
 
 def _endpoint(item: dict[str, Any]) -> Endpoint:
@@ -230,6 +254,8 @@ def _policy(item: dict[str, Any]) -> Policy:
         mode=Mode(item["mode"]),
         on_store_failure=OnStoreFailure(item["on_store_failure"]),
         limits=tuple(limit_from_json(limit) for limit in item["limits"]),
+        starts_at=item.get("starts_at"),
+        ends_at=item.get("ends_at"),
     )
 
 

@@ -85,12 +85,14 @@ def select(ruleset: Ruleset, record: ClientRecord, endpoint: str | None, now: in
 
 def effective(ruleset: Ruleset, record: ClientRecord, policies: Iterable[Policy], now: int) -> Selection:
     """These policies as they apply to one client at ``now`` (microseconds since 1970)."""
-    policies = tuple(policies)
+    dated = tuple(policies)
+    policies = tuple(policy for policy in dated if policy.is_active(now))
     slugs = {policy.slug for policy in policies if policy.partition is Partition.CLIENT}
     relevant = [override for override in record.overrides if override.policy in slugs]
     active = {override.policy: override for override in relevant if override.is_active(now)}
     chosen = tuple(_effective(ruleset, policy, active.get(policy.slug)) for policy in policies)
-    edges = {*_edges_of_overrides(relevant), *_edges_of_periods(chosen, now)}
+    dates = {date for policy in dated for date in policy.dates}
+    edges = {*dates, *_edges_of_overrides(relevant), *_edges_of_periods(chosen, now)}
     return Selection(
         chosen,
         valid_from=max((edge for edge in edges if edge <= now), default=None),

@@ -70,6 +70,12 @@ def cost_problem(cost: int) -> str | None:
     return None if 1 <= cost <= MAX_COST else f"must be between 1 and {MAX_COST:,}."
 
 
+def dates_problem(starts_at: int | None, ends_at: int | None) -> str | None:
+    """The reason why ``ends_at`` is not valid after ``starts_at`` (microseconds since 1970), or None."""
+    is_reversed = starts_at is not None and ends_at is not None and ends_at <= starts_at
+    return "must be after the start." if is_reversed else None
+
+
 def limits_problems(limits: Sequence[Limit]) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Yields (location below the policy or override, message) for every problem of its limits."""
     if not limits:
@@ -174,5 +180,7 @@ def _policy_problems(policy: Policy, plans: frozenset[str], endpoints: frozenset
         yield ValidationProblem((*here, "plan"), f"there is no plan “{policy.plan}”.")
     if policy.endpoint is not None and policy.endpoint not in endpoints:
         yield ValidationProblem((*here, "endpoint"), f"there is no endpoint “{policy.endpoint}”.")
+    if message := dates_problem(policy.starts_at, policy.ends_at):
+        yield ValidationProblem((*here, "ends_at"), message)
     for place, message in limits_problems(policy.limits):
         yield ValidationProblem((*here, *place), message)

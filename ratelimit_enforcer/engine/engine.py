@@ -61,12 +61,13 @@ class Readiness:
 @dataclass(frozen=True, slots=True)
 class ClientState:
     """The state of every limit that counts one client separately, and the ruleset used. ``endpoints``:
-    policy slug → endpoint slug (None: all requests)."""
+    policy slug → endpoint slug (None: all requests). ``now``: the store's time, in microseconds since 1970."""
 
     ruleset: Ruleset
     record: ClientRecord
     decision: Decision
     endpoints: dict[str, str | None]
+    now: int
 
 
 class Engine:
@@ -88,6 +89,10 @@ class Engine:
     def current(self) -> PreparedRuleset | None:
         """The ruleset that this process uses; None until the first one was read."""
         return self._rulesets.current
+
+    def now(self) -> int:
+        """The store's time as this process estimates it, in microseconds since 1970."""
+        return self._clock.now()
 
     def check(self, request: CheckRequest, *, consume: bool = True, guard: Guard | None = None) -> Decision:
         """Decides one request; with ``consume=False``, no cost is consumed and nothing is counted.
@@ -324,6 +329,7 @@ def _client_state(attempts: Sequence[Attempt], answers: Sequence[Decided]) -> Cl
         attempts[0].record,
         decisions[0]._replace(limits=limits, admitted_by_all=False),
         endpoints,
+        answers[0].now,
     )
 
 

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ratelimit_enforcer.domain.dates import date_and_time, moment_of
 from ratelimit_enforcer.domain.decision import CheckRequest, Decision, LimitState
 from ratelimit_enforcer.domain.enums import Mode
 from ratelimit_enforcer.domain.ruleset import Policy, Ruleset
@@ -35,15 +36,15 @@ def explain(engine: Engine, request: CheckRequest) -> Explanation:
     rulesets: list[Ruleset] = []
     decision = engine.check(request, consume=False, guard=rulesets.append)
     # The ruleset of the last attempt is the one that decided.
-    return Explanation(decision, rulesets[-1], tuple(_policies(rulesets[-1], decision)))
+    return Explanation(decision, rulesets[-1], tuple(_policies(rulesets[-1], decision, engine.now())))
 
 
-def _policies(ruleset: Ruleset, decision: Decision) -> Iterator[PolicyExplanation]:
+def _policies(ruleset: Ruleset, decision: Decision, now: int) -> Iterator[PolicyExplanation]:
     states_of: defaultdict[str, list[LimitState]] = defaultdict(list)
     for state in decision.limits:
         states_of[state.policy].append(state)
     for policy in ruleset.policies:
-        reason_not_applied = _reason_not_applied(ruleset, policy, decision)
+        reason_not_applied = _reason_not_applied(policy, decision, now)
         states = tuple(states_of[policy.slug])
         why = reason_not_applied or _reason_applied(ruleset, policy) + _source_of_limits(policy, states)
         yield PolicyExplanation(policy, not reason_not_applied, why, states)
@@ -54,7 +55,7 @@ def _source_of_limits(policy: Policy, states: tuple[LimitState, ...]) -> str:
     return " The limits come from an override of the client." if overridden else ""
 
 
-def _reason_not_applied(ruleset: Ruleset, policy: Policy, decision: Decision) -> str:
+def _reason_not_applied(policy: Policy, decision: Decision, now: int) -> str:
     if policy.mode is Mode.DISABLED:
         return "The policy is disabled."
     if policy.plan not in (None, decision.plan):
@@ -63,6 +64,14 @@ def _reason_not_applied(ruleset: Ruleset, policy: Policy, decision: Decision) ->
         return f"It applies to endpoint {policy.endpoint}; this endpoint is unregistered."
     if policy.endpoint not in (None, decision.endpoint):
         return f"It applies to endpoint {policy.endpoint}."
+    return _reason_inactive(policy, now)
+
+
+def _reason_inactive(policy: Policy, now: int) -> str:
+    if policy.starts_at is not None and now < policy.starts_at:
+        return f"It applies from {date_and_time(moment_of(policy.starts_at))}."
+    if policy.ends_at is not None and now >= policy.ends_at:
+        return f"It applied until {date_and_time(moment_of(policy.ends_at))}."
     return ""
 
 

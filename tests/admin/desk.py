@@ -86,7 +86,7 @@ def _fields(form: BaseForm) -> dict[str, str]:
         value = bound.value()
         widget = bound.field.widget
         if isinstance(widget, MultiWidget):
-            parts = enumerate(widget.decompress(value))
+            parts = enumerate(value if isinstance(value, list) else widget.decompress(value))
             data |= {f"{bound.html_name}_{at}": "" if part is None else str(part) for at, part in parts}
         elif value is True:
             data[bound.html_name] = "on"

@@ -10,11 +10,11 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from redis import Redis
 
-from limits.domain.descriptions import date_and_time
 from limits.models import Client, Policy, Progress, Publication, Usage, UsageHour, Work
 from limits.monitoring.alerts import evaluate
 from limits.monitoring.drain import drain
 from limits.publishing.reconciler import reconcile
+from ratelimit_enforcer.domain.dates import date_and_time
 from ratelimit_enforcer.engine import CheckRequest, get_engine
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.admin.desk import Desk

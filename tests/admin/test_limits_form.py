@@ -67,7 +67,7 @@ def test_what_is_typed_is_said_in_words(
     [
         ({"algorithm": "sliding_window", "quota": "ten", "window_0": "1", "window_1": "60"}, "Enter a whole number."),
         ({"algorithm": "sliding_window", "quota": "10"}, "Enter the length of the window, such as 1 minute."),
-        ({"algorithm": "calendar", "quota": "10"}, "Is required for a calendar limit: hour, day, week or month."),
+        ({"algorithm": "calendar", "quota": "10"}, "Is required for a calendar limit: hour, day, week, month or year."),
     ],
 )
 def test_what_is_wrong_is_said_while_it_is_typed(

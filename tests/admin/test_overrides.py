@@ -114,7 +114,7 @@ def test_one_of_another_plans_policy_is_saved_with_a_warning_and_marked(desk: De
     reason = "“acme” is on the default plan, but the policy is for Pro"
     assert f"The override of “pro-search” was saved, but does not apply now: {reason}." in page.messages
     assert reason in desk.list(Override).text
-    assert f"no: {reason}" in desk.open(reverse("admin:limits_client_change", args=[acme.pk])).text
+    assert f"without effect: {reason}" in desk.open(reverse("admin:limits_client_change", args=[acme.pk])).text
 
 
 def test_a_client_that_leaves_a_plan_is_told_which_override_does_not_apply_any_more(desk: Desk, acme: Client) -> None:
@@ -129,17 +129,17 @@ def test_a_client_that_leaves_a_plan_is_told_which_override_does_not_apply_any_m
 @pytest.mark.parametrize(
     ("times", "policy", "word"),
     [
-        ({}, {}, "yes"),
+        ({}, {}, "active"),
         ({"ends_at": datetime(2020, 1, 1, tzinfo=UTC)}, {}, "ended"),
-        ({"starts_at": datetime(2099, 1, 1, tzinfo=UTC)}, {}, "not yet"),
-        ({}, {"mode": "disabled"}, "no"),
+        ({"starts_at": datetime(2099, 1, 1, tzinfo=UTC)}, {}, "scheduled"),
+        ({}, {"mode": "disabled"}, "without effect"),
     ],
 )
 def test_the_list_says_whether_one_applies(desk: Desk, acme: Client, times: Any, policy: Any, word: str) -> None:
     override(acme, rows.policy("search", **policy), **times)
     text = desk.list(Override).text
     assert re.findall(r"(?s)whitespace-nowrap[^>]*>\s*([^<]+?)\s*</span>", text.split("result_list", 1)[1]) == [word]
-    assert ("the policy “search” is disabled" in text) is (word == "no")
+    assert ("the policy “search” is disabled" in text) is (word == "without effect")
 
 
 def test_more_for_a_time_is_offered_only_where_it_is_granted(desk: Desk, acme: Client) -> None:

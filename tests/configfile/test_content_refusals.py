@@ -121,7 +121,7 @@ BAD_LIMITS = [
         "{quota: 1, period: day, algorithm: calendar, timezone: Mars}",
         "timezone: “Mars” is not a time zone; an example is “Europe/Berlin”.",
     ),
-    ("{quota: 1, algorithm: calendar}", "period: is required for a calendar limit: hour, day, week or month."),
+    ("{quota: 1, algorithm: calendar}", "period: is required for a calendar limit: hour, day, week, month or year."),
 ]
 
 

@@ -1,5 +1,9 @@
 """What is published: bytes that come back whole, versions, records, and what is refused."""
 
+import hashlib
+import json
+from dataclasses import replace
+
 import pytest
 
 from limits.domain.alert_rules import AlertRule, alert_rule_problems, alert_rule_sentence
@@ -34,14 +38,32 @@ FULL = Ruleset(
 )
 
 
-@pytest.mark.parametrize("ruleset", [FULL, Ruleset()], ids=["full", "empty"])
+DATED = replace(FULL, policies=(replace(FULL.policies[0], starts_at=0, ends_at=2**52), FULL.policies[1]))
+YEARLY = Ruleset(policies=(Policy("all", (Limit(1, None, Algorithm.CALENDAR, period=Period.YEAR),)),))
+
+
+@pytest.mark.parametrize("ruleset", [FULL, Ruleset(), DATED, YEARLY], ids=["full", "empty", "dated", "yearly"])
 def test_a_ruleset_comes_back_from_its_bytes(ruleset: Ruleset) -> None:
     assert Ruleset.from_bytes(ruleset.to_bytes()) == ruleset
     assert Ruleset.from_bytes(ruleset.to_bytes()).to_bytes() == ruleset.to_bytes()
 
 
+@pytest.mark.parametrize(("ruleset", "number"), [(FULL, 1), (Ruleset(), 1), (DATED, 2), (YEARLY, 2)])
+def test_a_ruleset_has_the_earliest_format_that_can_express_it(ruleset: Ruleset, number: int) -> None:
+    assert json.loads(ruleset.to_bytes())["format"] == number
+
+
+def test_a_ruleset_without_dates_has_the_same_bytes_as_in_earlier_releases() -> None:
+    """So an upgrade publishes nothing, and servers of both releases use the same rules."""
+    assert b"starts_at" not in FULL.to_bytes()
+    assert (
+        hashlib.sha256(FULL.to_bytes()).hexdigest()
+        == "fe4770f61f21feea31025f95ad36a8a0eddf57efd215cb41da5f6f39ca3dfbf0"
+    )
+
+
 def test_a_format_of_another_release_is_refused() -> None:
-    with pytest.raises(UnknownFormat, match="format 99; this release supports only 1"):
+    with pytest.raises(UnknownFormat, match="format 99; this release reads formats up to 2"):
         Ruleset.from_bytes(FULL.to_bytes().replace(b'"format":1', b'"format":99'))
 
 

@@ -1,8 +1,11 @@
 """Which limits a client meets, and for how long that holds."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ratelimit_enforcer.domain.client import ClientRecord, Override
+from ratelimit_enforcer.domain.dates import is_between
 from ratelimit_enforcer.domain.enums import Mode
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.ruleset import Endpoint, Plan, Policy, Ruleset
@@ -74,6 +77,32 @@ def test_an_override_takes_the_place_of_its_policys_limits_for_its_time() -> Non
 def test_a_selection_holds_until_an_override_starts_or_ends(now: int, span: tuple[int | None, int | None]) -> None:
     overrides = (Override("everyone", HUNDRED, 100, 200), Override("search", HUNDRED, 300, None))
     found = select(RULES, ClientRecord("acme", 1, overrides=overrides), "search", now)
+    assert (found.valid_from, found.valid_until) == span
+
+
+DATES = st.none() | st.integers(0, 12)
+
+
+@given(st.lists(st.tuples(DATES, DATES), max_size=4))
+def test_a_selection_with_dated_policies_holds_exactly_as_long_as_it_says(
+    dates: list[tuple[int | None, int | None]],
+) -> None:
+    policies = tuple(Policy(f"p{at}", TEN, starts_at=start, ends_at=end) for at, (start, end) in enumerate(dates))
+    rules = Ruleset(RULES.plans, "free", policies=policies)
+    found = {now: select(rules, ClientRecord("acme"), None, now) for now in range(-1, 14)}
+    for now, selection in found.items():
+        in_force = [each.slug for each in policies if each.starts_at is None or each.starts_at <= now]
+        ended = [each.slug for each in policies if each.ends_at is not None and each.ends_at <= now]
+        assert [each.policy.slug for each in selection.policies] == [slug for slug in in_force if slug not in ended]
+        for other in found:
+            if is_between(other, selection.valid_from, selection.valid_until):
+                assert found[other].policies == selection.policies
+
+
+@pytest.mark.parametrize(("now", "span"), [(0, (None, 5)), (5, (5, 9)), (8, (5, 9)), (9, (9, None))])
+def test_a_selection_holds_until_a_policy_begins_or_ends(now: int, span: tuple[int | None, int | None]) -> None:
+    rules = Ruleset(RULES.plans, "free", policies=(Policy("sale", TEN, starts_at=5, ends_at=9),))
+    found = select(rules, ClientRecord("acme"), None, now)
     assert (found.valid_from, found.valid_until) == span
 
 

@@ -177,13 +177,13 @@ def all_layouts(size: int) -> Call:
 
 def explained(size: int) -> Call:
     found, answered = rules(size), decision(size, allowed=True)
-    return lambda: list(explanation._policies(found, answered))
+    return lambda: list(explanation._policies(found, answered, NOW))
 
 
 def bars(size: int) -> Call:
     found = own_rules(size)
-    seen = ClientState(found, record(size), decision(size, allowed=True), dict.fromkeys(words("p", size)))
-    return lambda: (list(client_page._limit_usages(seen)), list(client_page._shared_limits(found, seen.record)))
+    seen = ClientState(found, record(size), decision(size, allowed=True), dict.fromkeys(words("p", size)), NOW)
+    return lambda: (list(client_page._limit_usages(seen)), list(client_page._shared_limits(found, seen.record, NOW)))
 
 
 def typed_overrides(size: int) -> Call:

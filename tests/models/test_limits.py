@@ -31,7 +31,7 @@ BAD = {
     "refill above 366 days": (BUCKET | {"quota": 1, "burst": 2, "window": YEAR}, "burst_of_bucket", "burst"),
     "calendar without a period": (CALENDAR, "fields_of_algorithm", "period"),
     "calendar with a window": (CALENDAR | {"window": 60, "period": "day"}, "fields_of_algorithm", "window"),
-    "calendar with an unknown period": (CALENDAR | {"period": "year"}, "fields_of_algorithm", "period"),
+    "calendar with an unknown period": (CALENDAR | {"period": "decade"}, "fields_of_algorithm", "period"),
     "calendar with a burst": (CALENDAR | {"period": "day", "burst": 5}, "burst_of_bucket", "burst"),
 }
 GOOD = {

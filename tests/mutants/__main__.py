@@ -22,7 +22,7 @@ from tests.mutants.targets import NotOnce
 BASE_DIR = Path(__file__).resolve().parents[2]
 COPIES = 2
 STORE_TESTS = (
-    *("promises", "expiry", "usage_counts", "crossings", "counting", "drift", "wrong_clocks", "damaged_counters"),
+    *("promises", "expiry", "usage_counts", "thresholds", "usage_writer", "drift", "wrong_clocks", "damaged_counters"),
     *("pending", "completer", "refund", "split_histories"),
 )
 FAST_TESTS = (
@@ -30,6 +30,7 @@ FAST_TESTS = (
     "tests/domain",
     *(f"tests/store/test_{name}.py" for name in STORE_TESTS),
     "tests/engine/test_deciding.py",
+    "tests/engine/test_policy_dates.py",
     "tests/engine/test_split_failures.py",
     "tests/engine/test_fresh_rules.py",
     "tests/engine/test_store_trouble.py",

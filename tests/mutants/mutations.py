@@ -219,6 +219,26 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Python("domain.selection", "effective", "edge <= now", "edge < now"),
     Python(
+        "domain.selection",
+        "effective",
+        "tuple(policy for policy in dated if policy.is_active(now))",
+        "tuple(policy for policy in dated if not policy.is_active(now))",
+    ),
+    Python(
+        "domain.selection",
+        "effective",
+        "{date for policy in dated for date in policy.dates}",
+        "{date for policy in policies for date in policy.dates}",
+    ),
+    Python("domain.dates", "is_between", "starts_at <= now", "starts_at < now"),
+    Python("domain.dates", "is_between", "now < ends_at", "now <= ends_at"),
+    Lua(
+        "decide",
+        "now = now < valid_from and valid_from or valid_until - 1",
+        "now = now < valid_from and valid_from - 1 or valid_until",
+    ),
+    Lua("decide", "if client_field ~= 'c:' then reply", "if client_field == 'c:' then reply"),
+    Python(
         "domain.selection", "effective", "policy.partition is Partition.CLIENT", "policy.partition is Partition.GLOBAL"
     ),
     Lua("admit_by_rate", "at(-1) <= now - window then", "at(-1) < now - window then"),

@@ -32,6 +32,11 @@ def test_each_mutation_has_one_target_and_changes_it(mutation: Mutation) -> None
         assert ast.dump(ast.parse(mutated)) != ast.dump(ast.parse(source))
 
 
+@pytest.mark.parametrize("path", run.FAST_TESTS)
+def test_the_tests_that_notice_mutations_exist(path: str) -> None:
+    assert (BASE_DIR / path).exists()
+
+
 def variables(source: str) -> set[str]:
     outside_of_texts = re.sub(r"'[^'\n]*'", "", source)
     return {"and", "or", "not", *re.findall(r"(?<![\w.:])[a-z_]\w*", outside_of_texts)}

@@ -8,7 +8,8 @@ from pytest_django import DjangoAssertNumQueries
 
 from limits.models import Client, ClientChange, OverrideLimit
 from limits.publishing import clients
-from ratelimit_enforcer.domain.client import ClientRecord, Override, microseconds
+from ratelimit_enforcer.domain.client import ClientRecord, Override
+from ratelimit_enforcer.domain.dates import microseconds
 from ratelimit_enforcer.domain.limit import Limit
 from tests.models import rows
 from tests.publishing.platforms import Platform

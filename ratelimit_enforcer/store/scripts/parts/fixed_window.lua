@@ -13,7 +13,7 @@ if state_begin then
   if window_end > current_end then
     -- A later window. A clock that is slightly ahead may have started it; otherwise the clock was wrong.
     local skew, longest = window < 64 and window * 15625 or 1000000, window_us
-    if algorithm == CALENDAR then skew, longest = 1000000, 2764800000000 end
+    if algorithm == CALENDAR then skew, longest = 1000000, 31708800000000 end
     if current_end - now > skew or last_request - now > skew or window_end - current_end > longest then
       last_request, window_end, is_corrected = now, current_end, true
       counter = counter:sub(1, state_begin - 1) .. pack('>I8I8', now, current_end) .. counter:sub(state_begin + 16)
