@@ -1,4 +1,4 @@
-"""What the platform says about a store that is set up wrongly, with and without CONFIG."""
+"""Warnings about a wrongly configured store, with and without permission for CONFIG."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.support.waiting import wait_until
 
 @pytest.fixture
 def server(redis_server: Callable[..., RedisServer]) -> RedisServer:
-    """A server as it should be: an append-only file, and no eviction."""
+    """A correctly configured server: an append-only file and no eviction."""
     return redis_server(persistent=True)
 
 
@@ -28,7 +28,7 @@ def redis(server: RedisServer) -> Iterator[Redis]:
 
 
 def said(server: RedisServer) -> str:
-    """All but what is said of the version, which is that of the machine."""
+    """All warnings except the one about the version, which depends on the machine."""
     return "\n".join(about_setup(warnings_of(control_client_of(parse(server.url)), Kind.SINGLE)))
 
 
@@ -38,7 +38,7 @@ def about_setup(sentences: list[str]) -> list[str]:
 
 @pytest.fixture(params=[True, False], ids=["with-config", "without-config"])
 def forbid(request: pytest.FixtureRequest, redis: Redis) -> Callable[[], None]:
-    """Takes CONFIG away, in half of the tests."""
+    """A function that revokes the permission for CONFIG, in half of the tests."""
 
     def forbid() -> None:
         if not request.param:
@@ -47,13 +47,15 @@ def forbid(request: pytest.FixtureRequest, redis: Redis) -> Callable[[], None]:
     return forbid
 
 
-def test_a_store_as_it_should_be(server: RedisServer, forbid: Callable[[], None]) -> None:
+def test_a_correctly_configured_store_gets_no_warning(server: RedisServer, forbid: Callable[[], None]) -> None:
     forbid()
     assert said(server) == ""
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
-def test_eviction(server: RedisServer, redis: Redis, forbid: Callable[[], None], policy: str) -> None:
+def test_an_eviction_policy_with_maxmemory_is_reported(
+    server: RedisServer, redis: Redis, forbid: Callable[[], None], policy: str
+) -> None:
     redis.config_set("maxmemory-policy", policy)
     assert said(server) == ""
     redis.config_set("maxmemory", 100_000_000)
@@ -61,23 +63,23 @@ def test_eviction(server: RedisServer, redis: Redis, forbid: Callable[[], None],
     assert f"(maxmemory-policy {policy})" in said(server)
 
 
-def test_memory_that_is_nearly_full(server: RedisServer, redis: Redis, forbid: Callable[[], None]) -> None:
+def test_nearly_full_memory_is_reported(server: RedisServer, redis: Redis, forbid: Callable[[], None]) -> None:
     redis.config_set("maxmemory", int(redis.info("memory")["used_memory"] * 1.05))
     forbid()
     assert "nearly full" in said(server)
 
 
-def test_a_store_that_keeps_nothing(redis_server: Callable[..., RedisServer]) -> None:
+def test_missing_persistence_is_reported(redis_server: Callable[..., RedisServer]) -> None:
     assert "stores nothing on disk" in said(redis_server())
 
 
-def test_a_store_that_keeps_snapshots_only(redis_server: Callable[..., RedisServer]) -> None:
+def test_persistence_by_snapshots_only_is_reported(redis_server: Callable[..., RedisServer]) -> None:
     server = redis_server()
     server.client.config_set("save", "3600 1")
     assert "snapshots only" in said(server)
 
 
-def test_what_cannot_be_seen_without_config_is_said(redis_server: Callable[..., RedisServer]) -> None:
+def test_a_missing_permission_for_config_is_reported(redis_server: Callable[..., RedisServer]) -> None:
     server = redis_server()
     server.client.execute_command("ACL", "SETUSER", "default", "-config")
     assert "does not permit CONFIG" in said(server)
@@ -94,12 +96,12 @@ NO_HOLES = [
 
 
 @pytest.mark.parametrize(("release", "known"), [(each, True) for each in HOLES] + [(each, False) for each in NO_HOLES])
-def test_releases_with_published_holes_in_scripting(release: str, known: bool) -> None:
+def test_releases_with_known_vulnerabilities_in_scripting(release: str, known: bool) -> None:
     name, _, version = release.partition(" ")
     assert is_vulnerable(name, version_numbers(version)) is known
 
 
-def test_a_server_with_holes_is_named_and_what_to_run(server: RedisServer, redis: Redis) -> None:
+def test_the_warning_names_the_vulnerable_version_and_the_upgrade(server: RedisServer, redis: Redis) -> None:
     name, version = name_and_version(redis.info("server"))
     (sentence,) = warnings_of(redis, Kind.SINGLE) or [""]
     expected = (
@@ -112,31 +114,31 @@ def test_a_server_with_holes_is_named_and_what_to_run(server: RedisServer, redis
 
 
 @pytest.mark.parametrize("version", ["8.1.0", "8.1.0-rc1", "8.1.0.1", "v=8.1.0"])
-def test_versions_of_every_spelling_are_read(version: str) -> None:
+def test_all_notations_of_a_version_are_parsed(version: str) -> None:
     assert version_numbers(version) == (8, 1, 0)
 
 
-def test_valkey_is_judged_by_its_own_version() -> None:
+def test_for_valkey_its_own_version_is_used() -> None:
     info = {"redis_version": "7.2.4", "server_name": "valkey", "valkey_version": "9.1.2"}
     assert name_and_version(info) == ("Valkey", "9.1.2")
     assert name_and_version({"redis_version": "7.2.4", "redis_mode": "standalone"}) == ("Redis", "7.2.4")
 
 
-def test_without_info_nothing_is_known_and_that_is_said(server: RedisServer, redis: Redis) -> None:
+def test_a_missing_permission_for_info_is_reported(server: RedisServer, redis: Redis) -> None:
     redis.execute_command("ACL", "SETUSER", "default", "-info")
     assert said(server) == "Redis does not permit INFO, so the configuration of Redis cannot be checked."
 
 
-def test_a_disk_that_takes_no_writes(redis_server: Callable[..., RedisServer], tmp_path: Path) -> None:
+def test_failed_writes_to_disk_are_reported(redis_server: Callable[..., RedisServer], tmp_path: Path) -> None:
     server = redis_server(persistent=True)
-    # Where the server would write: its own default, since Redis 7 lets nobody change it at run time.
+    # The default path of the snapshot, because Redis 7 does not allow changing it at run time.
     (server.folder / "dump.rdb").mkdir()
     server.client.bgsave()
     wait_until(lambda: server.client.info("persistence")["rdb_bgsave_in_progress"] == 0)
     assert "could not write to disk" in said(server)
 
 
-def test_masters_under_sentinel_need_a_fence(tmp_path: Path) -> None:
+def test_min_replicas_to_write_is_required_under_sentinel(tmp_path: Path) -> None:
     topology = SentinelTopology(tmp_path, options=("--appendonly", "yes")).start()
     try:
         advisor = Advisor(topology.url)
@@ -147,7 +149,7 @@ def test_masters_under_sentinel_need_a_fence(tmp_path: Path) -> None:
         topology.stop()
 
 
-def test_a_cluster_that_stops_as_a_whole_and_has_no_replicas(tmp_path: Path) -> None:
+def test_full_coverage_and_missing_replicas_of_a_cluster_are_reported(tmp_path: Path) -> None:
     cluster = ClusterTopology(tmp_path, replicas=0, options=("--appendonly", "yes")).start()
     try:
         found = about_setup(Advisor(cluster.url).check())
@@ -160,7 +162,7 @@ def test_a_cluster_that_stops_as_a_whole_and_has_no_replicas(tmp_path: Path) -> 
         cluster.stop()
 
 
-def test_whoever_asks_does_not_wait(redis_server: Callable[..., RedisServer]) -> None:
+def test_reading_the_warnings_does_not_wait_for_redis(redis_server: Callable[..., RedisServer]) -> None:
     server = redis_server()
     advisor = Advisor(server.url)
     server.pause()

@@ -1,4 +1,4 @@
-"""Any sequence of checks, edits, resets and clocks: the script stays with the model, step by step."""
+"""Random sequences of checks, rule changes, resets and clock steps: script and reference model agree at each step."""
 
 import os
 import secrets
@@ -24,7 +24,7 @@ PARTITIONS = {"all": Partition.GLOBAL}
 
 
 class Platform(RuleBasedStateMachine):
-    """The script on a real Redis and the model beside it. Rules may change to anything at any time."""
+    """The script on a real Redis, and the reference model. Rules may change arbitrarily at any time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Platform(RuleBasedStateMachine):
 
     @rule(wait=WAITS)
     def pass_time(self, wait: int) -> None:
-        """Backwards too, as the clock of another master may be."""
+        """Also backwards, because the clock of another master may be behind."""
         self.now = max(START, self.now + wait)
         self.desk.at(self.now)
 
@@ -97,5 +97,5 @@ class Platform(RuleBasedStateMachine):
         assert answer.readings == tuple(reading for row in readings for reading in row)
 
 
-def test_the_script_stays_with_the_model_through_any_sequence() -> None:
+def test_script_and_model_agree_over_any_sequence() -> None:
     run_state_machine_as_test(Platform, settings=history_settings(150, stateful_step_count=40))

@@ -1,4 +1,4 @@
-"""CACHES of django-redis over Sentinels and a Cluster."""
+"""``CACHES`` of django-redis with Sentinels and a Cluster."""
 
 import secrets
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def configure(settings: Settings, place: str | list[str]) -> None:
     }
 
 
-def test_the_cache_and_the_limits_share_one_entry(
+def test_the_cache_and_the_limits_use_the_same_entry_of_caches(
     topology: ClusterTopology | SentinelTopology, settings: Settings
 ) -> None:
     configure(settings, [topology.url])
@@ -53,13 +53,13 @@ def test_the_cache_and_the_limits_share_one_entry(
     assert [get_engine().check(CheckRequest("ann", "search")).allowed for _ in range(2)] == [True, False]
 
 
-def test_one_server_is_as_with_django_redis_itself(redis_url: str, settings: Settings) -> None:
+def test_a_single_server_behaves_as_with_django_redis(redis_url: str, settings: Settings) -> None:
     configure(settings, redis_url)
     caches["limits"].set("a", 1, timeout=5)
     assert caches["limits"].get("a") == 1
 
 
-def test_a_location_that_is_split_at_its_commas_says_so(settings: Settings) -> None:
+def test_a_location_split_at_its_commas_is_rejected_with_the_reason(settings: Settings) -> None:
     configure(settings, "redis+sentinel://a:1,b:2/shop/0")
     with pytest.raises(ImproperlyConfigured, match="name of the service"):
         caches["limits"].set("a", 1)

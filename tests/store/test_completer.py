@@ -1,4 +1,4 @@
-"""What is done after a check was answered: soon, together, again while a master is unavailable, and bounded."""
+"""Work after the answer to a check: prompt, batched, bounded, and retried while a master is unavailable."""
 
 import gc
 import secrets
@@ -26,7 +26,7 @@ WITHIN = Deadline(10**6)
 
 
 class Master:
-    """The connections to a master that can be cut. Keeps the digests of the scripts that were called."""
+    """The connections to a master; can be cut. Records the digests of the called scripts."""
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
@@ -42,7 +42,7 @@ class Master:
 
 @pytest.fixture
 def desk(redis_url: str) -> Iterator[Desk]:
-    """With the server's own clock, and a name of its own for each test."""
+    """With the server's clock, and a separate namespace for each test."""
     desk = Desk(redis_url, f"test-{secrets.token_hex(4)}", clock=False)
     yield desk
     desk.close()
@@ -72,12 +72,12 @@ def pending(desk: Desk, client: str = "ann") -> int:
     return int(desk.redis.hlen(desk.keys.pending[desk.shard(client)][1]))
 
 
-def test_refunds_are_done_at_once(desk: Desk, completer: Completer) -> None:
+def test_refunds_are_sent_immediately(desk: Desk, completer: Completer) -> None:
     completer.add([Refund(consumed(desk)) for _ in range(3)])
     wait_until(lambda: used(desk) == 0)
 
 
-def test_a_refund_is_tried_again_until_the_master_is_back(desk: Desk, completer: Completer, master: Master) -> None:
+def test_a_refund_is_retried_until_the_master_is_available(desk: Desk, completer: Completer, master: Master) -> None:
     master.is_unavailable = True
     completer.add([Refund(consumed(desk)), Refund(consumed(desk))])
     wait_until(lambda: len(master.calls) >= 3)
@@ -86,7 +86,7 @@ def test_a_refund_is_tried_again_until_the_master_is_back(desk: Desk, completer:
     wait_until(lambda: used(desk) == 0)
 
 
-def test_a_master_that_is_away_is_asked_once_in_a_round(desk: Desk, master: Master) -> None:
+def test_an_unavailable_master_is_called_once_per_round(desk: Desk, master: Master) -> None:
     completer = Completer(PendingEntries(master, desk.keys, 128))  # type: ignore[arg-type]
     completer._is_running = True
     completer.add([Refund(consumed(desk)) for _ in range(20)])
@@ -98,7 +98,7 @@ def test_a_master_that_is_away_is_asked_once_in_a_round(desk: Desk, master: Mast
     assert used(desk) == 0
 
 
-def test_confirmations_are_gathered_into_one_call_for_each_bucket(desk: Desk, master: Master) -> None:
+def test_confirmations_are_batched_into_one_call_per_shard(desk: Desk, master: Master) -> None:
     completer = Completer(PendingEntries(master, desk.keys, 128))  # type: ignore[arg-type]
     completer._is_running = True
     homes = [consumed(desk) for _ in range(20)]
@@ -110,14 +110,14 @@ def test_confirmations_are_gathered_into_one_call_for_each_bucket(desk: Desk, ma
     completer.add(Confirmation(home, (part,)) for home, part in zip(homes, parts, strict=True))
     completer._confirm_at = 0.0
     assert completer.work() is True
-    # One for the parts, one for what is remembered.
+    # One for the parts, one for the records of the commits.
     assert len(master.calls) == 2
     assert (used(desk), used(desk, "everyone")) == (20, 20)
     assert (pending(desk), pending(desk, "everyone")) == (0, 0)
     assert not desk.redis.exists(desk.keys.committed[desk.shard("ann")])
 
 
-def test_whoever_cannot_be_confirmed_yet_stays_remembered(desk: Desk, master: Master) -> None:
+def test_the_record_of_a_commit_stays_until_its_parts_are_confirmed(desk: Desk, master: Master) -> None:
     completer = Completer(PendingEntries(master, desk.keys, 128))  # type: ignore[arg-type]
     completer._is_running = True
     home, part = consumed(desk), consumed(desk, "everyone")
@@ -132,7 +132,7 @@ def test_whoever_cannot_be_confirmed_yet_stays_remembered(desk: Desk, master: Ma
 
 
 @pytest.mark.parametrize("committed", [True, False])
-def test_whether_a_request_was_committed_is_found_out(desk: Desk, completer: Completer, committed: bool) -> None:
+def test_a_request_in_doubt_is_confirmed_or_refunded(desk: Desk, completer: Completer, committed: bool) -> None:
     home, part = consumed(desk, timeout=600 if committed else 0.05), consumed(desk, "everyone")
     if committed:
         PendingEntries(desk.connections, desk.keys, 128).commit(home, Usage("ann", None, []), WITHIN)
@@ -141,7 +141,7 @@ def test_whether_a_request_was_committed_is_found_out(desk: Desk, completer: Com
     assert (used(desk), used(desk, "everyone")) == ((1, 1) if committed else (0, 0))
 
 
-def test_what_is_overdue_is_resolved_when_somebody_met_it(desk: Desk, completer: Completer) -> None:
+def test_an_overdue_entry_is_resolved_after_a_check_met_it(desk: Desk, completer: Completer) -> None:
     consumed(desk, timeout=0.001)
     wait_until(lambda: desk.consume(desk.request("ann", RULES)) is not None and bool(desk.overdue))
     before = used(desk)
@@ -149,7 +149,7 @@ def test_what_is_overdue_is_resolved_when_somebody_met_it(desk: Desk, completer:
     wait_until(lambda: used(desk) < before)
 
 
-def test_no_more_waits_than_is_bounded(desk: Desk, master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_queue_is_bounded(desk: Desk, master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_JOBS", 5)
     completer = Completer(PendingEntries(master, desk.keys, 128))  # type: ignore[arg-type]
     completer._is_running = True
@@ -158,7 +158,7 @@ def test_no_more_waits_than_is_bounded(desk: Desk, master: Master, monkeypatch: 
     assert used(desk) == 4
 
 
-def test_an_error_of_ours_is_reported_and_costs_one_job(
+def test_an_internal_error_is_logged_and_affects_only_its_job(
     desk: Desk, completer: Completer, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken = consumed(desk)._replace(counters=("other",))
@@ -167,7 +167,7 @@ def test_an_error_of_ours_is_reported_and_costs_one_job(
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == ["completion_failed"]
 
 
-def test_a_thread_that_has_nothing_to_do_ends_and_another_one_follows(
+def test_an_idle_thread_ends_and_the_next_job_starts_another(
     desk: Desk, completer: Completer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "IDLE_TIMEOUT", 0.01)
@@ -176,12 +176,14 @@ def test_a_thread_that_has_nothing_to_do_ends_and_another_one_follows(
         wait_until(lambda: used(desk) == 0 and not completer._is_running)
 
 
-def test_nobody_is_kept_alive_by_the_thread(desk: Desk, master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_thread_keeps_no_reference_to_an_unused_completer(
+    desk: Desk, master: Master, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "IDLE_TIMEOUT", 0.05)
     before = set(threading.enumerate())
     completer = Completer(PendingEntries(master, desk.keys, 128))  # type: ignore[arg-type]
     completer.add([Refund(consumed(desk))])
-    # On a busy machine it may have ended already.
+    # On a busy machine the thread may have ended already.
     started = set(threading.enumerate()) - before
     wait_until(lambda: used(desk) == 0)
     reference = weakref.ref(completer)
@@ -195,11 +197,11 @@ def test_nobody_is_kept_alive_by_the_thread(desk: Desk, master: Master, monkeypa
     wait_until(lambda: not any(thread.is_alive() for thread in started))
 
 
-def test_a_forked_child_begins_without_its_parents_jobs(desk: Desk, completer: Completer, master: Master) -> None:
+def test_a_forked_child_does_not_inherit_jobs(desk: Desk, completer: Completer, master: Master) -> None:
     master.is_unavailable = True
     completer.add([Refund(consumed(desk))])
     with completer._changed:
-        # The child finds the lock taken, and no thread.
+        # In the child the lock is held, and the thread does not exist.
         assert holds_in_child(lambda: _works_in_child(completer, master))
     master.is_unavailable = False
     wait_until(lambda: used(desk) == 0)

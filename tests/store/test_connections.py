@@ -1,4 +1,4 @@
-"""Connections of the data plane: bounded, kept, and safe over threads, forks and cuts."""
+"""Connections of the data plane: bounded, reused, and safe with threads, forks and lost connections."""
 
 import gc
 import importlib.metadata
@@ -48,7 +48,7 @@ def opened_so_far(redis: Redis) -> int:
     return int(redis.info("stats")["total_connections_received"])
 
 
-def test_no_connection_is_opened_for_a_request(connections: StoreConnections, redis: Redis) -> None:
+def test_connections_are_reused_between_requests(connections: StoreConnections, redis: Redis) -> None:
     count(connections)
     before = opened_so_far(redis)
     for _ in range(500):
@@ -56,7 +56,7 @@ def test_no_connection_is_opened_for_a_request(connections: StoreConnections, re
     assert opened_so_far(redis) == before
 
 
-def test_opening_one_reads_no_metadata_of_packages(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opening_a_connection_reads_no_package_metadata(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     location = parse(server.url)
     monkeypatch.setattr(importlib.metadata, "version", lambda name: pytest.fail(f"The version of {name} was read."))
     assert count(store_connections_of(location, SIZE, KEYS)) == 1
@@ -64,7 +64,7 @@ def test_opening_one_reads_no_metadata_of_packages(server: RedisServer, monkeypa
         assert client.ping()
 
 
-def test_nobody_probes_for_connections_that_are_no_longer_used(server: RedisServer) -> None:
+def test_the_probe_ends_when_its_connections_are_garbage_collected(server: RedisServer) -> None:
     connections = store_connections_of(parse(server.url), SIZE, KEYS)
     server.kill()
     before = threading.enumerate()
@@ -72,11 +72,11 @@ def test_nobody_probes_for_connections_that_are_no_longer_used(server: RedisServ
         count(connections)
     (probing,) = (thread for thread in set(threading.enumerate()) - {*before} if thread.name == "store-probe")
     del connections
-    # More than once: a probe that is under way holds them.
+    # More than once, because a running probe holds a reference to the connections.
     wait_until(lambda: gc.collect() >= 0 and not probing.is_alive())
 
 
-def test_threads_share_a_bounded_number(connections: StoreConnections, redis: Redis) -> None:
+def test_threads_share_a_bounded_number_of_connections(connections: StoreConnections, redis: Redis) -> None:
     before = opened_so_far(redis)
     with ThreadPoolExecutor(32) as pool:
         answers = list(pool.map(lambda _: count(connections), range(2_000)))
@@ -84,7 +84,7 @@ def test_threads_share_a_bounded_number(connections: StoreConnections, redis: Re
     assert opened_so_far(redis) - before <= SIZE
 
 
-def test_killed_connections_are_opened_again_unseen(connections: StoreConnections, redis: Redis) -> None:
+def test_killed_idle_connections_are_reopened_transparently(connections: StoreConnections, redis: Redis) -> None:
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda _: count(connections), range(200)))
         killed = redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
@@ -93,7 +93,7 @@ def test_killed_connections_are_opened_again_unseen(connections: StoreConnection
     assert sorted(answers) == list(range(201, 401))
 
 
-def test_a_connection_that_is_killed_in_the_middle_is_an_outage_and_sent_once(
+def test_a_command_on_a_connection_killed_meanwhile_fails_and_is_not_resent(
     connections: StoreConnections, redis: Redis
 ) -> None:
     count(connections)
@@ -101,7 +101,7 @@ def test_a_connection_that_is_killed_in_the_middle_is_an_outage_and_sent_once(
         waiting = pool.submit(lambda: connections.execute("BLPOP", "nothing", 30, key="nothing", deadline=Deadline(20)))
         wait_until(lambda: redis.info("clients")["blocked_clients"] == 1)
         redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        # Sent again, it would wait until the deadline.
+        # If the command were sent again, it would wait until the deadline.
         with pytest.raises(StoreUnavailable, match="closed the connection"):
             waiting.result()
     # Redis 8 does not count a command whose client is killed while it waits.
@@ -110,7 +110,9 @@ def test_a_connection_that_is_killed_in_the_middle_is_an_outage_and_sent_once(
     assert count(connections) == 2
 
 
-def test_all_in_use_is_said_at_the_deadline_and_is_no_outage(connections: StoreConnections, redis: Redis) -> None:
+def test_an_exhausted_pool_fails_at_the_deadline_without_opening_the_breaker(
+    connections: StoreConnections, redis: Redis
+) -> None:
     with ThreadPoolExecutor(SIZE) as pool:
         waiting = [
             pool.submit(connections.execute, "BLPOP", "list", 30, key="list", deadline=Deadline(30))
@@ -125,7 +127,9 @@ def test_all_in_use_is_said_at_the_deadline_and_is_no_outage(connections: StoreC
     assert count(connections) == 1
 
 
-def test_a_forked_child_shares_no_connection_and_no_outage(connections: StoreConnections, server: RedisServer) -> None:
+def test_a_forked_child_shares_neither_connections_nor_breaker(
+    connections: StoreConnections, server: RedisServer
+) -> None:
     count(connections)
     server.pause()
     with pytest.raises(StoreUnavailable):
@@ -136,7 +140,7 @@ def test_a_forked_child_shares_no_connection_and_no_outage(connections: StoreCon
     assert count(connections) >= 3
 
 
-def test_the_config_plane_keeps_its_connections_too(server: RedisServer, redis: Redis) -> None:
+def test_the_control_plane_reuses_its_connections_too(server: RedisServer, redis: Redis) -> None:
     client = control_client_of(parse(server.url))
     client.set("a", 1)
     before = opened_so_far(redis)

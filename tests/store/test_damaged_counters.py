@@ -1,4 +1,4 @@
-"""A sliding window whose total is more than its requests: nobody is denied by requests that nobody made."""
+"""A sliding window whose total exceeds the sum of its runs: no client is denied because of requests never made."""
 
 import struct
 
@@ -9,11 +9,11 @@ from tests.support.deciding import START, Desk, policy, sliding
 
 RULES = [policy("all", sliding(10, 60))]
 TOTAL = slice(22, 26)
-"""After the head of a counter (15 bytes) and that of its first limit (7 bytes)."""
+"""After the header of the counter (15 bytes) and of its first limit (7 bytes)."""
 
 
 @pytest.mark.parametrize(("total", "seconds"), [(50, 1), (11, 1), (3, 61), (50, 61)])
-def test_a_total_without_requests_is_damage_and_begins_anew(desk: Desk, total: int, seconds: int) -> None:
+def test_an_inconsistent_total_is_damage_and_the_counter_starts_empty(desk: Desk, total: int, seconds: int) -> None:
     desk.delete_counters()
     desk.at(START)
     desk.check("ann", RULES)

@@ -1,4 +1,4 @@
-"""One deadline holds for every step, and only waiting on the store opens the breaker."""
+"""One deadline applies to all steps of a check, and only waiting for the store opens the breaker."""
 
 import socket
 import ssl
@@ -53,7 +53,7 @@ def server(redis_server: Callable[..., RedisServer]) -> RedisServer:
 
 
 def tls(folder: Path) -> tuple[ssl.SSLContext, str]:
-    """A server's context, and what a URL says to trust it."""
+    """The TLS context of a server, and the URL query with which a client trusts it."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
@@ -63,14 +63,14 @@ def tls(folder: Path) -> tuple[ssl.SSLContext, str]:
 
 @pytest.mark.parametrize("scheme", ["redis", "rediss"])
 def test_a_login_of_many_steps_has_one_deadline(scheme: str, tmp_path: Path) -> None:
-    """Each step got the whole deadline: AUTH, two CLIENT SETINFO and SELECT took four times as long."""
+    """Previously each step got the whole deadline: AUTH, two CLIENT SETINFO and SELECT took four times as long."""
     context, query = tls(tmp_path) if scheme == "rediss" else (None, "")
     with slow_server(STEP, context) as slow:
         connections = connections_to(f"{scheme}://:secret@127.0.0.1:{slow.port}/1{query}")
         with pytest.raises(StillConnecting):
             ping(connections, 1.2 * STEP)
         assert slow.answered < 4
-        # Nobody waits a second time, and nobody connects a second time.
+        # The second call neither waits nor opens another connection.
         with pytest.raises(StillConnecting, match="longer than the deadline"):
             ping(connections, LONG)
         assert slow.connections == 1
@@ -101,7 +101,7 @@ def test_a_login_that_never_ends_opens_the_breaker() -> None:
 
 
 class Resolver:
-    """The system's lookup, for one name, which a test can hold up and make fail."""
+    """The system's name lookup; for one name a test can block it or make it fail."""
 
     def __init__(self) -> None:
         self.goes_on = threading.Event()
@@ -134,7 +134,7 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
     "url",
     ["redis://store.test:{port}", "redis+sentinel://store.test:{port}/mymaster/0", "redis+cluster://store.test:{port}"],
 )
-def test_nobody_waits_for_a_name(url: str, resolver: Resolver, server: RedisServer) -> None:
+def test_no_check_waits_for_a_name_lookup(url: str, resolver: Resolver, server: RedisServer) -> None:
     resolver.goes_on.clear()
     connections = connections_to(url.format(port=server.port))
     with ThreadPoolExecutor(1) as pool:
@@ -145,7 +145,7 @@ def test_nobody_waits_for_a_name(url: str, resolver: Resolver, server: RedisServ
     resolver.goes_on.set()
 
 
-def test_one_lookup_at_a_time_and_the_name_is_used_when_it_is_known(resolver: Resolver, server: RedisServer) -> None:
+def test_one_lookup_runs_at_a_time_and_its_result_is_used(resolver: Resolver, server: RedisServer) -> None:
     resolver.goes_on.clear()
     connections = connections_to(f"redis://store.test:{server.port}")
     for _ in range(3):
@@ -159,7 +159,9 @@ def test_one_lookup_at_a_time_and_the_name_is_used_when_it_is_known(resolver: Re
 
 
 @pytest.mark.parametrize("failure", ["hangs", "fails"])
-def test_without_a_lookup_the_address_known_last_is_used(failure: str, resolver: Resolver, server: RedisServer) -> None:
+def test_if_the_lookup_fails_the_last_known_address_is_used(
+    failure: str, resolver: Resolver, server: RedisServer
+) -> None:
     connections = connections_to(f"redis://store.test:{server.port}")
     assert ping(connections, LONG) == b"PONG"
     resolver.fails = failure == "fails"
@@ -177,7 +179,7 @@ def test_without_a_lookup_the_address_known_last_is_used(failure: str, resolver:
 
 
 class Clock:
-    """The clock of deadlines, which a test can put ahead: as if the process had not run for so long."""
+    """The clock of deadlines, which a test can advance, as if the process had been suspended for that time."""
 
     def __init__(self) -> None:
         self.ahead = 0.0
@@ -193,17 +195,17 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def test_an_answer_that_is_there_is_read_after_the_deadline(
+def test_a_reply_that_has_arrived_is_read_after_the_deadline(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In several pieces, between which the process did not run."""
+    """The reply arrives in several pieces, and the process is suspended between them."""
     value = b"x" * 100_000
     with opened(parse(server.url).connection, Deadline(LONG)) as connection:
         connection.execute(("SET", "large", value), Deadline(LONG))
         times = iter([0.0, 1.0])
 
         def monotonic() -> float:
-            """The last look comes once there is something to see, and far too late."""
+            """The last reading is far beyond the deadline, after the reply has arrived."""
             if (now := next(times, 1_000.0)) == 1_000.0:
                 assert connection._poll.poll(TIMEOUT * 1_000)
             return now
@@ -223,7 +225,9 @@ def engine(server: RedisServer) -> Engine:
 
 
 @pytest.mark.parametrize("batch", [False, True])
-def test_own_work_neither_degrades_a_check_nor_opens_the_breaker(batch: bool, engine: Engine, clock: Clock) -> None:
+def test_slow_work_of_the_process_neither_degrades_a_check_nor_opens_the_breaker(
+    batch: bool, engine: Engine, clock: Clock
+) -> None:
     def work(_: Ruleset) -> None:
         clock.ahead += 2 * LONG
 
@@ -232,7 +236,7 @@ def test_own_work_neither_degrades_a_check_nor_opens_the_breaker(batch: bool, en
     assert not engine._fallback._outages.trips
 
 
-def test_preparing_a_batch_takes_nothing_from_the_time_for_the_store(
+def test_preparing_a_batch_does_not_reduce_the_time_for_the_store(
     engine: Engine, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decide, given = engine._decider.decide_in_order, []
@@ -249,8 +253,10 @@ def test_preparing_a_batch_takes_nothing_from_the_time_for_the_store(
     assert given[0] > LONG / 2
 
 
-def test_a_store_that_got_little_time_is_not_blamed(engine: Engine, clock: Clock, server: RedisServer) -> None:
-    """Its breaker opens at the next check, which gives it enough."""
+def test_a_store_that_got_little_time_does_not_open_the_breaker(
+    engine: Engine, clock: Clock, server: RedisServer
+) -> None:
+    """The breaker opens at the next check, which leaves the store enough time."""
     engine._deadline = 0.2
     server.pause()
 
@@ -266,8 +272,8 @@ def test_a_store_that_got_little_time_is_not_blamed(engine: Engine, clock: Clock
         server.resume()
 
 
-def test_own_work_ends_a_check_that_goes_on_for_ever(engine: Engine, clock: Clock) -> None:
-    """The time after all is given once."""
+def test_a_check_ends_even_if_the_process_is_slow_again_and_again(engine: Engine, clock: Clock) -> None:
+    """The extra time after the deadline is granted once."""
     deadline = Deadline(LONG)
     clock.ahead += 2 * LONG
     assert 0 < deadline.remaining() <= LONG / 10

@@ -1,4 +1,4 @@
-"""The decision script does what the model does, on the same histories."""
+"""The decision script gives the same results as the reference model on the same histories."""
 
 import pytest
 from hypothesis import given
@@ -20,7 +20,7 @@ def flat(readings: list[list[Reading]]) -> tuple[Reading, ...]:
 
 @history_settings(1_000)
 @given(rules=editions(), steps=st.lists(STEPS, max_size=60))
-def test_script_and_model_decide_alike_while_rules_change(
+def test_script_and_model_agree_while_rules_change(
     desk: Desk, rules: list[list[EffectivePolicy]], steps: list[Step]
 ) -> None:
     desk.delete_counters()
@@ -36,7 +36,7 @@ def test_script_and_model_decide_alike_while_rules_change(
 
 @history_settings(300)
 @given(rules=editions(), steps=st.lists(STEPS, min_size=1, max_size=60))
-def test_a_batch_is_its_checks_one_after_another(
+def test_a_batch_equals_its_checks_one_after_another(
     desk: Desk, rules: list[list[EffectivePolicy]], steps: list[Step]
 ) -> None:
     desk.delete_counters()
@@ -52,7 +52,7 @@ def test_a_batch_is_its_checks_one_after_another(
         assert answer.readings == flat(expected)
 
 
-def test_a_busy_window_is_bounded_and_never_more_than_a_64th_late(desk: Desk) -> None:
+def test_a_busy_window_has_bounded_size_and_is_at_most_a_64th_late(desk: Desk) -> None:
     limit, model, now = sliding(10**6, 64), Counters(), START
     rules = [policy("busy", limit)]
     for _ in range(1_500):
@@ -72,7 +72,7 @@ def test_a_busy_window_is_bounded_and_never_more_than_a_64th_late(desk: Desk) ->
     ("valid_from", "valid_until", "decides"),
     [(0, None, True), (1, None, False), (None, 1, True), (None, 0, False), (-1, 1, True)],
 )
-def test_rules_hold_from_their_first_moment_until_before_their_last(
+def test_rules_are_valid_from_a_time_inclusive_until_a_time_exclusive(
     desk: Desk, valid_from: int | None, valid_until: int | None, decides: bool
 ) -> None:
     edges = {
@@ -84,7 +84,7 @@ def test_rules_hold_from_their_first_moment_until_before_their_last(
     assert decides or answer == OutsideValidity(START)
 
 
-def test_what_comes_after_a_check_by_old_rules_is_not_decided(desk: Desk) -> None:
+def test_checks_after_one_with_old_rules_are_not_decided(desk: Desk) -> None:
     rules = [policy("p", sliding(9, 60))]
     requests = [desk.request("ann", rules), desk.request("ann", rules, revision=7), desk.request("ann", rules)]
     answers = desk.decider.decide_in_order(requests, Deadline(10))
@@ -92,8 +92,8 @@ def test_what_comes_after_a_check_by_old_rules_is_not_decided(desk: Desk) -> Non
     assert desk.check("ann", rules, consume=False).readings[0][1] == 1
 
 
-def test_a_counter_of_an_earlier_release_counts_on(desk: Desk) -> None:
-    """It did not begin with until when Redis keeps it."""
+def test_a_counter_of_an_earlier_release_stays_valid(desk: Desk) -> None:
+    """It had no header with the time at which it expires."""
     rules, key = [policy("all", sliding(10, 60))], desk.keys.counter(shard_of("acme"), "all", "acme")
     desk.check("acme", rules, 3)
     written = desk.redis.get(key)
@@ -102,7 +102,7 @@ def test_a_counter_of_an_earlier_release_counts_on(desk: Desk) -> None:
     assert desk.redis.get(key)[:7] == written[:7]
 
 
-def test_a_counter_does_not_grow_where_its_end_is_set_anew(desk: Desk) -> None:
+def test_a_counter_does_not_grow_when_its_expiry_is_renewed(desk: Desk) -> None:
     rules, key, sizes = [policy("all", token_bucket(10, 60))], desk.keys.counter(shard_of("acme"), "all", "acme"), []
     for minutes in range(5):
         desk.at(START + minutes * 60 * SECOND_US)

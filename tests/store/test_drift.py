@@ -1,4 +1,4 @@
-"""Ten million decisions of one token bucket: not a microsecond is lost or gained."""
+"""Ten million decisions of one token bucket without a microsecond of drift."""
 
 import struct
 
@@ -9,7 +9,7 @@ from ratelimit_enforcer.domain.limit import SECOND_US
 from ratelimit_enforcer.store import scripts
 
 DECISIONS_A_CALL = 100_000
-# The section of the decision script in a loop, with a clock and costs that a small generator makes.
+# The section of the decision script in a loop; clock and costs come from a small random generator.
 LOOP = """
 local pack, unpack, floor, ceil = struct.pack, struct.unpack, math.floor, math.ceil
 -- include: codes
@@ -43,7 +43,7 @@ def test_ten_million_decisions_are_exact(redis_url: str, quota: int, window: int
     loop = scripts.Script(scripts.assembled(LOOP))
     length = window * SECOND_US
     numbers = (*divmod(length, quota), *divmod(burst * length, quota))
-    # It begins half empty, and less comes back than is asked for: it never fills, so nothing is cut off.
+    # The bucket starts half empty and refills less than is requested: it is never full, so nothing is capped.
     start, step = burst // 2, max(2, 4 * length // quota)
     seed, now, spent = b"1", 0, start
     state = struct.pack(">BIHQQII", 2, 60, 24, 0, *divmod(start * length, quota), quota)

@@ -1,4 +1,4 @@
-"""No counter without an end, and none that ends before its time, or much later."""
+"""Each counter expires, neither too early nor much too late."""
 
 import time
 
@@ -16,9 +16,9 @@ from tests.support.histories import history_settings
 
 CLIENT = "ann"
 LATE_MS = 2
-"""Redis counts in milliseconds; a counter may outlive its time by two of them."""
+"""Redis uses milliseconds; a counter may expire late by two of them."""
 LATE = 1 / 8
-"""And by this part of it, so that most requests need not set its end anew."""
+"""It may also expire late by this part of its lifetime, so that most requests need not set the expiry."""
 
 LONG = st.sampled_from([60, 3_600, 31_622_400])
 SMALL = st.integers(1, 12)
@@ -37,7 +37,7 @@ STEPS = st.lists(
 
 @pytest.fixture
 def expiring(desk: Desk) -> Desk:
-    """The desk, with the real expiry: what it holds ends by Redis' own clock."""
+    """The desk with real expiry: its counters expire by the clock of Redis."""
     desk.let_counters_expire()
     return desk
 
@@ -48,10 +48,10 @@ def resets(desk: Desk, rules: list[EffectivePolicy]) -> list[LimitState]:
 
 @history_settings(250)
 @given(editions=EDITIONS, steps=STEPS)
-def test_a_counter_lives_until_it_no_longer_matters(
+def test_a_counter_expires_only_when_it_no_longer_affects_decisions(
     expiring: Desk, editions: list[list[Limit]], steps: list[tuple[int, int, bool, int]]
 ) -> None:
-    """By whichever rules it is asked about: also by a smaller quota than it was written with."""
+    """For whichever rules are checked next, for example a smaller quota than at the last write."""
     desk, now, began = expiring, START, time.monotonic()
     desk.delete_counters()
     key = desk.keys.counter(shard_of(CLIENT), "p", CLIENT)
@@ -70,8 +70,8 @@ def test_a_counter_lives_until_it_no_longer_matters(
 
 
 @pytest.mark.parametrize("consume", [True, False])
-def test_a_bucket_whose_quota_was_cut_lives_as_long_as_the_waits_that_it_answers(expiring: Desk, consume: bool) -> None:
-    """Whether the next request is denied, or only looks."""
+def test_a_bucket_with_reduced_quota_lives_as_long_as_the_waits_it_reports(expiring: Desk, consume: bool) -> None:
+    """Whether the next request is a denied check or a peek."""
     desk, key = expiring, expiring.keys.counter(shard_of(CLIENT), "p", CLIENT)
     assert desk.check(CLIENT, [policy("p", token_bucket(10, 60, 10))], 10).admitted
     cut = [policy("p", token_bucket(1, 60, 10))]

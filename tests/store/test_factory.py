@@ -1,4 +1,4 @@
-"""Where the store is, as a URL or an entry of CACHES says it."""
+"""The location of the store, from a URL or an entry of ``CACHES``."""
 
 from typing import Any
 
@@ -55,7 +55,7 @@ def test_ports_databases_and_ipv6() -> None:
     assert parse("redis+cluster://a,b:1/0").nodes == (("a", 6379), ("b", 1))
 
 
-def test_passwords_of_servers_and_of_sentinels_are_two() -> None:
+def test_servers_and_sentinels_have_separate_passwords() -> None:
     location = parse("rediss+sentinel://ann:secret@a,b/shop/0?sentinel_password=other&ssl_ca_certs=/ca.pem")
     assert (location.options["username"], location.options["password"]) == ("ann", "secret")
     assert location.sentinel_options["password"] == "other"
@@ -81,7 +81,7 @@ def test_passwords_of_servers_and_of_sentinels_are_two() -> None:
         ("redis://a/0?socket_timeout=soon", "socket_timeout"),
     ],
 )
-def test_what_is_wrong_is_said(url: str, problem: str) -> None:
+def test_the_error_names_the_problem(url: str, problem: str) -> None:
     with pytest.raises(ImproperlyConfigured) as error:
         parse(url)
     assert problem in str(error.value)
@@ -103,7 +103,7 @@ def test_what_is_wrong_is_said(url: str, problem: str) -> None:
         "secret",
     ],
 )
-def test_a_mistake_shows_no_password(url: str) -> None:
+def test_the_error_contains_no_password(url: str) -> None:
     with pytest.raises(ImproperlyConfigured) as error:
         parse(url)
     assert "secret" not in str(error.value)
@@ -120,7 +120,7 @@ def test_an_alias_of_caches(settings: Settings) -> None:
     assert location_of("text").kind is Kind.CLUSTER
 
 
-def test_sentinels_as_django_redis_itself_names_them(settings: Settings) -> None:
+def test_sentinels_configured_for_django_redis_itself(settings: Settings) -> None:
     settings.CACHES = {
         "default": {
             "BACKEND": "django_redis.cache.RedisCache",
@@ -138,7 +138,7 @@ def test_sentinels_as_django_redis_itself_names_them(settings: Settings) -> None
     assert (location.options["db"], location.options["password"]) == (3, "secret")
 
 
-def test_an_alias_names_another_store_after_a_test_changed_it(settings: Settings, redis_url: str) -> None:
+def test_changed_settings_of_an_alias_take_effect(settings: Settings, redis_url: str) -> None:
     settings.RATELIMIT_PLATFORM = {"REDIS": "default", "CHECK_DEADLINE": 10}
     settings.CACHES = {"default": REDIS_CACHE | {"LOCATION": f"redis://127.0.0.1:{free_port()}/0"}}
     first = (get_engine(), store_connections(), control_client())
@@ -149,6 +149,6 @@ def test_an_alias_names_another_store_after_a_test_changed_it(settings: Settings
     assert not {*map(id, first)} & {*map(id, (get_engine(), store_connections(), control_client()))}
 
 
-def test_neither_a_url_nor_an_alias() -> None:
+def test_a_name_that_is_neither_a_url_nor_an_alias() -> None:
     with pytest.raises(ImproperlyConfigured, match="neither a URL nor an alias"):
         location_of("nowhere")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-import ratelimit_platform.urls  # noqa: F401  (with the others above: whatever a process may hold)
+import ratelimit_platform.urls  # noqa: F401  (imports everything whose state a process may hold)
 from limits.monitoring.prometheus import instruments
 from limits.store.advice import Advisor
 from limits.store.client import ClusterClient
@@ -34,7 +34,7 @@ def server(redis_server: Callable[..., RedisServer]) -> RedisServer:
 
 @pytest.fixture
 def engine(server: RedisServer) -> Engine:
-    """One that has decided with its store and without it."""
+    """An engine that has decided both with and without the store."""
     store = Store(server.url, "own")
     store.publish(simple(1_000_000))
     store.load()
@@ -58,7 +58,7 @@ def everything(engine: Engine, url: str) -> list[Any]:
     return [engine, *connections, ClusterClient(cluster, 1.0), Advisor(url), instruments()]
 
 
-def test_a_child_has_locks_sockets_and_generators_of_its_own(engine: Engine, server: RedisServer) -> None:
+def test_a_child_has_its_own_locks_sockets_and_random_generators(engine: Engine, server: RedisServer) -> None:
     objects = everything(engine, server.url)
     before = owned(objects)
     kinds = {type(each).__name__ for each in before}
@@ -72,7 +72,7 @@ def _told(ways: list[str]) -> list[str]:
     return ways
 
 
-def test_a_child_decides_whatever_was_locked_in_its_parent(engine: Engine, server: RedisServer) -> None:
+def test_a_child_decides_although_locks_were_held_in_its_parent(engine: Engine, server: RedisServer) -> None:
     objects = everything(engine, server.url)
     locks = [each for each in owned(objects) if hasattr(each, "acquire")]
     locked, done = threading.Event(), threading.Event()
@@ -95,7 +95,7 @@ def test_a_child_decides_whatever_was_locked_in_its_parent(engine: Engine, serve
 
 
 def _decides(engine: Engine) -> bool:
-    """With its store, in a batch, by a look and without its store. A lock that is taken ends the child."""
+    """Decides with the store, as a batch, as a peek, and without the store. A held lock ends the child."""
     signal.alarm(CHILD_SECONDS)
     assert not engine.check(SEARCH).degraded
     assert len(engine.check_in_order([SEARCH] * 3)) == 3
@@ -105,8 +105,8 @@ def _decides(engine: Engine) -> bool:
     return not engine.check(SEARCH).degraded
 
 
-def test_each_worker_is_a_process_of_its_own_to_the_others(engine: Engine) -> None:
-    """Otherwise all of them would take the same share of a quota while the store is unavailable."""
+def test_heartbeats_count_each_forked_worker_as_a_process(engine: Engine) -> None:
+    """Otherwise each would decide with too large a local share while the store is unavailable."""
     heartbeats = engine._fallback._heartbeats
     heartbeats.beat(Deadline(10))
     for number in (2, 3):

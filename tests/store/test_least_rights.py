@@ -1,4 +1,4 @@
-"""The rights that `docs/operations.md` names are enough, and keys of others are out of reach."""
+"""The Redis permissions in `docs/operations.md` are sufficient, and other programs' keys are not accessible."""
 
 import re
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ class Single:
 
 @pytest.fixture(params=[Single, SentinelTopology, ClusterTopology])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The address with a user who may do what the page says, and no more."""
+    """The URL with a user who has exactly the permissions that the document lists."""
     topology = request.param(tmp_path).start()
     for server in topology.servers:
         with server.client as client:
@@ -53,7 +53,7 @@ def rights() -> list[str]:
     return named[1].split()
 
 
-def test_publishing_deciding_counting_and_forgetting(url: str) -> None:
+def test_publishing_deciding_counting_and_resetting(url: str) -> None:
     store = Store(url, NAMESPACE)
     store.publish(simple(2))
     store.publish(simple(3))
@@ -71,7 +71,7 @@ def test_publishing_deciding_counting_and_forgetting(url: str) -> None:
     assert not any("does not permit INFO" in sentence for sentence in warnings_of(store.redis, parse(url).kind))
 
 
-def test_others_keys_are_out_of_reach(tmp_path: Path) -> None:
+def test_keys_outside_the_namespace_are_not_accessible(tmp_path: Path) -> None:
     single = Single(tmp_path).start()
     try:
         single.servers[0].client.execute_command("ACL", "SETUSER", "web", "on", ">pw", f"~{NAMESPACE}:*", *rights())

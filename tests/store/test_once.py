@@ -1,4 +1,4 @@
-"""What exists once in a process exists once, however many threads ask for it first."""
+"""Per-process objects are created once, even if many threads request them simultaneously for the first time."""
 
 import threading
 import time
@@ -25,7 +25,7 @@ THREADS = 8
 
 
 def first_calls(function: Callable[[], Any]) -> list[Any]:
-    """What threads get that call it at the same moment."""
+    """The results of threads that call the function simultaneously."""
     barrier = threading.Barrier(THREADS)
 
     def call(_: int) -> Any:
@@ -37,20 +37,20 @@ def first_calls(function: Callable[[], Any]) -> list[Any]:
 
 
 def slowed(made: list[object]) -> object:
-    """Gives every other thread the time to come meanwhile."""
+    """Gives the other threads time to call the function meanwhile."""
     time.sleep(0.01)
     made.append(object())
     return made[-1]
 
 
 @pytest.mark.parametrize("decorate", [once, once_per_settings])
-def test_first_calls_at_the_same_time_get_one_value(decorate: Callable[..., Callable[[], object]]) -> None:
+def test_simultaneous_first_calls_return_one_value(decorate: Callable[..., Callable[[], object]]) -> None:
     made: list[object] = []
     function = decorate(lambda: slowed(made))
     assert len(set(map(id, first_calls(function)))) == len(made) == 1
 
 
-def test_different_arguments_have_values_of_their_own() -> None:
+def test_different_arguments_have_different_values() -> None:
     made: list[object] = []
     function = once(lambda name: (name, slowed(made)))
     assert function("a") is function("a")
@@ -60,7 +60,7 @@ def test_different_arguments_have_values_of_their_own() -> None:
     assert function("a") is not first
 
 
-def test_an_error_is_not_kept() -> None:
+def test_an_exception_is_not_cached() -> None:
     answers = iter([ValueError("not yet"), "now"])
 
     def answer() -> str:
@@ -90,7 +90,7 @@ SINGLETONS: dict[str, tuple[Callable[[], object], str]] = {
 
 
 @pytest.mark.parametrize("name", SINGLETONS)
-def test_what_exists_once_is_made_once(name: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_per_process_objects_are_created_once(name: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     get, maker = SINGLETONS[name]
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"NAMESPACE": "once"}
     functions = [client._control_client, caching._client, advice._advisor, instruments]
@@ -99,7 +99,7 @@ def test_what_exists_once_is_made_once(name: str, settings: Settings, monkeypatc
     make = import_string(maker)
 
     def slow(*arguments: Any, **named: Any) -> Any:
-        time.sleep(0.01)  # Not to wait for an event: it gives the other threads time to come.
+        time.sleep(0.01)  # Not a wait for an event: gives the other threads time to call it.
         return make(*arguments, **named)
 
     monkeypatch.setattr(maker, slow)

@@ -1,4 +1,4 @@
-"""What the headers of a response invite to: whoever does as they say is never denied."""
+"""A client that follows the headers of the responses is never denied."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -17,17 +17,17 @@ from tests.support.deciding import START, Desk, policy
 from tests.support.histories import COSTS, history_settings, limits, policies
 
 ROUNDS = 3
-"""For how many times ``t`` a client keeps its pace."""
+"""How many times ``t`` a client keeps the same request rate."""
 
 PAST = st.lists(st.tuples(st.integers(0, 90_000_000), st.integers(1, 12)), max_size=12)
 SMALL = limits().filter(lambda limit: 1 <= limit.capacity <= 60)
-"""Below 64 requests in a window nothing of a sliding window comes back late."""
+"""Below 64 requests in a window, no request expires late from a sliding window."""
 
 Items = dict[str, dict[str, int]]
 
 
 def check(desk: Desk, rules: Sequence[EffectivePolicy], now: int, cost: int = 1) -> Decision:
-    """One request at ``now``, as the engine reads it."""
+    """The decision on one request at ``now``, derived as in the engine."""
     desk.at(now)
     answer = desk.check("ann", rules, cost)
     states = states_of(rules, cost, answer.readings, consumes=answer.admitted)
@@ -36,13 +36,13 @@ def check(desk: Desk, rules: Sequence[EffectivePolicy], now: int, cost: int = 1)
 
 
 def field(decision: Decision, name: str) -> Items:
-    """The items of a header, by a parser of structured fields that is not ours."""
+    """The items of a header, read by a third-party parser of structured fields."""
     items: Any = http_sf.parse(rate_limit_headers(decision).get(name, "").encode(), tltype="list")
     return {str(item): dict(parameters) for item, parameters in items}
 
 
 def use(desk: Desk, rules: Sequence[EffectivePolicy], past: list[tuple[int, int]]) -> int:
-    """Sends these requests. Returns the time of the last."""
+    """Sends the requests. Returns the time of the last one."""
     now = START
     for wait, cost in past:
         now += wait
@@ -52,8 +52,10 @@ def use(desk: Desk, rules: Sequence[EffectivePolicy], past: list[tuple[int, int]
 
 @history_settings(300)
 @given(limit=SMALL, past=PAST)
-def test_who_spreads_what_remains_over_t_is_never_denied(desk: Desk, limit: Limit, past: list[tuple[int, int]]) -> None:
-    """Over ``t`` and, as long as periods do not change their length, at the same pace ever after."""
+def test_remaining_requests_spread_evenly_over_t_are_admitted(
+    desk: Desk, limit: Limit, past: list[tuple[int, int]]
+) -> None:
+    """During ``t`` and, unless the length of the period changes, at the same rate afterwards."""
     desk.delete_counters()
     rules = [policy("alone", limit)]
     start = use(desk, rules, past)
@@ -69,7 +71,7 @@ def test_who_spreads_what_remains_over_t_is_never_denied(desk: Desk, limit: Limi
 
 @history_settings(200)
 @given(rules=st.lists(SMALL, min_size=1, max_size=3, unique_by=lambda limit: limit.label), past=PAST)
-def test_who_heeds_every_limit_of_each_response_is_never_denied(
+def test_a_client_that_follows_all_limits_of_each_response_is_never_denied(
     desk: Desk, rules: list[Limit], past: list[tuple[int, int]]
 ) -> None:
     desk.delete_counters()
@@ -87,7 +89,7 @@ def test_who_heeds_every_limit_of_each_response_is_never_denied(
 
 @history_settings(300)
 @given(rules=policies(), past=PAST, cost=COSTS)
-def test_who_waits_as_long_as_a_denial_says_is_admitted(
+def test_a_request_after_the_reported_wait_is_admitted(
     desk: Desk, rules: list[EffectivePolicy], past: list[tuple[int, int]], cost: int
 ) -> None:
     desk.delete_counters()

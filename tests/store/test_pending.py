@@ -1,4 +1,4 @@
-"""Requests in parts: what each step leaves, and what becomes of requests that stop anywhere."""
+"""Requests in parts: the state after each step, and the result for requests that stop at any step."""
 
 import secrets
 
@@ -42,12 +42,12 @@ def used(desk: Desk, slug: str = "own") -> int:
 
 
 def sizes(desk: Desk, shard: int = HOME) -> tuple[int, int, int]:
-    """How many entries are due, are pending, and are remembered as committed."""
+    """The number of entries with a due time, of pending entries, and of recorded commits."""
     due, pending = desk.keys.pending[shard]
     return desk.redis.zcard(due), desk.redis.hlen(pending), desk.redis.zcard(desk.keys.committed[shard])
 
 
-def test_a_commit_counts_once_and_ends_the_entry(desk: Desk) -> None:
+def test_a_commit_counts_once_and_removes_the_entry(desk: Desk) -> None:
     home = consumed(desk)
     assert (sizes(desk), counted(desk)) == ((1, 1, 0), {})
     assert [desk.pending.commit(home, USAGE, WITHIN) for _ in range(2)] == [True, False]
@@ -56,7 +56,7 @@ def test_a_commit_counts_once_and_ends_the_entry(desk: Desk) -> None:
     assert used(desk) == 1
 
 
-def test_a_refund_counts_once_and_then_nothing_can_be_committed(desk: Desk) -> None:
+def test_a_refund_counts_once_and_prevents_a_commit(desk: Desk) -> None:
     home = consumed(desk)
     assert [desk.pending.refund(home, WITHIN, DENIED) for _ in range(2)] == [True, False]
     assert (sizes(desk), counted(desk)) == ((0, 0, 0), {("d", ""): 1, ("d", "everyone"): 1})
@@ -65,7 +65,7 @@ def test_a_refund_counts_once_and_then_nothing_can_be_committed(desk: Desk) -> N
 
 
 @pytest.mark.parametrize(("later", "in_time"), [(SECOND_US - 1, True), (SECOND_US, False)])
-def test_whoever_is_overdue_is_not_committed_any_more(desk: Desk, later: int, in_time: bool) -> None:
+def test_an_overdue_entry_can_no_longer_be_committed(desk: Desk, later: int, in_time: bool) -> None:
     home = consumed(desk, timeout=1)
     desk.at(START + later)
     assert bool(list(desk.pending.overdue(HOME, WITHIN))) is not in_time
@@ -74,7 +74,7 @@ def test_whoever_is_overdue_is_not_committed_any_more(desk: Desk, later: int, in
 
 
 @pytest.mark.parametrize("ended", ["committed", "open", "overdue", "refunded", "forgotten"])
-def test_what_became_of_a_request(desk: Desk, ended: str) -> None:
+def test_the_outcome_of_a_request(desk: Desk, ended: str) -> None:
     home = consumed(desk)
     if ended in ("committed", "forgotten"):
         desk.pending.commit(home, USAGE, WITHIN)
@@ -89,12 +89,12 @@ def test_what_became_of_a_request(desk: Desk, ended: str) -> None:
     assert used(desk) == (0 if ended in ("overdue", "refunded") else 1)
 
 
-def test_a_denied_part_leaves_nothing(desk: Desk) -> None:
+def test_a_denied_part_leaves_no_data(desk: Desk) -> None:
     assert desk.consume(desk.request("ann", RULES, QUOTA + 1)) is None
     assert sizes(desk) == (0, 0, 0)
 
 
-def test_who_consumes_is_told_of_what_is_overdue_denied_or_not(desk: Desk) -> None:
+def test_consuming_reports_overdue_entries_admitted_or_not(desk: Desk) -> None:
     consumed(desk, QUOTA)
     told = []
     for now, cost in ((START, 1), (START + SECOND_US - 1, 1), (START + SECOND_US, 1)):
@@ -104,7 +104,7 @@ def test_who_consumes_is_told_of_what_is_overdue_denied_or_not(desk: Desk) -> No
     assert told == [0, 0, 1]
 
 
-def test_entries_are_bounded_and_the_oldest_goes_first(desk: Desk) -> None:
+def test_entries_are_bounded_and_the_oldest_is_removed_first(desk: Desk) -> None:
     due, pending = desk.keys.pending[HOME]
     first = consumed(desk)
     desk.redis.zadd(due, {secrets.token_bytes(18): START + 9 * SECOND_US for _ in range(4_095)})
@@ -119,7 +119,7 @@ def test_entries_are_bounded_and_the_oldest_goes_first(desk: Desk) -> None:
     assert 0 < desk.redis.ttl(pending) <= 7_200
 
 
-def test_committed_requests_are_remembered_for_a_while_and_bounded(desk: Desk) -> None:
+def test_records_of_commits_expire_and_are_bounded(desk: Desk) -> None:
     key = desk.keys.committed[HOME]
     homes = [consumed(desk, timeout=10**6) for _ in range(4)]
     assert desk.pending.commit(homes[0], USAGE, WITHIN)
@@ -135,8 +135,8 @@ def test_committed_requests_are_remembered_for_a_while_and_bounded(desk: Desk) -
     assert desk.pending.refund(homes[3], WITHIN)
 
 
-def test_keys_of_another_type_change_nothing(desk: Desk) -> None:
-    """Whoever shares the Redis may have written there."""
+def test_keys_of_a_wrong_type_leave_the_counters_unchanged(desk: Desk) -> None:
+    """Another program that uses the same Redis may have written them."""
     for key in desk.keys.pending[HOME]:
         desk.redis.set(key, "something else")
         with pytest.raises(ResponseError, match="WRONGTYPE"):
@@ -146,7 +146,7 @@ def test_keys_of_another_type_change_nothing(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("garbage", [b"", b"garbage", b"\xff" * 40])
-def test_an_entry_that_nobody_can_read_does_not_stop_the_others(desk: Desk, garbage: bytes) -> None:
+def test_an_unreadable_entry_does_not_block_the_others(desk: Desk, garbage: bytes) -> None:
     broken, whole = consumed(desk), consumed(desk)
     desk.redis.hset(desk.keys.pending[HOME][1], broken.entry, garbage)
     desk.at(START + SECOND_US)
@@ -156,7 +156,7 @@ def test_an_entry_that_nobody_can_read_does_not_stop_the_others(desk: Desk, garb
     assert not desk.pending.refund(whole, WITHIN)
 
 
-def test_a_counter_that_nobody_can_read_does_not_stop_the_others(desk: Desk) -> None:
+def test_an_unreadable_counter_does_not_block_the_others(desk: Desk) -> None:
     broken = desk.consume(desk.request("ann", [policy("broken", Limit(9, 60))]))
     assert broken
     consumed(desk)
@@ -166,8 +166,8 @@ def test_a_counter_that_nobody_can_read_does_not_stop_the_others(desk: Desk) -> 
     assert (used(desk), sizes(desk)) == (0, (0, 0, 0))
 
 
-def test_after_a_reset_nothing_is_refunded_into_what_came_after_it(desk: Desk) -> None:
-    """The counter that was erased gets nothing, another one of the same request what it is due."""
+def test_nothing_is_refunded_into_counters_after_a_reset(desk: Desk) -> None:
+    """Nothing is refunded to the deleted counter; another counter of the same request gets its refund."""
     rules = [*RULES, policy("other", Limit(QUOTA, 60))]
     home = desk.consume(desk.request("ann", rules, 2))
     desk.redis.hset(desk.keys.pending[HOME][1], "garbage", "garbage")
@@ -178,8 +178,8 @@ def test_after_a_reset_nothing_is_refunded_into_what_came_after_it(desk: Desk) -
     assert (used(desk), desk.check("ann", rules[1:], consume=False).readings[0][1]) == (3, 0)
 
 
-def test_damaged_counts_keep_nobody_from_a_commit_or_a_refund(desk: Desk) -> None:
-    """Whoever asked is told that it was not counted."""
+def test_damaged_counts_prevent_neither_commit_nor_refund(desk: Desk) -> None:
+    """The caller learns that the request was not counted."""
     homes = [consumed(desk) for _ in range(2)]
     for key in desk.keys.of_request[HOME]:
         desk.redis.set(key, "something else")
@@ -193,7 +193,7 @@ def test_damaged_counts_keep_nobody_from_a_commit_or_a_refund(desk: Desk) -> Non
 
 
 ELSEWHERE = 77
-"""A shard that is not the client's."""
+"""A shard other than the client's."""
 
 
 def part_elsewhere(desk: Desk, home: Consumption, *, at: int | None = None) -> Consumption:
@@ -207,14 +207,14 @@ def part_elsewhere(desk: Desk, home: Consumption, *, at: int | None = None) -> C
 
 
 @pytest.mark.parametrize("age", [2 * SECOND_US, COMMIT_RETENTION // 2 * SECOND_US, COMMIT_RETENTION * SECOND_US])
-def test_a_part_elsewhere_follows_what_became_of_its_request(desk: Desk, age: int) -> None:
+def test_a_part_in_another_shard_follows_the_outcome_of_its_request(desk: Desk, age: int) -> None:
     homes = [consumed(desk, timeout=10**6) for _ in range(3)]
     parts = [part_elsewhere(desk, home) for home in homes]
     desk.pending.commit(homes[0], USAGE, WITHIN)
     desk.pending.refund(homes[1], WITHIN)
     desk.at(START + age)
     assert Resolver(desk.pending).resolve(ELSEWHERE, 60) == 2
-    # The third may still be committed, so it waits; a refund comes only as long as commits are remembered.
+    # The third may still be committed, so it waits; the refund requires that commits are still recorded.
     assert desk.redis.hkeys(desk.keys.pending[ELSEWHERE][1]) == [parts[2].entry]
     other = desk.check(parts[0].counters[0].rpartition(":")[2], RULES, consume=False)
     assert other.readings[0][1] == (

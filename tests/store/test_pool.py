@@ -1,4 +1,4 @@
-"""One connection: a command goes out once, its answer comes back whole or not at all."""
+"""One connection: a command is sent once, and its reply is complete or an error."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +27,7 @@ def connection(server: RedisServer) -> Iterator[RawConnection]:
         yield connection
 
 
-def test_an_answer_in_many_pieces(connection: RawConnection) -> None:
+def test_a_reply_in_many_pieces(connection: RawConnection) -> None:
     value = bytes(range(256)) * 20_000
     assert connection.execute(("SET", "large", value), Deadline(10)) == b"OK"
     assert connection.execute(("GET", "large"), Deadline(10)) == value
@@ -41,7 +41,7 @@ def test_an_answer_in_many_pieces(connection: RawConnection) -> None:
         (("NONSENSE",), ResponseError, "unknown command"),
     ],
 )
-def test_an_error_is_redis_pys_and_the_connection_stays(
+def test_an_error_reply_raises_the_exception_of_redis_py_and_keeps_the_connection(
     connection: RawConnection, command: tuple[str | int, ...], kind: type[Exception], message: str
 ) -> None:
     with pytest.raises(kind, match=message):
@@ -58,14 +58,14 @@ def test_nothing_is_sent_after_the_deadline(connection: RawConnection, server: R
         assert redis.get("a") is None
 
 
-def test_no_answer_in_time_says_that_it_may_have_run(connection: RawConnection, server: RedisServer) -> None:
+def test_a_missing_reply_raises_that_the_command_may_have_run(connection: RawConnection, server: RedisServer) -> None:
     server.pause()
     with pytest.raises(AnswerLost, match="TimeoutError"):
         connection.execute(("SET", "a", 1), Deadline(0.05))
     server.resume()
 
 
-def test_a_closed_connection_is_noticed_before_and_after_sending(server: RedisServer) -> None:
+def test_a_closed_connection_is_detected_before_and_after_sending(server: RedisServer) -> None:
     with opened(parse(server.url).connection, Deadline(10)) as connection:
         connection.execute(("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no"), Deadline(10))
         assert connection._poll.poll(5_000)
@@ -74,14 +74,14 @@ def test_a_closed_connection_is_noticed_before_and_after_sending(server: RedisSe
             connection.execute(("PING",), Deadline(10))
 
 
-def test_what_nobody_asked_for_makes_a_connection_unusable(connection: RawConnection) -> None:
+def test_an_unsolicited_reply_makes_a_connection_unusable(connection: RawConnection) -> None:
     assert connection.is_usable
     connection.connection.send_command("PING")
     assert connection._poll.poll(5_000)
     assert not connection.is_usable
 
 
-def test_a_pool_serves_everybody_with_few_connections(server: RedisServer) -> None:
+def test_a_pool_serves_many_threads_with_few_connections(server: RedisServer) -> None:
     pool = BoundedPool(connector(parse(server.url).connection), 3)
     seen: set[RawConnection] = set()
 
@@ -101,7 +101,7 @@ def test_a_pool_serves_everybody_with_few_connections(server: RedisServer) -> No
     pool.drop_all()
 
 
-def test_a_pool_forgets_the_idle_at_once_and_the_others_when_they_are_back(server: RedisServer) -> None:
+def test_dropping_closes_idle_connections_immediately_and_others_on_release(server: RedisServer) -> None:
     pool = BoundedPool(connector(parse(server.url).connection), 2)
     used, idle = (pool.acquire(Deadline(1)) for _ in repeat(None, 2))
     used.open(Deadline(10))
@@ -117,7 +117,7 @@ def test_a_pool_forgets_the_idle_at_once_and_the_others_when_they_are_back(serve
         pool.acquire(Deadline(0.01))
 
 
-def test_a_wire_that_cannot_be_opened_takes_no_place(server: RedisServer) -> None:
+def test_a_connection_that_cannot_be_opened_leaves_the_pool_usable(server: RedisServer) -> None:
     made = iter([ValueError("no such certificate"), parse(server.url).connection()])
 
     def make() -> Connection:

@@ -1,4 +1,4 @@
-"""What the contract promises of every algorithm, held against oracles that know nothing of its layout."""
+"""The contract's guarantees for each algorithm, compared with oracles that do not depend on the counters' format."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ TIMES = st.lists(st.tuples(WAITS.filter(lambda wait: wait >= 0), COSTS), max_siz
 
 @dataclass
 class Oracle:
-    """Everything that one limit admitted; ``tokens`` of a shard at ``since``, exactly."""
+    """All that one limit admitted; ``tokens``: the exact content of a token bucket at ``since``."""
 
     limit: Limit
     log: list[tuple[int, int]] = field(default_factory=list)
@@ -36,14 +36,14 @@ class Oracle:
         return sum(cost for at, cost in self.log if at > since)
 
     def must_admit(self, now: int, cost: int) -> bool:
-        """Whether not even the permitted 64th of a sliding window excuses a denial."""
+        """Whether a denial would be wrong, even with the 1/64 of a sliding window by which requests may expire late."""
         if self.limit.algorithm is Algorithm.SLIDING_WINDOW:
             late = -(-self.limit.window_us // 64)
             return self.used(now - self.limit.window_us - late) + cost <= self.limit.quota
         return self.may_admit(now, cost)
 
     def may_admit(self, now: int, cost: int) -> bool:
-        """Whether the promise permits this request to be admitted."""
+        """Whether the guarantee permits admitting this request."""
         match self.limit.algorithm:
             case Algorithm.TOKEN_BUCKET:
                 return self.limit.quota > 0 and self.level(now) >= cost
@@ -65,7 +65,7 @@ class Oracle:
 def states(
     desk: Desk, rules: Asked, now: int, cost: int, *, consume: bool = False, client: str = "ann"
 ) -> list[LimitState]:
-    """One request at ``now``, read as the API reads it."""
+    """The states of the limits after one request at ``now``, derived as in the API."""
     desk.at(now)
     answer = desk.check(client, rules, cost, consume=consume)
     read = list(states_of(rules, cost, answer.readings, consumes=consume and answer.admitted))
@@ -106,14 +106,16 @@ def test_safety_liveness_and_all_or_nothing(
 
 @history_settings(600)
 @given(limits=limit_lists(), requests=TIMES)
-def test_waits_are_honest_from_both_sides(desk: Desk, limits: list[Limit], requests: list[tuple[int, int]]) -> None:
+def test_reported_waits_are_neither_too_short_nor_too_long(
+    desk: Desk, limits: list[Limit], requests: list[tuple[int, int]]
+) -> None:
     desk.delete_counters()
     hold_waits(desk, [policy("alone", *limits)], START, requests)
 
 
 @history_settings(300)
 @given(edited=editions(), before=TIMES, since=TIMES)
-def test_waits_stay_honest_where_quota_and_burst_were_changed(
+def test_reported_waits_are_exact_after_changes_of_quota_and_burst(
     desk: Desk, edited: list[list[EffectivePolicy]], before: list[tuple[int, int]], since: list[tuple[int, int]]
 ) -> None:
     desk.delete_counters()
@@ -182,7 +184,7 @@ def test_the_order_of_limits_does_not_matter(
         assert sorted(one, key=lambda state: state.name) == sorted(other, key=lambda state: state.name)
 
 
-def test_a_shadow_policy_takes_only_what_all_admit(desk: Desk) -> None:
+def test_a_shadow_policy_consumes_only_requests_that_are_admitted(desk: Desk) -> None:
     desk.delete_counters()
     rules = [
         policy("enforced", Limit(2, 60)),

@@ -1,5 +1,5 @@
-"""Redirections without a host, as nodes give them that do not know or do not announce where they are
-reached (``cluster-preferred-endpoint-type unknown-endpoint``): the node that answered is meant."""
+"""Redirections without a host, from nodes that do not know or do not announce their own address
+(``cluster-preferred-endpoint-type unknown-endpoint``): they mean the host of the node that answered."""
 
 import socketserver
 import threading
@@ -17,12 +17,12 @@ from tests.support.hooks import ENDS_WITHIN
 
 KEY = "own:{021}:n:all:ann"
 HOST = "127.0.0.5"
-"""Where the nodes are. Nobody listens at the same ports of any other address."""
+"""The address of the nodes. Nothing listens on the same ports at any other address."""
 
 
 class Node:
-    """A node of a Cluster of two, of which only what a client sees is there. ``answer`` is told a
-    command and whether ASKING came before it, and returns the answer as it is sent."""
+    """A stand-in for a node of a Cluster of two nodes, with only what a client sees. ``answer`` gets a
+    command, and whether it follows ASKING, and returns the raw reply."""
 
     def __init__(self, host: str, answer: Callable[[list[str], bool], bytes]) -> None:
         node = self
@@ -50,13 +50,13 @@ class Node:
 
 
 def _command(stream: "socketserver._BufferedIOBase") -> list[str]:  # type: ignore[name-defined]
-    """The next command; empty where the caller has hung up."""
+    """The next command; empty if the client has closed the connection."""
     head = stream.readline()
     return [stream.read(int(stream.readline()[1:]) + 2)[:-2].decode() for _ in range(int(head[1:] or 0))]
 
 
 def _introduced(command: list[str]) -> bytes:
-    """The answer to what a connection begins with."""
+    """The reply to the commands with which a connection begins."""
     if command == ["CLUSTER", "INFO"]:
         return _bulk("cluster_state:ok\r\ncluster_current_epoch:1\r\n")
     return b"+OK\r\n" if command[0] in ("CLIENT", "ASKING") else b""
@@ -67,7 +67,7 @@ def _bulk(text: str) -> bytes:
 
 
 def _slots(port: int, host: bytes, *details: str) -> bytes:
-    """That one node holds all slots; ``details`` as Redis 7 gives them."""
+    """The reply that one node has all slots; ``details`` as in Redis 7."""
     more = b"*%d\r\n" % len(details) + b"".join(map(_bulk, details))
     return b"*1\r\n*3\r\n:0\r\n:16383\r\n*4\r\n" + host + b":%d\r\n" % port + _bulk("id") + more
 
@@ -76,8 +76,8 @@ NOWHERE = b"$-1\r\n"
 
 
 class TwoNodes:
-    """The first says that it holds every slot, and sends everybody to the second one: by ASK or MOVED,
-    and with what stands for its host."""
+    """The first node claims all slots, and redirects each command to the second one, with ASK or MOVED
+    and with ``host`` in place of the address."""
 
     def __init__(self) -> None:
         self.kind, self.host = "ASK", ""
@@ -95,7 +95,7 @@ class TwoNodes:
 
     @property
     def url(self) -> str:
-        """First an address at which nobody listens: it is not to be taken for that of the node that answered."""
+        """The first address has no listener, so it must not be mistaken for the one of the node that answered."""
         return f"redis+cluster://127.0.0.99:{self.first.port},{HOST}:{self.first.port}"
 
     def stop(self) -> None:
@@ -112,7 +112,7 @@ def nodes() -> Iterator[TwoNodes]:
 
 @pytest.mark.parametrize("host", ["", "?"])
 @pytest.mark.parametrize("kind", ["ASK", "MOVED"])
-def test_a_check_goes_on_at_the_host_that_answered(nodes: TwoNodes, kind: str, host: str) -> None:
+def test_a_check_follows_to_the_host_that_answered(nodes: TwoNodes, kind: str, host: str) -> None:
     nodes.kind, nodes.host = kind, host
     connections = store_connections_of(parse(nodes.url), 4, Keys("own"))
     assert isinstance(connections, ClusterConnections)
@@ -121,7 +121,7 @@ def test_a_check_goes_on_at_the_host_that_answered(nodes: TwoNodes, kind: str, h
 
 
 @pytest.mark.parametrize("host", ["", "?"])
-def test_the_config_plane_goes_on_at_the_host_that_answered(nodes: TwoNodes, host: str) -> None:
+def test_the_control_plane_follows_to_the_host_that_answered(nodes: TwoNodes, host: str) -> None:
     nodes.host = host
     patient = control_client_of(parse(nodes.url), timeout=30)
     assert isinstance(patient, ClusterClient)
@@ -135,14 +135,14 @@ def test_the_config_plane_goes_on_at_the_host_that_answered(nodes: TwoNodes, hos
         (_bulk(""), [], HOST),
         (_bulk("10.1.2.3"), [], "10.1.2.3"),
         (_bulk("node.example"), ["ip", "10.1.2.3"], "node.example"),
-        # A node without a hostname, where hostnames are announced: its address is among the details.
+        # Hostnames are announced, but this node has none: its address is among the details.
         (_bulk("?"), ["ip", "10.1.2.3"], "10.1.2.3"),
         (_bulk("?"), [], HOST),
-        # A node that does not know its endpoint wants to be reached as it was asked.
+        # A node that does not know its endpoint is reached at the address that was used for the question.
         (NOWHERE, ["ip", "10.1.2.3"], HOST),
     ],
 )
-def test_where_the_map_says_that_a_node_is(host: bytes, details: list[str], found: str) -> None:
+def test_the_address_of_a_node_in_the_slot_map(host: bytes, details: list[str], found: str) -> None:
     node = Node(HOST, lambda command, asking: _slots(6379, host, *details))
     try:
         cluster_map = ClusterMap(parse(f"redis+cluster://{HOST}:{node.port}"))
@@ -152,7 +152,7 @@ def test_where_the_map_says_that_a_node_is(host: bytes, details: list[str], foun
         node.stop()
 
 
-def test_a_redirection_to_a_node_without_a_hostname_goes_to_the_one_with_that_port() -> None:
+def test_a_redirection_without_hostname_goes_to_the_node_with_that_port() -> None:
     node = Node(HOST, lambda command, asking: _slots(6379, _bulk("?"), "ip", "10.1.2.3"))
     try:
         cluster_map = ClusterMap(parse(f"redis+cluster://{HOST}:{node.port}"))

@@ -1,4 +1,4 @@
-"""What a request consumed is refunded exactly where nobody asked meanwhile, and never too much."""
+"""A refund is exact if no other request came in between, and never too large."""
 
 import pytest
 from hypothesis import given
@@ -18,23 +18,23 @@ COST = st.integers(1, 12)
 
 
 def consume(desk: Desk, rules: list[EffectivePolicy], cost: int, now: int) -> Consumption | None:
-    """One request that stays pending, whatever the test's clock shows; None: it was denied."""
+    """One request that stays pending whatever the time of the test's clock; None if it was denied."""
     desk.at(now)
     return desk.consume(desk.request("ann", rules, cost), timeout=10**9)
 
 
 def refund(desk: Desk, consumption: Consumption | None) -> None:
-    """Refunds it twice, as after a lost answer."""
+    """Refunds it twice, as after a lost reply."""
     if consumption is not None:
         assert [desk.pending.refund(consumption, Deadline(10)) for _ in range(2)] == [True, False]
 
 
 @history_settings(250)
 @given(rules=policies(), before=TIMES, cost=COST)
-def test_refunded_at_once_it_was_never_consumed(
+def test_an_immediate_refund_restores_the_state_before(
     desk: Desk, rules: list[EffectivePolicy], before: list[tuple[int, int]], cost: int
 ) -> None:
-    """With several policies, of which some may be in shadow mode and did not consume."""
+    """With several policies; those in shadow mode may not have consumed."""
     desk.delete_counters()
     now = START
     for wait, earlier in before:
@@ -47,10 +47,10 @@ def test_refunded_at_once_it_was_never_consumed(
 
 @history_settings(150)
 @given(limits=limit_lists(), costs=st.lists(COST, min_size=1, max_size=8), data=st.data())
-def test_of_several_that_are_pending_any_may_be_refunded(
+def test_any_of_several_pending_requests_can_be_refunded(
     desk: Desk, limits: list[Limit], costs: list[int], data: st.DataObject
 ) -> None:
-    """At one moment, in any order: it is as if only the others had been there."""
+    """At the same time, in any order: the result is as if only the others had been sent."""
     rules = [policy("alone", *limits)]
 
     def remaining(kept: list[int]) -> list[int]:
@@ -69,7 +69,7 @@ def test_of_several_that_are_pending_any_may_be_refunded(
     assert found == remaining([cost for at, (cost, _) in enumerate(pending) if at not in refunded])
 
 
-def test_what_has_left_the_count_is_not_refunded_out_of_what_came_after(desk: Desk) -> None:
+def test_an_expired_request_is_not_refunded_at_the_expense_of_later_ones(desk: Desk) -> None:
     rules = [policy("alone", Limit(1, 1))]
     first = consume(desk, rules, 1, START)
     assert consume(desk, rules, 1, START + SECOND_US)
@@ -77,7 +77,7 @@ def test_what_has_left_the_count_is_not_refunded_out_of_what_came_after(desk: De
     assert consume(desk, rules, 1, START + SECOND_US) is None
 
 
-def test_what_was_refilled_meanwhile_is_not_refunded_as_well(desk: Desk) -> None:
+def test_cost_that_was_refilled_meanwhile_is_not_refunded_too(desk: Desk) -> None:
     desk.delete_counters()
     rules = [policy("alone", token_bucket(10, 10))]
     first = consume(desk, rules, 5, START)
@@ -86,7 +86,7 @@ def test_what_was_refilled_meanwhile_is_not_refunded_as_well(desk: Desk) -> None
     assert states(desk, rules, START + 5 * SECOND_US, 1)[0].remaining == 7
 
 
-def test_a_shadow_policy_that_did_not_consume_gets_nothing_back(desk: Desk) -> None:
+def test_a_shadow_policy_that_did_not_consume_gets_no_refund(desk: Desk) -> None:
     desk.delete_counters()
     rules = [policy("enforced", Limit(9, 60)), policy("trial", Limit(1, 60), mode=Mode.SHADOW)]
     states(desk, rules, START, 1, consume=True)
@@ -94,7 +94,7 @@ def test_a_shadow_policy_that_did_not_consume_gets_nothing_back(desk: Desk) -> N
     assert [state.remaining for state in states(desk, rules, START, 1)] == [8, 0]
 
 
-def test_counters_of_another_entry_are_not_touched(desk: Desk) -> None:
+def test_a_refund_with_counters_of_another_entry_is_rejected(desk: Desk) -> None:
     desk.delete_counters()
     rules = [policy("alone", Limit(5, 60))]
     mine = consume(desk, rules, 2, START)
@@ -109,7 +109,7 @@ def test_counters_of_another_entry_are_not_touched(desk: Desk) -> None:
 
 @history_settings(400)
 @given(limit=limit_lists().map(lambda drawn: drawn[0]), before=TIMES, cost=COST, meanwhile=TIMES, after=TIMES)
-def test_refunded_late_it_never_makes_room_that_was_not_there(
+def test_a_late_refund_never_admits_more_than_the_limit(
     desk: Desk,
     limit: Limit,
     before: list[tuple[int, int]],

@@ -1,4 +1,4 @@
-"""How scripts are put together from parts, and the codes that they share with Python."""
+"""Assembly of the scripts from parts, and the codes that they share with Python."""
 
 import re
 from pathlib import Path
@@ -26,8 +26,8 @@ def test_a_part_that_a_script_does_not_include_cannot_be_replaced(name: str) -> 
         scripts.load(name, clock="local clock = {7, 8}")
 
 
-def test_every_script_reads_the_time_in_one_part() -> None:
-    """So that a test that replaces the clock replaces every source of time."""
+def test_the_time_is_read_in_one_part_only() -> None:
+    """So a test that replaces the clock replaces every source of time."""
     with_time = [path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.lua") if "'TIME'" in path.read_text()]
     assert with_time == ["parts/clock.lua"]
 

@@ -1,5 +1,5 @@
-"""Requests in parts that stop anywhere: whatever is lost, delayed or killed, nothing is admitted too
-often, and in the end exactly what was not committed is refunded."""
+"""Requests in parts that stop at any step: whatever is lost, delayed or killed, no limit is exceeded, and in the
+end exactly the requests that were not committed are refunded."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from tests.support.histories import history_settings
 
 
 class Died(BaseException):
-    """The process ends here."""
+    """The process is killed here."""
 
 
 HOW = ("dies before", "dies after", "lost before", "lost after", "lost, runs late", "refused")
@@ -35,7 +35,7 @@ HOW = ("dies before", "dies after", "lost before", "lost after", "lost, runs lat
 
 @dataclass
 class Link:
-    """The connections of one process, of which one call goes wrong: number ``fails_at`` from now on."""
+    """The connections of one process. One call fails: number ``fails_at``, counted from now."""
 
     desk: Desk
     late: list[tuple[Any, ...]]
@@ -56,7 +56,7 @@ class Link:
 
 
 class Unhurried(Completer):
-    """Does nothing before it is told to."""
+    """Works only when the test calls it."""
 
     def _wake(self) -> None:
         return
@@ -67,7 +67,7 @@ class Unhurried(Completer):
 
 
 class Process:
-    """One process. It ends by not being asked to do anything any more."""
+    """One process. It ends when the test no longer uses it."""
 
     def __init__(self, desk: Desk, late: list[tuple[Any, ...]]) -> None:
         self.link = Link(desk, late)
@@ -85,7 +85,7 @@ EVERYONE = policy("everyone", Limit(SHARED_QUOTA, 3_600, Algorithm.FIXED_WINDOW)
 
 
 def asked(client: str) -> StoreRequest:
-    """One request under a policy of the client and a global one."""
+    """One request under a policy with a counter for each client and a global one."""
     own = Part((CounterRef("own"),), pack_rules([OWN], START, endpoint="search"), (0,), (1,))
     everyone = Part((CounterRef("everyone", True),), pack_rules([EVERYONE], START, endpoint="search"), (1,), (1,))
     return StoreRequest(client, TOKEN, 0, (), b"", 1, parts=(own, everyone))
@@ -93,8 +93,8 @@ def asked(client: str) -> StoreRequest:
 
 @dataclass(frozen=True)
 class Step:
-    """A request, and what happens after it. ``fails_at``: the call that goes wrong; ``open``: it is
-    concluded only after the next steps, if it still can be."""
+    """A request and the events after it. ``fails_at``: the call that fails; ``is_open``: the request is
+    concluded only after the next steps, if that is still possible."""
 
     client: str
     fails_at: int
@@ -121,7 +121,7 @@ STEPS = st.builds(
 
 @dataclass
 class World:
-    """Processes that ask, fail and die, and what the store must show meanwhile."""
+    """Processes that send requests, fail and are killed, and the invariants of the store meanwhile."""
 
     desk: Desk
     late: list[tuple[Any, ...]] = field(default_factory=list)
@@ -131,7 +131,7 @@ class World:
     def __post_init__(self) -> None:
         deciding = self.desk.decider._script, self.desk.consume_script, scripts.load("count")
         for script in (*deciding, *self.desk.pending._scripts.values()):
-            # What runs late is sent by its digest.
+            # Late commands call their script by its digest.
             self.desk.redis.script_load(script.source)
         self.process = Process(self.desk, self.late)
 
@@ -181,24 +181,24 @@ class World:
             self.desk.connections.execute(*self.late.pop(0), key="any", deadline=Deadline(60))
 
     def end(self) -> None:
-        """Everybody has died, and somebody resolves what is overdue."""
+        """All processes have been killed, and another one resolves the overdue entries."""
         self.run_late()
         self.desk.at(self.desk.now + 20 * SECOND_US)
         for name in ("everyone", "ann", "bob"):
             Resolver(self.desk.pending).resolve(shard_of(name), 60)
 
     def committed(self, client: str) -> int:
-        """What the store has counted as admitted, which it does in the call that commits."""
+        """The requests counted as admitted; a commit is counted in the same call."""
         fields = self.desk.redis.hgetall(self.desk.keys.usage[shard_of(client)])
         return sum(int(amount) for name, amount in fields.items() if name.decode().split("\n")[1::3] == ["a", client])
 
     def used(self, key: str) -> int:
-        """The cost in a fixed window's counter: its last four bytes."""
+        """The cost in the counter of a fixed window: the last four bytes."""
         value: bytes = self.desk.redis.get(key) or bytes(4)
         return int.from_bytes(value[-4:], "big")
 
     def hold(self, *, exactly: bool = False) -> None:
-        """What is committed stays consumed, and nobody gets more than the quota."""
+        """Asserts that committed requests stay consumed and that no quota is exceeded."""
         committed = {client: self.committed(client) for client in ("ann", "bob")}
         pairs = [
             (committed[client], self.used(self.desk.keys.counter(shard_of(client), "own", client)), OWN_QUOTA)
@@ -213,7 +213,7 @@ class World:
 
 @history_settings(400)
 @given(steps=st.lists(STEPS, min_size=1, max_size=20))
-def test_what_is_committed_stays_and_all_else_is_refunded(desk: Desk, steps: Sequence[Step]) -> None:
+def test_committed_requests_stay_consumed_and_all_others_are_refunded(desk: Desk, steps: Sequence[Step]) -> None:
     desk.delete_counters()
     desk.redis.delete(*desk.keys.usage)
     desk.at(START)
@@ -227,7 +227,7 @@ def test_what_is_committed_stays_and_all_else_is_refunded(desk: Desk, steps: Seq
 
 
 @pytest.mark.parametrize("readings", [1, 3])
-def test_a_part_with_other_readings_than_limits_is_an_error(readings: int) -> None:
+def test_a_different_number_of_readings_and_limits_is_an_error(readings: int) -> None:
     part = Part((CounterRef("p"), CounterRef("q")), b"", positions=(0, 1), sizes=(1, 1))
     request = StoreRequest("ann", TOKEN, 0, part.counters, b"", 1, parts=(part,))
     answer = Decided(True, True, START, [(True, 0, 0, 0, 0)] * readings)

@@ -1,4 +1,4 @@
-"""A request that takes a limit over 50, 80, 90 or 100 % of its capacity is counted as that, exactly."""
+"""Exact counts of the requests with which a limit reaches 50, 80, 90 or 100 % of its capacity."""
 
 from collections import Counter
 
@@ -18,7 +18,7 @@ THRESHOLDS = (50, 80, 90, 100)
 
 
 def reached(desk: Desk, *clients: str) -> Counter[tuple[str, str, int]]:
-    """(client, policy, threshold) → how often, over all minutes and endpoints."""
+    """(client, policy, threshold) → count, summed over all minutes and endpoints."""
     found: Counter[tuple[str, str, int]] = Counter()
     for key in {desk.keys.usage[shard_of(client)] for client in clients}:
         for field, amount in desk.redis.hgetall(key).items():
@@ -48,7 +48,7 @@ def spend(desk: Desk, limit: Limit, costs: list[int], mode: Mode = Mode.ENFORCE)
         Limit(10, None, Algorithm.CALENDAR, period="day"),  # type: ignore[arg-type]
     ],
 )
-def test_each_threshold_is_reached_once_on_the_way_up(desk: Desk, limit: Limit) -> None:
+def test_each_threshold_is_counted_once_on_the_way_up(desk: Desk, limit: Limit) -> None:
     assert spend(desk, limit, [4]) == []
     assert spend(desk, limit, [1]) == [50]
     assert spend(desk, limit, [1, 1]) == []
@@ -66,33 +66,33 @@ def test_one_request_can_reach_several_thresholds(desk: Desk) -> None:
     assert spend(desk, sliding(2, 60), [2]) == [50, 80, 90, 100]
 
 
-def test_a_threshold_is_reached_again_after_usage_fell(desk: Desk) -> None:
+def test_a_threshold_is_counted_again_after_usage_fell_below_it(desk: Desk) -> None:
     assert spend(desk, sliding(10, 60), [9]) == [50, 80, 90]
     desk.at(START + 60_000_000)
     assert spend(desk, sliding(10, 60), [8]) == [50, 80]
 
 
-def test_a_bucket_that_refilled_a_little_has_not_fallen_below_the_threshold(desk: Desk) -> None:
+def test_a_partial_refill_above_the_threshold_does_not_count_it_again(desk: Desk) -> None:
     assert spend(desk, token_bucket(10, 100), [8]) == [50, 80]
     desk.at(START + 9_000_000)
     assert spend(desk, token_bucket(10, 100), [1]) == [90]
 
 
 @pytest.mark.parametrize("fields", [{"consume": False}, {"valid_from": START + 1}])
-def test_a_check_that_consumes_nothing_reaches_no_threshold(desk: Desk, fields: dict[str, object]) -> None:
+def test_a_check_that_consumes_nothing_counts_no_threshold(desk: Desk, fields: dict[str, object]) -> None:
     consume = bool(fields.pop("consume", True))
     desk.decide(desk.request("acme", [policy("all", sliding(2, 60))], 2, **fields), consume=consume)
     assert not reached(desk, "acme")
 
 
-def test_a_denied_request_and_a_shadow_policy_reach_no_threshold(desk: Desk) -> None:
+def test_denied_requests_and_shadow_policies_count_no_threshold(desk: Desk) -> None:
     full = policy("full", sliding(0, 60))
     desk.check("acme", [policy("all", sliding(2, 60)), full], 2)
     assert not reached(desk, "acme")
     assert spend(desk, sliding(2, 60), [2], Mode.SHADOW) == []
 
 
-def test_it_is_counted_by_minute_endpoint_policy_and_client(desk: Desk) -> None:
+def test_thresholds_are_counted_by_minute_endpoint_policy_and_client(desk: Desk) -> None:
     desk.check("acme", [policy("all", sliding(2, 60))], endpoint="search")
     fields = {field.decode() for field in desk.redis.hkeys(desk.keys.usage[shard_of("acme")])}
     assert f"{START // 60_000_000}\n50\nsearch\nall\nacme" in fields
@@ -119,11 +119,11 @@ def expected(client: str, before: list[tuple[str, int, int]], after: list[tuple[
 
 @given(rules=policies(partitions=(Partition.CLIENT,)), steps=st.lists(STEPS, max_size=12))
 @history_settings(60)
-def test_over_any_history_the_thresholds_reached_are_those_that_a_caller_could_have_seen(
+def test_counted_thresholds_agree_with_the_figures_before_and_after_each_request(
     desk: Desk, rules: list[EffectivePolicy], steps: list[Step]
 ) -> None:
     desk.delete_counters()
-    # The histories of all examples lie in the same minutes.
+    # The histories of all examples are in the same minutes, so they share the bound on new counts.
     desk.decider._counts_per_shard = 10**6
     desk.redis.delete(*desk.keys.usage)
     wanted: Counter[object] = Counter()

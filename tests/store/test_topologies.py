@@ -1,4 +1,4 @@
-"""The store as Sentinels or a Cluster: who is asked, and what is done when a master is lost."""
+"""The store under Sentinel or as a Cluster: which server is used, and the loss of a master."""
 
 import math
 import time
@@ -71,7 +71,7 @@ def is_shared_again(engine: Engine, client: str = "acme") -> bool:
 
 
 def clients_of(store: Store, master: RedisServer, count: int = 20) -> list[str]:
-    """Clients whose keys this master of a Cluster holds."""
+    """Clients whose keys are on this master of a Cluster."""
     assert isinstance(store.redis, ClusterClient)
     found = []
     for number in range(10_000):
@@ -84,7 +84,7 @@ def clients_of(store: Store, master: RedisServer, count: int = 20) -> list[str]:
 
 
 def port_of(redis: ClusterClient, key: str) -> int:
-    """The port of the master that holds this key."""
+    """The port of the master that has this key."""
     return int(redis.client_of(key).connection_pool.connection_kwargs["port"])
 
 
@@ -99,7 +99,7 @@ def test_a_cluster_decides_and_counts_each_request_once(cluster: ClusterTopology
     assert Counter(everybody) == {(True, False): 300}
 
 
-def test_a_master_of_a_cluster_is_lost_and_nobody_else_notices(cluster: ClusterTopology) -> None:
+def test_the_loss_of_a_master_of_a_cluster_affects_only_its_clients(cluster: ClusterTopology) -> None:
     store = a_store(cluster.url, quota=10)
     engine = store.engine(deadline=DEADLINE)
     lost, kept, _ = cluster.masters
@@ -115,7 +115,7 @@ def test_a_master_of_a_cluster_is_lost_and_nobody_else_notices(cluster: ClusterT
     assert set(left) <= {8, 9}
 
 
-def test_a_slot_that_moved_is_followed_within_the_same_check(cluster: ClusterTopology) -> None:
+def test_a_moved_slot_is_followed_within_the_same_check(cluster: ClusterTopology) -> None:
     store = a_store(cluster.url, quota=10)
     engine = store.engine(deadline=DEADLINE)
     assert check(engine) == (True, False)
@@ -127,7 +127,7 @@ def test_a_slot_that_moved_is_followed_within_the_same_check(cluster: ClusterTop
     assert engine.check(CheckRequest(client, "search"), consume=False).limits[0].remaining == 8
 
 
-def test_a_slot_that_is_just_moving_is_asked_for_at_its_new_place(cluster: ClusterTopology) -> None:
+def test_during_a_slot_migration_the_new_master_is_used(cluster: ClusterTopology) -> None:
     store = a_store(cluster.url, quota=10)
     assert isinstance(store.redis, ClusterClient)
     connections = store_connections_of(parse(cluster.url), 4, store.keys)
@@ -146,7 +146,7 @@ def test_a_slot_that_is_just_moving_is_asked_for_at_its_new_place(cluster: Clust
 
 @contextmanager
 def moving(key: str, old: RedisServer, new: RedisServer) -> Iterator[None]:
-    """The slot of this key is on its way from one master to another."""
+    """The slot of this key is being migrated from one master to another."""
     names = {server: server.client.execute_command("CLUSTER MYID").decode() for server in (old, new)}
     slot = old.client.execute_command("CLUSTER KEYSLOT", key)
     new.client.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", names[old])
@@ -158,7 +158,7 @@ def moving(key: str, old: RedisServer, new: RedisServer) -> Iterator[None]:
             server.client.execute_command("CLUSTER", "SETSLOT", slot, "STABLE")
 
 
-def test_a_master_that_is_one_no_longer_has_confirmed_nothing(cluster: ClusterTopology) -> None:
+def test_a_demoted_master_does_not_confirm_a_publication(cluster: ClusterTopology) -> None:
     store = a_store(cluster.url, quota=10)
     assert isinstance(store.redis, ClusterClient)
     assert not replicas_lag(store.redis, store.keys)
@@ -169,7 +169,7 @@ def test_a_master_that_is_one_no_longer_has_confirmed_nothing(cluster: ClusterTo
         assert replicas_lag(store.redis, store.keys)
 
 
-def test_a_master_whose_probed_slot_is_just_moving_has_confirmed_nothing(cluster: ClusterTopology) -> None:
+def test_a_master_whose_probed_slot_is_migrating_does_not_confirm_a_publication(cluster: ClusterTopology) -> None:
     store = a_store(cluster.url, quota=10)
     assert isinstance(store.redis, ClusterClient)
     assert not replicas_lag(store.redis, store.keys)
@@ -180,7 +180,7 @@ def test_a_master_whose_probed_slot_is_just_moving_has_confirmed_nothing(cluster
         assert replicas_lag(store.redis, store.keys)
 
 
-def test_masters_that_redirect_to_each_other_are_unavailable_to_the_control_plane(cluster: ClusterTopology) -> None:
+def test_a_redirection_loop_is_an_unavailable_store_for_the_control_plane(cluster: ClusterTopology) -> None:
     store = a_store(cluster.url, quota=10)
     assert isinstance(store.redis, ClusterClient)
     key = "a-key-without-a-value"
@@ -194,7 +194,7 @@ def test_masters_that_redirect_to_each_other_are_unavailable_to_the_control_plan
 
 @contextmanager
 def nowhere(key: str, *masters: RedisServer) -> Iterator[None]:
-    """Each of two masters believes that the other one has the slot of this key."""
+    """Each of the two masters redirects to the other one for the slot of this key."""
     clients = [server.client for server in masters]
     names = [client.execute_command("CLUSTER MYID").decode() for client in clients]
     slot = clients[0].execute_command("CLUSTER KEYSLOT", key)
@@ -209,7 +209,7 @@ def nowhere(key: str, *masters: RedisServer) -> Iterator[None]:
 
 @contextmanager
 def remembering(redis: ClusterClient) -> Iterator[None]:
-    """The client does not read the slot map meanwhile, as within a second of its last reading."""
+    """The client keeps its slot map meanwhile, as it does for a second after reading it."""
     redis._map_expires_at = math.inf
     try:
         yield
@@ -217,7 +217,7 @@ def remembering(redis: ClusterClient) -> Iterator[None]:
         redis._map_expires_at = 0.0
 
 
-def test_a_cluster_that_is_away_altogether_is_waited_for_once(cluster: ClusterTopology) -> None:
+def test_checks_wait_only_once_for_a_completely_unavailable_cluster(cluster: ClusterTopology) -> None:
     store = a_store(cluster.url, quota=10)
     connections = store_connections_of(parse(cluster.url), 4, store.keys)
     assert isinstance(connections, ClusterConnections)
@@ -232,7 +232,7 @@ def test_a_cluster_that_is_away_altogether_is_waited_for_once(cluster: ClusterTo
     assert time.monotonic() - began < 50 * DEADLINE / 2
 
 
-def test_the_master_is_lost_and_another_one_takes_over(sentinel: SentinelTopology) -> None:
+def test_failover_after_the_loss_of_the_master(sentinel: SentinelTopology) -> None:
     store = a_store(sentinel.url, quota=10)
     engine = store.engine(deadline=DEADLINE)
     assert check(engine) == (True, False)
@@ -251,7 +251,7 @@ def replicas_have_everything(master: RedisServer) -> None:
         assert client.wait(2, 10_000) == 2
 
 
-def test_a_master_whose_time_is_over_is_left_although_it_still_answers(sentinel: SentinelTopology) -> None:
+def test_a_replaced_master_is_abandoned_although_it_still_answers(sentinel: SentinelTopology) -> None:
     store = a_store(sentinel.url, quota=10)
     engine = store.engine(deadline=DEADLINE)
     assert check(engine) == (True, False)
@@ -268,8 +268,8 @@ def connected_to(server: RedisServer) -> int:
         return int(client.info("commandstats").get("cmdstat_evalsha", {}).get("calls", 0))
 
 
-def test_the_newest_configuration_of_the_sentinels_counts(sentinel: SentinelTopology) -> None:
-    """One Sentinel hangs through a failover and wakes up with the old master in mind."""
+def test_the_newest_configuration_of_the_sentinels_is_used(sentinel: SentinelTopology) -> None:
+    """One Sentinel hangs during a failover, and after it still reports the old master."""
     old, asleep = sentinel.master, sentinel.sentinels[0]
     asleep.pause()
     sentinel.sentinels[1].client.sentinel_failover(sentinel.service)
@@ -282,7 +282,7 @@ def test_the_newest_configuration_of_the_sentinels_counts(sentinel: SentinelTopo
     assert found() != old.port
 
 
-def test_a_forked_child_begins_with_connections_of_its_own(cluster: ClusterTopology) -> None:
+def test_a_forked_child_opens_its_own_connections(cluster: ClusterTopology) -> None:
     keys = Keys("own")
     connections = store_connections_of(parse(cluster.url), 4, keys)
     assert connections.execute("INCR", "n", key="n", deadline=Deadline(DEADLINE)) == 1

@@ -1,4 +1,4 @@
-"""A request that was not counted by its decision is counted as it would have been."""
+"""A request that was not counted by its script call is counted in the same way by the usage writer."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +22,9 @@ def usage(desk: Desk) -> dict[bytes, bytes]:
 
 @history_settings(200)
 @given(rules=policies(), costs=st.lists(COSTS, min_size=1, max_size=6))
-def test_script_and_function_count_alike(desk: Desk, rules: list[EffectivePolicy], costs: list[int]) -> None:
+def test_script_and_usage_writer_write_the_same_counts(
+    desk: Desk, rules: list[EffectivePolicy], costs: list[int]
+) -> None:
     desk.delete_counters()
     desk.decider._counts_per_shard = BOUND
     counting = UsageWriter(desk.connections, desk.keys, BOUND)
@@ -37,7 +39,7 @@ def test_script_and_function_count_alike(desk: Desk, rules: list[EffectivePolicy
         assert usage(desk) == wanted
 
 
-def test_the_bound_and_the_names_are_those_of_every_count(desk: Desk) -> None:
+def test_the_usage_writer_applies_the_same_bound_and_keeps_registered_names(desk: Desk) -> None:
     counting = UsageWriter(desk.connections, desk.keys, 0)
     counting.add("ann", None, [Count("a", "", 1)], Deadline(10), MINUTE)
     desk.redis.hset(desk.keys.shards[desk.shard("ann")], client_field("ann"), "1 {}")

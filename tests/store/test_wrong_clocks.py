@@ -1,5 +1,5 @@
-"""A clock that was ahead for a while, or is a little behind: nobody is held back for longer than a window,
-every wait is accurate, and a small step back admits nothing more. Model and script alike."""
+"""A clock that was ahead for a while, or is slightly behind: no client is denied for longer than a window, reported
+waits are exact, and a small step backwards admits nothing more. For the reference model and the script."""
 
 import os
 import secrets
@@ -42,7 +42,7 @@ STEPS = st.lists(st.tuples(WAITS, COSTS), min_size=1, max_size=8)
 
 
 class Model:
-    """The reference model, asked as the script is."""
+    """The reference model, with the interface of the script."""
 
     def __init__(self) -> None:
         self.delete_counters()
@@ -91,7 +91,7 @@ def microseconds(seconds: float | None) -> int:
 
 
 def longest_hold(limit: Limit) -> int:
-    """The longest that a limit may hold somebody back, from the moment at which the clock is right."""
+    """The longest time in microseconds for which a limit may deny, counted from the correction of the clock."""
     if limit.algorithm is Algorithm.TOKEN_BUCKET:
         return limit.capacity * limit.window_us // max(1, limit.quota) + 1 + limit.skew
     longest_period = 367 * DAY if limit.period is Period.YEAR else 32 * DAY
@@ -100,7 +100,7 @@ def longest_hold(limit: Limit) -> int:
 
 @pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.label)
 @pytest.mark.parametrize("looks_first", [False, True])
-def test_exhausted_by_a_clock_that_was_a_day_ahead(asked: Asked, limit: Limit, looks_first: bool) -> None:
+def test_a_limit_exhausted_while_the_clock_was_a_day_ahead(asked: Asked, limit: Limit, looks_first: bool) -> None:
     rules = [policy("p", limit)]
     for _ in range(3):
         assert asked.check(rules, START + DAY, consume=True)[0].allowed
@@ -117,7 +117,7 @@ def test_exhausted_by_a_clock_that_was_a_day_ahead(asked: Asked, limit: Limit, l
 
 @history_settings(60)
 @given(limits=limit_lists(), before=STEPS, ahead=AHEAD, early=STEPS, since=STEPS)
-def test_after_a_clock_was_ahead_waits_are_accurate_and_bounded(
+def test_after_a_clock_was_ahead_reported_waits_are_exact_and_bounded(
     asked: Asked,
     limits: list[Limit],
     before: list[tuple[int, int]],
@@ -155,9 +155,11 @@ def test_after_a_clock_was_ahead_waits_are_accurate_and_bounded(
     limits=limit_lists(),
     steps=st.lists(st.tuples(st.one_of(WAITS, st.integers(-(SECOND_US // 64), 0)), COSTS), max_size=12),
 )
-def test_small_steps_back_admit_nothing_more(asked: Asked, limits: list[Limit], steps: list[tuple[int, int]]) -> None:
-    """As after a failover to a master whose clock is a little behind. A counter's time is that of its last
-    admitted request, or later."""
+def test_small_steps_backwards_admit_nothing_more(
+    asked: Asked, limits: list[Limit], steps: list[tuple[int, int]]
+) -> None:
+    """As after a failover to a master whose clock is slightly behind. The time of a counter is that of its last
+    admitted request or later."""
     asked.delete_counters()
     rules, now, latest = [policy("p", *limits)], START, START
     oracles = [Oracle(limit) for limit in limits]
@@ -175,11 +177,11 @@ def test_small_steps_back_admit_nothing_more(asked: Asked, limits: list[Limit], 
 
 @history_settings(40)
 @given(limits=limit_lists(), early=STEPS, ahead=AHEAD, since=STEPS)
-def test_what_was_noted_by_a_wrong_clock_still_counts(
+def test_requests_admitted_under_a_wrong_clock_still_count(
     asked: Asked, limits: list[Limit], early: list[tuple[int, int]], ahead: int, since: list[tuple[int, int]]
 ) -> None:
-    """Whatever was admitted at the same moments: a clock that is ahead throughout, and then right, admits
-    afterwards no more than one that was right all the time (windows that begin at fixed times aside)."""
+    """With the same admitted requests, a clock that is ahead at first and then correct admits no more afterwards
+    than a clock that was always correct (except for windows that begin at fixed times)."""
     rolling = [limit for limit in limits if limit.algorithm in (Algorithm.SLIDING_WINDOW, Algorithm.TOKEN_BUCKET)]
     if not rolling:
         return
@@ -197,7 +199,7 @@ def test_what_was_noted_by_a_wrong_clock_still_counts(
                     oracle.admit(now, cost)
 
 
-def test_runs_stay_bounded_while_a_clock_jumps_to_and_fro(desk: Desk) -> None:
+def test_runs_stay_bounded_while_the_clock_jumps_back_and_forth(desk: Desk) -> None:
     rules, key = [policy("p", sliding(10**6, 64))], desk.keys.counter(shard_of("ann"), "p", "ann")
     for jump in range(400):
         desk.at(START + jump * 100_000 + (jump % 3) * 5 * SECOND_US)
@@ -210,10 +212,10 @@ FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 
 @pytest.fixture
 def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file whose text is how far the clock of a server is off, such as ``+86400``."""
+    """A file that contains the offset of the server's clock in seconds, such as ``+86400``."""
     if not FAKETIME.exists():
         pytest.skip("libfaketime is not installed.")
-    # The packaged one: libfaketime and the allocator of some distributions' Redis wait for each other.
+    # The packaged Redis, because libfaketime deadlocks with the allocator of some distributions' Redis.
     monkeypatch.setattr(embedded, "redis_executable", packaged_executable)
     file = tmp_path / "clock"
     file.write_text("+0\n")
@@ -247,7 +249,7 @@ def test_a_real_server_whose_clock_was_a_day_ahead(
         assert denied.retry_after <= 10.2
         keys = store.redis.keys("own:*:n:*")
         assert len(keys) == 3
-        # The server's own clock, and not the test's, passes: so no test waits for it.
+        # The server's clock is advanced, so the test does not have to wait.
         put_ahead(clock, store.redis, denied.retry_after + 0.01)
         admitted = engine.check(asked)
         assert (admitted.allowed, admitted.degraded) == (True, False)
@@ -257,7 +259,7 @@ def test_a_real_server_whose_clock_was_a_day_ahead(
 
 
 def put_ahead(clock: Path, redis: Redis, seconds: float) -> None:
-    """Changes the server's clock and waits until it shows: Valkey reads it not at every command."""
+    """Changes the server's clock and waits until it takes effect, because Valkey does not read it for each command."""
     clock.write_text(f"+{seconds:.3f}\n")
     wait_until(lambda: abs(time_of(redis) - time.time() - seconds) < 0.1)
 
