@@ -13,7 +13,7 @@ ORDERS = Endpoint("orders", "Orders", (Route("POST", "/orders"),), cost=5)
 
 
 def ruleset(*policies: Policy, **fields: object) -> Ruleset:
-    """Plans free (the default) and pro, endpoints search and orders, and these policies."""
+    """A ruleset with the plans free (the default) and pro, the endpoints search and orders, and these policies."""
     plans = (Plan("free", "Free"), Plan("pro", "Pro"))
     made = Ruleset(plans=plans, default_plan="free", endpoints=(ORDERS, SEARCH), policies=policies)
     return replace(made, **fields)  # type: ignore[arg-type]
@@ -28,7 +28,7 @@ def per_hour(quota: int) -> Limit:
 
 
 def simple(quota: int, on_store_failure: OnStoreFailure = OnStoreFailure.DENY) -> Ruleset:
-    """Everybody may do ``quota`` per hour."""
+    """Every client has a quota of ``quota`` per hour."""
     return ruleset(policy("all", per_hour(quota), on_store_failure=on_store_failure))
 
 

@@ -1,4 +1,4 @@
-"""Exact under races: many threads on several servers, one Redis."""
+"""Exact quotas under concurrency: many threads on several servers with one Redis."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -21,7 +21,7 @@ def test_a_quota_of_100_admits_exactly_100_of_400(store: Store) -> None:
     assert admitted(store, 400, 32) == 100
 
 
-def test_the_smallest_of_several_limits_decides_and_the_others_lose_no_more(store: Store) -> None:
+def test_the_strictest_of_several_limits_decides_and_all_consume_the_same(store: Store) -> None:
     store.publish(ruleset(policy("one", per_hour(100), Limit(70, 7_200)), policy("two", per_hour(90))))
     store.load()
     assert admitted(store, 400, 32) == 70

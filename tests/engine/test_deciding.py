@@ -1,4 +1,4 @@
-"""What one server decides."""
+"""Decisions of one server."""
 
 import pytest
 
@@ -15,11 +15,11 @@ SEARCH = CheckRequest("acme", "search")
 
 
 def remaining(engine: Engine, request: CheckRequest = SEARCH) -> dict[str, int]:
-    """What is left of each limit, without consuming."""
+    """Remaining quota of each limit, by a peek."""
     return {state.name: state.remaining for state in engine.check(request, consume=False).limits}
 
 
-def test_nothing_is_decided_before_a_ruleset_was_published(store: Store) -> None:
+def test_a_check_before_the_first_publication_raises_an_error(store: Store) -> None:
     with pytest.raises(RulesetMissing):
         store.engine().check(SEARCH)
 
@@ -35,7 +35,7 @@ def test_the_quota_is_admitted_and_no_more(store: Store) -> None:
     assert 3_599 < (answers[3].retry_after or 0) <= 3_600
 
 
-def test_a_denied_request_consumes_nothing_of_any_limit(store: Store) -> None:
+def test_a_denied_request_consumes_from_no_limit(store: Store) -> None:
     wide, narrow = per_hour(100), Limit(2, 60)
     store.publish(ruleset(policy("one", wide, narrow), policy("two", per_hour(90))))
     store.load()
@@ -53,7 +53,7 @@ def test_a_peek_consumes_nothing(store: Store) -> None:
     assert remaining(engine) == {"all:3600s": 3}
 
 
-def test_a_cost_above_the_quota_is_named_as_such(store: Store) -> None:
+def test_a_cost_above_the_quota_has_its_own_reason(store: Store) -> None:
     store.publish(simple(3))
     store.load()
     answer = store.engine().check(CheckRequest("acme", "search", cost=4))
@@ -61,7 +61,7 @@ def test_a_cost_above_the_quota_is_named_as_such(store: Store) -> None:
     assert answer.retry_after is None
 
 
-def test_the_endpoint_names_the_cost_where_the_caller_names_none(store: Store) -> None:
+def test_the_cost_defaults_to_that_of_the_endpoint(store: Store) -> None:
     store.publish(simple(100))
     store.load()
     engine = store.engine()
@@ -70,7 +70,7 @@ def test_the_endpoint_names_the_cost_where_the_caller_names_none(store: Store) -
     assert engine.check(CheckRequest("acme", method="POST", path="/orders")).endpoint == "orders"
 
 
-def test_an_unknown_endpoint_meets_the_policies_without_an_endpoint(store: Store) -> None:
+def test_policies_without_an_endpoint_apply_to_unknown_endpoints(store: Store) -> None:
     store.publish(ruleset(policy("all", per_hour(9)), policy("search", per_hour(5), endpoint="search")))
     store.load()
     answer = store.engine().check(CheckRequest("acme", "no-such-thing"))
@@ -78,7 +78,7 @@ def test_an_unknown_endpoint_meets_the_policies_without_an_endpoint(store: Store
     assert [state.policy for state in answer.limits] == ["all"]
 
 
-def test_a_plan_decides_which_policies_match(store: Store) -> None:
+def test_policies_are_selected_by_plan(store: Store) -> None:
     store.publish(ruleset(policy("free", per_hour(1), plan="free"), policy("pro", per_hour(2), plan="pro")))
     store.load(record("acme", 1, plan="pro"))
     engine = store.engine()
@@ -86,7 +86,7 @@ def test_a_plan_decides_which_policies_match(store: Store) -> None:
     assert remaining(engine, CheckRequest("stranger", "search")) == {"free:3600s": 1}
 
 
-def test_a_blocked_client_is_denied_and_an_exempt_one_admitted_whatever_the_limits(store: Store) -> None:
+def test_blocked_and_exempt_clients_are_decided_regardless_of_limits(store: Store) -> None:
     store.publish(simple(0))
     store.load(record("bad", 1, status=ClientStatus.BLOCKED), record("good", 2, status=ClientStatus.EXEMPT))
     engine = store.engine()
@@ -114,7 +114,7 @@ def test_a_shadow_policy_consumes_only_what_is_admitted(store: Store) -> None:
     assert remaining(engine) == {"all:3600s": 0, "trial:3600s": 8}
 
 
-def test_the_emergency_switch_lets_every_policy_report_only(store: Store) -> None:
+def test_the_emergency_switch_puts_every_policy_into_shadow_mode(store: Store) -> None:
     store.publish(ruleset(policy("all", per_hour(0)), shadow_all=True))
     store.load()
     answer = store.engine().check(SEARCH)
@@ -122,13 +122,13 @@ def test_the_emergency_switch_lets_every_policy_report_only(store: Store) -> Non
     assert [(state.mode, state.allowed) for state in answer.limits] == [(Mode.SHADOW, False)]
 
 
-def test_a_disabled_policy_is_not_there(store: Store) -> None:
+def test_a_disabled_policy_is_not_evaluated(store: Store) -> None:
     store.publish(ruleset(policy("all", per_hour(0), mode=Mode.DISABLED)))
     store.load()
     assert store.engine().check(SEARCH).limits == ()
 
 
-def test_an_override_takes_the_place_of_the_policys_limits(store: Store) -> None:
+def test_an_override_replaces_the_limits_of_its_policy(store: Store) -> None:
     store.publish(simple(1))
     store.load(record("acme", 1, overrides=(Override("all", (per_hour(7),)),)))
     assert remaining(store.engine()) == {"all:3600s": 7}
@@ -146,7 +146,7 @@ def test_an_override_starts_and_ends_by_the_clock_of_the_store(store: Store) -> 
     assert remaining(store.engine()) == {"all:3600s": 6}
 
 
-def test_a_server_whose_clock_is_wrong_decides_by_the_clock_of_the_store(
+def test_a_server_with_a_wrong_clock_decides_by_the_clock_of_the_store(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.publish(simple(1))
@@ -157,7 +157,7 @@ def test_a_server_whose_clock_is_wrong_decides_by_the_clock_of_the_store(
     assert remaining(store.engine()) == {"all:3600s": 6}
 
 
-def test_changing_a_quota_keeps_what_has_been_used(store: Store) -> None:
+def test_a_changed_quota_keeps_the_usage(store: Store) -> None:
     engine = store.engine()
     left = []
     for quota, checks in ((100, 2), (10, 2), (200, 1)):
@@ -168,7 +168,7 @@ def test_changing_a_quota_keeps_what_has_been_used(store: Store) -> None:
     assert left == [[99, 99], [98, 98], [7, 7], [6, 6], [195, 195]]
 
 
-def test_two_platforms_on_one_redis_do_not_see_each_other(store: Store) -> None:
+def test_two_platforms_on_one_redis_are_isolated_by_namespace(store: Store) -> None:
     other = Store(store.url, f"{store.keys.namespace}-other")
     store.publish(simple(1))
     store.load()
@@ -178,7 +178,7 @@ def test_two_platforms_on_one_redis_do_not_see_each_other(store: Store) -> None:
     assert other.engine().check(SEARCH).limits[0].remaining == 4
 
 
-def test_a_check_makes_one_redis_command(store: Store) -> None:
+def test_a_check_sends_one_redis_command(store: Store) -> None:
     store.publish(ruleset(policy("one", per_hour(9), Limit(5, 60)), policy("two", per_hour(8))))
     store.load(record("acme", 1, plan="pro"))
     engine = store.engine()
@@ -200,7 +200,7 @@ def test_a_check_makes_one_redis_command(store: Store) -> None:
     assert set(stats) <= called_by_the_script | {"cmdstat_config|resetstat", "cmdstat_config", "cmdstat_info"}
 
 
-def test_every_counter_expires_by_itself_and_not_before_it_is_unused(store: Store) -> None:
+def test_a_counter_expires_after_its_window(store: Store) -> None:
     store.publish(ruleset(policy("one", Limit(9, 60), Limit(10, 600, Algorithm.TOKEN_BUCKET))))
     store.load()
     store.engine().check(SEARCH)
@@ -208,8 +208,8 @@ def test_every_counter_expires_by_itself_and_not_before_it_is_unused(store: Stor
     assert [60_000 - 5_000 < store.redis.pttl(key) <= 60_000 * 9 / 8 + 2 for key in counters] == [True]
 
 
-def test_a_look_at_a_client_with_more_policies_than_one_call_takes(store: Store) -> None:
-    """The last one denies everything; those that are looked at before it do not."""
+def test_a_peek_at_a_client_with_more_policies_than_fit_into_one_call(store: Store) -> None:
+    """Only the last policy denies; the policies of the first call admit."""
     count = MAX_POLICIES_PER_CALL + 1
     quotas = [9] * MAX_POLICIES_PER_CALL + [0]
     store.publish(ruleset(*(policy(f"p{number:03}", per_hour(quota)) for number, quota in enumerate(quotas))))

@@ -1,4 +1,4 @@
-"""Decisions while the store is unavailable: allow, deny, local, the breaker, and the share of a process."""
+"""Decisions while the store is unavailable: allow, deny, local, the breaker, and the local share of a process."""
 
 import time
 from collections import Counter
@@ -42,12 +42,12 @@ def ready_engine(store: Store, *policies: object, **options: object) -> Engine:
     wait_until(lambda: engine.readiness().ready)
     for client in ("acme", "bad", "vip"):
         engine.check(CheckRequest(client, "search"))
-    # Its first heartbeat is over, or it may find the store away after the test has ended.
+    # Otherwise the first heartbeat may run after the test has stopped the store.
     wait_for_heartbeat(engine)
     return engine
 
 
-def test_each_policy_says_what_happens(own_store: Store, server: RedisServer) -> None:
+def test_each_policy_defines_the_fallback(own_store: Store, server: RedisServer) -> None:
     engine = ready_engine(own_store, policy("p", per_hour(2), on_store_failure=ALLOW))
     server.kill()
     answers = [engine.check(SEARCH) for _ in range(5)]
@@ -56,7 +56,7 @@ def test_each_policy_says_what_happens(own_store: Store, server: RedisServer) ->
     }
 
 
-def test_local_counts_in_the_process_and_starts_with_what_is_its_share(own_store: Store, server: RedisServer) -> None:
+def test_local_fallback_counts_in_the_process_within_its_local_share(own_store: Store, server: RedisServer) -> None:
     engine = ready_engine(own_store, policy("p", per_hour(3), on_store_failure=LOCAL))
     server.kill()
     answers = [engine.check(SEARCH) for _ in range(5)]
@@ -77,7 +77,7 @@ def test_local_counts_in_the_process_and_starts_with_what_is_its_share(own_store
         ((), True, None),
     ],
 )
-def test_the_strictest_answer_counts(
+def test_the_strictest_fallback_applies(
     own_store: Store,
     server: RedisServer,
     failures: tuple[OnStoreFailure, ...],
@@ -91,13 +91,13 @@ def test_the_strictest_answer_counts(
     assert (answer.allowed, answer.reason, answer.degraded) == (allowed, reason, True)
 
 
-def test_a_shadow_policy_has_no_say(own_store: Store, server: RedisServer) -> None:
+def test_a_shadow_policy_does_not_affect_the_fallback(own_store: Store, server: RedisServer) -> None:
     engine = ready_engine(own_store, policy("p", per_hour(9), mode=Mode.SHADOW, on_store_failure=DENY))
     server.kill()
     assert engine.check(SEARCH).allowed
 
 
-def test_blocked_and_exempt_stay_what_they_are(own_store: Store, server: RedisServer) -> None:
+def test_blocked_and_exempt_clients_keep_their_status(own_store: Store, server: RedisServer) -> None:
     engine = ready_engine(own_store, policy("p", per_hour(1), on_store_failure=DENY))
     server.kill()
     bad, vip = (engine.check(CheckRequest(client, "search")) for client in ("bad", "vip"))
@@ -105,7 +105,7 @@ def test_blocked_and_exempt_stay_what_they_are(own_store: Store, server: RedisSe
     assert (vip.allowed, vip.reason, vip.degraded) == (True, Reason.EXEMPT, True)
 
 
-def test_looking_locally_consumes_nothing(own_store: Store, server: RedisServer) -> None:
+def test_a_local_peek_consumes_nothing(own_store: Store, server: RedisServer) -> None:
     engine = ready_engine(own_store, policy("p", per_hour(1), on_store_failure=LOCAL))
     server.kill()
     assert [engine.check(SEARCH, consume=False).allowed for _ in range(3)] == [True] * 3
@@ -119,7 +119,7 @@ def test_a_global_policy_is_shared_by_the_clients_of_the_process(own_store: Stor
     assert [engine.check(CheckRequest(client, "search")).allowed for client in clients] == [True, True, False]
 
 
-def test_the_next_outage_begins_with_empty_counters(own_store: Store, server: RedisServer) -> None:
+def test_each_outage_starts_with_empty_local_counters(own_store: Store, server: RedisServer) -> None:
     engine = ready_engine(own_store, policy("p", per_hour(1), on_store_failure=LOCAL))
     for _ in range(2):
         server.kill()
@@ -128,7 +128,7 @@ def test_the_next_outage_begins_with_empty_counters(own_store: Store, server: Re
         wait_for_the_store(engine)
 
 
-def test_one_line_when_the_store_goes_and_one_when_it_is_back(
+def test_the_start_and_the_end_of_an_outage_are_each_logged_once(
     own_store: Store, server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine = ready_engine(own_store, policy("p", per_hour(1), on_store_failure=ALLOW))
@@ -144,7 +144,7 @@ def test_one_line_when_the_store_goes_and_one_when_it_is_back(
     assert lines == [("WARNING", "store_unavailable"), ("WARNING", "store_available")]
 
 
-def test_nobody_waits_for_a_store_that_is_known_to_hang(own_store: Store, server: RedisServer) -> None:
+def test_checks_do_not_wait_for_a_store_that_is_known_to_hang(own_store: Store, server: RedisServer) -> None:
     engine = ready_engine(own_store, policy("p", per_hour(1), on_store_failure=ALLOW))
     server.pause()
     engine.check(SEARCH)
@@ -159,7 +159,7 @@ def test_nobody_waits_for_a_store_that_is_known_to_hang(own_store: Store, server
 
 
 def usage(store: Store) -> Counter[tuple[str, ...]]:
-    """(kind, endpoint, policy, client) → how many, over all minutes."""
+    """(kind, endpoint, policy, client) → count, summed over all minutes."""
     totals: Counter[tuple[str, ...]] = Counter()
     for key in store.keys.usage:
         for field, amount in store.redis.hgetall(key).items():
@@ -167,7 +167,7 @@ def usage(store: Store) -> Counter[tuple[str, ...]]:
     return totals
 
 
-def test_what_was_decided_without_the_store_is_counted_when_it_is_back(own_store: Store, server: RedisServer) -> None:
+def test_decisions_without_the_store_are_counted_after_the_outage(own_store: Store, server: RedisServer) -> None:
     engine = ready_engine(own_store, policy("p", per_hour(3), on_store_failure=LOCAL))
     server.kill()
     for client in ("bad", "vip", *["acme"] * 5):
@@ -187,7 +187,7 @@ def test_what_was_decided_without_the_store_is_counted_when_it_is_back(own_store
     assert usage(own_store) == wanted
 
 
-def test_a_refused_request_is_counted_as_denied(own_store: Store, server: RedisServer) -> None:
+def test_a_request_denied_by_the_fallback_is_counted_as_denied(own_store: Store, server: RedisServer) -> None:
     engine = ready_engine(own_store, policy("p", per_hour(9), on_store_failure=DENY))
     server.kill()
     engine.check_in_order([SEARCH] * 250)
@@ -195,36 +195,36 @@ def test_a_refused_request_is_counted_as_denied(own_store: Store, server: RedisS
     wait_until(lambda: usage(own_store) == {("d", "search", "", "acme"): 250})
 
 
-def test_what_may_have_reached_the_store_is_left_to_it_to_count(own_store: Store, server: RedisServer) -> None:
+def test_a_call_that_may_have_run_is_counted_by_the_store_only(own_store: Store, server: RedisServer) -> None:
     engine = ready_engine(own_store, policy("p", per_hour(9), on_store_failure=ALLOW))
     own_store.redis.delete(*own_store.keys.usage)
     server.pause()
     assert engine.check(SEARCH).degraded
     assert engine.check(SEARCH).degraded
     server.resume()
-    # The first was sent and is counted by the script that runs late; the second was not.
+    # The first check was sent, and the script counts it when it runs late; the second was not sent.
     wait_until(lambda: usage(own_store).total() >= 2)
     wait_until(lambda: not engine._usage_buffer._is_flushing)
     assert usage(own_store) == {("a", "search", "", "acme"): 2}
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_counts_that_the_store_refuses_cost_no_others_and_wait(own_store: Store, server: RedisServer) -> None:
+def test_counts_that_the_store_rejects_wait_and_do_not_block_others(own_store: Store, server: RedisServer) -> None:
     engine = ready_engine(own_store, policy("p", per_hour(9), on_store_failure=ALLOW))
     acme, broken = (own_store.keys.usage[shard_of(client)] for client in ("acme", "stranger"))
     own_store.redis.delete(*own_store.keys.usage)
     own_store.redis.set(broken, "no hash")
     server.pause()
-    for client in ("acme", "acme", "stranger"):  # The last is brought first.
+    for client in ("acme", "acme", "stranger"):  # The last one is written first.
         assert engine.check(CheckRequest(client, "search")).degraded
     server.resume()
-    # One reached the store when it went on, one was brought to it.
+    # One was counted by its script after the pause, the other by the process.
     wait_until(lambda: sum(map(int, own_store.redis.hvals(acme))) == 2)
     own_store.redis.delete(broken)
     wait_until(lambda: usage(own_store) == {("a", "search", "", "acme"): 2, ("a", "search", "", "stranger"): 1})
 
 
-def test_a_flood_without_the_store_is_bounded(
+def test_buffered_counts_are_bounded_during_a_flood(
     own_store: Store, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ratelimit_enforcer.store.usage.MAX_BUFFERED", 10)
@@ -242,13 +242,13 @@ def test_a_flood_without_the_store_is_bounded(
 @pytest.mark.parametrize(
     "whole", [Limit(10, 60), Limit(3, 60), *(Limit(quota, 60, Algorithm.TOKEN_BUCKET, 7) for quota in (100, 1))]
 )
-def test_the_shares_of_all_processes_are_the_limit(whole: Limit) -> None:
+def test_local_shares_of_all_processes_add_up_to_the_limit(whole: Limit) -> None:
     parts = [share_of(whole, Share(rank, 4)) for rank in range(4)]
     assert sum(Fraction(part.quota, part.window_us) for part in parts) == Fraction(whole.quota, whole.window_us)
     assert sum(part.capacity for part in parts) == whole.capacity
 
 
-def test_processes_that_decide_share_what_there_is(own_store: Store, server: RedisServer) -> None:
+def test_deciding_processes_divide_the_quota(own_store: Store, server: RedisServer) -> None:
     own_store.publish(simple(5, LOCAL))
     own_store.load()
     engines = [own_store.engine(deadline=1) for _ in range(3)]
@@ -262,7 +262,7 @@ def test_processes_that_decide_share_what_there_is(own_store: Store, server: Red
     assert sorted(admitted) == [1, 2, 2]
 
 
-def test_a_process_that_is_silent_stops_counting(own_store: Store) -> None:
+def test_a_process_without_heartbeats_gets_no_local_share(own_store: Store) -> None:
     own_store.publish(simple(9))
     own_store.load()
     own_store.redis.hset(own_store.keys.processes, "long ago", 1)

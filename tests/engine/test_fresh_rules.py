@@ -1,4 +1,4 @@
-"""No check that begins after a publish returned is decided by what was in force before it."""
+"""A check that begins after a publication or a client's change has returned is decided by the new data."""
 
 import threading
 from collections.abc import Callable
@@ -16,8 +16,8 @@ SEARCH = CheckRequest("acme", "search")
 
 
 def under_load(engines: list[Engine], changes: Callable[[Callable[[object], None]], None], seen: Callable[..., object]):
-    """Runs ``changes`` while four threads check on each engine. Returns what was too old:
-    (what had been announced before the check began, what the check was decided by)."""
+    """Runs ``changes`` while four threads send checks on each engine. Returns a pair for each check:
+    (the latest change announced before the check began, the value with which it was decided)."""
     announced: list[object] = [None]
     stop = threading.Event()
 
@@ -35,7 +35,7 @@ def under_load(engines: list[Engine], changes: Callable[[Callable[[object], None
     return [pair for future in running for pair in future.result()]
 
 
-def test_twenty_publishes_under_load_on_two_servers(store: Store) -> None:
+def test_twenty_publications_under_load_on_two_servers(store: Store) -> None:
     store.publish(simple(10**9))
     store.load()
 
@@ -67,7 +67,7 @@ def test_twenty_changes_of_one_client_under_load_on_two_servers(store: Store) ->
     assert [engine.check(SEARCH).plan for engine in engines] == [history[21]] * 2
 
 
-def test_a_plan_that_was_announced_decides_the_next_check(store: Store) -> None:
+def test_a_changed_plan_applies_to_the_next_check(store: Store) -> None:
     plans = ["free", "pro"]
     store.publish(ruleset(*(policy(plan, per_hour(10**9), plan=plan) for plan in plans)))
     store.load()
@@ -77,7 +77,7 @@ def test_a_plan_that_was_announced_decides_the_next_check(store: Store) -> None:
         assert [engine.check(SEARCH).plan for engine in engines] == [plans[revision % 2]] * 2
 
 
-def test_a_client_that_is_removed_is_on_the_default_plan_at_once(store: Store) -> None:
+def test_a_deleted_client_is_immediately_on_the_default_plan(store: Store) -> None:
     store.publish(simple(9))
     store.load(record("acme", 1, status=ClientStatus.BLOCKED))
     engine = store.engine()
@@ -86,7 +86,7 @@ def test_a_client_that_is_removed_is_on_the_default_plan_at_once(store: Store) -
     assert engine.check(SEARCH).allowed
 
 
-def test_a_record_that_comes_late_does_not_bring_a_removed_client_back(store: Store) -> None:
+def test_an_older_record_that_arrives_late_does_not_restore_a_deleted_client(store: Store) -> None:
     store.publish(simple(9))
     store.load()
     store.clients.put([record("acme", 2, deleted=True)])
@@ -94,7 +94,7 @@ def test_a_record_that_comes_late_does_not_bring_a_removed_client_back(store: St
     assert store.engine().check(SEARCH).allowed
 
 
-def test_the_guard_is_asked_again_with_the_rules_that_decide(store: Store) -> None:
+def test_the_guard_is_called_again_with_the_new_rules(store: Store) -> None:
     token = ApiToken("shop", "digest", frozenset({Scope.CHECK}))
 
     class Revoked(Exception):
@@ -113,7 +113,7 @@ def test_the_guard_is_asked_again_with_the_rules_that_decide(store: Store) -> No
         engine.check(SEARCH, guard=guard)
 
 
-def test_a_ruleset_of_another_database_forgets_the_clients_of_the_old_one(store: Store) -> None:
+def test_a_ruleset_of_another_database_invalidates_the_cached_clients(store: Store) -> None:
     store.publish(simple(9))
     store.load(record("acme", 7, status=ClientStatus.BLOCKED))
     engine = store.engine()

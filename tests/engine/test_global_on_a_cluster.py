@@ -1,4 +1,4 @@
-"""Global policies on a Cluster: several masters, nothing admitted too often, and what was consumed refunded."""
+"""Global policies on a Cluster with several masters: no limit is exceeded, and denied requests are refunded."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -50,7 +50,7 @@ def ready(store: Store, *policies: Policy) -> Engine:
 
 
 def used(engine: Engine, policy_slug: str, *clients: str) -> int:
-    """What these clients have used of a policy's first limit."""
+    """The usage of a policy's first limit, summed over these clients."""
     total = 0
     for client in clients:
         states = engine.check(CheckRequest(client, "search"), consume=False).limits
@@ -59,7 +59,7 @@ def used(engine: Engine, policy_slug: str, *clients: str) -> int:
     return total
 
 
-def test_clients_and_the_shared_counter_lie_in_different_slots(store: Store) -> None:
+def test_clients_and_the_shared_counter_are_in_different_slots(store: Store) -> None:
     others = [slot_of(store.keys.shards[shard_of(client)]) for client in CLIENTS]
     assert len(set(others)) > 20
     assert others.count(slot_of(store.keys.shared_counter("everyone"))) <= 1
@@ -79,7 +79,7 @@ def test_exactly_the_global_quota_is_admitted_and_the_rest_is_refunded(store: St
     assert counted(store)["d", ""] == counted(store)["d", "everyone"] == 150
 
 
-def test_a_client_that_is_denied_takes_nothing_from_everyone(store: Store) -> None:
+def test_a_request_denied_by_its_own_policy_consumes_no_global_quota(store: Store) -> None:
     engine = ready(store, policy("own", per_hour(2)), everyone(50), everyone_else := policy("zz", per_hour(9)))
     answers = [engine.check(CheckRequest("ann", "search")) for _ in range(5)]
     assert [answer.allowed for answer in answers] == [True, True, False, False, False]
@@ -90,7 +90,7 @@ def test_a_client_that_is_denied_takes_nothing_from_everyone(store: Store) -> No
     }
 
 
-def test_shadow_policies_keep_to_their_rules(store: Store) -> None:
+def test_shadow_policies_on_several_masters(store: Store) -> None:
     trial = policy("trial", per_hour(1), mode=Mode.SHADOW)
     shared_trial = policy("shared-trial", per_hour(2), mode=Mode.SHADOW, partition=Partition.GLOBAL)
     engine = ready(store, trial, shared_trial, everyone(3))
@@ -101,7 +101,7 @@ def test_shadow_policies_keep_to_their_rules(store: Store) -> None:
     assert (found["s", "trial"], found["s", "shared-trial"], found["d", "everyone"]) == (2, 1, 2)
 
 
-def test_peeks_and_exempt_clients_take_nothing(store: Store) -> None:
+def test_peeks_and_exempt_clients_consume_nothing(store: Store) -> None:
     engine = ready(store, OWN, everyone(5))
     for _ in range(9):
         assert engine.check(CheckRequest("ann", "search"), consume=False).allowed
@@ -111,14 +111,14 @@ def test_peeks_and_exempt_clients_take_nothing(store: Store) -> None:
     assert counted(store) == {("e", ""): 1}
 
 
-def test_a_batch_is_decided_in_order_also_where_masters_differ(store: Store) -> None:
+def test_a_batch_over_several_masters_is_decided_in_order(store: Store) -> None:
     engine = ready(store, OWN, everyone(7))
     asked = [CheckRequest(client, "search") for client in CLIENTS[:10]]
     assert [answer.allowed for answer in engine.check_in_order(asked)] == [True] * 7 + [False] * 3
     assert used(engine, "own", *CLIENTS[7:10]) == 0
 
 
-def test_a_publish_that_stopped_between_masters_is_taken_further_by_who_meets_it(store: Store) -> None:
+def test_a_check_updates_a_shard_that_a_publication_has_not_reached(store: Store) -> None:
     engine = ready(store, OWN, everyone(5))
     engine.check(CheckRequest("ann", "search"))
     behind = store.keys.shards[shard_of("everyone")]
@@ -132,7 +132,7 @@ def test_a_publish_that_stopped_between_masters_is_taken_further_by_who_meets_it
     assert used(engine, "own", "ann") == 3
 
 
-def test_a_lost_master_of_a_global_policy_degrades_and_refunds(tmp_path: Path) -> None:
+def test_the_loss_of_a_global_policys_master_degrades_the_answer_and_is_refunded(tmp_path: Path) -> None:
     topology = ClusterTopology(tmp_path, replicas=0, options=("--cluster-require-full-coverage", "no")).start()
     try:
         store = Store(topology.url, "own")
@@ -150,8 +150,8 @@ def test_a_lost_master_of_a_global_policy_degrades_and_refunds(tmp_path: Path) -
 
 
 def used_of_own(store: Store, client: str) -> int:
-    """The cost in the counter, of a sliding window, whose state begins with its total. Before it stands
-    until when Redis keeps the counter: seven bytes of head and eight of time."""
+    """The cost in the counter of a sliding window, whose state begins with its total. The state is preceded by
+    the expiry of the counter (a header of seven bytes and a time of eight), and by its own header of seven bytes."""
     value: bytes = store.redis.get(store.keys.counter(shard_of(client), "own", client))
     return int.from_bytes(value[15 + 7 : 15 + 11], "big")
 

@@ -1,4 +1,4 @@
-"""A lost answer: whether the request is counted here depends on whether the lost call may have counted it."""
+"""A lost reply: the process counts the request only if the lost call cannot have counted it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ SEARCH = CheckRequest("ann", "search")
 
 @dataclass
 class Lossy:
-    """Connections whose answers are lost: the store has done what it was asked."""
+    """Connections whose replies are lost after the store has run the command."""
 
     connections: StoreConnections
 
@@ -36,13 +36,13 @@ def engine(store: Store) -> Engine:
 
 
 def counted_here(engine: Engine) -> int:
-    """Requests that this process is to bring to the store."""
+    """The number of requests in the usage buffer of this process."""
     with engine._usage_buffer._lock:
         buffered = engine._usage_buffer._buffered.values()
         return sum(amount for counts in buffered for (_, policy), amount in counts.items() if not policy)
 
 
-def test_a_lost_answer_of_reading_the_rules_is_counted(store: Store, engine: Engine) -> None:
+def test_a_lost_reply_while_reading_the_rules_is_counted_by_the_process(store: Store, engine: Engine) -> None:
     store.publish(simple(8))
     reader = engine._rulesets._reader
     reader._connections = Lossy(reader._connections)  # type: ignore[assignment]
@@ -50,7 +50,7 @@ def test_a_lost_answer_of_reading_the_rules_is_counted(store: Store, engine: Eng
     assert counted_here(engine) == 1
 
 
-def test_a_lost_answer_of_the_decision_is_left_to_the_store(engine: Engine) -> None:
+def test_a_lost_reply_of_the_decision_is_counted_by_the_store_only(engine: Engine) -> None:
     engine._decider._connections = Lossy(engine._decider._connections)  # type: ignore[assignment]
     assert engine.check(SEARCH).degraded
     assert {answer.degraded for answer in engine.check_in_order([SEARCH] * 3)} == {True}

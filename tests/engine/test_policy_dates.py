@@ -51,7 +51,7 @@ EDGES = [(START - 1, False), (START, True), (START + HOUR - 1, True), (START + H
 def test_a_policy_applies_from_its_start_until_before_its_end(
     store: Store, engines: tuple[Engine, Engine], backwards: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The clock of the processes stands still, as that of the store does.
+    # The clock of the processes is stopped, like that of the store.
     monkeypatch.setattr("ratelimit_enforcer.engine.ruleset_cache.time.time_ns", lambda: START * 1_000)
     for now, applies in reversed(EDGES) if backwards else EDGES:
         set_clock(store, now)
@@ -59,14 +59,14 @@ def test_a_policy_applies_from_its_start_until_before_its_end(
         assert [applying(engine) for engine in engines] == [expected, expected], now - START
 
 
-def test_the_limits_of_a_client_include_those_in_force_only(store: Store, engines: tuple[Engine, Engine]) -> None:
+def test_only_policies_in_force_are_in_the_limits_of_a_client(store: Store, engines: tuple[Engine, Engine]) -> None:
     for now, applies in EDGES:
         set_clock(store, now)
         states = engines[0].peek_client("acme").decision.limits
         assert ("sale" in [state.policy for state in states]) is applies, now - START
 
 
-def test_a_policy_that_begins_denies_at_once(store: Store) -> None:
+def test_a_policy_denies_from_its_start(store: Store) -> None:
     store.publish(ruleset(policy("closed", Limit(0, 60), starts_at=START)))
     store.load()
     engine = engine_with_clock(store)
@@ -76,7 +76,7 @@ def test_a_policy_that_begins_denies_at_once(store: Store) -> None:
     assert not engine.check(SEARCH).allowed
 
 
-def test_other_dates_take_effect_with_the_publication(store: Store, engines: tuple[Engine, Engine]) -> None:
+def test_changed_dates_take_effect_with_the_publication(store: Store, engines: tuple[Engine, Engine]) -> None:
     set_clock(store, START)
     assert applying(engines[0]) == ["always", "sale"]
     store.publish(ruleset(policy("always", per_hour(9)), policy("sale", per_hour(5), starts_at=START + HOUR)))

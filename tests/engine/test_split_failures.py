@@ -1,5 +1,5 @@
-"""A Cluster's masters fail while a request is between them: nothing that was not admitted stays consumed,
-each request is counted once, and a decision that is known stays what it is."""
+"""A master of a Cluster fails between the parts of a request: requests that are not admitted are refunded,
+each request is counted once, and a known decision is not changed."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ __all__ = ["masters"]
 pytestmark = pytest.mark.xdist_group("split-failures")
 
 HANGS = 0.3
-"""Seconds that a check waits for a master that does not answer."""
+"""Seconds that a check waits for a hanging master."""
 
 
 @pytest.fixture
@@ -31,18 +31,18 @@ def world_of(masters: LastingCluster) -> Callable[..., SplitWorld]:
 
 
 def fill(server: RedisServer, memory: int = 1) -> None:
-    """Lets a master refuse every write; 0: no more."""
+    """Makes a master reject all writes; with ``memory`` 0 it accepts them again."""
     server.client.config_set("maxmemory-policy", "noeviction")
     server.client.config_set("maxmemory", memory)
 
 
 def make_overdue(world: SplitWorld, name: str) -> None:
-    """Everything that is pending in the shard of a client or a policy."""
+    """Makes all pending entries in the shard of a client or a policy overdue."""
     due, _ = world.store.keys.pending[shard_of(name)]
     world.store.redis.zadd(due, dict.fromkeys(world.store.redis.zrange(due, 0, -1), 1))
 
 
-def test_a_master_that_hangs_costs_the_client_nothing_and_the_request_is_counted(
+def test_a_request_at_a_hanging_master_is_refunded_and_counted(
     world_of: Callable[..., SplitWorld],
 ) -> None:
     world = world_of()
@@ -53,7 +53,7 @@ def test_a_master_that_hangs_costs_the_client_nothing_and_the_request_is_counted
     wait_until(lambda: world.pending(world.client) == 0)
     world.theirs.resume()
     wait_until(lambda: world.resolve() == 0 and world.used() == (0, 0) and world.pending(SHARED) == 0)
-    # Nobody but the commit counts, and it was not sent: so the process counts.
+    # In the store only the commit counts, and it was not sent, so the process counts.
     wait_until(lambda: world.counted() == {("d", ""): 1})
 
 
@@ -71,7 +71,7 @@ def test_an_admitted_request_that_cannot_be_counted_is_not_admitted_and_is_refun
     wait_until(lambda: world.counted() == {("d", ""): 1})
 
 
-def test_a_denial_that_cannot_be_counted_is_the_answer_and_is_counted_later(
+def test_a_denial_that_cannot_be_counted_is_returned_and_counted_later(
     world_of: Callable[..., SplitWorld],
 ) -> None:
     world = world_of(own(), shared(0))
@@ -97,8 +97,8 @@ def test_a_denial_whose_count_is_lost_is_counted_once(world_of: Callable[..., Sp
     wait_until(lambda: world.counted() == {("d", ""): 1, ("d", SHARED): 1})
 
 
-def test_a_process_that_was_stopped_for_too_long_admits_nothing(world_of: Callable[..., SplitWorld]) -> None:
-    """Somebody has refunded the client's part, since the request was overdue."""
+def test_a_process_that_was_suspended_for_too_long_does_not_admit(world_of: Callable[..., SplitWorld]) -> None:
+    """Meanwhile the request was overdue, and another process has refunded the client's part."""
     world = world_of()
     engine = world.engine(60)
     with world.between_parts(engine) as asked:
@@ -110,13 +110,13 @@ def test_a_process_that_was_stopped_for_too_long_admits_nothing(world_of: Callab
     wait_until(lambda: world.counted() == {("d", ""): 1})
 
 
-def test_what_a_lost_process_left_is_resolved_by_the_next_check_that_meets_it(
+def test_entries_of_a_killed_process_are_resolved_by_the_next_check_that_meets_them(
     world_of: Callable[..., SplitWorld],
 ) -> None:
-    """Without Celery. The entries are made overdue, as they are some seconds later."""
+    """Without Celery. The entries are made overdue, as they would be after some seconds."""
     world = world_of()
     engine = world.engine(60)
-    engine._decider._completer._is_running = True  # type: ignore[attr-defined]  # it does nothing any more
+    engine._decider._completer._is_running = True  # type: ignore[attr-defined]  # the completer no longer works
     assert world.ask(engine).allowed
     assert (world.used(), world.pending(SHARED)) == ((1, 1), 1)
     with world.between_parts(engine) as asked:
@@ -129,7 +129,7 @@ def test_what_a_lost_process_left_is_resolved_by_the_next_check_that_meets_it(
     assert world.used() == (2, 2)
 
 
-def test_a_batch_that_is_cut_in_the_middle_keeps_what_was_decided(world_of: Callable[..., SplitWorld]) -> None:
+def test_counts_of_a_batch_stay_exact_if_a_master_hangs(world_of: Callable[..., SplitWorld]) -> None:
     world = world_of(own(), shared(2))
     engine = world.engine(HANGS)
     requests = [CheckRequest(world.client, "search")] * 4
@@ -145,7 +145,7 @@ def test_a_batch_that_is_cut_in_the_middle_keeps_what_was_decided(world_of: Call
     wait_until(lambda: world.counted()["d", ""] == 6)
 
 
-def test_policies_that_only_report_are_refunded_like_the_others(world_of: Callable[..., SplitWorld]) -> None:
+def test_shadow_policies_are_refunded_if_they_consumed(world_of: Callable[..., SplitWorld]) -> None:
     """The shadow policy would have denied and consumed nothing, so nothing is refunded to it."""
     world = world_of(own(mode=Mode.SHADOW), shared(1))
     engine = world.engine(60)
@@ -153,7 +153,7 @@ def test_policies_that_only_report_are_refunded_like_the_others(world_of: Callab
     wait_until(lambda: world.used() == (1, 1))
 
 
-def test_a_commit_that_is_lost_with_its_master_leaves_nothing_consumed_elsewhere(
+def test_if_a_commit_is_lost_with_its_master_the_other_parts_are_refunded(
     world_of: Callable[..., SplitWorld],
 ) -> None:
     world = world_of()
@@ -163,7 +163,7 @@ def test_a_commit_that_is_lost_with_its_master_leaves_nothing_consumed_elsewhere
     answer = asked.result()
     assert (answer.allowed, answer.reason) == (False, Reason.STORE_UNAVAILABLE)
     assert world.pending(SHARED) == 1
-    # What was sent to it is never read. It comes back empty.
+    # The master never reads what was sent to it, and restarts empty.
     world.ours.kill()
     world.ours.start()
     wait_until(world.topology.is_whole)

@@ -1,4 +1,4 @@
-"""Answers of a server while the store is emptied, hangs or is unavailable."""
+"""Decisions while the store is empty, hangs or is unavailable."""
 
 import time
 from collections.abc import Callable
@@ -19,7 +19,7 @@ SEARCH = CheckRequest("acme", "search")
 
 @pytest.fixture
 def server(redis_server: Callable[..., RedisServer]) -> RedisServer:
-    """A Redis of this test's own."""
+    """A Redis server for one test."""
     return redis_server()
 
 
@@ -29,11 +29,11 @@ def own_store(server: RedisServer) -> Store:
 
 
 def wait_for_the_store(engine: Engine) -> None:
-    """Until the engine has noticed that its store is back, with or without rules."""
+    """Waits until the engine has noticed that the store is available, with or without rules."""
     wait_until(lambda: "store" not in engine.readiness().missing)
 
 
-def test_an_emptied_store_is_decided_by_what_the_server_holds_and_marked(own_store: Store) -> None:
+def test_with_an_emptied_store_cached_rules_and_clients_decide_degraded(own_store: Store) -> None:
     own_store.publish(ruleset(policy("free", per_hour(2), plan="free"), policy("pro", per_hour(3), plan="pro")))
     own_store.load(record("acme", 1, plan="pro"), record("bad", 2, status=ClientStatus.BLOCKED))
     engine = own_store.engine()
@@ -46,7 +46,7 @@ def test_an_emptied_store_is_decided_by_what_the_server_holds_and_marked(own_sto
     assert (stranger.allowed, stranger.plan, stranger.degraded) == (True, "free", True)
 
 
-def test_an_emptied_store_keeps_enforcing(own_store: Store) -> None:
+def test_limits_are_enforced_with_an_emptied_store(own_store: Store) -> None:
     own_store.publish(simple(2))
     own_store.load()
     engine = own_store.engine()
@@ -55,7 +55,7 @@ def test_an_emptied_store_keeps_enforcing(own_store: Store) -> None:
     assert [engine.check(SEARCH).allowed for _ in range(4)] == [True, True, False, False]
 
 
-def test_a_client_that_nobody_has_met_is_not_taken_for_an_unregistered_one(own_store: Store) -> None:
+def test_with_an_emptied_store_an_uncached_client_is_not_treated_as_unregistered(own_store: Store) -> None:
     own_store.publish(simple(9))
     own_store.load()
     engine = own_store.engine()
@@ -65,7 +65,7 @@ def test_a_client_that_nobody_has_met_is_not_taken_for_an_unregistered_one(own_s
     assert (answer.allowed, answer.reason, answer.degraded) == (False, Reason.STORE_UNAVAILABLE, True)
 
 
-def test_a_server_writes_no_version_token(own_store: Store) -> None:
+def test_the_data_plane_writes_no_version_token_to_an_emptied_store(own_store: Store) -> None:
     own_store.publish(simple(9))
     own_store.load()
     engine = own_store.engine()
@@ -76,7 +76,7 @@ def test_a_server_writes_no_version_token(own_store: Store) -> None:
     assert own_store.rules.pointer() is None
 
 
-def test_rules_that_are_back_end_the_degraded_answers(own_store: Store) -> None:
+def test_restored_rules_and_clients_end_the_degraded_decisions(own_store: Store) -> None:
     own_store.publish(simple(9))
     own_store.load()
     engine = own_store.engine()
@@ -88,7 +88,7 @@ def test_rules_that_are_back_end_the_degraded_answers(own_store: Store) -> None:
     assert not engine.check(SEARCH).degraded
 
 
-def test_a_store_that_is_gone_is_an_answer_and_not_an_exception(own_store: Store, server: RedisServer) -> None:
+def test_a_check_without_the_store_returns_a_decision_and_raises_nothing(own_store: Store, server: RedisServer) -> None:
     own_store.publish(simple(9))
     own_store.load()
     engine = own_store.engine(deadline=0.1)
@@ -98,7 +98,7 @@ def test_a_store_that_is_gone_is_an_answer_and_not_an_exception(own_store: Store
     assert (answer.allowed, answer.reason, answer.degraded) == (False, Reason.STORE_UNAVAILABLE, True)
 
 
-def test_a_store_that_hangs_is_given_up_at_the_deadline(own_store: Store, server: RedisServer) -> None:
+def test_a_check_stops_waiting_for_a_hanging_store_at_the_deadline(own_store: Store, server: RedisServer) -> None:
     own_store.publish(simple(9))
     own_store.load()
     engine = own_store.engine(deadline=0.1)
@@ -112,7 +112,7 @@ def test_a_store_that_hangs_is_given_up_at_the_deadline(own_store: Store, server
     assert waited < 1.0
 
 
-def test_a_server_that_starts_without_its_store_says_that_it_has_no_rules(server: RedisServer) -> None:
+def test_a_server_that_starts_without_the_store_reports_missing_rules(server: RedisServer) -> None:
     engine = Store(server.url, "own").engine(deadline=0.1)
     server.kill()
     with pytest.raises(RulesetMissing):
@@ -120,7 +120,7 @@ def test_a_server_that_starts_without_its_store_says_that_it_has_no_rules(server
     assert not engine.readiness().ready
 
 
-def test_a_server_is_ready_with_the_rules_it_holds_while_the_store_is_away(
+def test_a_server_with_cached_rules_is_ready_while_the_store_is_unavailable(
     own_store: Store, server: RedisServer
 ) -> None:
     own_store.publish(simple(9))
@@ -131,7 +131,7 @@ def test_a_server_is_ready_with_the_rules_it_holds_while_the_store_is_away(
     assert (readiness.ready, readiness.missing) == (True, ("store",))
 
 
-def test_checks_go_on_after_the_store_is_back(own_store: Store, server: RedisServer) -> None:
+def test_checks_work_again_after_the_outage(own_store: Store, server: RedisServer) -> None:
     own_store.publish(simple(9))
     own_store.load()
     engine = own_store.engine()
@@ -146,17 +146,17 @@ def test_checks_go_on_after_the_store_is_back(own_store: Store, server: RedisSer
 
 
 @pytest.mark.parametrize("command", ["SCRIPT FLUSH", "CLIENT KILL TYPE normal"])
-def test_a_forgotten_script_or_a_cut_connection_is_mended_unseen(own_store: Store, command: str) -> None:
+def test_a_flushed_script_or_killed_connection_is_restored_transparently(own_store: Store, command: str) -> None:
     own_store.publish(simple(9))
     own_store.load()
     engine = own_store.engine()
     engine.check(SEARCH)
-    # A heartbeat that is cut off is an outage, which is seen.
+    # A heartbeat whose connection is killed would open the breaker.
     wait_for_heartbeat(engine)
     before = {client["id"] for client in own_store.redis.client_list()} - {str(own_store.redis.client_id())}
     own_store.redis.execute_command(*command.split(), *(["SKIPME", "yes"] if "KILL" in command else []))
     if "KILL" in command:
-        # Redis closes them a moment after its answer.
+        # Redis closes the connections shortly after its reply.
         wait_until(lambda: not before & {client["id"] for client in own_store.redis.client_list()})
     assert engine.check(SEARCH).allowed
     assert engine.check(SEARCH, consume=False).limits[0].remaining == 7
@@ -174,7 +174,7 @@ def test_a_full_store_is_an_outage_and_consumes_nothing(own_store: Store) -> Non
     assert engine.check(SEARCH, consume=False).limits[0].remaining == 8
 
 
-def test_an_error_of_ours_is_not_taken_for_an_outage(own_store: Store) -> None:
+def test_an_internal_error_is_not_treated_as_an_outage(own_store: Store) -> None:
     own_store.publish(simple(9))
     own_store.load()
     engine = own_store.engine()
@@ -184,7 +184,7 @@ def test_an_error_of_ours_is_not_taken_for_an_outage(own_store: Store) -> None:
         engine.check(SEARCH)
 
 
-def test_a_ruleset_whose_bytes_are_damaged_is_not_taken(own_store: Store) -> None:
+def test_a_ruleset_with_damaged_bytes_is_rejected(own_store: Store) -> None:
     version = own_store.publish(simple(9))
     own_store.load()
     own_store.redis.set(own_store.keys.ruleset(str(version)), simple(10**9).to_bytes())
@@ -192,8 +192,8 @@ def test_a_ruleset_whose_bytes_are_damaged_is_not_taken(own_store: Store) -> Non
         own_store.engine().check(SEARCH)
 
 
-def test_rules_in_a_later_releases_format_are_an_outage_for_this_one(own_store: Store) -> None:
-    """As in a rolling upgrade that published too early."""
+def test_rules_in_the_format_of_a_later_release_are_treated_as_an_outage(own_store: Store) -> None:
+    """As in a rolling upgrade with a publication before all servers were upgraded."""
     own_store.publish(simple(2))
     own_store.load()
     engine = own_store.engine()

@@ -1,4 +1,4 @@
-"""Calendar limits in a time zone that this machine does not know: an older database than the publisher's."""
+"""Calendar limits in a time zone that this machine, with an older database than the publisher's, does not have."""
 
 import pytest
 
@@ -17,7 +17,9 @@ def daily(zone: str, quota: int = 2) -> Limit:
     return Limit(quota, None, Algorithm.CALENDAR, period=Period.DAY, timezone=zone)
 
 
-def test_a_process_keeps_the_rules_that_it_can_follow(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_process_keeps_its_rules_if_the_new_ones_have_an_unknown_time_zone(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
     store.publish(simple(2))
     store.load()
     engine = store.engine()
@@ -35,7 +37,7 @@ def test_a_process_keeps_the_rules_that_it_can_follow(store: Store, caplog: pyte
     assert engine.check(SEARCH, consume=False).limits[0].limit.quota == 3
 
 
-def test_rules_that_cannot_be_followed_are_not_read_with_every_check(store: Store) -> None:
+def test_rules_with_an_unknown_time_zone_are_not_read_for_every_check(store: Store) -> None:
     store.publish(simple(2))
     store.load()
     engine = store.engine()
@@ -48,7 +50,7 @@ def test_rules_that_cannot_be_followed_are_not_read_with_every_check(store: Stor
     assert "cmdstat_get" not in store.redis.info("commandstats")
 
 
-def test_a_process_that_never_held_others_says_why_it_has_none(store: Store) -> None:
+def test_a_process_without_earlier_rules_reports_why_it_has_none(store: Store) -> None:
     store.publish(ruleset(policy("day", daily(UNKNOWN))))
     engine = store.engine()
     with pytest.raises(RulesetMissing, match="Mars/Olympus_Mons"):
@@ -57,7 +59,7 @@ def test_a_process_that_never_held_others_says_why_it_has_none(store: Store) -> 
 
 
 @pytest.mark.parametrize("answer", OnStoreFailure)
-def test_an_override_that_cannot_be_followed_leaves_its_policy_to_decide(
+def test_an_override_with_an_unknown_time_zone_is_decided_by_the_fallback_of_its_policy(
     store: Store, answer: OnStoreFailure, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.publish(ruleset(policy("all", per_hour(1), on_store_failure=answer)))
@@ -77,7 +79,7 @@ def test_an_override_that_cannot_be_followed_leaves_its_policy_to_decide(
     assert sum("time zone" in line for line in caplog.messages) <= 1
 
 
-def test_the_standing_of_such_a_client_is_marked(store: Store) -> None:
+def test_the_limits_of_a_client_with_such_an_override_are_marked_degraded(store: Store) -> None:
     store.publish(ruleset(policy("all", per_hour(1))))
     store.load(record("acme", 1, overrides=(Override("all", (daily(UNKNOWN, 9),)),)))
     assert store.engine().peek_client("acme").decision.degraded
