@@ -1,4 +1,4 @@
-"""Hours, days, weeks and months of every zone: no gap, no overlap, and known days."""
+"""Calendar periods in every time zone: no gaps, no overlaps, and known examples."""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -49,8 +49,8 @@ def test_known_periods(zone: str | None, now: str, period: Period, begins: str, 
     assert (start, (end - start) / HOUR) == (moment(begins, zone or "UTC"), hours)
 
 
-def test_an_hour_in_which_the_clocks_change_is_two() -> None:
-    """Lord Howe Island puts its clocks back by half an hour at 2:00, so 1:30 to 2:00 comes twice."""
+def test_an_hour_in_which_the_clocks_change_is_two_periods() -> None:
+    """Lord Howe Island sets its clocks back by half an hour at 2:00, so 1:30 to 2:00 occurs twice."""
     first = period_around(Period.HOUR, "Australia/Lord_Howe", moment("2026-04-04T14:45"))
     again = period_around(Period.HOUR, "Australia/Lord_Howe", moment("2026-04-04T15:15"))
     assert (first[1], first[1] - first[0], again[1] - again[0]) == (again[0], HOUR, HOUR // 2)

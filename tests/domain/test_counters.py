@@ -1,4 +1,4 @@
-"""All or nothing over several policies."""
+"""The reference model over several policies: a request consumes from all or from none."""
 
 from collections.abc import Sequence
 
@@ -9,19 +9,19 @@ from tests.support.deciding import START, policy, sliding, token_bucket
 
 
 def used(counters: Counters, policies: Sequence[EffectivePolicy], now: int = START) -> list[list[int]]:
-    """The first figure of each limit, looked up without consuming."""
+    """The usage of each limit, by a peek."""
     _, readings = counters.check(policies, 1, now, consume=False)
     return [[reading[1] for reading in row] for row in readings]
 
 
-def test_a_denied_request_consumes_nothing_anywhere() -> None:
+def test_a_denied_request_consumes_from_no_policy() -> None:
     counters, rules = Counters(), [policy("one", sliding(5, 60), sliding(9, 3_600)), policy("two", sliding(2, 60))]
     outcomes = [counters.check(rules, 1, START)[0] for _ in range(6)]
     assert outcomes == [True, True, False, False, False, False]
     assert used(counters, rules) == [[2, 2], [2]]
 
 
-def test_limits_of_two_algorithms_and_costs_go_together() -> None:
+def test_limits_of_two_algorithms_in_one_policy() -> None:
     counters, rules = Counters(), [policy("one", sliding(100, 60), token_bucket(10, 60, 10))]
     assert counters.check(rules, 7, START)[0]
     assert not counters.check(rules, 7, START)[0]
@@ -43,7 +43,7 @@ def test_a_shadow_policy_consumes_nothing_of_a_denied_request() -> None:
     assert used(counters, rules) == [[1], [1]]
 
 
-def test_looking_consumes_nothing() -> None:
+def test_a_peek_consumes_no_quota() -> None:
     counters, rules = Counters(), [policy("one", sliding(1, 60))]
     assert [counters.check(rules, 1, START, consume=False)[0] for _ in range(3)] == [True] * 3
     assert counters.counters == {}
@@ -53,7 +53,7 @@ def test_without_policies_everything_is_admitted() -> None:
     assert Counters().check([], 10**6, START) == (True, [])
 
 
-def test_a_changed_window_or_algorithm_starts_anew_and_a_changed_quota_does_not() -> None:
+def test_a_changed_window_or_algorithm_resets_the_usage_but_a_changed_quota_does_not() -> None:
     counters = Counters()
     assert counters.check([policy("one", sliding(1, 60))], 1, START)[0]
     assert not counters.check([policy("one", sliding(1, 60))], 1, START)[0]

@@ -1,4 +1,4 @@
-"""Which limit speaks for all, and why a request is denied."""
+"""The leading limit of a decision, and the reason for a denial."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def test_when_denied_the_denying_limit_with_the_longest_wait_leads() -> None:
     assert (denied.leading.name, denied.retry_after) == ("b", 9.0)
 
 
-def test_a_wait_that_cannot_help_is_the_longest() -> None:
+def test_a_limit_that_never_admits_leads() -> None:
     denied = decision(denying("a", 3.0), denying("b", None), allowed=False)
     assert denied.leading
     assert (denied.leading.name, denied.retry_after) == ("b", None)
@@ -56,14 +56,14 @@ def test_a_wait_that_cannot_help_is_the_longest() -> None:
     ],
     ids=["least remaining", "then longest reset", "then by name", "never a shadow limit"],
 )
-def test_when_admitted_one_limit_leads(states: list[LimitState], leader: str) -> None:
+def test_the_leading_limit_of_an_admitted_request(states: list[LimitState], leader: str) -> None:
     admitted = decision(*states)
     assert admitted.leading
     assert admitted.leading.name == leader
     assert admitted.retry_after is None
 
 
-def test_where_no_limit_applies_none_leads() -> None:
+def test_without_enforcing_limits_none_leads() -> None:
     assert decision().leading is None
     assert decision(state("a", mode=Mode.SHADOW)).leading is None
 
@@ -85,7 +85,7 @@ def _denied(limit: Limit, figures: tuple[int, int, int, int]) -> LimitState:
     return states_of([policy("p", limit)], 1, [(False, *figures)], consumes=False)[0]
 
 
-def test_figures_become_seconds_and_never_remain_a_never() -> None:
+def test_figures_are_converted_to_seconds_and_never_to_none() -> None:
     read = _denied(Limit(0, 60), (0, NEVER, 0, NEVER))
     assert (read.next_capacity_after, read.retry_after, read.remaining, read.can_ever_admit) == (None, None, 0, False)
     read = _denied(Limit(3, 60), (5, SECOND_US, 2 * SECOND_US, SECOND_US // 2))
@@ -95,7 +95,7 @@ def test_figures_become_seconds_and_never_remain_a_never() -> None:
 @pytest.mark.parametrize("readings", [1, 3])
 @pytest.mark.parametrize("admits", [True, False])
 @pytest.mark.parametrize("consumes", [True, False])
-def test_readings_that_do_not_belong_to_the_limits_are_an_error(readings: int, admits: bool, consumes: bool) -> None:
+def test_a_different_number_of_readings_and_limits_is_an_error(readings: int, admits: bool, consumes: bool) -> None:
     rules = [policy("p", Limit(3, 60)), policy("q", Limit(9, 60))]
     with pytest.raises(ValueError, match=f"{readings} readings for 2 limits"):
         states_of(rules, 1, [(admits, 0, NEVER, 0, 0)] * readings, consumes=consumes)

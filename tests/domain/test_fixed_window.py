@@ -1,4 +1,4 @@
-"""Fixed windows and calendar periods of the model, at their edges."""
+"""Fixed windows and calendar periods of the reference model, at their boundaries."""
 
 import pytest
 
@@ -15,7 +15,7 @@ LENGTHS = {MINUTE: 60 * SECOND_US, DAY: 86_400 * SECOND_US}
 
 
 @pytest.mark.parametrize("limit", [MINUTE, DAY], ids=str)
-def test_it_starts_anew_at_its_boundary_and_not_before(limit: Limit) -> None:
+def test_the_usage_is_reset_exactly_at_the_boundary(limit: Limit) -> None:
     begins, length = BEGINS[limit], LENGTHS[limit]
     used = consume(advance(FixedWindow(), limit, begins), limit, 2)
     assert not admits(advance(used, limit, begins + length - 1), limit, 1)
@@ -24,7 +24,7 @@ def test_it_starts_anew_at_its_boundary_and_not_before(limit: Limit) -> None:
 
 
 @pytest.mark.parametrize("limit", [MINUTE, DAY], ids=str)
-def test_a_clock_that_runs_behind_stays_in_the_window(limit: Limit) -> None:
+def test_a_clock_that_is_behind_stays_in_the_same_window(limit: Limit) -> None:
     begins, length = BEGINS[limit], LENGTHS[limit]
     used = consume(advance(FixedWindow(), limit, begins + 5), limit, 2)
     behind = advance(corrected(used, limit, begins - 10), limit, begins - 10)
@@ -33,14 +33,14 @@ def test_a_clock_that_runs_behind_stays_in_the_window(limit: Limit) -> None:
 
 
 @pytest.mark.parametrize("limit", [MINUTE, DAY], ids=str)
-def test_what_a_wrong_clock_counted_is_counted_in_the_present_window(limit: Limit) -> None:
+def test_usage_counted_by_a_wrong_clock_moves_to_the_present_window(limit: Limit) -> None:
     begins, length = BEGINS[limit], LENGTHS[limit]
     used = consume(advance(FixedWindow(), limit, begins + 9 * length), limit, 2)
     right = advance(corrected(used, limit, begins + 5), limit, begins + 5)
     assert figures(right) == (2, length - 5, 0, 0)
 
 
-def test_waiting_cannot_help_a_cost_above_the_quota() -> None:
+def test_a_cost_above_the_quota_has_no_wait() -> None:
     fresh = advance(FixedWindow(), MINUTE, BEGINS[MINUTE])
     read = states_of([policy("p", MINUTE)], 3, [(False, *figures(fresh))], consumes=False)[0]
     assert (read.retry_after, read.next_capacity_after, read.reset_after) == (None, None, 0)

@@ -1,4 +1,4 @@
-"""The rate limit fields, read by a parser of structured fields that is not ours."""
+"""The rate limit header fields, read by a third-party parser of structured fields."""
 
 from fractions import Fraction
 from math import ceil
@@ -100,7 +100,7 @@ def test_one_item_for_each_enforcing_limit() -> None:
         "a calendar period until its end",
     ],
 )
-def test_t_is_how_long_what_remains_has_to_last(found: LimitState, t: int) -> None:
+def test_t_is_the_time_that_the_remaining_quota_has_to_last(found: LimitState, t: int) -> None:
     ((_, parameters),) = parsed(rate_limit_headers(decision(found))["RateLimit"])
     assert parameters == {"r": found.remaining, "t": t}
 
@@ -129,11 +129,11 @@ def test_a_denial_lists_the_denying_limits_with_their_waits() -> None:
     ids=["no limit", "only shadow", "degraded"],
 )
 @pytest.mark.parametrize("legacy", LegacyHeaders)
-def test_no_fields_where_there_is_nothing_to_say(unlimited: Decision, legacy: LegacyHeaders) -> None:
+def test_no_fields_without_enforced_limits(unlimited: Decision, legacy: LegacyHeaders) -> None:
     assert rate_limit_headers(unlimited, legacy) == {}
 
 
-def test_the_older_fields_speak_of_the_leading_limit() -> None:
+def test_the_legacy_fields_describe_the_leading_limit() -> None:
     tight = state("b:60s", limit=Limit(7, 60), remaining=2, reset_after=30.000001)
 
     legacy = {"X-RateLimit-Limit": "7", "X-RateLimit-Remaining": "2", "X-RateLimit-Reset": "31"}
@@ -172,7 +172,7 @@ def test_retry_after_is_the_longest_wait_in_whole_seconds(waits: list[float | No
         min_size=1,
     )
 )
-def test_every_list_of_limits_can_be_read_back(drawn: list[tuple[str, int, int, float]]) -> None:
+def test_every_list_of_limits_can_be_parsed(drawn: list[tuple[str, int, int, float]]) -> None:
     limits = [
         state(name, limit=Limit(quota, 60), remaining=min(remaining, quota), reset_after=reset)
         for name, quota, remaining, reset in drawn
@@ -215,6 +215,6 @@ def denied(name: str, wait: float | None) -> Decision:
         "blocked",
     ],
 )
-def test_of_several_decisions_the_one_closest_to_denying_speaks(decisions: list[Decision], closest: int) -> None:
+def test_the_headers_use_the_decision_closest_to_denying(decisions: list[Decision], closest: int) -> None:
     assert closest_to_denying(decisions) is decisions[closest]
     assert closest_to_denying(reversed(decisions)) is decisions[closest]

@@ -1,4 +1,4 @@
-"""Rates as text."""
+"""Parsing of rates."""
 
 import pytest
 
@@ -26,7 +26,7 @@ from ratelimit_enforcer.domain.rate import InvalidRate, Rate, parse_rate
         ("1/366d", Rate(1, 31_622_400)),
     ],
 )
-def test_a_rate_is_read(text: str, rate: Rate) -> None:
+def test_valid_rates_are_parsed(text: str, rate: Rate) -> None:
     assert parse_rate(text) == rate
 
 
@@ -48,12 +48,12 @@ def test_a_rate_is_read(text: str, rate: Rate) -> None:
         "5/min/s",
     ],
 )
-def test_what_the_framework_would_misread_or_choke_on_is_refused(text: str) -> None:
+def test_rates_that_the_framework_misreads_or_fails_on_are_rejected(text: str) -> None:
     with pytest.raises(InvalidRate, match=f"^“{text}”"):
         parse_rate(text)
 
 
 @pytest.mark.parametrize("text", ["-1/m", "1.5/m", "٣/m", "1e3/m", "5/0m", "5/367d", "5/-1m", "1000000001/m", "5/M"])
-def test_numbers_out_of_bounds_are_refused(text: str) -> None:
+def test_numbers_out_of_bounds_are_rejected(text: str) -> None:
     with pytest.raises(InvalidRate):
         parse_rate(text)

@@ -1,4 +1,4 @@
-"""Route patterns: what they accept, which wins, and that no spelling dodges one."""
+"""Route patterns: syntax, precedence, and that no spelling of a path bypasses its pattern."""
 
 import pytest
 
@@ -56,7 +56,7 @@ def test_the_most_specific_pattern_wins(method: str, path: str, slug: str | None
         "/api/products/search?/../x",
     ],
 )
-def test_no_spelling_of_a_path_dodges_its_pattern(path: str) -> None:
+def test_no_spelling_of_a_path_bypasses_its_pattern(path: str) -> None:
     assert SHOP.match("GET", path) == "search"
 
 
@@ -66,7 +66,7 @@ def test_a_literal_that_looks_like_a_wildcard_matches_only_itself() -> None:
     assert patterns.match("GET", "/a/{}") == "parameter"
 
 
-def test_a_more_specific_branch_that_leads_nowhere_is_left_again() -> None:
+def test_matching_backtracks_from_a_more_specific_branch() -> None:
     patterns = router(deep="GET /a/b/c", shallow="GET /a/{x}/d")
     assert patterns.match("GET", "/a/b/d") == "shallow"
 
@@ -80,7 +80,7 @@ def test_a_more_specific_branch_that_leads_nowhere_is_left_again() -> None:
         ("GET /%61", "GET /a"),
     ],
 )
-def test_equal_patterns_have_one_shape(first: str, second: str) -> None:
+def test_equivalent_patterns_have_the_same_shape(first: str, second: str) -> None:
     assert Route.parse(first).shape == Route.parse(second).shape
 
 
@@ -105,7 +105,7 @@ def test_equal_patterns_have_one_shape(first: str, second: str) -> None:
         "GET /a\x00",
     ],
 )
-def test_what_is_no_pattern_is_refused(text: str) -> None:
+def test_invalid_patterns_are_rejected(text: str) -> None:
     with pytest.raises(PatternError):
         Route.parse(text)
 
@@ -133,7 +133,7 @@ FILES = Router(
         ("/cheap", "cheap"),
     ],
 )
-def test_a_path_that_a_framework_decoded_is_matched_as_it_is(path: str, slug: str) -> None:
+def test_a_path_decoded_by_a_framework_is_matched_without_decoding(path: str, slug: str) -> None:
     assert FILES.match("GET", path, decoded=True) == slug
 
 
@@ -148,11 +148,11 @@ def test_a_path_that_a_framework_decoded_is_matched_as_it_is(path: str, slug: st
         ("/%66iles//%2e/private/", "private"),
     ],
 )
-def test_no_spelling_of_a_path_dodges_its_endpoint(path: str, slug: str) -> None:
+def test_no_encoding_of_a_path_bypasses_its_endpoint(path: str, slug: str) -> None:
     assert FILES.match("GET", path) == slug
 
 
-def test_an_encoded_slash_that_is_data_finds_its_parameter() -> None:
+def test_an_encoded_slash_is_part_of_a_parameter() -> None:
     items = Router([(Route.parse("GET /items/{id}"), "item")])
     assert items.match("GET", "/items/a%2Fb") == "item"
     assert items.match("GET", "/items/a/b") is None

@@ -1,4 +1,4 @@
-"""What is published: bytes that come back whole, versions, records, and what is refused."""
+"""Published data: serialization of rulesets, versions and client records, and validation."""
 
 import hashlib
 import json
@@ -43,7 +43,7 @@ YEARLY = Ruleset(policies=(Policy("all", (Limit(1, None, Algorithm.CALENDAR, per
 
 
 @pytest.mark.parametrize("ruleset", [FULL, Ruleset(), DATED, YEARLY], ids=["full", "empty", "dated", "yearly"])
-def test_a_ruleset_comes_back_from_its_bytes(ruleset: Ruleset) -> None:
+def test_a_ruleset_survives_serialization(ruleset: Ruleset) -> None:
     assert Ruleset.from_bytes(ruleset.to_bytes()) == ruleset
     assert Ruleset.from_bytes(ruleset.to_bytes()).to_bytes() == ruleset.to_bytes()
 
@@ -62,12 +62,12 @@ def test_a_ruleset_without_dates_has_the_same_bytes_as_in_earlier_releases() -> 
     )
 
 
-def test_a_format_of_another_release_is_refused() -> None:
+def test_an_unknown_format_is_rejected() -> None:
     with pytest.raises(UnknownFormat, match="format 99; this release reads formats up to 2"):
         Ruleset.from_bytes(FULL.to_bytes().replace(b'"format":1', b'"format":99'))
 
 
-def test_a_version_comes_back_from_its_token() -> None:
+def test_a_version_survives_serialization() -> None:
     version = Version("epoch", 17, "ab" * 32)
     assert Version.parse(str(version)) == version
     with pytest.raises(ValueError, match="unpack"):
@@ -82,19 +82,19 @@ def test_a_version_comes_back_from_its_token() -> None:
         ClientRecord("acme", 9, deleted=True),
     ],
 )
-def test_a_client_comes_back_from_its_text(record: ClientRecord) -> None:
+def test_a_client_record_survives_serialization(record: ClientRecord) -> None:
     text = record.to_text()
     assert ClientRecord.from_text(record.key, text) == record
     assert text.startswith(f"{record.revision} ")
 
 
 @pytest.mark.parametrize("key", ["a", "x" * 256, "a b", "ä", "日本", "a:b", "😀", "\xa0"])
-def test_a_key_may_be_any_text(key: str) -> None:
+def test_valid_client_keys(key: str) -> None:
     assert key_problem(key) is None
 
 
 @pytest.mark.parametrize("key", ["", "x" * 257, "a\nb", "\0", "\x7f", "\x85", "\ud83d"])
-def test_a_key_has_no_control_characters_and_a_length(key: str) -> None:
+def test_invalid_client_keys(key: str) -> None:
     assert key_problem(key)
 
 
@@ -125,12 +125,12 @@ ONE = (Limit(1, 60),)
         ),
     ],
 )
-def test_what_cannot_be_published_is_named(fields: dict[str, object], problem: str) -> None:
+def test_validation_names_the_problem(fields: dict[str, object], problem: str) -> None:
     (found,) = problems(**fields)
     assert found.startswith(problem)
 
 
-def test_two_equal_patterns_are_refused_whatever_their_parameters_are_called() -> None:
+def test_equivalent_patterns_are_rejected_regardless_of_parameter_names() -> None:
     first, second = Endpoint("a", "A", (Route.parse("GET /x/{id}"),)), Endpoint("b", "B", (Route.parse("HEAD /x/{n}"),))
     assert problems(endpoints=(first, second)) == [
         "endpoints.b.routes.0: “GET /x/{n}” already belongs to endpoint “a” (“GET /x/{id}”)."
@@ -144,7 +144,7 @@ def test_two_equal_patterns_are_refused_whatever_their_parameters_are_called() -
     ("first", "second", "together"),
     [((1, 5), (5, 9), False), ((1, 5), (4, 9), True), ((None, None), (7, 8), True), ((None, 3), (3, None), False)],
 )
-def test_overrides_overlap_where_a_moment_has_both(
+def test_overrides_overlap_if_both_are_valid_at_the_same_time(
     first: tuple[int | None, int | None], second: tuple[int | None, int | None], together: bool
 ) -> None:
     one, other = Override("p", ONE, *first), Override("p", ONE, *second)
@@ -215,7 +215,7 @@ def test_alert_rules_are_sentences_and_have_bounds() -> None:
         (AlertMetric.PLATFORM, [1], [0, 2, 0.5]),
     ],
 )
-def test_each_metric_has_thresholds_of_its_own(metric: AlertMetric, right: list[float], wrong: list[float]) -> None:
+def test_each_metric_has_its_own_valid_thresholds(metric: AlertMetric, right: list[float], wrong: list[float]) -> None:
     def problems(threshold: float) -> list[str]:
         rule = AlertRule("rule", metric, threshold, webhooks=("https://example.com/",))
         return [field for field, _ in alert_rule_problems(rule)]
@@ -224,7 +224,7 @@ def test_each_metric_has_thresholds_of_its_own(metric: AlertMetric, right: list[
     assert [problems(threshold) for threshold in wrong] == [["threshold"]] * len(wrong)
 
 
-def test_the_platforms_own_problems_have_neither_filters_nor_groups() -> None:
+def test_rules_for_platform_problems_have_neither_filters_nor_groups() -> None:
     rule = AlertRule(
         "p", AlertMetric.PLATFORM, 1, 60, "acme", "pro", "search", "all", GroupBy.CLIENT, emails=("a@example.com",)
     )

@@ -1,4 +1,4 @@
-"""Which limits a client meets, and for how long that holds."""
+"""The policies and limits that apply to a client, and the interval in which the selection is valid."""
 
 import pytest
 from hypothesis import given
@@ -44,7 +44,7 @@ def test_every_policy_that_matches_applies(plan: str | None, endpoint: str | Non
     assert slugs(ClientRecord("acme", 1, plan=plan), endpoint) == met
 
 
-def test_a_plan_that_is_gone_is_the_default_plan() -> None:
+def test_a_client_on_a_deleted_plan_is_on_the_default_plan() -> None:
     assert plan_of(RULES, ClientRecord("acme", 1, plan="gone")) == "free"
     assert plan_of(Ruleset(), ClientRecord("acme")) is None
 
@@ -53,7 +53,7 @@ def test_without_plans_nothing_applies() -> None:
     assert slugs(ClientRecord("acme"), None, Ruleset()) == []
 
 
-def test_the_emergency_switch_makes_every_policy_report_only() -> None:
+def test_the_emergency_switch_puts_all_policies_into_shadow_mode() -> None:
     rules = Ruleset(RULES.plans, "free", RULES.endpoints, RULES.policies, shadow_all=True)
     met = select(rules, ClientRecord("acme"), "search", 0).policies
     assert {each.mode for each in met} == {Mode.SHADOW}
@@ -64,7 +64,7 @@ def limits_at(record: ClientRecord, now: int) -> tuple[Limit, ...]:
     return select(RULES, record, "search", now).policies[0].limits
 
 
-def test_an_override_takes_the_place_of_its_policys_limits_for_its_time() -> None:
+def test_an_override_replaces_the_limits_of_its_policy_while_it_is_valid() -> None:
     record = ClientRecord("acme", 1, overrides=(Override("everyone", HUNDRED, 100, 200),))
     assert [limits_at(record, now) for now in (99, 100, 199, 200)] == [TEN, HUNDRED, HUNDRED, TEN]
     assert select(RULES, record, "search", 150).policies[1].limits == TEN
@@ -74,7 +74,7 @@ def test_an_override_takes_the_place_of_its_policys_limits_for_its_time() -> Non
     ("now", "span"),
     [(50, (None, 100)), (100, (100, 200)), (250, (200, 300)), (300, (300, None))],
 )
-def test_a_selection_holds_until_an_override_starts_or_ends(now: int, span: tuple[int | None, int | None]) -> None:
+def test_a_selection_is_valid_until_an_override_starts_or_ends(now: int, span: tuple[int | None, int | None]) -> None:
     overrides = (Override("everyone", HUNDRED, 100, 200), Override("search", HUNDRED, 300, None))
     found = select(RULES, ClientRecord("acme", 1, overrides=overrides), "search", now)
     assert (found.valid_from, found.valid_until) == span
@@ -84,7 +84,7 @@ DATES = st.none() | st.integers(0, 12)
 
 
 @given(st.lists(st.tuples(DATES, DATES), max_size=4))
-def test_a_selection_with_dated_policies_holds_exactly_as_long_as_it_says(
+def test_a_selection_with_dated_policies_is_valid_exactly_in_its_interval(
     dates: list[tuple[int | None, int | None]],
 ) -> None:
     policies = tuple(Policy(f"p{at}", TEN, starts_at=start, ends_at=end) for at, (start, end) in enumerate(dates))
@@ -100,7 +100,7 @@ def test_a_selection_with_dated_policies_holds_exactly_as_long_as_it_says(
 
 
 @pytest.mark.parametrize(("now", "span"), [(0, (None, 5)), (5, (5, 9)), (8, (5, 9)), (9, (9, None))])
-def test_a_selection_holds_until_a_policy_begins_or_ends(now: int, span: tuple[int | None, int | None]) -> None:
+def test_a_selection_is_valid_until_a_policy_starts_or_ends(now: int, span: tuple[int | None, int | None]) -> None:
     rules = Ruleset(RULES.plans, "free", policies=(Policy("sale", TEN, starts_at=5, ends_at=9),))
     found = select(rules, ClientRecord("acme"), None, now)
     assert (found.valid_from, found.valid_until) == span

@@ -1,4 +1,4 @@
-"""The sliding window's promises, held against a naive record of everything that was admitted."""
+"""The guarantees of the sliding window, compared with a complete log of all admitted requests."""
 
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ START = 1_800_000_000 * SECOND_US
 
 @dataclass
 class Alone:
-    """One client, alone on its counter, with a record of what was admitted and when."""
+    """A counter with one client, and a log of the admitted requests as (time, cost)."""
 
     limit: Limit
     now: int = START
@@ -31,12 +31,12 @@ class Alone:
         return True
 
     def figures(self, cost: int = 1) -> tuple[int, int, int, int]:
-        """(used, next capacity, reset, retry) of a request that only looks."""
+        """(used, next capacity, reset, retry), by a peek."""
         window = sliding_window.advance(self.window, self.limit, self.now)
         return sliding_window.figures(window, self.limit, cost, sliding_window.admits(window, self.limit, cost))
 
     def in_window(self, *, late: int = 0) -> int:
-        """The cost that was admitted within the last window (and ``late`` microseconds more)."""
+        """The cost admitted within the last window, extended by ``late`` microseconds."""
         begin = self.now - self.limit.window_us - late
         return sum(cost for at, cost in self.admitted if at > begin)
 
@@ -49,20 +49,18 @@ tried = settings(max_examples=150, deadline=None, derandomize=True)
 
 @tried
 @given(steps=steps, quota=st.integers(0, 100), seconds=windows)
-def test_no_window_wherever_it_starts_holds_more_than_the_quota(
-    steps: list[tuple[int, int]], quota: int, seconds: int
-) -> None:
+def test_no_window_contains_more_than_the_quota(steps: list[tuple[int, int]], quota: int, seconds: int) -> None:
     alone = Alone(Limit(quota, seconds))
     for wait, cost in steps:
         alone.now += wait
         alone.ask(cost)
-        # Windows that end with a request are enough: any other window holds no more than one of these.
+        # Windows that end at a request suffice: no other window contains more than one of these.
         assert alone.in_window() <= quota
 
 
 @tried
 @given(steps=steps, quota=st.integers(1, 100), seconds=windows)
-def test_capacity_comes_back_at_most_a_64th_of_the_window_late(
+def test_requests_expire_at_most_a_64th_of_the_window_late(
     steps: list[tuple[int, int]], quota: int, seconds: int
 ) -> None:
     alone = Alone(Limit(quota, seconds))
@@ -75,7 +73,7 @@ def test_capacity_comes_back_at_most_a_64th_of_the_window_late(
 
 @tried
 @given(steps=steps, quota=st.integers(1, 30), seconds=windows, cost=st.integers(1, 30))
-def test_who_waits_as_told_is_admitted_and_not_a_64th_earlier(
+def test_the_reported_wait_is_sufficient_and_at_most_a_64th_too_long(
     steps: list[tuple[int, int]], quota: int, seconds: int, cost: int
 ) -> None:
     alone = Alone(Limit(quota, seconds))
@@ -87,7 +85,7 @@ def test_who_waits_as_told_is_admitted_and_not_a_64th_earlier(
         assert cost > quota
         return
     if retry > 0:
-        # With so few requests none shares a run with another, so the wait is exact.
+        # With so few requests each has a separate run, so the wait is exact.
         exact = len(alone.window.runs) < sliding_window.EXACT_RUNS
         alone.now += retry - (1 if exact else retry)
         assert alone.figures(cost)[3] > 0
@@ -97,7 +95,7 @@ def test_who_waits_as_told_is_admitted_and_not_a_64th_earlier(
 
 @tried
 @given(steps=steps, quotas=st.lists(st.integers(0, 60), min_size=250, max_size=250))
-def test_a_changed_quota_keeps_what_was_used(steps: list[tuple[int, int]], quotas: list[int]) -> None:
+def test_a_changed_quota_keeps_the_usage_in_the_window(steps: list[tuple[int, int]], quotas: list[int]) -> None:
     alone = Alone(Limit(quotas[0], 7))
     for (wait, cost), quota in zip(steps, quotas, strict=False):
         alone.now += wait
@@ -116,7 +114,7 @@ def test_there_are_never_more_than_130_runs(steps: list[tuple[int, int]]) -> Non
         assert len(alone.window.runs) <= 130
 
 
-def test_capacity_comes_back_when_the_request_is_exactly_one_window_old() -> None:
+def test_a_request_expires_when_it_is_exactly_one_window_old() -> None:
     alone = Alone(Limit(2, 60))
     assert [alone.ask(), alone.ask(), alone.ask()] == [True, True, False]
     alone.now += 60 * SECOND_US - 1
@@ -125,7 +123,7 @@ def test_capacity_comes_back_when_the_request_is_exactly_one_window_old() -> Non
     assert alone.ask()
 
 
-def test_figures_say_what_is_used_and_when_it_comes_back() -> None:
+def test_the_figures_of_a_used_counter() -> None:
     alone = Alone(Limit(3, 60))
     alone.ask()
     alone.now += 10 * SECOND_US
@@ -135,15 +133,15 @@ def test_figures_say_what_is_used_and_when_it_comes_back() -> None:
     assert alone.figures(4)[3] == NEVER
 
 
-def test_an_unused_counter_has_nothing_to_wait_for() -> None:
+def test_the_figures_of_an_unused_counter() -> None:
     assert Alone(Limit(3, 60)).figures() == (0, NEVER, 0, 0)
 
 
-def test_a_quota_of_zero_denies_for_ever() -> None:
+def test_a_quota_of_zero_always_denies() -> None:
     assert Alone(Limit(0, 60)).figures() == (0, NEVER, 0, NEVER)
 
 
-def test_a_clock_that_runs_backwards_forgets_nothing_and_frees_nothing() -> None:
+def test_a_clock_that_runs_backwards_keeps_the_usage() -> None:
     alone = Alone(Limit(1, 60))
     assert alone.ask()
     alone.now -= 3_600 * SECOND_US
@@ -151,7 +149,7 @@ def test_a_clock_that_runs_backwards_forgets_nothing_and_frees_nothing() -> None
     assert alone.figures()[3] == 60 * SECOND_US
 
 
-def test_after_a_cut_of_the_quota_the_next_capacity_is_when_something_fits_again() -> None:
+def test_after_a_reduced_quota_the_next_capacity_is_when_a_request_fits() -> None:
     alone = Alone(Limit(5, 60))
     for _ in range(5):
         alone.ask()

@@ -1,4 +1,4 @@
-"""The token bucket's promises, held against exact fractions."""
+"""The guarantees of the token bucket, compared with exact fractions."""
 
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -22,7 +22,7 @@ def bucket(quota: int, seconds: int, burst: int | None = None) -> Limit:
 
 @dataclass
 class Alone:
-    """One client, alone on its bucket, beside a bucket that is kept in fractions."""
+    """A token bucket with one client, and the same bucket in exact fractions."""
 
     limit: Limit
     now: int = START
@@ -65,7 +65,7 @@ tried = settings(max_examples=150, deadline=None, derandomize=True)
 
 @tried
 @given(limit=limits, steps=steps)
-def test_it_admits_exactly_what_a_bucket_of_fractions_admits(limit: Limit, steps: list[tuple[int, int]]) -> None:
+def test_it_admits_exactly_what_a_bucket_in_fractions_admits(limit: Limit, steps: list[tuple[int, int]]) -> None:
     alone = Alone(limit)
     for wait, cost in steps:
         alone.wait(wait)
@@ -76,9 +76,7 @@ def test_it_admits_exactly_what_a_bucket_of_fractions_admits(limit: Limit, steps
 
 @tried
 @given(limit=limits, steps=steps, cost=st.integers(1, 60))
-def test_who_waits_as_told_is_admitted_and_a_microsecond_earlier_not(
-    limit: Limit, steps: list[tuple[int, int]], cost: int
-) -> None:
+def test_the_reported_wait_is_exact_to_the_microsecond(limit: Limit, steps: list[tuple[int, int]], cost: int) -> None:
     alone = Alone(limit)
     for wait, spent in steps:
         alone.wait(wait)
@@ -95,7 +93,7 @@ def test_who_waits_as_told_is_admitted_and_a_microsecond_earlier_not(
 
 @tried
 @given(limit=limits, steps=steps)
-def test_it_is_as_if_never_used_after_the_reset(limit: Limit, steps: list[tuple[int, int]]) -> None:
+def test_after_the_reset_the_bucket_is_unused(limit: Limit, steps: list[tuple[int, int]]) -> None:
     alone = Alone(limit)
     for wait, cost in steps:
         alone.wait(wait)
@@ -104,7 +102,7 @@ def test_it_is_as_if_never_used_after_the_reset(limit: Limit, steps: list[tuple[
     assert (alone.look().remaining, alone.look().reset_after) == (limit.capacity, 0)
 
 
-def test_it_is_full_at_first_and_refills_steadily() -> None:
+def test_a_new_bucket_is_full_and_refills_steadily() -> None:
     alone = Alone(bucket(10, 1, 20))
     assert [alone.ask() for _ in range(21)] == [True] * 20 + [False]
     assert alone.look().retry_after == 0.1
@@ -112,11 +110,11 @@ def test_it_is_full_at_first_and_refills_steadily() -> None:
     assert [alone.ask(), alone.ask()] == [True, False]
 
 
-def test_without_a_burst_it_holds_the_quota() -> None:
+def test_the_burst_defaults_to_the_quota() -> None:
     assert Alone(bucket(5, 60)).look().remaining == 5
 
 
-def test_a_quota_of_zero_admits_nothing_whatever_the_burst() -> None:
+def test_a_quota_of_zero_admits_nothing_regardless_of_the_burst() -> None:
     state = Alone(bucket(0, 60, 20)).look()
     assert (state.allowed, state.remaining, state.retry_after) == (False, 0, None)
 
@@ -126,7 +124,7 @@ def test_a_cost_above_the_burst_is_never_admitted() -> None:
     assert (state.allowed, state.can_ever_admit, state.retry_after) == (False, False, None)
 
 
-def test_a_changed_quota_keeps_the_tokens_that_were_used() -> None:
+def test_a_changed_quota_keeps_the_used_tokens() -> None:
     alone = Alone(bucket(60, 60, 10))
     for _ in range(8):
         alone.ask()
@@ -135,7 +133,7 @@ def test_a_changed_quota_keeps_the_tokens_that_were_used() -> None:
     assert alone.look(3).retry_after == 0.5
 
 
-def test_a_smaller_burst_empties_no_further_than_empty() -> None:
+def test_a_reduced_burst_leaves_at_least_zero_tokens() -> None:
     alone = Alone(bucket(60, 60, 10))
     for _ in range(8):
         alone.ask()

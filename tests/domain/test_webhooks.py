@@ -1,4 +1,4 @@
-"""Where a webhook may not lead."""
+"""Addresses and URLs that a webhook may use."""
 
 from ipaddress import ip_address, ip_network
 
@@ -11,10 +11,10 @@ FORBIDDEN = [
     *("169.254.169.254", "100.64.0.1", "192.0.0.8", "192.0.2.1", "198.18.0.1", "198.51.100.7", "203.0.113.9"),
     *("224.0.0.1", "239.1.2.3", "240.0.0.1", "255.255.255.255"),
     *("::", "::1", "fe80::1", "fc00::1", "fd12:3456::1", "ff02::1", "2001:db8::1", "100::1"),
-    # What other addresses stand for: mapped, 6to4, Teredo, and those of translators.
+    # Addresses that embed an IPv4 address: mapped, 6to4, Teredo and NAT64.
     *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "2002:7f00:1::", "2002:a00:1::1", "64:ff9b::7f00:1", "64:ff9b::a00:1"),
     *("64:ff9b:1::a00:1", "2001:0:4136:e378:8000:63bf:80ff:fffe"),
-    # The local-use prefix of translators as a whole: where the address lies in it, its operator decides.
+    # The whole local-use prefix of NAT64: its operator chooses the position of the embedded address.
     *("64:ff9b:1::101:101", "64:ff9b:1:c0a8:1:100::", "64:ff9b:1:ffff:ffff:ffff:808:808"),
     *("fec0::1", "feff:ffff::1", "fe80::1%eth0", "::7f00:1", "::808:808", "::ffff:0:7f00:1", "::ffff:0:808:808"),
     *("2001:2::1", "2001:10::1", "2001:20::1", "3fff::1", "3ffe::1", "5f00::1", "100:0:0:1::1", "4000::1", "8000::1"),
@@ -43,7 +43,7 @@ def test_public_addresses(address: str) -> None:
     assert address_problem(ip_address(address)) is None
 
 
-def test_networks_that_are_allowed() -> None:
+def test_explicitly_allowed_networks() -> None:
     allowed = [ip_network("10.1.0.0/16"), ip_network("fd00::/64")]
     assert address_problem(ip_address("10.1.2.3"), allowed) is None
     assert address_problem(ip_address("::ffff:10.1.2.3"), allowed) is None
@@ -121,7 +121,7 @@ def test_urls(url: str, problem: str | None) -> None:
     assert problem is None or problem in str(message)
 
 
-def test_plain_http_is_for_networks_that_are_allowed() -> None:
+def test_http_without_tls_requires_an_allowed_network() -> None:
     allowed = [ip_network("10.1.0.0/16")]
     assert url_problem("http://10.1.2.3/hook", allowed) is None
     assert url_problem("http://intranet/hook", allowed) is None
