@@ -11,7 +11,7 @@ __all__ = ["platform"]
 
 @pytest.fixture
 def shop(platform: Platform) -> Platform:
-    """Version 1 is live: a default plan, a policy “all” of 100 per minute, and the client acme."""
+    """A platform with version 1 live: a default plan, a policy “all” with 100 per minute, and the client acme."""
     rows.default_plan("free")
     rows.policy("all", quota=100)
     rows.client("acme")

@@ -1,4 +1,4 @@
-"""A platform as its store shows it: what is in force, and what servers would decide by."""
+"""The platform of a test: reads from the store the rules and clients that are in force."""
 
 import secrets
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from ratelimit_platform.embedded.redis import free_port
 
 
 class Platform:
-    """The platform of one test: a namespace in a Redis, which the settings name."""
+    """The platform of one test: a namespace in Redis, to which the settings point."""
 
     def __init__(self, settings: Settings, url: str) -> None:
         self._settings = settings
@@ -37,11 +37,11 @@ class Platform:
         self._settings.RATELIMIT_PLATFORM = {"REDIS": url, "NAMESPACE": self.namespace, "CHECK_DEADLINE": 10}
 
     def make_store_unavailable(self) -> None:
-        """Nobody answers any more."""
+        """Points the settings to a port without a listener."""
         self._configure(f"redis://127.0.0.1:{free_port()}/0")
 
     def make_store_available(self) -> None:
-        """What was there before answers again."""
+        """Points the settings to the store again, with its data unchanged."""
         self._configure(self.url)
 
     @property
@@ -50,7 +50,7 @@ class Platform:
 
     @property
     def sequence(self) -> int:
-        """The number of the version in force; 0: none."""
+        """The number of the version in force; 0 if there is none."""
         return self.version.sequence if self.version else 0
 
     @property
@@ -67,11 +67,11 @@ class Platform:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every shard says that all of its clients are there."""
+        """Whether every shard is marked as having all of its clients."""
         return all(mark.complete for mark in self.rules.shard_states())
 
     def client(self, key: str) -> ClientRecord | None:
-        """A client's record; None: none was ever written."""
+        """A client's record; None if none was ever written."""
         text = self.redis.hget(self.keys.shards[shard_of(key)], client_field(key))
         return ClientRecord.from_text(key, text.decode()) if text is not None else None
 
@@ -86,14 +86,14 @@ class Platform:
         return {name: self.redis.dump(name) for name in names}
 
     def empty(self) -> None:
-        """Loses everything that this platform has in the store."""
+        """Deletes all keys of this platform."""
         if names := list(self.redis.scan_iter(f"{self.namespace}:*", count=1_000)):
             self.redis.delete(*names)
 
 
 @pytest.fixture
 def platform(db: None, settings: Settings, redis_url: str) -> Iterator[Platform]:
-    """An empty platform, on which this process publishes."""
+    """An empty platform, to which this process publishes."""
     platform = Platform(settings, redis_url)
     yield platform
     platform.empty()

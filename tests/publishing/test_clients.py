@@ -1,4 +1,4 @@
-"""Clients: each change travels by itself, and the newest record wins."""
+"""Delivery of clients: each change is delivered separately, and the newest record wins."""
 
 from datetime import timedelta
 
@@ -17,18 +17,18 @@ from tests.publishing.platforms import Platform
 pytestmark = pytest.mark.django_db
 
 
-def test_a_change_is_in_the_store_and_out_of_the_outbox(shop: Platform) -> None:
+def test_a_delivered_change_is_in_the_store_and_removed_from_the_outbox(shop: Platform) -> None:
     row = rows.client("other", plan=rows.plan("pro"), status="exempt")
     assert clients.deliver().live
     assert shop.client("other") == ClientRecord("other", row.revision, plan="pro", status="exempt")
     assert not ClientChange.objects.exists()
 
 
-def test_a_client_without_a_plan_stays_without_one(shop: Platform) -> None:
+def test_a_client_without_a_plan_has_none_in_its_record(shop: Platform) -> None:
     assert shop.client("acme").plan is None
 
 
-def test_only_the_clients_that_are_asked_for_are_delivered(shop: Platform) -> None:
+def test_only_the_given_clients_are_delivered(shop: Platform) -> None:
     rows.client("one")
     rows.client("two")
     assert clients.deliver(["one"]).live
@@ -37,14 +37,14 @@ def test_only_the_clients_that_are_asked_for_are_delivered(shop: Platform) -> No
     assert [change.client_key for change in ClientChange.objects.all()] == ["two"]
 
 
-def test_many_changes_of_one_client_are_one_record(shop: Platform) -> None:
+def test_several_changes_of_one_client_become_one_record(shop: Platform) -> None:
     for name in ("a", "b", "c"):
         Client.objects.update(name=name)
     clients.deliver()
     assert shop.client("acme").revision == Client.objects.get().revision
 
 
-def test_a_removed_client_leaves_a_tombstone(shop: Platform) -> None:
+def test_a_deleted_client_leaves_a_tombstone(shop: Platform) -> None:
     before = shop.client("acme").revision
     Client.objects.all().delete()
     clients.deliver()
@@ -53,7 +53,7 @@ def test_a_removed_client_leaves_a_tombstone(shop: Platform) -> None:
     assert tombstone.revision > before
 
 
-def test_a_client_that_comes_back_takes_the_place_of_its_tombstone(shop: Platform) -> None:
+def test_a_recreated_client_replaces_its_tombstone(shop: Platform) -> None:
     Client.objects.all().delete()
     clients.deliver()
     rows.client("acme", status="blocked")
@@ -61,7 +61,7 @@ def test_a_client_that_comes_back_takes_the_place_of_its_tombstone(shop: Platfor
     assert shop.client("acme").status == "blocked"
 
 
-def test_the_newest_record_wins_whatever_comes_last(shop: Platform) -> None:
+def test_the_newest_record_wins_regardless_of_the_order(shop: Platform) -> None:
     late = shop.client("acme")
     Client.objects.update(status="blocked")
     clients.deliver()
@@ -69,7 +69,7 @@ def test_the_newest_record_wins_whatever_comes_last(shop: Platform) -> None:
     assert shop.client("acme").status == "blocked"
 
 
-def test_a_delivery_that_is_repeated_does_no_harm(shop: Platform) -> None:
+def test_a_repeated_delivery_changes_nothing(shop: Platform) -> None:
     Client.objects.update(status="blocked")
     waiting = list(ClientChange.objects.all())
     clients.deliver()
@@ -79,7 +79,7 @@ def test_a_delivery_that_is_repeated_does_no_harm(shop: Platform) -> None:
     assert shop.client("acme") == delivered
 
 
-def test_an_override_is_in_the_record(shop: Platform) -> None:
+def test_the_record_contains_overrides(shop: Platform) -> None:
     acme, now = Client.objects.get(), timezone.now()
     override = rows.override(acme, rows.policy("search"), starts_at=now, ends_at=now + timedelta(days=1))
     rows.override_limit(override, quota=7, position=1)
@@ -90,7 +90,7 @@ def test_an_override_is_in_the_record(shop: Platform) -> None:
     assert shop.client("acme").overrides == (Override("search", limits, *span),)
 
 
-def test_a_changed_override_limit_is_a_changed_record(shop: Platform) -> None:
+def test_a_changed_override_limit_changes_the_record(shop: Platform) -> None:
     rows.override_limit(rows.override(Client.objects.get(), rows.policy("search")))
     clients.deliver()
     OverrideLimit.objects.update(quota=3)
@@ -98,7 +98,7 @@ def test_a_changed_override_limit_is_a_changed_record(shop: Platform) -> None:
     assert shop.client("acme").overrides[0].limits == (Limit(3, 60),)
 
 
-def test_an_override_that_ended_long_ago_is_left_out(shop: Platform) -> None:
+def test_the_record_omits_overrides_that_ended_long_ago(shop: Platform) -> None:
     acme, policy, now = Client.objects.get(), rows.policy("search"), timezone.now()
     rows.override_limit(rows.override(acme, policy, ends_at=now - timedelta(days=2)))
     recent = rows.override(acme, policy, starts_at=now - timedelta(days=2), ends_at=now - timedelta(hours=1))
@@ -108,7 +108,7 @@ def test_an_override_that_ended_long_ago_is_left_out(shop: Platform) -> None:
 
 
 @pytest.mark.parametrize("count", [10, 1_900])
-def test_statements_do_not_grow_with_the_number_of_clients(
+def test_the_number_of_sql_statements_does_not_depend_on_the_number_of_clients(
     count: int, shop: Platform, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     policy = rows.policy("search")
@@ -120,14 +120,14 @@ def test_statements_do_not_grow_with_the_number_of_clients(
     assert shop.client(f"client-{count - 1}")
 
 
-def test_more_clients_than_one_chunk_are_all_delivered(shop: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_chunks_of_clients_are_delivered(shop: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clients, "CHUNK_SIZE", 10)
     Client.objects.bulk_create(Client(key=f"client-{number}") for number in range(35))
     assert clients.deliver().live
     assert all(shop.client(f"client-{number}") for number in range(35))
 
 
-def test_a_load_brings_every_client_and_marks_every_bucket(shop: Platform) -> None:
+def test_loading_writes_every_client_and_marks_every_shard(shop: Platform) -> None:
     Client.objects.bulk_create(Client(key=f"client-{number}") for number in range(50))
     ClientChange.objects.all().delete()
     shop.empty()
@@ -137,7 +137,7 @@ def test_a_load_brings_every_client_and_marks_every_bucket(shop: Platform) -> No
     assert all(shop.client(f"client-{number}") for number in range(50))
 
 
-def test_a_load_does_not_bring_back_what_was_removed_meanwhile(shop: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loading_does_not_restore_clients_deleted_meanwhile(shop: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     read = list(clients.all_records())
     Client.objects.all().delete()
     clients.deliver()

@@ -1,4 +1,4 @@
-"""Bringing all clients to an emptied store: once at a time, with a line that says how far it is."""
+"""Loading all clients into an emptied store: one process at a time, with progress in the log."""
 
 import logging
 from collections.abc import Iterator
@@ -45,9 +45,9 @@ def test_one_process_loads_at_a_time(shop: Platform) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_loader_that_dies_leaves_the_way_free(shop: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_loader_releases_the_lock(shop: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     class Killed(BaseException):
-        """In place of kill -9."""
+        """Stands for kill -9."""
 
     def die() -> Iterator[ClientRecord]:
         raise Killed
@@ -63,7 +63,7 @@ def test_a_loader_that_dies_leaves_the_way_free(shop: Platform, monkeypatch: pyt
 
 
 @pytest.mark.django_db
-def test_a_long_loading_says_how_far_it_is(
+def test_a_long_loading_logs_its_progress(
     shop: Platform, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     many_clients()
@@ -75,7 +75,7 @@ def test_a_long_loading_says_how_far_it_is(
 
 
 @pytest.mark.django_db
-def test_every_client_comes_with_its_overrides_over_many_chunks(
+def test_clients_are_loaded_with_their_overrides_over_several_chunks(
     shop: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clients, "CHUNK_SIZE", 7)
@@ -89,7 +89,7 @@ def test_every_client_comes_with_its_overrides_over_many_chunks(
 
 
 @pytest.mark.django_db
-def test_only_the_buckets_that_lost_their_clients_are_loaded(shop: Platform) -> None:
+def test_only_shards_that_lost_their_clients_are_loaded(shop: Platform) -> None:
     many_clients()
     assert clients.load_all()
     lost = shop.keys.shards[7]

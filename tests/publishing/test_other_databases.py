@@ -1,4 +1,4 @@
-"""A store that holds rules of another database, or of a later state of this one."""
+"""A store with rules of another database, or of a later state of this one."""
 
 from collections.abc import Callable
 
@@ -50,7 +50,7 @@ def restored(shop: Platform) -> Platform:
 
 @pytest.fixture
 def foreign(platform: Platform) -> Platform:
-    """The store holds version 9 and a client of another database; ours has a plan and a client."""
+    """The store has version 9 and a client of another database; this database has a plan and a client."""
     data = Ruleset(plans=(Plan("theirs", "Theirs"),), default_plan="theirs").to_bytes()
     platform.rules.publish(Version("theirs", 9, digest_of(data)), data, lambda current: True)
     assert platform.clients.load_all([ClientRecord("their-client", 7)])
@@ -62,7 +62,7 @@ def foreign(platform: Platform) -> Platform:
 
 @pytest.fixture(params=["restored", "foreign"])
 def unknown(request: pytest.FixtureRequest) -> tuple[Platform, int]:
-    """A platform whose store holds rules that the database does not know, and their version."""
+    """A platform whose store has rules that the database did not publish, and their version."""
     return request.getfixturevalue(request.param), {"restored": 3, "foreign": 9}[request.param]
 
 
@@ -75,7 +75,7 @@ ATTEMPTS: dict[str, Callable[[], object]] = {
 
 
 @pytest.mark.parametrize("attempt", ATTEMPTS.values(), ids=ATTEMPTS)
-def test_nothing_is_written_over_unknown_rules(attempt: Callable[[], object], unknown: tuple[Platform, int]) -> None:
+def test_unknown_rules_are_not_overwritten(attempt: Callable[[], object], unknown: tuple[Platform, int]) -> None:
     platform, version = unknown
     PolicyLimit.objects.update(quota=4)
     rows.client("late")
@@ -85,14 +85,14 @@ def test_nothing_is_written_over_unknown_rules(attempt: Callable[[], object], un
     assert platform.content() == before
 
 
-def test_what_was_refused_is_kept_for_later(unknown: tuple[Platform, int]) -> None:
+def test_rejected_changes_and_publications_are_kept(unknown: tuple[Platform, int]) -> None:
     rows.client("late")
     reconcile()
     assert ClientChange.objects.filter(client_key="late").exists()
     assert set(Publication.objects.exclude(state="live").values_list("state", flat=True)) <= {"pending"}
 
 
-def test_publishing_on_over_a_restored_backup_stays_refused(restored: Platform) -> None:
+def test_publishing_from_a_restored_backup_is_rejected_repeatedly(restored: Platform) -> None:
     for quota in range(10, 15):
         PolicyLimit.objects.update(quota=quota)
         rules.record("test")
@@ -109,14 +109,14 @@ def test_a_take_over_has_a_new_epoch_and_a_higher_version(unknown: tuple[Platfor
     assert platform.version.epoch == PlatformRow.load().epoch
 
 
-def test_a_take_over_leaves_no_client_of_before(unknown: tuple[Platform, int]) -> None:
+def test_a_take_over_removes_all_previous_clients(unknown: tuple[Platform, int]) -> None:
     platform, _ = unknown
     rules.take_over("test")
     assert not platform.is_complete
     assert [platform.client(key) for key in ("acme", "newcomer", "their-client")] == [None] * 3
 
 
-def test_the_command_takes_over_with_all_clients(unknown: tuple[Platform, int]) -> None:
+def test_the_command_takes_over_and_loads_all_clients(unknown: tuple[Platform, int]) -> None:
     platform, version = unknown
     call_command("publish_ruleset", take_over=True)
     assert platform.sequence == version + 1
@@ -125,7 +125,7 @@ def test_the_command_takes_over_with_all_clients(unknown: tuple[Platform, int]) 
     assert [platform.client(key) for key in ("newcomer", "their-client")] == [None, None]
 
 
-def test_publishing_goes_on_after_a_take_over(restored: Platform) -> None:
+def test_publishing_works_after_a_take_over(restored: Platform) -> None:
     call_command("publish_ruleset", take_over=True)
     publish(55)
     assert (restored.sequence, restored.quotas) == (5, {"all": 55})
@@ -134,14 +134,14 @@ def test_publishing_goes_on_after_a_take_over(restored: Platform) -> None:
     assert restored.client("acme").status == "exempt"
 
 
-def test_the_reconciler_brings_the_clients_of_a_take_over_that_was_cut_short(restored: Platform) -> None:
+def test_the_reconciler_loads_the_clients_after_an_interrupted_take_over(restored: Platform) -> None:
     rules.take_over("test")
     assert reconcile().clients_loaded
     assert restored.is_complete
     assert restored.client("acme").status == "active"
 
 
-def test_a_take_over_that_loses_the_store_says_to_do_it_again(
+def test_a_take_over_that_loses_the_store_tells_to_repeat_it(
     restored: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = rules.record_take_over
@@ -160,7 +160,7 @@ def test_a_take_over_that_loses_the_store_says_to_do_it_again(
     assert rules.take_over("test").live
 
 
-def test_two_platforms_on_one_redis_do_not_meet(shop: Platform, settings: Settings) -> None:
+def test_namespaces_isolate_two_platforms_on_one_redis(shop: Platform, settings: Settings) -> None:
     before = shop.content()
     second = Platform(settings, shop.url)
     reconcile()

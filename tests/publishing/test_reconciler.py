@@ -1,4 +1,4 @@
-"""What the reconciler finds and mends: killed publishers, emptied stores, rows changed past the admin."""
+"""Repairs by the reconciler: killed publishers, emptied and damaged stores, rows changed outside the admin."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 
 class Killed(BaseException):
-    """In place of kill -9."""
+    """Stands for kill -9."""
 
 
 def change(quota: int) -> None:
@@ -27,7 +27,7 @@ def change(quota: int) -> None:
     rules.record("test")
 
 
-def test_where_nothing_is_wrong_nothing_is_done(shop: Platform) -> None:
+def test_the_reconciler_changes_nothing_in_an_intact_store(shop: Platform) -> None:
     before = shop.content()
     assert reconcile() == Reconciliation()
     assert shop.content() == before
@@ -60,7 +60,7 @@ def test_a_publisher_killed_after_it_wrote_to_the_store(shop: Platform, monkeypa
 
 
 @pytest.mark.parametrize("written", [False, True], ids=["before", "after"])
-def test_a_publisher_of_clients_killed_around_its_write(
+def test_a_publisher_of_clients_killed_before_or_after_its_write(
     shop: Platform, monkeypatch: pytest.MonkeyPatch, written: bool
 ) -> None:
     put = ClientWriter.put
@@ -81,7 +81,7 @@ def test_a_publisher_of_clients_killed_around_its_write(
     assert not ClientChange.objects.exists()
 
 
-def test_an_emptied_store_is_filled_again_with_rules_and_clients(shop: Platform) -> None:
+def test_rules_and_clients_of_an_emptied_store_are_restored(shop: Platform) -> None:
     before = shop.content()
     shop.empty()
     found = reconcile()
@@ -95,7 +95,7 @@ def lose_the_pointer(shop: Platform) -> None:
     shop.redis.delete(shop.keys.pointer)
 
 
-def lose_a_bucket(shop: Platform) -> None:
+def lose_a_shard(shop: Platform) -> None:
     shop.redis.delete(shop.keys.shards[7])
 
 
@@ -115,15 +115,15 @@ def lose_the_ruleset(shop: Platform) -> None:
     shop.redis.delete(shop.keys.ruleset(str(shop.version)))
 
 
-def spoil_the_ruleset(shop: Platform) -> None:
+def corrupt_the_ruleset(shop: Platform) -> None:
     shop.redis.set(shop.keys.ruleset(str(shop.version)), b"{}")
 
 
-def overwrite_a_bucket(shop: Platform) -> None:
+def overwrite_a_shard(shop: Platform) -> None:
     shop.redis.set(shop.keys.shards[7], "not a shard")
 
 
-def overwrite_the_bucket_of_a_client(shop: Platform) -> None:
+def overwrite_the_shard_of_a_client(shop: Platform) -> None:
     shard = shop.keys.shards[shard_of("acme")]
     shop.redis.delete(shard)
     shop.redis.rpush(shard, "not a shard")
@@ -134,7 +134,7 @@ def overwrite_the_pointer(shop: Platform) -> None:
     shop.redis.sadd(shop.keys.pointer, "no pointer")
 
 
-def scribble_on_the_pointer(shop: Platform) -> None:
+def corrupt_the_pointer(shop: Platform) -> None:
     shop.redis.set(shop.keys.pointer, b"\xff nonsense")
 
 
@@ -144,29 +144,29 @@ def overwrite_the_ruleset(shop: Platform) -> None:
     shop.redis.zadd(key, {"no ruleset": 1})
 
 
-def scribble_on_a_token(shop: Platform) -> None:
+def corrupt_a_token(shop: Platform) -> None:
     shop.redis.hset(shop.keys.shards[7], TOKEN_FIELD, b"\xff nonsense")
 
 
 DAMAGE = [
-    overwrite_a_bucket,
-    overwrite_the_bucket_of_a_client,
+    overwrite_a_shard,
+    overwrite_the_shard_of_a_client,
     overwrite_the_pointer,
-    scribble_on_the_pointer,
+    corrupt_the_pointer,
     overwrite_the_ruleset,
-    scribble_on_a_token,
+    corrupt_a_token,
     lose_the_pointer,
-    lose_a_bucket,
+    lose_a_shard,
     lose_a_token,
     lose_a_mark,
     have_an_older_token,
     lose_the_ruleset,
-    spoil_the_ruleset,
+    corrupt_the_ruleset,
 ]
 
 
 @pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
-def test_a_damaged_store_is_mended(shop: Platform, damage: Callable[[Platform], None]) -> None:
+def test_a_damaged_store_is_repaired(shop: Platform, damage: Callable[[Platform], None]) -> None:
     damage(shop)
     assert reconcile() != Reconciliation()
     assert (shop.sequence, shop.quotas, shop.is_complete) == (1, {"all": 100}, True)
@@ -174,7 +174,7 @@ def test_a_damaged_store_is_mended(shop: Platform, damage: Callable[[Platform], 
     assert reconcile() == Reconciliation()
 
 
-def test_a_new_installation_is_ready_without_a_save(platform: Platform, client: HttpClient) -> None:
+def test_a_new_installation_becomes_ready_without_a_save(platform: Platform, client: HttpClient) -> None:
     assert client.get("/readyz").status_code == 503
     found = reconcile()
     assert (found.recorded, found.published) == (True, True)
@@ -185,14 +185,14 @@ def test_a_new_installation_is_ready_without_a_save(platform: Platform, client: 
 
 
 def test_an_empty_database_publishes_nothing_to_a_store_with_rules(shop: Platform) -> None:
-    """It may be waiting for its backup."""
+    """The database may be about to be restored from a backup."""
     before = shop.content()
     Publication.objects.all().delete()
     assert reconcile() == Reconciliation()
     assert (shop.content(), Publication.objects.count()) == (before, 0)
 
 
-def test_rows_changed_past_the_admin_are_published(shop: Platform) -> None:
+def test_rows_changed_outside_the_admin_are_published(shop: Platform) -> None:
     PolicyLimit.objects.update(quota=9)
     assert reconcile().recorded
     assert shop.quotas == {"all": 9}
@@ -200,7 +200,7 @@ def test_rows_changed_past_the_admin_are_published(shop: Platform) -> None:
     assert Publication.objects.get(sequence=2).author == "reconciler"
 
 
-def test_rows_that_mean_nothing_wait_for_somebody_to_mend_them(shop: Platform) -> None:
+def test_invalid_rows_are_not_published_until_they_are_corrected(shop: Platform) -> None:
     rows.plan("pro")
     RuleChange.objects.all().delete()
     Client.objects.update(plan=None)

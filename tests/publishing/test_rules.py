@@ -1,4 +1,4 @@
-"""Rules: recorded with the change, delivered after it."""
+"""Publishing of rules: recorded in the transaction of the change, delivered after it."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 
 
 def publish() -> Publication | None:
-    """Records and delivers; returns what was recorded."""
+    """Records and delivers. Returns the publication; None if nothing changed."""
     publication = rules.record("test")
     assert rules.deliver().live
     if publication:
@@ -39,7 +39,7 @@ def test_the_first_version_is_1(shop: Platform) -> None:
     assert shop.quotas == {"all": 100}
 
 
-def test_versions_grow_by_one(shop: Platform) -> None:
+def test_versions_increase_by_one(shop: Platform) -> None:
     for number in range(2, 6):
         PolicyLimit.objects.update(quota=number)
         assert publish().sequence == number
@@ -47,19 +47,19 @@ def test_versions_grow_by_one(shop: Platform) -> None:
         assert shop.quotas == {"all": number}
 
 
-def test_unchanged_rules_make_no_version(shop: Platform) -> None:
+def test_unchanged_rules_create_no_version(shop: Platform) -> None:
     assert publish() is None
     assert shop.sequence == 1
 
 
-def test_rules_that_go_back_to_what_they_were_are_a_new_version(shop: Platform) -> None:
+def test_reverted_rules_are_a_new_version(shop: Platform) -> None:
     PolicyLimit.objects.update(quota=5)
     publish()
     PolicyLimit.objects.update(quota=100)
     assert publish().sequence == 3
 
 
-def test_a_publication_says_who_why_what_and_since_when(shop: Platform) -> None:
+def test_a_publication_records_author_reason_changes_and_times(shop: Platform) -> None:
     PolicyLimit.objects.update(quota=5)
     publication = rules.record("Ada", reason="Too many.")
     assert (publication.state, publication.live_at) == ("pending", None)
@@ -71,7 +71,7 @@ def test_a_publication_says_who_why_what_and_since_when(shop: Platform) -> None:
     assert publication.live_at >= publication.created_at
 
 
-def test_versions_that_were_passed_over_are_live_with_the_newest(shop: Platform) -> None:
+def test_skipped_versions_are_marked_live_with_the_newest(shop: Platform) -> None:
     for quota in (2, 3):
         PolicyLimit.objects.update(quota=quota)
         rules.record("test")
@@ -79,7 +79,7 @@ def test_versions_that_were_passed_over_are_live_with_the_newest(shop: Platform)
     assert set(Publication.objects.values_list("state", flat=True)) == {"live"}
 
 
-def test_what_is_taken_back_is_not_recorded(shop: Platform) -> None:
+def test_a_rolled_back_change_is_not_recorded(shop: Platform) -> None:
     with transaction.atomic():
         PolicyLimit.objects.update(quota=5)
         rules.record("test")
@@ -88,12 +88,12 @@ def test_what_is_taken_back_is_not_recorded(shop: Platform) -> None:
     assert shop.quotas == {"all": 100}
 
 
-def test_nothing_to_deliver_is_said(platform: Platform) -> None:
+def test_delivery_without_a_publication_reports_that(platform: Platform) -> None:
     delivery = rules.deliver()
     assert (delivery.live, delivery.problem) == (False, "Nothing has been published yet.")
 
 
-def test_a_token_is_in_the_rules_until_it_is_revoked(shop: Platform) -> None:
+def test_the_ruleset_contains_a_token_until_it_is_revoked(shop: Platform) -> None:
     secret = tokens.issue(name="checkout", scopes=["check"])
     publish()
     assert [(token.name, token.digest) for token in shop.ruleset.tokens] == [
@@ -104,7 +104,7 @@ def test_a_token_is_in_the_rules_until_it_is_revoked(shop: Platform) -> None:
     assert shop.ruleset.tokens == ()
 
 
-def test_marks_go_with_the_version_that_holds_their_changes(shop: Platform) -> None:
+def test_publishing_removes_the_marks_of_its_changes(shop: Platform) -> None:
     PolicyLimit.objects.update(quota=5)
     assert RuleChange.objects.exists()
     publish()
@@ -124,7 +124,7 @@ def no_default() -> None:
 
 
 def equal_routes() -> None:
-    """Past the model, which would have kept the pattern's shape."""
+    """Bypasses the model, which would also have updated the shape of the pattern."""
     rows.endpoint("orders", "GET /a", "GET /b")
     Route.objects.update(path="/a")
 
@@ -162,19 +162,19 @@ def change_and_record(*changes: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize(("spoil", "problems"), REFUSED.items(), ids=lambda value: getattr(value, "__name__", ""))
-def test_rules_that_mean_nothing_are_refused(spoil: Callable[[], object], problems: list[str], shop: Platform) -> None:
+def test_invalid_rules_are_rejected(spoil: Callable[[], object], problems: list[str], shop: Platform) -> None:
     with pytest.raises(InvalidRuleset) as caught:
         change_and_record(spoil)
     assert [str(problem) for problem in caught.value.problems] == problems
 
 
-def test_a_refusal_names_everything_that_is_wrong(shop: Platform) -> None:
+def test_a_rejection_names_all_problems(shop: Platform) -> None:
     with pytest.raises(InvalidRuleset) as caught:
         change_and_record(no_default, no_limits)
     assert len(caught.value.problems) == 2
 
 
-def test_a_refusal_takes_every_change_back(shop: Platform) -> None:
+def test_a_rejection_rolls_back_every_change(shop: Platform) -> None:
     before = shop.content()
     with pytest.raises(InvalidRuleset):
         change_and_record(no_default, lambda: rows.endpoint("orders"))

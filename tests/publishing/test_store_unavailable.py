@@ -15,20 +15,20 @@ SENTENCE = "Redis is unavailable; the change will go live automatically."
 
 @pytest.fixture
 def cut_off(shop: Platform) -> Platform:
-    """A shop that has lost its store, and saved version 2 with quota 5 since."""
+    """A shop whose store is unavailable, and which has saved version 2 with quota 5 since."""
     shop.make_store_unavailable()
     PolicyLimit.objects.update(quota=5)
     assert rules.record("test")
     return shop
 
 
-def test_rules_are_saved_and_a_sentence_says_that_they_are_not_live(cut_off: Platform) -> None:
+def test_rules_are_saved_and_reported_as_not_live(cut_off: Platform) -> None:
     delivery = rules.deliver()
     assert (delivery.live, delivery.version, delivery.problem) == (False, None, SENTENCE)
     assert Publication.objects.get(sequence=2).state == "pending"
 
 
-def test_rules_go_live_when_the_store_is_back(cut_off: Platform) -> None:
+def test_rules_go_live_after_the_outage(cut_off: Platform) -> None:
     rules.deliver()
     cut_off.make_store_available()
     assert reconcile().published
@@ -36,14 +36,14 @@ def test_rules_go_live_when_the_store_is_back(cut_off: Platform) -> None:
     assert Publication.objects.get(sequence=2).state == "live"
 
 
-def test_clients_are_saved_and_a_sentence_says_that_they_are_not_live(cut_off: Platform) -> None:
+def test_clients_are_saved_and_reported_as_not_live(cut_off: Platform) -> None:
     Client.objects.update(status="blocked")
     delivery = clients.deliver()
     assert (delivery.live, delivery.problem) == (False, SENTENCE)
     assert ClientChange.objects.exists()
 
 
-def test_clients_go_live_when_the_store_is_back(cut_off: Platform) -> None:
+def test_clients_go_live_after_the_outage(cut_off: Platform) -> None:
     Client.objects.update(status="blocked")
     clients.deliver()
     cut_off.make_store_available()
@@ -52,13 +52,13 @@ def test_clients_go_live_when_the_store_is_back(cut_off: Platform) -> None:
     assert not ClientChange.objects.exists()
 
 
-def test_reconciling_says_that_the_store_is_away(cut_off: Platform) -> None:
+def test_the_reconciler_reports_the_unavailable_store(cut_off: Platform) -> None:
     problem = reconcile().problem
     assert "Connection refused" in problem
     assert reconcile() == Reconciliation(problem=problem)
 
 
-def test_changes_past_the_admin_are_recorded_while_the_store_is_away(shop: Platform) -> None:
+def test_changes_outside_the_admin_are_recorded_while_the_store_is_unavailable(shop: Platform) -> None:
     shop.make_store_unavailable()
     PolicyLimit.objects.update(quota=7)
     reconcile()

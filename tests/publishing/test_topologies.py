@@ -1,4 +1,4 @@
-"""Publishing to a Cluster, master by master, and to masters with replicas."""
+"""Publishing to the masters of a Cluster, and to masters with replicas."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +31,7 @@ def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LastingCluster
 
 @pytest.fixture
 def cluster(lasting: LastingCluster) -> ClusterTopology:
-    """Masters without replicas: what is lost stays lost until it is started again."""
+    """A Cluster of masters without replicas: a killed master stays unavailable until it is restarted."""
     return lasting.ready()
 
 
@@ -43,7 +43,7 @@ def sentinel(tmp_path: Path) -> Iterator[SentinelTopology]:
 
 
 def shop_on(url: str, settings: Settings) -> Platform:
-    """A platform whose version 1 is live on this store."""
+    """A platform with version 1 live on this store."""
     platform = Platform(settings, url)
     rows.default_plan("free")
     rows.policy("all", quota=100)
@@ -69,7 +69,7 @@ def tokens(platform: Platform) -> set[str | None]:
     return {mark.token for mark in platform.rules.shard_states()}
 
 
-def test_all_buckets_of_a_cluster_are_confirmed(cluster: ClusterTopology, settings: Settings) -> None:
+def test_all_shards_of_a_cluster_are_confirmed(cluster: ClusterTopology, settings: Settings) -> None:
     platform = shop_on(cluster.url, settings)
     change(7)
     assert rules.deliver().live
@@ -77,9 +77,7 @@ def test_all_buckets_of_a_cluster_are_confirmed(cluster: ClusterTopology, settin
     assert reconcile() == Reconciliation()
 
 
-def test_a_lost_master_leaves_a_publication_partial_until_it_is_back(
-    cluster: ClusterTopology, settings: Settings
-) -> None:
+def test_a_publication_is_partial_while_a_master_is_unavailable(cluster: ClusterTopology, settings: Settings) -> None:
     platform = shop_on(cluster.url, settings)
     lost = next(server for server in cluster.masters if not holds_pointer(server, platform))
     lost.kill()
@@ -100,7 +98,9 @@ def holds_pointer(server: RedisServer, platform: Platform) -> bool:
         return bool(client.keys(platform.keys.pointer))
 
 
-def test_where_the_pointer_cannot_be_reached_nothing_is_published(cluster: ClusterTopology, settings: Settings) -> None:
+def test_nothing_is_published_while_the_master_of_the_pointer_is_unavailable(
+    cluster: ClusterTopology, settings: Settings
+) -> None:
     platform = shop_on(cluster.url, settings)
     lost = next(server for server in cluster.masters if holds_pointer(server, platform))
     before = tokens(platform)
@@ -111,7 +111,7 @@ def test_where_the_pointer_cannot_be_reached_nothing_is_published(cluster: Clust
     assert tokens(platform) - {None} == before
 
 
-def test_one_emptied_master_of_a_cluster_gets_its_part_again(cluster: ClusterTopology, settings: Settings) -> None:
+def test_the_data_of_one_emptied_master_are_restored(cluster: ClusterTopology, settings: Settings) -> None:
     platform = shop_on(cluster.url, settings)
     emptied = cluster.masters[0]
     with emptied.client as client:
@@ -123,9 +123,7 @@ def test_one_emptied_master_of_a_cluster_gets_its_part_again(cluster: ClusterTop
     assert reconcile() == Reconciliation()
 
 
-def test_a_slower_publisher_puts_no_older_version_over_a_newer_one(
-    cluster: ClusterTopology, settings: Settings
-) -> None:
+def test_a_slower_publisher_does_not_overwrite_a_newer_version(cluster: ClusterTopology, settings: Settings) -> None:
     platform = shop_on(cluster.url, settings)
     newer = Version(platform.version.epoch, 9, "a-digest")
     shard = platform.keys.shards[3]
@@ -135,9 +133,7 @@ def test_a_slower_publisher_puts_no_older_version_over_a_newer_one(
     assert platform.redis.hget(shard, TOKEN_FIELD).decode() == str(newer)
 
 
-def test_taking_over_goes_beyond_every_version_that_a_bucket_names(
-    cluster: ClusterTopology, settings: Settings
-) -> None:
+def test_a_take_over_exceeds_the_version_of_every_shard(cluster: ClusterTopology, settings: Settings) -> None:
     platform = shop_on(cluster.url, settings)
     shard = platform.keys.shards[3]
     platform.redis.hset(shard, TOKEN_FIELD, str(Version("another", 9, "a-digest")))
@@ -147,7 +143,7 @@ def test_taking_over_goes_beyond_every_version_that_a_bucket_names(
     assert not platform.redis.hexists(shard, "c:stranger")
 
 
-def test_what_no_replica_has_confirmed_is_not_called_live(
+def test_a_publication_without_a_replicas_confirmation_is_partial(
     sentinel: SentinelTopology, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     platform = shop_on(sentinel.url, settings)

@@ -1,4 +1,4 @@
-"""Several people save at the same moment."""
+"""Concurrent saves."""
 
 import threading
 from collections.abc import Callable
@@ -20,7 +20,7 @@ SAVES = 5
 
 
 def at_once(save: Callable[[int], None], count: int = SAVERS) -> None:
-    """Calls ``save(number)`` in as many threads, which begin together."""
+    """Calls ``save(number)`` in ``count`` threads, which start simultaneously."""
     barrier = threading.Barrier(count)
 
     def run(number: int) -> None:
@@ -34,7 +34,7 @@ def at_once(save: Callable[[int], None], count: int = SAVERS) -> None:
         list(pool.map(run, range(count)))
 
 
-def test_every_change_is_in_the_last_version_and_versions_never_repeat_or_go_back(shop: Platform) -> None:
+def test_the_last_version_contains_every_change_and_versions_are_consecutive(shop: Platform) -> None:
     limits = [rows.policy(f"policy-{number}", quota=1).limits.get().pk for number in range(SAVERS)]
     seen: list[int] = []
 
@@ -47,7 +47,7 @@ def test_every_change_is_in_the_last_version_and_versions_never_repeat_or_go_bac
             delivery = rules.deliver()
             assert delivery.live
             assert delivery.version
-            # What is reported as live holds at least this saver's own change.
+            # The version reported as live contains at least the change of this thread.
             assert delivery.version >= publication.sequence
             seen.append(publication.sequence)
 
@@ -58,7 +58,7 @@ def test_every_change_is_in_the_last_version_and_versions_never_repeat_or_go_bac
     assert set(Publication.objects.values_list("state", flat=True)) == {"live"}
 
 
-def test_a_publisher_that_comes_late_does_not_bring_an_older_version_back(shop: Platform) -> None:
+def test_a_late_publisher_does_not_restore_an_older_version(shop: Platform) -> None:
     PolicyLimit.objects.update(quota=2)
     late = rules.record("late")
     PolicyLimit.objects.update(quota=3)
@@ -70,7 +70,7 @@ def test_a_publisher_that_comes_late_does_not_bring_an_older_version_back(shop: 
     assert shop.quotas == {"all": 3}
 
 
-def test_changes_of_one_client_at_once_end_with_the_newest(shop: Platform) -> None:
+def test_concurrent_changes_of_one_client_end_with_the_newest(shop: Platform) -> None:
     plans = [rows.plan(f"plan-{number}") for number in range(SAVERS)]
 
     def save(number: int) -> None:
@@ -84,7 +84,7 @@ def test_changes_of_one_client_at_once_end_with_the_newest(shop: Platform) -> No
     assert (live.revision, live.plan) == (row.revision, row.plan.slug)
 
 
-def test_savers_and_the_reconciler_at_once_agree(shop: Platform) -> None:
+def test_concurrent_saves_and_the_reconciler_agree(shop: Platform) -> None:
     def run(number: int) -> None:
         if number % 2:
             reconcile()
