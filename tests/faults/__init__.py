@@ -1,3 +1,2 @@
-"""Faults: real stores that are killed, stopped, cut off and emptied under load, and a checker that goes
-over what was answered. The short form runs with all tests; ``make faults`` runs the long one and
-prints a table."""
+"""Fault injection: real stores are killed, stopped, cut off and emptied under load, and a checker verifies
+the answers. The short form runs with all tests; ``make faults`` runs the long form and prints a table."""

@@ -1,4 +1,4 @@
-"""``make faults``: every fault for longer, and a table of what is stated and what was found."""
+"""``make faults``: the long form of every fault, and a table of the stated bounds and the measured values."""
 
 import os
 import subprocess

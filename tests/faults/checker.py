@@ -1,8 +1,8 @@
-"""Goes over a history and says what was broken of what the platform promises.
+"""Checks a history for violations of the platform's guarantees.
 
-Only what is certain counts: a request was decided at some moment between its start and its end, so
-a window is over its quota only if that holds whichever moment it was, and a denial was wrong only
-if there was capacity whichever of the requests around it had been decided before.
+Only certain violations count. A request was decided at an unknown time between its start and its end, so
+a window exceeds its quota only if it does for all possible times, and a denial is wrong only if there was
+capacity in every possible order of the concurrent requests.
 """
 
 from bisect import bisect_left, bisect_right
@@ -13,17 +13,17 @@ from itertools import accumulate
 from tests.faults.history import History, Request
 
 LATE = 1 / 64
-"""Part of a window by which capacity of a busy sliding window may come back late."""
+"""Part of the window by which requests may expire late from a busy sliding window."""
 
 
 def over_admitted(history: History, endpoint: str, quota: int, window: float) -> int:
-    """By how much the fullest window of a client was above the quota; 0: none was."""
+    """By how much the fullest window of any client exceeded the quota; 0 if none did."""
     fullest = (_fullest_window(requests, window) for requests in history.by_counter(endpoint).values())
     return max(0, max(fullest, default=0) - quota)
 
 
 def _fullest_window(requests: Sequence[Request], window: float) -> int:
-    """The most admitted requests that lie, start and end, within one window."""
+    """The maximum number of admitted requests whose start and end are within one window."""
     admitted = sorted((request for request in requests if request.allowed), key=lambda request: request.start)
     fullest = 0
     for position, first in enumerate(admitted):
@@ -39,8 +39,8 @@ def _until(admitted: Sequence[Request], position: int, moment: float) -> Sequenc
 
 
 def wrongly_denied(history: History, endpoint: str, quota: int, window: float) -> list[Request]:
-    """Requests that a shared counter denied although it had capacity. Those of the history's first
-    window are left out: what was before them is not known."""
+    """Requests that a shared counter denied although it had capacity, except those in the first window
+    of the history, because the requests before them are unknown."""
     return [
         denied
         for requests in history.by_counter(endpoint).values()
@@ -55,7 +55,7 @@ def _wrongly_denied(requests: Sequence[Request], mended: float, quota: int, wind
 
 
 def _used_before(denied: Request, requests: Sequence[Request], mended: float, window: float) -> int:
-    """The most that the counter can have contained when it denied this request."""
+    """The maximum usage that the counter can have had when it denied this request."""
     since = denied.start - window * (1 + LATE)
     return sum(
         each.may_have_consumed and _ran_by(each, mended) >= since and each.start <= denied.end for each in requests
@@ -63,15 +63,15 @@ def _used_before(denied: Request, requests: Sequence[Request], mended: float, wi
 
 
 def _ran_by(request: Request, mended: float) -> float:
-    """The latest moment at which the script of this request can have run. A server that was stopped, or a link that
-    was slow, carries out what callers have given up when the fault ends."""
+    """The latest time at which the script of this request can have run. After the fault, a stopped server or a slow
+    link still runs commands whose callers have timed out."""
     return request.end if request.allowed or request.start > mended else max(request.end, mended)
 
 
 def stale(history: History, grace: float) -> list[Request]:
     """Requests that began after a version had been reported as live, and were decided by an older
-    one. Degraded ones are exempt, and so are those that began between the fault and ``grace``
-    seconds after it was mended."""
+    one; without degraded answers, and without requests that began between the fault and ``grace``
+    seconds after its repair."""
     announced = sorted(history.announcements, key=lambda each: each.at)
     moments = [each.at for each in announced]
     newest = list(accumulate((each.version for each in announced), max))
@@ -85,13 +85,13 @@ def stale(history: History, grace: float) -> list[Request]:
 
 
 def stale_for(history: History) -> float:
-    """Seconds from the mending to the start of the last request that was decided by old rules."""
+    """Seconds from the repair to the start of the last request decided by old rules."""
     return max((request.start - history.mended for request in stale(history, 0.0)), default=0.0)
 
 
 def failures(history: History, may_refuse: Sequence[str]) -> Counter[tuple[str, int | None]]:
-    """Answers that nobody may get: (endpoint, status) → how many. 503 is an answer of the endpoints
-    ``may_refuse`` while degraded, and of no other."""
+    """Forbidden answers: (endpoint, status) → count. 503 is permitted only for degraded answers of the
+    endpoints ``may_refuse``."""
     wrong: Counter[tuple[str, int | None]] = Counter()
     for request in history.requests:
         refused = request.status == 503 and request.degraded and request.endpoint in may_refuse
@@ -101,14 +101,14 @@ def failures(history: History, may_refuse: Sequence[str]) -> Counter[tuple[str, 
 
 
 def back_after(history: History) -> float:
-    """Seconds from the mending to the last degraded answer; 0: none came after it."""
+    """Seconds from the repair to the last degraded answer; 0 if none came after it."""
     degraded = [request.end for request in history.requests if request.degraded]
     return max(0.0, max(degraded, default=0.0) - history.mended)
 
 
 def degraded_phases(history: History, endpoint: str) -> int:
-    """How often the servers went over to degraded answers for one client, all servers together, for
-    the client with the most."""
+    """How often servers changed to degraded answers for one client, summed over the servers; the maximum
+    over the clients."""
     phases: Counter[str] = Counter()
     before: dict[tuple[int, str], bool] = {}
     for request in sorted(history.of(endpoint), key=lambda request: request.end):
@@ -120,8 +120,8 @@ def degraded_phases(history: History, endpoint: str) -> int:
 
 
 def miscounted(history: History, counted: Mapping[str, int]) -> dict[str, tuple[int, int, int]]:
-    """Clients whose counted requests are not between the answers of the shared counters and all
-    requests: (least, counted, most)."""
+    """Clients whose count is less than the number of their answers from the shared counters, or more than
+    the number of all their requests: client → (least, counted, most)."""
     least, most = Counter[str](), Counter[str]()
     for request in history.requests:
         most[request.client] += 1

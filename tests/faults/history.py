@@ -1,4 +1,4 @@
-"""What happened: every request with its answer, every publication, and when the fault was there."""
+"""The record of one fault: every request with its answer, every publication, and the time of the fault."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One check. Times are seconds of one clock; ``status`` None: no answer ever came.
+    """One check. Times are seconds of the monotonic clock; ``status`` is None if no answer came.
 
-    ``version`` is that of the rules that it was decided by.
+    ``version`` is that of the ruleset by which it was decided.
     """
 
     start: float
@@ -27,13 +27,13 @@ class Request:
 
     @property
     def may_have_consumed(self) -> bool:
-        """Whether the shared counter may hold it: a script that was given up may still have run."""
+        """Whether the shared counter may contain it: the script may have run even if its caller timed out."""
         return self.allowed or self.degraded or not self.is_answered
 
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """At ``at``, this version had been reported as live."""
+    """The report that a version is live, at the time ``at``."""
 
     at: float
     version: int
@@ -41,8 +41,8 @@ class Announcement:
 
 @dataclass(slots=True)
 class History:
-    """Of one fault. ``broken`` is when it was injected, ``mended`` when whatever was broken was
-    mended: by hand, or by the store itself."""
+    """The history of one fault. ``broken``: the time of the injection; ``mended``: the time of the repair,
+    by the test or by the store itself."""
 
     requests: list[Request] = field(default_factory=list)
     announcements: list[Announcement] = field(default_factory=list)
@@ -53,7 +53,7 @@ class History:
         return (request for request in self.requests if request.endpoint == endpoint)
 
     def by_counter(self, endpoint: str) -> dict[str, list[Request]]:
-        """Client → its requests to this endpoint: those share one counter."""
+        """Client → its requests to this endpoint, which share one counter."""
         counters: dict[str, list[Request]] = {}
         for request in self.of(endpoint):
             counters.setdefault(request.client, []).append(request)

@@ -1,4 +1,4 @@
-"""The faults. Each proves that it has happened: a harness that injected nothing would find nothing."""
+"""The faults. Each verifies that it has taken effect, because a test without a fault would always pass."""
 
 import time
 from abc import ABC, abstractmethod
@@ -20,7 +20,7 @@ from tests.support.waiting import wait_until
 
 
 class FaultDidNotTake(AssertionError):
-    """What should have been broken works."""
+    """The fault had no effect."""
 
 
 def require(taken: bool, what: str) -> None:
@@ -30,7 +30,7 @@ def require(taken: bool, what: str) -> None:
 
 
 def require_soon(taken: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
-    """The same for what takes a moment to show."""
+    """The same for an effect that takes some time; waits at most ``seconds``."""
     end = time.monotonic() + seconds
     while not taken():
         require(time.monotonic() < end, what)
@@ -39,9 +39,10 @@ def require_soon(taken: Callable[[], bool], what: str, seconds: float = 20.0) ->
 
 @dataclass(frozen=True)
 class Bound:
-    """What ``docs/operations.md`` states for a fault: requests above the quota in a window of a policy
-    that refuses while the store is unavailable; seconds until the shared counters decide again, and until
-    the last decision by old rules, both after whatever was broken is mended; whether counts may be lost."""
+    """The bounds in ``docs/operations.md`` for a fault. ``over``: requests above the quota in a window of a
+    policy that denies while the store is unavailable; ``back`` and ``stale``: seconds from the repair until the
+    shared counters decide again, and until the last decision by old rules; ``loses_counts``: whether counts
+    may be lost."""
 
     over: int = 0
     back: float = 3.0
@@ -50,12 +51,12 @@ class Bound:
 
 
 class Fault(ABC):
-    """One way to break a store."""
+    """One fault of a store."""
 
     name: str
     bound = Bound()
     timeout = 20.0
-    """Seconds that a fault may take to show."""
+    """Seconds within which the fault has to take effect."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -66,18 +67,18 @@ class Fault(ABC):
 
     @abstractmethod
     def inject(self) -> None:
-        """Breaks it."""
+        """Injects the fault."""
 
     @abstractmethod
     def prove(self) -> None:
-        """Raises :class:`FaultDidNotTake` where nothing is broken."""
+        """Raises :class:`FaultDidNotTake` if the fault had no effect."""
 
     def mend(self) -> None:
-        """Mends it, or waits until the store has mended itself."""
+        """Repairs the store, or waits until it has recovered by itself."""
         return
 
     def clear(self) -> None:
-        """Afterwards, makes the store whole for the next fault."""
+        """Restores the initial state of the store for the next fault."""
         return
 
 
@@ -101,7 +102,7 @@ class ScriptFlush(Fault):
 
 
 def _flushes(client: Redis) -> int:
-    """Since Redis 7 each subcommand is counted by itself."""
+    """The number of calls of SCRIPT; since Redis 7 each subcommand has a separate count."""
     calls = client.info("commandstats")
     return sum(int(calls.get(name, {}).get("calls", 0)) for name in ("cmdstat_script", "cmdstat_script|flush"))
 
@@ -120,7 +121,7 @@ class ClientKill(Fault):
 
 
 class Frozen(Fault):
-    """SIGSTOP: connections stay open, nothing is answered."""
+    """SIGSTOP: connections stay open, and nothing is answered."""
 
     name = "SIGSTOP"
     bound = Bound(back=3.0)
@@ -135,7 +136,7 @@ class Frozen(Fault):
         require(not _answers(self._frozen), "The server still answers.")
 
     def mend(self) -> None:
-        """Returns when the commands that came while it was stopped have run."""
+        """Returns after the commands that arrived while the server was stopped have run."""
         self._frozen.resume()
         require_soon(lambda: _answers(self._frozen), "The server does not answer.", self.timeout)
 
@@ -148,12 +149,12 @@ def _answers(server: RedisServer) -> bool:
 
 
 def _asked_once(port: int, timeout: float) -> Redis:
-    """A client that does not try again, which takes ten times as long and proves no more."""
+    """A client without retries, which would take ten times as long and prove no more."""
     return Redis(port=port, socket_timeout=timeout, socket_connect_timeout=5, retry=Retry(NoBackoff(), 0))
 
 
 class KilledAndRestarted(Fault):
-    """``kill -9``; the append-only file brings back all but the last second."""
+    """``kill -9``; the append-only file restores all but the last second."""
 
     name = "kill -9, restart"
     bound = Bound(over=QUOTA, loses_counts=True)
@@ -215,7 +216,7 @@ class Full(Fault):
 
 
 class SlowLink(Fault):
-    """Everything comes later than any check waits."""
+    """Every reply arrives after the deadline of the check."""
 
     name = "slow link"
     delay = 1.0
@@ -243,7 +244,7 @@ class SlowLink(Fault):
 
 
 class DeadLink(SlowLink):
-    """Nothing passes; no connection is closed."""
+    """No data pass, and no connection is closed."""
 
     name = "dead link"
     delay = 3600.0
@@ -280,7 +281,7 @@ class MasterLost(Fault):
 
 
 class PlannedFailover(Fault):
-    """An operator moves the master's part to a replica."""
+    """An operator promotes a replica."""
 
     name = "planned failover"
     bound = Bound(over=QUOTA, stale=3.0, loses_counts=True)
@@ -308,7 +309,7 @@ def _make_whole(world: World) -> None:
 
 
 class MasterCutOff(Fault):
-    """The master is out of reach for replicas and Sentinels, and goes on taking writes."""
+    """The master is unreachable for replicas and Sentinels, and still accepts writes."""
 
     name = "master cut off, takes writes"
     bound = Bound(over=QUOTA, stale=3.0, loses_counts=True)
@@ -335,7 +336,7 @@ class MasterCutOff(Fault):
 
 
 class FencedMasterCutOff(MasterCutOff):
-    """The same with ``min-replicas-to-write``: the master stops taking writes by itself."""
+    """The same with ``min-replicas-to-write``: the master stops accepting writes."""
 
     name = "master cut off, min-replicas-to-write"
 

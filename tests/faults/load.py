@@ -1,4 +1,4 @@
-"""A load that writes down each request: when it began, when it ended, and what came back."""
+"""Load that records each request: its start, its end and its answer."""
 
 import http.client
 import itertools
@@ -17,14 +17,14 @@ THREADS = 4
 TIMEOUT = 30.0
 
 AT_ONCE = 20
-"""Requests of a thread, one right after another, before it pauses."""
+"""Requests that a thread sends in succession before it pauses."""
 
 PAUSE = 0.0 if LONG else 0.05
-"""Seconds of a pause: the short form leaves half of the processor to the tests beside it."""
+"""Seconds of a pause; in the short form it leaves half of the processor to other tests."""
 
 
 class Load:
-    """Asks several servers without end, one client and endpoint after another."""
+    """Sends checks to several servers until it is ended, cycling through clients and endpoints."""
 
     def __init__(self, servers: Sequence[str], clients: Sequence[str], endpoints: Sequence[str]) -> None:
         self.history = History()
@@ -37,7 +37,7 @@ class Load:
             thread.start()
 
     def end(self) -> History:
-        """Returns when the last answer has come."""
+        """Ends the load. Returns the history after the last answer."""
         self._stop.set()
         for thread in self._threads:
             thread.join()
@@ -46,12 +46,12 @@ class Load:
         return self.history
 
     def run_for(self, seconds: float) -> None:
-        """Goes on for so long."""
+        """Continues for this time."""
         self._stop.wait(seconds)
 
     def is_shared_since(self, moment: float, enough: int = 40) -> bool:
-        """Whether enough requests began after a moment, and the last of them were all decided by
-        the store, on every server."""
+        """Whether the last ``enough`` requests all began after this time, came from every server, and were
+        decided by the store."""
         recent = [request for request in self.history.requests[-enough:] if request.start > moment]
         servers = {request.server for request in recent}
         return len(recent) == enough and len(servers) == len(self._servers) and not any(r.degraded for r in recent)

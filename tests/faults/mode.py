@@ -1,12 +1,12 @@
-"""The short form, which runs with all tests, or the long one: ``make faults``."""
+"""The form of the fault tests: the short one runs with all tests, the long one with ``make faults``."""
 
 import os
 
 LONG = "FAULT_SECONDS" in os.environ
-"""Holds what is found to the times that are stated as well, which needs a machine that does nothing else."""
+"""The long form also asserts the stated times, which requires an otherwise idle machine."""
 
 SECONDS = float(os.environ.get("FAULT_SECONDS", "1"))
-"""How long each fault is held."""
+"""The duration of each fault."""
 
 DEADLINE = 0.1 if LONG else 0.3
-"""Seconds that a check may take."""
+"""The deadline of a check in seconds."""

@@ -1,8 +1,7 @@
-"""A link that can be slow, or swallow everything: ``python -m tests.faults.proxy PORT TARGET_PORT``.
+"""A TCP proxy that can delay or block all data: ``python -m tests.faults.proxy PORT TARGET_PORT``.
 
-It takes its orders on standard input, a number of seconds in a line by which everything is
-delayed (``inf``: nothing passes any more), and confirms each by a line on standard output. A process
-of its own, so that the tests' other work does not slow it.
+Each line on standard input is the delay in seconds from now on (``inf``: no data pass any more); the proxy
+confirms it with a line on standard output. It is a separate process, so that the tests do not slow it down.
 """
 
 import asyncio
@@ -14,7 +13,7 @@ BASE_DIR = Path(__file__).resolve().parents[2]
 
 
 class Link:
-    """The running proxy, as the tests hold it."""
+    """A running proxy process."""
 
     def __init__(self, port: int, target_port: int) -> None:
         self.port = port
@@ -25,7 +24,7 @@ class Link:
         self._confirmed()
 
     def delay(self, seconds: float) -> None:
-        """Delays everything from now on."""
+        """Delays all data by this time from now on."""
         assert self._process.stdin
         self._process.stdin.write(f"{seconds}\n")
         self._confirmed()

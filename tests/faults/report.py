@@ -6,7 +6,7 @@ from tests.faults.running import Findings, violations
 
 
 def note(findings: Findings) -> None:
-    """Prints one line, as a row of a table in Markdown."""
+    """Prints the findings as a row of a Markdown table."""
     bound = findings.bound
     row = (
         findings.topology,

@@ -1,4 +1,4 @@
-"""One fault under load: injected, proven, mended; then the checker goes over what was answered."""
+"""One fault under load: injected, verified, repaired; then the checker evaluates the answers."""
 
 import time
 from collections import Counter
@@ -16,7 +16,7 @@ STEADY = (1.5 if LONG else 1.2) * WINDOW
 
 @dataclass
 class Findings:
-    """What a fault did, beside what is stated."""
+    """The measured effects of a fault, and the stated bounds."""
 
     topology: str
     name: str
@@ -33,14 +33,14 @@ class Findings:
 
 
 def run(fault: Fault, world: World, topology: str, seconds: float) -> Findings:
-    """Holds the fault for so long, and returns what was found."""
+    """Keeps the fault for this time, and returns the findings."""
     before = world.counted()
     history = _history(fault, world, seconds)
     fault.clear()
     world.asked.update(request.client for request in history.requests)
     after = world.counted()
     findings = judge(fault, topology, history, after - before)
-    # In all: what was decided without the store may be counted when the next fault is there already.
+    # Totals, because decisions without the store may be counted only during the next fault.
     findings.wrong["counted twice"] = dict(after - world.asked)
     return findings
 
@@ -66,7 +66,7 @@ def _history(fault: Fault, world: World, seconds: float) -> History:
 
 
 def judge(fault: Fault, topology: str, history: History, counted: Counter[str]) -> Findings:
-    """Compares what was answered with what is stated."""
+    """Compares the answers with the stated bounds."""
     bound = fault.bound
     miscounted = checker.miscounted(history, counted)
     phases = checker.degraded_phases(history, "local")
@@ -95,7 +95,7 @@ def judge(fault: Fault, topology: str, history: History, counted: Counter[str]) 
 
 
 def violations(findings: Findings) -> dict[str, object]:
-    """What is wrong, by name; empty where all is well."""
+    """The violations by name; empty if there are none."""
     return {name: what for name, what in findings.wrong.items() if what}
 
 

@@ -1,4 +1,4 @@
-"""An emptied Redis under load, with nobody acting: the real Celery worker and beat bring everything back."""
+"""An emptied Redis under load: the real Celery worker and beat restore everything without manual action."""
 
 import threading
 import time
@@ -32,7 +32,7 @@ QUOTA = 5
 def server(
     redis_server: Callable[..., RedisServer], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> RedisServer:
-    """A store that is the broker too, as by default."""
+    """A store that is also the broker, as by default."""
     server = redis_server()
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"REDIS": server.url}
     monkeypatch.setenv("REDIS_URL", server.url)
@@ -41,7 +41,7 @@ def server(
 
 @pytest.fixture
 def shop(server: RedisServer) -> None:
-    """Ten thousand clients: most on the free plan, some who pay, one who is blocked."""
+    """Ten thousand clients on the free plan, one on the pro plan, and one blocked."""
     Plan.objects.create(slug="free", name="Free", is_default=True)
     pro = Plan.objects.create(slug="pro", name="Pro")
     Endpoint.objects.create(slug="search", name="Search")
@@ -65,7 +65,7 @@ def celery(shop: None) -> Iterator[None]:
 
 
 class Callers:
-    """Everybody asks everywhere, until told to end."""
+    """Callers that send checks for all names to all servers until they are ended."""
 
     def __init__(self, servers: list[WebServer], names: list[str]) -> None:
         self.answers: list[tuple[str, dict[str, Any]]] = []
@@ -94,7 +94,7 @@ def is_back() -> bool:
     return all(mark.token and mark.complete for mark in marks) and ruleset_writer().pointer() is not None
 
 
-def test_everything_comes_back_and_nobody_is_let_off_meanwhile(
+def test_everything_is_restored_and_limits_are_enforced_meanwhile(
     server: RedisServer, celery: None, web_servers: Callable[..., list[WebServer]]
 ) -> None:
     callers = Callers(web_servers(2), ["payer", "mallory", "client-1"])

@@ -1,4 +1,4 @@
-"""Every fault on every kind of store, under load over two web servers."""
+"""Every fault on every kind of store, under load on two web servers."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,7 +29,7 @@ def world_of(tmp_path: Path, settings: Settings) -> Iterator[Callable[[str], Wor
 
 
 @pytest.mark.parametrize("kind", FAULTS)
-def test_it_keeps_deciding(kind: str, world_of: Callable[[str], World]) -> None:
+def test_the_platform_keeps_deciding_within_the_stated_bounds(kind: str, world_of: Callable[[str], World]) -> None:
     world = world_of(kind)
     wrong = {}
     for fault in FAULTS[kind]:

@@ -1,4 +1,4 @@
-"""A fault that did not take is noticed: the harness would otherwise find that all is well."""
+"""A fault without effect is detected; otherwise the fault tests would pass without a fault."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ from tests.faults.world import SingleTopology, World
 
 @pytest.fixture
 def world(redis_server: Callable[..., RedisServer]) -> World:
-    """A store alone, with a link that passes everything."""
+    """A world with only a store, without web servers."""
     topology = SingleTopology.__new__(SingleTopology)
     topology.servers = [redis_server()]
     world = World.__new__(World)
@@ -47,7 +47,7 @@ def test_a_server_that_is_not_killed(world: World) -> None:
         fault.prove()
 
 
-def test_a_server_that_is_up_again_already(world: World) -> None:
+def test_a_server_that_has_already_restarted(world: World) -> None:
     fault = KilledAndRestarted(world)
     fault.inject()
     fault.mend()
@@ -55,7 +55,7 @@ def test_a_server_that_is_up_again_already(world: World) -> None:
         fault.prove()
 
 
-def test_a_store_with_memory_to_spare(world: World) -> None:
+def test_a_store_with_free_memory(world: World) -> None:
     fault = Full(world)
     fault.inject()
     fault.prove()
@@ -64,21 +64,21 @@ def test_a_store_with_memory_to_spare(world: World) -> None:
         fault.prove()
 
 
-def test_a_store_that_was_empty_before(world: World) -> None:
+def test_a_store_that_was_already_empty(world: World) -> None:
     fault = Emptied(world)
     fault.inject()
     with pytest.raises(FaultDidNotTake, match="not much"):
         fault.prove()
 
 
-def test_scripts_that_were_never_there_and_connections_that_nobody_had(world: World) -> None:
+def test_a_store_without_scripts_or_connections(world: World) -> None:
     for fault in (ScriptFlush(world), ClientKill(world)):
         fault.inject()
         with pytest.raises(FaultDidNotTake):
             fault.prove()
 
 
-def test_links_that_pass_everything(world: World) -> None:
+def test_links_that_are_neither_slow_nor_dead(world: World) -> None:
     topology = world.topology
     assert isinstance(topology, SingleTopology)
     topology.link = Link(free_port(), topology.servers[0].port)
@@ -93,7 +93,7 @@ def test_links_that_pass_everything(world: World) -> None:
         topology.link.stop()
 
 
-def test_a_failover_that_nobody_makes(world: World) -> None:
+def test_a_failover_that_does_not_happen(world: World) -> None:
     fault = PlannedFailover(world)
     fault._before = fault.masters
     fault.timeout = 0.2

@@ -1,5 +1,5 @@
-"""Requests that are stopped between two masters of a Cluster: what they consumed and were not admitted
-for is refunded within the stated time, whoever is lost, and nobody gets more than the quota."""
+"""Requests interrupted between two masters of a Cluster: cost consumed by requests that were not admitted is
+refunded within the stated time, whichever process or master is lost, and no quota is exceeded."""
 
 import multiprocessing
 import os
@@ -26,18 +26,18 @@ __all__ = ["masters"]
 pytestmark = [pytest.mark.xdist_group("split"), pytest.mark.django_db]
 
 REFUNDED_WITHIN = 10.0
-"""Seconds after the repair, or after the process was lost, as docs/operations.md states it."""
+"""Seconds after the repair, or after the loss of the process, as stated in docs/operations.md."""
 
 QUOTA = 20
 REQUESTS = 30 if LONG else 8
 DEADLINE = 1.0
-"""Seconds of a check."""
+"""The deadline of a check in seconds."""
 
 HANGS = 0.3
-"""The same where a check that does not even get to the first master shows nothing wrong."""
+"""A shorter deadline for tests in which it does no harm if a check does not even reach the first master."""
 
 EVERY = 3.0
-"""Seconds between two runs of the reconciler, as beat starts it."""
+"""Seconds between two runs of the reconciler, as scheduled by beat."""
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def world(masters: LastingCluster, settings: Settings) -> SplitWorld:
 
 @dataclass
 class Story:
-    """What was answered, and how long it took until only what was admitted was consumed."""
+    """The answers of one scenario, and the time until only the cost of admitted requests was consumed."""
 
     name: str
     admitted: int = 0
@@ -68,7 +68,7 @@ class Story:
         self.degraded += degraded
 
     def wait_until_refunded(self, world: SplitWorld, since: float) -> None:
-        """With a reconciler that runs as often as beat starts it, and nobody who asks."""
+        """With a reconciler that runs as often as beat schedules it, and without checks meanwhile."""
         next_run = time.monotonic() + EVERY
 
         def is_refunded() -> bool:
@@ -83,7 +83,7 @@ class Story:
         wait_until(lambda: reconcile().resolved == 0 and world.pending(SHARED) == 0)
 
     def use_up(self, world: SplitWorld) -> None:
-        """Everybody asks until nothing is left: exactly the quota, all in all."""
+        """Sends checks until the quota is exhausted: exactly the quota is admitted in total."""
         engine = world.engine(60)
         for _ in range(2 * QUOTA):
             answer = world.ask(engine)
@@ -98,8 +98,8 @@ class Story:
         assert not LONG or self.back <= REFUNDED_WITHIN
 
 
-def test_counting_is_impossible_after_the_parts_were_consumed(world: SplitWorld) -> None:
-    """The client's master stops while the other one has the request; what was sent to it runs later."""
+def test_the_clients_master_is_stopped_during_a_check(world: SplitWorld) -> None:
+    """The client's master is stopped while the request is at the other one; commands sent to it run later."""
     story = Story("client's master stopped in a check")
     for _ in range(REQUESTS // 4):
         with world.between_parts(world.engine(DEADLINE)) as asked:
@@ -115,7 +115,7 @@ def test_counting_is_impossible_after_the_parts_were_consumed(world: SplitWorld)
     story.end()
 
 
-def test_the_master_of_a_global_policy_stops_in_the_middle(world: SplitWorld) -> None:
+def test_the_master_of_a_global_policy_is_stopped_during_a_check(world: SplitWorld) -> None:
     story = Story("global policy's master stopped in a check")
     engine = world.engine(HANGS)
     for _ in range(REQUESTS):
@@ -123,7 +123,7 @@ def test_the_master_of_a_global_policy_stops_in_the_middle(world: SplitWorld) ->
         answer = world.ask(engine)
         require(answer.degraded, "The master answered.")
         story.note(allowed=answer.allowed, degraded=answer.degraded)
-        # The client's own quota is back although the other master is not.
+        # The client's part is refunded although the other master is still stopped.
         wait_until(lambda: world.pending(world.client) == 0)
         world.theirs.resume()
         wait_until(lambda: not world.ask(engine, consume=False).degraded)
@@ -134,7 +134,7 @@ def test_the_master_of_a_global_policy_stops_in_the_middle(world: SplitWorld) ->
 
 
 def killed(does: Callable[[], object], when: Callable[[], bool]) -> None:
-    """Runs a process, and kills it at this moment."""
+    """Runs ``does`` in a process, and kills the process as soon as ``when`` holds."""
     process = multiprocessing.get_context("fork").Process(target=does, daemon=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -162,12 +162,12 @@ def test_a_process_is_killed_between_the_parts(world: SplitWorld) -> None:
 
 
 def test_a_process_is_killed_after_its_answer(world: SplitWorld) -> None:
-    """What was admitted stays consumed, although nobody confirmed it."""
+    """Admitted requests stay consumed, although their entries were never confirmed."""
     story = Story("process killed after its answer")
     engine = world.engine(3 * DEADLINE)
 
     def ask_and_stay() -> None:
-        """Confirms nothing: as if it were killed just after the answer."""
+        """Confirms nothing, as if the process were killed just after the answer."""
         engine._decider._completer._is_running = True  # type: ignore[attr-defined]
         world.ask(engine)
         time.sleep(600)

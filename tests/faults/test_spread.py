@@ -1,4 +1,4 @@
-"""Clients' keys and commands spread evenly over the masters of a Cluster."""
+"""Keys and commands of clients are distributed evenly over the masters of a Cluster."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,13 +17,13 @@ CLIENTS = 100_000 if LONG else 10_000
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[ClusterTopology]:
-    # On a busy machine the masters may answer each other too late for the timeout of the other tests.
+    # On a busy machine the masters may reply to each other too late for the node timeout of the other tests.
     cluster = ClusterTopology(tmp_path, replicas=0, options=("--cluster-node-timeout", "30000")).start()
     yield cluster
     cluster.stop()
 
 
-def test_three_masters_get_a_third_each_within_ten_percent(cluster: ClusterTopology) -> None:
+def test_each_of_three_masters_gets_a_third_within_ten_percent(cluster: ClusterTopology) -> None:
     store = Store(cluster.url, "own")
     store.publish(simple(10))
     store.load()

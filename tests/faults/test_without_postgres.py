@@ -1,4 +1,4 @@
-"""PostgreSQL is stopped before the web servers start, and stays so: no check fails."""
+"""PostgreSQL is unavailable from before the start of the web servers: no check fails."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def stopped_postgres(tmp_path: Path) -> str:
-    """The URL of a PostgreSQL that answered, and does not any more."""
+    """The URL of a PostgreSQL server that has been stopped."""
     server = start_postgres(tmp_path / "postgres")
     url = database_url(server)
     require(_answers(url), "It never answered.")

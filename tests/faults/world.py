@@ -1,4 +1,4 @@
-"""A platform under load: a store, several web servers, and somebody who publishes all the time."""
+"""A platform under load: a store, several web servers, and a publisher that publishes continually."""
 
 import os
 import threading
@@ -31,13 +31,13 @@ WINDOW = 1
 QUOTA = 8
 CLIENTS = tuple(f"client-{number}" for number in range(6))
 ENDPOINTS = ("strict", "local", "open")
-"""Named for their answers while the store is unavailable: deny, count locally, admit."""
+"""Named after their fallback: deny, local, allow."""
 
 _ON_STORE_FAILURE = {"strict": "deny", "local": "local", "open": "allow"}
 
 
 class Topology(Protocol):
-    """What a store is made of."""
+    """The servers of a store."""
 
     url: str
     servers: list[RedisServer]
@@ -49,7 +49,7 @@ class Topology(Protocol):
 
 
 class SingleTopology:
-    """One server behind a link that can be slow."""
+    """One server behind a proxy that can be slow."""
 
     def __init__(self, folder: Path) -> None:
         self.servers = [RedisServer(folder / "server", persistent=True)]
@@ -78,10 +78,10 @@ STARTED: dict[str, Callable[[Path], Topology]] = {
 
 
 class World:
-    """Two servers over one store."""
+    """Two web servers with one store."""
 
     def __init__(self, kind: str, folder: Path, settings: Settings, deadline: float) -> None:
-        """``deadline`` of one check, in seconds."""
+        """``deadline``: of one check, in seconds."""
         self._deadline = deadline
         self.servers: list[WebServer] = []
         self.asked: Counter[str] = Counter()
@@ -111,7 +111,7 @@ class World:
         return Load([server.url for server in self.servers], CLIENTS, ENDPOINTS)
 
     def counted(self) -> Counter[str]:
-        """What the database has counted, after everything in the store was brought there."""
+        """Client → requests counted in the database, after a complete drain."""
         wait_until(self._is_drained)
         totals = Usage.objects.values_list("client_key").annotate(Sum("requests"))
         return Counter(dict(totals))
@@ -125,7 +125,7 @@ class World:
 
 
 def _is_ready(url: str) -> bool:
-    """Whether a server holds the rules: as a load balancer would ask before it sends anybody there."""
+    """Whether a server is ready, by the request that a load balancer sends."""
     answer = httpx.get(f"{url}/readyz", timeout=30)
     return answer.status_code == 200 and answer.json()["status"] == "ready"
 
@@ -147,7 +147,7 @@ def _write_rules() -> None:
 
 
 class Publisher:
-    """Publishes one version after another, and does what the reconciler does, until it is told to end."""
+    """Publishes one version after another, and runs the reconciler, until it is ended."""
 
     EVERY = 0.2
 
