@@ -12,19 +12,19 @@ from limits.store import ruleset_writer
 from tests.support.emptying import keep_what_the_code_defines
 from tests.support.web import WebServer, running_servers
 
-# A line for each request would hide what a failing test has to say.
+# A log line for each request would hide the output of a failing test.
 for name in ("httpx", "httpcore", "mail.log"):
     logging.getLogger(name).setLevel(logging.WARNING)
 
 keep_what_the_code_defines()
 
-# One round in place of a million, which take four tenths of a second for each user of a test.
+# One iteration instead of a million, which takes 0.4 s for each user of a test.
 PBKDF2PasswordHasher.iterations = 1
 
-# Otherwise every test client looks at every static file, of which it asks for none.
+# Otherwise every test client scans all static files, although it requests none.
 settings.WHITENOISE_AUTOREFRESH = True
 
-# On a busy machine a replica may take longer than a publisher waits.
+# On a busy machine a replica may confirm later than the publisher waits by default.
 ruleset_writer.REPLICA_WAIT_MS = 10_000
 
 

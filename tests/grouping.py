@@ -17,7 +17,7 @@ MARK = re.compile(r'^pytestmark = .*\bxdist_group\("(.+?)"\)', re.MULTILINE)
 
 
 class GroupScheduling(LoadScopeScheduling):
-    """Each group goes to one process as a whole, each other test by itself."""
+    """Each group is assigned to one process as a whole, each other test separately."""
 
     def _split_scope(self, nodeid: str) -> str:
         return _group_of(nodeid.partition("::")[0]) or nodeid
@@ -25,12 +25,12 @@ class GroupScheduling(LoadScopeScheduling):
 
 @functools.cache
 def _group_of(file: str) -> str | None:
-    """By the text of the file: the process that distributes the tests does not import them."""
+    """The group in the text of the file, because the process that distributes the tests does not import them."""
     found = MARK.search((ROOT / file).read_text(encoding="utf-8"))
     return found and found[1]
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupScheduling:
-    """Instead of the one of ``--dist loadgroup``."""
+    """Replaces the scheduler of ``--dist loadgroup``."""
     return GroupScheduling(config, log)

@@ -1,8 +1,8 @@
-"""The real servers that the tests run on. Loaded as a pytest plugin, before Django's settings.
+"""The real servers that the tests use. Loaded as a pytest plugin, before Django's settings.
 
-One PostgreSQL serves all test processes, each with a database of its own. Each test process has a
-Redis of its own, since tests empty it. ``DATABASE_URL`` in the environment names another
-PostgreSQL; everything else is started in a temporary folder and ended with the tests.
+All test processes share one PostgreSQL server, with a separate database for each. Each test process has a
+separate Redis, because tests empty it. ``DATABASE_URL`` in the environment selects another PostgreSQL
+server; everything else is started in a temporary folder, and stopped at the end of the tests.
 """
 
 import os
@@ -28,7 +28,7 @@ _REDIS = RedisServer(_FOLDER / "redis")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests() -> None:
-    """Starts the servers and names them in the environment, where the settings look."""
+    """Starts the servers, and sets the environment variables that the settings read."""
     os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(50))
     os.environ.setdefault("ALLOWED_HOSTS", "localhost,127.0.0.1,testserver")
     os.environ["HTTPS"] = "0"
@@ -43,7 +43,7 @@ def pytest_load_initial_conftests() -> None:
 
 
 def _own_postgres() -> str:
-    """The URL of a server that waits for no disk. What it has written outlives its processes all the same."""
+    """The URL of a server without ``fsync``: its data survive killed processes, but not a power failure."""
     url = database_url(start_postgres(_FOLDER / "postgres"))
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("ALTER SYSTEM SET fsync = off")
@@ -57,7 +57,7 @@ def _collect_static_files() -> None:
 
 
 def pytest_unconfigure() -> None:
-    """Ends every process that the tests started, whatever they left running."""
+    """Ends all processes that the tests started and left running."""
     _REDIS.stop()
     if not _IS_WORKER:
         end_run(os.environ[RUN_VARIABLE])
@@ -66,7 +66,7 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(scope="session")
 def redis_url() -> str:
-    """This test process's own Redis."""
+    """The URL of the Redis of this test process."""
     return os.environ["REDIS_URL"]
 
 

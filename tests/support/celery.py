@@ -1,4 +1,4 @@
-"""Real Celery processes of this platform, as `make worker` and `make beat` start them."""
+"""Real Celery processes of the platform, started as by `make worker` and `make beat`."""
 
 import psutil
 from redis import Redis
@@ -10,7 +10,7 @@ from tests.support.web import environment_of_test
 STDERR = 2
 
 HASTY = {"DJANGO_SETTINGS_MODULE": "tests.support.hasty_settings"}
-"""For processes that work five times as often: tasks of beat, and looks at the store."""
+"""Environment of processes whose periodic tasks and checks of the store run five times as often."""
 
 
 def _children(pid: int) -> list[psutil.Process]:
@@ -21,7 +21,7 @@ def _children(pid: int) -> list[psutil.Process]:
 
 
 class CeleryProcess:
-    """A worker or a beat, which can be killed and started again."""
+    """A worker or a beat, which can be killed and restarted."""
 
     def __init__(self, kind: str, **variables: str) -> None:
         self.kind = kind
@@ -38,17 +38,17 @@ class CeleryProcess:
         return ["--loglevel", "error", "--concurrency", "1", "--without-gossip", "--without-mingle"]
 
     def kill(self) -> None:
-        """``kill -9`` for the process and what it started."""
+        """``kill -9`` for the process and its descendants."""
         for process in [*_children(self.process.pid), self.process]:
             process.kill()
         self.process.wait()
 
     def stop(self) -> None:
-        """Ends it, whatever became of it before."""
+        """Kills the process if it still runs."""
         if self.process.poll() is None:
             self.kill()
 
 
 def wait_until_a_worker_waits(broker: Redis) -> None:
-    """For tasks, which a worker does once it is ready."""
+    """Waits until a worker is ready, which is when it waits for tasks."""
     wait_until(lambda: any(client["cmd"] == "brpop" for client in broker.client_list()))

@@ -1,4 +1,4 @@
-"""The system's Chromium, for the browser tests and the screenshots."""
+"""Chromium of this machine, for the browser tests and the screenshots."""
 
 import shutil
 
@@ -7,7 +7,7 @@ PROGRAMS = ("chromium-headless-shell", "chromium", "google-chrome")
 
 
 def chromium() -> str:
-    """Returns its path. Fails where there is none."""
+    """Returns its path. Fails if it is not installed."""
     found = next(filter(None, map(shutil.which, PROGRAMS)), None)
     assert found, "The browser tests need Chromium: apt-get install chromium-headless-shell"
     return found

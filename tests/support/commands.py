@@ -1,21 +1,22 @@
-"""Commands of this machine, and such that have processes and mounts of their own."""
+"""Running commands of this machine, also with isolated processes and mounts."""
 
 import os
 import subprocess
 from collections.abc import Sequence
 
 TIMEOUT = 120.0
-"""Seconds that one command may take, unless told otherwise."""
+"""The default timeout of a command in seconds."""
 
 
 class CommandFailed(Exception):
-    """A command ended with another status than 0, or not at all."""
+    """A command ended with a status other than 0, or timed out."""
 
 
 def alone(*kinds: str) -> list[str]:
-    """What begins a command whose processes and mounts end with it, and it with this process.
+    """The beginning of a command in new namespaces: its processes and mounts end with it, and it ends with this
+    process.
 
-    ``kinds``: more that it has for itself, ``net``.
+    ``kinds``: further namespaces, such as ``net``.
     """
     private = ["--mount", "--pid", "--fork", "--mount-proc", "--kill-child", *(f"--{kind}" for kind in kinds)]
     return ["setpriv", "--pdeathsig", "KILL", "unshare", *private]
@@ -28,7 +29,7 @@ def run(
     text: str | None = None,
     variables: dict[str, str] | None = None,
 ) -> str:
-    """Standard output. ``text``: standard input. Raises ``CommandFailed`` with the end of what it said."""
+    """Returns standard output. ``text``: standard input. Raises ``CommandFailed`` with the end of the output."""
     environment = os.environ | (variables or {})
     try:
         done = subprocess.run(

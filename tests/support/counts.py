@@ -1,4 +1,4 @@
-"""The usage counts in Redis that were not drained yet."""
+"""The usage counts in Redis that have not been drained yet."""
 
 from collections import Counter
 from typing import Any, Protocol
@@ -7,14 +7,14 @@ from ratelimit_enforcer.store.keys import Keys
 
 
 class HasCounts(Protocol):
-    """A client of Redis, and the keys of a platform there."""
+    """An object with a Redis client and the keys of a platform."""
 
     redis: Any
     keys: Keys
 
 
 def counted(store: HasCounts) -> Counter[tuple[str, str]]:
-    """(kind, policy) → how many, of all clients."""
+    """(kind, policy) → count, summed over all clients."""
     totals: Counter[tuple[str, str]] = Counter()
     for key in store.keys.usage:
         for field, amount in store.redis.hgetall(key).items():

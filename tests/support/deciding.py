@@ -1,4 +1,4 @@
-"""The real script on a real Redis, with a clock that the test holds."""
+"""The production script on a real Redis, with a clock that the test controls."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -32,15 +32,14 @@ START = 1_800_000_000_000_000
 
 
 def script_with_clock(*, expires: bool = False, consuming: bool = False) -> scripts.Script:
-    """The production script, reading its time from two keys. A counter outlives any test, since
-    Redis itself expires keys by the real clock; unless it ``expires``. ``consuming``: for one part of
-    a request."""
+    """The production script, which reads the time from two keys. Redis expires keys by the real clock, so counters
+    get a lifetime longer than any test, unless ``expires``. ``consuming``: the variant for a request in parts."""
     load = scripts.load_consuming if consuming else partial(scripts.load, "decide")
     return load(clock=TEST_CLOCK) if expires else load(clock=TEST_CLOCK, lifetime="local lifetime = 1000000000")
 
 
 def pending_scripts_with_clock() -> dict[str, scripts.Script]:
-    """The scripts for pending entries, reading their time from two keys."""
+    """The scripts for pending entries, which read the time from two keys."""
     timed = ("commit", "refund", "overdue", "outcome")
     return {name: scripts.load(name, clock=TEST_CLOCK) for name in timed} | {"confirm": scripts.load("confirm")}
 
@@ -60,7 +59,7 @@ def token_bucket(quota: int, window: int, burst: int | None = None) -> Limit:
 
 
 class Desk:
-    """Asks the script about one namespace, where every shard holds ``TOKEN`` and is complete."""
+    """Calls the script for one namespace, in which every shard has ``TOKEN`` and is marked as complete."""
 
     def __init__(self, url: str, namespace: str, *, clock: bool = True) -> None:
         self.redis = Redis.from_url(url)
@@ -94,7 +93,7 @@ class Desk:
         revision: int | None = 0,
         **rules: Any,
     ) -> StoreRequest:
-        """``rules``: what :func:`pack_rules` takes."""
+        """``rules``: further arguments of :func:`pack_rules`."""
         counters = tuple(CounterRef(each.policy.slug, each.policy.partition is Partition.GLOBAL) for each in policies)
         return StoreRequest(client, token, revision, counters, pack_rules(policies, self.now, **rules), cost)
 
@@ -111,8 +110,8 @@ class Desk:
     def consume(
         self, request: StoreRequest, *, timeout: float = 1.0, entry: bytes | None = None, home: int | None = None
     ) -> Consumption | None:
-        """Consumes one part, in its client's shard, and leaves it pending for so many seconds; None: it
-        was denied. ``home``: the shard where its request is committed, where that is another one."""
+        """Consumes one part in its client's shard. It is pending for ``timeout`` seconds; None if it was denied.
+        ``home``: the shard of the commit point, if that is another one."""
         shard, entry = self.shard(request.client), entry or entry_of(new_request_id(), 0)
         keys, client_arguments = self.decider._keys_and_arguments(request, shard)
         head = request.token, Verb.CONSUME.value, pack_new(entry, timeout, shard if home is None else home)
@@ -126,11 +125,11 @@ class Desk:
         return shard_of(client)
 
     def let_counters_expire(self) -> None:
-        """By Redis' own clock, whatever the test's says."""
+        """By the clock of Redis, regardless of the test's clock."""
         self.decider._script = script_with_clock(expires=True)
 
     def delete_counters(self) -> None:
-        """Every counter starts anew."""
+        """Deletes all counters, pending entries and records of commits."""
         self.redis.delete(*(self.redis.keys("*:[ng]:*") or ["none"]))
         self.redis.delete(*(key for keys in self.keys.pending for key in keys), *self.keys.committed)
 

@@ -1,4 +1,4 @@
-"""Emptying the database after a test that commits."""
+"""Emptying of the database after a test that commits."""
 
 from typing import Any
 
@@ -7,20 +7,20 @@ from django.test import TransactionTestCase
 from psycopg.errors import DeadlockDetected
 
 KEPT = ("django_content_type", "auth_permission")
-"""What the code defines: running web servers remember the ids, and making the rows again takes time."""
+"""Tables with rows that the code defines: web servers cache their ids, and recreating the rows takes time."""
 
 WRITTEN_BY_TRIGGERS = ("limits_clientchange", "limits_rulechange")
-"""Emptied last: deleting the rows of other tables writes new rows here."""
+"""Emptied last, because deleting rows of other tables inserts rows here."""
 
 ATTEMPTS = 4
 
 LARGE = 64 * 1024
-"""Bytes from which on a table is truncated, which removes its statistics and dead rows as well. For a small one
-that takes ten times as long as deleting its rows."""
+"""Size in bytes above which a table is truncated, which also removes its statistics and dead rows. For smaller
+tables that takes ten times as long as deleting the rows."""
 
 
 def keep_what_the_code_defines() -> None:
-    """From now on such tests empty all tables but those in ``KEPT``."""
+    """Makes tests that commit empty all tables except those in ``KEPT``."""
     TransactionTestCase._fixture_teardown = _empty_tables  # type: ignore[method-assign]
 
 
@@ -32,7 +32,7 @@ def _empty_tables(self: Any) -> None:
 
 
 def _statements(connection: Any, tables: list[str]) -> list[str]:
-    """Writers are waited for, as by TRUNCATE. Foreign keys are checked at the end."""
+    """Statements that wait for writers, like TRUNCATE, and check foreign keys at the end."""
     names = {table: connection.ops.quote_name(table) for table in tables}
     large = _large(connection, tables)
     small = sorted((table for table in tables if table not in large), key=WRITTEN_BY_TRIGGERS.__contains__)
@@ -53,7 +53,7 @@ def _large(connection: Any, tables: list[str]) -> list[str]:
 
 
 def _execute(connection: Any, statements: list[str]) -> None:
-    """Again where a web server still reads for a page that nobody waits for any more."""
+    """Retries after a deadlock with a web server that still reads for an abandoned request."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             connection.ops.execute_sql_flush(statements)

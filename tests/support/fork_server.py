@@ -1,7 +1,7 @@
 """Imports the libraries once, then runs each command in a fork: ``python -m tests.support.fork_server DESCRIPTOR``.
 
-The project's own modules, and the settings with them, are imported by each command for itself.
-:mod:`tests.support.forked` is the other end.
+The project's modules, including the settings, are imported by each command separately.
+:mod:`tests.support.forked` is the client.
 """
 
 import gc
@@ -31,14 +31,14 @@ LIBRARIES = (
     *("drf_spectacular.utils", "environs", "jsonschema", "kombu.transport.redis", "orjson", "psutil"),
     *("rest_framework.authentication", "simple_history.middleware", "structlog", "whitenoise.middleware"),
 )
-"""What the platform imports and what reads neither settings nor environment for that."""
+"""Libraries that the platform imports, and that read neither settings nor environment when imported."""
 
 MOST = 200_000
-"""Bytes of one request."""
+"""Maximum size of a request in bytes."""
 
 
 def main() -> Callable[[], object]:
-    """Serves requests until the tests end. Returns, in a fork, the command to run."""
+    """Serves requests until the tests end. In a fork, returns the command to run."""
     server = socket.socket(fileno=int(sys.argv[1]))
     for name in LIBRARIES:
         importlib.import_module(name)
@@ -64,7 +64,7 @@ def _reap() -> None:
 
 
 def _watched(request: dict[str, Any], answers: int, output: int, errors: int) -> Callable[[], object]:
-    """Forks again: the parent tells the number of its child and then the status, the child returns the command."""
+    """Forks again: the parent sends the child's process id and later its exit status, the child returns the command."""
     if child := os.fork():
         os.close(output)
         os.close(errors)
@@ -77,7 +77,7 @@ def _watched(request: dict[str, Any], answers: int, output: int, errors: int) ->
 
 
 def _command(request: dict[str, Any], output: int, errors: int) -> Callable[[], object]:
-    """What ``python`` does with these arguments, in this folder and environment."""
+    """The program that ``python`` runs with these arguments, in this folder and environment."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with open(os.devnull) as nothing:
@@ -109,5 +109,5 @@ def _program(first: str, *others: str) -> Callable[[], object]:
 
 
 if __name__ == "__main__":
-    # Outside of every function: the interpreter ends after it as it does after any program.
+    # Outside any function, so the interpreter ends afterwards as after any program.
     main()()

@@ -1,6 +1,6 @@
-"""Commands of the project, run by forks of a process that has imported the libraries.
+"""Commands of the project, run in forks of a process that has already imported the libraries.
 
-To import them takes a new process a second and a half, and a command has little else to do.
+A new process needs 1.5 s for these imports, most of the duration of a command.
 """
 
 import atexit
@@ -23,7 +23,7 @@ TIMEOUT = 120.0
 
 
 class Forked:
-    """One such command. Without ``output`` and ``errors``, descriptors of open files, nobody sees what it prints."""
+    """A running command. ``output`` and ``errors``: descriptors of open files; None discards what it prints."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Forked:
         output: int | None = None,
         errors: int | None = None,
     ) -> None:
-        """``arguments``: as those of ``python``."""
+        """``arguments``: like those of ``python``."""
         request = {"arguments": list(arguments), "environment": dict(environment), "folder": str(BASE_DIR)}
         data = json.dumps(request).encode()
         assert len(data) <= MOST
@@ -45,7 +45,7 @@ class Forked:
         self.returncode: int | None = None
 
     def wait(self, timeout: float = TIMEOUT) -> int:
-        """Its status. Raises ``TimeoutError``."""
+        """Returns the exit status. Raises ``TimeoutError``."""
         if self.returncode is None:
             self._answers.settimeout(timeout)
             self.returncode = int(self._answers.recv(MOST))
@@ -53,7 +53,7 @@ class Forked:
         return self.returncode
 
     def poll(self) -> int | None:
-        """Its status; ``None``: it runs."""
+        """The exit status; None while it runs."""
         with suppress(BlockingIOError):
             return self.wait(0)
         return None
@@ -65,7 +65,7 @@ class Forked:
 
 
 def run_forked(arguments: Sequence[str], environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
-    """Runs it to its end, and that of all which it started. ``arguments``: as those of ``python``."""
+    """Waits for the end of the command and of all its children. ``arguments``: like those of ``python``."""
     reading, writing = zip(*(os.pipe() for _ in range(2)), strict=True)
     with ThreadPoolExecutor(2) as pool:
         printed = [pool.submit(_text_of, descriptor) for descriptor in reading]
@@ -78,7 +78,7 @@ def run_forked(arguments: Sequence[str], environment: Mapping[str, str]) -> "sub
             status = process.wait()
             output, errors = (text.result(TIMEOUT) for text in printed)
         except BaseException:
-            # The reading threads end when nothing that the command started has the pipes open.
+            # The reading threads end when no process that the command started has the pipes open.
             os.killpg(process.pid, signal.SIGKILL)
             raise
     return subprocess.CompletedProcess([*arguments], status, output, errors)
@@ -91,7 +91,7 @@ def _text_of(descriptor: int) -> str:
 
 @functools.cache
 def _server() -> socket.socket:
-    """The connection to it. Its end, however this process goes, ends the server."""
+    """The connection to the fork server. The server ends when the connection does, however this process ends."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         command = [sys.executable, "-m", "tests.support.fork_server", str(theirs.fileno())]

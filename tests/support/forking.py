@@ -1,4 +1,4 @@
-"""Running a test in a forked child."""
+"""Assertions in a forked child."""
 
 import os
 import warnings
@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 
 def holds_in_child(test: Callable[[], bool]) -> bool:
-    """Whether ``test`` holds in a forked child of this process, with its threads left behind."""
+    """Whether ``test`` returns True in a forked child of this process, without the parent's threads."""
     with warnings.catch_warnings():
-        # From 3.12 on Python warns of threads, whose locks a child may find taken: that is the test.
+        # Since 3.12 Python warns that locks of threads may be held in the child, which is what is tested.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:

@@ -1,4 +1,4 @@
-"""The platform's settings, with tasks that come five times as often: for workers and beats that tests wait for."""
+"""The platform's settings with periodic tasks that run five times as often, for workers and beats in tests."""
 
 from ratelimit_platform import settings
 

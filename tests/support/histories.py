@@ -1,4 +1,4 @@
-"""Random rules and random requests, for tests that run the same history through two things."""
+"""Random rules and requests, for tests that run the same history in two implementations."""
 
 import os
 from dataclasses import dataclass, replace
@@ -13,23 +13,23 @@ from ratelimit_enforcer.domain.selection import EffectivePolicy
 from tests.support.deciding import policy, sliding, token_bucket
 
 FUZZ_EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
-"""More examples than the tests run, and new ones each time: ``make fuzz``."""
+"""The number of examples with ``make fuzz``, which are new ones in each run; 0 in normal tests."""
 
 SHARE = 4
-"""The tests try one in so many of the examples that they name; ``make fuzz`` tries as many as one likes."""
+"""Normal tests run this fraction (1/4) of their stated number of examples."""
 
 COSTS = st.one_of(st.just(1), st.integers(1, 12), st.integers(1, 10**6))
 QUOTAS = st.one_of(st.integers(0, 12), st.integers(13, 300), st.just(10**9))
 WINDOWS = st.sampled_from([1, 2, 7, 60, 3_600, 31_622_400])
 ZONES = st.sampled_from([None, "UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"])
 PHASES = [phase for phase in Phase if phase is not Phase.shrink] if "NO_SHRINKING" in os.environ else list(Phase)
-"""Whoever only asks whether a test fails does not wait for the smallest example: ``make mutants``."""
+"""``make mutants`` only needs to know whether a test fails, so it skips the search for the smallest example."""
 
 WAITS = st.one_of(st.just(0), st.integers(-100_000, 2_000_000), st.integers(0, 90_000_000), st.integers(0, 10**13))
 
 
 def history_settings(examples: int, **options: Any) -> settings:
-    """The same examples in every run, unless somebody fuzzes."""
+    """Settings for hypothesis: the same examples in every run, except with ``make fuzz``."""
     return settings(
         **options,
         max_examples=FUZZ_EXAMPLES or max(20, examples // SHARE),
@@ -73,7 +73,7 @@ def policies(draw: st.DrawFn, *, partitions: tuple[Partition, ...] = tuple(Parti
 
 @st.composite
 def editions(draw: st.DrawFn) -> list[list[EffectivePolicy]]:
-    """Three editions of rules: unrelated ones, or the same ones with other quotas and bursts."""
+    """Three sets of rules: either unrelated, or the same rules with different quotas and bursts."""
     first = draw(policies())
     if draw(st.booleans()):
         return [first, draw(policies()), draw(policies())]
@@ -91,7 +91,7 @@ def _edited(draw: st.DrawFn, before: EffectivePolicy) -> EffectivePolicy:
 
 @dataclass(frozen=True)
 class Step:
-    """A check, some time after the one before; ``rules`` picks which rules are in force by then."""
+    """A check ``wait`` microseconds after the previous one; ``rules``: the index of the rules in force."""
 
     wait: int
     client: str

@@ -1,4 +1,4 @@
-"""A real HTTP server that keeps what it is sent, with TLS where a test wants it."""
+"""A real HTTP server that records requests, optionally with TLS."""
 
 import queue
 import ssl
@@ -12,7 +12,7 @@ import pytest
 TIMEOUT = 60
 
 ENDS_WITHIN = 0.01
-"""Seconds between two looks of a server whether it is to end: half a second as a rule, after every test."""
+"""Poll interval of a server's shutdown in seconds; the default of 0.5 s would delay the end of every test."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ class HookServer:
                 self.end_headers()
 
             def log_message(self, *arguments: object) -> None:
-                """Says nothing."""
+                """Logs nothing."""
 
         return Handler
 
     def next(self) -> Received:
-        """The next request; waits for it."""
+        """Waits for the next request, and returns it."""
         return self._received.get(timeout=TIMEOUT)
 
     @property

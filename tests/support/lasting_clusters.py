@@ -1,4 +1,4 @@
-"""A Cluster for several tests. To form one takes Redis two seconds, however fast the machine is."""
+"""A Cluster for several tests, because Redis needs two seconds to form one, however fast the machine is."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,17 +11,17 @@ from tests.support.topologies import ClusterTopology
 
 
 class LastingCluster:
-    """Each test begins with a whole and empty Cluster: with the one of the test before, or with a new one where
-    that test left it broken."""
+    """Gives each test a healthy, empty Cluster: the one of the previous test, or a new one if that test left it
+    broken."""
 
     def __init__(self, folder: Path, options: dict[str, Any]) -> None:
-        """``options`` are those of :class:`ClusterTopology`."""
+        """``options``: those of :class:`ClusterTopology`."""
         self._folder = folder
         self._options = options
         self._started: list[ClusterTopology] = []
 
     def ready(self) -> ClusterTopology:
-        """The Cluster of the next test."""
+        """The Cluster for the next test."""
         if self._started and _is_whole(self._started[-1]):
             _empty(self._started[-1])
         else:
@@ -36,7 +36,7 @@ class LastingCluster:
 
 @contextmanager
 def lasting_cluster(folder: Path, **options: Any) -> Iterator[LastingCluster]:
-    """It ends with the block."""
+    """Stops the Cluster at the end of the block."""
     lasting = LastingCluster(folder, options)
     try:
         yield lasting

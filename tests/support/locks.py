@@ -1,4 +1,4 @@
-"""Two transactions that meet at one row, in a known order."""
+"""Two transactions that lock the same row, in a known order."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +17,8 @@ Result = TypeVar("Result")
 
 
 def overtaken_by(change: Callable[[], object], work: Callable[[], Result]) -> Result:
-    """What ``work`` returns, begun while ``change`` is made but not committed; the change is committed
-    once the work waits for it."""
+    """Starts ``work`` after ``change`` and before its commit; commits the change as soon as the work waits for its
+    lock. Returns the result of the work."""
 
     def in_thread() -> Result:
         try:
@@ -35,7 +35,7 @@ def overtaken_by(change: Callable[[], object], work: Callable[[], Result]) -> Re
 
 
 def somebody_waits() -> bool:
-    """Whether a transaction of this test's database waits for another one."""
+    """Whether a transaction in this test's database waits for a lock."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_stat_clear_snapshot()")
         cursor.execute(_WAITING)

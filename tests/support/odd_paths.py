@@ -1,4 +1,4 @@
-"""Folders whose names have spaces and characters with a meaning to shells and URLs."""
+"""Folders whose names contain spaces and special characters of shells and URLs."""
 
 import tempfile
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ ODD = "My #1 %2F?&;'(),*~=@: ümläut"
 
 @contextmanager
 def public_folder() -> Iterator[Path]:
-    """A folder that every user may enter: as root, PostgreSQL runs as another user. pytest closes its own
-    to others whenever another run of it starts."""
+    """A folder that every user may enter, because under root PostgreSQL runs as another user. pytest makes its own
+    folders inaccessible to others whenever another run starts."""
     with tempfile.TemporaryDirectory(prefix="ratelimit-paths-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)

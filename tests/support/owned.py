@@ -1,4 +1,4 @@
-"""Everything in this process that a forked child must not share with its parent."""
+"""The objects of this process that a forked child must not share with its parent."""
 
 import functools
 import gc
@@ -32,13 +32,13 @@ _CONTAINERS = (
 
 
 def owned(*roots: object) -> list[Any]:
-    """The locks, threads, sockets and generators that our modules, and ``roots``, lead to: through
-    containers, functions, classes and objects of ours."""
+    """The locks, threads, sockets and random generators that are reachable from our modules and ``roots``
+    through containers and our functions, classes and objects."""
     return [found for found, _ in _found(*roots)]
 
 
 def shared(before: list[Any], *roots: object) -> list[str]:
-    """Which of those that were found ``before`` a fork are still there: the way to each."""
+    """The paths to those objects found ``before`` a fork that are still reachable."""
     ids = {id(each) for each in before}
     return [way for found, way in _found(*roots) if id(found) in ids]
 
@@ -66,7 +66,7 @@ def _modules() -> Iterator[object]:
 
 def _is_followed(each: object) -> bool:
     if isinstance(each, types.ModuleType | Redis | RedisCluster | ConnectionPool):
-        # redis-py's clients and pools notice a fork themselves, by the id of their process.
+        # redis-py's clients and pools detect a fork by the process id.
         return False
     if isinstance(each, types.FunctionType | type):
         return each.__module__.partition(".")[0] in OURS

@@ -1,8 +1,8 @@
-"""How many steps a regular expression takes on a text: the same on every machine, however busy.
+"""The number of steps of a regular expression on a text, independent of the machine and its load.
 
-The standard library's engine runs in C and counts nothing. This is a backtracking matcher for the tree
-that ``re`` itself parses, which tries the same alternatives in the same order; a step is one character
-compared or one alternative tried.
+The standard library's engine is written in C and counts no steps. This is a backtracking matcher for the tree
+that ``re`` parses, which tries the same alternatives in the same order; a step is one compared character or one
+tried alternative.
 """
 
 import re
@@ -14,7 +14,7 @@ from itertools import product
 from typing import Any
 
 Continue = Callable[[int], int | None]
-"""What follows: takes a position, returns where the match ends, or None."""
+"""The continuation of a match: takes a position, returns the end of the match, or None."""
 
 _ONE = {op.LITERAL, op.NOT_LITERAL, op.ANY, op.IN}
 _CATEGORIES = {
@@ -29,11 +29,11 @@ BUDGET = 500_000
 
 
 class OverBudget(Exception):
-    """A match of a short text takes more steps than anybody would wait for."""
+    """A match of a short text takes an unacceptable number of steps."""
 
 
 class Steps:
-    """Matches one pattern and counts."""
+    """Matches one pattern and counts the steps."""
 
     def __init__(self, pattern: "re.Pattern[str]") -> None:
         self.tree = parser.parse(pattern.pattern, pattern.flags & ~re.UNICODE)
@@ -43,13 +43,13 @@ class Steps:
         self.end: int | None = None
 
     def fullmatch(self, text: str) -> int:
-        """The steps of ``pattern.fullmatch(text)``."""
+        """The number of steps of ``pattern.fullmatch(text)``."""
         self.text, self.count = text, 0
         self.end = self._items(list(self.tree), 0, 0, lambda at: at if at == len(text) else None)
         return self.count
 
     def searches(self, text: str) -> int:
-        """The steps of ``pattern.sub`` on the text: of every search from left to right."""
+        """The number of steps of ``pattern.sub`` on the text: of all its searches from left to right."""
         self.text, self.count, at = text, 0, 0
         while at <= len(text):
             end = self._items(list(self.tree), 0, at, lambda at: at)
@@ -85,7 +85,7 @@ class Steps:
         return self._again(least, most, list(body), at, then)
 
     def _run(self, least: int, most: int, item: Any, at: int, then: Continue) -> int | None:
-        """One character again and again: as many as there are, then fewer."""
+        """A repeated single character: first as many as match, then fewer."""
         end = at
         while end - at < most and self._is(item, end):
             end += 1
@@ -168,8 +168,8 @@ def _in(part: Any, char: str) -> bool:
 
 
 class Attacks:
-    """Texts that could be slow for a pattern: something that it may begin with, then a short word of its
-    characters again and again, then something that it cannot end with."""
+    """Texts that may be slow for a pattern: a possible beginning, then a repeated short word of its characters,
+    then an impossible end."""
 
     def __init__(self, pattern: "re.Pattern[str]") -> None:
         self.tree = parser.parse(pattern.pattern, pattern.flags & ~re.UNICODE)
@@ -181,7 +181,7 @@ class Attacks:
         return [*alphabet, *map("".join, product(alphabet, repeat=2)), *runs, *map("".join, product(runs, alphabet))]
 
     def texts(self, times: int) -> Iterator[str]:
-        """One after the other, each of ``times`` words."""
+        """The texts, each with ``times`` repetitions of its word."""
         samples = list(map(_sample, self.tree))
         beginnings = dict.fromkeys("".join(samples[:length]) for length in range(min(len(samples), 6)))
         for beginning, word, end in product(beginnings, self.words, ("", "\x01")):
@@ -195,7 +195,7 @@ class Attacks:
                 yield from _samples(value)
 
     def _runs(self, tree: Any) -> Iterator[str]:
-        """Words that the pattern spells out: “bearer”, “://”."""
+        """Literal words in the pattern, such as “bearer” or “://”."""
         spelled = ""
         for code, value in [*_nodes(tree), (None, None)]:
             if code == op.LITERAL:
@@ -217,7 +217,7 @@ def _nodes(tree: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _sample(item: Any) -> str:
-    """A short text that this part of a pattern fits."""
+    """A short text that this part of a pattern matches."""
     code, value = item
     if code == op.LITERAL:
         return chr(value)

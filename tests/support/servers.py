@@ -1,4 +1,4 @@
-"""Several servers in one process: engines that share nothing but a Redis."""
+"""Several servers in one process: engines that share only a Redis."""
 
 from limits.store.client import control_client_of
 from limits.store.clients import ClientWriter
@@ -15,7 +15,7 @@ LONG_DEADLINE = 10.0
 
 
 class Store:
-    """One platform's part of a Redis, published to without a database."""
+    """The namespace of one platform in a Redis, to which tests publish without a database."""
 
     def __init__(self, url: str, namespace: str, epoch: str = "epoch") -> None:
         self.url = url
@@ -34,10 +34,10 @@ class Store:
         return self.rules.publish(version, data, lambda current: True)
 
     def load(self, *records: ClientRecord) -> None:
-        """Writes these records as all that there are."""
+        """Writes these records as the complete set of clients."""
         assert self.clients.load_all(records)
 
     def engine(self, *, deadline: float = LONG_DEADLINE, cache_size: int = 1_000, connections: int = 32) -> Engine:
-        """A server of its own."""
+        """A new engine with separate connections, as in another process."""
         connections = store_connections_of(parse(self.url), connections, self.keys)
         return make_engine(connections, self.keys, deadline=deadline, cache_size=cache_size)

@@ -1,4 +1,4 @@
-"""A server that takes its time: it answers every command of Redis' protocol with OK, after a while."""
+"""A slow server: it answers every command of the Redis protocol with OK after a delay."""
 
 import socket
 import ssl
@@ -10,7 +10,7 @@ from hiredis import Reader
 
 
 class SlowServer:
-    """``delay``: seconds before each answer. ``answered`` and ``connections`` count."""
+    """``delay``: seconds before each reply. ``answered``: number of replies; ``connections``: number of connections."""
 
     def __init__(self, delay: float, context: ssl.SSLContext | None = None) -> None:
         self.answered = self.connections = 0
@@ -22,7 +22,7 @@ class SlowServer:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def end_delay(self) -> None:
-        """From now on it answers at once, also what waits."""
+        """Answers all commands immediately from now on, including those that wait."""
         self._ending.set()
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""A real SMTP server that keeps what it is given."""
+"""A real SMTP server that records emails."""
 
 import queue
 import ssl
@@ -16,10 +16,10 @@ TIMEOUT = 60
 
 
 class Mailbox:
-    """Everything that was delivered, and how the server answers."""
+    """The delivered emails, and the configured replies of the server."""
 
     def __init__(self, *, port: int | None = None, tls: ssl.SSLContext | None = None) -> None:
-        """``tls``: takes mails only after STARTTLS."""
+        """``tls``: accepts emails only after STARTTLS."""
         self._mails: queue.Queue[EmailMessage] = queue.Queue()
         self.answer = "250 OK"
         self.refused = ""
@@ -56,7 +56,7 @@ class Mailbox:
         return self.answer
 
     def next(self) -> EmailMessage:
-        """The next mail; waits for it."""
+        """Waits for the next email, and returns it."""
         return self._mails.get(timeout=TIMEOUT)
 
     @property

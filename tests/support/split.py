@@ -1,5 +1,5 @@
-"""A real Cluster on which a client and a global policy lie on different masters, and ways to stop a request
-in between: a master that does not answer holds it where it is."""
+"""A real Cluster with a client and a global policy on different masters, and ways to stop a request between
+its parts by pausing a master."""
 
 import secrets
 from collections import Counter
@@ -44,19 +44,19 @@ def shared(quota: int = QUOTA, **fields: object) -> Policy:
 
 @pytest.fixture(scope="module")
 def masters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LastingCluster]:
-    """Of the worlds of a file, one after another. One that hangs for some seconds is not lost to the others: none
-    could replace it, and four seconds would pass before they see it again."""
+    """The Cluster of all tests in a file, one after another. The node timeout is so long that a paused master is not
+    marked as failed: no replica could replace it, and its return would take four seconds."""
     options = ("--cluster-require-full-coverage", "no", "--cluster-node-timeout", "15000")
     with lasting_cluster(tmp_path_factory.mktemp("clusters"), replicas=0, options=options) as lasting:
         yield lasting
 
 
 class SplitWorld:
-    """Three masters; ``ours`` holds the client, ``theirs`` the counter of the global policy."""
+    """Three masters; ``ours`` has the client, ``theirs`` the counter of the global policy."""
 
     def __init__(self, topology: ClusterTopology, *policies: Policy) -> None:
         self.topology = topology
-        # A name of its own: what engines of an earlier test may still do has no effect here.
+        # A separate namespace, so that engines of an earlier test have no effect here.
         self.store = Store(topology.url, f"own-{secrets.token_hex(4)}")
         self._rules = ruleset(*(policies or (own(), shared())))
         self.store.publish(self._rules)
@@ -74,12 +74,12 @@ class SplitWorld:
         return next(server for server in self.topology.servers if server.port == port)
 
     def fill_again(self) -> None:
-        """Brings rules and clients to a master that came back empty."""
+        """Writes rules and clients to a master that restarted empty."""
         self.store.publish(self._rules)
         self.store.load()
 
     def engine(self, deadline: float) -> Engine:
-        """One that has asked every master before."""
+        """An engine that already has connections to all masters."""
         engine = self.store.engine(deadline=60)
         assert not self.ask(engine, consume=False).degraded
         engine._deadline = deadline
@@ -90,8 +90,8 @@ class SplitWorld:
 
     @contextmanager
     def between_parts(self, engine: Engine) -> Iterator["Future[Decision]"]:
-        """A check whose client's part is consumed while the master of the global policy hangs: it goes on,
-        with that part, when the block ends."""
+        """A check whose client's part is consumed while the master of the global policy is paused. The check continues
+        when the block ends."""
         before = self.entries(self.client)
         self.theirs.pause()
         with ThreadPoolExecutor(1) as pool:
@@ -103,36 +103,36 @@ class SplitWorld:
                 self.theirs.resume()
 
     def pending(self, name: str) -> int:
-        """How many entries there are in the shard of the client or the policy."""
+        """The number of pending entries in the shard of the client or the policy."""
         return len(self.entries(name))
 
     def entries(self, name: str) -> set[bytes]:
-        """The entries in the shard of the client or the policy. Only the master that holds it is asked,
-        since the other one may hang."""
+        """The pending entries in the shard of the client or the policy, read only from its master, because the
+        other one may be paused."""
         with (self.theirs if name == SHARED else self.ours).client as redis:
             return set(redis.hkeys(self.store.keys.pending[shard_of(name)][1]))
 
     def used(self) -> tuple[int, int]:
-        """What the client has used of its own quota, and everybody of the global one."""
+        """The usage of the client's own policy, and of the global policy."""
         states = self.ask(self.store.engine(deadline=60), consume=False).limits
         left = {state.policy: state.limit.quota - state.remaining for state in states}
         return left["own"], left[SHARED]
 
     def counted(self) -> Counter[tuple[str, str]]:
-        """(kind, policy) → how many, but for crossings."""
+        """(kind, policy) → count, without quota thresholds."""
         return Counter({what: amount for what, amount in counted(self.store).items() if not what[0].isdigit()})
 
     def resolve(self) -> int:
-        """One pass over what is overdue, as the reconciler makes it."""
+        """Resolves overdue entries once, like the reconciler."""
         assert isinstance(self.store.redis, ClusterClient)
         return resolve_all(self._resolver, self.store.redis, self.store.keys, 10)
 
     def resolve_of(self, name: str) -> int:
-        """The same for the shard of the client or the policy, whose master alone is asked."""
+        """The same for the shard of the client or the policy only, so that the other master is not called."""
         return self._resolver.resolve(shard_of(name), 10)
 
     def _new_resolver(self) -> Resolver:
-        """One that has asked for the places of all shards before."""
+        """A resolver that has already read the slot map."""
         connections = store_connections_of(parse(self.store.url), 4, self.store.keys)
         resolver = Resolver(PendingEntries(connections, self.store.keys, 128))
         assert resolver.resolve(0, 60) == 0

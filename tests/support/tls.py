@@ -1,4 +1,4 @@
-"""Redis servers that speak TLS and want a password, with certificates of the test's own."""
+"""Redis servers that require TLS and a password, with certificates made by the test."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +10,12 @@ from redis import Redis
 from ratelimit_platform.embedded.redis import RedisServer
 
 PASSWORD = "p@ss/w:rd?#% $x"
-"""With every character that has a meaning in a URL."""
+"""Contains every special character of a URL."""
 
 
 @dataclass(frozen=True)
 class Certificates:
-    """Files of an authority, of a server at 127.0.0.1, and of a client."""
+    """Certificate files of an authority, of a server at 127.0.0.1, and of a client."""
 
     authority: Path
     server: Path
@@ -23,7 +23,7 @@ class Certificates:
 
     @property
     def client_options(self) -> str:
-        """As the options of a Redis URL."""
+        """The options of a Redis URL for these certificates."""
         return f"ssl_ca_certs={self.authority}&ssl_certfile={self.client}&ssl_keyfile={self.client}"
 
 
@@ -37,7 +37,7 @@ def make_certificates(folder: Path) -> Certificates:
 
 
 class TlsRedisServer(RedisServer):
-    """One that only speaks TLS, wants the password, and wants a client's certificate too."""
+    """A server that requires TLS, the password, and a client certificate."""
 
     def __init__(self, folder: Path, certificates: Certificates) -> None:
         super().__init__(folder)
@@ -81,6 +81,6 @@ class TlsSentinel(TlsRedisServer):
             f'sentinel auth-pass shop "{PASSWORD}"',
         )
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        # A Sentinel keeps no data, and takes no options about it.
+        # A Sentinel stores no data, and rejects options about persistence.
         options = [*command[1 : command.index("--save")], *self._options]
         return [command[0], str(file), "--sentinel", *options]

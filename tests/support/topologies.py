@@ -15,20 +15,20 @@ from ratelimit_platform.embedded.redis import RedisDidNotStart, RedisServer, fre
 from tests.support.waiting import wait_until
 
 NOTICED_AFTER_MS = 2_000
-"""After this long a silent server counts as lost. Much less, and a busy machine loses servers that run."""
+"""Milliseconds until a silent server counts as failed. If it is much shorter, a busy machine loses running servers."""
 
 ATTEMPTS = 3
-"""Times that a Cluster is formed before its test fails."""
+"""Attempts to form a Cluster before its test fails."""
 
 MEET_AGAIN_AFTER = 3.0
-"""Seconds after which nodes that have not met are introduced again: an introduction may time out."""
+"""Seconds after which CLUSTER MEET is repeated for nodes that have not met, because it may time out."""
 
 HAND_OVER_AGAIN_AFTER = 6.0
-"""Seconds after which Redis has given up a failover by hand."""
+"""Seconds after which Redis has aborted a manual failover."""
 
 _ALL = ("on", ">secret", "~*", "&*", "+@all")
 _USERS = (
-    # Replicas and Sentinels come under names of their own, so that a test can cut them off.
+    # Replicas and Sentinels log in as separate users, so that a test can cut them off.
     *("--user", "replica", *_ALL, "--user", "sentinel", *_ALL),
     *("--masteruser", "replica", "--masterauth", "secret"),
 )
@@ -52,13 +52,13 @@ class SentinelServer(RedisServer):
         ]
 
     def know(self, replicas: Iterable[RedisServer], sentinels: Iterable["SentinelServer"]) -> None:
-        """Begins as one that is started again, and does not wait until the others introduce themselves."""
+        """Configures the other servers in advance, as after a restart, instead of waiting for their discovery."""
         self._lines += [f"sentinel known-replica {self._service} 127.0.0.1 {each.port}" for each in replicas]
         others = [each for each in sentinels if each is not self]
         self._lines += [f"sentinel known-sentinel {self._service} 127.0.0.1 {each.port} {each.id}" for each in others]
 
     def _command(self) -> list[str]:
-        # Sentinel keeps what it learns in its file, so a second start goes on from there.
+        # Sentinel writes its state into this file, and continues with it after a restart.
         file = self.folder / "sentinel.conf"
         if not file.exists():
             head = ("bind 127.0.0.1", f"port {self.port}", f"dir {self.folder}")
@@ -72,7 +72,7 @@ class SentinelTopology:
     service = "mymaster"
 
     def __init__(self, folder: Path, *, options: tuple[str, ...] = ()) -> None:
-        # Since Redis 7 a master waits five seconds for further replicas before it sends them its data.
+        # By default, since Redis 7, a master waits five seconds for further replicas before it sends its data.
         options = (*_USERS, "--repl-diskless-sync-delay", "0", *options)
         first = RedisServer(folder / "server-0", options=options)
         replicated = ("--replicaof", "127.0.0.1", str(first.port))
@@ -100,7 +100,7 @@ class SentinelTopology:
 
     @property
     def master(self) -> RedisServer:
-        """The one that most Sentinels name."""
+        """The master according to most Sentinels."""
         named = []
         for sentinel in self.sentinels:
             with sentinel.client as client:
@@ -113,15 +113,15 @@ class SentinelTopology:
         return [self.master]
 
     def is_whole(self) -> bool:
-        """Whether everybody knows everybody, and both replicas are in touch with the master."""
+        """Whether all servers know each other, and both replicas are in sync with the master."""
         with self.master.client as client:
             info = client.info("replication")
         known = all(self._is_known_by(sentinel) for sentinel in self.sentinels)
         return bool(known and info["role"] == "master" and info["connected_slaves"] == 2 and _replicates(info))
 
     def make_whole(self) -> None:
-        """After a failover: what was a master before follows the new one. By itself a Sentinel sees to that only
-        after eight seconds."""
+        """After a failover, makes the old master a replica of the new one. Sentinel itself does that only after eight
+        seconds."""
         master = self.master
         for server in self.servers:
             with server.client as client:
@@ -130,12 +130,12 @@ class SentinelTopology:
         wait_until(self.is_whole)
 
     def cut_off(self, server: RedisServer) -> None:
-        """From replicas and Sentinels, who take it for lost. Everybody else reaches it."""
+        """Cuts the server off from replicas and Sentinels, which consider it failed. All others still reach it."""
         with server.client as client:
             for user in ("replica", "sentinel"):
                 client.execute_command("ACL", "SETUSER", user, "off")
                 client.execute_command("CLIENT", "KILL", "USER", user)
-            # Where a Sentinel cannot log in it is still the user that needs no password.
+            # If its login fails, a Sentinel still acts as the default user, which needs no password.
             client.execute_command("ACL", "SETUSER", "default", "-ping")
 
     def reconnect(self, server: RedisServer) -> None:
@@ -151,7 +151,7 @@ class SentinelTopology:
 
 
 class ClusterTopology:
-    """Three masters, with a replica each unless told otherwise."""
+    """Three masters, by default with one replica each."""
 
     def __init__(self, folder: Path, *, masters: int = 3, replicas: int = 1, options: tuple[str, ...] = ()) -> None:
         clustered = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(NOTICED_AFTER_MS))
@@ -172,7 +172,7 @@ class ClusterTopology:
         return "redis+cluster://" + ",".join(f"127.0.0.1:{server.port}" for server in self.servers[: self._masters])
 
     def start(self) -> "ClusterTopology":
-        """Begins anew where another process took one of its ports first."""
+        """Starts the servers. Repeats this with new ports if another process has taken one of them."""
         for attempt in range(1, ATTEMPTS):
             try:
                 return self._form()
@@ -208,8 +208,8 @@ class ClusterTopology:
         return [line for line in lines if "handshake" not in line]
 
     def is_whole(self) -> bool:
-        """Whether every node that runs sees all slots served, by masters that are in touch with
-        their replicas."""
+        """Whether every running node sees all slots served by masters that are in sync with their
+        replicas."""
         return all(self._sees_all_well(server) for server in self.running)
 
     @property
@@ -220,23 +220,23 @@ class ClusterTopology:
         with server.client as client:
             info = client.info("replication")
             state = client.execute_command("CLUSTER INFO")
-        # Where full coverage is not required, the state is ok while slots are still without a master.
+        # Without required full coverage, the state is ok even while slots have no master.
         served = int(state["cluster_slots_ok"]) == REDIS_CLUSTER_HASH_SLOTS
         return bool(_replicates(info) and served and state["cluster_state"] == "ok")
 
     @property
     def masters(self) -> list[RedisServer]:
-        """Those that hold slots now, as one that runs sees it."""
+        """The servers that have slots at present, according to a running node."""
         with self.running[0].client as client:
             ports = {slot[2][1] for slot in client.execute_command("CLUSTER", "SLOTS", NEVER_DECODE=True)}
         return [server for server in self.servers if server.port in ports]
 
     def make_whole(self) -> None:
-        """After a failover: what was a master before follows the new one."""
+        """After a failover, waits until the old master is a replica of the new one."""
         wait_until(self.is_whole)
 
     def hand_over(self, master: RedisServer) -> None:
-        """Makes a replica take a master's place, as an operator would: again where it took too long."""
+        """Promotes a replica of the master, as an operator would, and repeats the command if it takes too long."""
         replica = next(server for server in self.running if self._is_replica_of(server, master))
         again_at = 0.0
 
@@ -259,14 +259,14 @@ class ClusterTopology:
 
 
 def _start(servers: Sequence[RedisServer]) -> None:
-    """At the same time: one that does not find another tries again only a second later."""
+    """Starts them simultaneously, because a server that does not find another one retries only after a second."""
     with ThreadPoolExecutor(len(servers)) as pool:
         list(pool.map(RedisServer.start, servers))
 
 
 def _replicates(info: dict[str, Any]) -> bool:
-    """Whether a replica follows its master, or a master's replicas have all that it wrote before:
-    one that still loads the first copy confirms no write."""
+    """Whether a replica is connected to its master, or a master's replicas have completed the initial
+    synchronization, before which they confirm no write."""
     if info["role"] != "master":
         return bool(info["master_link_status"] == "up")
     replicas = [info[f"slave{number}"] for number in range(info["connected_slaves"])]
@@ -274,7 +274,7 @@ def _replicates(info: dict[str, Any]) -> bool:
 
 
 def free_cluster_port() -> int:
-    """A port whose companion for the Cluster's own talk, ten thousand above, is free too."""
+    """A free port whose cluster bus port, ten thousand above it, is free too."""
     while True:
         port = free_port()
         with socket.socket() as probe:

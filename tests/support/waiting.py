@@ -1,4 +1,4 @@
-"""Waiting for an event that only a look can tell of."""
+"""Waiting for a condition by polling."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ LOOK_EVERY = 0.05
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
-    """Returns as soon as ``is_so``; fails where that takes too long."""
+    """Returns as soon as ``is_so()`` is true; fails after ``TIMEOUT`` seconds."""
     end = time.monotonic() + TIMEOUT
     while not is_so():
         assert time.monotonic() < end, "It never came to that."

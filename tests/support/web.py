@@ -1,4 +1,4 @@
-"""Real web servers of this platform, as `make web` starts them."""
+"""Real web servers of the platform, started as by `make web`."""
 
 import os
 import subprocess
@@ -23,13 +23,13 @@ ANSWERS_WITHIN = 60.0
 
 @dataclass
 class WebServer:
-    """One granian with its workers."""
+    """One granian process with its workers."""
 
     url: str
     process: "subprocess.Popen[bytes]"
 
     def wait_until_it_answers(self) -> "WebServer":
-        """Waits for ``/healthz``; a server without rules answers it too."""
+        """Waits for an answer of ``/healthz``, which a server without rules gives too."""
         end = time.monotonic() + ANSWERS_WITHIN
         while not self._answers():
             assert self.process.poll() is None, "The web server ended; its lines above say why."
@@ -46,13 +46,13 @@ class WebServer:
 
     @property
     def workers(self) -> list[psutil.Process]:
-        """Its worker processes, as they are now: without the process that keeps track of semaphores."""
+        """The present worker processes, without the resource tracker of ``multiprocessing``."""
         return [child for child in psutil.Process(self.process.pid).children() if _is_worker(child)]
 
     def stop(self) -> None:
         workers = self.workers
         self.process.terminate()
-        # A worker that is still starting does not hear it.
+        # A worker that is still starting ignores the signal.
         _, alive = psutil.wait_procs([psutil.Process(self.process.pid), *workers], timeout=1)
         for process in alive:
             process.kill()
@@ -60,14 +60,14 @@ class WebServer:
 
 
 def start_web_server(workers: int = 1, **variables: str) -> WebServer:
-    """Starts a server on the test's own database and Redis, unless ``variables`` of its environment
-    say otherwise. Wait until it answers."""
+    """Starts a server with this test's database and Redis, unless ``variables`` of its environment
+    override them. The caller has to wait until it answers."""
     port = free_port()
     return serve(port, environment_of_test(WEB_WORKERS=str(workers), **variables))
 
 
 def serve(port: int, environment: dict[str, str]) -> WebServer:
-    """Starts a server on a port of this machine; the environment describes the rest."""
+    """Starts a server on a local port, with this environment."""
     command = [sys.executable, "-m", "ratelimit_platform.web"]
     process = subprocess.Popen(command, cwd=BASE_DIR, env=environment | {"HOST": "127.0.0.1", "PORT": str(port)})
     return WebServer(f"http://127.0.0.1:{port}", process)
@@ -75,7 +75,7 @@ def serve(port: int, environment: dict[str, str]) -> WebServer:
 
 @contextmanager
 def running_servers(count: int, *, workers: int = 1, **variables: str) -> Iterator[list[WebServer]]:
-    """So many of them, which answer; they end with the block."""
+    """``count`` servers that already answer, and are stopped at the end of the block."""
     servers = [start_web_server(workers, **variables) for _ in range(count)]
     try:
         yield [server.wait_until_it_answers() for server in servers]
@@ -85,14 +85,14 @@ def running_servers(count: int, *, workers: int = 1, **variables: str) -> Iterat
 
 
 def environment_of_test(**variables: str) -> dict[str, str]:
-    """The environment of a process on this test's own database and Redis. On a busy machine Redis may
-    take longer than a check waits; a test of that names its own ``CHECK_DEADLINE``."""
+    """The environment of a process with this test's database and Redis. The deadline is long, because Redis may be
+    slow on a busy machine; tests of the deadline set ``CHECK_DEADLINE``."""
     patient = {"CHECK_DEADLINE": "10", "PYTHONWARNINGS": "default"}
     return outer_environment() | {"DATABASE_URL": _test_database_url()} | patient | variables
 
 
 def outer_environment() -> dict[str, str]:
-    """The tests' environment, without what a browser in this very process needs."""
+    """The environment of the tests, without the variable that a browser in this process needs."""
     return {name: value for name, value in os.environ.items() if name != "DJANGO_ALLOW_ASYNC_UNSAFE"}
 
 
@@ -102,8 +102,8 @@ def _test_database_url() -> str:
 
 
 def _is_worker(process: psutil.Process) -> bool:
-    """Of the server's other children only one lives on: that of ``multiprocessing``, where workers are spawned
-    and not forked. One that has ended has no command line."""
+    """The only other long-lived child of the server is the resource tracker of ``multiprocessing``, if workers are
+    spawned instead of forked. A child that has ended has no command line."""
     with suppress(psutil.Error):
         words = process.cmdline()
         return bool(words) and not any("resource_tracker" in word for word in words)

@@ -1,4 +1,4 @@
-"""Counts the work of a call: what Python executes, and what built-in functions read, in steps and not in seconds."""
+"""The work of a call in steps instead of seconds: executed Python code, and data read by built-in functions."""
 
 import builtins
 import sys
@@ -10,7 +10,7 @@ MOST = 2.5
 
 Call = Callable[[], object]
 Case = Callable[[int], Call]
-"""Size of the input → the call that processes it."""
+"""Size of the input → a call that processes such an input."""
 
 _READ_ALL = {
     str: frozenset(
@@ -22,11 +22,11 @@ _READ_ALL = {
     dict: frozenset({"copy"}),
     set: frozenset({"copy"}),
 }
-"""Methods that may read all that they are called on; each such call costs its length."""
+"""Methods that may read their whole object; each call counts as many steps as the object's length."""
 
 
 class Word(str):
-    """A text that is compared and hashed in Python, where a count sees it: also by ``in`` and by ``dict``."""
+    """A string with comparison and hash in Python code, so that they are counted, also in ``in`` and ``dict``."""
 
     def __eq__(self, other: object) -> bool:
         return str.__eq__(self, other)
@@ -39,7 +39,7 @@ class Word(str):
 
 
 class Number(int):
-    """A number that is compared and hashed in Python."""
+    """A number whose comparisons and hashes run in Python code."""
 
     def __eq__(self, other: object) -> bool:
         return int.__eq__(self, other)
@@ -62,7 +62,7 @@ def counted_enumerate(items: Any, start: int = 0) -> Iterator[tuple[int, Any]]:
 
 
 def work_of(call: Callable[[], object]) -> int:
-    """Lines and calls that ``call`` executes, in whatever module, and the length of what built-in methods read."""
+    """The number of lines and calls that ``call`` executes, plus the lengths that built-in methods read."""
     steps = 0
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
@@ -95,7 +95,7 @@ def _read_by(builtin: Any) -> int:
 
 
 def growth(case: Case, size: int) -> float:
-    """How many times the work it is for twice the size. The first calls fill caches."""
+    """The ratio of the work for twice the size to the work for the size. The first calls fill caches."""
     case(size)()
     case(2 * size)()
     return work_of(case(2 * size)) / work_of(case(size))
