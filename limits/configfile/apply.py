@@ -9,14 +9,19 @@ from django.db import transaction
 from django.db.models import ProtectedError, QuerySet
 
 from limits.configfile.document import Document
+from limits.configfile.overrides import (
+    override_reference_problems,
+    prune_overrides,
+    restore_segment_overrides,
+    write_overrides,
+)
 from limits.configfile.reading import InvalidConfig
-from limits.configfile.rows import write_alert_rules, write_clients, write_overrides, write_rules
+from limits.configfile.rows import write_alert_rules, write_clients, write_rules
 from limits.domain.differences import differences
-from limits.models import AlertRule, Client, ClientChange, Endpoint, Override, Plan, Policy
+from limits.models import AlertRule, Client, ClientChange, Endpoint, Plan, Policy
 from limits.publishing import clients, rules
 from limits.publishing.reconciler import go_live
 from limits.publishing.rules import Delivery, compile_ruleset, read_ruleset
-from ratelimit_enforcer.domain.enums import Partition
 from ratelimit_enforcer.domain.ruleset import Ruleset
 from ratelimit_enforcer.domain.validation import InvalidRuleset, Location, ValidationProblem
 
@@ -81,10 +86,7 @@ def _change_rows(document: Document, *, prune: bool, prune_clients: bool) -> lis
 
 def _prune_clients(document: Document, *, clients_too: bool) -> None:
     if document.overrides is not None:
-        named = {(entry.client, entry.policy, entry.starts_at) for entry in document.overrides}
-        rows = Override.objects.select_related("client", "policy")
-        unnamed = [row.pk for row in rows if (row.client.key, row.policy.slug, row.starts_at) not in named]
-        Override.objects.filter(pk__in=unnamed).delete()
+        prune_overrides(document.overrides)
     if clients_too and document.clients is not None:
         Client.objects.exclude(key__in=[client.key for client in document.clients]).delete()
 
@@ -150,23 +152,8 @@ def reference_problems(document: Document) -> Iterator[ValidationProblem]:
     yield from _unknown_names("policies", "plan", (policy.plan for policy in policies), plans)
     yield from _unknown_names("policies", "endpoint", (policy.endpoint for policy in policies), endpoints)
     yield from _unknown_names("clients", "plan", (client.plan for client in document.clients or ()), plans)
-    yield from _override_problems(document)
+    yield from override_reference_problems(document, plans)
     yield from _alert_rule_problems(document, plans, endpoints)
-
-
-def _override_problems(document: Document) -> Iterator[ValidationProblem]:
-    entries = document.overrides or ()
-    named = [entry.client for entry in entries]
-    clients = {client.key for client in document.clients or ()}
-    clients |= set(Client.objects.filter(key__in=named).values_list("key", flat=True))
-    partitions = dict(Policy.objects.values_list("slug", "partition"))
-    partitions |= {policy.slug: policy.partition.value for policy in document.policies or ()}
-    yield from _unknown_names("overrides", "client", named, clients)
-    yield from _unknown_names("overrides", "policy", (entry.policy for entry in entries), partitions.keys())
-    for at, entry in enumerate(entries):
-        if partitions.get(entry.policy, Partition.CLIENT) != Partition.CLIENT:
-            message = "only a policy that counts each client separately can be overridden."
-            yield ValidationProblem(("overrides", at, "policy"), message)
 
 
 def _alert_rule_problems(document: Document, plans: set[str], endpoints: set[str]) -> Iterator[ValidationProblem]:
@@ -247,6 +234,7 @@ def restore_rules(ruleset: Ruleset) -> None:
         policy_names=_policy_names(),
     )
     write_rules(document, prune=True)
+    restore_segment_overrides(ruleset)
     prune_rules(document)
 
 

@@ -2,30 +2,28 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
+from limits.configfile.items import client_problems, date_problems, limit_problems, limits_of, moment
+from limits.configfile.override_entries import OverrideEntry, SegmentOverrideEntry, override_entry, override_problems
 from limits.configfile.reading import InvalidConfig, parse
 from limits.configfile.schema import shape_problems
 from limits.domain.alert_rules import AlertRule, alert_rule_problems
 from limits.models.alerts import webhook_problems
-from ratelimit_enforcer.domain.client import Override, key_problem
+from ratelimit_enforcer.domain.client import key_problem
 from ratelimit_enforcer.domain.dates import optional_microseconds
 from ratelimit_enforcer.domain.enums import AlertMetric, ClientStatus, GroupBy, Mode, OnStoreFailure, Partition
-from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.routes import Route
-from ratelimit_enforcer.domain.ruleset import Endpoint, Plan, Policy, limit_from_json
+from ratelimit_enforcer.domain.ruleset import Endpoint, Plan, Policy
 from ratelimit_enforcer.domain.validation import (
     ValidationProblem,
     cost_problem,
-    dates_problem,
-    limits_problems,
-    overlapping,
     route_problem,
     slug_problem,
+    tags_problem,
 )
 
 MAX_EMAIL_LENGTH = 254
@@ -43,24 +41,7 @@ class ClientEntry:
     name: str = ""
     plan: str | None = None
     status: ClientStatus = ClientStatus.ACTIVE
-
-
-@dataclass(frozen=True, slots=True)
-class OverrideEntry:
-    """An override in the file; client, policy and start identify it."""
-
-    client: str
-    policy: str
-    limits: tuple[Limit, ...]
-    starts_at: datetime | None = None
-    ends_at: datetime | None = None
-    reason: str = ""
-
-    def as_domain(self) -> Override:
-        """Returns the override as a domain object."""
-        return Override(
-            self.policy, self.limits, optional_microseconds(self.starts_at), optional_microseconds(self.ends_at)
-        )
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +56,7 @@ class Document:
     policies: Sequence[Policy] | None = None
     policy_names: dict[str, str] = field(default_factory=dict)
     clients: Sequence[ClientEntry] | None = None
-    overrides: Sequence[OverrideEntry] | None = None
+    overrides: Sequence[OverrideEntry | SegmentOverrideEntry] | None = None
     alert_rules: Sequence[AlertRule] | None = None
 
 
@@ -105,14 +86,13 @@ def _content_problems(data: dict[str, Any]) -> Iterator[ValidationProblem]:
         if message := cost_problem(item.get("cost", 1)):
             yield ValidationProblem(("endpoints", at, "cost"), message)
     for section in ("policies", "overrides"):
-        for at, item in enumerate(data.get(section, ())):
-            yield from _limit_problems((section, at), item)
-    overrides = data.get("overrides", ())
-    yield from _client_problems("overrides", overrides)
-    yield from _client_problems("alert_rules", data.get("alert_rules", ()))
-    yield from _date_problems("policies", data.get("policies", ()))
-    dates = list(_date_problems("overrides", overrides))
-    yield from dates or _overlap_problems(overrides)
+        yield from limit_problems(section, data.get(section, ()))
+        yield from date_problems(section, data.get(section, ()))
+    yield from override_problems(data.get("overrides", ()))
+    yield from client_problems("alert_rules", data.get("alert_rules", ()))
+    for at, item in enumerate(data.get("clients", ())):
+        if message := tags_problem(item.get("tags", ())):
+            yield ValidationProblem(("clients", at, "tags"), message)
 
 
 def _name_problems(
@@ -125,14 +105,6 @@ def _name_problems(
             yield ValidationProblem((section, at, field_name), message)
         if first.setdefault(name, at) != at:
             yield ValidationProblem((section, at, field_name), f"“{name}” is a duplicate of {section}[{first[name]}].")
-
-
-def _client_problems(section: str, items: Sequence[dict[str, Any]]) -> Iterator[ValidationProblem]:
-    """Yields a problem for each invalid client key: the database could not even be queried for it."""
-    for at, item in enumerate(items):
-        key = item.get("client")
-        if key is not None and (message := key_problem(key)):
-            yield ValidationProblem((section, at, "client"), message)
 
 
 def _empty_problem(name: str) -> str | None:
@@ -172,47 +144,6 @@ def _route_problems(at: int, item: dict[str, Any]) -> Iterator[ValidationProblem
             yield ValidationProblem(("endpoints", at, "routes", position), message)
 
 
-def _limit_problems(here: tuple[str, int], item: dict[str, Any]) -> Iterator[ValidationProblem]:
-    for place, message in limits_problems(_limits(item)):
-        yield ValidationProblem((*here, *place), message)
-
-
-def _date_problems(section: str, items: Sequence[dict[str, Any]]) -> Iterator[ValidationProblem]:
-    for at, item in enumerate(items):
-        dates = {name: _moment(item.get(name)) for name in ("starts_at", "ends_at")}
-        for name in (name for name, date in dates.items() if date is None and item.get(name) is not None):
-            yield ValidationProblem(
-                (section, at, name), "must be a date and time with a time zone, such as 2026-12-01T00:00:00Z."
-            )
-        if message := dates_problem(*map(optional_microseconds, dates.values())):
-            yield ValidationProblem((section, at, "ends_at"), message)
-
-
-def _overlap_problems(items: Sequence[dict[str, Any]]) -> Iterator[ValidationProblem]:
-    """Yields a problem for each override of the same client and policy whose period overlaps with another's."""
-    groups: dict[tuple[str, str], list[tuple[int, Override]]] = {}
-    for at, item in enumerate(items):
-        entry = _override(item)
-        groups.setdefault((entry.client, entry.policy), []).append((at, entry.as_domain()))
-    clashes: dict[int, int] = {}
-    for group in groups.values():
-        places = [at for at, _ in group]
-        for later, earlier in overlapping([override for _, override in group]):
-            clashes.setdefault(places[later], places[earlier])
-    for at in sorted(clashes):
-        yield ValidationProblem(("overrides", at), f"overlaps overrides[{clashes[at]}] for the same client and policy.")
-
-
-def _moment(text: str | None) -> datetime | None:
-    """Returns the time in UTC; None if the text is not a time, has no zone, or is outside the years 1 to
-    9999."""
-    try:
-        moment = datetime.fromisoformat(text or "")
-        return moment.astimezone(UTC) if moment.tzinfo else None
-    except (ValueError, OverflowError):
-        return None
-
-
 def _document(data: dict[str, Any]) -> Document:
     plans = data.get("plans")
     return Document(
@@ -223,7 +154,7 @@ def _document(data: dict[str, Any]) -> Document:
         policies=_map_items(data.get("policies"), _policy),
         policy_names={item["slug"]: item.get("name", "") for item in data.get("policies", ())},
         clients=_map_items(data.get("clients"), _client),
-        overrides=_map_items(data.get("overrides"), _override),
+        overrides=_map_items(data.get("overrides"), override_entry),
         alert_rules=_map_items(data.get("alert_rules"), _alert_rule),
     )
 
@@ -240,35 +171,21 @@ def _endpoint(item: dict[str, Any]) -> Endpoint:
 def _policy(item: dict[str, Any]) -> Policy:
     return Policy(
         slug=item["slug"],
-        limits=_limits(item),
+        limits=limits_of(item),
         plan=item.get("plan"),
         endpoint=item.get("endpoint"),
         partition=Partition(item.get("partition", Partition.CLIENT)),
         mode=Mode(item.get("mode", Mode.ENFORCE)),
         on_store_failure=OnStoreFailure(item.get("on_store_failure", OnStoreFailure.LOCAL)),
-        starts_at=optional_microseconds(_moment(item.get("starts_at"))),
-        ends_at=optional_microseconds(_moment(item.get("ends_at"))),
+        starts_at=optional_microseconds(moment(item.get("starts_at"))),
+        ends_at=optional_microseconds(moment(item.get("ends_at"))),
     )
-
-
-def _limits(item: dict[str, Any]) -> tuple[Limit, ...]:
-    return tuple(limit_from_json({"algorithm": "sliding_window"} | limit) for limit in item["limits"])
 
 
 def _client(item: dict[str, Any]) -> ClientEntry:
     status = ClientStatus(item.get("status", ClientStatus.ACTIVE))
-    return ClientEntry(item["key"], item.get("name", ""), item.get("plan"), status)
-
-
-def _override(item: dict[str, Any]) -> OverrideEntry:
-    return OverrideEntry(
-        client=item["client"],
-        policy=item["policy"],
-        limits=_limits(item),
-        starts_at=_moment(item.get("starts_at")),
-        ends_at=_moment(item.get("ends_at")),
-        reason=item.get("reason", ""),
-    )
+    tags = tuple(sorted(item.get("tags", ())))
+    return ClientEntry(item["key"], item.get("name", ""), item.get("plan"), status, tags)
 
 
 def _alert_rule(item: dict[str, Any]) -> AlertRule:

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from limits.domain.alert_rules import AlertRule as DomainAlertRule
-from limits.models import AlertRule, Client, Override
+from limits.models import AlertRule, Client, Override, SegmentOverride
 from limits.models import Policy as PolicyRow
 from limits.publishing.rules import read_ruleset
 from ratelimit_enforcer.domain.dates import moment_of
@@ -26,7 +26,7 @@ def export() -> str:
         "endpoints": [_endpoint(endpoint) for endpoint in ruleset.endpoints],
         "policies": [_policy(policy, names[policy.slug]) for policy in ruleset.policies],
         "clients": list(_clients()),
-        "overrides": list(_overrides()),
+        "overrides": [*_overrides(), *_segment_overrides()],
         "alert_rules": list(_alert_rules()),
     }
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
@@ -69,7 +69,8 @@ def _clients() -> Iterator[dict[str, Any]]:
     for row in Client.objects.order_by("key").select_related("plan").iterator(chunk_size=2_000):
         plan = row.plan.slug if row.plan else None
         status = _none_if_default(ClientStatus(row.status), ClientStatus.ACTIVE)
-        yield _without_empty({"key": row.key, "name": row.name or None, "plan": plan, "status": status})
+        tags = row.tags or None
+        yield _without_empty({"key": row.key, "name": row.name or None, "plan": plan, "status": status, "tags": tags})
 
 
 def _overrides() -> Iterator[dict[str, Any]]:
@@ -78,6 +79,23 @@ def _overrides() -> Iterator[dict[str, Any]]:
         yield _without_empty(
             {
                 "client": row.client.key,
+                "policy": row.policy.slug,
+                "limits": [_limit(limit.as_domain()) for limit in row.limits.all()],
+                "starts_at": _moment(row.starts_at),
+                "ends_at": _moment(row.ends_at),
+                "reason": row.reason or None,
+            }
+        )
+
+
+def _segment_overrides() -> Iterator[dict[str, Any]]:
+    """Yields them in the order of their ids: of two that are equally specific, the first applies."""
+    for row in SegmentOverride.objects.order_by("pk").select_related("plan", "policy").prefetch_related("limits"):
+        segment = row.segment
+        clients = {"tags": list(segment.tags) or None, "plan": segment.plan, "prefix": segment.prefix or None}
+        yield _without_empty(
+            {
+                "clients": _without_empty(clients),
                 "policy": row.policy.slug,
                 "limits": [_limit(limit.as_domain()) for limit in row.limits.all()],
                 "starts_at": _moment(row.starts_at),

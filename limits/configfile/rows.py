@@ -1,24 +1,22 @@
 """A document → rows, inside the caller's transaction. Rows that are already correct are not written."""
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from django.db.models import Model
 
-from limits.configfile.document import ClientEntry, Document, OverrideEntry
+from limits.configfile.document import ClientEntry, Document
 from limits.configfile.reading import InvalidConfig
 from limits.domain.alert_rules import AlertRule as DomainAlertRule
-from limits.models import AlertRule, Client, Endpoint, Override, OverrideLimit, Plan, Policy, PolicyLimit, Route
+from limits.models import AlertRule, Client, Endpoint, Plan, Policy, PolicyLimit, Route
 from limits.models.history import create_with_history, update_with_history
-from ratelimit_enforcer.domain.client import Override as DomainOverride
-from ratelimit_enforcer.domain.dates import moment_of, optional_microseconds
+from ratelimit_enforcer.domain.dates import moment_of
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.routes import Route as DomainRoute
 from ratelimit_enforcer.domain.ruleset import Endpoint as DomainEndpoint
 from ratelimit_enforcer.domain.ruleset import Policy as DomainPolicy
-from ratelimit_enforcer.domain.validation import ValidationProblem, overlapping
+from ratelimit_enforcer.domain.validation import ValidationProblem
 
 BATCH_SIZE = 5_000
 
@@ -44,12 +42,12 @@ def _write_plans(document: Document) -> None:
         values = {"name": plan.name}
         if document.default_plan is not None:
             values["is_default"] = plan.slug == document.default_plan  # type: ignore[assignment]
-        _write(Plan, {"slug": plan.slug}, values)
+        write_row(Plan, {"slug": plan.slug}, values)
 
 
 def _write_endpoints(endpoints: Sequence[DomainEndpoint], *, prune: bool) -> None:
     """Old routes are deleted before any is created: a route may move between endpoints."""
-    rows = {e.slug: _write(Endpoint, {"slug": e.slug}, {"name": e.name, "cost": e.cost}) for e in endpoints}
+    rows = {e.slug: write_row(Endpoint, {"slug": e.slug}, {"name": e.name, "cost": e.cost}) for e in endpoints}
     changed = [endpoint for endpoint in endpoints if _routes_of(rows[endpoint.slug]) != endpoint.routes]
     Route.objects.filter(endpoint__slug__in=[endpoint.slug for endpoint in changed]).delete()
     if prune:
@@ -90,10 +88,10 @@ def _write_policy(policy: DomainPolicy, name: str, parents: dict[str, Any]) -> N
         "starts_at": _moment(policy.starts_at),
         "ends_at": _moment(policy.ends_at),
     }
-    row = _write(Policy, {"slug": policy.slug}, values | parents)
+    row = write_row(Policy, {"slug": policy.slug}, values | parents)
     if tuple(limit.as_domain() for limit in row.limits.all()) != policy.limits:
         row.limits.all().delete()
-        create_with_history(PolicyLimit, _limit_rows(PolicyLimit, policy.limits, policy=row))
+        create_with_history(PolicyLimit, limit_rows(PolicyLimit, policy.limits, policy=row))
 
 
 def _moment(date: int | None) -> datetime | None:
@@ -111,75 +109,19 @@ def _write_clients(clients: Sequence[ClientEntry], plans: dict[str, Plan]) -> No
     rows = {row.key: row for row in Client.objects.filter(key__in=[client.key for client in clients])}
     new, changed = [], []
     for client in clients:
-        values = {"name": client.name, "plan_id": _plan_id(plans, client.plan), "status": client.status.value}
+        values = {
+            "name": client.name,
+            "plan_id": _plan_id(plans, client.plan),
+            "status": client.status.value,
+            "tags": list(client.tags),
+        }
         row = rows.get(client.key)
         if row is None:
             new.append(Client(key=client.key, **values))
         elif _differs(row, values):
             changed.append(_set_fields(row, values))
     create_with_history(Client, new)
-    update_with_history(Client, changed, ["name", "plan", "status"])
-
-
-def write_overrides(overrides: Sequence[OverrideEntry]) -> None:
-    """Creates and changes overrides, which are identified by client, policy and start."""
-    rows = _rows_of(overrides)
-    _reject_overlaps(overrides, rows)
-    # First those that become shorter, new ones last: so no two ever overlap in between.
-    for entry in sorted(overrides, key=lambda entry: _order(entry, rows.get(_identity(entry)))):
-        _write_override(entry)
-
-
-def _rows_of(overrides: Sequence[OverrideEntry]) -> dict[tuple[str, str, datetime | None], Override]:
-    """Returns all overrides of the clients that have overrides in the file."""
-    keys = {entry.client for entry in overrides}
-    rows = Override.objects.filter(client__key__in=keys).select_related("client", "policy")
-    return {(row.client.key, row.policy.slug, row.starts_at): row for row in rows}
-
-
-def _identity(entry: OverrideEntry) -> tuple[str, str, datetime | None]:
-    return entry.client, entry.policy, entry.starts_at
-
-
-def _order(entry: OverrideEntry, row: Override | None) -> int:
-    if row is None:
-        return 2
-    shrinks = entry.ends_at is not None and (row.ends_at is None or entry.ends_at < row.ends_at)
-    return 0 if shrinks else 1
-
-
-def _reject_overlaps(
-    overrides: Sequence[OverrideEntry], rows: Mapping[tuple[str, str, datetime | None], Override]
-) -> None:
-    """Rows named in the file are compared as the file defines them; the others as they are."""
-    named = {_identity(entry) for entry in overrides}
-    groups: defaultdict[tuple[str, str], list[tuple[int | None, DomainOverride]]] = defaultdict(list)
-    for (client, policy, _), row in ((identity, row) for identity, row in rows.items() if identity not in named):
-        groups[client, policy].append((None, _period(row)))
-    for at, entry in enumerate(overrides):
-        groups[entry.client, entry.policy].append((at, entry.as_domain()))
-    places = sorted({place for group in groups.values() for place in _overlapping(group)})
-    if places:
-        message = "overlaps another override of the same client and policy."
-        raise InvalidConfig([ValidationProblem(("overrides", at), message) for at in places])
-
-
-def _overlapping(group: list[tuple[int | None, DomainOverride]]) -> Iterator[int]:
-    for pair in overlapping([override for _, override in group]):
-        yield from (at for at in (group[position][0] for position in pair) if at is not None)
-
-
-def _period(row: Override) -> DomainOverride:
-    return DomainOverride(row.policy.slug, (), optional_microseconds(row.starts_at), optional_microseconds(row.ends_at))
-
-
-def _write_override(entry: OverrideEntry) -> None:
-    client, policy = Client.objects.get(key=entry.client), Policy.objects.get(slug=entry.policy)
-    identity = {"client": client, "policy": policy, "starts_at": entry.starts_at}
-    row = _write(Override, identity, {"ends_at": entry.ends_at, "reason": entry.reason})
-    if tuple(limit.as_domain() for limit in row.limits.all()) != entry.limits:
-        row.limits.all().delete()
-        create_with_history(OverrideLimit, _limit_rows(OverrideLimit, entry.limits, override=row))
+    update_with_history(Client, changed, ["name", "plan", "status", "tags"])
 
 
 def write_alert_rules(rules: Sequence[DomainAlertRule]) -> None:
@@ -208,7 +150,8 @@ def write_alert_rules(rules: Sequence[DomainAlertRule]) -> None:
         )
 
 
-def _limit_rows(model: Any, limits: Sequence[Limit], **parent: Model) -> Iterator[Any]:
+def limit_rows(model: Any, limits: Sequence[Limit], **parent: Model) -> Iterator[Any]:
+    """Yields unsaved rows of these limits. ``parent``: the policy or override, by the name of its column."""
     for position, limit in enumerate(limits):
         yield model(
             quota=limit.quota,
@@ -222,7 +165,8 @@ def _limit_rows(model: Any, limits: Sequence[Limit], **parent: Model) -> Iterato
         )
 
 
-def _write(model: Any, identity: dict[str, Any], values: dict[str, Any]) -> Any:
+def write_row(model: Any, identity: dict[str, Any], values: dict[str, Any]) -> Any:
+    """Creates the row with this identity, or changes it to these values. Returns the row."""
     row = model.objects.filter(**identity).first()
     if row is None:
         return model.objects.create(**identity, **values)

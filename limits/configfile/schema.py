@@ -73,6 +73,17 @@ _LIMITS = _list_of(
     )
 )
 
+_OVERRIDE = {"if": {"required": ["clients"]}, "else": {"required": ["client"]}} | _object(
+    ("policy", "limits"),
+    client=_TEXT,
+    clients=_object((), tags=_list_of(_TEXT), plan=_TEXT, prefix=_TEXT),
+    policy=_TEXT,
+    limits=_LIMITS,
+    starts_at=_TEXT_OR_NULL,
+    ends_at=_TEXT_OR_NULL,
+    reason=_text(MAX_REASON_LENGTH),
+)
+
 SCHEMA = _object(
     (),
     plans=_list_of(_object(("slug",), slug=_TEXT, name=_NAME, default=_BOOLEAN)),
@@ -94,18 +105,10 @@ SCHEMA = _object(
             limits=_LIMITS,
         )
     ),
-    clients=_list_of(_object(("key",), key=_TEXT, name=_NAME, plan=_TEXT_OR_NULL, status=_one_of(ClientStatus))),
-    overrides=_list_of(
-        _object(
-            ("client", "policy", "limits"),
-            client=_TEXT,
-            policy=_TEXT,
-            limits=_LIMITS,
-            starts_at=_TEXT_OR_NULL,
-            ends_at=_TEXT_OR_NULL,
-            reason=_text(MAX_REASON_LENGTH),
-        )
+    clients=_list_of(
+        _object(("key",), key=_TEXT, name=_NAME, plan=_TEXT_OR_NULL, status=_one_of(ClientStatus), tags=_list_of(_TEXT))
     ),
+    overrides=_list_of(_OVERRIDE),
     alert_rules=_list_of(
         _object(
             ("name", "metric", "threshold"),

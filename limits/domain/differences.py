@@ -7,6 +7,7 @@ from typing import Any
 from limits.domain.descriptions import dates_sentence, limits_sentence
 from ratelimit_enforcer.domain.dates import moment_of
 from ratelimit_enforcer.domain.ruleset import ApiToken, Endpoint, Policy, Ruleset
+from ratelimit_enforcer.domain.segments import SegmentOverride
 
 Facts = dict[str, str]
 
@@ -47,6 +48,7 @@ def changes(old: Ruleset, new: Ruleset) -> list[Change]:
         *_change("Default plan", old.default_plan or "none", new.default_plan or "none"),
         *_compare("Endpoint", _by_slug(old.endpoints), _by_slug(new.endpoints), endpoint_facts),
         *_compare("Policy", _by_slug(old.policies), _by_slug(new.policies), policy_facts),
+        *_compare("Override", _by_segment(old), _by_segment(new), _override_facts),
         *_compare("Token", _by_name(old.tokens), _by_name(new.tokens), _token_facts),
     ]
     return [*found, *_switch(old, new)]
@@ -71,9 +73,13 @@ def policy_facts(policy: Policy) -> dict[str, str]:
     }
 
 
-def _dates(policy: Policy) -> dict[str, str]:
-    dates = [None if date is None else moment_of(date) for date in (policy.starts_at, policy.ends_at)]
-    return {"dates": dates_sentence(*dates)} if policy.dates else {}
+def _override_facts(override: SegmentOverride) -> dict[str, str]:
+    return {"limits": limits_sentence(override.limits), **_dates(override)}
+
+
+def _dates(dated: Policy | SegmentOverride) -> dict[str, str]:
+    starts_at, ends_at = (None if date is None else moment_of(date) for date in (dated.starts_at, dated.ends_at))
+    return {"dates": dates_sentence(starts_at, ends_at)} if starts_at or ends_at else {}
 
 
 def _token_facts(token: ApiToken) -> dict[str, str]:
@@ -84,6 +90,11 @@ def _switch(old: Ruleset, new: Ruleset) -> Iterator[Change]:
     on, off = "on (policies report and do not deny)", "off (policies enforce limits again)"
     if old.shadow_all != new.shadow_all:
         yield Change("Emergency switch", "", "", "on" if old.shadow_all else "off", on if new.shadow_all else off)
+
+
+def _by_segment(ruleset: Ruleset) -> dict[str, SegmentOverride]:
+    """One segment may have several overrides of a policy, one after another."""
+    return {f"of {each.policy} for {each.segment}\0{each.starts_at}": each for each in ruleset.segment_overrides}
 
 
 def _by_slug(items: Iterable[Any]) -> dict[str, Any]:

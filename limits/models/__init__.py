@@ -4,6 +4,7 @@ from limits.models.alerts import Alert, AlertRule, Message
 from limits.models.clients import Client, ClientImport, CounterReset, Override, OverrideLimit
 from limits.models.publishing import ClientChange, Platform, Publication, RuleChange
 from limits.models.rules import Endpoint, Plan, Policy, PolicyLimit, Route
+from limits.models.segments import SegmentOverride, SegmentOverrideLimit
 from limits.models.tokens import ApiToken
 from limits.models.usage import (
     PolicyDenial,
@@ -42,6 +43,8 @@ __all__ = [
     "QuotaThreshold",
     "Route",
     "RuleChange",
+    "SegmentOverride",
+    "SegmentOverrideLimit",
     "Usage",
     "UsageDay",
     "UsageHour",

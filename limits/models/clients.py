@@ -7,14 +7,14 @@ from datetime import datetime
 from django.conf import settings
 from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import DateTimeRangeField, RangeOperators
-from django.contrib.postgres.indexes import OpClass
+from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Func, Q, Value
 from django.db.models.functions import Length, Upper
 
 from limits.domain.descriptions import dates_sentence
-from limits.models.fields import choices, choices_check, validate_printable
+from limits.models.fields import choices, choices_check, tags_check, tags_field, validate_printable
 from limits.models.history import RowHistory
 from limits.models.rules import (
     LimitFields,
@@ -66,6 +66,7 @@ class Client(models.Model):
         default=ClientStatus.ACTIVE.value,
         help_text="exempt: no limits apply, and no quota is consumed; blocked: all requests are denied.",
     )
+    tags = tags_field("Lowercase words that group clients, such as “wholesale”: limits can be raised for a tag.")
     revision = models.BigIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -80,18 +81,21 @@ class Client(models.Model):
         ]
         indexes = [
             models.Index(OpClass(Upper("key"), name="text_pattern_ops"), name="client_key_search"),
+            GinIndex(fields=["tags"], name="client_tags"),
             models.Index(OpClass(Upper("name"), name="text_pattern_ops"), name="client_name_search"),
         ]
         constraints = [
             models.CheckConstraint(condition=Q(key__length__gte=1), name="client_key_not_empty"),
             models.CheckConstraint(condition=~Q(key__regex="[\\x01-\\x1f\\x7f-\\x9f]"), name="client_key_printable"),
             choices_check("client", "status", ClientStatus),
+            tags_check("client"),
         ]
 
     def __str__(self) -> str:
         return self.name or self.key
 
     def clean(self) -> None:
+        self.tags = sorted(self.tags)
         before = type(self).objects.filter(pk=self.pk).values_list("key", flat=True).first()
         if before is not None and before != self.key:
             raise ValidationError({"key": f"The key “{before}” cannot be changed."})

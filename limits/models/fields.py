@@ -1,12 +1,22 @@
-"""Columns for slugs and enumerations, with the same checks in forms and in the database."""
+"""Columns for slugs, tags and enumerations, with the same checks in forms and in the database."""
 
 from enum import StrEnum
 from typing import Any
 
+from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models import F, Func, Value
+from django.db.models.lookups import Regex
 
-from ratelimit_enforcer.domain.validation import MAX_SLUG_LENGTH, NOT_PRINTABLE, PRINTABLE, SLUG, slug_problem
+from ratelimit_enforcer.domain.validation import (
+    MAX_SLUG_LENGTH,
+    NOT_PRINTABLE,
+    PRINTABLE,
+    SLUG,
+    slug_problem,
+    tags_problem,
+)
 
 
 def validate_slug(slug: str) -> None:
@@ -41,6 +51,32 @@ def choices_check(model: str, field: str, enumeration: type[StrEnum]) -> models.
     """Returns the database constraint that admits only values of the enumeration."""
     known = models.Q(**{f"{field}__in": [member.value for member in enumeration]})
     return models.CheckConstraint(condition=known, name=f"{model}_{field}_known")
+
+
+def validate_tags(tags: list[str]) -> None:
+    """Raises ``ValidationError`` for a list that cannot be the tags of a client or segment."""
+    if message := tags_problem(tags):
+        raise ValidationError(message[:1].upper() + message[1:], code="invalid_tags")
+
+
+def tags_field(help_text: str) -> ArrayField:
+    """Returns a field for tags, a list of slugs."""
+    return ArrayField(
+        models.CharField(max_length=MAX_SLUG_LENGTH),
+        default=list,
+        db_default=Value("{}"),  # Servers of the release before add rows without this column.
+        blank=True,
+        validators=[validate_tags],
+        help_text=help_text,
+    )
+
+
+def tags_check(model: str) -> models.CheckConstraint:
+    """Returns the database constraint that each tag is a slug."""
+    joined = Func(F("tags"), Value(","), function="array_to_string", output_field=models.TextField())
+    return models.CheckConstraint(
+        condition=Regex(joined, Value(f"^({SLUG.pattern}(,{SLUG.pattern})*)?$")), name=f"{model}_tags_shape"
+    )
 
 
 class ImmutableSlugModel(models.Model):

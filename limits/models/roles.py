@@ -29,7 +29,7 @@ ROLES: dict[str, frozenset[str]] = {
     VIEWERS: frozenset(),
     SUPPORT: _OVERRIDES | {"block_client", "reset_client", HANDLE_ALERTS},
     PRODUCT_MANAGERS: _OVERRIDES
-    | _all("plan", "endpoint", "route", "policy", "policylimit", "client")
+    | _all("plan", "endpoint", "route", "policy", "policylimit", "client", "segmentoverride", "segmentoverridelimit")
     | {"block_client", "reset_client", "roll_back", "add_clientimport"},
     OPERATORS: _all("alertrule") | {"add_apitoken", "change_apitoken", "change_platform", HANDLE_ALERTS},
 }

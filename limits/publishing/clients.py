@@ -45,7 +45,7 @@ CHUNK_SIZE = 2_000
 EXPIRED_FOR = timedelta(days=1)
 """Overrides that expired longer ago than this are left out of the records."""
 
-_COLUMNS = ("pk", "key", "revision", "plan__slug", "status")
+_COLUMNS = ("pk", "key", "revision", "plan__slug", "status", "tags")
 
 
 def records_of(keys: Collection[str]) -> Iterator[ClientRecord]:
@@ -63,8 +63,9 @@ def _records(rows: Iterable[tuple[Any, ...]]) -> Iterator[ClientRecord]:
     remaining = iter(rows)
     while chunk := list(islice(remaining, CHUNK_SIZE)):
         overrides = _overrides_of([pk for pk, *_ in chunk])
-        for pk, key, revision, plan, status in chunk:
-            yield ClientRecord(key, revision, plan, ClientStatus(status), tuple(overrides.get(pk, ())))
+        for pk, key, revision, plan, status, tags in chunk:
+            own = tuple(overrides.get(pk, ()))
+            yield ClientRecord(key, revision, plan, ClientStatus(status), own, tags=tuple(tags))
 
 
 def _overrides_of(clients: Collection[int]) -> Mapping[int, list[Override]]:

@@ -9,13 +9,14 @@ from django.utils import timezone
 from limits.models import Client, Override
 from ratelimit_enforcer.domain.enums import Partition
 from ratelimit_enforcer.domain.ruleset import Policy, Ruleset
+from ratelimit_enforcer.domain.segments import Segment
 
 
 @dataclass(frozen=True, slots=True)
 class Impact:
-    """``clients``: number of registered clients on the affected plans. ``unregistered``: unregistered
-    clients are affected too. ``overridden``: number of those clients that currently have an override of a
-    changed policy."""
+    """``clients``: number of registered clients on the affected plans and in the affected segments.
+    ``unregistered``: unregistered clients are affected too. ``overridden``: number of those clients that
+    currently have an override of a changed policy."""
 
     clients: int = 0
     unregistered: bool = False
@@ -42,13 +43,19 @@ def impact(old: Ruleset, new: Ruleset) -> Impact:
     """Returns the clients affected by the change from ``old`` to ``new``. Takes two or three queries."""
     changed = list(_changed_policies(old, new))
     plans = set(_plans(old, new, changed))
-    if not plans:
+    segments = {override.segment for override in set(old.segment_overrides) ^ set(new.segment_overrides)}
+    if not plans and not segments:
         return Impact()
     all_plans = None in plans
-    clients = Client.objects.all() if all_plans else Client.objects.filter(_clients_on(plans, new.default_plan))
+    affected = _clients_on(plans, new.default_plan)
+    for segment in segments:
+        affected |= _clients_in(segment, new.default_plan)
+    clients = Client.objects.all() if all_plans else Client.objects.filter(affected)
     return Impact(
         clients=clients.count(),
-        unregistered=all_plans or new.default_plan in plans,
+        unregistered=all_plans
+        or new.default_plan in plans
+        or any(_includes_unregistered(each, new) for each in segments),
         overridden=_overridden({policy.slug for policy in changed}, clients),
     )
 
@@ -78,6 +85,16 @@ def _requests_differ(old: Ruleset, new: Ruleset) -> bool:
 def _clients_on(plans: set[str | None], default: str | None) -> Q:
     on = Q(plan__slug__in=[plan for plan in plans if plan is not None])
     return on | Q(plan=None) if default in plans else on
+
+
+def _clients_in(segment: Segment, default: str | None) -> Q:
+    if segment.prefix:
+        return Q(key__startswith=segment.prefix)
+    return Q(tags__contains=list(segment.tags)) if segment.tags else _clients_on({segment.plan}, default)
+
+
+def _includes_unregistered(segment: Segment, ruleset: Ruleset) -> bool:
+    return bool(segment.prefix) or (segment.plan is not None and segment.plan == ruleset.default_plan)
 
 
 def _overridden(policies: set[str], clients: QuerySet[Client]) -> int:

@@ -22,6 +22,7 @@ from limits.models import Endpoint as EndpointRow
 from limits.models import Plan as PlanRow
 from limits.models import Platform, Publication, RuleChange
 from limits.models import Policy as PolicyRow
+from limits.models import SegmentOverride as SegmentOverrideRow
 from limits.store.client import control_client
 from limits.store.ruleset_writer import MayReplace, RulesetWriter
 from ratelimit_enforcer.conf import setting
@@ -91,7 +92,13 @@ def read_ruleset() -> Ruleset:
         policies=tuple(map(_policy, _policy_rows())),
         tokens=tuple(map(_token, TokenRow.objects.filter(revoked_at=None).order_by("name"))),
         shadow_all=Platform.load().shadow_all,
+        segment_overrides=tuple(row.as_domain() for row in _segment_override_rows()),
     )
+
+
+def _segment_override_rows() -> list[SegmentOverrideRow]:
+    rows = SegmentOverrideRow.objects.order_by("pk").select_related("plan", "policy")
+    return list(rows.prefetch_related("limits"))
 
 
 def _policy_rows() -> "list[PolicyRow]":

@@ -48,10 +48,10 @@ class Override:
 
 @dataclass(frozen=True, slots=True)
 class ClientRecord:
-    """One client: plan (None: the default plan), status and overrides, at one revision.
+    """One client: plan (None: the default plan), status, overrides and tags, at one revision.
 
     Revision 0 is an unregistered client; ``deleted`` marks a tombstone. Both are on the default plan,
-    active and without overrides.
+    active, and without overrides and tags.
     """
 
     key: str
@@ -60,6 +60,7 @@ class ClientRecord:
     status: ClientStatus = ClientStatus.ACTIVE
     overrides: tuple[Override, ...] = ()
     deleted: bool = False
+    tags: tuple[str, ...] = ()
     problem: str = ""
     """The reason why this process cannot apply the whole record: an override uses a time zone that this machine
     does not know. Such overrides are left out."""
@@ -68,11 +69,13 @@ class ClientRecord:
         """The text that the store contains for this record."""
         if self.deleted:
             return f"{self.revision} "
-        body = {
+        body: dict[str, Any] = {
             "plan": self.plan,
             "status": self.status.value,
             "overrides": [_override_to_json(override) for override in self.overrides],
         }
+        if self.tags:
+            body["tags"] = self.tags
         return f"{self.revision} {json.dumps(body, separators=(',', ':'))}"
 
     @classmethod
@@ -92,6 +95,7 @@ class ClientRecord:
             plan=content["plan"],
             status=ClientStatus(content["status"]),
             overrides=tuple(each for each in overrides if each.policy not in unknown),
+            tags=tuple(content.get("tags", ())),
             problem=next((_unknown_zone(*each) for each in unknown.items()), ""),
         )
 

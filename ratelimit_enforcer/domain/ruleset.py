@@ -13,13 +13,14 @@ from ratelimit_enforcer.domain.dates import is_between
 from ratelimit_enforcer.domain.enums import Algorithm, Mode, OnStoreFailure, Partition, Period, Scope
 from ratelimit_enforcer.domain.limit import Limit, unknown_timezone
 from ratelimit_enforcer.domain.routes import Route
+from ratelimit_enforcer.domain.segments import Segment, SegmentOverride, SegmentOverrides
 from ratelimit_enforcer.per_process import cached_property
 
 FORMATS = (1, 2)
 """The versions of this serialization that this release reads. A ruleset is written in the earliest one that can
 express it, so that servers of earlier releases can use it as long as possible; they reject a later one.
 
-2: policies with dates, calendar years.
+2: policies with dates, calendar years, overrides of segments.
 """
 
 
@@ -119,7 +120,7 @@ class ApiToken:
 
 @dataclass(frozen=True)
 class Ruleset:
-    """All rules of one version. Tuples are sorted by slug, so that equal rules have equal bytes."""
+    """All rules of one version. Tuples are sorted by slug or name, so that equal rules have equal bytes."""
 
     plans: tuple[Plan, ...] = ()
     default_plan: str | None = None
@@ -127,11 +128,18 @@ class Ruleset:
     policies: tuple[Policy, ...] = ()
     tokens: tuple[ApiToken, ...] = ()
     shadow_all: bool = False
+    segment_overrides: tuple[SegmentOverride, ...] = ()
+    """In the order of their ids: of two that are equally specific, the first applies."""
 
     @cached_property
     def plan_slugs(self) -> frozenset[str]:
         """The slugs of all plans."""
         return frozenset(plan.slug for plan in self.plans)
+
+    @cached_property
+    def overrides_by_segment(self) -> SegmentOverrides:
+        """The overrides of segments, prepared for finding those of one client."""
+        return SegmentOverrides(self.segment_overrides)
 
     def mode_of(self, policy: Policy) -> Mode:
         """The policy's mode, with the emergency switch applied."""
@@ -160,10 +168,12 @@ class Ruleset:
 
     def require_known_timezones(self) -> None:
         """Raises :class:`UnknownTimezone` for a zone that this machine does not know."""
-        for policy in self.policies:
-            if zone := unknown_timezone(policy.limits):
+        limits = [(f"Policy {policy.slug}", policy.limits) for policy in self.policies]
+        limits += [(f"An override of policy {each.policy}", each.limits) for each in self.segment_overrides]
+        for owner, used in limits:
+            if zone := unknown_timezone(used):
                 raise UnknownTimezone(
-                    f"Policy {policy.slug} uses the time zone “{zone}”, which this machine does not have: "
+                    f"{owner} uses the time zone “{zone}”, which this machine does not have: "
                     "upgrade the package tzdata, or choose another zone."
                 )
 
@@ -176,6 +186,7 @@ class Ruleset:
             policies=tuple(_policy(item) for item in content["policies"]),
             tokens=tuple(_token(item) for item in content["tokens"]),
             shadow_all=content["shadow_all"],
+            segment_overrides=tuple(_segment_override(item) for item in content.get("segment_overrides", ())),
         )
 
 
@@ -207,8 +218,10 @@ def limit_from_json(item: dict[str, Any]) -> Limit:
 
 
 def _as_json(ruleset: Ruleset) -> dict[str, Any]:
+    segments = [_segment_override_as_json(override) for override in ruleset.segment_overrides]
+    needs_format_2 = bool(segments) or any(_needs_format_2(policy) for policy in ruleset.policies)
     return {
-        "format": 2 if any(_needs_format_2(policy) for policy in ruleset.policies) else 1,
+        "format": 2 if needs_format_2 else 1,
         "plans": [{"slug": plan.slug, "name": plan.name} for plan in ruleset.plans],
         "default_plan": ruleset.default_plan,
         "endpoints": [
@@ -220,7 +233,31 @@ def _as_json(ruleset: Ruleset) -> dict[str, Any]:
             {"name": token.name, "digest": token.digest, "scopes": sorted(token.scopes)} for token in ruleset.tokens
         ],
         "shadow_all": ruleset.shadow_all,
+        **({"segment_overrides": segments} if segments else {}),
     }
+
+
+def _segment_override_as_json(override: SegmentOverride) -> dict[str, Any]:
+    segment = override.segment
+    return {
+        "prefix": segment.prefix,
+        "tags": list(segment.tags),
+        "plan": segment.plan,
+        "policy": override.policy,
+        "limits": [limit_to_json(limit) for limit in override.limits],
+        "starts_at": override.starts_at,
+        "ends_at": override.ends_at,
+    }
+
+
+def _segment_override(item: dict[str, Any]) -> SegmentOverride:
+    return SegmentOverride(
+        segment=Segment(item["prefix"], tuple(item["tags"]), item["plan"]),
+        policy=item["policy"],
+        limits=tuple(limit_from_json(limit) for limit in item["limits"]),
+        starts_at=item["starts_at"],
+        ends_at=item["ends_at"],
+    )
 
 
 def _needs_format_2(policy: Policy) -> bool:

@@ -9,6 +9,7 @@ from ratelimit_enforcer.domain.enums import Algorithm, Mode, Partition
 from ratelimit_enforcer.domain.fixed_window import window_bounds
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.ruleset import Policy, Ruleset
+from ratelimit_enforcer.domain.segments import SegmentOverride
 from ratelimit_enforcer.per_process import cached_property
 
 
@@ -29,7 +30,7 @@ class EffectivePolicy:
     policy: Policy
     mode: Mode
     limits: tuple[Limit, ...]
-    override: Override | None = None
+    override: Override | SegmentOverride | None = None
 
     @cached_property
     def named(self) -> tuple[NamedLimit, ...]:
@@ -88,8 +89,11 @@ def effective(ruleset: Ruleset, record: ClientRecord, policies: Iterable[Policy]
     dated = tuple(policies)
     policies = tuple(policy for policy in dated if policy.is_active(now))
     slugs = {policy.slug for policy in policies if policy.partition is Partition.CLIENT}
-    relevant = [override for override in record.overrides if override.policy in slugs]
-    active = {override.policy: override for override in relevant if override.is_active(now)}
+    relevant = [override for override in _overrides_of(ruleset, record) if override.policy in slugs]
+    active: dict[str, Override | SegmentOverride] = {}
+    for override in relevant:
+        if override.is_active(now):
+            active.setdefault(override.policy, override)
     chosen = tuple(_effective(ruleset, policy, active.get(policy.slug)) for policy in policies)
     dates = {date for policy in dated for date in policy.dates}
     edges = {*dates, *_edges_of_overrides(relevant), *_edges_of_periods(chosen, now)}
@@ -100,12 +104,18 @@ def effective(ruleset: Ruleset, record: ClientRecord, policies: Iterable[Policy]
     )
 
 
-def _effective(ruleset: Ruleset, policy: Policy, override: Override | None) -> EffectivePolicy:
+def _overrides_of(ruleset: Ruleset, record: ClientRecord) -> Iterator[Override | SegmentOverride]:
+    """All overrides for a client, the most specific first: the client's own, then those of segments."""
+    yield from record.overrides
+    yield from ruleset.overrides_by_segment.of(record.key, record.tags, plan_of(ruleset, record))
+
+
+def _effective(ruleset: Ruleset, policy: Policy, override: Override | SegmentOverride | None) -> EffectivePolicy:
     limits = override.limits if override else policy.limits
     return EffectivePolicy(policy, ruleset.mode_of(policy), limits, override)
 
 
-def _edges_of_overrides(overrides: Iterable[Override]) -> Iterator[int]:
+def _edges_of_overrides(overrides: Iterable[Override | SegmentOverride]) -> Iterator[int]:
     for override in overrides:
         yield from (edge for edge in (override.starts_at, override.ends_at) if edge is not None)
 

@@ -5,14 +5,16 @@ The messages are defined once, and are shown in forms, by commands and for confi
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
-from ratelimit_enforcer.domain.client import Override
+from ratelimit_enforcer.domain.client import Override, key_problem
+from ratelimit_enforcer.domain.enums import Partition
 from ratelimit_enforcer.domain.limit import MAX_COST, Limit, limit_problems
 from ratelimit_enforcer.domain.routes import PatternError, Route
 from ratelimit_enforcer.domain.ruleset import Endpoint, Policy, Ruleset
+from ratelimit_enforcer.domain.segments import Segment, SegmentOverride
 
 Location = tuple[str | int, ...]
 """The location of a problem: a section, a slug or key, then fields and positions, such as
@@ -45,6 +47,8 @@ MAX_NAME_LENGTH = 200
 MAX_REASON_LENGTH = 500
 MAX_ROUTE_LENGTH = 500
 
+NOT_OVERRIDABLE = "only a policy that counts each client separately can be overridden."
+
 PRINTABLE = re.compile(r"\A[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z")
 NOT_PRINTABLE = "must not contain control characters."
 
@@ -68,6 +72,28 @@ def route_problem(text: str) -> str | None:
 def cost_problem(cost: int) -> str | None:
     """The reason why ``cost`` is not valid as an endpoint's cost, or None."""
     return None if 1 <= cost <= MAX_COST else f"must be between 1 and {MAX_COST:,}."
+
+
+MAX_TAGS = 32
+
+
+def tags_problem(tags: Sequence[str]) -> str | None:
+    """The reason why these are not valid as the tags of a client or segment, or None."""
+    if len(tags) > MAX_TAGS:
+        return f"must be at most {MAX_TAGS} tags."
+    if message := next((message for tag in tags if (message := slug_problem(tag))), None):
+        return f"each tag {message}"
+    return "must not contain a tag twice." if len(set(tags)) < len(tags) else None
+
+
+def segment_problems(segment: Segment) -> Iterator[tuple[str, str]]:
+    """Yields (field, message) for every problem of one segment; the field is empty for the segment as a whole."""
+    if [bool(segment.prefix), bool(segment.tags), segment.plan is not None].count(True) != 1:
+        yield "", "needs exactly one of prefix, tags and plan."
+    if segment.prefix and (message := key_problem(segment.prefix)):
+        yield "prefix", message
+    if message := tags_problem(segment.tags):
+        yield "tags", message
 
 
 def dates_problem(starts_at: int | None, ends_at: int | None) -> str | None:
@@ -103,6 +129,10 @@ def ruleset_problems(ruleset: Ruleset) -> Iterator[ValidationProblem]:
     endpoints = frozenset(endpoint.slug for endpoint in ruleset.endpoints)
     for policy in ruleset.policies:
         yield from _policy_problems(policy, ruleset.plan_slugs, endpoints)
+    partitions = {policy.slug: policy.partition for policy in ruleset.policies}
+    for at, override in enumerate(ruleset.segment_overrides):
+        for field, message in _segment_override_problems(override, ruleset.plan_slugs, partitions):
+            yield ValidationProblem(("segment_overrides", at, *field), message)
 
 
 def overlaps(first: Override, second: Override) -> bool:
@@ -172,6 +202,21 @@ def _route_conflicts(endpoints: Sequence[Endpoint]) -> Iterator[ValidationProble
                 yield ValidationProblem(
                     ("endpoints", endpoint.slug, "routes", at), f"“{route}” already belongs to {where}."
                 )
+
+
+def _segment_override_problems(
+    override: SegmentOverride, plans: frozenset[str], partitions: Mapping[str, Partition]
+) -> Iterator[tuple[Location, str]]:
+    yield from (((field,) if field else (), message) for field, message in segment_problems(override.segment))
+    if override.segment.plan is not None and override.segment.plan not in plans:
+        yield ("plan",), f"there is no plan “{override.segment.plan}”."
+    if override.policy not in partitions:
+        yield ("policy",), f"there is no policy “{override.policy}”."
+    elif partitions[override.policy] is not Partition.CLIENT:
+        yield ("policy",), NOT_OVERRIDABLE
+    if message := dates_problem(override.starts_at, override.ends_at):
+        yield ("ends_at",), message
+    yield from limits_problems(override.limits)
 
 
 def _policy_problems(policy: Policy, plans: frozenset[str], endpoints: frozenset[str]) -> Iterator[ValidationProblem]:

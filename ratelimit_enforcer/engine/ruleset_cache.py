@@ -102,8 +102,9 @@ class PreparedRuleset:
         self.version = version
         self.ruleset = ruleset
         self.token = str(version)
+        self._segments = ruleset.overrides_by_segment
         self._endpoints = {endpoint.slug: endpoint for endpoint in ruleset.endpoints}
-        self._layouts: dict[tuple[ClientStatus, str | None, str | None], Layout] = {}
+        self._layouts: dict[tuple[ClientStatus, str | None, str | None, tuple[int, ...]], Layout] = {}
 
     @cached_property
     def _router(self) -> Router:
@@ -122,7 +123,8 @@ class PreparedRuleset:
         the client is blocked or exempt."""
         if record.overrides:
             return self._layout(record, endpoint, now)
-        key = record.status, plan_of(self.ruleset, record), endpoint
+        plan = plan_of(self.ruleset, record)
+        key = record.status, plan, endpoint, self._segments.positions(record.key, record.tags, plan)
         layout = self._layouts.get(key)
         if layout is None or not layout.is_valid(now):
             layout = self._layouts[key] = self._layout(record, endpoint, now)

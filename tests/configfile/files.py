@@ -8,7 +8,18 @@ from limits.configfile.apply import ApplyResult, apply
 from limits.configfile.document import read
 from limits.configfile.export import export
 from limits.configfile.reading import InvalidConfig
-from limits.models import AlertRule, Client, ClientChange, Endpoint, Override, Plan, Policy, Publication, RuleChange
+from limits.models import (
+    AlertRule,
+    Client,
+    ClientChange,
+    Endpoint,
+    Override,
+    Plan,
+    Policy,
+    Publication,
+    RuleChange,
+    SegmentOverride,
+)
 from tests.publishing.platforms import Platform
 
 STORE = """
@@ -74,5 +85,5 @@ def everything(platform: Platform) -> list[Any]:
 
 def empty_tables() -> None:
     """Loses what a config file describes."""
-    for model in (AlertRule, Override, Client, Policy, Endpoint, Plan):
+    for model in (AlertRule, Override, SegmentOverride, Client, Policy, Endpoint, Plan):
         model.objects.all().delete()

@@ -99,8 +99,8 @@ def test_missing_and_unknown_fields_are_named_once_and_in_order() -> None:
         "overrides[0].client: is missing.",
         "overrides[0].policy: is missing.",
         "overrides[0].limits: is missing.",
-        "overrides[0].z: is unknown; allowed here: client, policy, limits, starts_at, ends_at, reason.",
-        "overrides[0].y: is unknown; allowed here: client, policy, limits, starts_at, ends_at, reason.",
+        "overrides[0].z: is unknown; allowed here: client, clients, policy, limits, starts_at, ends_at, reason.",
+        "overrides[0].y: is unknown; allowed here: client, clients, policy, limits, starts_at, ends_at, reason.",
     ]
 
 

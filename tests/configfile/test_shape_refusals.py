@@ -63,7 +63,7 @@ def test_unknown_fields_are_refused(text: str, path: str) -> None:
 
 def test_a_refused_field_is_told_what_is_known() -> None:
     assert refusal("clients: [{key: a, tier: b}]") == [
-        "clients[0].tier: is unknown; allowed here: key, name, plan, status."
+        "clients[0].tier: is unknown; allowed here: key, name, plan, status, tags."
     ]
 
 

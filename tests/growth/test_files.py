@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from api.problems import ProblemResponse
-from limits.configfile import apply, client_files, document, rows, schema
-from limits.configfile.document import Document, OverrideEntry, read
+from limits.configfile import apply, client_files, document, items, override_entries, overrides, rows, schema
+from limits.configfile.document import Document, read
+from limits.configfile.override_entries import OverrideEntry
 from limits.configfile.reading import InvalidConfig
 from limits.domain.client_csv import InvalidClientFile, Line, format_lines, parse_lines
 from limits.models import Client, ClientImport
@@ -20,7 +21,7 @@ from ratelimit_enforcer.domain.ruleset import Plan
 from ratelimit_enforcer.domain.validation import ValidationProblem
 from tests.support.work import MOST, Call, Case, Word, counted_enumerate, counted_range, growth, words
 
-_POSITIONS = (apply, client_files, document, rows, schema, validation)
+_POSITIONS = (apply, client_files, document, items, override_entries, overrides, rows, schema, validation)
 """Modules whose positions in lists are compared in Python here, where a count sees it."""
 
 
@@ -171,18 +172,18 @@ def unknown_names(size: int) -> Call:
 
 
 def entries(size: int) -> list[OverrideEntry]:
-    parts = document._override
-    return [parts(override(at)) for at in range(size)]
+    found = [override_entries.override_entry(override(at)) for at in range(size)]
+    return [entry for entry in found if isinstance(entry, OverrideEntry)]
 
 
 def refused_overlaps(size: int) -> Call:
-    found = entries(size) * 2
-    return refused(lambda: rows._reject_overlaps(found, {}))
+    found = dict(enumerate(entries(size) * 2))
+    return refused(lambda: overrides._reject_overlaps(found, {}))
 
 
 def order_of_overrides(size: int) -> Call:
     found = entries(size)
-    return lambda: [rows._order(entry, None) for entry in sorted(found, key=rows._identity)]
+    return lambda: [overrides._order(entry, None) for entry in sorted(found, key=overrides._identity)]
 
 
 def places_in_the_file(size: int) -> Call:

@@ -230,6 +230,31 @@ MUTATIONS: tuple[Mutation, ...] = (
         "{date for policy in dated for date in policy.dates}",
         "{date for policy in policies for date in policy.dates}",
     ),
+    Python(
+        "domain.selection",
+        "effective",
+        "active.setdefault(override.policy, override)",
+        "active.update({override.policy: override})",
+    ),
+    Python(
+        "domain.segments",
+        "SegmentOverrides.__init__",
+        "sorted(overrides, key=lambda each: each.segment.precedence, reverse=True)",
+        "sorted(overrides, key=lambda each: each.segment.precedence)",
+    ),
+    Python(
+        "domain.segments",
+        "SegmentOverrides.positions",
+        "set(self._overrides[at].segment.tags) <= set(tags)",
+        "set(self._overrides[at].segment.tags) & set(tags) == set(tags)",
+    ),
+    Python(
+        "domain.segments",
+        "Segment.precedence",
+        "(1, len(self.tags)) if self.tags else (0, 0)",
+        "(1, 0) if self.tags else (0, 0)",
+    ),
+    Python("domain.segments", "_properties_of", "length <= len(key)", "length < len(key)"),
     Python("domain.dates", "is_between", "starts_at <= now", "starts_at < now"),
     Python("domain.dates", "is_between", "now < ends_at", "now <= ends_at"),
     Lua(
