@@ -1,6 +1,6 @@
-"""A platform for the API's tests: the real engine on a real Redis, in a namespace of its own.
+"""A platform for the API's tests: the real engine on a real Redis, in a separate namespace.
 
-No test here may touch the database, and pytest-django holds them to it: a check makes no SQL query.
+These tests have no access to the database, which pytest-django enforces: a check runs no SQL query.
 """
 
 import json
@@ -61,35 +61,35 @@ CLIENTS = (
 
 @dataclass
 class Caller:
-    """A program that asks over HTTP."""
+    """A program that calls the API over HTTP."""
 
     client: Client = field(default_factory=lambda: Client(enforce_csrf_checks=True, raise_request_exception=False))
 
     def send(self, path: str, body: bytes | str, *, token: str | None = "checker", **headers: str) -> "Response":
-        """Posts a body as it is. Names of headers are written with underscores."""
+        """Posts a raw body. Names of headers are written with underscores."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if token is not None:
             sent.setdefault("authorization", f"Bearer {token}")
         content_type = sent.pop("content-type", "application/json")
-        # Django's client leaves the header away where the body is empty; others do not.
+        # Unlike other clients, Django's omits this header if the body is empty.
         return self.client.generic("POST", path, body, headers=sent, CONTENT_TYPE=content_type)
 
     def post(self, path: str, body: Any, **options: Any) -> "Response":
         return self.send(path, json.dumps(body), **options)
 
     def search(self, client: str, path: str = "/v1/check", **fields: Any) -> "Response":
-        """Asks for one request to the endpoint “search”."""
+        """Sends a check of one request to the endpoint “search”."""
         return self.post(path, {"client": client, "endpoint": "search"} | fields)
 
     def remaining(self, client: str) -> int:
-        """What the client has left on “search”, looked up without consuming."""
+        """The client's remaining quota on “search”, by a peek."""
         left: int = self.search(client, "/v1/peek").json()["remaining"]
         return left
 
 
 @pytest.fixture
 def store(redis_url: str, settings: Settings) -> Store:
-    """An empty platform, which this process is a server of."""
+    """An empty platform, with this process as a server."""
     store = Store(redis_url, f"test-{secrets.token_hex(4)}")
     serve(settings, store)
     return store
@@ -97,7 +97,7 @@ def store(redis_url: str, settings: Settings) -> Store:
 
 @pytest.fixture
 def shop(store: Store) -> Store:
-    """A platform with the shop's rules and clients."""
+    """A platform with the rules and clients of a shop."""
     store.publish(SHOP)
     store.load(*CLIENTS)
     return store
@@ -109,7 +109,7 @@ def caller() -> Caller:
 
 
 def serve(settings: Settings, store: Store) -> None:
-    """Makes this process a server of this platform."""
+    """Configures this process as a server of this platform."""
     settings.RATELIMIT_PLATFORM = {
         "REDIS": store.url,
         "NAMESPACE": store.keys.namespace,

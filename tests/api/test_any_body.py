@@ -1,4 +1,4 @@
-"""Whatever a caller sends: no answer that the document does not describe, and none of 500 or above."""
+"""Arbitrary requests: every response conforms to the OpenAPI document, and none has a status of 500 or above."""
 
 import json
 import random
@@ -51,7 +51,7 @@ CHECKS = [
 
 @pytest.fixture(scope="module")
 def schemas() -> dict[tuple[str, str, str], Draft202012Validator]:
-    """(path, status, media type) → what the document says of such an answer."""
+    """(path, status, media type) → the schema of such a response in the document."""
     document = Caller().client.get("/api/schema/").json()
     return {
         (path, status, media): Draft202012Validator(
@@ -88,7 +88,7 @@ def test_any_bytes(caller: Caller, schemas: Any, path: str, body: bytes) -> None
 @pytest.mark.usefixtures("shop")
 @history_settings(2_000)
 @given(path=PATHS, seed=st.integers(0, 2**32), cuts=st.integers(1, 4))
-def test_a_good_body_with_some_bytes_changed(caller: Caller, schemas: Any, path: str, seed: int, cuts: int) -> None:
+def test_a_valid_body_with_some_bytes_changed(caller: Caller, schemas: Any, path: str, seed: int, cuts: int) -> None:
     chance = random.Random(seed)
     body = bytearray(json.dumps({"client": "acme", "endpoint": "search", "cost": 3}).encode())
     for _ in range(cuts):
@@ -101,7 +101,7 @@ def manager(settings: Settings, redis_url: str, transactional_db: None) -> Manag
     return begin(settings, redis_url, "any-body")
 
 
-def test_every_operation_answers_as_the_document_says(manager: Manager) -> None:
+def test_every_operation_conforms_to_the_document(manager: Manager) -> None:
     document = schemathesis.openapi.from_wsgi("/api/schema/", get_wsgi_application())
     operations = [found.ok() for found in document.get_all_operations()]
     assert len(operations) == 13

@@ -1,4 +1,4 @@
-"""``POST /v1/check/batch``: in order, each by itself, in few round trips."""
+"""``POST /v1/check/batch``: checks are decided in order, separately, and in few round trips."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +26,7 @@ def results(caller: Caller, *checks: Check) -> list[dict[str, Any]]:
 
 
 @pytest.mark.usefixtures("shop")
-def test_each_is_decided_by_itself_and_in_order(caller: Caller) -> None:
+def test_checks_are_decided_separately_and_in_order(caller: Caller) -> None:
     decided = results(caller, *[search("ann")] * 4, search("mallory"), search("vip"), search("bob", cost=2))
     assert [each["status"] for each in decided] == [200, 200, 200, 429, 403, 200, 200]
     assert [each["remaining"] for each in decided] == [2, 1, 0, 0, None, None, 1]
@@ -35,7 +35,7 @@ def test_each_is_decided_by_itself_and_in_order(caller: Caller) -> None:
 
 
 @pytest.mark.usefixtures("shop")
-def test_a_result_is_the_answer_of_a_check(caller: Caller) -> None:
+def test_a_result_has_the_fields_of_a_single_check(caller: Caller) -> None:
     (result,) = results(caller, search("ann"))
     alone = caller.search("bob").json() | {"client": "ann", "status": 200}
     timeless = {"reset_after", "next_capacity_after"}
@@ -45,7 +45,7 @@ def test_a_result_is_the_answer_of_a_check(caller: Caller) -> None:
 
 
 @pytest.mark.usefixtures("shop")
-def test_by_method_and_path_too(caller: Caller) -> None:
+def test_an_item_may_have_method_and_path(caller: Caller) -> None:
     (result,) = results(caller, {"client": "ann", "method": "GET", "path": "/api/search?q=1"})
     assert result["endpoint"] == "search"
 
@@ -59,7 +59,7 @@ def test_a_thousand_checks_take_ten_script_calls(caller: Caller, shop: Store) ->
     assert shop.redis.info("commandstats")["cmdstat_evalsha"]["calls"] == 10
 
 
-def test_rules_that_change_between_two_batches_hold_for_all_of_the_second(caller: Caller, shop: Store) -> None:
+def test_rules_changed_between_two_batches_apply_to_the_whole_second_batch(caller: Caller, shop: Store) -> None:
     results(caller, search("ann"), search("bob"))
     shop.publish(SHOP)
     decided = results(caller, *[search(f"client {number}") for number in range(150)], search("ann"))
@@ -87,7 +87,7 @@ def test_rules_that_change_between_two_batches_hold_for_all_of_the_second(caller
         ),
     ],
 )
-def test_a_bad_item_is_named_before_anything_is_consumed(
+def test_an_invalid_item_is_reported_before_anything_is_consumed(
     caller: Caller, shop: Store, body: Any, errors: dict[str, list[str]]
 ) -> None:
     caller.search("a")
@@ -96,7 +96,7 @@ def test_a_bad_item_is_named_before_anything_is_consumed(
     assert caller.remaining("a") == 2
 
 
-def test_a_store_that_fails_leaves_the_rest_to_the_policies(
+def test_without_the_store_the_fallback_of_each_policy_decides(
     caller: Caller, redis_server: Callable[..., RedisServer], settings: Settings
 ) -> None:
     server = redis_server()

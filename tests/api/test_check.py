@@ -1,4 +1,4 @@
-"""``POST /v1/check`` and ``/v1/peek``: what a decision looks like on the wire."""
+"""``POST /v1/check`` and ``/v1/peek``: decisions as HTTP responses."""
 
 from typing import Any
 
@@ -75,7 +75,7 @@ def test_an_admitted_check_has_every_field_in_order(caller: Caller) -> None:
     assert all(type(figure) is float for figure in figures)
 
 
-def test_each_limit_says_where_it_stands(caller: Caller) -> None:
+def test_each_limit_reports_its_state(caller: Caller) -> None:
     caller.search("ann")
 
     enforced, shadow = caller.search("ann").json()["limits"]
@@ -109,7 +109,7 @@ def test_a_denied_check_is_a_problem_document_with_the_fields_of_a_check(caller:
     assert body["retry_after"] <= int(response["Retry-After"]) < body["retry_after"] + 1
 
 
-def test_a_cost_that_no_wait_helps_has_no_retry_after(caller: Caller) -> None:
+def test_a_cost_above_the_quota_has_no_retry_after(caller: Caller) -> None:
     response = caller.search("ann", cost=4)
 
     assert response.status_code == 429
@@ -118,7 +118,7 @@ def test_a_cost_that_no_wait_helps_has_no_retry_after(caller: Caller) -> None:
     assert caller.remaining("ann") == 3
 
 
-def test_a_quota_of_zero_denies_everybody(caller: Caller) -> None:
+def test_a_quota_of_zero_denies_every_client(caller: Caller) -> None:
     response = caller.post("/v1/check", {"client": "ann", "endpoint": "closed"})
 
     assert (response.status_code, response.json()["limit"]) == (429, 0)
@@ -126,7 +126,7 @@ def test_a_quota_of_zero_denies_everybody(caller: Caller) -> None:
     assert response["RateLimit"] == '"closed:60s";r=0'
 
 
-def test_a_blocked_client_is_refused(caller: Caller) -> None:
+def test_a_blocked_client_gets_403(caller: Caller) -> None:
     response = caller.search("mallory")
 
     assert response.status_code == 403
@@ -138,7 +138,7 @@ def test_a_blocked_client_is_refused(caller: Caller) -> None:
     assert "RateLimit" not in response
 
 
-def test_an_exempt_client_meets_no_limit(caller: Caller) -> None:
+def test_no_limit_applies_to_an_exempt_client(caller: Caller) -> None:
     response = caller.search("vip", cost=1_000)
 
     assert response.status_code == 200
@@ -163,7 +163,7 @@ def test_method_and_path_find_the_endpoint(caller: Caller, method: str) -> None:
 @pytest.mark.parametrize(
     ("client", "cost", "reason"), [("mallory", 1, "blocked"), ("ann", 4, "cost_exceeds_quota"), ("vip", 1, "exempt")]
 )
-def test_status_200_answers_every_decision_with_200(caller: Caller, client: str, cost: int, reason: str) -> None:
+def test_with_status_200_every_decision_is_a_200(caller: Caller, client: str, cost: int, reason: str) -> None:
     response = caller.search(client, "/v1/check?status=200", cost=cost)
 
     assert response.status_code == 200
@@ -173,7 +173,7 @@ def test_status_200_answers_every_decision_with_200(caller: Caller, client: str,
     assert "Retry-After" not in response
 
 
-def test_status_200_consumes_like_any_check(caller: Caller) -> None:
+def test_with_status_200_a_check_consumes(caller: Caller) -> None:
     caller.search("ann", "/v1/check?status=200", cost=2)
 
     assert caller.remaining("ann") == 1
@@ -200,7 +200,7 @@ def test_headers_name_each_enforced_limit_once(caller: Caller) -> None:
     assert "X-RateLimit-Limit" not in response
 
 
-def test_a_setting_brings_the_older_headers(caller: Caller, settings: Settings) -> None:
+def test_a_setting_enables_the_legacy_headers(caller: Caller, settings: Settings) -> None:
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"LEGACY_HEADERS": "instead"}
 
     response = caller.search("ann")
@@ -229,7 +229,7 @@ def _until(monitor: Any, end: str) -> list[dict[str, Any]]:
     return commands
 
 
-def test_new_rules_decide_the_very_next_check(caller: Caller, shop: Store) -> None:
+def test_new_rules_apply_to_the_next_check(caller: Caller, shop: Store) -> None:
     assert caller.search("ann").json()["ruleset"] == 1
     shop.publish(Ruleset(SHOP.plans, SHOP.default_plan, SHOP.endpoints, tokens=SHOP.tokens))
 

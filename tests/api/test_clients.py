@@ -1,4 +1,4 @@
-"""Clients over HTTP: rows in a real database, records in a real store."""
+"""Managing clients over HTTP, with a real database and a real store."""
 
 import json
 from collections.abc import Callable
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Manager:
-    """A program with a token of the scope “manage”, and one of “check”."""
+    """A program with two tokens, with the scopes “manage” and “check”."""
 
     def __init__(self) -> None:
         self.caller = Caller()
@@ -60,7 +60,7 @@ def manager(settings: Settings, redis_url: str, request: pytest.FixtureRequest) 
     return begin(settings, redis_url, f"clients-{abs(hash(request.node.nodeid))}")
 
 
-def test_a_client_is_registered_changed_and_removed_and_the_next_check_knows(manager: Manager) -> None:
+def test_creating_changing_and_deleting_a_client_affects_the_next_check(manager: Manager) -> None:
     made = manager.client("PUT", "acme", {"name": "Acme Ltd", "plan": "pro"})
     assert (made.status_code, made.json()) == (
         201,
@@ -106,7 +106,7 @@ def test_any_key(manager: Manager, key: str) -> None:
     ],
 )
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_what_cannot_be_is_named_and_changes_nothing(
+def test_invalid_values_are_reported_and_change_nothing(
     manager: Manager, method: str, body: Any, errors: dict[str, list[str]]
 ) -> None:
     rows.client("acme")
@@ -115,7 +115,7 @@ def test_what_cannot_be_is_named_and_changes_nothing(
     assert Client.objects.get().name == ""
 
 
-def test_a_key_that_cannot_be_one_and_a_client_that_is_not_there(manager: Manager) -> None:
+def test_an_invalid_key_and_an_unknown_client(manager: Manager) -> None:
     assert manager.client("PUT", "x" * 257, {}).status_code == 404
     assert manager.client("PUT", "a\x01", {}).status_code == 404
     for method, body in (("GET", None), ("PATCH", {}), ("DELETE", None)):
@@ -141,7 +141,7 @@ def test_the_list_is_paged_and_filtered(manager: Manager) -> None:
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=x", "limit=1001", "limit=1&limit=2", "page=1", "status=away"])
-def test_a_list_that_cannot_be_meant(manager: Manager, query: str) -> None:
+def test_invalid_parameters_of_the_list(manager: Manager, query: str) -> None:
     response = manager.ask("GET", f"/v1/clients?{query}")
     assert (response.status_code, list(response.json()["errors"])) == (400, [query.partition("=")[0]])
 
@@ -152,7 +152,7 @@ def test_a_token_that_may_only_check(manager: Manager, method: str, body: Any) -
     assert manager.client(method, "acme", body, token="unknown").status_code == 401
 
 
-def test_two_at_once_register_one_client(manager: Manager) -> None:
+def test_concurrent_requests_create_one_client(manager: Manager) -> None:
     statuses: list[int] = []
     together = Barrier(4)
 
@@ -171,14 +171,14 @@ def test_two_at_once_register_one_client(manager: Manager) -> None:
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_a_change_that_a_removal_overtakes_finds_nothing(manager: Manager, method: str) -> None:
+def test_a_change_after_a_concurrent_deletion_is_a_404(manager: Manager, method: str) -> None:
     manager.client("PUT", "acme", {})
     body = {"plan": "pro"} if method == "PATCH" else None
     response = overtaken_by(Client.objects.filter(key="acme").delete, lambda: manager.client(method, "acme", body))
     assert (response.status_code, response.json()["type"]) == (404, "/problems/not-found")
 
 
-def test_what_is_saved_while_the_store_is_away_says_so(
+def test_a_client_saved_during_an_outage_is_reported_as_not_live(
     settings: Settings, redis_server: Callable[..., RedisServer]
 ) -> None:
     server = redis_server()
@@ -195,7 +195,7 @@ def test_what_is_saved_while_the_store_is_away_says_so(
     assert not CounterReset.objects.exists()
 
 
-def test_a_database_that_is_away_is_a_503(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_database_is_a_503(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(connection.settings_dict, "PORT", "1")
     monkeypatch.setitem(connection.settings_dict, "HOST", "127.0.0.1")
     connection.close()
@@ -206,7 +206,7 @@ def test_a_database_that_is_away_is_a_503(manager: Manager, monkeypatch: pytest.
     assert response["Retry-After"] == "1"
 
 
-def test_a_reset_forgets_every_counter_of_the_client_and_is_recorded(manager: Manager) -> None:
+def test_a_reset_deletes_every_counter_of_the_client_and_is_recorded(manager: Manager) -> None:
     for key in ("ann", "bob"):
         assert [manager.decision(key)["allowed"] for _ in range(4)] == [True] * 3 + [False]
     done = manager.client("POST", "ann", {"reason": " Paid for more. "}, "/reset")

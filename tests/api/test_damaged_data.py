@@ -1,4 +1,4 @@
-"""Every key that a check reads, holding every wrong type and random bytes: no error, for nobody else either."""
+"""Each key that a check reads, with every wrong type and random bytes: no error, no effect on other clients."""
 
 import random
 from collections.abc import Callable
@@ -40,7 +40,7 @@ TYPES: dict[str, Spoil] = {
 
 @pytest.fixture
 def keyed_shop(shop: Store, settings: Settings) -> Store:
-    """The shop; the client of a view is whom the header ``X-Key`` names."""
+    """The shop; views identify the client by the header ``X-Key``."""
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"CLIENT_IDENTIFIER": KEY_IN_HEADER}
     return shop
 
@@ -93,7 +93,7 @@ def ask_everything(caller: Caller, client: str) -> list[int]:
 @pytest.mark.parametrize(
     "name", ["shard", "usage", "new counts", "drain", "counter", "shadow counter", "processes", "pointer", "damaged"]
 )
-def test_a_wrong_type_anywhere(caller: Caller, keyed_shop: Store, name: str, kind: str) -> None:
+def test_a_key_of_a_wrong_type(caller: Caller, keyed_shop: Store, name: str, kind: str) -> None:
     ask_everything(caller, VICTIM)
     key = keys_of(keyed_shop)[name]
     keyed_shop.redis.delete(key)
@@ -113,12 +113,12 @@ def drain(store: Store) -> None:
     for parcel in parcels:
         counts.read(parcel)
     counts.finish(parcels)
-    # And the next counts are whole.
+    # New counts start from zero, and the next check sends a heartbeat.
     get_engine()._fallback._next_beat = 0.0
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_bytes_of_a_counter_that_are_not_what_was_written(caller: Caller, keyed_shop: Store, seed: int) -> None:
+def test_a_counter_with_corrupted_bytes(caller: Caller, keyed_shop: Store, seed: int) -> None:
     dice = random.Random(seed)
     for endpoint, policy in (("search", "free-search"), ("orders", "free-orders")):
         check = {"client": VICTIM, "endpoint": endpoint}
@@ -152,7 +152,7 @@ def damaged(written: bytes, dice: random.Random) -> bytes:
 @pytest.mark.parametrize(
     "token", [b"", b"x", b"\xff\xfe", b"a:b:c", b"e:1:2:3", b"epoch:99:" + b"0" * 64, b"e:" + b"9" * 5000 + b":d"]
 )
-def test_a_token_that_names_no_rules(caller: Caller, keyed_shop: Store, token: bytes) -> None:
+def test_a_version_token_without_rules(caller: Caller, keyed_shop: Store, token: bytes) -> None:
     ask_everything(caller, VICTIM)
     for spoil in (
         lambda: keyed_shop.redis.hset(keyed_shop.keys.shards[shard_of(VICTIM)], "token", token),
@@ -165,7 +165,7 @@ def test_a_token_that_names_no_rules(caller: Caller, keyed_shop: Store, token: b
 
 
 @pytest.mark.parametrize("token", [b"x", b"\xff\xfe", "é".encode()])
-def test_a_batch_moves_a_shard_on_from_a_token_that_is_none(caller: Caller, keyed_shop: Store, token: bytes) -> None:
+def test_a_batch_replaces_an_invalid_token_of_a_shard(caller: Caller, keyed_shop: Store, token: bytes) -> None:
     shard = keyed_shop.keys.shards[shard_of(VICTIM)]
     ask_everything(caller, VICTIM)
     keyed_shop.redis.hset(shard, "token", token)
@@ -178,7 +178,7 @@ def test_a_batch_moves_a_shard_on_from_a_token_that_is_none(caller: Caller, keye
 @pytest.mark.parametrize(
     "record", [b"", b"\xff", b"x {}", b"7 {", b"7 []", b'7 {"plan": 1}', b"7 null", b"9" * 5000, b"7 " + b"[" * 2000]
 )
-def test_a_record_that_is_none(caller: Caller, keyed_shop: Store, record: bytes) -> None:
+def test_an_invalid_client_record(caller: Caller, keyed_shop: Store, record: bytes) -> None:
     keyed_shop.redis.hset(keyed_shop.keys.shards[shard_of(VICTIM)], client_field(VICTIM), record)
     assert all(status in (200, 429, 503) for status in ask_everything(caller, VICTIM))
     body = caller.post(
@@ -187,7 +187,7 @@ def test_a_record_that_is_none(caller: Caller, keyed_shop: Store, record: bytes)
     assert [each["degraded"] for each in body.json()["results"]][1] is False
 
 
-def test_it_is_counted_and_logged_once_without_the_clients_key(
+def test_damage_is_counted_and_logged_once_without_the_clients_key(
     caller: Caller, keyed_shop: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(damage, "_limited_log", RateLimitedLog(damage._limited_log._logger))
@@ -213,7 +213,7 @@ def test_it_is_counted_and_logged_once_without_the_clients_key(
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_a_log_of_a_throttle_class(keyed_shop: Store, settings: Settings, kind: str) -> None:
+def test_a_damaged_log_of_a_throttle_class(keyed_shop: Store, settings: Settings, kind: str) -> None:
     class Slow(AtomicAnonRateThrottle):
         rate = "2/day"
 

@@ -1,4 +1,4 @@
-"""docs/http-api.md names what there is."""
+"""Completeness of docs/http-api.md."""
 
 from pathlib import Path
 

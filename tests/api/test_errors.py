@@ -1,4 +1,4 @@
-"""Every error is a problem document, whoever raises it."""
+"""Every error is a problem document, whatever code raises it."""
 
 from collections.abc import Callable
 
@@ -30,14 +30,14 @@ def test_unknown_addresses(caller: Caller, method: str, path: str) -> None:
 
 @pytest.mark.parametrize(("path", "allowed"), [("/v1/check", "POST"), ("/v1/peek", "POST"), ("/healthz", "GET, HEAD")])
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "INITIAL"])
-def test_methods_that_an_address_does_not_take(caller: Caller, method: str, path: str, allowed: str) -> None:
+def test_methods_that_are_not_allowed(caller: Caller, method: str, path: str, allowed: str) -> None:
     response = caller.client.generic(method, path)
 
     assert (response.status_code, response["Allow"]) == (405, allowed)
     assert response.json()["type"] == "/problems/method-not-allowed"
 
 
-def test_a_wrong_method_is_named_before_a_missing_token(caller: Caller) -> None:
+def test_a_wrong_method_is_reported_before_a_missing_token(caller: Caller) -> None:
     assert caller.client.get("/v1/check").status_code == 405
 
 
@@ -47,7 +47,7 @@ HOSTS = ["elsewhere.example", "10.1.2.3:8420", "a b", "x" * 300, "ratelimit.exam
 @pytest.mark.usefixtures("shop")
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("https", [False, True])
-def test_probes_may_name_any_host(
+def test_probes_may_send_any_host_name(
     caller: Caller, settings: Settings, host: str, https: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     get_engine().refresh()
@@ -61,7 +61,7 @@ def test_probes_may_name_any_host(
 
 
 @pytest.mark.parametrize("path", ["/v1/check", "/metrics", "/admin/login/", "/nothing", "/api/schema/"])
-def test_a_host_that_is_not_ours(
+def test_an_unknown_host_name_is_rejected(
     caller: Caller,
     settings: Settings,
     path: str,
@@ -82,7 +82,7 @@ def test_a_host_that_is_not_ours(
     assert len(record.getMessage()) < 200
 
 
-def test_what_nobody_expected_is_a_500_and_logged(
+def test_an_unexpected_exception_is_a_500_and_is_logged(
     caller: Caller, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken() -> None:
@@ -101,7 +101,7 @@ def test_what_nobody_expected_is_a_500_and_logged(
 
 
 @pytest.mark.usefixtures("shop")
-def test_a_refusal_is_no_line_in_the_log(caller: Caller, caplog: pytest.LogCaptureFixture) -> None:
+def test_denials_and_invalid_requests_are_not_logged(caller: Caller, caplog: pytest.LogCaptureFixture) -> None:
     for status, cost in ((200, 3), (429, 1), (400, 0)):
         assert caller.search("ann", cost=cost).status_code == status
 
@@ -116,7 +116,7 @@ HANDLERS: list[tuple[int, Callable[[HttpRequest], HttpResponse]]] = [
 
 
 @pytest.mark.parametrize(("status", "handler"), HANDLERS)
-def test_people_in_the_admin_get_pages(
+def test_errors_in_the_admin_are_html_pages(
     rf: RequestFactory, status: int, handler: Callable[[HttpRequest], HttpResponse]
 ) -> None:
     for path, media_type in (("/admin/limits/", "text/html; charset=utf-8"), ("/else", "application/problem+json")):
@@ -128,18 +128,18 @@ LOCAL = [kind for kind in PROBLEM_TYPES if kind.uri.startswith("/")]
 
 
 @pytest.mark.parametrize("kind", LOCAL, ids=lambda kind: kind.uri)
-def test_every_type_leads_to_a_page(caller: Caller, kind: ProblemType) -> None:
+def test_every_problem_type_has_a_page(caller: Caller, kind: ProblemType) -> None:
     response = caller.client.get(kind.uri)
 
     assert (response.status_code, response["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert kind.title in response.content.decode()
 
 
-def test_no_two_kinds_share_a_type_or_a_title() -> None:
+def test_types_and_titles_of_problems_are_unique() -> None:
     assert (
         len({kind.uri for kind in PROBLEM_TYPES}) == len({kind.title for kind in PROBLEM_TYPES}) == len(PROBLEM_TYPES)
     )
 
 
-def test_a_type_that_does_not_exist_has_no_page(caller: Caller) -> None:
+def test_an_unknown_problem_type_is_a_404(caller: Caller) -> None:
     assert caller.client.get("/problems/nothing").json()["type"] == "/problems/not-found"

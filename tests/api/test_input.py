@@ -1,4 +1,4 @@
-"""Bad input over HTTP: a clear 4xx, and nothing is consumed."""
+"""Invalid input over HTTP: a 4xx with a reason, and nothing is consumed."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -40,7 +40,7 @@ GOOD = b'{"client": "ann", "endpoint": "search"}'
     ],
 )
 @pytest.mark.parametrize("path", ["/v1/check", "/v1/check?status=200", "/v1/peek"])
-def test_bad_bodies(caller: Caller, path: str, body: bytes, status: int, name: str) -> None:
+def test_invalid_bodies(caller: Caller, path: str, body: bytes, status: int, name: str) -> None:
     response = caller.send(path, body)
 
     assert response.status_code == status
@@ -51,25 +51,25 @@ def test_bad_bodies(caller: Caller, path: str, body: bytes, status: int, name: s
     assert caller.remaining("ann") == 3
 
 
-def test_a_body_of_exactly_the_greatest_size_is_read(caller: Caller) -> None:
+def test_a_body_of_the_maximum_size_is_accepted(caller: Caller) -> None:
     assert caller.send("/v1/check", GOOD.ljust(MAX_BODY_BYTES)).status_code == 200
 
 
-def test_a_body_without_its_length_is_refused(caller: Caller) -> None:
+def test_a_body_without_content_length_is_rejected(caller: Caller) -> None:
     response = caller.send("/v1/check", b"", transfer_encoding="chunked")
 
     assert (response.status_code, response.json()["type"]) == (411, "/problems/length-required")
 
 
 @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON", "application/json;"])
-def test_json_by_any_spelling(caller: Caller, content_type: str) -> None:
+def test_media_types_of_json_are_accepted(caller: Caller, content_type: str) -> None:
     assert caller.send("/v1/check", GOOD, content_type=content_type).status_code == 200
 
 
 @pytest.mark.parametrize(
     "content_type", ["text/plain", "application/x-www-form-urlencoded", "application/xml", "json", ""]
 )
-def test_other_media_types_are_refused(caller: Caller, content_type: str) -> None:
+def test_other_media_types_are_rejected(caller: Caller, content_type: str) -> None:
     response = caller.send("/v1/check", GOOD, content_type=content_type)
 
     assert (response.status_code, response.json()["type"]) == (415, "/problems/unsupported-media-type")
@@ -78,15 +78,15 @@ def test_other_media_types_are_refused(caller: Caller, content_type: str) -> Non
 
 @pytest.fixture
 def no_old_connections() -> Iterator[None]:
-    """As Django's test client does: a connection that an earlier test left open is not looked at."""
+    """As in Django's test client: database connections of an earlier test are not closed when a request starts."""
     request_started.disconnect(close_old_connections)
     yield
     request_started.connect(close_old_connections)
 
 
 @pytest.mark.parametrize("parameter", ["charset=utf-16", "charset=hex", "charset=none", "charset*=none'en'x"])
-def test_no_parameter_of_the_content_type_breaks_the_server(parameter: str, no_old_connections: None) -> None:
-    """By the WSGI handler itself: Django's test client makes its requests in another way."""
+def test_no_parameter_of_the_content_type_causes_a_server_error(parameter: str, no_old_connections: None) -> None:
+    """With the WSGI handler itself, because Django's test client creates its requests differently."""
     handler = WSGIHandler()
     handler.request_class = TolerantRequest
     headers = {"HTTP_AUTHORIZATION": "Bearer checker", "CONTENT_TYPE": f"application/json; {parameter}"}
@@ -98,10 +98,8 @@ def test_no_parameter_of_the_content_type_breaks_the_server(parameter: str, no_o
     assert started.call_args.args[0] == "200 OK"
 
 
-def test_only_headers_of_a_sensible_length_are_taken_apart(
-    monkeypatch: pytest.MonkeyPatch, no_old_connections: None
-) -> None:
-    """Anybody can send them; in 64 KiB they took seconds."""
+def test_only_headers_of_limited_length_are_parsed(monkeypatch: pytest.MonkeyPatch, no_old_connections: None) -> None:
+    """Anyone can send such headers, and parsing 64 KiB took seconds."""
     read: list[int] = []
 
     def parse(line: str) -> Any:
@@ -122,7 +120,7 @@ def test_only_headers_of_a_sensible_length_are_taken_apart(
     assert max(read) <= 1_000
 
 
-def test_a_caller_that_takes_no_json_is_refused_before_anything_is_consumed(caller: Caller) -> None:
+def test_a_caller_that_does_not_accept_json_is_rejected_before_consuming(caller: Caller) -> None:
     response = caller.send("/v1/check", GOOD, accept="text/html")
 
     assert (response.status_code, response.json()["type"]) == (406, "/problems/not-acceptable")
@@ -154,7 +152,7 @@ def test_accept(accept: str, accepted: bool) -> None:
 
 
 @pytest.mark.parametrize("query", ["status=429", "status=abc", "dry_run=1", "status=200&status=200"])
-def test_a_query_that_means_nothing(caller: Caller, query: str) -> None:
+def test_an_invalid_query(caller: Caller, query: str) -> None:
     response = caller.send(f"/v1/check?{query}", GOOD)
 
     assert (response.status_code, response.json()["type"]) == (400, "/problems/invalid-request")
@@ -162,5 +160,5 @@ def test_a_query_that_means_nothing(caller: Caller, query: str) -> None:
     assert caller.remaining("ann") == 3
 
 
-def test_a_peek_has_no_query(caller: Caller) -> None:
+def test_a_peek_accepts_no_query(caller: Caller) -> None:
     assert caller.send("/v1/peek?status=200", GOOD).status_code == 400

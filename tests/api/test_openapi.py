@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid, complete, and true."""
+"""The OpenAPI document: valid, complete, and in accordance with the responses."""
 
 import json
 import re
@@ -42,14 +42,14 @@ def test_it_is_openapi_3_1(document: Document) -> None:
     }
 
 
-def test_yaml_for_who_asks(caller: Caller) -> None:
+def test_the_document_as_yaml_by_content_negotiation(caller: Caller) -> None:
     response = caller.client.get("/api/schema/", headers={"accept": "application/yaml"})
 
     assert response["Content-Type"].startswith("application/yaml")
     assert caller.client.get("/api/schema/", headers={"accept": "image/png"}).status_code == 406
 
 
-def test_the_document_is_made_once_for_each_format(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_document_is_generated_once_per_format(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
     get_schema = SchemaGenerator.get_schema
     monkeypatch.setattr(SchemaGenerator, "get_schema", lambda self, **kw: made.append(1) or get_schema(self, **kw))
@@ -83,20 +83,20 @@ def test_every_status_is_described(document: Document, operation: str, statuses:
     assert list(operations(document)[operation]["responses"]) == [str(status) for status in statuses]
 
 
-def test_every_operation_has_a_description_of_its_own(document: Document) -> None:
-    """drf-spectacular takes the docstring of the view where there is none."""
+def test_every_operation_has_its_own_description(document: Document) -> None:
+    """If a description is missing, drf-spectacular uses the docstring of the view."""
     descriptions = [operation["description"] for operation in operations(document).values()]
     assert len(descriptions) == len(set(descriptions))
     assert not [description for description in descriptions if "``" in description]
 
 
-def test_every_kind_of_problem_has_an_example(document: Document) -> None:
+def test_every_problem_type_has_an_example(document: Document) -> None:
     shown = set(re.findall(r'"type": "([^"]*/[^"]+)"', json.dumps(document["paths"])))
 
     assert shown == {kind.uri for kind in PROBLEM_TYPES}
 
 
-def test_every_example_is_what_its_schema_says(document: Document) -> None:
+def test_every_example_conforms_to_its_schema(document: Document) -> None:
     for operation in operations(document).values():
         for response in (operation.get("requestBody"), *operation["responses"].values()):
             for media in (response or {}).get("content", {}).values():
@@ -122,7 +122,7 @@ def test_every_example_is_what_its_schema_says(document: Document) -> None:
         {"client": "ann\n", "endpoint": "search"},
     ],
 )
-def test_requests_and_answers_are_what_the_document_says(caller: Caller, document: Document, body: Document) -> None:
+def test_requests_and_responses_conform_to_the_document(caller: Caller, document: Document, body: Document) -> None:
     check = operations(document)["check"]
     described = check["requestBody"]["content"]["application/json"]["schema"]
 
@@ -133,7 +133,7 @@ def test_requests_and_answers_are_what_the_document_says(caller: Caller, documen
     validator(document, content["schema"]).validate(response.json())
 
 
-def test_the_page_takes_nothing_from_another_host(caller: Caller, settings: Settings) -> None:
+def test_the_page_loads_nothing_from_another_host(caller: Caller, settings: Settings) -> None:
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.STORAGES = settings.STORAGES | {"staticfiles": plain}
 

@@ -1,4 +1,4 @@
-"""The store away, emptied, or never published to."""
+"""The API with a store that is unavailable, emptied, or without a ruleset."""
 
 import secrets
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from tests.support.waiting import wait_until
 
 @pytest.fixture
 def lone_shop(redis_server: Callable[[], RedisServer], settings: Settings) -> tuple[RedisServer, Store]:
-    """The shop on a Redis of its own, which the test may kill."""
+    """The shop on a separate Redis, which the test may kill."""
     server = redis_server()
     store = Store(server.url, f"test-{secrets.token_hex(4)}")
     serve(settings, store)
@@ -24,7 +24,7 @@ def lone_shop(redis_server: Callable[[], RedisServer], settings: Settings) -> tu
     return server, store
 
 
-def test_a_check_with_the_store_away_is_a_503_with_the_fields_of_a_check(
+def test_a_check_without_the_store_is_a_503_with_the_fields_of_a_check(
     caller: Caller, lone_shop: tuple[RedisServer, Store]
 ) -> None:
     assert caller.search("ann").status_code == 200
@@ -43,7 +43,7 @@ def test_a_check_with_the_store_away_is_a_503_with_the_fields_of_a_check(
 
 
 @pytest.mark.parametrize("path", ["/v1/check?status=200", "/v1/peek"])
-def test_who_asked_for_status_200_gets_it(caller: Caller, lone_shop: tuple[RedisServer, Store], path: str) -> None:
+def test_with_status_200_an_outage_is_a_200(caller: Caller, lone_shop: tuple[RedisServer, Store], path: str) -> None:
     assert caller.search("ann").status_code == 200
     lone_shop[0].kill()
 
@@ -54,7 +54,7 @@ def test_who_asked_for_status_200_gets_it(caller: Caller, lone_shop: tuple[Redis
     assert "Retry-After" not in response
 
 
-def test_an_unknown_token_with_the_store_away(caller: Caller, lone_shop: tuple[RedisServer, Store]) -> None:
+def test_an_unknown_token_without_the_store(caller: Caller, lone_shop: tuple[RedisServer, Store]) -> None:
     assert caller.search("ann").status_code == 200
     lone_shop[0].kill()
 
@@ -64,7 +64,7 @@ def test_an_unknown_token_with_the_store_away(caller: Caller, lone_shop: tuple[R
     assert response["Retry-After"] == "1"
 
 
-def test_readiness_with_the_store_away(caller: Caller, lone_shop: tuple[RedisServer, Store]) -> None:
+def test_readiness_without_the_store(caller: Caller, lone_shop: tuple[RedisServer, Store]) -> None:
     assert readiness(caller) == ("ready", [])
     lone_shop[0].kill()
     assert readiness(caller) == ("degraded", ["store"])
@@ -76,7 +76,7 @@ def readiness(caller: Caller) -> tuple[str, list[str]]:
     return response.json()["status"], response.json()["missing"]
 
 
-def test_readiness_says_by_which_rules_it_answers_and_what_is_known_of_the_store(
+def test_readiness_reports_the_versions_of_process_and_store(
     caller: Caller, lone_shop: tuple[RedisServer, Store]
 ) -> None:
     server, store = lone_shop
@@ -92,9 +92,7 @@ def versions(caller: Caller) -> tuple[int, int | None]:
     return body["ruleset"], body["store_ruleset"]
 
 
-def test_readiness_says_what_should_be_changed_in_the_store(
-    caller: Caller, lone_shop: tuple[RedisServer, Store]
-) -> None:
+def test_readiness_contains_warnings_about_the_store(caller: Caller, lone_shop: tuple[RedisServer, Store]) -> None:
     wait_until(lambda: caller.client.get("/readyz").json()["warnings"] != [])
     assert any("Redis stores nothing on disk" in each for each in caller.client.get("/readyz").json()["warnings"])
     assert readiness(caller) == ("ready", [])
@@ -121,7 +119,7 @@ def test_a_check_before_the_first_ruleset(caller: Caller, path: str) -> None:
 
 @pytest.mark.usefixtures("store")
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_alive_whatever_happens(caller: Caller, method: str) -> None:
+def test_liveness_does_not_depend_on_the_store(caller: Caller, method: str) -> None:
     response = caller.client.generic(method, "/healthz", headers={"accept": "text/plain"})
 
     assert (response.status_code, response["Cache-Control"]) == (200, "no-store")

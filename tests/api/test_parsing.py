@@ -1,4 +1,4 @@
-"""What the API takes for a check, and that everything else is refused with a reason."""
+"""Parsing of checks: valid forms, and rejection of everything else with a reason."""
 
 import json
 from typing import Any
@@ -39,7 +39,7 @@ ROUTE = {"client": "acme", "method": "GET", "path": "/api/search"}
         ({"client": "é" * 256, "endpoint": "Not a slug"}, None),
     ],
 )
-def test_what_a_check_may_say(body: dict[str, Any], request_: CheckRequest | None) -> None:
+def test_valid_checks(body: dict[str, Any], request_: CheckRequest | None) -> None:
     assert parse_check(body) == (request_ or CheckRequest(**body))
 
 
@@ -79,7 +79,7 @@ def test_what_a_check_may_say(body: dict[str, Any], request_: CheckRequest | Non
         (SEARCH | {"\ud800": 1}, {"\\ud800": ["is not a field of a check."]}),
     ],
 )
-def test_every_field_that_is_wrong_is_named(body: dict[str, Any], errors: dict[str, list[str]]) -> None:
+def test_every_invalid_field_is_reported(body: dict[str, Any], errors: dict[str, list[str]]) -> None:
     refused = refusal(body)
 
     assert (refused.kind, refused.errors) == (INVALID_REQUEST, errors)
@@ -122,7 +122,7 @@ def refusal(body: Any) -> ProblemResponse:
         (b'{"a":' * 101 + b"[]" + b"}" * 101, "is nested too deeply."),
     ],
 )
-def test_what_is_not_json_is_said_to_be_so(data: bytes, message: str) -> None:
+def test_invalid_json_is_reported(data: bytes, message: str) -> None:
     with pytest.raises(ProblemResponse) as refused:
         parse_json(data)
 
@@ -164,7 +164,7 @@ def check_or_problem(data: bytes) -> CheckRequest | ProblemResponse:
 
 
 @pytest.mark.parametrize(("query", "values"), [("", {}), ("status=200", {"status": "200"})])
-def test_what_a_query_may_say(query: str, values: dict[str, str]) -> None:
+def test_valid_queries(query: str, values: dict[str, str]) -> None:
     assert parse_query(query, {"status": "200"}) == values
 
 
@@ -179,7 +179,7 @@ def test_what_a_query_may_say(query: str, values: dict[str, str]) -> None:
         ("%ff=%00&status=200", {"\ufffd": ["is not a query parameter here."]}),
     ],
 )
-def test_a_query_that_means_nothing_is_refused(query: str, errors: dict[str, list[str]]) -> None:
+def test_invalid_queries_are_rejected(query: str, errors: dict[str, list[str]]) -> None:
     with pytest.raises(ProblemResponse) as refused:
         parse_query(query, {"status": "200"})
 
@@ -187,7 +187,7 @@ def test_a_query_that_means_nothing_is_refused(query: str, errors: dict[str, lis
 
 
 class Name(str):
-    """A name that counts how often it is compared."""
+    """A string that counts its comparisons."""
 
     compared = 0
 
@@ -199,26 +199,26 @@ class Name(str):
 
 
 def comparisons(names: int) -> int:
-    """How many it takes to find that the last of so many names is there twice."""
+    """The number of comparisons that detect a duplicate of the last of so many names."""
     Name.compared = 0
     with pytest.raises(ProblemResponse, match=f"duplicate name “k{names - 1}”"):
         _object_of_unique_names([(Name(f"k{at}"), None) for at in (*range(names), names - 1)])
     return Name.compared
 
 
-def test_a_name_that_is_there_twice_is_found_in_one_pass() -> None:
+def test_duplicate_names_are_found_in_one_pass() -> None:
     assert comparisons(400) <= 2.5 * comparisons(200)
 
 
 @pytest.mark.parametrize("names", [MAX_ERRORS, MAX_ERRORS + 1, 50_000])
-def test_only_the_first_fields_that_are_wrong_are_named(names: int) -> None:
+def test_only_the_first_invalid_fields_are_reported(names: int) -> None:
     problem = refusal(SEARCH | {f"x{at}": 1 for at in range(names)})
     assert list(problem.errors or ()) == [f"x{at}" for at in range(min(names, MAX_ERRORS))]
     part = f" for the first {MAX_ERRORS}" if names > MAX_ERRORS else ""
     assert problem.detail == f"{names:,} fields are invalid; see “errors”{part}."
 
 
-def test_the_answer_to_a_batch_does_not_grow_with_what_is_wrong_in_it() -> None:
+def test_the_size_of_an_error_response_to_a_batch_is_bounded() -> None:
     check = {f"{'x' * 100}{at}": 1 for at in range(30)}
     with pytest.raises(ProblemResponse) as refused:
         parse_batch({"checks": [check] * MAX_CHECKS})
@@ -227,7 +227,7 @@ def test_the_answer_to_a_batch_does_not_grow_with_what_is_wrong_in_it() -> None:
     assert next(iter(refused.value.errors)).startswith("checks[0].xxx")
 
 
-def test_a_name_without_end_is_cut_where_it_is_repeated() -> None:
+def test_long_names_are_truncated_in_error_messages() -> None:
     problem = refusal({"y" * 60_000: 1})
     assert f"{'y' * 200}…" in (problem.errors or ())
     with pytest.raises(ProblemResponse) as twice:
@@ -235,7 +235,7 @@ def test_a_name_without_end_is_cut_where_it_is_repeated() -> None:
     assert len(twice.value.response().content) < 2_000
 
 
-def test_names_that_read_alike_once_they_are_cut_are_one_error() -> None:
+def test_names_that_are_equal_after_truncation_are_one_error() -> None:
     problem = refusal(SEARCH | {f"{'y' * 300}{at}": 1 for at in range(10_000)})
     assert problem.errors == {f"{'y' * 200}…": ["is not a field of a check."]}
     assert problem.detail.startswith("10,000 fields are invalid")

@@ -1,4 +1,4 @@
-"""Bearer tokens: who may ask, and how soon a change counts."""
+"""API tokens: authentication, scopes, and when changes take effect."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -33,7 +33,7 @@ def test_without_a_token(caller: Caller, path: str, header: str) -> None:
 
 @pytest.mark.usefixtures("shop")
 @pytest.mark.parametrize("secret", ["unknown", "checker2", "CHECKER", "check er", "ü", "€", "\\ud800"])
-def test_with_a_token_that_nobody_issued(caller: Caller, secret: str) -> None:
+def test_with_an_unknown_token(caller: Caller, secret: str) -> None:
     response = caller.post("/v1/check", SEARCH, token=secret)
 
     assert (response.status_code, response.json()["type"]) == (401, "/problems/invalid-token")
@@ -50,7 +50,7 @@ def test_with_a_token_of_another_scope(caller: Caller) -> None:
 
 @pytest.mark.usefixtures("shop")
 @pytest.mark.parametrize("header", ["bearer checker", "BEARER checker", "Bearer   checker "])
-def test_the_scheme_has_no_case(caller: Caller, header: str) -> None:
+def test_the_scheme_is_case_insensitive(caller: Caller, header: str) -> None:
     assert caller.post("/v1/check", SEARCH, token=None, authorization=header).status_code == 200
 
 
@@ -64,7 +64,7 @@ PLAIN_AND_SECURE = [
 
 @pytest.mark.usefixtures("shop")
 @pytest.mark.parametrize(("headers", "status"), PLAIN_AND_SECURE)
-def test_where_https_is_on_no_token_is_taken_over_plain_http(
+def test_with_https_enabled_tokens_are_rejected_over_plain_http(
     caller: Caller, settings: Settings, headers: dict[str, str], status: int
 ) -> None:
     settings.HTTPS = settings.SECURE_SSL_REDIRECT = True
@@ -81,7 +81,7 @@ def test_where_https_is_on_no_token_is_taken_over_plain_http(
 
 
 @pytest.mark.usefixtures("shop")
-def test_a_token_is_taken_over_tls_and_where_https_is_off(caller: Caller, settings: Settings) -> None:
+def test_tokens_are_accepted_over_tls_and_with_https_disabled(caller: Caller, settings: Settings) -> None:
     assert caller.post("/v1/check", SEARCH).status_code == 200
     settings.HTTPS = settings.SECURE_SSL_REDIRECT = True
     assert caller.client.get("/metrics").status_code == 401
@@ -92,11 +92,11 @@ def test_a_token_is_taken_over_tls_and_where_https_is_off(caller: Caller, settin
 
 
 @pytest.mark.usefixtures("shop")
-def test_a_stranger_learns_nothing_about_the_body(caller: Caller) -> None:
+def test_an_invalid_token_is_reported_before_an_invalid_body(caller: Caller) -> None:
     assert caller.send("/v1/check", b"{", token="unknown").status_code == 401
 
 
-def test_a_revoked_token_stops_with_the_publish(caller: Caller, shop: Store) -> None:
+def test_a_revocation_takes_effect_with_the_publication(caller: Caller, shop: Store) -> None:
     assert caller.search("ann").status_code == 200
     shop.publish(replace(SHOP, tokens=(token("other", Scope.CHECK),)))
 
@@ -105,14 +105,14 @@ def test_a_revoked_token_stops_with_the_publish(caller: Caller, shop: Store) -> 
     assert caller.remaining("ann") == 2
 
 
-def test_a_scope_that_was_taken_away_stops_with_the_publish(caller: Caller, shop: Store) -> None:
+def test_a_removed_scope_takes_effect_with_the_publication(caller: Caller, shop: Store) -> None:
     assert caller.search("ann").status_code == 200
     shop.publish(replace(SHOP, tokens=(token("checker", Scope.METRICS),)))
 
     assert caller.search("ann").status_code == 403
 
 
-def test_a_new_token_is_known_at_once(caller: Caller, shop: Store) -> None:
+def test_a_new_token_is_valid_immediately(caller: Caller, shop: Store) -> None:
     assert caller.search("ann").status_code == 200
     shop.publish(replace(SHOP, tokens=(*SHOP.tokens, token("new", Scope.CHECK))))
 
@@ -132,7 +132,7 @@ def test_the_index_is_built_once_for_each_ruleset() -> None:
 
 
 class EngineWithoutStore:
-    """Holds a ruleset, or none, and cannot read another."""
+    """An engine with a ruleset or without one, which cannot read another."""
 
     def __init__(self, ruleset: Ruleset | None) -> None:
         self.current: Any = SimpleNamespace(ruleset=ruleset) if ruleset else None
@@ -148,14 +148,14 @@ def test_a_known_token_needs_no_store() -> None:
 
 
 @pytest.mark.parametrize(("ruleset", "secret"), [(SHOP, "unknown"), (SHOP, "manager"), (None, "checker")])
-def test_a_token_is_not_refused_while_the_store_could_know_better(ruleset: Ruleset | None, secret: str) -> None:
+def test_a_token_is_not_rejected_while_newer_rules_may_be_in_the_store(ruleset: Ruleset | None, secret: str) -> None:
     engine = cast(Engine, EngineWithoutStore(ruleset))
 
     with pytest.raises(StoreUnavailable):
         admit(engine, BearerToken.parse(f"Bearer {secret}"), Scope.CHECK)
 
 
-def test_the_guard_refuses_what_the_new_rules_refuse() -> None:
+def test_the_guard_rejects_a_token_that_the_new_rules_do_not_contain() -> None:
     bearer = BearerToken.parse("Bearer checker")
 
     bearer.require(Scope.CHECK, SHOP)

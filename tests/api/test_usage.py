@@ -1,4 +1,4 @@
-"""``GET /v1/usage``: where every counter of a client stands."""
+"""``GET /v1/usage``: the state of every counter of a client."""
 
 from dataclasses import replace
 from typing import Any
@@ -33,14 +33,14 @@ def test_every_counter_of_the_client_on_every_endpoint(caller: Caller) -> None:
 
 
 @pytest.mark.usefixtures("shop")
-def test_a_client_of_another_plan_and_one_that_is_blocked(caller: Caller) -> None:
+def test_a_client_on_another_plan_and_a_blocked_one(caller: Caller) -> None:
     acme, mallory = usage(caller, "acme").json(), usage(caller, "mallory").json()
     assert (acme["plan"], [limit["name"] for limit in acme["limits"]]) == ("pro", ["closed:60s"])
     assert (mallory["status"], mallory["limits"][1]["remaining"]) == ("blocked", 20)
 
 
 @pytest.mark.usefixtures("shop")
-def test_any_key_can_be_asked_for(caller: Caller) -> None:
+def test_a_key_may_contain_any_characters(caller: Caller) -> None:
     assert usage(caller, "a/b?c=d&e ü").json()["client"] == "a/b?c=d&e ü"
 
 
@@ -55,7 +55,7 @@ def test_any_key_can_be_asked_for(caller: Caller) -> None:
         ("?client=a&plan=b", {"plan": ["is not a query parameter here."]}),
     ],
 )
-def test_a_query_that_cannot_be_meant(caller: Caller, query: str, errors: dict[str, list[str]]) -> None:
+def test_an_invalid_query_of_usage(caller: Caller, query: str, errors: dict[str, list[str]]) -> None:
     response = caller.client.get(f"/v1/usage{query}", headers={"authorization": "Bearer checker"})
     assert (response.status_code, response.json()["errors"]) == (400, errors)
 

@@ -1,4 +1,4 @@
-"""Known sequences and what they give, through the HTTP API, with the store's clock held still."""
+"""Known sequences of requests with their results, over HTTP, with the store's clock set by the test."""
 
 import secrets
 from typing import Any
@@ -17,7 +17,7 @@ from tests.support.servers import Store
 
 
 class Platform:
-    """One plan with one policy, whose limits change; time is what the test says."""
+    """One plan with one policy whose limits change, and a clock that the test sets."""
 
     def __init__(self, store: Store, caller: Caller, redis: Redis) -> None:
         self._store, self._caller, self._redis = store, caller, redis
@@ -69,7 +69,7 @@ def test_costs_against_a_quota_of_2000(platform: Platform, limit: Limit) -> None
 
 
 @pytest.mark.parametrize("algorithm", [Algorithm.SLIDING_WINDOW, Algorithm.FIXED_WINDOW, Algorithm.TOKEN_BUCKET])
-def test_a_changed_quota_keeps_what_was_used(platform: Platform, algorithm: Algorithm) -> None:
+def test_a_changed_quota_keeps_the_consumed_cost(platform: Platform, algorithm: Algorithm) -> None:
     found = []
     for quota in (100, 10, 200):
         platform.limits(Limit(quota, 60, algorithm))
@@ -86,7 +86,7 @@ def test_a_bucket_of_10_tokens_a_second(platform: Platform) -> None:
     assert (never["allowed"], never["reason"], never["retry_after"]) == (False, "cost_exceeds_quota", None)
 
 
-def test_a_fixed_window_starts_anew_at_its_boundary(platform: Platform) -> None:
+def test_a_fixed_window_is_reset_at_its_boundary(platform: Platform) -> None:
     platform.limits(Limit(2, 60, Algorithm.FIXED_WINDOW))
     minute = START - START % 60_000_000 + 60_000_000
     platform.at(minute - 1_000_000)
@@ -97,7 +97,7 @@ def test_a_fixed_window_starts_anew_at_its_boundary(platform: Platform) -> None:
 
 
 def test_a_day_of_25_hours_in_berlin(platform: Platform) -> None:
-    """25 October 2026: the clocks go back, and the day begins at 22:00 UTC the evening before."""
+    """25 October 2026: the clocks go back, and the day begins at 22:00 UTC on the day before."""
     limit = Limit(1, None, Algorithm.CALENDAR, period=Period.DAY, timezone="Europe/Berlin")
     begins = 1_792_879_200_000_000
     platform.at(begins)
@@ -111,7 +111,7 @@ def test_a_day_of_25_hours_in_berlin(platform: Platform) -> None:
     assert platform.check()["allowed"]
 
 
-def test_a_global_policy_counts_everybody_together(platform: Platform) -> None:
+def test_a_global_policy_counts_all_clients_together(platform: Platform) -> None:
     platform.limits(Limit(3, 60), partition=Partition.GLOBAL)
     answers = [platform.check(client=client) for client in ("ann", "bob", "cid", "dan")]
     assert [(answer["allowed"], answer["remaining"]) for answer in answers] == [
@@ -119,7 +119,7 @@ def test_a_global_policy_counts_everybody_together(platform: Platform) -> None:
     ]
 
 
-def test_a_denied_request_takes_nothing_from_a_global_policy_either(platform: Platform) -> None:
+def test_a_denied_request_consumes_nothing_from_a_global_policy(platform: Platform) -> None:
     own = Policy("own", (Limit(1, 60),))
     platform.rules(Policy("all", (Limit(9, 60),), partition=Partition.GLOBAL), own)
     for _ in range(4):
@@ -127,7 +127,7 @@ def test_a_denied_request_takes_nothing_from_a_global_policy_either(platform: Pl
     assert [(limit["policy"], limit["remaining"]) for limit in answer["limits"]] == [("all", 8), ("own", 0)]
 
 
-def test_a_changed_algorithm_window_period_or_zone_starts_anew(platform: Platform) -> None:
+def test_a_changed_algorithm_window_period_or_zone_resets_the_usage(platform: Platform) -> None:
     used_up = [
         Limit(1, 60),
         Limit(1, 120),
@@ -142,7 +142,7 @@ def test_a_changed_algorithm_window_period_or_zone_starts_anew(platform: Platfor
         assert platform.remaining(1, 1) == [(True, 0), (False, 0)]
 
 
-def test_a_quota_below_what_was_used_gives_capacity_when_enough_has_left(platform: Platform) -> None:
+def test_a_quota_reduced_below_the_usage_admits_when_enough_has_expired(platform: Platform) -> None:
     platform.limits(Limit(9, 60))
     for second in range(6):
         platform.at(START + second * 1_000_000)
@@ -152,7 +152,7 @@ def test_a_quota_below_what_was_used_gives_capacity_when_enough_has_left(platfor
     assert (denied["remaining"], denied["next_capacity_after"], denied["retry_after"]) == (0, 57.0, 57.0)
 
 
-def test_a_burst_below_what_was_used_is_an_empty_bucket(platform: Platform) -> None:
+def test_a_burst_reduced_below_the_usage_is_an_empty_bucket(platform: Platform) -> None:
     platform.limits(Limit(1, 1, Algorithm.TOKEN_BUCKET, 20))
     platform.check(20)
     platform.limits(Limit(1, 1, Algorithm.TOKEN_BUCKET, 5))
