@@ -1,4 +1,4 @@
-"""A platform that the views of this process ask."""
+"""A platform for the views of this process."""
 
 import pytest
 from pytest_django import Settings
@@ -12,6 +12,6 @@ __all__ = ["shop", "store"]
 
 @pytest.fixture
 def keyed_shop(shop: Store, settings: Settings) -> Store:
-    """A platform with the shop's rules; a client is whom the header ``X-Key`` names."""
+    """A platform with the shop's rules; the header ``X-Key`` identifies the client."""
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"CLIENT_IDENTIFIER": KEY_IN_HEADER}
     return shop

@@ -1,4 +1,4 @@
-"""What one client is told about its limits reaches no other: through no cache, and by no 304."""
+"""The rate limit headers of one client never reach another one, neither through a cache nor in a 304."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +28,7 @@ SITE_CACHE = ["django.middleware.cache.UpdateCacheMiddleware", "django.middlewar
 CONDITIONAL = "django.middleware.http.ConditionalGetMiddleware"
 
 runs: list[str] = []
-"""The views that were run, in order."""
+"""The executed views, in order."""
 
 
 class Search(APIView):
@@ -98,7 +98,7 @@ def send(shop: Store, settings: Settings) -> Send:
 
 
 def left(answer: HttpResponse) -> str | None:
-    """What a response says of its client, without the seconds."""
+    """The ``RateLimit`` header of a response, without the seconds."""
     return answer.headers["RateLimit"].partition(";t=")[0] if answer.has_header("RateLimit") else None
 
 
@@ -114,7 +114,7 @@ def test_the_site_cache_inside_of_our_middleware_stores_no_figures(send: Send, a
 
 
 @pytest.mark.parametrize("at", ["search", "itself", "plain"])
-def test_outside_of_it_the_site_cache_stores_no_response_with_figures(send: Send, at: str) -> None:
+def test_the_site_cache_outside_of_our_middleware_stores_no_response_with_figures(send: Send, at: str) -> None:
     middleware = [SITE_CACHE[0], OURS, SITE_CACHE[1]]
     answers = [send(at, each, middleware) for each in (ANN, BOB, ANN)]
     assert [left(answer) for answer in answers] == [LEFT_2, LEFT_2, LEFT_1]
@@ -134,14 +134,14 @@ def test_cache_page_around_a_view_that_writes_the_headers_itself(send: Send, at:
 
 @pytest.mark.parametrize("middleware", [[], [OURS]])
 @pytest.mark.parametrize("at", ["inside", "template"])
-def test_cache_page_inside_of_what_limits_a_view(send: Send, at: str, middleware: list[str]) -> None:
-    """Each request is counted and told its own figures; the view runs once."""
+def test_cache_page_inside_of_a_rate_limited_view(send: Send, at: str, middleware: list[str]) -> None:
+    """Each request is counted and gets its own figures; the view runs once."""
     assert [left(send(at, each, middleware)) for each in (ANN, BOB, ANN)] == [LEFT_2, LEFT_2, LEFT_1]
     assert len(runs) == 1
 
 
 @pytest.mark.parametrize("at", ["search", "plain"])
-def test_a_304_tells_the_figures_of_its_own_request(send: Send, at: str) -> None:
+def test_a_304_has_the_figures_of_its_own_request(send: Send, at: str) -> None:
     middleware = [OURS, CONDITIONAL]
     etag = send(at, ANN, middleware)["ETag"]
     answers = [send(at, each, middleware, if_none_match=etag) for each in (BOB, ANN)]
@@ -157,6 +157,6 @@ def test_no_shared_cache_may_keep_a_response_with_figures(send: Send, at: str) -
 
 
 @pytest.mark.parametrize(("at", "control"), [("public", "public, max-age=60"), ("shared", "s-maxage=60")])
-def test_a_response_that_a_view_made_public_stays_public_and_has_no_figures(send: Send, at: str, control: str) -> None:
+def test_a_public_response_stays_public_and_has_no_figures(send: Send, at: str, control: str) -> None:
     answer = send(at, ANN, [OURS])
     assert (left(answer), set(answer["Cache-Control"].split(", "))) == (None, set(control.split(", ")))

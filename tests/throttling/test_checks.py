@@ -1,4 +1,4 @@
-"""The system checks: each misconfiguration has an id, a sentence and a hint."""
+"""The system checks: each misconfiguration has an id, a message and a hint."""
 
 from functools import partial
 from pathlib import Path
@@ -38,7 +38,7 @@ A_WORD = "a word"
 
 @pytest.fixture(autouse=True)
 def sound_project(settings: Settings) -> None:
-    """A project in which nothing is wrong."""
+    """A correctly configured project."""
     settings.CACHES = {"default": REDIS}
     settings.RATELIMIT_PLATFORM = {}
     settings.REST_FRAMEWORK = {"NUM_PROXIES": 1}
@@ -54,11 +54,11 @@ def ids(problems: list[CheckMessage]) -> list[str | None]:
     return [problem.id for problem in problems]
 
 
-def test_they_are_registered() -> None:
+def test_the_system_checks_are_registered() -> None:
     assert {check_settings, check_views} <= set(registry.registry.get_checks())
 
 
-def test_a_sound_project_has_no_problems() -> None:
+def test_a_correctly_configured_project_has_no_problems() -> None:
     assert [*check_settings(), *check_views()] == []
 
 
@@ -87,7 +87,7 @@ def test_e002_a_cache_cannot_be_atomic(settings: Settings, backend: dict[str, An
 
 
 @pytest.mark.parametrize("everywhere", [True, False])
-def test_w003_a_cache_that_hides_outages(settings: Settings, everywhere: bool) -> None:
+def test_w003_a_cache_that_ignores_outages(settings: Settings, everywhere: bool) -> None:
     settings.CACHES = {"default": REDIS if everywhere else REDIS | {"OPTIONS": {"IGNORE_EXCEPTIONS": True}}}
     settings.DJANGO_REDIS_IGNORE_EXCEPTIONS = everywhere
     (problem,) = check_settings()
@@ -96,7 +96,7 @@ def test_w003_a_cache_that_hides_outages(settings: Settings, everywhere: bool) -
 
 
 @pytest.mark.parametrize("name", ["SECURE_PROXY_SSL_HEADER", "USE_X_FORWARDED_HOST", "USE_X_FORWARDED_PORT"])
-def test_w004_behind_a_proxy_nobody_said_how_many_there_are(settings: Settings, name: str) -> None:
+def test_w004_the_number_of_proxies_is_not_configured(settings: Settings, name: str) -> None:
     settings.SECURE_PROXY_SSL_HEADER = None
     setattr(settings, name, ("HTTP_X_FORWARDED_PROTO", "https"))
     assert check_settings() == []
@@ -137,7 +137,7 @@ def test_w004_behind_a_proxy_nobody_said_how_many_there_are(settings: Settings, 
         ("redis://", "RATELIMIT_PLATFORM must be a dictionary."),
     ],
 )
-def test_e005_a_key_or_a_value_that_cannot_be(settings: Settings, given: Any, says: str) -> None:
+def test_e005_an_invalid_key_or_value(settings: Settings, given: Any, says: str) -> None:
     settings.RATELIMIT_PLATFORM = given
     assert found(check_settings()) == [("ratelimit_enforcer.E005", says)]
 
@@ -150,7 +150,7 @@ def test_e005_a_key_or_a_value_that_cannot_be(settings: Settings, given: Any, sa
         (f"{__name__}.A_WORD", "is not a callable"),
     ],
 )
-def test_e006_an_identifier_that_cannot_be_called(settings: Settings, path: str, says: str) -> None:
+def test_e006_an_identifier_that_is_not_callable(settings: Settings, path: str, says: str) -> None:
     settings.RATELIMIT_PLATFORM = {"CLIENT_IDENTIFIER": path}
     (problem,) = check_settings()
     assert problem.id == "ratelimit_enforcer.E006"
@@ -191,7 +191,7 @@ def test_e007_a_view_whose_scope_has_no_rate(settings: Settings) -> None:
     assert "DEFAULT_THROTTLE_RATES" in (problem.hint or "")
 
 
-def test_a_scope_is_not_asked_of_a_class_that_needs_none() -> None:
+def test_classes_that_need_no_scope_are_not_checked_for_one() -> None:
     address(type("Fixed", (AtomicUserRateThrottle,), {"rate": "5/min", "scope": "none"}))
     address(type("Computed", (AtomicUserRateThrottle,), {"get_rate": lambda self: "5/min", "scope": "none"}))
     address(AtomicScopedRateThrottle)
@@ -200,7 +200,7 @@ def test_a_scope_is_not_asked_of_a_class_that_needs_none() -> None:
     assert check_views() == []
 
 
-def test_e008_a_rate_that_cannot_be_read(settings: Settings) -> None:
+def test_e008_an_invalid_rate(settings: Settings) -> None:
     settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {
         "DEFAULT_THROTTLE_RATES": {"user": "5/month", "anon": None, "burst": "10/5m"}
     }
@@ -211,7 +211,7 @@ def test_e008_a_rate_that_cannot_be_read(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("rate", ["5/fortnight", 5, "x/min"])
-def test_e008_a_rate_of_a_class(rate: Any) -> None:
+def test_e008_an_invalid_rate_of_a_class(rate: Any) -> None:
     address(type("Fast", (AtomicUserRateThrottle,), {"rate": rate, "__module__": "shop"}))
     (problem,) = check_views()
     assert (problem.id, problem.msg.startswith("shop.Fast.rate: “")) == ("ratelimit_enforcer.E008", True)
@@ -220,9 +220,7 @@ def test_e008_a_rate_of_a_class(rate: Any) -> None:
 
 
 @pytest.mark.parametrize(("cache", "ids_told"), [(LOCAL, ["ratelimit_enforcer.E002"]), (REDIS, [])])
-def test_a_cache_that_a_class_names_is_checked_too(
-    settings: Settings, cache: dict[str, Any], ids_told: list[str]
-) -> None:
+def test_the_cache_of_a_class_is_checked_too(settings: Settings, cache: dict[str, Any], ids_told: list[str]) -> None:
     settings.CACHES = {"default": REDIS, "other": cache}
     address(type("Other", (AtomicUserRateThrottle,), {"rate": "5/min", "cache": caches["other"]}))
     assert ids(check_views()) == ids_told
@@ -241,7 +239,7 @@ CORS = "corsheaders.middleware.CorsMiddleware"
         (CORS, "CORS_EXPOSE_HEADERS replaces the headers that EXPOSE_HEADERS adds"),
     ],
 )
-def test_w010_something_stands_before_our_middleware(settings: Settings, name: str, says: str) -> None:
+def test_w010_another_middleware_comes_before_ours(settings: Settings, name: str, says: str) -> None:
     settings.CORS_EXPOSE_HEADERS = ["X-Total"]
     settings.RATELIMIT_PLATFORM = {"EXPOSE_HEADERS": True}
     settings.MIDDLEWARE = [OURS, name]
@@ -255,7 +253,9 @@ def test_w010_something_stands_before_our_middleware(settings: Settings, name: s
 
 
 @pytest.mark.parametrize("settings_", [{"CORS_EXPOSE_HEADERS": []}, {"RATELIMIT_PLATFORM": {}}])
-def test_a_cors_middleware_that_replaces_nothing_may_stand_first(settings: Settings, settings_: dict[str, Any]) -> None:
+def test_a_cors_middleware_that_replaces_no_header_may_come_first(
+    settings: Settings, settings_: dict[str, Any]
+) -> None:
     settings.MIDDLEWARE = [CORS, OURS]
     given = {"CORS_EXPOSE_HEADERS": ["X-Total"], "RATELIMIT_PLATFORM": {"EXPOSE_HEADERS": True}} | settings_
     for name, value in given.items():
@@ -274,7 +274,7 @@ class PerUser(AtomicUserRateThrottle):
 
 
 @pytest.mark.parametrize("throttle", [PolicyThrottle, PerUser])
-def test_w011_a_class_stands_twice_in_the_list(throttle: type[Any]) -> None:
+def test_w011_a_class_is_listed_twice(throttle: type[Any]) -> None:
     urlpatterns.append(path("a", View.as_view(throttle_classes=[throttle, throttle])))
     assert twice() == [
         f"{__name__}.View: each request is counted twice: throttle_classes lists {throttle.__qualname__} twice."
@@ -315,14 +315,14 @@ def test_w011_a_throttle_class_and_the_decorator(view: Any) -> None:
     assert problem.endswith(": each request is counted twice: both PolicyThrottle and rate_limit are applied.")
 
 
-def test_w011_the_decorator_twice_by_the_same_endpoint() -> None:
+def test_w011_the_decorator_is_applied_twice_with_the_same_endpoint() -> None:
     urlpatterns.append(path("a", rate_limit(endpoint="search")(limited)))
     assert twice() == [
         f"{__name__}.limited: each request is counted twice: rate_limit is applied twice with the same endpoint."
     ]
 
 
-def test_what_is_limited_once_has_no_problem() -> None:
+def test_views_limited_once_have_no_problem() -> None:
     burst = type("Burst", (PerUser,), {})
     urlpatterns.extend(
         [
@@ -349,7 +349,7 @@ def test_a_server_logs_the_problems_of_its_settings_once(settings: Settings, cap
     ]
 
 
-def test_every_id_is_in_the_list_and_in_the_documentation() -> None:
+def test_every_id_is_documented() -> None:
     told = {"E001", "E002", "W003", "W004", "E005", "E006", "E007", "E008", "W010", "W011"}
     page = Path(__file__).parents[2] / "docs" / "django-projects.md"
     assert all(f"{each} " in (checks.__doc__ or "") for each in told)

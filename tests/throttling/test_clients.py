@@ -1,4 +1,4 @@
-"""Who a request is taken for."""
+"""Identification of the client of a request."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def no_identifier(settings: Settings) -> None:
 
 
 def client_named(user: Any = None, **options: Any) -> str:
-    """Who the throttle takes a request of the framework for."""
+    """The client that the throttle identifies for a request of the framework."""
     request = Request(APIRequestFactory().get("/api/search", **options))
     request.user = user
     return PolicyThrottle().get_client(request, None)  # type: ignore[arg-type]
@@ -41,7 +41,7 @@ def client_named(user: Any = None, **options: Any) -> str:
         ("2001:db8:1:2:3:4:5:6", "ip:2001:db8:1:2::/64"),
         ("2001:db8:1:2::1", "ip:2001:db8:1:2::/64"),
         ("::ffff:192.0.2.7", "ip:192.0.2.7"),
-        # A port, as several gateways write it.
+        # With a port, as some gateways write it.
         ("203.0.113.7:41", "ip:203.0.113.7"),
         ("203.0.113.7:65535", "ip:203.0.113.7"),
         ("203.0.113.7:", "ip:203.0.113.7"),
@@ -69,27 +69,27 @@ def client_named(user: Any = None, **options: Any) -> str:
         ("203.0.113.999", "ip:203.0.113.999"),
     ],
 )
-def test_who_is_not_logged_in_is_an_address(address: str, client: str) -> None:
+def test_anonymous_users_are_identified_by_address(address: str, client: str) -> None:
     assert client_named(AnonymousUser(), REMOTE_ADDR=address) == client
 
 
-def test_a_server_that_knows_no_address_has_one_client_for_all() -> None:
+def test_requests_without_an_address_are_one_client() -> None:
     request = HttpRequest()
     assert client_of(request) == "ip:unknown"
 
 
-def test_who_is_logged_in_is_a_user() -> None:
+def test_authenticated_users_are_identified_by_primary_key() -> None:
     assert client_named(User(pk=7)) == "user:7"
 
 
-def test_a_plain_request_of_django_is_identified_in_the_same_way() -> None:
+def test_a_plain_django_request_is_identified_in_the_same_way() -> None:
     request = APIRequestFactory().get("/", REMOTE_ADDR="2001:db8::1")
     assert client_of(request) == "ip:2001:db8::/64"
     request.user = User(pk=7)
     assert client_of(request) == "user:7"
 
 
-def test_proxies_are_counted_as_the_framework_counts_them(settings: Settings) -> None:
+def test_proxies_are_counted_as_by_the_framework(settings: Settings) -> None:
     forwarded = {"X-Forwarded-For": "198.51.100.1, 192.0.2.9"}
     settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"NUM_PROXIES": 1}
     assert client_named(headers=forwarded) == "ip:192.0.2.9"
@@ -98,16 +98,14 @@ def test_proxies_are_counted_as_the_framework_counts_them(settings: Settings) ->
 
 
 @pytest.mark.parametrize("written", ["203.0.113.7:41", "203.0.113.7:412", "::ffff:203.0.113.7", "203.0.113.7"])
-def test_a_proxy_that_writes_the_port_makes_no_new_clients(settings: Settings, written: str) -> None:
+def test_ports_in_forwarded_addresses_are_ignored(settings: Settings, written: str) -> None:
     settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"NUM_PROXIES": 1}
     assert client_named(headers={"X-Forwarded-For": f"198.51.100.1, {written}"}) == "ip:203.0.113.7"
     settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"NUM_PROXIES": None}
     assert client_named(headers={"X-Forwarded-For": f"198.51.100.1, {written}"}) == "ip:198.51.100.1,203.0.113.7"
 
 
-def test_a_server_without_addresses_says_so_once(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_addresses_are_logged_once(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         client_identifier, "_missing_addresses_log", RateLimitedLog(client_identifier._missing_addresses_log._logger)
     )
@@ -126,7 +124,7 @@ def test_a_server_without_addresses_says_so_once(
         ("", "unknown"),
     ],
 )
-def test_the_drop_in_classes_know_a_caller_by_one_address(settings: Settings, written: str, ident: str) -> None:
+def test_the_drop_in_classes_normalize_addresses(settings: Settings, written: str, ident: str) -> None:
     settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"NUM_PROXIES": 1}
     for headers, remote in (({"X-Forwarded-For": written}, "10.0.0.1"), ({}, written)):
         request = Request(APIRequestFactory().get("/", headers=headers, REMOTE_ADDR=remote))
@@ -134,7 +132,7 @@ def test_the_drop_in_classes_know_a_caller_by_one_address(settings: Settings, wr
         assert AtomicAnonRateThrottle().get_cache_key(request, None) == f"throttle_anon_{ident}"
 
 
-def test_a_header_that_anybody_may_write_is_believed_aloud(
+def test_trusting_a_forgeable_header_is_logged(
     settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -151,14 +149,14 @@ def test_a_header_that_anybody_may_write_is_believed_aloud(
 
 
 @pytest.mark.parametrize("answer", ["acme", "user:7", "日本", "x" * 256])
-def test_a_project_says_itself_who_a_client_is(settings: Settings, answer: str) -> None:
+def test_a_project_can_define_its_own_identifier(settings: Settings, answer: str) -> None:
     settings.RATELIMIT_PLATFORM = {"CLIENT_IDENTIFIER": f"{__name__}.identifier"}
     ANSWER.append(answer)
     assert client_named() == answer
 
 
 @pytest.mark.parametrize("answer", ["x" * 257, "two\nlines", "\x00", "\ud800"])
-def test_a_key_that_cannot_be_registered_is_still_one_client(settings: Settings, answer: str) -> None:
+def test_an_invalid_key_is_hashed_to_a_distinct_client(settings: Settings, answer: str) -> None:
     settings.RATELIMIT_PLATFORM = {"CLIENT_IDENTIFIER": f"{__name__}.identifier"}
     ANSWER.extend([answer + "other", answer])
     key = client_named()
@@ -168,14 +166,14 @@ def test_a_key_that_cannot_be_registered_is_still_one_client(settings: Settings,
 
 
 @pytest.mark.parametrize("answer", [None, ""])
-def test_an_identifier_that_does_not_know_leaves_it_to_the_default(settings: Settings, answer: Any) -> None:
+def test_an_identifier_without_an_answer_uses_the_default(settings: Settings, answer: Any) -> None:
     settings.RATELIMIT_PLATFORM = {"CLIENT_IDENTIFIER": f"{__name__}.identifier"}
     ANSWER.append(answer)
     assert client_named(User(pk=7)) == "user:7"
 
 
 @pytest.mark.parametrize("answer", [7, b"acme", ["acme"]])
-def test_an_identifier_that_answers_something_else_is_named(settings: Settings, answer: Any) -> None:
+def test_an_identifier_that_returns_a_wrong_type_is_reported(settings: Settings, answer: Any) -> None:
     settings.RATELIMIT_PLATFORM = {"CLIENT_IDENTIFIER": f"{__name__}.identifier"}
     ANSWER.append(answer)
     with pytest.raises(ImproperlyConfigured, match="identifier returned"):

@@ -1,4 +1,4 @@
-"""A cost that follows from a caller's data: none of it is an error of the server."""
+"""Costs computed from a caller's data never cause a server error."""
 
 from collections.abc import Callable
 from typing import Any
@@ -70,7 +70,7 @@ def asking(cost: object, client: str = "ann") -> HttpRequest:
 
 
 def counted(shop: Store, client: str) -> dict[str, int]:
-    """Kind, and policy where there is one → how many."""
+    """Kind, followed by the policy if there is one → count."""
     fields = shop.redis.hgetall(shop.keys.usage[shard_of(client)])
     counts: dict[str, int] = {}
     for field, amount in fields.items():
@@ -80,33 +80,33 @@ def counted(shop: Store, client: str) -> dict[str, int]:
     return counts
 
 
-def test_a_cost_of_nothing_is_admitted_and_consumes_nothing(view: View) -> None:
+def test_a_cost_of_zero_is_admitted_and_consumes_nothing(view: View) -> None:
     answer = view(asking(0))
     assert answer.status_code == 200
     assert answer["RateLimit"].partition(";t=")[0] == '"free-search:3600s";r=3'
     assert remaining() == 3
 
 
-def test_a_cost_of_nothing_is_admitted_where_nothing_is_left(view: View) -> None:
+def test_a_cost_of_zero_is_admitted_with_no_quota_remaining(view: View) -> None:
     assert view(asking(3)).status_code == 200
     assert view(asking(1)).status_code == 429
     assert view(asking(0)).status_code == 200
 
 
 @pytest.mark.parametrize("cost", [10**6 + 1, 10**30])
-def test_a_cost_that_no_limit_can_admit_is_denied_for_good(view: View, cost: int) -> None:
+def test_a_cost_above_every_quota_is_denied_without_retry_after(view: View, cost: int) -> None:
     answer = view(asking(cost))
     assert (answer.status_code, answer.has_header("Retry-After")) == (429, False)
     assert remaining() == 3
 
 
 @pytest.mark.parametrize("cost", [0, 10**30])
-def test_blocked_stays_blocked_and_exempt_exempt(view: View, cost: int) -> None:
+def test_costs_do_not_affect_blocked_and_exempt_clients(view: View, cost: int) -> None:
     assert view(asking(cost, "mallory")).status_code == 403
     assert view(asking(cost, "vip")).status_code == 200
 
 
-def test_the_decision_says_why(keyed_shop: Store) -> None:
+def test_the_decision_has_the_reason(keyed_shop: Store) -> None:
     free, huge = asking(0), asking(2 * 10**6)
     plain(free)
     plain(huge)
@@ -120,10 +120,10 @@ def test_the_decision_says_why(keyed_shop: Store) -> None:
     }
 
 
-def test_both_are_counted_as_requests(keyed_shop: Store) -> None:
+def test_requests_with_such_costs_are_counted(keyed_shop: Store) -> None:
     plain(asking(0, "free"))
     plain(asking(10**30, "huge"))
-    # The cost is the requests and what they cost beyond one each.
+    # The cost is the number of requests plus the cost beyond one each.
     assert counted(keyed_shop, "free") == {"a": 1, "A": -1}
     assert counted(keyed_shop, "huge") == {"d": 1, "D": 10**6 - 1, "d free-search": 1}
 
@@ -135,7 +135,7 @@ def test_without_limits_nothing_denies(keyed_shop: Store) -> None:
 
 
 @pytest.mark.parametrize("cost", [-1, 1.0, float("nan"), "5", True])
-def test_what_is_no_cost_at_all_is_a_mistake_of_the_project(keyed_shop: Store, cost: Any) -> None:
+def test_an_invalid_cost_is_a_configuration_error(keyed_shop: Store, cost: Any) -> None:
     for broken in (
         type("Broken", (Throttled,), {"throttle_cost": staticmethod(lambda request: cost)}).as_view(),
         rate_limit(endpoint="search", cost=lambda request: cost)(lambda _: HttpResponse()),
@@ -145,7 +145,7 @@ def test_what_is_no_cost_at_all_is_a_mistake_of_the_project(keyed_shop: Store, c
     assert remaining() == 3
 
 
-def test_a_callable_refuses_bad_input_with_the_exceptions_of_the_framework(keyed_shop: Store) -> None:
+def test_a_callable_may_raise_exceptions_of_the_framework(keyed_shop: Store) -> None:
     def refuse(request: Request) -> int:
         raise ValidationError({"items": "must be a list."})
 
@@ -154,7 +154,7 @@ def test_a_callable_refuses_bad_input_with_the_exceptions_of_the_framework(keyed
     assert remaining() == 3
 
 
-def test_the_store_is_away(keyed_shop: Store) -> None:
+def test_such_costs_without_the_store(keyed_shop: Store) -> None:
     plain(asking(1))
     connections = get_engine()._decider._connections  # type: ignore[attr-defined]
     connections._breaker.is_open = True

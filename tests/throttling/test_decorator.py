@@ -1,4 +1,4 @@
-"""``rate_limit``: a single view asks the platform."""
+"""The decorator ``rate_limit`` for single views."""
 
 import json
 import subprocess
@@ -52,7 +52,7 @@ def search_of_the_framework(request: Request) -> Response:
     return Response("found")
 
 
-def test_a_view_is_called_until_the_quota_is_used() -> None:
+def test_a_view_runs_until_the_quota_is_exhausted() -> None:
     answers = [search(request_of(), word="tea") for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
     assert answers[0].content == b"found tea"
@@ -61,7 +61,7 @@ def test_a_view_is_called_until_the_quota_is_used() -> None:
     ]
 
 
-def test_a_denial_is_a_problem_document_that_says_when_to_come_back() -> None:
+def test_a_denial_is_a_problem_document_with_retry_after() -> None:
     answer = [search(request_of()) for _ in range(4)][3]
     assert answer["Content-Type"] == "application/problem+json"
     assert 3_590 <= int(answer["Retry-After"]) <= 3_600
@@ -85,14 +85,14 @@ def test_a_class_is_limited_by_its_dispatch() -> None:
     assert [Search.as_view()(request_of()).status_code for _ in range(4)] == [200, 200, 200, 429]
 
 
-def test_inside_of_a_view_of_the_framework_the_answer_is_the_frameworks() -> None:
+def test_inside_a_view_of_the_framework_a_denial_is_the_frameworks_response() -> None:
     answers = [search_of_the_framework(request_of()) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
     assert answers[3].data["detail"].startswith("Request was throttled. Expected available in 3")
     assert 3_590 <= int(answers[3]["Retry-After"]) <= 3_600
 
 
-def test_above_a_view_of_the_framework_it_is_the_views_throttle() -> None:
+def test_above_a_view_of_the_framework_it_configures_the_throttle() -> None:
     @rate_limit(endpoint="orders", cost=2)
     @api_view(["GET"])
     def orders(request: Request) -> Response:
@@ -102,18 +102,18 @@ def test_above_a_view_of_the_framework_it_is_the_views_throttle() -> None:
     assert remaining(endpoint="orders") == 18
 
 
-def test_above_a_shared_class_it_says_what_to_do() -> None:
+def test_above_a_shared_class_it_raises_an_error_with_the_solution() -> None:
     with pytest.raises(TypeError, match="Set throttle_endpoint and throttle_cost on Orders"):
         rate_limit(endpoint="orders")(type("Orders", (APIView,), {}).as_view())
 
 
-def test_a_class_is_not_taken_for_one_of_api_view_because_of_its_name() -> None:
+def test_a_class_named_like_one_of_api_view_is_not_mistaken_for_one() -> None:
     wrapped = type("WrappedAPIView", (APIView,), {"get": lambda self, request: Response()})
     with pytest.raises(TypeError, match="Set throttle_endpoint and throttle_cost on WrappedAPIView"):
         rate_limit(endpoint="orders")(wrapped.as_view())
 
 
-def test_a_class_of_api_view_is_recognised_by_any_name() -> None:
+def test_a_class_of_api_view_is_recognized_by_any_name() -> None:
     @api_view(["POST"])
     def orders(request: Request) -> Response:
         return Response("ordered")
@@ -123,7 +123,7 @@ def test_a_class_of_api_view_is_recognised_by_any_name() -> None:
     assert (orders.cls.throttle_endpoint, orders.cls.throttle_cost) == ("orders", 3)
 
 
-def test_a_response_of_ones_own_is_not_for_views_of_the_framework() -> None:
+def test_refuse_is_rejected_for_views_of_the_framework() -> None:
     @api_view(["GET"])
     def orders(request: Request) -> Response:
         return Response("ordered")
@@ -132,7 +132,7 @@ def test_a_response_of_ones_own_is_not_for_views_of_the_framework() -> None:
         rate_limit(endpoint="orders", refuse=lambda request, verdict: HttpResponse())(orders)
 
 
-def test_method_and_path_decide_where_no_endpoint_is_named() -> None:
+def test_without_an_endpoint_method_and_path_select_it() -> None:
     view = rate_limit()(lambda request: HttpResponse())
     view(request_of(path="/api/orders", method="post"))
     assert remaining(endpoint="orders") == 15
@@ -144,19 +144,19 @@ def test_the_cost_may_depend_on_the_request() -> None:
     assert remaining("anna", "orders") == 16
 
 
-def test_a_blocked_client_is_refused_for_good() -> None:
+def test_a_blocked_client_gets_403_without_retry_after() -> None:
     answer = search(request_of("mallory"))
     assert (answer.status_code, answer.has_header("Retry-After")) == (403, False)
     assert json.loads(answer.content)["detail"] == "This client is blocked."
     assert search_of_the_framework(request_of("mallory")).status_code == 403
 
 
-def test_waiting_that_cannot_help_has_no_retry_after() -> None:
+def test_a_denial_by_a_quota_of_zero_has_no_retry_after() -> None:
     answer = rate_limit(endpoint="closed")(lambda _: HttpResponse())(request_of())
     assert (answer.status_code, answer.has_header("Retry-After")) == (429, False)
 
 
-def test_without_the_store_the_policy_decides(settings: Settings, keyed_shop: Store) -> None:
+def test_without_the_store_the_fallback_of_the_policy_applies(settings: Settings, keyed_shop: Store) -> None:
     view = rate_limit(endpoint="orders")(lambda _: HttpResponse())
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {
         "WITHOUT_RULESET": "deny",
@@ -168,7 +168,7 @@ def test_without_the_store_the_policy_decides(settings: Settings, keyed_shop: St
     assert json.loads(answer.content)["title"] == "Service Unavailable"
 
 
-def test_a_project_may_refuse_in_its_own_way() -> None:
+def test_a_project_can_define_its_own_denial_response() -> None:
     def refuse(request: HttpRequest, verdict: Verdict) -> HttpResponse:
         return HttpResponse(f"Slow down: {verdict.retry_after:.0f}", status=verdict.status)
 
@@ -178,20 +178,20 @@ def test_a_project_may_refuse_in_its_own_way() -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["", 5, search], ids=["empty", "a number", "a view"])
-def test_an_endpoint_that_is_no_slug_is_refused_where_it_is_written(endpoint: Any) -> None:
+def test_an_invalid_endpoint_is_rejected_at_definition(endpoint: Any) -> None:
     with pytest.raises(TypeError, match="rate_limit: endpoint is"):
         rate_limit(endpoint=endpoint)
 
 
 @pytest.mark.parametrize("cost", [0, -1, 1.5, "5", True, 10**6 + 1])
-def test_a_cost_that_cannot_be_is_refused_where_it_is_written(cost: Any) -> None:
+def test_an_invalid_cost_is_rejected_at_definition(cost: Any) -> None:
     with pytest.raises(ValueError, match="rate_limit: cost is"):
         rate_limit(endpoint="search", cost=cost)
 
 
 @pytest.mark.parametrize("base", [View, APIView])
-def test_a_method_is_refused_when_its_class_is_made(base: type[Any]) -> None:
-    """Its first argument is the view; the mistake would otherwise wait for the first request."""
+def test_a_method_is_rejected_when_its_class_is_created(base: type[Any]) -> None:
+    """The first argument of a method is the view. Otherwise the error would only occur at the first request."""
     with pytest.raises((TypeError, RuntimeError)) as refused:
 
         class Shop(base):  # type: ignore[misc]
@@ -199,13 +199,13 @@ def test_a_method_is_refused_when_its_class_is_made(base: type[Any]) -> None:
             def get(self, request: HttpRequest) -> HttpResponse:
                 return HttpResponse("found")
 
-    # Until 3.11, Python wraps what `__set_name__` raises.
+    # Until 3.11, Python wraps exceptions of `__set_name__`.
     error = refused.value if isinstance(refused.value, TypeError) else refused.value.__cause__
     assert "Shop.get is a method" in str(error)
     assert "@method_decorator(rate_limit(…))" in str(error)
 
 
-def test_a_method_is_decorated_by_method_decorator() -> None:
+def test_a_method_is_limited_with_method_decorator() -> None:
     class Shop(View):
         @method_decorator(rate_limit(endpoint="search"))
         def get(self, request: HttpRequest) -> HttpResponse:
@@ -218,7 +218,7 @@ def test_a_method_is_decorated_by_method_decorator() -> None:
     assert [Shop().get(request_of()).status_code for _ in range(4)] == [200, 200, 200, 429]
 
 
-def test_what_a_view_is_named_and_marked_stays(settings: Settings) -> None:
+def test_name_docstring_and_attributes_of_a_view_are_preserved(settings: Settings) -> None:
     @csrf_exempt
     def orders(request: HttpRequest) -> HttpResponse:
         """Takes orders."""
@@ -239,6 +239,6 @@ def test_a_default_throttle_class_may_be_in_a_module_that_uses_the_decorator(tmp
         "settings.configure(REST_FRAMEWORK={'DEFAULT_THROTTLE_CLASSES': ['shop_limits.ShopThrottle']})\n"
         "django.setup(); import rest_framework.views"
     )
-    # A process of its own, which has not imported the framework.
+    # A separate process that has not imported the framework.
     environment = outer_environment() | {"PYTHONPATH": f"{tmp_path}:{BASE_DIR}"}
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, check=True, timeout=60)

@@ -1,4 +1,4 @@
-"""The headers on responses of views, by the middleware and by the mixin."""
+"""The headers on responses of views, added by the middleware and by the mixin."""
 
 import logging
 from typing import Any
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("keyed_shop")
 
 
 def named(response: HttpResponse) -> list[str]:
-    """The limits that a response speaks of, by a parser of structured fields that is not ours."""
+    """The limits in the headers of a response, read by a third-party parser of structured fields."""
     items: Any = http_sf.parse(response["RateLimit"].encode(), tltype="list")
     policies: Any = http_sf.parse(response["RateLimit-Policy"].encode(), tltype="list")
     assert [str(item) for item, _ in items] == [str(item) for item, _ in policies]
@@ -32,7 +32,7 @@ def named(response: HttpResponse) -> list[str]:
 
 
 class OrdersThrottle(PolicyThrottle):
-    """Asks about another endpoint, whatever the view."""
+    """Checks the endpoint “orders”, regardless of the view."""
 
     def allow_request(self, request: Request, view: Any) -> bool:
         return super().allow_request(request, type("Orders", (), {"throttle_endpoint": "orders"})())
@@ -53,33 +53,33 @@ async def plain_async(request: HttpRequest) -> HttpResponse:
     return HttpResponse("here")
 
 
-def test_an_admitted_response_has_them_and_a_denied_one_too() -> None:
+def test_admitted_and_denied_responses_have_the_headers() -> None:
     answers = [send(Search.as_view()) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
     assert [named(answer) for answer in answers] == [["free-search:3600s"]] * 4
 
 
-def test_async_django_has_them_too() -> None:
+def test_async_responses_have_the_headers() -> None:
     view = rate_limit(endpoint="search")(plain_async)
     answers = [send_async(view) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
     assert [named(answer) for answer in answers] == [["free-search:3600s"]] * 4
 
 
-def test_the_middleware_is_what_django_asks_for() -> None:
+def test_the_middleware_is_sync_and_async_capable() -> None:
     assert RateLimitHeadersMiddleware.sync_capable
     assert RateLimitHeadersMiddleware.async_capable
     assert iscoroutinefunction(RateLimitHeadersMiddleware(plain_async))
     assert not iscoroutinefunction(RateLimitHeadersMiddleware(Search.as_view()))
 
 
-def test_a_view_can_add_them_by_itself() -> None:
+def test_a_view_can_add_the_headers_itself() -> None:
     answers = [SearchByItself.as_view()(request_of()).render() for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
     assert [named(answer) for answer in answers] == [["free-search:3600s"]] * 4
 
 
-def test_several_checks_give_one_set_of_the_one_closest_to_denying() -> None:
+def test_after_several_checks_the_headers_are_of_the_decision_closest_to_denying() -> None:
     view = Search.as_view(throttle_classes=(PolicyThrottle, OrdersThrottle))
     answers = [send(view) for _ in range(4)]
     assert [named(answer) for answer in answers] == [["free-search:3600s"]] * 4
@@ -87,14 +87,14 @@ def test_several_checks_give_one_set_of_the_one_closest_to_denying() -> None:
     assert named(send(rate_limit(endpoint="search")(few), request_of("bob"))) == ["free-orders:3600s-bucket"]
 
 
-def test_a_response_that_nobody_decided_about_has_none() -> None:
+def test_a_response_without_a_check_has_no_headers() -> None:
     answer = send(Search.as_view(throttle_classes=()))
     assert not answer.has_header("RateLimit")
     assert not answer.has_header("RateLimit-Policy")
 
 
 class Impatient(BaseThrottle):
-    """A throttle of the project's own that denies, with a wait shorter than any ``t``."""
+    """A throttle of the project that denies, with a wait shorter than any ``t``."""
 
     def allow_request(self, request: Request, view: Any) -> bool:
         return False
@@ -104,14 +104,14 @@ class Impatient(BaseThrottle):
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_where_another_throttle_denies_no_t_ends_after_its_retry_after(order: int) -> None:
+def test_if_another_throttle_denies_longer_times_are_omitted(order: int) -> None:
     answer = send(Search.as_view(throttle_classes=(PolicyThrottle, Impatient)[::order]))
     assert (answer.status_code, answer["Retry-After"]) == (429, "5")
     assert answer["RateLimit-Policy"] == '"free-search:3600s";q=3;w=3600'
     assert not answer.has_header("RateLimit")
 
 
-def test_a_blocked_client_is_told_nothing_of_limits() -> None:
+def test_a_blocked_client_gets_no_rate_limit_headers() -> None:
     answer = send(Search.as_view(), request_of("mallory"))
     assert (answer.status_code, answer.has_header("RateLimit-Policy"), answer.has_header("Cache-Control")) == (
         403,
@@ -120,7 +120,7 @@ def test_a_blocked_client_is_told_nothing_of_limits() -> None:
     )
 
 
-def test_the_older_reset_is_in_seconds_from_now(settings: Settings) -> None:
+def test_the_legacy_reset_is_in_seconds_from_now(settings: Settings) -> None:
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"LEGACY_HEADERS": "instead"}
     answers = [send(Search.as_view()) for _ in range(4)]
     assert all(3_500 < int(answer["X-RateLimit-Reset"]) <= 3_600 for answer in answers)
@@ -137,9 +137,9 @@ EXPOSED = "Access-Control-Expose-Headers"
         ("*", "*, RateLimit-Policy, RateLimit, Retry-After"),
     ],
 )
-def test_a_browser_may_read_them_where_the_setting_says_so(settings: Settings, before: str | None, after: str) -> None:
+def test_a_setting_exposes_the_headers_to_browsers(settings: Settings, before: str | None, after: str) -> None:
     def corsheaders(request: HttpRequest) -> HttpResponse:
-        """What a CORS middleware inside of ours does."""
+        """Behaves like a CORS middleware inside ours."""
         response = Search.as_view()(request).render()
         if before is not None:
             response[EXPOSED] = before
@@ -151,18 +151,18 @@ def test_a_browser_may_read_them_where_the_setting_says_so(settings: Settings, b
     assert send(corsheaders)[EXPOSED] == after
 
 
-def test_with_the_older_headers_a_browser_may_read_those(settings: Settings) -> None:
+def test_with_legacy_headers_these_are_exposed_to_browsers(settings: Settings) -> None:
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"EXPOSE_HEADERS": True, "LEGACY_HEADERS": "instead"}
     older = "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"
     assert send(Search.as_view())[EXPOSED] == older
 
 
-def test_a_response_without_them_exposes_nothing(settings: Settings) -> None:
+def test_a_response_without_the_headers_exposes_nothing(settings: Settings) -> None:
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"EXPOSE_HEADERS": True}
     assert not send(Search.as_view(throttle_classes=())).has_header(EXPOSED)
 
 
-def test_a_request_that_is_counted_twice_is_in_the_log_once(
+def test_a_request_counted_twice_is_logged_once(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protection, "_counted_twice", RateLimitedLog(logging.getLogger("ratelimit_enforcer")))

@@ -1,4 +1,4 @@
-"""``PolicyThrottle``: a view obeys the plans."""
+"""``PolicyThrottle``: a view limited by the platform's policies."""
 
 from collections.abc import Callable
 from typing import Any
@@ -42,7 +42,7 @@ def key_in_header(request: Request) -> str:
 
 @pytest.fixture
 def send(shop: Store, settings: Settings) -> Send:
-    """Sends a request to a view, through the middleware, as the client of the header."""
+    """Sends a request through the middleware to a view, as the client in the header."""
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"CLIENT_IDENTIFIER": f"{__name__}.key_in_header"}
 
     def send(
@@ -73,7 +73,7 @@ def test_the_quota_is_admitted_and_then_denied_with_the_headers(send: Send) -> N
     assert "Retry-After" not in answers[0]
 
 
-def test_routes_are_those_of_the_project_wherever_it_is_mounted(shop: Store, settings: Settings) -> None:
+def test_routes_do_not_depend_on_where_the_project_is_mounted(shop: Store, settings: Settings) -> None:
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"CLIENT_IDENTIFIER": f"{__name__}.key_in_header"}
     mounted = {"SCRIPT_NAME": "/shopapp", "PATH_INFO": "/api/search"}
     for prefix in (mounted, {}):
@@ -83,7 +83,7 @@ def test_routes_are_those_of_the_project_wherever_it_is_mounted(shop: Store, set
     assert remaining("mounted") == 1
 
 
-def test_a_request_is_asked_about_once_whatever_the_number_of_limits(send: Send, shop: Store) -> None:
+def test_a_request_is_one_script_call_regardless_of_the_number_of_limits(send: Send, shop: Store) -> None:
     send()
     wait_for_heartbeat()
     shop.redis.config_resetstat()
@@ -91,7 +91,7 @@ def test_a_request_is_asked_about_once_whatever_the_number_of_limits(send: Send,
     assert shop.redis.info("commandstats")["cmdstat_evalsha"]["calls"] == 1
 
 
-def test_method_and_path_decide_the_endpoint_unless_the_view_names_one(send: Send) -> None:
+def test_method_and_path_select_the_endpoint_unless_the_view_defines_one(send: Send) -> None:
     assert "free-orders" in send(path="/api/orders", method="post")["RateLimit"]
     assert send(path="/api/orders").has_header("RateLimit") is False
     assert "free-search" in send(path="/elsewhere", throttle_endpoint="search")["RateLimit"]
@@ -108,24 +108,24 @@ def test_method_and_path_decide_the_endpoint_unless_the_view_names_one(send: Sen
     ],
     ids=["the endpoint's", "a number", "a method", "a callable", "a static method"],
 )
-def test_the_cost_is_the_views_or_the_endpoints(send: Send, cost: Any, left: int) -> None:
+def test_the_cost_is_that_of_the_view_or_of_the_endpoint(send: Send, cost: Any, left: int) -> None:
     send("somebody", "/api/orders", "post", **({} if cost is None else {"throttle_cost": cost}))
     assert remaining("somebody", "orders") == left
 
 
 @pytest.mark.parametrize("cost", [0, -1, 1.5, "5", True, 10**6 + 1])
-def test_a_cost_that_cannot_be_is_named(send: Send, cost: Any) -> None:
+def test_an_invalid_cost_is_reported(send: Send, cost: Any) -> None:
     with pytest.raises(ImproperlyConfigured, match="The cost of a request is"):
         send(throttle_cost=cost)
 
 
-def test_waiting_that_cannot_help_has_no_retry_after(send: Send) -> None:
+def test_a_denial_by_a_quota_of_zero_has_no_retry_after(send: Send) -> None:
     answer = send(throttle_endpoint="closed")
     assert answer.status_code == 429
     assert not answer.has_header("Retry-After")
 
 
-def test_a_blocked_client_is_refused_for_good_and_an_exempt_one_is_never_limited(send: Send) -> None:
+def test_blocked_clients_get_403_and_exempt_ones_are_never_limited(send: Send) -> None:
     assert send("mallory").status_code == 403
     assert {send("vip").status_code for _ in range(6)} == {200}
 
@@ -134,14 +134,14 @@ def test_a_view_without_the_throttle_has_no_headers(send: Send) -> None:
     assert not send(throttle_classes=()).has_header("RateLimit")
 
 
-def test_the_older_headers_are_there_where_they_are_wanted(send: Send, settings: Settings) -> None:
+def test_the_legacy_headers_can_be_added(send: Send, settings: Settings) -> None:
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"LEGACY_HEADERS": "beside"}
     answer = send()
     assert (answer["X-RateLimit-Limit"], answer["X-RateLimit-Remaining"]) == ("3", "2")
     assert answer.has_header("RateLimit")
 
 
-def test_a_refusal_of_a_blocked_client_says_why(send: Send) -> None:
+def test_the_response_to_a_blocked_client_has_the_reason(send: Send) -> None:
     answer = send("mallory")
     assert isinstance(answer, Response)
     assert answer.data == {"detail": "This client is blocked."}
@@ -178,7 +178,7 @@ def test_a_viewset_has_values_for_each_action(send: Send) -> None:
     assert (remaining("ann"), remaining("ann", "orders")) == (2, 18)
 
 
-def test_a_view_made_of_a_function_is_found_by_its_path_or_says_its_endpoint(send: Send) -> None:
+def test_a_function_view_is_matched_by_path_or_defines_its_endpoint(send: Send) -> None:
     @api_view(["GET"])
     @throttle_classes([PolicyThrottle])
     def found(request: Request) -> Response:
@@ -196,7 +196,7 @@ def test_a_view_made_of_a_function_is_found_by_its_path_or_says_its_endpoint(sen
 
 
 class Denying(BaseThrottle):
-    """A throttle of the project's own."""
+    """A throttle of the project that denies."""
 
     asked = 0
     wait_for: float | None = 7_000
@@ -219,7 +219,7 @@ def test_all_throttles_of_a_view_run_and_the_longest_wait_wins(send: Send, order
     assert remaining("somebody") == 0, "A request that another throttle denies was charged all the same."
 
 
-def test_a_wait_below_a_second_is_told_as_one() -> None:
-    """The framework leaves Retry-After away where the wait is 0."""
+def test_a_wait_below_a_second_is_reported_as_one() -> None:
+    """The framework omits Retry-After if the wait is 0."""
     assert Verdict(429, decision(denying("a", 0.0), allowed=False)).retry_after == 1.0
     assert Verdict(429, decision(denying("a", 1.5), allowed=False)).retry_after == 1.5

@@ -1,4 +1,4 @@
-"""The exception handler that answers a denial as a problem document."""
+"""The exception handler that makes a denial a problem document."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ class Never(BaseThrottle):
         return False
 
 
-def test_a_denial_has_the_fields_of_a_problem_beside_the_frameworks() -> None:
+def test_a_denial_has_the_fields_of_a_problem_and_of_the_framework() -> None:
     answer = [Search.as_view()(request_of()).render() for _ in range(4)][3]
     assert answer.status_code == 429
     assert answer["Content-Type"] == "application/problem+json"
@@ -51,21 +51,21 @@ def test_a_denial_has_the_fields_of_a_problem_beside_the_frameworks() -> None:
     }
 
 
-def test_every_other_answer_is_the_frameworks() -> None:
+def test_every_other_error_response_is_the_frameworks() -> None:
     missing = Search.as_view()(request_of()).render()
     assert (missing.status_code, list(missing.data), missing["Content-Type"]) == (404, ["detail"], "application/json")
     other = Search.as_view(throttle_classes=(Never,))(request_of("bob")).render()
     assert (other.status_code, list(other.data), other["Content-Type"]) == (429, ["detail"], "application/json")
 
 
-def test_a_denial_is_not_given_to_a_browser_as_json() -> None:
+def test_a_denial_is_not_sent_as_json_to_a_browser() -> None:
     view = Search.as_view(throttle_classes=(PolicyThrottle,), renderer_classes=(BrowsableAPIRenderer,))
     answer = [view(request_of()) for _ in range(4)][3]
     assert answer.content_type is None
     assert answer.data["status"] == 429
 
 
-def test_a_project_with_a_handler_of_its_own_can_ask_for_the_fields() -> None:
+def test_a_project_with_its_own_handler_can_get_the_fields() -> None:
     request = request_of()
     assert problem_fields(request) == {}
     for _ in range(3):

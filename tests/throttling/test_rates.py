@@ -1,4 +1,4 @@
-"""The drop-in classes: the framework's own by name and behaviour, exact under concurrency."""
+"""The drop-in classes: names and behaviour of the framework's classes, but exact under concurrency."""
 
 import itertools
 import logging
@@ -45,7 +45,7 @@ REQUESTS, THREADS = 1_000, 32
 
 
 class ByName(AtomicSimpleRateThrottle):
-    """Whoever the view is named after; three in a minute."""
+    """Limits by the name passed as the view, to three requests per minute."""
 
     rate = "3/min"
 
@@ -58,7 +58,7 @@ def allowed(throttle: type[SimpleRateThrottle], view: str = "ann") -> bool:
 
 
 def at(throttle: type[SimpleRateThrottle], seconds: float) -> type[Any]:
-    """The same class, with a timer that stands still."""
+    """The same class with a fixed time."""
     return type("At", (throttle,), {"timer": lambda self: seconds})
 
 
@@ -71,7 +71,7 @@ def at(throttle: type[SimpleRateThrottle], seconds: float) -> type[Any]:
         (AtomicScopedRateThrottle, ScopedRateThrottle),
     ],
 )
-def test_each_is_the_frameworks_class_with_the_same_scope(ours: type[Any], theirs: type[Any]) -> None:
+def test_each_class_is_a_subclass_of_the_frameworks_with_the_same_scope(ours: type[Any], theirs: type[Any]) -> None:
     assert issubclass(ours, theirs)
     assert ours.scope == theirs.scope
     assert ours.get_cache_key is theirs.get_cache_key
@@ -88,7 +88,7 @@ def test_an_entry_that_is_exactly_one_duration_old_has_expired() -> None:
     assert allowed(at(ByName, 1_060.25))
 
 
-def test_a_clock_that_runs_back_a_little_frees_nothing_early() -> None:
+def test_after_a_small_step_back_of_the_clock_no_entry_expires_early() -> None:
     assert [allowed(at(ByName, 1_000)) for _ in range(2)] == [True, True]
     assert [allowed(at(ByName, 999.5)), allowed(at(ByName, 999.5))] == [True, False]
     denied = at(ByName, 999.75)()
@@ -97,7 +97,7 @@ def test_a_clock_that_runs_back_a_little_frees_nothing_early() -> None:
     assert [allowed(at(ByName, 1_060)) for _ in range(4)] == [True, True, True, False]
 
 
-def test_a_clock_that_was_a_day_ahead_holds_nobody_back_for_longer_than_the_window() -> None:
+def test_after_a_clock_was_a_day_ahead_no_wait_exceeds_the_window() -> None:
     assert [allowed(at(ByName, 87_400)) for _ in range(3)] == [True, True, True]
     denied = at(ByName, 1_000)()
     assert (denied.allow_request(None, "ann"), denied.wait()) == (False, 60)
@@ -106,7 +106,7 @@ def test_a_clock_that_was_a_day_ahead_holds_nobody_back_for_longer_than_the_wind
     assert [allowed(at(ByName, 1_060)) for _ in range(4)] == [True, True, True, False]
 
 
-def test_a_denied_request_is_not_charged() -> None:
+def test_a_denied_request_does_not_count() -> None:
     for second in range(3):
         assert allowed(at(ByName, second))
     for second in range(3, 60):
@@ -114,7 +114,7 @@ def test_a_denied_request_is_not_charged() -> None:
     assert [allowed(at(ByName, 60)), allowed(at(ByName, 60))] == [True, False]
 
 
-def test_without_a_timer_of_its_own_a_class_goes_by_the_stores_clock(store: Store) -> None:
+def test_a_class_without_its_own_timer_uses_the_stores_clock(store: Store) -> None:
     throttle = ByName()
     before, _ = store.redis.time()
     assert throttle.allow_request(None, "ann")  # type: ignore[arg-type]
@@ -132,7 +132,7 @@ def test_the_wait_is_until_the_oldest_entry_expires(rate: str, wait: float) -> N
 
 
 def test_after_a_lowered_rate_the_wait_is_until_enough_entries_expired() -> None:
-    """The framework has no answer there."""
+    """In this case the framework returns no wait."""
     for second in (0, 10, 20):
         allowed(at(ByName, second))
     lower = type("Lower", (ByName,), {"rate": "2/min"})
@@ -142,8 +142,8 @@ def test_after_a_lowered_rate_the_wait_is_until_enough_entries_expired() -> None
     assert allowed(at(lower, 70))
 
 
-def test_where_a_rate_admits_nothing_no_waiting_helps() -> None:
-    """The framework says that the next request would be admitted after one period."""
+def test_a_rate_of_zero_has_no_wait() -> None:
+    """The framework reports that the next request would be admitted after one period."""
     allowed(at(ByName, 0))
     never = type("Never", (ByName,), {"rate": "0/min"})
     for name in ("ann", "bob"):
@@ -151,15 +151,15 @@ def test_where_a_rate_admits_nothing_no_waiting_helps() -> None:
         assert (denied.allow_request(None, name), denied.wait()) == (False, None)
 
 
-def test_a_denial_of_a_rate_that_admits_nothing_has_no_retry_after() -> None:
+def test_a_denial_by_a_rate_of_zero_has_no_retry_after() -> None:
     throttle = type("Never", (AtomicAnonRateThrottle,), {"rate": "0/min"})
     view = type("Closed", (APIView,), {"throttle_classes": (throttle,), "get": lambda self, request: Response()})
     answer = view.as_view()(APIRequestFactory().get("/"))
     assert (answer.status_code, answer.has_header("Retry-After")) == (429, False)
 
 
-def test_a_history_of_the_framework_is_judged_by_the_framework() -> None:
-    """Its own tests hold this; a list of three entries where one is allowed."""
+def test_a_history_set_by_the_caller_is_evaluated_by_the_framework() -> None:
+    """The framework's own tests do this: a list of three entries although one is allowed."""
     throttle = ByName()
     throttle.num_requests, throttle.duration, throttle.now = 1, 60, 0.0
     throttle.history = [0.0, 0.0, 0.0]
@@ -172,7 +172,7 @@ def test_a_request_without_an_address_has_the_frameworks_key() -> None:
     assert AtomicAnonRateThrottle().get_cache_key(request, None) == "throttle_anon_None"
 
 
-def test_of_the_history_the_length_and_the_oldest_entry_are_there() -> None:
+def test_the_history_has_its_length_and_the_oldest_entry_only() -> None:
     for second in range(3):
         throttle = at(ByName, second)()
         throttle.allow_request(None, "ann")
@@ -185,7 +185,7 @@ def test_of_the_history_the_length_and_the_oldest_entry_are_there() -> None:
 
 
 @pytest.mark.parametrize(("quota", "answers"), [("0/min", [False, False]), (None, [True, True])])
-def test_no_requests_and_no_limit_are_two_things(quota: str | None, answers: list[bool]) -> None:
+def test_a_rate_of_zero_and_a_missing_rate_differ(quota: str | None, answers: list[bool]) -> None:
     throttle = type("Rated", (ByName,), {"rate": quota, "scope": "s", "THROTTLE_RATES": {"s": None}})
     assert [allowed(throttle), allowed(throttle)] == answers
 
@@ -195,17 +195,17 @@ def test_without_a_key_there_is_no_limit(store: Store) -> None:
     assert store.redis.keys(f"{store.keys.namespace}:rate:*") == []
 
 
-def test_nonsense_is_refused_and_not_read_as_something_else() -> None:
+def test_an_invalid_rate_is_rejected() -> None:
     with pytest.raises(InvalidRate, match="“month” is not a period"):
         type("Monthly", (ByName,), {"rate": "5/month"})()
 
 
-def test_a_scope_without_a_rate_is_refused_as_the_framework_does() -> None:
+def test_a_scope_without_a_rate_is_rejected_as_by_the_framework() -> None:
     with pytest.raises(ImproperlyConfigured, match="No default throttle rate set for 'none' scope"):
         type("Scoped", (AtomicUserRateThrottle,), {"scope": "none", "THROTTLE_RATES": {}})()
 
 
-def test_users_are_told_apart_and_others_are_addresses() -> None:
+def test_users_are_limited_separately_and_anonymous_callers_by_address() -> None:
     throttle = type("PerUser", (AtomicUserRateThrottle,), {"THROTTLE_RATES": {"user": "1/day"}})
     anonymous = type("PerAddress", (AtomicAnonRateThrottle,), {"THROTTLE_RATES": {"anon": "1/day"}})
 
@@ -221,7 +221,7 @@ def test_users_are_told_apart_and_others_are_addresses() -> None:
     assert all(send(anonymous, User(pk=1)) for _ in range(3))
 
 
-def test_a_view_names_its_scope() -> None:
+def test_a_view_defines_its_scope() -> None:
     class Scoped(AtomicScopedRateThrottle):
         THROTTLE_RATES = {"uploads": "2/day"}
 
@@ -239,7 +239,7 @@ def test_a_view_names_its_scope() -> None:
     assert {answer.status_code for answer in free} == {200}
 
 
-def test_what_a_subclass_does_on_failure_is_done() -> None:
+def test_throttle_failure_of_a_subclass_is_called() -> None:
     class Loud(ByName):
         failures: list[str] = []
 
@@ -271,15 +271,15 @@ def test_a_request_is_one_command_of_redis(store: Store) -> None:
     assert set(counted) - by_this_test - by_the_script == {"cmdstat_evalsha"}
 
 
-def test_a_log_leaves_the_store_with_its_last_entry(store: Store) -> None:
+def test_a_log_expires_with_its_last_entry(store: Store) -> None:
     allowed(ByName)
     (key,) = store.redis.keys(f"{store.keys.namespace}:rate:*")
     assert 59_000 <= store.redis.pttl(key) <= 60_001
     assert key.decode().endswith(f":rate:ratelimit_platform.settings:{default_cache.make_key('by-name-ann')}")
 
 
-def test_two_projects_on_one_redis_keep_their_own_logs(settings: Settings) -> None:
-    """Also where their caches have the same prefixes, as by default."""
+def test_two_projects_on_one_redis_have_separate_logs(settings: Settings) -> None:
+    """Even if their caches have the same prefix, as by default."""
     platform = settings.RATELIMIT_PLATFORM
 
     def send(project: str, rate: str) -> bool:
@@ -291,19 +291,19 @@ def test_two_projects_on_one_redis_keep_their_own_logs(settings: Settings) -> No
     assert not send("shop", "2/day")
 
 
-def test_the_name_of_a_project_and_a_key_cannot_run_together() -> None:
+def test_project_names_and_keys_cannot_be_confused() -> None:
     keys = Keys("rl")
     assert keys.rate_log("shop", "blog:throttle_anon_1") == "rl:rate:shop:blog:throttle_anon_1"
     assert len({keys.rate_log(*parts) for parts in (("a", "b:c"), ("a:b", "c"), ("a%3Ab", "c"), ("", "a:b:c"))}) == 4
 
 
-def test_without_a_name_a_project_is_its_settings_module(settings: Settings, store: Store) -> None:
+def test_the_project_name_defaults_to_the_settings_module(settings: Settings, store: Store) -> None:
     assert project() == "ratelimit_platform.settings"
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"PROJECT": "shop"}
     assert project() == "shop"
 
 
-def test_a_class_may_name_another_cache_from_any_thread(
+def test_a_class_may_use_another_cache_from_any_thread(
     settings: Settings, store: Store, redis_server: Callable[..., RedisServer]
 ) -> None:
     other = redis_server()
@@ -318,7 +318,7 @@ def test_a_class_may_name_another_cache_from_any_thread(
     assert allowed(ByName)
 
 
-def test_a_cache_that_is_none_of_the_projects_is_named(redis_url: str) -> None:
+def test_a_cache_that_is_not_in_the_settings_is_reported(redis_url: str) -> None:
     throttle = type("Strange", (ByName,), {"cache": RedisCache(redis_url, {"KEY_PREFIX": "strange"})})
     with pytest.raises(LookupError, match="not in the project's CACHES"):
         allowed(throttle)
@@ -335,7 +335,7 @@ def store_unavailable(store: Store, settings: Settings, monkeypatch: pytest.Monk
 
 
 @pytest.mark.usefixtures("store_unavailable")
-def test_while_the_store_is_away_requests_are_admitted_and_one_line_says_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_without_the_store_requests_are_admitted_and_that_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     assert all(allowed(ByName) for _ in range(5))
     lines = [record.getMessage() for record in caplog.records if record.name == "ratelimit_enforcer.throttling"]
     assert len(lines) == 1
@@ -343,7 +343,7 @@ def test_while_the_store_is_away_requests_are_admitted_and_one_line_says_so(capl
 
 
 @pytest.mark.usefixtures("store_unavailable")
-def test_or_refused_where_the_project_says_so(settings: Settings) -> None:
+def test_without_the_store_a_setting_can_deny_requests(settings: Settings) -> None:
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"WITHOUT_RULESET": "deny"}
     for _ in range(3):
         with pytest.raises(CannotDecide):
@@ -351,7 +351,7 @@ def test_or_refused_where_the_project_says_so(settings: Settings) -> None:
 
 
 class TheirsByName(SimpleRateThrottle):
-    """The framework's class, in a cache of its own."""
+    """The framework's class with a separate cache."""
 
     cache = LocMemCache("theirs", {})
 
@@ -360,7 +360,7 @@ class TheirsByName(SimpleRateThrottle):
 
 
 def their_wait(throttle: SimpleRateThrottle) -> float | None:
-    """What the framework answers, and what it should where it has no answer or a wrong one."""
+    """The wait that the framework reports, corrected if it reports none or a wrong one."""
     if throttle.num_requests == 0:
         return None
     lowered = len(throttle.history) > (throttle.num_requests or 0)
@@ -376,8 +376,8 @@ STEPS = st.lists(st.tuples(PASSED, RATES), max_size=30)
 
 @history_settings(120)
 @given(steps=STEPS)
-def test_random_histories_go_as_with_the_frameworks_class(steps: list[tuple[int, str]]) -> None:
-    """Milliseconds pass, and several rates read one history; the answers and the waits are the same."""
+def test_random_histories_have_the_same_results_as_with_the_frameworks_class(steps: list[tuple[int, str]]) -> None:
+    """Times in milliseconds, and several rates on one history: decisions and waits are the same."""
     name = f"history-{next(NUMBERS)}"
     default = {"rate": "3/min"}
     ours_base, theirs_base = type("Ours", (ByName,), default), type("Theirs", (TheirsByName,), default)

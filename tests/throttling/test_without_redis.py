@@ -1,4 +1,4 @@
-"""A project whose tests run without a Redis, as they did before it had this package."""
+"""A project whose tests run without Redis, as before it used this package."""
 
 import logging
 from typing import Any
@@ -56,7 +56,7 @@ def statuses(view: Any, times: int = 4) -> list[int]:
 
 @pytest.mark.parametrize("cache", [LOCAL, DUMMY])
 @pytest.mark.parametrize("view", [Search.as_view(), plain, Search.as_view(throttle_classes=(TwoPerMinute,))])
-def test_with_the_setting_off_nothing_is_limited_and_nothing_is_wrong(
+def test_with_enabled_false_nothing_is_limited_and_the_system_checks_pass(
     settings: Settings, cache: dict[str, str], view: Any
 ) -> None:
     settings.CACHES = {"default": cache}
@@ -66,14 +66,14 @@ def test_with_the_setting_off_nothing_is_limited_and_nothing_is_wrong(
 
 
 @pytest.mark.parametrize("view", [Search.as_view(), plain])
-def test_without_it_the_mistake_is_named_and_what_to_do(view: Any) -> None:
+def test_without_that_setting_the_error_names_the_solution(view: Any) -> None:
     says = r"the cache 'default' is django.core.cache.backends.locmem.LocMemCache.*\"ENABLED\": False"
     with pytest.raises(ImproperlyConfigured, match=says):
         statuses(view)
 
 
 @pytest.mark.parametrize(("cache", "expected"), [(LOCAL, [200, 200, 429, 429]), (DUMMY, [200] * 4)])
-def test_a_rate_of_ones_own_is_counted_as_the_framework_does(
+def test_rates_are_counted_as_by_the_framework(
     settings: Settings, caplog: pytest.LogCaptureFixture, cache: dict[str, str], expected: list[int]
 ) -> None:
     settings.CACHES = {"default": cache}
@@ -81,13 +81,13 @@ def test_a_rate_of_ones_own_is_counted_as_the_framework_does(
     assert len([line for line in caplog.messages if "more are admitted under load" in line]) == 1
 
 
-def test_a_cache_of_a_class_itself_may_be_in_memory_too(settings: Settings) -> None:
+def test_the_cache_of_a_class_may_be_in_memory_too(settings: Settings) -> None:
     settings.CACHES = {"default": DUMMY, "local": LOCAL}
     throttle = type("Local", (TwoPerMinute,), {"cache": caches["local"]})
     assert statuses(Search.as_view(throttle_classes=(throttle,))) == [200, 200, 429, 429]
 
 
-def test_the_wait_is_the_frameworks_there() -> None:
+def test_the_wait_in_memory_is_the_frameworks() -> None:
     throttle = type("Timed", (TwoPerMinute,), {"timer": lambda self: 0.0})
     request = Request(APIRequestFactory().get("/"))
     assert all(throttle().allow_request(request, None) for _ in range(2))  # type: ignore[arg-type]
@@ -96,13 +96,13 @@ def test_the_wait_is_the_frameworks_there() -> None:
         assert (denied.allow_request(request, None), denied.wait()) == (False, wait)  # type: ignore[arg-type]
 
 
-def test_a_misspelt_alias_is_not_taken_for_a_cache_in_memory(settings: Settings) -> None:
+def test_a_misspelt_alias_is_not_treated_as_a_cache_in_memory(settings: Settings) -> None:
     settings.RATELIMIT_PLATFORM = {"REDIS": "defualt"}
     with pytest.raises(ImproperlyConfigured, match="defualt"):
         statuses(Search.as_view(throttle_classes=(TwoPerMinute,)))
 
 
 @pytest.mark.parametrize("status", [403, 429, 503])
-def test_a_denial_can_be_stood_in_for_as_the_documentation_says(status: int) -> None:
+def test_a_denial_can_be_mocked_as_documented(status: int) -> None:
     with patch("ratelimit_enforcer.throttling.judge", return_value=Verdict(status)):
         assert statuses(Search.as_view(), 1) == [status]

@@ -1,4 +1,4 @@
-"""Where the platform cannot be asked."""
+"""Views without a ruleset or without the store."""
 
 import logging
 import time
@@ -32,7 +32,7 @@ class Search(APIView):
 
 @pytest.fixture(autouse=True)
 def lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A log that has not said anything in this minute."""
+    """A log that has not written anything in this minute."""
     monkeypatch.setattr(protection, "_without_ruleset", RateLimitedLog(logging.getLogger("ratelimit_enforcer")))
 
 
@@ -40,7 +40,7 @@ def search() -> HttpResponse:
     return send(Search.as_view())
 
 
-def test_where_no_ruleset_was_ever_seen_requests_are_admitted_and_one_line_says_so(
+def test_before_the_first_ruleset_requests_are_admitted_and_that_is_logged_once(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     answers = [search() for _ in range(5)]
@@ -51,7 +51,7 @@ def test_where_no_ruleset_was_ever_seen_requests_are_admitted_and_one_line_says_
     ]
 
 
-def test_or_they_are_refused_with_when_to_try_again(
+def test_before_the_first_ruleset_a_setting_can_deny_with_retry_after(
     store: Store, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"WITHOUT_RULESET": "deny"}
@@ -60,7 +60,7 @@ def test_or_they_are_refused_with_when_to_try_again(
     assert len(caplog.messages) == 1
 
 
-def test_the_first_publish_is_obeyed_by_the_next_request(store: Store, settings: Settings) -> None:
+def test_the_first_publication_applies_to_the_next_request(store: Store, settings: Settings) -> None:
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"CLIENT_IDENTIFIER": KEY_IN_HEADER}
     assert search().status_code == 200
     store.publish(one_policy(OnStoreFailure.LOCAL))
@@ -79,7 +79,7 @@ def one_policy(on_store_failure: OnStoreFailure) -> Ruleset:
     ("on_store_failure", "statuses"),
     [(OnStoreFailure.ALLOW, [200] * 4), (OnStoreFailure.DENY, [503] * 4), (OnStoreFailure.LOCAL, [200, 200, 429, 429])],
 )
-def test_a_policy_says_what_happens_while_the_store_is_away(
+def test_the_policy_defines_the_fallback_without_the_store(
     settings: Settings,
     redis_server: Callable[..., RedisServer],
     on_store_failure: OnStoreFailure,
@@ -102,7 +102,9 @@ def test_a_policy_says_what_happens_while_the_store_is_away(
     assert not any(answer.has_header("RateLimit") for answer in answers), "These figures are not the store's."
 
 
-def test_a_log_has_one_line_in_its_interval(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rate_limited_log_writes_one_line_per_interval(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log = RateLimitedLog(logging.getLogger("limited"), interval=60)
     for number in range(3):
         log.warning("number %s", number)

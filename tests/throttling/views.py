@@ -1,4 +1,4 @@
-"""Views of a project, and a caller that passes them through the middleware."""
+"""Requests to views of a project through the middleware."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -25,23 +25,23 @@ def request_of(client: str = "ann", path: str = "/api/search", method: str = "ge
 
 
 def send(view: Callable[..., Any], request: HttpRequest | None = None) -> HttpResponse:
-    """Through the middleware of sync Django."""
+    """Sends the request through the sync middleware."""
     return cast(HttpResponse, RateLimitHeadersMiddleware(view)(request or request_of()))
 
 
 def send_async(view: Callable[..., Any], request: HttpRequest | None = None) -> HttpResponse:
-    """Through the middleware of async Django."""
+    """Sends the request through the async middleware."""
     middleware = RateLimitHeadersMiddleware(view)
 
     async def answer() -> HttpResponse:
         return cast(HttpResponse, await cast(Awaitable[Any], middleware(request or request_of())))
 
-    # In a thread of its own: a browser of other tests keeps a loop running in this one.
+    # In a separate thread, because a browser of other tests keeps an event loop running in this one.
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, answer()).result()
 
 
 def remaining(client: str = "ann", endpoint: str = "search") -> int | None:
-    """What a client has left on an endpoint, looked up without consuming."""
+    """A client's remaining quota on an endpoint, by a peek."""
     decision = get_engine().check(CheckRequest(client, endpoint), consume=False)
     return decision.leading.remaining if decision.leading else None
