@@ -1,4 +1,4 @@
-"""A platform that counts, and the rows that its counts become."""
+"""Fixtures of the monitoring tests."""
 
 from tests.publishing.platforms import platform
 

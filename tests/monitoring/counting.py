@@ -1,4 +1,4 @@
-"""What tests of usage do: ask, and compare the store's counts with the rows."""
+"""Helpers for tests of usage: writing counts into the store, and reading the rows."""
 
 from collections import Counter
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ def count(
     policy: str = "",
     minute: int = MINUTE,
 ) -> None:
-    """Counts as the decision script does."""
+    """Writes a count in the same way as the decision script."""
     field = "\n".join([str(minute), kind, endpoint, policy, client])
     platform.redis.hincrby(platform.keys.usage[shard_of(client)], field, amount)
 

@@ -1,4 +1,4 @@
-"""What fires: each metric, over minutes and over hours, with filters and groups."""
+"""The metrics of alert rules, over minutes and hours, with filters and groups."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -41,7 +41,7 @@ def fired() -> dict[str, float]:
 
 
 @pytest.mark.parametrize(("denied", "fires"), [(19, False), (20, True), (21, True)])
-def test_a_ratio_is_that_of_denied_to_all(denied: int, fires: bool) -> None:
+def test_the_ratio_is_denied_to_all_requests(denied: int, fires: bool) -> None:
     rows.alert_rule(metric="throttled_ratio", threshold=0.2)
     requests("denied", denied)
     requests("admitted", 60 - denied)
@@ -52,7 +52,7 @@ def test_a_ratio_is_that_of_denied_to_all(denied: int, fires: bool) -> None:
 
 
 def test_rows_without_requests_have_no_ratio() -> None:
-    """Damaged counts of requests leave rows with a cost and no requests."""
+    """Damaged counts can result in rows with a cost but no requests."""
     rows.alert_rule(metric="throttled_ratio", threshold=0.2, group_by="client")
     requests("denied", 0, "damaged")
     requests("denied", 5, "acme")
@@ -62,7 +62,7 @@ def test_rows_without_requests_have_no_ratio() -> None:
 
 @pytest.mark.parametrize(("plan", "clients"), [("free", {"of-free", "unregistered"}), ("pro", {"of-pro"})])
 @pytest.mark.parametrize("rule", [{"threshold": 1}, {"metric": "throttled_ratio", "threshold": 0.5}])
-def test_the_filter_on_a_plan_follows_the_clients_plan(plan: str, clients: set[str], rule: dict[str, Any]) -> None:
+def test_a_filter_on_a_plan_uses_the_plan_of_the_client(plan: str, clients: set[str], rule: dict[str, Any]) -> None:
     plans = {"free": rows.plan("free", is_default=True), "pro": rows.plan("pro")}
     rows.client("of-free", plan=plans["free"])
     rows.client("of-pro", plan=plans["pro"])
@@ -73,7 +73,7 @@ def test_the_filter_on_a_plan_follows_the_clients_plan(plan: str, clients: set[s
     assert set(fired()) == clients
 
 
-def test_a_ratio_of_few_requests_says_nothing() -> None:
+def test_a_ratio_of_too_few_requests_does_not_fire() -> None:
     rows.alert_rule(metric="throttled_ratio", threshold=0.2, min_requests=10, group_by="client")
     requests("denied", 9, "few")
     requests("denied", 5, "enough")
@@ -83,7 +83,7 @@ def test_a_ratio_of_few_requests_says_nothing() -> None:
     assert fired() == {"enough": 0.5}
 
 
-def test_a_ratio_of_each_endpoint_and_of_one_plan() -> None:
+def test_a_ratio_by_endpoint_filtered_by_plan() -> None:
     rows.default_plan("free")
     pro = rows.plan("pro")
     rows.client("acme", plan=pro)
@@ -97,7 +97,7 @@ def test_a_ratio_of_each_endpoint_and_of_one_plan() -> None:
     assert fired() == {"search": 0.5}
 
 
-def test_a_ratio_of_policies_is_that_of_the_requests_they_applied_to() -> None:
+def test_the_ratio_of_a_policy_is_over_the_requests_it_applied_to() -> None:
     search = rows.endpoint("search")
     rows.policy("tight", endpoint=search)
     rows.policy("wide")
@@ -117,15 +117,15 @@ def test_a_ratio_of_policies_is_that_of_the_requests_they_applied_to() -> None:
 
 
 @pytest.mark.parametrize(("mark", "fires"), [(50, False), (80, True), (90, True), (100, True)])
-def test_a_part_of_a_quota_is_reached(mark: int, fires: bool) -> None:
+def test_a_rule_fires_when_a_quota_threshold_is_reached(mark: int, fires: bool) -> None:
     rows.alert_rule(metric="usage_ratio", threshold=0.8, group_by="client")
     crossing(mark)
     evaluate(NOW)
     assert fired() == ({"acme": mark / 100} if fires else {})
 
 
-def test_the_mail_at_80_percent_and_none_at_79(platform: Platform) -> None:
-    """From the script's count to the mail."""
+def test_an_email_at_80_percent_and_none_below(platform: Platform) -> None:
+    """From the count in the store to the email."""
     rows.alert_rule("quota", metric="usage_ratio", threshold=0.8, group_by="client")
     minute = MINUTE
     count(platform, "early", kind="50", policy="free-search", minute=minute)
@@ -139,7 +139,7 @@ def test_the_mail_at_80_percent_and_none_at_79(platform: Platform) -> None:
     assert "   80 %  acme, free-search" in mail.text
 
 
-def test_groups_and_filters_of_crossings() -> None:
+def test_groups_and_filters_of_quota_thresholds() -> None:
     tight = rows.policy("tight")
     rows.alert_rule("by policy", metric="usage_ratio", threshold=0.9, group_by="policy")
     rows.alert_rule("of tight", metric="usage_ratio", threshold=0.5, policy=tight)
@@ -157,7 +157,7 @@ def test_groups_and_filters_of_crossings() -> None:
     }
 
 
-def test_where_all_are_counted_together_no_client_reached_it() -> None:
+def test_a_global_policy_has_no_client_that_reached_the_threshold() -> None:
     rows.alert_rule("clients", metric="usage_ratio", threshold=0.5, group_by="client")
     rows.alert_rule("policies", metric="usage_ratio", threshold=0.5, group_by="policy")
     crossing(80, "", policy="everybody")
@@ -169,7 +169,7 @@ def test_where_all_are_counted_together_no_client_reached_it() -> None:
 
 
 @pytest.mark.parametrize("added_up", [False, True])
-def test_a_window_of_a_day_is_read_from_hours_and_minutes_alike(added_up: bool) -> None:
+def test_a_window_of_a_day_gives_the_same_from_hours_and_minutes(added_up: bool) -> None:
     for work in (Work.HOURS, Work.DAYS):
         Progress.note(work, AT - timedelta(days=3))
     rows.alert_rule(window=86_400, threshold=6, group_by="client")
@@ -208,7 +208,7 @@ def test_a_healthy_platform_has_no_problem(healthy: Platform) -> None:
     assert fired() == {}
 
 
-def test_a_store_that_is_away(healthy: Platform) -> None:
+def test_an_unavailable_store_is_a_problem(healthy: Platform) -> None:
     platform_rule()
     healthy.make_store_unavailable()
     evaluate(NOW)
@@ -224,13 +224,13 @@ def test_a_store_that_is_away(healthy: Platform) -> None:
 
 
 @pytest.mark.parametrize(("state", "age", "wrong"), [("pending", 3, True), ("partial", 3, True), ("pending", 0, False)])
-def test_a_publish_that_is_not_live(healthy: Platform, state: str, age: int, wrong: bool) -> None:
+def test_a_publication_that_is_not_live_is_a_problem(healthy: Platform, state: str, age: int, wrong: bool) -> None:
     publication = Publication.objects.create(sequence=7, epoch="e", digest="d", content="{}", state=state, author="ann")
     Publication.objects.filter(pk=publication.pk).update(created_at=NOW - age * A_MINUTE)
     assert found() == ({"publish not live"} if wrong else set())
 
 
-def test_a_publish_that_a_later_one_replaced_is_no_problem(healthy: Platform) -> None:
+def test_a_publication_replaced_by_a_later_one_is_no_problem(healthy: Platform) -> None:
     Publication.objects.create(sequence=7, epoch="e", digest="d", content="{}", author="ann")
     Publication.objects.create(sequence=8, epoch="e", digest="d", content="{}", author="ann", state="live", live_at=NOW)
     Publication.objects.update(created_at=NOW - timedelta(hours=1))
@@ -238,12 +238,12 @@ def test_a_publish_that_a_later_one_replaced_is_no_problem(healthy: Platform) ->
 
 
 @pytest.mark.parametrize(("minutes", "wrong"), [(4, False), (6, True)])
-def test_counts_that_nobody_brings(healthy: Platform, minutes: int, wrong: bool) -> None:
+def test_counts_that_are_not_drained_are_a_problem(healthy: Platform, minutes: int, wrong: bool) -> None:
     Progress.note(Work.DRAIN, AT - minutes * A_MINUTE)
     assert found() == ({"counts not drained"} if wrong else set())
 
 
-def test_callers_without_a_name_and_unknown_endpoints(healthy: Platform) -> None:
+def test_callers_counted_together_and_unknown_endpoints_are_problems(healthy: Platform) -> None:
     requests("admitted", 7, "")
     requests("admitted", 9, endpoint="")
     assert found() == {"callers counted together", "unknown endpoints"}
@@ -252,7 +252,7 @@ def test_callers_without_a_name_and_unknown_endpoints(healthy: Platform) -> None
     assert sentences[1].startswith("9 requests")
 
 
-def test_each_problem_is_an_alert_of_its_own(healthy: Platform) -> None:
+def test_each_problem_is_a_separate_alert(healthy: Platform) -> None:
     platform_rule()
     requests("admitted", 7, "")
     requests("admitted", 9, endpoint="")

@@ -1,4 +1,4 @@
-"""Alerts open, stay open and are resolved; a mail is written once in a cooldown."""
+"""Alerts open, stay open and are resolved; one email is written per cooldown."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -43,7 +43,7 @@ def test_a_rule_fires_at_its_threshold(requests: int, fires: bool) -> None:
     assert Alert.objects.exists() == fires
 
 
-def test_a_group_is_counted_by_itself() -> None:
+def test_each_group_is_counted_separately() -> None:
     rows.alert_rule(group_by="client")
     denied("acme", 30)
     denied("acme", 30, endpoint="orders")
@@ -53,7 +53,7 @@ def test_a_group_is_counted_by_itself() -> None:
     assert Alert.objects.get().highest == 60
 
 
-def test_without_groups_all_are_counted_together() -> None:
+def test_without_groups_all_requests_are_counted_together() -> None:
     rows.alert_rule()
     denied("acme", 30)
     denied("globex", 20)
@@ -81,7 +81,7 @@ def filters() -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("chosen", filters(), ids=lambda chosen: "-".join(*chosen.items()))
-def test_filters_narrow_down_what_is_counted(chosen: dict[str, Any]) -> None:
+def test_filters_restrict_the_counted_requests(chosen: dict[str, Any]) -> None:
     plans = {"free": rows.default_plan("free"), "pro": rows.plan("pro")}
     endpoints = {"orders": rows.endpoint("orders")}
     policies = {"tight": rows.policy("tight")}
@@ -105,7 +105,7 @@ def test_only_denials_count() -> None:
 
 
 @pytest.mark.parametrize(("window", "fires"), [(60, False), (120, True), (180, True)])
-def test_a_window_is_whole_minutes_the_present_one_included(window: int, fires: bool) -> None:
+def test_a_window_is_whole_minutes_including_the_present_one(window: int, fires: bool) -> None:
     rows.alert_rule(window=window)
     denied("acme", 30, minute=AT - MINUTE)
     denied("acme", 30)
@@ -114,14 +114,14 @@ def test_a_window_is_whole_minutes_the_present_one_included(window: int, fires: 
 
 
 @pytest.mark.parametrize(("minutes", "fires"), [(-1, True), (0, True), (1, True), (2, False), (-2, False)])
-def test_counts_that_arrive_late_or_from_a_clock_ahead_are_seen(minutes: int, fires: bool) -> None:
+def test_counts_that_are_late_or_slightly_ahead_are_included(minutes: int, fires: bool) -> None:
     rows.alert_rule()
     denied("acme", 50, minute=AT + minutes * MINUTE)
     evaluate(NOW)
     assert Alert.objects.exists() == fires
 
 
-def test_an_alert_is_resolved_when_it_is_over_and_a_later_one_is_another() -> None:
+def test_an_alert_is_resolved_and_a_later_one_is_new() -> None:
     rows.alert_rule(cooldown=600)
     denied("acme", 50)
     evaluate(NOW)
@@ -135,8 +135,8 @@ def test_an_alert_is_resolved_when_it_is_over_and_a_later_one_is_another() -> No
     assert Message.objects.count() == 1
 
 
-def test_only_alerts_whose_value_changed_are_written_one_by_one() -> None:
-    """The others get the time of the evaluation, all at once."""
+def test_only_alerts_with_changed_values_are_updated_individually() -> None:
+    """The other alerts get the time of the evaluation in one statement."""
     rows.alert_rule(group_by="client")
     denied("acme", 60)
     denied("globex", 60)
@@ -151,7 +151,7 @@ def test_only_alerts_whose_value_changed_are_written_one_by_one() -> None:
     assert list(alerts) == [("acme", 70, 70, later), ("globex", 60, 60, later)]
 
 
-def test_one_mail_in_a_cooldown_and_another_after_it() -> None:
+def test_one_email_per_cooldown() -> None:
     rows.alert_rule(cooldown=120)
     for minute in range(5):
         denied("acme", 50 + minute, minute=AT + minute * MINUTE)
@@ -163,7 +163,7 @@ def test_one_mail_in_a_cooldown_and_another_after_it() -> None:
     assert [moment - NOW for moment in created] == [timedelta(0), 2 * MINUTE, 4 * MINUTE]
 
 
-def test_each_group_has_a_cooldown_of_its_own() -> None:
+def test_each_group_has_its_own_cooldown() -> None:
     rows.alert_rule(group_by="client")
     denied("acme", 50)
     assert evaluate(NOW) == 1
@@ -171,7 +171,7 @@ def test_each_group_has_a_cooldown_of_its_own() -> None:
     assert evaluate(NOW) == 1
 
 
-def test_the_mail_names_whom_where_and_how_many() -> None:
+def test_the_email_names_client_endpoints_and_numbers() -> None:
     rows.alert_rule("search-abuse", group_by="client", emails=["ops@example.com", "pm@example.com"])
     denied("acme & sons", 60)
     denied("acme & sons", 7, endpoint="orders")
@@ -209,7 +209,7 @@ def test_a_single_denial_is_in_the_singular() -> None:
     assert Alert.objects.get().rule.sentence.startswith("1 request denied in 1 minute")
 
 
-def test_a_flood_of_one_client_is_one_alert_and_one_mail() -> None:
+def test_a_flood_of_one_client_is_one_alert_and_one_email() -> None:
     rows.alert_rule(group_by="client")
     denied("acme", 100_000)
     for second in range(0, 60, 5):
@@ -218,7 +218,7 @@ def test_a_flood_of_one_client_is_one_alert_and_one_mail() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_evaluating_twice_at_once_opens_one_alert_and_writes_one_mail() -> None:
+def test_concurrent_evaluations_open_one_alert_and_write_one_email() -> None:
     rows.alert_rule(group_by="client")
     denied("acme", 50)
 
@@ -233,7 +233,7 @@ def test_evaluating_twice_at_once_opens_one_alert_and_writes_one_mail() -> None:
     assert (Alert.objects.count(), Message.objects.count()) == (1, 1)
 
 
-def test_a_deleted_rule_takes_its_alerts_along() -> None:
+def test_deleting_a_rule_deletes_its_alerts() -> None:
     rule = rows.alert_rule()
     denied("acme", 50)
     evaluate(NOW)

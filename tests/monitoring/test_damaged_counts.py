@@ -1,4 +1,4 @@
-"""Usage counts that something else wrote to: the drain leaves out what is none, and goes on."""
+"""Usage counts that were damaged by other programs: the drain omits invalid entries and continues."""
 
 from datetime import UTC, datetime
 
@@ -44,7 +44,7 @@ def nothing_waits() -> None:
 
 
 @pytest.mark.parametrize("garbage", GARBAGE, ids=repr)
-def test_a_field_that_is_no_count_is_left_out(platform: Platform, garbage: tuple[bytes, bytes]) -> None:
+def test_an_invalid_field_is_omitted(platform: Platform, garbage: tuple[bytes, bytes]) -> None:
     count(platform, "acme", 7)
     platform.redis.hset(platform.keys.usage[shard_of("acme")], *garbage)
     drain()
@@ -55,7 +55,7 @@ def test_a_field_that_is_no_count_is_left_out(platform: Platform, garbage: tuple
 
 @pytest.mark.parametrize("kind", [kind for kind in TYPES if kind != "hash"])
 @pytest.mark.parametrize("which", ["usage", "drains"])
-def test_what_is_no_hash_is_set_aside(platform: Platform, which: str, kind: str) -> None:
+def test_a_key_that_is_not_a_hash_is_moved_aside(platform: Platform, which: str, kind: str) -> None:
     key = getattr(platform.keys, which)[shard_of("acme")]
     TYPES[kind](platform.redis, key)
     count(platform, "globex", 2)
@@ -69,7 +69,7 @@ def test_what_is_no_hash_is_set_aside(platform: Platform, which: str, kind: str)
 
 
 @pytest.mark.parametrize("name", [b"", b"\xff", b"x" * 100])
-def test_a_parcel_whose_id_is_none_gets_one(platform: Platform, name: bytes) -> None:
+def test_an_invalid_parcel_id_is_replaced(platform: Platform, name: bytes) -> None:
     count(platform, "acme", 3)
     shard = shard_of("acme")
     platform.redis.rename(platform.keys.usage[shard], platform.keys.drains[shard])
@@ -78,8 +78,8 @@ def test_a_parcel_whose_id_is_none_gets_one(platform: Platform, name: bytes) -> 
     assert usage() == {("acme", "search", "admitted"): (3, 3)}
 
 
-def test_a_minute_of_the_future_is_the_present_one(platform: Platform) -> None:
-    """The store's clock was ahead when it was counted."""
+def test_a_minute_in_the_future_is_counted_in_the_present_one(platform: Platform) -> None:
+    """The store's clock was ahead when the request was counted."""
     now = platform.redis.time()[0] // 60
     count(platform, "acme", 3, minute=now + 1_440)
     count(platform, "acme", 4, minute=now)

@@ -1,4 +1,4 @@
-"""Mails leave the outbox over real SMTP, are tried again, and are never lost."""
+"""Emails are sent over real SMTP, retried, and never lost."""
 
 import ssl
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ def send_due(now: datetime | None = None) -> int:
     return delivery.send_due(Channel.MAIL, now)
 
 
-def test_a_mail_arrives_whole(alert: Alert, mailbox: Mailbox) -> None:
+def test_an_email_arrives_complete(alert: Alert, mailbox: Mailbox) -> None:
     mail = write(alert)
     assert send_due() == 1
     received = mailbox.next()
@@ -66,14 +66,14 @@ def test_a_mail_arrives_whole(alert: Alert, mailbox: Mailbox) -> None:
     assert mail.sent_at
 
 
-def test_a_mail_is_sent_once(alert: Alert, mailbox: Mailbox) -> None:
+def test_an_email_is_sent_once(alert: Alert, mailbox: Mailbox) -> None:
     write(alert)
     assert (send_due(), send_due()) == (1, 0)
     mailbox.next()
     assert mailbox.is_empty
 
 
-def test_a_refused_mail_is_tried_again_later_under_the_same_id(alert: Alert, mailbox: Mailbox) -> None:
+def test_a_rejected_email_is_retried_with_the_same_id(alert: Alert, mailbox: Mailbox) -> None:
     mail = write(alert)
     mailbox.answer = "451 Try again later"
     now = timezone.now()
@@ -87,7 +87,7 @@ def test_a_refused_mail_is_tried_again_later_under_the_same_id(alert: Alert, mai
     assert mailbox.next()["Message-ID"] == mail.message_id
 
 
-def test_pauses_grow_to_an_hour_and_end_after_about_half_a_day(
+def test_retry_delays_grow_to_an_hour_and_retries_end_after_about_half_a_day(
     alert: Alert, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.EMAIL_PORT = free_port()
@@ -108,7 +108,7 @@ def test_pauses_grow_to_an_hour_and_end_after_about_half_a_day(
     assert "ConnectionRefusedError" in mail.problem
 
 
-def test_one_mail_that_fails_does_not_keep_the_others(alert: Alert, settings: Settings, mailbox: Mailbox) -> None:
+def test_a_failing_email_does_not_block_the_others(alert: Alert, settings: Settings, mailbox: Mailbox) -> None:
     bad, good = write(alert), write(alert)
     Message.objects.filter(pk=bad.pk).update(
         destination="two@@ats.example", next_attempt_at=F("next_attempt_at") - timedelta(seconds=1)
@@ -118,7 +118,7 @@ def test_one_mail_that_fails_does_not_keep_the_others(alert: Alert, settings: Se
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_mail_that_somebody_is_sending_is_left_to_them(alert: Alert, mailbox: Mailbox) -> None:
+def test_an_email_locked_by_another_worker_is_skipped(alert: Alert, mailbox: Mailbox) -> None:
     write(alert)
     with transaction.atomic():
         assert Message.objects.select_for_update().count() == 1
@@ -130,7 +130,7 @@ def test_a_mail_that_somebody_is_sending_is_left_to_them(alert: Alert, mailbox: 
 
 
 def in_another_session() -> int:
-    """Sends what is due from another thread, and so over a connection of its own."""
+    """Sends due messages in another thread, which has a separate database connection."""
 
     def run() -> int:
         try:
@@ -156,7 +156,7 @@ def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
 
 @pytest.fixture
 def tls_mailbox(authority: trustme.CA, settings: Settings) -> Iterator[Mailbox]:
-    """A server that takes mails over STARTTLS only."""
+    """A server that accepts emails only after STARTTLS."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     mailbox = Mailbox(tls=context).start()
@@ -165,13 +165,13 @@ def tls_mailbox(authority: trustme.CA, settings: Settings) -> Iterator[Mailbox]:
     mailbox.stop()
 
 
-def test_a_mail_goes_over_starttls(alert: Alert, tls_mailbox: Mailbox) -> None:
+def test_an_email_is_sent_over_starttls(alert: Alert, tls_mailbox: Mailbox) -> None:
     mail = write(alert)
     assert send_due() == 1
     assert tls_mailbox.next()["Message-ID"] == mail.message_id
 
 
-def test_without_tls_the_server_refuses_and_the_mail_waits(
+def test_without_tls_the_server_rejects_and_the_email_waits(
     alert: Alert, tls_mailbox: Mailbox, settings: Settings
 ) -> None:
     settings.EMAIL_USE_TLS = False
@@ -181,7 +181,7 @@ def test_without_tls_the_server_refuses_and_the_mail_waits(
     assert "STARTTLS" in mail.problem
 
 
-def test_a_server_that_nobody_vouches_for_gets_no_mail(
+def test_a_server_with_an_untrusted_certificate_gets_no_email(
     alert: Alert, tls_mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
@@ -195,7 +195,7 @@ def test_a_server_that_nobody_vouches_for_gets_no_mail(
 # -- outages and kills
 
 
-def test_a_server_that_is_down_for_a_minute_gets_the_mail_once(alert: Alert, settings: Settings) -> None:
+def test_after_a_minute_of_outage_the_email_is_delivered_once(alert: Alert, settings: Settings) -> None:
     settings.EMAIL_PORT = free_port()
     mail = write(alert)
     begin = timezone.now()
@@ -213,11 +213,11 @@ def test_a_server_that_is_down_for_a_minute_gets_the_mail_once(alert: Alert, set
 
 
 class Killed(BaseException):
-    """In place of kill -9."""
+    """Stands for kill -9."""
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_worker_killed_after_the_server_took_the_mail_sends_it_again_under_the_same_id(
+def test_an_email_of_a_worker_killed_after_sending_is_resent_with_the_same_id(
     alert: Alert, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(alert)
@@ -235,7 +235,7 @@ def test_a_worker_killed_after_the_server_took_the_mail_sends_it_again_under_the
     assert mailbox.is_empty
 
 
-def test_the_server_is_asked_once_in_a_run_while_it_is_away(alert: Alert, settings: Settings) -> None:
+def test_an_unavailable_server_is_tried_once_per_run(alert: Alert, settings: Settings) -> None:
     settings.EMAIL_PORT = free_port()
     mails = [write(alert, f"{name}@example.com") for name in ("a", "b", "c")]
     send_due()
@@ -243,7 +243,7 @@ def test_the_server_is_asked_once_in_a_run_while_it_is_away(alert: Alert, settin
     assert sorted(attempts) == [0, 0, 1]
 
 
-def test_an_address_that_is_refused_does_not_keep_the_others(alert: Alert, mailbox: Mailbox) -> None:
+def test_a_rejected_address_does_not_block_the_others(alert: Alert, mailbox: Mailbox) -> None:
     mailbox.refused = "gone@example.com"
     bad, good = write(alert, "gone@example.com"), write(alert, "here@example.com")
     assert send_due() == 1
@@ -252,11 +252,11 @@ def test_an_address_that_is_refused_does_not_keep_the_others(alert: Alert, mailb
     assert "550" in bad.problem
 
 
-# -- both forms say the same
+# -- both forms have the same content
 
 
 class Words(HTMLParser):
-    """The text of a page, and where its links lead."""
+    """The text of a page, and the targets of its links."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -271,7 +271,7 @@ class Words(HTMLParser):
         self.links += [value or "" for name, value in attributes if name == "href"]
 
 
-def test_text_and_html_say_the_same(alert: Alert, mailbox: Mailbox) -> None:
+def test_text_and_html_have_the_same_content(alert: Alert, mailbox: Mailbox) -> None:
     minute = timezone.now().replace(second=0, microsecond=0)
     Usage.objects.create(
         client_key="müller", endpoint="search", minute=minute, outcome="denied", requests=1_060, cost=1

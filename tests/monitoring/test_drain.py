@@ -1,4 +1,4 @@
-"""Each count reaches the database exactly once, whoever is killed on the way."""
+"""Each count is written to the database exactly once, whenever a drain is killed."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 
 class Killed(BaseException):
-    """In place of kill -9."""
+    """Stands for kill -9."""
 
 
 def test_counts_become_rows(platform: Platform) -> None:
@@ -43,7 +43,7 @@ def test_counts_become_rows(platform: Platform) -> None:
     assert {row.minute for row in Usage.objects.all()} == {AT}
 
 
-def test_later_counts_of_a_minute_are_added_and_other_minutes_have_rows_of_their_own(platform: Platform) -> None:
+def test_later_counts_are_added_to_the_row_of_their_minute(platform: Platform) -> None:
     for amount in (1, 2):
         count(platform, "acme", amount)
         count(platform, "acme", amount, kind="d", policy="tight")
@@ -55,10 +55,10 @@ def test_later_counts_of_a_minute_are_added_and_other_minutes_have_rows_of_their
     assert Usage.objects.count() == 2
 
 
-def test_what_is_counted_while_the_drain_works_is_not_claimed(
+def test_requests_counted_during_the_drain_are_not_reported_as_drained(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The figures are complete up to the moment at which the counts were set aside."""
+    """The figures are complete up to the time at which the counts were set aside."""
     count(platform, "acme")
     moments: list[datetime] = []
     set_aside = UsageCounts.set_aside
@@ -73,14 +73,14 @@ def test_what_is_counted_while_the_drain_works_is_not_claimed(
     assert (counted_until() or timezone.now()) <= moments[0]
 
 
-def test_the_store_is_empty_afterwards(platform: Platform) -> None:
+def test_the_drain_leaves_no_counts_in_the_store(platform: Platform) -> None:
     count(platform, "acme")
     drain()
     assert platform.content() == {}
     assert drain() == 0
 
 
-def test_callers_counted_together_are_read_as_others(platform: Platform) -> None:
+def test_callers_counted_together_are_shown_as_other(platform: Platform) -> None:
     platform.redis.hincrby(platform.keys.usage[3], f"{MINUTE}\na\nsearch\n\n", 9)
     platform.redis.hincrby(platform.keys.usage[4], f"{MINUTE}\na\n\n\n", 1)
     drain()
@@ -89,7 +89,7 @@ def test_callers_counted_together_are_read_as_others(platform: Platform) -> None
 
 
 @pytest.mark.parametrize("where", ["set_aside", "read", "finish"])
-def test_a_drain_killed_after_a_step_is_repeated_without_counting_twice(
+def test_a_drain_killed_after_any_step_is_repeated_without_double_counting(
     platform: Platform, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     count(platform, "acme", 5)
@@ -110,7 +110,7 @@ def test_a_drain_killed_after_a_step_is_repeated_without_counting_twice(
     assert platform.content() == {}
 
 
-def test_a_drain_killed_between_its_transaction_and_the_forgetting(
+def test_a_drain_killed_between_its_transaction_and_the_removal(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count(platform, "acme", 5)
@@ -129,7 +129,7 @@ def test_a_drain_killed_between_its_transaction_and_the_forgetting(
     assert usage() == {("acme", "search", "admitted"): (7, 7)}
 
 
-def test_a_transaction_that_fails_writes_nothing_and_loses_nothing(
+def test_a_failed_transaction_writes_nothing_and_loses_nothing(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count(platform, "acme", 5)
@@ -145,7 +145,7 @@ def test_a_transaction_that_fails_writes_nothing_and_loses_nothing(
     assert denials() == {("acme", "tight", "enforce"): 5}
 
 
-def test_without_the_store_nothing_happens_and_the_error_is_named(platform: Platform) -> None:
+def test_without_the_store_the_drain_raises_an_error(platform: Platform) -> None:
     count(platform, "acme")
     platform.make_store_unavailable()
     with pytest.raises(StoreUnavailable):
@@ -154,7 +154,7 @@ def test_without_the_store_nothing_happens_and_the_error_is_named(platform: Plat
     assert drain() == 1
 
 
-def test_ids_are_forgotten_a_week_after_they_were_finished(platform: Platform) -> None:
+def test_ids_are_deleted_a_week_after_the_drain_finished(platform: Platform) -> None:
     count(platform, "acme")
     drain()
     (parcel,) = UsageParcel.objects.all()
@@ -167,7 +167,7 @@ def test_ids_are_forgotten_a_week_after_they_were_finished(platform: Platform) -
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_drains_at_once_count_once(platform: Platform) -> None:
+def test_concurrent_drains_count_once(platform: Platform) -> None:
     for client in range(2_000):
         count(platform, f"client {client}", 3)
 

@@ -1,4 +1,4 @@
-"""An erased client is found nowhere in the database, and others lose nothing."""
+"""After its erasure no data of a client remain in the database, and data of other clients are unchanged."""
 
 import json
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ def marks() -> None:
 
 
 def places_that_name(*texts: str) -> Iterator[str]:
-    """Every column of every table with a row that contains one of these."""
+    """Columns of all tables with a row that contains one of these texts."""
     with connection.cursor() as cursor:
         cursor.execute(TEXT_COLUMNS)
         for table, column in cursor.fetchall():
@@ -61,8 +61,8 @@ def spelled(key: str) -> set[str]:
 
 
 @pytest.mark.parametrize("key", ["unique-7", 'uni"que', "Zoë & Söhne/7", "u" * 256])
-def test_an_erased_client_is_found_nowhere(desk: Desk, shop: Platform, key: str) -> None:
-    live_a_life(desk, shop, key)
+def test_no_data_of_an_erased_client_remain(desk: Desk, shop: Platform, key: str) -> None:
+    create_all_data_of(desk, shop, key)
     before = set(places_that_name(*spelled(key), "Customer-Name"))
     assert len(before) >= 15
     out = StringIO()
@@ -72,8 +72,8 @@ def test_an_erased_client_is_found_nowhere(desk: Desk, shop: Platform, key: str)
     assert usage()["acme", "search", "admitted"] == (3, 3)
 
 
-def live_a_life(desk: Desk, shop: Platform, key: str) -> None:
-    """A client that is registered, renamed, given more, limited, reset, alerted about and imported."""
+def create_all_data_of(desk: Desk, shop: Platform, key: str) -> None:
+    """Creates all kinds of data about a client: registration, changes, override, usage, reset, alerts, imports."""
     policy = rows.policy("search", quota=5)
     desk.add(Client, key=key, name="Customer-Name", plan="", status="active")
     client = Client.objects.get(key=key)
@@ -99,7 +99,7 @@ def upload(desk: Desk, content: str) -> None:
 
 
 def alert(group: str, rule: object) -> Alert:
-    """An open alert with a message that was sent and two that wait."""
+    """An open alert with one sent message and two waiting ones."""
     row = Alert.objects.create(rule=rule, group=group, opened_at=AT, last_minute=AT, value=60, highest=60)
     sent = write_message(Channel.MAIL, "ops@example.com", row, MessageKind.OPENED, AT)
     Message.objects.filter(pk=sent.pk).update(sent_at=timezone.now(), next_attempt_at=None)
@@ -108,7 +108,7 @@ def alert(group: str, rule: object) -> Alert:
     return row
 
 
-def test_what_waits_to_be_sent_about_others_is_sent_without_it(shop: Platform) -> None:
+def test_waiting_messages_about_others_are_sent_without_the_erased_client(shop: Platform) -> None:
     rule = rows.alert_rule(group_by="client")
     alerts = [alert(key, rule) for key in ("a", "acme", "globex")]
     write_digest(Channel.MAIL, "all@example.com", alerts, MessageKind.OPENED, AT)
@@ -125,7 +125,7 @@ def test_what_waits_to_be_sent_about_others_is_sent_without_it(shop: Platform) -
     assert (only.kind, only.subject) == ("opened", "abuse: acme was denied 60 times in a minute")
 
 
-def test_a_key_that_is_part_of_another_leaves_the_other_one_alone(shop: Platform) -> None:
+def test_erasing_a_key_does_not_affect_keys_that_contain_it(shop: Platform) -> None:
     rule = rows.alert_rule(group_by="client")
     for key in ("acme", "acme-mobile", "user:acme", "acmes"):
         alert(key, rule)
@@ -135,7 +135,7 @@ def test_a_key_that_is_part_of_another_leaves_the_other_one_alone(shop: Platform
 
 
 @pytest.mark.parametrize("file", ["key;name\nunique-7;Unique\n", "name\tkey\nU\tunique-7\n", "key,name\nunique-7,U\n"])
-def test_an_import_that_waits_and_names_it_is_refused(
+def test_a_waiting_import_that_contains_the_client_is_rejected(
     desk: Desk, shop: Platform, monkeypatch: pytest.MonkeyPatch, file: str
 ) -> None:
     monkeypatch.setattr(client_files, "MAX_SYNCHRONOUS_BYTES", 0)
@@ -149,10 +149,10 @@ def test_an_import_that_waits_and_names_it_is_refused(
     assert "named a client that was erased" in refused.problems[0]["message"]
 
 
-def test_an_import_that_waits_and_names_a_key_like_a_formula_is_refused(
+def test_a_waiting_import_with_an_escaped_key_is_rejected(
     desk: Desk, shop: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An export writes such a key with an apostrophe, which an import takes away."""
+    """An export writes such a key with an apostrophe, which an import removes."""
     monkeypatch.setattr(client_files, "MAX_SYNCHRONOUS_BYTES", 0)
     monkeypatch.setattr(client_files, "_process", lambda request, row: None)
     upload(desk, "key,name\n'=1,One\n")
@@ -170,9 +170,7 @@ def test_the_registration_can_be_kept(shop: Platform) -> None:
     assert Client.objects.get().history.count() >= 1
 
 
-def test_what_was_counted_stays_in_the_sums_without_the_name(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_usage_stays_in_the_totals_without_the_name(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(erasure, "ROWS_PER_STATEMENT", 2)
     for minute in range(5):
         count(platform, "acme", 2, minute=MINUTE + minute)
@@ -206,6 +204,6 @@ def test_without_the_store_nothing_is_erased(platform: Platform) -> None:
     assert "Nothing was changed" in errors.getvalue()
 
 
-def test_nobody_is_no_client() -> None:
+def test_an_empty_key_cannot_be_erased() -> None:
     with pytest.raises(ValueError, match="no name"):
         erase("")

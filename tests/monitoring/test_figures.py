@@ -1,4 +1,4 @@
-"""Figures for people, over minutes that are in their hour already, and over those that are not."""
+"""Figures for people, from minutes that have been rolled up into hours and from those that have not."""
 
 import random
 from collections import Counter
@@ -48,7 +48,7 @@ def add_up(added_up: bool) -> None:
         assert UsageHour.objects.exists()
 
 
-def test_the_last_hours_with_those_that_were_silent(added_up: bool) -> None:
+def test_requests_by_hour_include_hours_without_requests(added_up: bool) -> None:
     requests(timedelta(0), amount=3)
     requests(5 * HOUR, amount=7, outcome="denied")
     requests(5 * HOUR + 10 * MINUTE, amount=2, outcome="exempt")
@@ -65,7 +65,7 @@ def test_the_last_hours_with_those_that_were_silent(added_up: bool) -> None:
     assert [each.requests for each in figures.client_by_hour("globex", NOW) if each.requests] == [1]
 
 
-def test_who_and_what_was_denied_most(added_up: bool) -> None:
+def test_most_denied_clients_and_endpoints(added_up: bool) -> None:
     requests(HOUR, "acme", 9, outcome="denied")
     requests(2 * HOUR, "acme", 1)
     requests(HOUR, "globex", 4, outcome="denied", endpoint="orders")
@@ -88,7 +88,7 @@ def test_who_and_what_was_denied_most(added_up: bool) -> None:
     ]
 
 
-def test_endpoints_that_nobody_registered_and_callers_without_a_name(added_up: bool) -> None:
+def test_unknown_endpoints_and_callers_counted_together(added_up: bool) -> None:
     requests(HOUR, "acme", 3, endpoint="")
     requests(MINUTE, "acme", 1, endpoint="")
     requests(HOUR, "", 5, endpoint="")
@@ -100,13 +100,13 @@ def test_endpoints_that_nobody_registered_and_callers_without_a_name(added_up: b
     assert figures.requests_without_client(NOW) == 12
 
 
-def test_without_rows_there_are_noughts() -> None:
+def test_without_rows_the_figures_are_zero() -> None:
     assert sum(each.requests for each in figures.requests_by_hour(NOW)) == 0
     assert figures.most_throttled_clients(NOW) == []
     assert figures.unknown_endpoints(NOW).requests == figures.requests_without_client(NOW) == 0
 
 
-def test_who_is_close_to_a_limit() -> None:
+def test_clients_close_to_a_limit() -> None:
     for client, policy, mark, ago in (
         ("acme", "tight", 80, 5),
         ("acme", "tight", 90, 9),
@@ -122,7 +122,7 @@ def test_who_is_close_to_a_limit() -> None:
     assert figures.close_to_a_limit(NOW)[1].last == NOW - 5 * MINUTE
 
 
-def test_alerts_that_are_open_and_how_fresh_all_of_it_is() -> None:
+def test_open_alerts_and_the_time_of_the_last_drain() -> None:
     rule = rows.alert_rule(group_by="client")
     for group, resolved in (("acme", None), ("globex", NOW)):
         Alert.objects.create(rule=rule, group=group, opened_at=NOW, resolved_at=resolved, highest=60)
@@ -131,7 +131,7 @@ def test_alerts_that_are_open_and_how_fresh_all_of_it_is() -> None:
     assert figures.counted_until() == NOW
 
 
-def test_any_span_holds_each_minute_once_however_far_the_hours_have_come() -> None:
+def test_a_time_range_contains_each_minute_once_at_any_progress_of_the_rollup() -> None:
     chance = random.Random(3)
     begin = NOON - 6 * HOUR
     for number in range(6 * 60):
@@ -145,8 +145,8 @@ def test_any_span_holds_each_minute_once_however_far_the_hours_have_come() -> No
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_roll_up_between_the_mark_and_the_rows_counts_nothing_twice() -> None:
-    """The hour that is being added up is read as far as the mark, and the rest of it by minutes."""
+def test_a_rollup_between_reading_mark_and_rows_causes_no_double_count() -> None:
+    """The hour in progress is read from the hours table up to the mark, and the rest of it from minutes."""
     Progress.note(Work.HOURS, NOON)
     requests(25 * MINUTE, amount=1)
     roll_up(NOON + 10 * MINUTE)
@@ -169,7 +169,7 @@ def test_a_roll_up_between_the_mark_and_the_rows_counts_nothing_twice() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_span_is_read_in_one_transaction() -> None:
+def test_a_time_range_requires_a_transaction() -> None:
     with pytest.raises(TransactionManagementError, match="in one transaction"):
         TimeRange.between(NOON, NOON + HOUR)
 

@@ -1,4 +1,4 @@
-"""Floods: a few rows for one client, bounded memory for many."""
+"""Floods of requests: few rows for one client, bounded memory for many."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def store(platform: Platform) -> Store:
     return store
 
 
-def test_a_flood_of_one_client_is_a_few_rows_and_takes_no_more_memory(store: Store) -> None:
+def test_a_flood_of_one_client_is_few_rows_and_constant_memory(store: Store) -> None:
     engine, key = store.engine(), store.keys.usage[shard_of("acme")]
     sizes = []
     for _ in range(3):
@@ -40,7 +40,7 @@ def test_a_flood_of_one_client_is_a_few_rows_and_takes_no_more_memory(store: Sto
     assert sum(Usage.objects.values_list("requests", flat=True)) == 3_000
 
 
-def test_a_flood_of_many_clients_is_bounded_and_says_so(store: Store) -> None:
+def test_a_flood_of_many_clients_is_bounded_and_reported(store: Store) -> None:
     engine = store.engine(cache_size=10)
     assert isinstance(engine._decider, Decider)
     engine._decider._counts_per_shard = BOUND

@@ -1,4 +1,4 @@
-"""Who is told of what, and how often: nobody a hundred times."""
+"""Recipients and frequency of messages: nobody gets a hundred of them."""
 
 from datetime import datetime, timedelta
 
@@ -38,7 +38,7 @@ def told() -> list[tuple[str, str]]:
 # -- floods
 
 
-def test_500_clients_in_one_minute_are_one_digest() -> None:
+def test_alerts_of_500_clients_in_one_minute_are_one_digest() -> None:
     rows.alert_rule("search-abuse", group_by="client")
     deny_many(500)
     assert evaluate(NOW) == 0
@@ -53,7 +53,7 @@ def test_500_clients_in_one_minute_are_one_digest() -> None:
     assert evaluate(NOW + 65 * SECOND) == 0
 
 
-def test_a_flood_that_rises_over_the_minute_is_still_one_digest() -> None:
+def test_alerts_that_open_over_a_minute_are_one_digest() -> None:
     rows.alert_rule(group_by="client")
     for second in range(10):
         deny_many(50, first=50 * second)
@@ -63,14 +63,14 @@ def test_a_flood_that_rises_over_the_minute_is_still_one_digest() -> None:
     assert Message.objects.get().alerts.count() == 500
 
 
-def test_twenty_are_no_flood() -> None:
+def test_twenty_alerts_are_sent_individually() -> None:
     rows.alert_rule(group_by="client")
     deny_many(20)
     assert evaluate(NOW) == 20
     assert {kind for kind, _ in told()} == {"opened"}
 
 
-def test_each_address_gets_its_own_digest_and_who_has_few_gets_them_one_by_one() -> None:
+def test_each_address_gets_its_own_digest_or_few_individual_messages() -> None:
     rows.alert_rule("clients", group_by="client", emails=["ops@example.com", "pm@example.com"])
     rows.alert_rule("all", emails=["boss@example.com"])
     deny_many(30)
@@ -80,7 +80,7 @@ def test_each_address_gets_its_own_digest_and_who_has_few_gets_them_one_by_one()
     assert by_destination == {"ops@example.com": "digest", "pm@example.com": "digest", "boss@example.com": "opened"}
 
 
-def test_the_platform_does_not_wait_for_a_flood_to_end() -> None:
+def test_platform_problems_are_sent_immediately_during_a_flood() -> None:
     rows.alert_rule("clients", group_by="client")
     rows.alert_rule("platform", metric="platform", threshold=1)
     deny_many(30)
@@ -90,7 +90,7 @@ def test_the_platform_does_not_wait_for_a_flood_to_end() -> None:
     assert "clients" not in str(told())
 
 
-def test_after_a_flood_the_next_message_comes_after_the_cooldown() -> None:
+def test_after_a_digest_the_next_message_is_sent_after_the_cooldown() -> None:
     rows.alert_rule(group_by="client", cooldown=300)
     deny_many(30)
     evaluate(NOW)
@@ -102,10 +102,10 @@ def test_after_a_flood_the_next_message_comes_after_the_cooldown() -> None:
     assert told()[-1] == ("digest", "abuse: 30 alerts still open")
 
 
-# -- one matter
+# -- one alert
 
 
-def test_a_reminder_says_still_and_an_alert_that_no_longer_fires_makes_none() -> None:
+def test_reminders_are_sent_only_while_the_alert_fires() -> None:
     rows.alert_rule(cooldown=120, window=300)
     denied()
     evaluate(NOW)
@@ -118,13 +118,13 @@ def test_a_reminder_says_still_and_an_alert_that_no_longer_fires_makes_none() ->
     assert len(told()) == 2
 
 
-def test_a_cooldown_of_nought_is_a_message_a_minute_at_most() -> None:
+def test_a_cooldown_of_zero_is_at_most_one_message_per_minute() -> None:
     rows.alert_rule(cooldown=0, window=300)
     denied()
     assert [evaluate(NOW + after * SECOND) for after in (0, 5, 59, 60, 65, 121)] == [1, 0, 0, 1, 0, 1]
 
 
-def test_it_resolves_when_it_was_quiet_for_one_window() -> None:
+def test_an_alert_is_resolved_after_one_window_below_the_threshold() -> None:
     rows.alert_rule(window=120)
     denied()
     evaluate(NOW)
@@ -136,7 +136,7 @@ def test_it_resolves_when_it_was_quiet_for_one_window() -> None:
     assert Alert.objects.get().resolved_at == NOW + 4 * MINUTE
 
 
-def test_the_end_is_told_where_that_is_wanted_once() -> None:
+def test_the_resolution_is_sent_once_if_requested() -> None:
     rows.alert_rule("loud", notify_resolved=True)
     rows.alert_rule("quiet")
     denied(amount=77)
@@ -162,10 +162,10 @@ def test_values_are_kept_up_to_date() -> None:
     assert (alert.value, alert.highest) == (60, 80)
 
 
-# -- somebody looks after it
+# -- acknowledgement and silence
 
 
-def test_an_acknowledged_alert_makes_no_more_messages_until_it_is_another() -> None:
+def test_an_acknowledged_alert_sends_no_further_messages() -> None:
     rows.alert_rule(cooldown=60, window=60)
     denied()
     evaluate(NOW)
@@ -179,7 +179,7 @@ def test_an_acknowledged_alert_makes_no_more_messages_until_it_is_another() -> N
     assert evaluate(NOW + 8 * MINUTE) == 1
 
 
-def test_a_silenced_matter_is_quiet_until_then_also_where_it_opens_anew() -> None:
+def test_a_silence_also_applies_to_a_new_alert_of_the_same_group() -> None:
     rows.alert_rule(cooldown=60)
     denied()
     evaluate(NOW)
@@ -192,7 +192,7 @@ def test_a_silenced_matter_is_quiet_until_then_also_where_it_opens_anew() -> Non
     assert evaluate(NOW + 10 * MINUTE) == 1
 
 
-def test_silence_is_a_state_until_it_ends() -> None:
+def test_silenced_is_a_state_until_the_silence_ends() -> None:
     rows.alert_rule()
     denied()
     evaluate(NOW)
@@ -205,7 +205,7 @@ def test_silence_is_a_state_until_it_ends() -> None:
 # -- channels
 
 
-def test_each_address_and_webhook_has_a_message_of_its_own(settings: Settings) -> None:
+def test_each_address_and_webhook_has_a_separate_message(settings: Settings) -> None:
     rows.alert_rule("both", emails=["a@example.com", "b@example.com"], webhooks=["https://example.com/hook"])
     denied()
     assert evaluate(NOW) == 3

@@ -1,4 +1,4 @@
-"""Rows go when their time is over; a client can be forgotten."""
+"""Rows are deleted at the end of their retention time."""
 
 from datetime import datetime, timedelta
 
@@ -42,7 +42,7 @@ def days_ago(days: float) -> datetime:
 
 
 def make(*ages: float) -> None:
-    """A row of every resolution for each age in days."""
+    """Creates a row of every resolution for each age in days."""
     fields = {"client_key": "acme", "endpoint": "search", "outcome": "admitted", "requests": 1, "cost": 1}
     for age in ages:
         Usage.objects.create(minute=days_ago(age), **fields)
@@ -58,13 +58,13 @@ def left() -> tuple[int, int, int, int]:
     return (counts[0], counts[1], counts[2], counts[3])
 
 
-def test_each_resolution_has_its_time() -> None:
+def test_each_resolution_has_its_own_retention_time() -> None:
     make(1.9, 2.1, 59, 61, 729, 731)
     assert remove_expired(NOW) == 5 + 3 + 1 + 5
     assert left() == (1, 3, 5, 1)
 
 
-def test_denials_by_policy_go_with_the_usage_of_their_resolution() -> None:
+def test_denials_by_policy_are_deleted_like_usage_of_their_resolution() -> None:
     fields = {"client_key": "acme", "endpoint": "search", "policy": "tight", "mode": "enforce", "requests": 1}
     for age in (1.9, 2.1, 61, 731):
         PolicyDenial.objects.create(minute=days_ago(age), **fields)
@@ -75,7 +75,7 @@ def test_denials_by_policy_go_with_the_usage_of_their_resolution() -> None:
     assert remaining == [1, 2, 3]
 
 
-def test_the_times_are_settings(settings: Settings) -> None:
+def test_retention_times_are_configurable(settings: Settings) -> None:
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"KEEP_MINUTES": 4, "KEEP_HOURS": 3, "KEEP_DAYS": 2}
     make(1, 2.5, 3.5, 4.5)
     remove_expired(NOW)
@@ -83,13 +83,13 @@ def test_the_times_are_settings(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("value", [1, 0, -3, "2"])
-def test_a_time_that_is_none_is_named(settings: Settings, value: object) -> None:
+def test_an_invalid_retention_time_is_reported(settings: Settings, value: object) -> None:
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"KEEP_MINUTES": value}
     with pytest.raises(ImproperlyConfigured, match="KEEP_MINUTES"):
         remove_expired(NOW)
 
 
-def test_what_is_not_added_up_yet_stays() -> None:
+def test_rows_that_are_not_rolled_up_are_kept() -> None:
     make(5, 70)
     Progress.note(Work.HOURS, days_ago(6))
     Progress.note(Work.DAYS, days_ago(80))
@@ -97,7 +97,7 @@ def test_what_is_not_added_up_yet_stays() -> None:
     assert left() == (1, 2, 2, 1)
 
 
-def test_messages_that_are_done_and_alerts_that_are_over_go_too() -> None:
+def test_sent_messages_and_resolved_alerts_are_deleted_too() -> None:
     rule = rows.alert_rule()
     for age, resolved in ((731, True), (729, True), (800, False)):
         Alert.objects.create(
@@ -116,7 +116,7 @@ def test_messages_that_are_done_and_alerts_that_are_over_go_too() -> None:
     assert set(Message.objects.values_list("attempts", flat=True)) == {59, 70}
 
 
-def test_it_goes_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_deleted_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "ROWS_PER_STATEMENT", 2)
     make(*(3 + number for number in range(7)))
     assert remove_expired(NOW, seconds=0) == 0

@@ -1,4 +1,4 @@
-"""Minutes become hours, hours become days, each count once, whoever comes late or is killed."""
+"""Rollup of minutes into hours and hours into days: each count once, even if late or after a failure."""
 
 import random
 from collections import Counter
@@ -35,7 +35,7 @@ NOON_MINUTE = MINUTE + round((NOON - AT).total_seconds()) // 60
 
 @pytest.fixture(autouse=True)
 def marks() -> None:
-    """Everything before noon is added up."""
+    """Everything before noon has been rolled up."""
     for work in (Work.HOURS, Work.DAYS):
         Progress.note(work, NOON)
 
@@ -52,7 +52,7 @@ def days() -> dict[tuple[str, str], tuple[int, int]]:
     return {(row.client_key, row.outcome): (row.requests, row.cost) for row in UsageDay.objects.all()}
 
 
-def test_settled_minutes_are_added_up_to_hours(platform: Platform) -> None:
+def test_minutes_are_rolled_up_into_hours(platform: Platform) -> None:
     for minute in (0, 1, 59, 60):
         count(platform, "acme", 2, minute=NOON_MINUTE + minute)
         count(platform, "acme", 3, kind="A", minute=NOON_MINUTE + minute)
@@ -65,7 +65,7 @@ def test_settled_minutes_are_added_up_to_hours(platform: Platform) -> None:
     assert hours()[later(60), "acme", "admitted"] == (2, 5)
 
 
-def test_hours_are_added_up_to_days_and_strangers_are_folded(platform: Platform) -> None:
+def test_hours_are_rolled_up_into_days_with_unregistered_clients_combined(platform: Platform) -> None:
     rows.default_plan("free")
     rows.client("acme")
     for client in ("acme", "stranger 1", "stranger 2"):
@@ -79,7 +79,7 @@ def test_hours_are_added_up_to_days_and_strangers_are_folded(platform: Platform)
     assert {row.day for row in UsageDay.objects.all()} == {NOON.replace(hour=0)}
 
 
-def test_adding_up_again_adds_nothing(platform: Platform) -> None:
+def test_a_repeated_rollup_adds_nothing(platform: Platform) -> None:
     count(platform, "acme", 5, minute=NOON_MINUTE)
     drain()
     assert roll_up(later(4 * HOUR)) == 2
@@ -88,7 +88,7 @@ def test_adding_up_again_adds_nothing(platform: Platform) -> None:
     assert (hours(), days()) == before
 
 
-def test_what_comes_late_is_added_once_to_hours_and_days(platform: Platform) -> None:
+def test_late_counts_are_added_once_to_hours_and_days(platform: Platform) -> None:
     count(platform, "acme", 5, minute=NOON_MINUTE)
     drain()
     roll_up(later(4 * HOUR))
@@ -102,14 +102,14 @@ def test_what_comes_late_is_added_once_to_hours_and_days(platform: Platform) -> 
     assert PolicyDenialHour.objects.get().requests == PolicyDenialDay.objects.get().requests == 2
 
 
-def test_long_silence_is_stepped_over(platform: Platform) -> None:
+def test_long_times_without_requests_are_skipped(platform: Platform) -> None:
     count(platform, "acme", minute=NOON_MINUTE + 300 * DAY)
     drain()
     assert roll_up(later(301 * DAY)) == 2
     assert sum(requests for requests, _ in hours().values()) == 1
 
 
-def test_a_step_that_fails_leaves_its_mark_where_it_was(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_step_does_not_move_its_mark(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     count(platform, "acme", 5, minute=NOON_MINUTE)
     drain()
     with monkeypatch.context() as patch:
@@ -121,7 +121,7 @@ def test_a_step_that_fails_leaves_its_mark_where_it_was(platform: Platform, monk
 
 
 @pytest.mark.django_db(transaction=True)
-def test_drains_and_steps_at_once_lose_nothing_and_add_nothing_twice(platform: Platform) -> None:
+def test_concurrent_drains_and_rollups_count_each_request_once(platform: Platform) -> None:
     chance = random.Random(7)
     wanted: Counter[str] = Counter()
 
@@ -156,7 +156,7 @@ def test_drains_and_steps_at_once_lose_nothing_and_add_nothing_twice(platform: P
     assert days() == {("", "admitted"): (sum(wanted.values()), sum(wanted.values()))}
 
 
-def test_crossings_become_rows_and_nobody_is_named_where_all_are_counted_together(platform: Platform) -> None:
+def test_quota_thresholds_become_rows_without_client_for_global_policies(platform: Platform) -> None:
     rows.policy("tight")
     rows.policy("everybody", partition="global")
     for policy in ("tight", "everybody"):
@@ -174,5 +174,5 @@ def test_crossings_become_rows_and_nobody_is_named_where_all_are_counted_togethe
     assert not Usage.objects.exists()
 
 
-def test_the_two_resolutions_are_all_that_there_are() -> None:
+def test_each_resolution_has_a_rollup() -> None:
     assert {resolution.work for resolution in rollups.RESOLUTIONS} == {Work.HOURS, Work.DAYS}

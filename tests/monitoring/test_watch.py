@@ -1,4 +1,4 @@
-"""While the store is unavailable no task arrives: workers send alerts without tasks."""
+"""While the store is unavailable no tasks arrive, so workers send alerts without tasks."""
 
 import pytest
 from django.db import OperationalError
@@ -23,7 +23,7 @@ def smtp(settings: Settings, mailbox: Mailbox) -> None:
 
 
 @pytest.mark.django_db
-def test_with_the_store_there_it_leaves_everything_to_the_tasks(platform: Platform) -> None:
+def test_with_the_store_available_only_tasks_evaluate(platform: Platform) -> None:
     rows.alert_rule("platform", metric="platform", threshold=1)
     Usage.objects.create(client_key="acme", endpoint="", minute=AT, outcome="admitted", requests=1, cost=1)
     assert check_store()
@@ -31,7 +31,7 @@ def test_with_the_store_there_it_leaves_everything_to_the_tasks(platform: Platfo
 
 
 @pytest.mark.django_db
-def test_with_the_store_away_it_tells_and_sends(platform: Platform, mailbox: Mailbox) -> None:
+def test_without_the_store_the_watch_opens_and_sends_the_alert(platform: Platform, mailbox: Mailbox) -> None:
     rows.alert_rule("platform", metric="platform", threshold=1)
     platform.make_store_unavailable()
     assert not check_store()
@@ -41,7 +41,7 @@ def test_with_the_store_away_it_tells_and_sends(platform: Platform, mailbox: Mai
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_thread_goes_on_whatever_happens_to_the_database(
+def test_the_thread_continues_after_errors_of_the_database(
     platform: Platform, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows.alert_rule("platform", metric="platform", threshold=1)

@@ -1,4 +1,4 @@
-"""Webhooks over real HTTP: signed, tried again, and never to where they may not lead."""
+"""Webhooks over real HTTP: signed, retried, and never sent to forbidden addresses."""
 
 import json
 import socket
@@ -62,14 +62,14 @@ def send_due(now: datetime | None = None) -> int:
 
 
 def checked_by_the_docs(secret: str, headers: dict[str, str], body: bytes) -> Any:
-    """The few lines that the docs print, run as they stand there."""
+    """Runs the example code of the documentation that verifies a signature."""
     code = DOCS.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
     scope: dict[str, Any] = {}
     exec(code, scope)
     return scope["verified"](secret, headers, body)
 
 
-def test_it_arrives_signed(alert: Alert, hooks: HookServer) -> None:
+def test_a_webhook_is_signed(alert: Alert, hooks: HookServer) -> None:
     message = write(alert, hooks.url + "?team=shop")
     assert send_due() == 1
     received = hooks.next()
@@ -86,7 +86,7 @@ def test_it_arrives_signed(alert: Alert, hooks: HookServer) -> None:
 
 
 @pytest.mark.parametrize("change", ["body", "id", "timestamp", "secret", "old"])
-def test_the_check_of_the_docs_refuses_what_was_changed(alert: Alert, hooks: HookServer, change: str) -> None:
+def test_the_documented_verification_rejects_changed_messages(alert: Alert, hooks: HookServer, change: str) -> None:
     write(alert, hooks.url)
     send_due()
     received = hooks.next()
@@ -108,7 +108,7 @@ def test_the_check_of_the_docs_refuses_what_was_changed(alert: Alert, hooks: Hoo
 
 
 @pytest.mark.parametrize("status", [500, 404, 429, 301, 302, 307, 308])
-def test_any_other_answer_is_tried_again_under_the_same_id(alert: Alert, hooks: HookServer, status: int) -> None:
+def test_other_statuses_are_retried_with_the_same_id(alert: Alert, hooks: HookServer, status: int) -> None:
     message = write(alert, hooks.url)
     hooks.status, hooks.location = status, "http://127.0.0.1/elsewhere"
     now = timezone.now()
@@ -123,7 +123,7 @@ def test_any_other_answer_is_tried_again_under_the_same_id(alert: Alert, hooks: 
     assert hooks.next().headers["webhook-id"] == first.headers["webhook-id"]
 
 
-def test_one_that_fails_holds_up_neither_others_nor_itself_twice(alert: Alert, hooks: HookServer) -> None:
+def test_a_failing_destination_is_tried_once_per_run_and_does_not_block_others(alert: Alert, hooks: HookServer) -> None:
     bad = write(alert, f"http://127.0.0.1:{free_port()}/")
     same = write(alert, bad.destination)
     write(alert, hooks.url)
@@ -141,7 +141,7 @@ def test_channels_do_not_wait_for_each_other(alert: Alert, hooks: HookServer, se
     assert send_due() == 1
 
 
-def test_who_sends_a_byte_now_and_then_is_cut_off(alert: Alert, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_response_is_aborted_after_the_total_time(alert: Alert, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery, "TOTAL_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as server:
         drip = threading.Thread(target=_drip, args=[server], daemon=True)
@@ -155,7 +155,7 @@ def test_who_sends_a_byte_now_and_then_is_cut_off(alert: Alert, monkeypatch: pyt
 
 
 def _drip(server: socket.socket) -> None:
-    """Sends a header that never ends, until nobody listens."""
+    """Sends an endless header until the client disconnects."""
     connection, _ = server.accept()
     with connection, suppress(OSError):
         connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
@@ -164,7 +164,7 @@ def _drip(server: socket.socket) -> None:
             time.sleep(0.01)
 
 
-# -- where it may not lead
+# -- forbidden addresses
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def _drip(server: socket.socket) -> None:
         *("10.0.0.1", "172.16.0.1", "192.168.0.1", "169.254.169.254", "[fe80::1]", "[fd00::1]", "localhost"),
     ],
 )
-def test_loopback_link_local_and_private_addresses_are_refused(
+def test_loopback_link_local_and_private_addresses_are_rejected(
     host: str, settings: Settings, hooks: HookServer
 ) -> None:
     allow(settings)
@@ -184,7 +184,7 @@ def test_loopback_link_local_and_private_addresses_are_refused(
 
 
 @pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f000001"])
-def test_addresses_in_other_spellings_are_refused(host: str, settings: Settings, hooks: HookServer) -> None:
+def test_addresses_in_other_notations_are_rejected(host: str, settings: Settings, hooks: HookServer) -> None:
     allow(settings)
     with pytest.raises(NotDelivered, match="must write an IPv4 address as four decimal numbers"):
         post(f"https://{host}:{hooks.port}/hook", {"id": "1"}, timezone.now())
@@ -192,7 +192,7 @@ def test_addresses_in_other_spellings_are_refused(host: str, settings: Settings,
 
 
 def names(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:
-    """Lets every name mean these addresses, one answer after another; returns who asked."""
+    """Makes name lookups return these answers in turn; returns the list of looked up names."""
     asked: list[str] = []
     real = socket.getaddrinfo
 
@@ -208,7 +208,7 @@ def names(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("answer", [["127.0.0.1"], ["10.0.0.1"], ["1.1.1.1", "127.0.0.1"]])
-def test_a_name_that_leads_there_is_refused(
+def test_a_name_that_resolves_to_such_an_address_is_rejected(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, hooks: HookServer, answer: list[str]
 ) -> None:
     allow(settings)
@@ -218,10 +218,8 @@ def test_a_name_that_leads_there_is_refused(
     assert hooks.is_empty
 
 
-def test_a_name_that_means_another_address_the_second_time_gets_no_second_time(
-    monkeypatch: pytest.MonkeyPatch, settings: Settings, hooks: HookServer
-) -> None:
-    """DNS rebinding: the address that was judged is the one that is connected to."""
+def test_a_name_is_resolved_only_once(monkeypatch: pytest.MonkeyPatch, settings: Settings, hooks: HookServer) -> None:
+    """DNS rebinding: the connection goes to the address that was checked."""
     allow(settings, "127.0.0.1/32")
     asked = names(monkeypatch, ["127.0.0.1"], ["127.0.0.2"])
     post(f"http://hook.example:{hooks.port}/", {"id": "1"}, timezone.now())
@@ -229,7 +227,7 @@ def test_a_name_that_means_another_address_the_second_time_gets_no_second_time(
     assert asked == ["hook.example"]
 
 
-def test_plain_http_is_refused_outside_the_allowed_networks(
+def test_plain_http_is_rejected_outside_the_allowed_networks(
     monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     allow(settings, "10.0.0.0/8")
@@ -238,7 +236,7 @@ def test_plain_http_is_refused_outside_the_allowed_networks(
         post("http://hook.example/", {"id": "1"}, timezone.now())
 
 
-def test_a_name_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_cannot_be_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
     def nobody(*arguments: Any, **options: Any) -> Any:
         raise socket.gaierror("Name or service not known")
 
@@ -261,7 +259,7 @@ def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
 
 @pytest.fixture
 def tls_hooks(authority: trustme.CA) -> Iterator[HookServer]:
-    """For the name hook.example."""
+    """A server with a certificate for the name hook.example."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("hook.example").configure_cert(context)
     server = HookServer(context)
@@ -269,7 +267,7 @@ def tls_hooks(authority: trustme.CA) -> Iterator[HookServer]:
     server.stop()
 
 
-def test_tls_is_checked_against_the_name(monkeypatch: pytest.MonkeyPatch, tls_hooks: HookServer) -> None:
+def test_the_certificate_is_verified_against_the_name(monkeypatch: pytest.MonkeyPatch, tls_hooks: HookServer) -> None:
     names(monkeypatch, ["127.0.0.1"])
     post(f"https://hook.example:{tls_hooks.port}/", {"id": "1"}, timezone.now())
     assert tls_hooks.next().path == "/"
@@ -277,9 +275,7 @@ def test_tls_is_checked_against_the_name(monkeypatch: pytest.MonkeyPatch, tls_ho
         post(f"https://other.example:{tls_hooks.port}/", {"id": "1"}, timezone.now())
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(
-    monkeypatch: pytest.MonkeyPatch, tls_hooks: HookServer
-) -> None:
+def test_an_untrusted_certificate_is_rejected(monkeypatch: pytest.MonkeyPatch, tls_hooks: HookServer) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
     names(monkeypatch, ["127.0.0.1"])
     with pytest.raises(NotDelivered, match=r"(?i)certificate"):
@@ -290,13 +286,15 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(
 
 
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_QUJD", "QUJD" * 12, "whsec_" + "!" * 40, "whsec_" + "ü" * 40])
-def test_a_secret_that_is_none_is_named(secret: str, settings: Settings) -> None:
+def test_an_invalid_secret_is_reported(secret: str, settings: Settings) -> None:
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"WEBHOOK_SECRET": secret}
     with pytest.raises(ImproperlyConfigured, match="WEBHOOK_SECRET"):
         delivery.secret()
 
 
-def test_without_a_secret_the_message_waits_and_says_why(alert: Alert, hooks: HookServer, settings: Settings) -> None:
+def test_without_a_secret_the_message_waits_with_the_reason(
+    alert: Alert, hooks: HookServer, settings: Settings
+) -> None:
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"WEBHOOK_SECRET": ""}
     message = write(alert, hooks.url)
     assert send_due() == 0
