@@ -30,13 +30,13 @@ THRESHOLDS = {
     AlertMetric.PLATFORM: st.just(1),
 }
 MISLEADING = ["0100", "1:30", "0x1f", "yes", "Off", "null", "~", "1_000", "1e3", ".inf", "2026-12-01", "=", "<<", "- a"]
-"""Texts that YAML takes for something else where they have no quotes."""
+"""Texts that YAML reads as something else without quotes."""
 
 CHARACTERS = st.characters(exclude_categories=("Cc", "Cs")) | st.sampled_from("=+-@'\"#:\u2028\u2029\ufeff\u00a0")
 
 
 def texts(most: int, least: int = 0) -> st.SearchStrategy[str]:
-    """What a name, a key or a reason may be."""
+    """Valid names, keys and reasons."""
     return st.text(CHARACTERS, min_size=least, max_size=most) | st.sampled_from(MISLEADING)
 
 
@@ -89,7 +89,7 @@ def _optional(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Item]:
 
 @st.composite
 def documents(draw: st.DrawFn) -> Item:
-    """A file that an empty platform takes."""
+    """A valid config file for an empty platform."""
     plans, endpoints, policies = draw(slugs(3)), draw(slugs(3)), draw(slugs(4))
     document: Item = {
         "plans": [{"slug": slug, **draw(_optional(name=texts(20)))} for slug in plans],
@@ -138,7 +138,7 @@ def _clients(draw: st.DrawFn, plans: list[str]) -> Iterator[Item]:
 
 
 def _overrides(draw: st.DrawFn, document: Item) -> Iterator[Item]:
-    """One that has begun long ago, and one that begins when it ends."""
+    """One override that started long ago, and one that starts at its end."""
     keys = [item["key"] for item in document["clients"]]
     slugs = [item["slug"] for item in document["policies"] if item.get("partition") != "global"]
     pairs = [(key, slug) for key in keys for slug in slugs]

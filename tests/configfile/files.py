@@ -1,4 +1,4 @@
-"""Config files for tests, and what they do to a platform."""
+"""Config files for tests, and helpers that apply them."""
 
 from typing import Any
 
@@ -64,26 +64,26 @@ def put(text: str, **options: Any) -> ApplyResult:
 
 
 def refusal(text: str) -> list[str]:
-    """What reading a file is refused for: one line for each problem."""
+    """The problems for which reading a file is rejected, one line each."""
     with pytest.raises(InvalidConfig) as caught:
         read(text)
     return str(caught.value).splitlines()
 
 
 def refused(text: str, **options: Any) -> list[str]:
-    """What applying a file is refused for: one line for each problem."""
+    """The problems for which applying a file is rejected, one line each."""
     with pytest.raises(InvalidConfig) as caught:
         put(text, **options)
     return str(caught.value).splitlines()
 
 
 def everything(platform: Platform) -> list[Any]:
-    """All that a refused or a tried file must leave as it is."""
+    """All state that a rejected file or a dry run must leave unchanged."""
     waiting = [list(model.objects.values_list("id", flat=True)) for model in (ClientChange, RuleChange)]
     return [export(), Publication.objects.count(), waiting, platform.content()]
 
 
 def empty_tables() -> None:
-    """Loses what a config file describes."""
+    """Deletes all rows that a config file describes."""
     for model in (AlertRule, Override, SegmentOverride, Client, Policy, Endpoint, Plan):
         model.objects.all().delete()

@@ -1,4 +1,4 @@
-"""The section of alert rules."""
+"""The section for alert rules."""
 
 import pytest
 from pytest_django import Settings
@@ -19,7 +19,7 @@ alert_rules:
 """
 
 
-def test_a_rule_becomes_a_row_and_comes_back_in_the_export(shop: Platform) -> None:
+def test_a_rule_becomes_a_row_and_is_exported(shop: Platform) -> None:
     rows.endpoint("search")
     assert put(FULL).changes[0].startswith("Alert rule “abuse” added (50 requests denied in 5 minutes, for each client")
     rule = AlertRule.objects.get().as_domain()
@@ -38,7 +38,7 @@ def test_the_defaults(shop: Platform) -> None:
     assert (rule.window, rule.cooldown, rule.group_by, rule.client) == (60, 600, None, None)
 
 
-def test_a_change_is_told_and_publishes_nothing(shop: Platform) -> None:
+def test_a_change_is_reported_and_publishes_nothing(shop: Platform) -> None:
     put(f"alert_rules: [{{{RULE}}}]")
     (change,) = put(f"alert_rules: [{{{RULE.replace('50', '60')}}}]").changes
     assert change.startswith("Alert rule “abuse”: 50 requests denied")
@@ -47,7 +47,7 @@ def test_a_change_is_told_and_publishes_nothing(shop: Platform) -> None:
     assert shop.sequence == 1
 
 
-def test_pruning_removes_what_the_section_does_not_name(shop: Platform) -> None:
+def test_pruning_removes_rules_that_the_section_does_not_contain(shop: Platform) -> None:
     put(f"alert_rules: [{{{RULE}}}, {{{RULE.replace('abuse', 'other')}}}]")
     put("clients: []", prune=True)
     assert AlertRule.objects.count() == 2
@@ -84,7 +84,7 @@ def test_pruning_removes_what_the_section_does_not_name(shop: Platform) -> None:
         ("colour: red", None),
     ],
 )
-def test_a_wrong_rule_is_refused(fields: str, line: str | None, settings: Settings) -> None:
+def test_an_invalid_rule_is_rejected(fields: str, line: str | None, settings: Settings) -> None:
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"WEBHOOK_SECRET": "whsec_" + "QUJD" * 8}
     name = fields.partition(":")[0]
     kept = [part for part in RULE.split(", ") if not part.startswith(f"{name}:")]
@@ -92,7 +92,7 @@ def test_a_wrong_rule_is_refused(fields: str, line: str | None, settings: Settin
     assert found.startswith(f"alert_rules[0].{line or name}")
 
 
-def test_a_rule_about_what_is_not_there_is_refused(shop: Platform) -> None:
+def test_a_rule_with_unknown_references_is_rejected(shop: Platform) -> None:
     assert refused(f"alert_rules: [{{{RULE}, plan: a, endpoint: b, policy: c}}]") == [
         "alert_rules[0].plan: there is no plan “a”.",
         "alert_rules[0].endpoint: there is no endpoint “b”.",
@@ -100,7 +100,7 @@ def test_a_rule_about_what_is_not_there_is_refused(shop: Platform) -> None:
     ]
 
 
-def test_the_channels_and_their_options_come_back_in_the_export(shop: Platform, settings: Settings) -> None:
+def test_channels_and_their_options_are_exported(shop: Platform, settings: Settings) -> None:
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"WEBHOOK_SECRET": "whsec_" + "QUJD" * 8}
     put(
         "alert_rules: [{name: ratio, metric: throttled_ratio, threshold: 0.2, min_requests: 50, notify_resolved: true, "
@@ -115,13 +115,13 @@ def test_the_channels_and_their_options_come_back_in_the_export(shop: Platform, 
     assert {rule.name: rule.as_domain() for rule in AlertRule.objects.all()} == before
 
 
-def test_webhooks_need_a_secret_that_signs() -> None:
+def test_webhooks_require_a_secret_for_signing() -> None:
     assert refusal(
         "alert_rules: [{name: hook, metric: throttled, threshold: 1, webhooks: ['https://example.com/']}]"
     ) == ["alert_rules[0].webhooks: cannot be used until the setting WEBHOOK_SECRET is set."]
 
 
-def test_two_rules_of_one_name_are_refused() -> None:
+def test_two_rules_with_one_name_are_rejected() -> None:
     assert refusal(f"alert_rules: [{{{RULE}}}, {{{RULE}}}]") == [
         "alert_rules[1].name: “abuse” is a duplicate of alert_rules[0]."
     ]

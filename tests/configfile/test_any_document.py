@@ -1,4 +1,4 @@
-"""Any rules and clients: exported and applied to an empty platform they are the same, and so is the file."""
+"""Random rules and clients: an export applied to an empty platform restores them, and exports the same file."""
 
 import json
 from typing import Any
@@ -19,12 +19,12 @@ from tests.support.histories import FUZZ_EXAMPLES, PHASES
 pytestmark = pytest.mark.django_db
 
 EXAMPLES = 500 if FUZZ_EXAMPLES else 40
-"""An example is two files that go live."""
+"""Few, because each example publishes two files."""
 
 
 @pytest.fixture
 def signing(platform: Platform, settings: Settings) -> None:
-    """Without a secret no webhook is taken."""
+    """Sets the secret, without which webhooks are rejected."""
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"WEBHOOK_SECRET": "whsec_" + "QUJD" * 8}
 
 
@@ -41,7 +41,7 @@ def everything() -> list[Any]:
     suppress_health_check=list(HealthCheck),
 )
 @given(document=documents())
-def test_an_export_brings_back_any_document(signing: None, document: Any) -> None:
+def test_an_export_restores_any_document(signing: None, document: Any) -> None:
     empty_tables()
     put(json.dumps(document))
     before, text = everything(), export()

@@ -1,4 +1,4 @@
-"""Applying a file: what changes, what does not, and what is told of it."""
+"""Applying a file: what changes, what does not, and the report."""
 
 import pytest
 import yaml
@@ -29,13 +29,13 @@ def test_a_file_is_live_on_an_empty_platform(platform: Platform) -> None:
     assert (scraper.plan, scraper.status) == (None, ClientStatus.BLOCKED)
 
 
-def test_the_history_says_who_and_why(platform: Platform) -> None:
+def test_the_history_contains_author_and_reason(platform: Platform) -> None:
     put(STORE, reason="Opening day.")
     publication = Publication.objects.get()
     assert (publication.author, publication.reason, publication.state) == ("test", "Opening day.", "live")
 
 
-def test_each_change_is_told_in_a_sentence(shop: Platform) -> None:
+def test_each_change_is_reported_as_a_sentence(shop: Platform) -> None:
     applied = put("""
         plans: [{slug: free, name: Free of charge}, {slug: pro}]
         policies: [{slug: all, mode: shadow, limits: [{quota: 5, window: 60}]}]
@@ -50,7 +50,7 @@ def test_each_change_is_told_in_a_sentence(shop: Platform) -> None:
     ]
 
 
-def test_many_changed_clients_are_told_by_their_number(shop: Platform) -> None:
+def test_many_changed_clients_are_reported_as_a_number(shop: Platform) -> None:
     assert put(f"clients: [{', '.join(f'{{key: c{number}}}' for number in range(21))}]").changes == [
         "21 clients changed."
     ]
@@ -64,7 +64,7 @@ def test_applying_a_file_again_changes_nothing(platform: Platform) -> None:
     assert everything(platform) == before
 
 
-def test_the_order_of_slugs_in_a_file_means_nothing(platform: Platform) -> None:
+def test_the_order_of_slugs_in_a_file_is_irrelevant(platform: Platform) -> None:
     put(STORE)
     data = {section: list(reversed(items)) for section, items in reversed(parse(STORE).items())}
     assert put(yaml.safe_dump(data, sort_keys=False)).changes == []
@@ -82,14 +82,14 @@ def test_limits_and_routes_keep_their_order(shop: Platform) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "plans: []\nendpoints: []\npolicies: []\nclients: []\noverrides: []"])
-def test_what_a_file_does_not_name_stays(text: str, platform: Platform) -> None:
+def test_rows_that_a_file_does_not_contain_are_kept(text: str, platform: Platform) -> None:
     put(STORE)
     before = everything(platform)
     assert put(text).changes == []
     assert everything(platform) == before
 
 
-def test_a_field_that_is_left_out_goes_back_to_its_default(platform: Platform) -> None:
+def test_an_omitted_field_is_reset_to_its_default(platform: Platform) -> None:
     put(STORE)
     put("""
         endpoints: [{slug: orders}]
@@ -103,18 +103,18 @@ def test_a_field_that_is_left_out_goes_back_to_its_default(platform: Platform) -
     assert (platform.client("acme").plan, platform.client("scraper").status) == (None, ClientStatus.ACTIVE)
 
 
-def test_the_default_moves_to_the_plan_that_the_file_names(shop: Platform) -> None:
+def test_a_file_can_change_the_default_plan(shop: Platform) -> None:
     applied = put("plans: [{slug: pro, default: true}]")
     assert applied.changes == ["Plan pro added (name: pro).", "Default plan: free → pro."]
     assert shop.ruleset.default_plan == "pro"
 
 
-def test_a_file_without_a_default_leaves_it_where_it_is(shop: Platform) -> None:
+def test_a_file_without_a_default_plan_does_not_change_it(shop: Platform) -> None:
     put("plans: [{slug: free}, {slug: pro}]")
     assert shop.ruleset.default_plan == "free"
 
 
-def test_routes_move_between_endpoints(shop: Platform) -> None:
+def test_routes_can_move_between_endpoints(shop: Platform) -> None:
     put("endpoints: [{slug: a, routes: [GET /a, GET /b]}, {slug: b, routes: [GET /c]}]")
     put("endpoints: [{slug: a, routes: [GET /c]}, {slug: b, routes: [GET /b, GET /a]}]")
     assert {item.slug: [str(route) for route in item.routes] for item in shop.ruleset.endpoints} == {
@@ -135,7 +135,7 @@ def test_descriptions_written_in_the_admin_are_kept(shop: Platform) -> None:
     assert PlanRow.objects.get(slug="pro").description == "For companies."
 
 
-def test_only_the_clients_that_changed_travel(shop: Platform) -> None:
+def test_only_changed_clients_are_delivered(shop: Platform) -> None:
     put("clients: [{key: a}, {key: b}]")
     revisions = dict(Client.objects.values_list("key", "revision"))
     assert put("clients: [{key: acme}, {key: a}, {key: b, name: Bob}]").changes == ["Client b changed."]
@@ -143,7 +143,7 @@ def test_only_the_clients_that_changed_travel(shop: Platform) -> None:
     assert changed == {"b"}
 
 
-def test_a_dry_run_tells_the_changes_and_makes_none(shop: Platform) -> None:
+def test_a_dry_run_reports_the_changes_without_making_them(shop: Platform) -> None:
     before = everything(shop)
     tried = put(STORE, dry_run=True, prune=True, prune_clients=True)
     assert tried.delivery is None
@@ -152,7 +152,7 @@ def test_a_dry_run_tells_the_changes_and_makes_none(shop: Platform) -> None:
     assert tried.changes == put(STORE, prune=True, prune_clients=True).changes
 
 
-def test_a_file_that_is_saved_while_the_store_is_away_goes_live_when_it_is_back(shop: Platform) -> None:
+def test_a_file_applied_during_an_outage_goes_live_after_it(shop: Platform) -> None:
     shop.make_store_unavailable()
     applied = put(f"policies: [{{slug: all, {LIMITS}}}]\nclients: [{{key: acme, status: blocked}}, {{key: new}}]")
     assert not applied.delivery.live

@@ -1,4 +1,4 @@
-"""Clients as CSV: what spreadsheets write is read, and what is written is text to them."""
+"""Clients as CSV: files of spreadsheets are read, and exported cells are text to spreadsheets."""
 
 import csv
 from io import StringIO
@@ -25,7 +25,7 @@ ROWS = st.lists(st.tuples(CELLS.filter(bool), CELLS, CELLS, CELLS), max_size=5)
 
 
 def cells_by(delimiter: str, text: str) -> list[str]:
-    """The cells as a spreadsheet that splits by this delimiter has them."""
+    """The cells as read by a spreadsheet with this delimiter."""
     rows = csv.reader(StringIO(text.removeprefix(BYTE_ORDER_MARK), newline=""), delimiter=delimiter)
     return [cell for row in rows for cell in row]
 
@@ -36,7 +36,7 @@ def cells_by(delimiter: str, text: str) -> list[str]:
 @example(rows=[("x;=1", 'x;"=1;"', ";'=1", '"=1')])
 @example(rows=[("two\u2028lines", "a\u0085b", "\u2029", "\ufeff")])
 @example(rows=[("\ufeff=1", "", "", "-")])
-def test_what_is_written_comes_back_and_is_no_formula(rows: list[tuple[str, ...]]) -> None:
+def test_exported_rows_can_be_imported_and_contain_no_formula(rows: list[tuple[str, ...]]) -> None:
     text = "".join(format_lines(rows))
     assert text.startswith(f"{BYTE_ORDER_MARK}key,name,plan,status\r\n")
     assert [tuple(line.fields.values()) for line in parse_lines(text)] == rows
@@ -47,12 +47,12 @@ def test_what_is_written_comes_back_and_is_no_formula(rows: list[tuple[str, ...]
 
 @history_settings(500)
 @given(cell=st.text(st.sampled_from("=+-@'\",;\t\r\n＝ a"), max_size=12))
-def test_a_guard_is_taken_away_again(cell: str) -> None:
+def test_escaping_a_formula_is_reversible(cell: str) -> None:
     assert unescape_formula(escape_formula(cell)) == cell
 
 
 @pytest.mark.parametrize("begin", FORMULA)
-def test_a_cell_that_begins_like_a_formula(begin: str) -> None:
+def test_a_cell_that_begins_like_a_formula_is_escaped(begin: str) -> None:
     assert escape_formula(f"{begin}1") == f"'{begin}1"
     assert escape_formula(f"'{begin}1") == f"''{begin}1"
     assert escape_formula(f"a{begin}1'") == f"a{begin}1'"
@@ -72,13 +72,13 @@ def test_a_cell_that_begins_like_a_formula(begin: str) -> None:
         ("key\n'=1\n''=1\n'a\n", [("=1",), ("'=1",), ("'a",)]),
     ],
 )
-def test_files_as_spreadsheets_write_them(content: str, found: list[tuple[str, ...]]) -> None:
+def test_files_written_by_spreadsheets(content: str, found: list[tuple[str, ...]]) -> None:
     lines = list(parse_lines(content))
     assert [tuple(line.fields.values()) for line in lines] == found
     assert not [line.problem for line in lines if line.problem]
 
 
-def test_lines_are_counted_as_an_editor_counts_them() -> None:
+def test_lines_are_numbered_as_in_an_editor() -> None:
     content = 'sep=;\nkey;name\na;b\u2028c\n"d\ne";f\ng;h;i\nj\n'
     assert [(line.number, line.problem) for line in parse_lines(content)] == [
         (3, ""),
@@ -99,7 +99,7 @@ def test_lines_are_counted_as_an_editor_counts_them() -> None:
         ("key\na\n" + "b" * 200_000, 3, "The line cannot be read: field larger"),
     ],
 )
-def test_what_is_no_file_of_clients(content: str, line: int, message: str) -> None:
+def test_invalid_files_are_rejected(content: str, line: int, message: str) -> None:
     with pytest.raises(InvalidClientFile, match=message) as refused:
         list(parse_lines(content))
     assert refused.value.line == line

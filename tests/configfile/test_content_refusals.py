@@ -1,4 +1,4 @@
-"""Files whose values are of the right type and cannot be what they say, as far as the file alone shows."""
+"""Rejected files with values of the right type that are invalid, regardless of the database."""
 
 import json
 
@@ -17,18 +17,18 @@ SECTIONS = {
 
 @pytest.mark.parametrize("section", SECTIONS)
 @pytest.mark.parametrize("slug", ["", "Free", "free search", "free_search", "fré", "a/b", "free\n", "٣"])
-def test_bad_slugs_are_refused(section: str, slug: str) -> None:
+def test_invalid_slugs_are_rejected(section: str, slug: str) -> None:
     assert refusal(json.dumps({section: [{"slug": slug} | SECTIONS[section]]})) == [f"{section}[0].slug: {SLUG}"]
 
 
 @pytest.mark.parametrize("section", SECTIONS)
-def test_slugs_have_64_characters_at_most(section: str) -> None:
+def test_slugs_have_at_most_64_characters(section: str) -> None:
     items = [{"slug": letter * length} | SECTIONS[section] for letter, length in (("a", 64), ("b", 65))]
     assert refusal(json.dumps({section: items})) == [f"{section}[1].slug: must have at most 64 characters."]
 
 
 @pytest.mark.parametrize("section", SECTIONS)
-def test_slugs_are_there_once(section: str) -> None:
+def test_duplicate_slugs_are_rejected(section: str) -> None:
     items = [{"slug": slug} | SECTIONS[section] for slug in ("a", "b", "a")]
     assert refusal(json.dumps({section: items})) == [f"{section}[2].slug: “a” is a duplicate of {section}[0]."]
 
@@ -44,17 +44,17 @@ def test_slugs_are_there_once(section: str) -> None:
         ("a\ud800b", "must not contain control characters."),
     ],
 )
-def test_bad_client_keys_are_refused(key: str, message: str) -> None:
+def test_invalid_client_keys_are_rejected(key: str, message: str) -> None:
     assert refusal(json.dumps({"clients": [{"key": key}]})) == [f"clients[0].key: {message}"]
 
 
-def test_client_keys_are_there_once() -> None:
+def test_duplicate_client_keys_are_rejected() -> None:
     assert refusal("clients: [{key: acme}, {key: Acme}, {key: acme}]") == [
         "clients[2].key: “acme” is a duplicate of clients[0]."
     ]
 
 
-def test_one_plan_is_the_default() -> None:
+def test_two_default_plans_are_rejected() -> None:
     text = "plans: [{slug: a}, {slug: b, default: true}, {slug: c, default: true}, {slug: d, default: true}]"
     assert refusal(text) == [
         "plans[2].default: plans[1] is already the default.",
@@ -76,7 +76,7 @@ def test_one_plan_is_the_default() -> None:
         ("GET /a/../b", "must not have a segment “.” or “..”."),
     ],
 )
-def test_bad_routes_are_refused(route: str, message: str) -> None:
+def test_invalid_routes_are_rejected(route: str, message: str) -> None:
     text = json.dumps({"endpoints": [{"slug": "search", "routes": ["GET /good", route]}]})
     assert refusal(text) == [f"endpoints[0].routes[1]: {message}"]
 
@@ -126,12 +126,12 @@ BAD_LIMITS = [
 
 
 @pytest.mark.parametrize(("limit", "message"), BAD_LIMITS)
-def test_limits_out_of_range_are_refused(limit: str, message: str) -> None:
+def test_limits_out_of_range_are_rejected(limit: str, message: str) -> None:
     assert refusal(limits(limit)) == [f"policies[0].limits[0].{message}"]
 
 
 @pytest.mark.parametrize(("limit", "message"), BAD_LIMITS)
-def test_limits_of_overrides_are_held_to_the_same(limit: str, message: str) -> None:
+def test_limits_of_overrides_have_the_same_ranges(limit: str, message: str) -> None:
     text = f"overrides: [{{client: acme, policy: all, limits: [{limit}]}}]"
     assert refusal(text) == [f"overrides[0].limits[0].{message}"]
 
@@ -151,14 +151,14 @@ def test_limits_at_the_ends_of_their_ranges_are_accepted(limit: str) -> None:
     assert len(read(limits(limit)).policies[0].limits) == 1
 
 
-def test_no_limits_are_refused() -> None:
+def test_a_policy_without_limits_is_rejected() -> None:
     assert refusal(limits("")) == ["policies[0].limits: must have at least one limit."]
 
 
 @pytest.mark.parametrize(
     ("algorithm", "name"), [("sliding_window", "60s"), ("token_bucket", "60s-bucket")], ids=["window", "bucket"]
 )
-def test_two_limits_of_one_name_are_refused(algorithm: str, name: str) -> None:
+def test_two_limits_with_one_name_are_rejected(algorithm: str, name: str) -> None:
     one = f"quota: 1, window: 60, algorithm: {algorithm}"
     text = limits(f"{{{one}}}, {{quota: 5, window: 61}}, {{{one.replace('1', '2')}}}")
     assert refusal(text) == [
@@ -184,14 +184,14 @@ def test_one_window_may_have_two_algorithms() -> None:
         '""',
     ],
 )
-def test_dates_without_a_zone_and_dates_that_do_not_exist_are_refused(field: str, moment: str) -> None:
+def test_dates_without_a_zone_and_nonexistent_dates_are_rejected(field: str, moment: str) -> None:
     text = f"overrides: [{{client: acme, policy: all, {field}: {moment}, {LIMITS}}}]"
     assert refusal(text) == [
         f"overrides[0].{field}: must be a date and time with a time zone, such as 2026-12-01T00:00:00Z."
     ]
 
 
-def test_every_problem_of_content_is_named_at_once() -> None:
+def test_all_problems_of_content_are_reported_together() -> None:
     text = """
         plans: [{slug: A}, {slug: b, default: true}, {slug: b, default: true}]
         endpoints: [{slug: search, routes: [search]}]

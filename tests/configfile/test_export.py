@@ -1,4 +1,4 @@
-"""Exporting: the database as a file that brings it back."""
+"""Export of the database as a file that restores it."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ DEMO = (Path(__file__).parents[2] / "demo" / "shop.yaml").read_text(encoding="ut
 
 
 def meaning() -> list[Any]:
-    """What a platform is, apart from numbers that the database gives out."""
+    """The content of a platform without ids of the database."""
     overrides = Override.objects.order_by("client__key", "policy__slug", "starts_at")
     return [
         digest_of(compile_ruleset().to_bytes()),
@@ -30,7 +30,7 @@ def meaning() -> list[Any]:
     ]
 
 
-def test_the_demo_shop_comes_back(platform: Platform) -> None:
+def test_an_export_restores_the_demo_shop(platform: Platform) -> None:
     put(DEMO)
     before, text = meaning(), export()
     empty_tables()
@@ -45,7 +45,7 @@ def test_applying_an_export_changes_nothing(platform: Platform) -> None:
     assert platform.sequence == 1
 
 
-def test_an_export_says_no_more_than_it_must(platform: Platform) -> None:
+def test_an_export_omits_defaults(platform: Platform) -> None:
     put(STORE)
     assert (
         export()
@@ -112,7 +112,7 @@ def test_an_empty_platform_has_empty_sections(platform: Platform) -> None:
     assert put(export(), prune=True).changes == []
 
 
-def test_moments_are_exported_in_utc(shop: Platform) -> None:
+def test_times_are_exported_in_utc(shop: Platform) -> None:
     put(
         "overrides: [{client: acme, policy: all, limits: [{quota: 1, window: 60}], "
         "starts_at: '2126-07-01T02:00:00.000001+02:00'}]"
@@ -120,7 +120,7 @@ def test_moments_are_exported_in_utc(shop: Platform) -> None:
     assert "starts_at: '2126-07-01T00:00:00.000001Z'" in export()
 
 
-def test_names_are_exported_as_people_read_them(shop: Platform) -> None:
+def test_names_are_exported_without_escapes(shop: Platform) -> None:
     rows.client("müller", name="Bäckerei 😀")
     assert "- key: müller\n  name: Bäckerei 😀\n" in export()
 
@@ -172,7 +172,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("name", ODD, ids=ascii)
-def test_odd_names_come_back(name: str, shop: Platform) -> None:
+def test_an_export_restores_unusual_names(name: str, shop: Platform) -> None:
     rows.plan("pro", name=name)
     rows.endpoint("search", name=name)
     rows.policy("more", name=name)
@@ -185,7 +185,7 @@ def test_odd_names_come_back(name: str, shop: Platform) -> None:
 
 
 @pytest.mark.parametrize("path", ["/a%20b/{id}", "/ä/*", "/a:b", "/'", '/"', "/~x", "/{größe}", "//a"])
-def test_odd_routes_come_back(path: str, shop: Platform) -> None:
+def test_an_export_restores_unusual_routes(path: str, shop: Platform) -> None:
     put(json.dumps({"endpoints": [{"slug": "odd", "routes": [f"* {path}"]}]}))
     before, text = meaning(), export()
     empty_tables()

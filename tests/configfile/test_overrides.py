@@ -1,4 +1,4 @@
-"""Overrides of a file: client, policy and start tell one from another."""
+"""Overrides in a file, identified by client, policy and start."""
 
 import pytest
 
@@ -38,7 +38,7 @@ def test_an_override_is_live(shop: Platform) -> None:
     assert shop.sequence == 1, "an override is no new version of the rules"
 
 
-def test_an_override_of_the_same_start_is_changed(shop: Platform) -> None:
+def test_an_override_with_the_same_start_is_changed(shop: Platform) -> None:
     put(overrides(override(JANUARY, MARCH)))
     row = Override.objects.get()
     put(overrides(override(JANUARY, FEBRUARY, quota=7)))
@@ -71,13 +71,13 @@ def test_applying_overrides_again_changes_nothing(shop: Platform) -> None:
     assert everything(shop) == before
 
 
-def test_an_override_of_another_start_is_another_one(shop: Platform) -> None:
+def test_an_override_with_another_start_is_added(shop: Platform) -> None:
     put(overrides(override(JANUARY, FEBRUARY, quota=1)))
     put(overrides(override(FEBRUARY, quota=2)))
     assert quotas(shop) == [1, 2]
 
 
-def test_pruning_replaces_an_override_by_one_of_another_start(shop: Platform) -> None:
+def test_pruning_replaces_an_override_by_one_with_another_start(shop: Platform) -> None:
     put(overrides(override(JANUARY, MARCH, quota=1)))
     put(overrides(override(FEBRUARY, MARCH, quota=2)), prune=True)
     assert quotas(shop) == [2]
@@ -93,7 +93,7 @@ OVERLAPPING = [
 
 
 @pytest.mark.parametrize(("first", "second"), OVERLAPPING)
-def test_overlapping_overrides_of_one_file_are_refused(
+def test_overlapping_overrides_in_one_file_are_rejected(
     first: tuple[str, str], second: tuple[str, str], shop: Platform
 ) -> None:
     before = everything(shop)
@@ -104,7 +104,7 @@ def test_overlapping_overrides_of_one_file_are_refused(
 
 
 @pytest.mark.parametrize(("first", "second"), OVERLAPPING)
-def test_overlaps_with_overrides_of_before_are_refused(
+def test_overlaps_with_existing_overrides_are_rejected(
     first: tuple[str, str], second: tuple[str, str], shop: Platform
 ) -> None:
     put(overrides(override(*first)))
@@ -116,7 +116,7 @@ def test_overlaps_with_overrides_of_before_are_refused(
 @pytest.mark.parametrize(
     ("first", "second"), [(("null", FEBRUARY), (FEBRUARY, "null")), ((JANUARY, FEBRUARY), (FEBRUARY, MARCH))]
 )
-def test_one_override_may_end_as_the_next_begins(
+def test_an_override_may_start_at_the_end_of_another(
     first: tuple[str, str], second: tuple[str, str], shop: Platform
 ) -> None:
     put(overrides(override(*first, quota=1), override(*second, quota=2)))

@@ -33,7 +33,7 @@ def test_dates_are_live_to_the_microsecond(shop: Platform) -> None:
     ]
 
 
-def test_applying_dates_again_changes_nothing_and_leaving_them_out_removes_them(shop: Platform) -> None:
+def test_applying_dates_again_changes_nothing_and_omitting_them_removes_them(shop: Platform) -> None:
     text = policy(f", starts_at: {NOVEMBER}")
     assert put(text).changes == [ADDED]
     assert put(text).changes == []
@@ -63,5 +63,5 @@ def test_an_export_contains_the_dates_and_calendar_years(shop: Platform) -> None
         (", ends_at: 5", "policies[0].ends_at: must be text (put it in quotes) or empty."),
     ],
 )
-def test_wrong_dates_are_refused_at_their_field(dates: str, message: str) -> None:
+def test_invalid_dates_are_reported_at_their_field(dates: str, message: str) -> None:
     assert refusal(policy(dates)) == [message]

@@ -1,4 +1,4 @@
-"""Pruning: a file removes what its sections do not name."""
+"""Pruning: rows that the sections of a file do not contain are removed."""
 
 import pytest
 
@@ -13,12 +13,12 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def store(platform: Platform) -> Platform:
-    """The file with every section is live."""
+    """A platform on which the file with every section is live."""
     put(STORE)
     return platform
 
 
-def test_what_the_sections_of_the_file_do_not_name_is_removed(store: Platform) -> None:
+def test_rows_that_the_sections_do_not_contain_are_removed(store: Platform) -> None:
     applied = put(
         f"""
         plans: [{{slug: free, name: Free}}, {{slug: pro, name: Pro}}, {{slug: new}}]
@@ -39,13 +39,13 @@ def test_what_the_sections_of_the_file_do_not_name_is_removed(store: Platform) -
 
 
 @pytest.mark.parametrize("text", ["", "plans: [{slug: free, name: Free}, {slug: pro, name: Pro}]"])
-def test_sections_that_are_left_out_stay(text: str, store: Platform) -> None:
+def test_omitted_sections_are_not_pruned(text: str, store: Platform) -> None:
     before = everything(store)
     assert put(text, prune=True, prune_clients=True).changes == []
     assert everything(store) == before
 
 
-def test_a_route_of_a_pruned_endpoint_is_free_for_another(store: Platform) -> None:
+def test_a_route_of_a_pruned_endpoint_can_be_reused(store: Platform) -> None:
     put(
         f"""
         endpoints: [{{slug: lookup, routes: [GET /api/search]}}]
@@ -77,19 +77,19 @@ def test_pruning_alone_keeps_clients(store: Platform) -> None:
     assert everything(store) == before
 
 
-def test_pruned_clients_are_unregistered_in_the_store_too(store: Platform) -> None:
+def test_pruned_clients_are_deleted_in_the_store_too(store: Platform) -> None:
     applied = put("clients: [{key: acme, name: Acme Ltd, plan: pro}]", prune=True, prune_clients=True)
     assert applied.changes == ["Client scraper changed."]
     assert list(Client.objects.values_list("key", flat=True)) == ["acme"]
     assert (store.is_registered("acme"), store.client("scraper").deleted) == (True, True)
 
 
-def test_a_pruned_client_takes_its_overrides_along(store: Platform) -> None:
+def test_pruning_a_client_deletes_its_overrides(store: Platform) -> None:
     put("clients: []", prune=True, prune_clients=True)
     assert not Override.objects.exists()
 
 
-def test_pruning_removes_overrides_that_the_file_does_not_name(store: Platform) -> None:
+def test_pruning_removes_overrides_that_the_file_does_not_contain(store: Platform) -> None:
     assert put("overrides: []", prune=True).changes == ["Client acme changed."]
     assert store.client("acme").overrides == ()
 
@@ -106,13 +106,13 @@ IN_USE = [
 
 
 @pytest.mark.parametrize(("text", "line"), IN_USE)
-def test_what_is_still_used_is_not_pruned(text: str, line: str, store: Platform) -> None:
+def test_rows_in_use_are_not_pruned(text: str, line: str, store: Platform) -> None:
     before = everything(store)
     assert refused(text, prune=True) == [line]
     assert everything(store) == before
 
 
-def test_a_file_without_anything_removes_everything_but_clients(store: Platform) -> None:
+def test_a_file_with_empty_sections_removes_everything_except_clients(store: Platform) -> None:
     Client.objects.update(plan=None)
     put("plans: []\nendpoints: []\npolicies: []\nclients: []\noverrides: []", prune=True)
     assert not any(model.objects.exists() for model in (Plan, Endpoint, Policy, Override))
@@ -120,7 +120,7 @@ def test_a_file_without_anything_removes_everything_but_clients(store: Platform)
     assert store.ruleset.plans == ()
 
 
-def test_pruning_by_an_export_brings_the_platform_back_to_it(store: Platform) -> None:
+def test_pruning_with_an_export_restores_the_platform(store: Platform) -> None:
     before = export()
     rows.plan("extra")
     rows.policy("more", endpoint=rows.endpoint("extra", "GET /extra"))

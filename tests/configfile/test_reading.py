@@ -1,4 +1,4 @@
-"""What a config file means."""
+"""Parsing of config files."""
 
 import json
 from datetime import UTC, datetime
@@ -60,13 +60,13 @@ def test_an_empty_file_has_no_section(text: str) -> None:
     assert read(text) == Document()
 
 
-def test_an_empty_section_is_not_a_missing_one() -> None:
+def test_an_empty_section_differs_from_a_missing_one() -> None:
     document = read("plans: []\nclients: []")
     assert (document.plans, document.clients) == ((), ())
     assert (document.endpoints, document.policies, document.overrides) == (None, None, None)
 
 
-def test_what_is_left_out_has_its_default() -> None:
+def test_omitted_fields_have_their_defaults() -> None:
     text = f"""
         plans: [{{slug: free}}]
         endpoints: [{{slug: search}}]
@@ -85,7 +85,7 @@ def test_what_is_left_out_has_its_default() -> None:
     assert document.overrides == (OverrideEntry("acme", "all", (Limit(1, 60),), None, None, ""),)
 
 
-def test_null_is_every_plan_every_endpoint_the_default_plan_and_an_open_date() -> None:
+def test_the_meaning_of_null_in_each_field() -> None:
     text = f"""
         policies: [{{slug: all, plan: null, endpoint: ~, {LIMITS}}}]
         clients: [{{key: acme, plan: null}}]
@@ -106,16 +106,16 @@ def test_null_is_every_plan_every_endpoint_the_default_plan_and_an_open_date() -
         ("2126-12-01T00:00:00.000001Z", datetime(2126, 12, 1, 0, 0, 0, 1, tzinfo=UTC)),
     ],
 )
-def test_moments_are_exact(text: str, moment: datetime) -> None:
+def test_times_are_exact(text: str, moment: datetime) -> None:
     document = read(f"overrides: [{{client: acme, policy: all, starts_at: {text}, {LIMITS}}}]")
     assert document.overrides[0].starts_at == moment
 
 
-def test_head_is_get() -> None:
+def test_head_is_read_as_get() -> None:
     assert read("endpoints: [{slug: search, routes: [HEAD /search]}]").endpoints[0].routes == (Route("GET", "/search"),)
 
 
-def test_anchors_are_yaml() -> None:
+def test_anchors_of_yaml_are_resolved() -> None:
     text = """
         policies:
           - {slug: a, limits: &limits [{quota: 1, window: 60}]}
@@ -125,5 +125,5 @@ def test_anchors_are_yaml() -> None:
 
 
 @pytest.mark.parametrize("key", ["a: b", "ümlaut", "it's", 'say "hi"', " spaces ", "#1", "null", "x" * 256])
-def test_keys_may_be_odd(key: str) -> None:
+def test_keys_may_contain_unusual_characters(key: str) -> None:
     assert read(json.dumps({"clients": [{"key": key}]})).clients[0].key == key

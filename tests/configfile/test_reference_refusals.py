@@ -1,4 +1,4 @@
-"""Files that do not fit what the database holds. Each leaves everything as it was."""
+"""Rejected files that do not fit the content of the database. Each leaves everything unchanged."""
 
 import pytest
 
@@ -19,13 +19,13 @@ UNKNOWN = {
 
 
 @pytest.mark.parametrize(("text", "line"), UNKNOWN.items(), ids=UNKNOWN.values())
-def test_what_nobody_knows_is_refused(text: str, line: str, shop: Platform) -> None:
+def test_unknown_references_are_rejected(text: str, line: str, shop: Platform) -> None:
     before = everything(shop)
     assert refused(text) == [line]
     assert everything(shop) == before
 
 
-def test_every_unknown_name_of_a_field_is_named_at_once(shop: Platform) -> None:
+def test_all_unknown_references_are_reported_together(shop: Platform) -> None:
     text = f"""policies:
         - {{slug: b, plan: nobody, {LIMITS}}}
         - {{slug: c, plan: free, {LIMITS}}}
@@ -37,7 +37,7 @@ def test_every_unknown_name_of_a_field_is_named_at_once(shop: Platform) -> None:
     ]
 
 
-def test_a_file_may_name_what_it_creates(shop: Platform) -> None:
+def test_a_file_may_reference_rows_that_it_creates(shop: Platform) -> None:
     put(f"""
         plans: [{{slug: pro}}]
         endpoints: [{{slug: search}}]
@@ -76,14 +76,14 @@ ROUTES = [
 
 
 @pytest.mark.parametrize(("endpoints", "lines"), ROUTES)
-def test_equal_routes_are_refused(endpoints: str, lines: list[str], shop: Platform) -> None:
+def test_equivalent_routes_are_rejected(endpoints: str, lines: list[str], shop: Platform) -> None:
     rows.endpoint("orders", "GET /orders")
     before = everything(shop)
     assert refused(f"endpoints: {endpoints}") == lines
     assert everything(shop) == before
 
 
-def test_patterns_of_different_precision_stand_beside_one_another(shop: Platform) -> None:
+def test_patterns_of_different_specificity_are_accepted(shop: Platform) -> None:
     routes = ["GET /x/{id}", "GET /x/new", "GET /x/*", "* /x/{id}"]
     put(f"endpoints: [{{slug: a, routes: {routes}}}]")
     assert [str(route) for route in shop.ruleset.endpoints[0].routes] == routes
@@ -97,19 +97,19 @@ def test_a_global_policy_cannot_be_overridden(shop: Platform) -> None:
     ]
 
 
-def test_plans_without_a_default_are_refused(platform: Platform) -> None:
+def test_plans_without_a_default_are_rejected(platform: Platform) -> None:
     assert refused("plans: [{slug: free}]") == ["plans: one plan must be the default."]
     assert not Plan.objects.exists()
 
 
-def test_a_problem_of_what_the_file_does_not_name_is_told_by_its_slug(shop: Platform) -> None:
+def test_a_problem_outside_the_file_is_reported_with_its_slug(shop: Platform) -> None:
     rows.policy("elsewhere").limits.update(window=None, algorithm="calendar", period="day", timezone="Mars")
     assert refused("clients: [{key: new}]") == [
         "policies.elsewhere.limits[0].timezone: “Mars” is not a time zone; an example is “Europe/Berlin”."
     ]
 
 
-def test_a_problem_at_the_end_of_a_file_takes_everything_before_it_back(shop: Platform) -> None:
+def test_a_problem_at_the_end_of_a_file_rolls_back_everything(shop: Platform) -> None:
     before = everything(shop)
     lines = refused(f"""
         plans: [{{slug: pro, default: true}}]

@@ -1,4 +1,4 @@
-"""Files that are not YAML, or have what is not in its place or not of its type."""
+"""Rejected files that are not valid YAML, or contain unknown fields or wrong types."""
 
 from collections.abc import Iterable
 
@@ -24,7 +24,7 @@ WHOLE = "must be a whole number."
     ],
     ids=["unclosed", "unclosed item", "tab", "two documents", "no anchor", "python tag", "control", "too deep"],
 )
-def test_broken_yaml_is_refused_by_its_line(text: str, where: str) -> None:
+def test_invalid_yaml_is_reported_with_its_line(text: str, where: str) -> None:
     (line, *_) = refusal(text)
     assert line.startswith(f"{where}: ")
 
@@ -40,7 +40,7 @@ def test_broken_yaml_is_refused_by_its_line(text: str, where: str) -> None:
         ("[a]: x", "line 1, column 1: the key must be text (put it in quotes)"),
     ],
 )
-def test_keys_of_a_mapping_are_text_and_there_once(text: str, line: str) -> None:
+def test_keys_of_a_mapping_are_unique_texts(text: str, line: str) -> None:
     assert refusal(text) == [line]
 
 
@@ -56,12 +56,12 @@ UNKNOWN = {
 
 
 @pytest.mark.parametrize(("text", "path"), UNKNOWN.items(), ids=UNKNOWN.values())
-def test_unknown_fields_are_refused(text: str, path: str) -> None:
+def test_unknown_fields_are_rejected(text: str, path: str) -> None:
     (line,) = refusal(text)
     assert line.startswith(f"{path}: is unknown; allowed here: ")
 
 
-def test_a_refused_field_is_told_what_is_known() -> None:
+def test_the_error_for_an_unknown_field_lists_the_known_ones() -> None:
     assert refusal("clients: [{key: a, tier: b}]") == [
         "clients[0].tier: is unknown; allowed here: key, name, plan, status, tags."
     ]
@@ -81,7 +81,7 @@ MISSING = {
 
 
 @pytest.mark.parametrize(("text", "path"), MISSING.items(), ids=MISSING.values())
-def test_missing_fields_are_refused(text: str, path: str) -> None:
+def test_missing_fields_are_rejected(text: str, path: str) -> None:
     assert refusal(text) == [f"{path}: is missing."]
 
 
@@ -146,16 +146,16 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("path", "value", "message"), WRONG, ids=[f"{path}={value}" for path, value, _ in WRONG])
-def test_values_of_another_type_are_refused(path: str, value: str, message: str) -> None:
+def test_values_of_a_wrong_type_are_rejected(path: str, value: str, message: str) -> None:
     assert refusal(FIELDS[path].format(value)) == [f"{path}: {message}"]
 
 
 @pytest.mark.parametrize("text", ["[]", "- plans", "plans", "1", "true"])
-def test_a_file_that_is_no_mapping_is_refused(text: str) -> None:
+def test_a_file_that_is_not_a_mapping_is_rejected(text: str) -> None:
     assert refusal(text) == ["file: must be a mapping of fields."]
 
 
-def test_every_problem_of_shape_is_named_at_once() -> None:
+def test_all_problems_of_shape_are_reported_together() -> None:
     text = """
         plans: [{slug: 1}]
         policies:

@@ -1,4 +1,4 @@
-"""Numbers, words and structures that YAML reads in another way than people do, and files that grow when they
+"""Numbers, words and structures that YAML reads differently from people, and files that expand when they
 are read."""
 
 import json
@@ -29,7 +29,7 @@ SIXTY = "1:" + "1:" * 300
         *(("0x64", "a hexadecimal number"), ("0b1100", "a binary number"), ("0b_", "a binary number")),
         *(("1:00", "a base-60 number"), ("190:20:30.15", "a base-60 number")),
         *(("-1:30", "a base-60 number"), (f"{SIXTY}1", "a base-60 number")),
-        # Once an OverflowError that nobody caught.
+        # This once raised an uncaught OverflowError.
         (f"{SIXTY}1.5", "a base-60 number"),
         *(
             (".inf", "not a finite number"),
@@ -47,7 +47,7 @@ SIXTY = "1:" + "1:" * 300
     ],
     ids=lambda text: text[:20],
 )
-def test_a_number_that_reads_as_another_is_explained_where_it_stands(text: str, reading: str) -> None:
+def test_a_misread_number_is_explained_at_its_position(text: str, reading: str) -> None:
     (line,) = refusal(LIMIT.format(text))
     assert line.startswith(QUOTA)
     assert reading in line
@@ -55,7 +55,7 @@ def test_a_number_that_reads_as_another_is_explained_where_it_stands(text: str, 
 
 
 @pytest.mark.parametrize("value", ["1e999", "-1e999", "NaN", "Infinity", "-Infinity", "9" * 5_000])
-def test_a_number_of_json_that_is_none(value: str) -> None:
+def test_an_invalid_number_in_json(value: str) -> None:
     (line,) = refusal(f'{{"policies": [{{"slug": "a", "limits": [{{"quota": {value}, "window": 60}}]}}]}}')
     assert line.startswith(QUOTA)
     assert "number" in line
@@ -67,22 +67,22 @@ def test_plain_numbers_are_read(text: str) -> None:
 
 
 @pytest.mark.parametrize("word", ["on", "off", "yes", "no", "true", "False", "NO"])
-def test_a_word_that_means_true_or_false_is_no_slug(word: str) -> None:
+def test_a_word_that_yaml_reads_as_boolean_is_no_slug(word: str) -> None:
     assert refusal(f"plans: [{{slug: {word}}}]") == ["plans[0].slug: must be text (put it in quotes)."]
     assert read(f"plans: [{{slug: '{word.lower()}'}}]").plans[0].slug == word.lower()  # type: ignore[index]
 
 
 @pytest.mark.parametrize("slug", ["0100", "1:30", "0x1f"])
-def test_a_number_that_reads_as_another_is_no_slug_either(slug: str) -> None:
+def test_a_misread_number_is_no_slug(slug: str) -> None:
     assert refusal(f"plans: [{{slug: {slug}}}]")[0].endswith("or put a text in quotes.")
 
 
-def test_a_default_may_be_said_with_yes() -> None:
+def test_default_may_be_yes() -> None:
     assert read("plans: [{slug: a, default: yes}]").default_plan == "a"
 
 
 @pytest.mark.parametrize("text", ["a: &a [*a]", "a: &a {b: *a}", "a: &a {<<: *a}", "&a [*a]"])
-def test_an_alias_inside_of_what_it_stands_for(text: str) -> None:
+def test_a_recursive_alias_is_rejected(text: str) -> None:
     assert "refers to a value that contains it" in refusal(text)[0]
 
 
@@ -94,7 +94,7 @@ def bomb(first: str, line: str, depth: int) -> str:
 
 
 @pytest.mark.parametrize(("first", "line"), [("[x, x]", "[%s]"), ("{x: 1}", "{<<: [%s]}"), ("{x: 1}", "{y: [%s]}")])
-def test_aliases_of_aliases_are_refused_before_anything_is_built(first: str, line: str) -> None:
+def test_exponentially_nested_aliases_are_rejected_before_expansion(first: str, line: str) -> None:
     for depth in (6, 12):
         (told,) = refusal(bomb(first, line, depth))
         assert f"expand to more than {MAX_ALIASED:,} values" in told
@@ -107,7 +107,7 @@ def test_many_policies_may_share_their_limits() -> None:
     assert {policy.limits for policy in policies or ()} == {(Limit(1, 60),)}
 
 
-def test_a_merged_value_is_replaced_wherever_the_mapping_stands() -> None:
+def test_a_merged_value_can_be_overridden_in_nested_mappings() -> None:
     data = parse("p: {q: {r: &b {<<: &a {x: 1, y: 1}, x: 2}}}\nc: {<<: *b, y: 3}")
     assert data == {"p": {"q": {"r": {"x": 2, "y": 1}}}, "c": {"x": 2, "y": 3}}
 
@@ -132,19 +132,19 @@ def test_a_merged_value_is_replaced_wherever_the_mapping_stands() -> None:
     ],
     ids=lambda text: ascii(text)[:24],
 )
-def test_what_is_no_config_file_at_all(text: str, message: str) -> None:
+def test_other_kinds_of_files_are_rejected(text: str, message: str) -> None:
     assert refusal(text)[0].startswith(message)
 
 
 @pytest.mark.parametrize("key", ["a\0b", "\ud800", "", "x" * 257], ids=ascii)
-def test_a_key_that_no_client_can_have(key: str) -> None:
+def test_an_invalid_client_key_is_rejected(key: str) -> None:
     item = {"name": "a", "metric": "throttled", "threshold": 1, "emails": ["a@example.com"], "client": key}
     assert refusal(json.dumps({"alert_rules": [item]}))[0].startswith("alert_rules[0].client: must ")
     item = {"client": key, "policy": "all", "limits": [{"quota": 1, "window": 60}]}
     assert refusal(json.dumps({"overrides": [item]}))[0].startswith("overrides[0].client: must ")
 
 
-def test_a_mail_address_that_is_too_long() -> None:
+def test_an_email_address_that_is_too_long() -> None:
     address = f"{'a' * 60}@{'.'.join(['b' * 60] * 4)}.example"
     rule = {"name": "a", "metric": "throttled", "threshold": 1, "emails": [address]}
     assert refusal(json.dumps({"alert_rules": [rule]})) == ["alert_rules[0].emails[0]: must be an email address."]
@@ -169,7 +169,7 @@ HOSTILE: list[Any] = [
 
 
 def spoil(draw: st.DrawFn, value: Any) -> Any:
-    """Replaces one value of a document."""
+    """Replaces one value of a document by an arbitrary one."""
     if isinstance(value, (dict, list)) and value and draw(st.integers(0, 5)):
         at = draw(st.sampled_from(sorted(value) if isinstance(value, dict) else range(len(value))))
         value[at] = spoil(draw, value[at])
@@ -188,6 +188,6 @@ def spoiled(draw: st.DrawFn) -> Any:
 @pytest.mark.django_db
 @history_settings(60)
 @given(document=spoiled())
-def test_any_spoiled_document_is_applied_or_refused(platform: Platform, document: Any) -> None:
+def test_any_changed_document_is_applied_or_rejected(platform: Platform, document: Any) -> None:
     with suppress(InvalidConfig):
         put(json.dumps(document), dry_run=True)
