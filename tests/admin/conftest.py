@@ -1,4 +1,4 @@
-"""A shop that is live, and somebody at the admin."""
+"""A live shop, and a user in the admin."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -19,7 +19,7 @@ def ada(transactional_db: None) -> User:
 
 @pytest.fixture
 def desk(ada: User) -> Desk:
-    """Ada at the admin. Each request commits, since a save publishes after the commit."""
+    """Ada in the admin. Each request commits, because a save publishes after the commit."""
     return desk_of(ada)
 
 

@@ -1,4 +1,4 @@
-"""The admin as a person uses it: opens a page, changes some fields, saves."""
+"""The admin as a person uses it: opening a page, changing some fields, saving."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +13,7 @@ WHY = "Somebody asked for it."
 
 
 class Page:
-    """What came back."""
+    """The page in a response."""
 
     def __init__(self, response: Any) -> None:
         self.response = response
@@ -22,14 +22,14 @@ class Page:
 
     @property
     def messages(self) -> list[str]:
-        """What the page says at its top."""
+        """The messages at the top of the page."""
         return [str(message) for message in get_messages(self.response.wsgi_request)] or [
             str(message) for message in (self.response.context or {}).get("messages", ())
         ]
 
     @property
     def errors(self) -> dict[str, list[str]]:
-        """Field (as the form names it; ``__all__``: the form as a whole) → what is wrong with it."""
+        """Field (name in the form; ``__all__`` for the whole form) → its errors."""
         found: dict[str, list[str]] = {}
         for form in self._forms():
             for field, messages in form.errors.items():
@@ -41,7 +41,7 @@ class Page:
 
     @property
     def fields(self) -> dict[str, str]:
-        """What the page would send if nothing were changed."""
+        """The form data that the page would submit without changes."""
         data: dict[str, str] = {}
         for form in self._forms():
             data |= _fields(form)
@@ -51,17 +51,17 @@ class Page:
 
     @property
     def is_review(self) -> bool:
-        """Whether it asks to confirm what will go live."""
+        """Whether the page is a review that asks for a confirmation."""
         return "admin/limits/review.html" in [template.name for template in self.response.templates]
 
     @property
     def is_deletion(self) -> bool:
-        """Whether it asks why these rows are to be deleted."""
+        """Whether the page asks for the reason of a deletion."""
         return "admin/limits/deletion.html" in [template.name for template in self.response.templates]
 
     @property
     def sent_again(self) -> dict[str, list[str]]:
-        """What a review keeps of the form that led to it."""
+        """The form data that a review contains and submits again."""
         kept: dict[str, list[str]] = {}
         for name, value in self.response.context["fields"]:
             kept.setdefault(name, []).append(value)
@@ -73,7 +73,7 @@ class Page:
             yield from formset.forms
 
     def _formsets(self) -> Iterator[Any]:
-        """Those of the page, and what is nested in them."""
+        """The formsets of the page, and those nested in them."""
         for inline in self.response.context["inline_admin_formsets"]:
             yield inline.formset
             for form in inline.formset.forms:
@@ -96,7 +96,7 @@ def _fields(form: BaseForm) -> dict[str, str]:
 
 
 class Desk:
-    """A browser without a screen, logged in."""
+    """A logged in user who opens pages and submits forms."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -108,7 +108,7 @@ class Desk:
         return self.open(reverse(f"admin:limits_{model._meta.model_name}_changelist"), **query)
 
     def change(self, row: Model, **changes: Any) -> Page:
-        """Opens a row's page, changes these fields (None: an unticked box) and saves."""
+        """Opens a row's page, changes these fields (None: an unchecked box) and saves."""
         return self._save(reverse(f"admin:limits_{row._meta.model_name}_change", args=[row.pk]), changes)
 
     def add(self, model: type[Model], **fields: Any) -> Page:
@@ -118,7 +118,7 @@ class Desk:
         return self.confirm(self.send(path, **changes))
 
     def send(self, path: str, **changes: Any) -> Page:
-        """Saves, and stops at the review where there is one."""
+        """Saves without confirming the review, if there is one."""
         data = self.open(path).fields | {name.replace("__", "-"): value for name, value in changes.items()}
         sent = {name: value for name, value in data.items() if value is not None}
         return Page(self.client.post(path, sent, follow=True))
@@ -128,7 +128,7 @@ class Desk:
         return self.confirm(Page(self.client.post(path, {"post": "yes"}, follow=True)))
 
     def confirm(self, page: Page, why: str = "") -> Page:
-        """Publishes what a review shows, and deletes what a page asks about; any other page is as it was."""
+        """Confirms a review or a deletion; returns any other page unchanged."""
         if page.is_deletion:
             answer = {"_delete": "1", "why": why or WHY, "count": str(page.response.context["count"])}
         elif page.is_review:
@@ -139,7 +139,7 @@ class Desk:
         return Page(self.client.post(path, page.sent_again | answer, follow=True))
 
     def act(self, action: str, *rows: Model) -> Page:
-        """Runs an action of the list on these rows, and confirms it where it asks."""
+        """Runs an action of the list on these rows, and confirms it if necessary."""
         path = reverse(f"admin:limits_{rows[0]._meta.model_name}_changelist")
         chosen = {"action": action, "_selected_action": [str(row.pk) for row in rows]}
         return self.confirm(Page(self.client.post(path, chosen, follow=True)))

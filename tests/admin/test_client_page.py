@@ -1,4 +1,4 @@
-"""The page of a client: limits with their source, bars, and what can be done there, each with a reason."""
+"""The page of a client: its limits with their source and usage, and the actions, each with a reason."""
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -40,7 +40,7 @@ def live() -> None:
     assert clients.deliver().live
 
 
-def test_bars_show_what_is_used_now_and_whose_limit_it_is(desk: Desk, shop: Platform) -> None:
+def test_bars_show_present_usage_and_the_source_of_each_limit(desk: Desk, shop: Platform) -> None:
     pro = rows.plan("pro")
     search = rows.policy("pro-search", quota=50, plan=pro, endpoint=rows.endpoint("search"))
     rows.policy("ocean", quota=9_000, partition="global")
@@ -75,7 +75,7 @@ def test_a_client_without_a_plan_has_the_default_plans_limits(
     assert usages(desk)["of-free:60s"].source == source
 
 
-def test_without_the_store_the_page_says_so(desk: Desk, shop: Platform) -> None:
+def test_without_the_store_the_page_reports_the_outage(desk: Desk, shop: Platform) -> None:
     shop.make_store_unavailable()
     page = desk.open(address("change"))
     assert page.status == 200
@@ -102,7 +102,7 @@ def test_a_status_is_changed_with_a_reason_and_shown(desk: Desk, shop: Platform,
     assert shop.client("acme").status == "active"  # type: ignore[union-attr]
 
 
-def test_a_status_undoes_no_change_that_overtakes_it(desk: Desk, shop: Platform) -> None:
+def test_a_status_change_keeps_a_concurrent_change(desk: Desk, shop: Platform) -> None:
     rename = partial(Client.objects.filter(key="acme").update, name="Acme Holding")
     block = partial(desk.client.post, address("status", "blocked"), {"why": "It scrapes."})
     assert overtaken_by(rename, block).status_code == 302
@@ -111,7 +111,7 @@ def test_a_status_undoes_no_change_that_overtakes_it(desk: Desk, shop: Platform)
 
 
 class Overtaken:
-    """The engine of this process; a publish removes every policy right after a client was looked at."""
+    """The engine of this process, with a publication that removes every policy just after a peek at a client."""
 
     def __init__(self) -> None:
         self.engine = get_engine()
@@ -128,7 +128,7 @@ class Overtaken:
         return seen
 
 
-def test_a_page_is_of_one_version_though_another_is_published_meanwhile(
+def test_a_page_shows_one_version_despite_a_concurrent_publication(
     desk: Desk, shop: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     overtaken = Overtaken()
@@ -137,7 +137,7 @@ def test_a_page_is_of_one_version_though_another_is_published_meanwhile(
     assert usages(desk) == {}
 
 
-def test_an_unknown_status_is_no_page(desk: Desk, shop: Platform) -> None:
+def test_an_unknown_status_is_a_404(desk: Desk, shop: Platform) -> None:
     assert desk.client.get(address("status", "gone")).status_code == 404
 
 
@@ -146,7 +146,7 @@ def more(desk: Desk, **changes: Any) -> Page:
     return Page(desk.client.post(address("more"), data, follow=True))
 
 
-def test_half_as_much_again_until_sunday(desk: Desk, shop: Platform) -> None:
+def test_limits_are_raised_by_half_until_sunday(desk: Desk, shop: Platform) -> None:
     rows.limit(Policy.objects.get(), quota=10, window=1, algorithm="token_bucket", burst=5)
     live()
     page = more(desk)
@@ -159,7 +159,7 @@ def test_half_as_much_again_until_sunday(desk: Desk, shop: Platform) -> None:
     assert "150 per minute" in page.messages[0]
 
 
-def test_the_link_of_a_bar_fills_the_form_in(desk: Desk, shop: Platform) -> None:
+def test_the_link_of_a_bar_prefills_the_form(desk: Desk, shop: Platform) -> None:
     link = f"{address('more')}?policy=all&amp;percent=150&amp;until=sunday"
     assert link in desk.open(address("change")).text
     form = desk.open(address("more"), policy="all", percent="200", until="month").response.context["form"]
@@ -176,7 +176,7 @@ def test_the_link_of_a_bar_fills_the_form_in(desk: Desk, shop: Platform) -> None
         ({"why": ""}, "why", "required"),
     ],
 )
-def test_wrong_answers_are_refused_at_their_field(
+def test_invalid_values_are_reported_at_their_field(
     desk: Desk, shop: Platform, changes: dict[str, str], field: str, message: str
 ) -> None:
     page = more(desk, **changes)
@@ -184,7 +184,7 @@ def test_wrong_answers_are_refused_at_their_field(
     assert not Override.objects.exists()
 
 
-def test_a_second_override_of_a_policy_is_refused_with_the_end_of_the_first(desk: Desk, shop: Platform) -> None:
+def test_a_second_override_of_a_policy_is_rejected_with_an_explanation(desk: Desk, shop: Platform) -> None:
     more(desk, until="")
     page = more(desk)
     assert page.response.context["form"].errors["policy"] == [
@@ -205,16 +205,16 @@ def test_a_second_override_of_a_policy_is_refused_with_the_end_of_the_first(desk
         ("", datetime(2026, 11, 25, tzinfo=UTC), None),
     ],
 )
-def test_when_it_ends(until: str, now: datetime, end: datetime | None) -> None:
+def test_the_end_of_each_choice(until: str, now: datetime, end: datetime | None) -> None:
     assert end_of(until, None, now) == end
 
 
-def test_scaled_limits_are_rounded_up_and_stay_in_bounds() -> None:
+def test_scaled_limits_are_rounded_up_and_stay_within_bounds() -> None:
     limits = [Limit(1, 60), Limit(900_000_000, 60, Algorithm.TOKEN_BUCKET, 700_000_000), Limit(0, 60)]
     assert [(limit.quota, limit.burst) for limit in scaled(limits, 150)] == [(2, None), (10**9, 10**9), (0, None)]
 
 
-def test_the_chart_is_of_this_client_and_the_page_makes_few_queries(desk: Desk, shop: Platform) -> None:
+def test_the_chart_shows_this_client_and_the_page_runs_few_queries(desk: Desk, shop: Platform) -> None:
     minute = timezone.now().replace(second=0, microsecond=0)
     for key, outcome, number in (("acme", "admitted", 40), ("acme", "denied", 2), ("other", "admitted", 1_000)):
         Usage.objects.create(client_key=key, endpoint="", minute=minute, outcome=outcome, requests=number, cost=1)

@@ -1,4 +1,4 @@
-"""Moving a selection of clients to a plan."""
+"""Moving selected clients to another plan."""
 
 import pytest
 from django.urls import reverse
@@ -18,7 +18,7 @@ def move(desk: Desk, *clients: Client, **answer: str) -> Page:
     return Page(desk.client.post(reverse(LIST), chosen | answer, follow=True))
 
 
-def test_a_selection_moves_with_a_reason_and_is_live(desk: Desk, shop: Platform) -> None:
+def test_selected_clients_are_moved_with_a_reason_and_live(desk: Desk, shop: Platform) -> None:
     pro, globex = rows.plan("pro"), rows.client("globex")
     acme = Client.objects.get(key="acme")
     rows.client("initech")

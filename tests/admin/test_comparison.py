@@ -1,4 +1,4 @@
-"""Comparing plans, and copying one."""
+"""Comparison of plans, and copying a plan."""
 
 import pytest
 from django.db import connection
@@ -18,7 +18,7 @@ COMPARE = "admin:limits_plan_compare"
 
 @pytest.fixture
 def plans(shop: Platform) -> None:
-    """Free, Pro and Team on search and orders."""
+    """The plans Free, Pro and Team, with policies on search and orders."""
     search, orders = rows.endpoint("search", "GET /search"), rows.endpoint("orders")
     for slug, quota in (("free", 10), ("pro", 100), ("team", 100)):
         plan = Plan.objects.filter(slug=slug).first() or rows.plan(slug)
@@ -29,7 +29,7 @@ def plans(shop: Platform) -> None:
 
 
 def table(desk: Desk, **query: str) -> dict[str, list[tuple[list[str], str]]]:
-    """Row → for each plan its sentences and how it differs from the plan on the left."""
+    """Row → for each plan its sentences, and the difference from the plan to its left."""
     shown: list[Row] = desk.open(reverse(COMPARE), **query).response.context["rows"]
     return {
         row.name: [
@@ -39,7 +39,7 @@ def table(desk: Desk, **query: str) -> dict[str, list[tuple[list[str], str]]]:
     }
 
 
-def test_cells_say_what_a_plan_gives_and_how_it_differs(desk: Desk, plans: None) -> None:
+def test_cells_show_the_limits_of_a_plan_and_the_differences(desk: Desk, plans: None) -> None:
     everywhere = ["100 per minute all plans"]
     assert table(desk) == {
         "All requests together": [(everywhere, ""), (everywhere, ""), (everywhere, "")],
@@ -52,13 +52,13 @@ def test_cells_say_what_a_plan_gives_and_how_it_differs(desk: Desk, plans: None)
     }
 
 
-def test_rows_and_columns_can_be_chosen(desk: Desk, plans: None) -> None:
+def test_rows_and_columns_can_be_filtered(desk: Desk, plans: None) -> None:
     assert list(table(desk, q="sea")) == ["Search"]
     assert list(table(desk, differing="on")) == ["Orders", "Search"]
     assert [len(cells) for cells in table(desk, plan="pro").values()] == [1, 1, 1]
 
 
-def test_a_limit_is_one_click_from_its_form_and_a_save_leads_back(desk: Desk, plans: None, shop: Platform) -> None:
+def test_a_limit_links_to_its_form_and_a_save_returns(desk: Desk, plans: None, shop: Platform) -> None:
     policy = Policy.objects.get(slug="pro-search")
     path = f"{reverse('admin:limits_policy_change', args=[policy.pk])}?back=comparison"
     assert f'href="{path}"' in desk.open(reverse(COMPARE)).text
@@ -67,7 +67,7 @@ def test_a_limit_is_one_click_from_its_form_and_a_save_leads_back(desk: Desk, pl
     assert shop.quotas["pro-search"] == 500
 
 
-def test_an_empty_cell_leads_to_a_form_that_knows_plan_and_endpoint(desk: Desk, plans: None) -> None:
+def test_an_empty_cell_links_to_a_form_with_plan_and_endpoint(desk: Desk, plans: None) -> None:
     cell = next(row for row in desk.open(reverse(COMPARE)).response.context["rows"] if row.name == "Orders").cells[0]
     form = desk.client.get(cell.add_url).context["adminform"].form
     assert (str(form.initial["plan"]), str(form["endpoint"].value())) == (
@@ -76,7 +76,7 @@ def test_an_empty_cell_leads_to_a_form_that_knows_plan_and_endpoint(desk: Desk, 
     )
 
 
-def test_the_page_makes_the_same_queries_whatever_its_size(desk: Desk, plans: None) -> None:
+def test_the_number_of_queries_does_not_depend_on_the_size(desk: Desk, plans: None) -> None:
     desk.open(reverse(COMPARE))
     with CaptureQueriesContext(connection) as few:
         desk.open(reverse(COMPARE))
@@ -87,7 +87,7 @@ def test_the_page_makes_the_same_queries_whatever_its_size(desk: Desk, plans: No
     assert len(many) == len(few)
 
 
-def test_an_empty_platform_is_told_what_to_do(desk: Desk, platform: Platform) -> None:
+def test_an_empty_platform_gets_a_hint(desk: Desk, platform: Platform) -> None:
     assert "There are no plans yet." in desk.open(reverse(COMPARE)).text
 
 
@@ -120,7 +120,7 @@ def test_a_plan_is_copied_with_all_of_its_policies_after_a_review(desk: Desk, pl
         ({"name": ""}, "name", "required"),
     ],
 )
-def test_a_wrong_name_of_a_copy_is_refused_at_its_field(
+def test_an_invalid_name_of_a_copy_is_reported_at_its_field(
     desk: Desk, plans: None, names: dict[str, str], field: str, message: str
 ) -> None:
     rows.policy("taken-search")
@@ -129,7 +129,7 @@ def test_a_wrong_name_of_a_copy_is_refused_at_its_field(
     assert Plan.objects.count() == 3
 
 
-def test_many_endpoints_come_on_pages(desk: Desk, plans: None) -> None:
+def test_many_endpoints_are_paginated(desk: Desk, plans: None) -> None:
     Endpoint.objects.bulk_create(Endpoint(slug=f"e{number:02}", name=f"E {number:02}") for number in range(60))
     assert (len(table(desk)), len(table(desk, p="2"))) == (50, 13)
     assert list(table(desk, differing="on")) == ["Orders", "Search"]

@@ -1,4 +1,4 @@
-"""Deleting and changing many rows: with a reason, in the history, and without a field for each row."""
+"""Deleting and changing many rows: with a reason, with history, and without a form field for each row."""
 
 import re
 
@@ -16,14 +16,14 @@ from tests.publishing.platforms import Platform
 pytestmark = pytest.mark.django_db(transaction=True)
 
 MANY = 1_100
-"""More than Django takes as fields of one form."""
+"""More than the number of form fields that Django accepts."""
 
 LIST = "/admin/limits/client/"
 
 
 @pytest.fixture
 def many(shop: Platform) -> Platform:
-    """Clients of a campaign beside the shop's own, all live."""
+    """A live shop with additional clients of a campaign."""
     Client.objects.bulk_create(Client(key=f"promo-{number}") for number in range(MANY))
     assert clients.deliver().live
     return shop
@@ -35,7 +35,7 @@ def live() -> None:
 
 
 def fields_of(page: Page) -> list[str]:
-    """Fields of the page's own form."""
+    """The fields of the page's form."""
     form = page.text.split("<form method", 1)[1] if "<form method" in page.text else ""
     return re.findall(r"<(?:input|select|textarea)[ >]", form)
 
@@ -46,7 +46,7 @@ def all_that_match(desk: Desk, action: str, **more: str) -> Page:
     return Page(desk.client.post(f"{LIST}?q=promo", sent, follow=True))
 
 
-def test_all_that_match_a_search_are_deleted_live_and_in_the_history(desk: Desk, ada: User, many: Platform) -> None:
+def test_all_rows_that_match_a_search_are_deleted_with_history(desk: Desk, ada: User, many: Platform) -> None:
     page = all_that_match(desk, "delete_selected")
     assert "1,100 clients" in page.text
     assert len(fields_of(page)) < 10
@@ -62,7 +62,7 @@ def test_all_that_match_a_search_are_deleted_live_and_in_the_history(desk: Desk,
     assert record.deleted
 
 
-def test_who_deletes_clients_is_told_what_limits_their_requests_then(desk: Desk, many: Platform) -> None:
+def test_deleting_clients_shows_which_limits_apply_afterwards(desk: Desk, many: Platform) -> None:
     page = all_that_match(desk, "delete_selected")
     assert "limited by the default plan" in page.text
     assert "blocked" not in page.text
@@ -73,14 +73,14 @@ def test_who_deletes_clients_is_told_what_limits_their_requests_then(desk: Desk,
     )
 
 
-def test_who_deletes_a_blocked_client_is_told_that_this_ends_the_block(desk: Desk, shop: Platform) -> None:
+def test_deleting_a_blocked_client_warns_that_the_block_ends(desk: Desk, shop: Platform) -> None:
     client = rows.client("promo-7", status="blocked")
     page = desk.open(reverse("admin:limits_client_delete", args=[client.pk]))
     assert "limited by the default plan" in page.text
     assert "The client is blocked now, and will no longer be blocked." in page.text
 
 
-def test_a_selection_of_rows_travels_in_one_field(desk: Desk, many: Platform) -> None:
+def test_selected_rows_are_submitted_in_one_field(desk: Desk, many: Platform) -> None:
     some = Client.objects.filter(key__startswith="promo")[:150]
     sent = {"action": "delete_selected", "_selected_action": [str(row.pk) for row in some], "index": "0"}
     page = Page(desk.client.post(LIST, sent, follow=True))
@@ -93,7 +93,7 @@ def test_a_selection_of_rows_travels_in_one_field(desk: Desk, many: Platform) ->
     assert Client.objects.count() == MANY + 1 - 150
 
 
-def test_all_that_match_are_moved_to_a_plan_without_a_field_for_each(desk: Desk, many: Platform) -> None:
+def test_all_matching_clients_are_moved_to_a_plan_without_a_field_for_each(desk: Desk, many: Platform) -> None:
     pro = rows.plan("pro")
     page = all_that_match(desk, "move_to_plan")
     assert len(fields_of(page)) < 10
@@ -111,7 +111,7 @@ def test_nothing_is_deleted_without_a_reason(desk: Desk, shop: Platform) -> None
     assert Client.objects.filter(pk=acme.pk).exists()
 
 
-def test_what_matches_since_the_page_was_shown_is_not_deleted_unseen(desk: Desk, many: Platform) -> None:
+def test_rows_that_match_only_since_the_page_was_shown_are_not_deleted(desk: Desk, many: Platform) -> None:
     page = all_that_match(desk, "delete_selected")
     rows.client("promo-late")
     page = desk.confirm(page)
@@ -119,7 +119,7 @@ def test_what_matches_since_the_page_was_shown_is_not_deleted_unseen(desk: Desk,
     assert Client.objects.filter(key__startswith="promo").count() == MANY + 1
 
 
-def test_an_override_and_its_limits_go_with_their_client_and_are_in_the_history(desk: Desk, shop: Platform) -> None:
+def test_deleting_a_client_deletes_its_overrides_with_history(desk: Desk, shop: Platform) -> None:
     acme = Client.objects.get()
     rows.override_limit(rows.override(acme, Policy.objects.get()))
     page = desk.delete(acme)
@@ -156,14 +156,14 @@ def test_selected_policies_are_reviewed_before_they_are_deleted(desk: Desk, ada:
     assert list(records) == [(ada.pk, "They are not sold any more.")] * 2
 
 
-def test_what_holds_on_to_selected_rows_is_named(desk: Desk, shop: Platform) -> None:
+def test_rows_that_prevent_a_deletion_are_named(desk: Desk, shop: Platform) -> None:
     policy = rows.policy("search", plan=rows.plan("pro"))
     page = desk.act("delete_selected", Plan.objects.get(slug="pro"))
     assert any("policy “search”" in message for message in page.messages)
     assert Policy.objects.filter(pk=policy.pk).exists()
 
 
-def test_a_revoked_token_is_reviewed_and_in_the_history(desk: Desk, ada: User, shop: Platform) -> None:
+def test_revoking_a_token_is_reviewed_and_in_the_history(desk: Desk, ada: User, shop: Platform) -> None:
     token = rows.token()
     live()
     page = desk.act("revoke", token)
@@ -174,7 +174,7 @@ def test_a_revoked_token_is_reviewed_and_in_the_history(desk: Desk, ada: User, s
     assert (record.history_user, record.history_change_reason, record.history_type) == (ada, WHY, "~")
 
 
-def test_a_plan_that_stops_being_the_default_says_so_in_its_history(desk: Desk, ada: User, shop: Platform) -> None:
+def test_the_history_of_a_former_default_plan_contains_the_change(desk: Desk, ada: User, shop: Platform) -> None:
     pro = rows.plan("pro")
     desk.change(pro, is_default="on")
     record = Plan.objects.get(slug="free").history.first()
@@ -187,7 +187,7 @@ def test_an_alert_rule_is_deleted_with_a_reason(desk: Desk, shop: Platform) -> N
     assert [record.history_change_reason for record in AlertRule.history.filter(history_type="-")] == [WHY, WHY]
 
 
-def test_a_step_takes_no_more_than_its_bound(many: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_chunks_of_a_step_are_bounded(many: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk, "CHUNK_ROWS", 100)
     found = [len(chunk) for chunk in bulk.chunks(Client.objects.filter(key__startswith="promo"), most=300)]
     assert found == [100, 100, 100]

@@ -1,5 +1,5 @@
-"""Every address of the admin, for every role, with odd ids, hostile queries and forms: never a 5xx, and
-no GET changes anything."""
+"""All URLs of the admin, for every role, with invalid ids, malicious queries and forms: never a 5xx, and
+no GET changes any data."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,13 +22,13 @@ EVERYBODY = [*ROLES, SUPERUSER, STAFF, ANONYMOUS]
 EVERY_ADDRESS = addresses()
 WITH_A_ROW = [address for address in EVERY_ADDRESS if address.takes_a_row]
 PARTS = 2
-"""Of the walk with hostile queries, for two test processes."""
+"""The test with malicious queries is divided into two, for two test processes."""
 ONE_OF_EACH = {"q": NUL, "p": "abc", "o": "99", "e": "1", "id__range": "", "_to_field": "", "plan": HUGE, "client": NUL}
 
 
 @pytest.fixture
 def browser_of(shop: Platform, ada: User) -> Callable[[str], Browser]:
-    """Somebody of a role, on a platform with a row of every kind."""
+    """A browser of a user with this role, on a platform with a row of every model."""
     create_roles(Group.objects, Permission.objects)
     a_row_of_every_kind()
 
@@ -50,15 +50,15 @@ def _user(role: str) -> User:
 
 @contextmanager
 def nothing_changes(shop: Platform) -> Iterator[None]:
-    """Every table and Redis hold what they held. (A read-only transaction would refuse locks and previews that
-    are rolled back as well.)"""
+    """Asserts that all tables and Redis are unchanged. (A read-only transaction would also reject locks and previews
+    that are rolled back.)"""
     before = tables(), shop.content()
     yield
     assert (tables(), shop.content()) == before
 
 
 def tables() -> dict[str, str]:
-    """A digest of every table."""
+    """Table → digest of its content."""
     digests = {}
     with connection.cursor() as cursor:
         for name in connection.introspection.table_names(cursor):
@@ -68,12 +68,12 @@ def tables() -> dict[str, str]:
 
 
 def some(values: list[Any], at: int, every: int) -> list[Any]:
-    """One in ``every`` of them, others for each page; ``make fuzz`` sends all of them to each page."""
+    """Every ``every``-th value, different ones for each page; ``make fuzz`` sends all of them to each page."""
     return values if FUZZ_EXAMPLES else values[at % every :: every]
 
 
 class Walk:
-    """Asks, and remembers what failed."""
+    """Sends requests and collects failures."""
 
     def __init__(self, browser: Browser) -> None:
         self.browser, self.failures, self.count = browser, [], 0  # type: ignore[var-annotated]
@@ -113,7 +113,7 @@ def is_a_logout(address: Address) -> bool:
     return address.name == "logout"
 
 
-def test_the_walk_knows_every_kind_of_page() -> None:
+def test_the_list_of_urls_is_complete() -> None:
     names = {address.name for address in EVERY_ADDRESS}
     assert len(EVERY_ADDRESS) > 140
     known = {"limits_plan_copy", "limits_publication_roll_back", "limits_client_status", "limits_alert_handle"}
@@ -121,7 +121,7 @@ def test_the_walk_knows_every_kind_of_page() -> None:
 
 
 @pytest.mark.parametrize("role", EVERYBODY)
-def test_no_role_gets_an_error_from_a_get_and_none_changes_anything(
+def test_a_get_causes_no_error_and_no_change_for_any_role(
     walk: Callable[[str], Walk], shop: Platform, role: str
 ) -> None:
     walker = walk(role)
@@ -132,7 +132,7 @@ def test_no_role_gets_an_error_from_a_get_and_none_changes_anything(
 
 
 @pytest.mark.parametrize("role", [SUPERUSER, "Support"])
-def test_odd_ids_are_no_errors(walk: Callable[[str], Walk], shop: Platform, role: str) -> None:
+def test_invalid_ids_cause_no_server_error(walk: Callable[[str], Walk], shop: Platform, role: str) -> None:
     walker = walk(role)
     with nothing_changes(shop):
         for at, address in enumerate(WITH_A_ROW):
@@ -141,8 +141,8 @@ def test_odd_ids_are_no_errors(walk: Callable[[str], Walk], shop: Platform, role
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_hostile_queries_are_no_errors(walk: Callable[[str], Walk], shop: Platform, part: int) -> None:
-    """Each page gets some of them, and each of them goes to many pages."""
+def test_malicious_queries_cause_no_server_error(walk: Callable[[str], Walk], shop: Platform, part: int) -> None:
+    """Each page gets some of the queries, and each query is sent to many pages."""
     walker = walk(SUPERUSER)
     pages = [address for address in EVERY_ADDRESS if not address.takes_a_row and not is_a_logout(address)]
     with nothing_changes(shop):
@@ -152,8 +152,8 @@ def test_hostile_queries_are_no_errors(walk: Callable[[str], Walk], shop: Platfo
 
 
 @pytest.mark.parametrize("role", EVERYBODY)
-def test_forms_that_no_page_sends_are_no_errors(walk: Callable[[str], Walk], role: str) -> None:
-    """Each page gets some of them, the superuser more."""
+def test_invalid_forms_cause_no_server_error(walk: Callable[[str], Walk], role: str) -> None:
+    """Each page gets some of the forms, more of them as superuser."""
     walker = walk(role)
     for at, address in enumerate(EVERY_ADDRESS):
         if not is_a_logout(address):
@@ -161,7 +161,7 @@ def test_forms_that_no_page_sends_are_no_errors(walk: Callable[[str], Walk], rol
                 walker.post(real(address), form)
 
 
-def test_forms_with_odd_ids_are_no_errors(walk: Callable[[str], Walk]) -> None:
+def test_forms_with_invalid_ids_cause_no_server_error(walk: Callable[[str], Walk]) -> None:
     walker = walk(SUPERUSER)
     for at, address in enumerate(WITH_A_ROW):
         for row in some([HUGE, "abc", "0"], at, 2):

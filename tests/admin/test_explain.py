@@ -1,4 +1,4 @@
-"""“Why was this denied?”"""
+"""The page “Why was this denied?”."""
 
 import pytest
 from django.urls import reverse
@@ -19,7 +19,7 @@ def ask(desk: Desk, client: str, request: str) -> Page:
 
 @pytest.fixture
 def search(shop: Platform) -> None:
-    """Two endpoints whose routes overlap, and a small limit on one."""
+    """Two endpoints with overlapping routes, and a small limit on one of them."""
     endpoint = rows.endpoint("search", "GET /shop/{id}", name="Search")
     rows.endpoint("rest", "* /shop/*", name="The rest")
     rows.policy("search", quota=2, endpoint=endpoint)
@@ -28,7 +28,7 @@ def search(shop: Platform) -> None:
     assert rules.deliver().live
 
 
-def test_a_denied_request_is_explained_and_nothing_is_used_up(desk: Desk, search: None) -> None:
+def test_a_denied_request_is_explained_without_consuming(desk: Desk, search: None) -> None:
     engine = get_engine()
     for _ in range(2):
         engine.check(CheckRequest("acme", "search"))
@@ -51,14 +51,14 @@ def test_a_denied_request_is_explained_and_nothing_is_used_up(desk: Desk, search
     ]
 
 
-def test_a_slug_will_do_and_a_client_need_not_be_registered(desk: Desk, search: None) -> None:
+def test_a_slug_and_an_unregistered_client_are_accepted(desk: Desk, search: None) -> None:
     page = ask(desk, "somebody", "search")
     assert "A request now would be admitted." in page.text
     assert "unregistered" in page.text
     assert page.response.context["patterns"] == ()
 
 
-def test_an_address_that_nobody_registered(desk: Desk, search: None) -> None:
+def test_an_unregistered_route(desk: Desk, search: None) -> None:
     page = ask(desk, "acme", "POST /elsewhere")
     assert "unregistered: only policies for all requests apply" in page.text
     assert [item["policy"].slug for item in page.response.context["applying"]] == ["all"]
@@ -78,7 +78,7 @@ def test_a_cost_above_the_quota(desk: Desk, search: None) -> None:
     assert "always denied" in ask(desk, "acme", "search").text
 
 
-def test_without_the_store_nobody_knows(desk: Desk, search: None, shop: Platform) -> None:
+def test_without_the_store_the_page_makes_no_statement(desk: Desk, search: None, shop: Platform) -> None:
     shop.make_store_unavailable()
     text = ask(desk, "acme", "search").text
     assert "Redis is unavailable" in text
@@ -95,14 +95,14 @@ def test_without_the_store_nobody_knows(desk: Desk, search: None, shop: Platform
         ("acme", "/shop", "request", "Enter a slug, or a method and a path"),
     ],
 )
-def test_a_wrong_question_is_refused_at_its_field(
+def test_invalid_input_is_reported_at_its_field(
     desk: Desk, search: None, client: str, request_: str, field: str, message: str
 ) -> None:
     page = desk.open(reverse("admin:limits_client_explain"), client=client, request=request_, asked="1")
     assert message in page.response.context["form"].errors[field][0]
 
 
-def test_the_route_tester_names_every_pattern_that_fits(desk: Desk, search: None) -> None:
+def test_the_route_tester_shows_every_matching_pattern(desk: Desk, search: None) -> None:
     page = desk.open(reverse("admin:limits_endpoint_try_a_route"), request="GET /shop/7")
     assert [(p.route, p.wins) for p in page.response.context["patterns"]] == [
         ("GET /shop/{id}", True),
@@ -110,14 +110,12 @@ def test_the_route_tester_names_every_pattern_that_fits(desk: Desk, search: None
     ]
 
 
-def test_before_the_first_version_nothing_is_limited(desk: Desk, platform: Platform) -> None:
+def test_before_the_first_publication_nothing_is_limited(desk: Desk, platform: Platform) -> None:
     assert "Nothing has been published yet" in ask(desk, "acme", "search").text
 
 
 @pytest.mark.parametrize("query", [{}, {"client": "acme", "request": ""}, {"client": "", "request": "GET /a"}])
-def test_a_link_that_leaves_something_to_be_typed_shows_no_error(
-    desk: Desk, shop: Platform, query: dict[str, str]
-) -> None:
+def test_a_link_with_incomplete_input_shows_no_error(desk: Desk, shop: Platform, query: dict[str, str]) -> None:
     page = desk.open(reverse("admin:limits_client_explain"), **query)
     assert "This field is required." not in page.text
     assert page.response.context["form"]["client"].value() == query.get("client")

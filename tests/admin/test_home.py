@@ -1,4 +1,4 @@
-"""The first page."""
+"""The home page of the admin."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -34,7 +34,7 @@ def count(key: str, outcome: str, requests: int, endpoint: str = "search", ago: 
     return minute
 
 
-def test_it_says_what_is_live_since_when_and_by_whom(desk: Desk, shop: Platform) -> None:
+def test_the_page_shows_the_live_version_with_time_and_author(desk: Desk, shop: Platform) -> None:
     desk.change(Policy.objects.get(), limits__0__quota="7")
     live_at = Publication.objects.get(sequence=2).live_at
     text = desk.open("/admin/").text
@@ -42,7 +42,7 @@ def test_it_says_what_is_live_since_when_and_by_whom(desk: Desk, shop: Platform)
     assert "Published by ada: Somebody asked for it." in text
 
 
-def test_it_says_what_is_not_live_and_why(desk: Desk, shop: Platform) -> None:
+def test_the_page_shows_what_is_not_live_with_the_reason(desk: Desk, shop: Platform) -> None:
     shop.make_store_unavailable()
     desk.change(Policy.objects.get(), limits__0__quota="7")
     desk.change(Client.objects.get(), status="blocked")
@@ -53,14 +53,14 @@ def test_it_says_what_is_not_live_and_why(desk: Desk, shop: Platform) -> None:
     assert "1 client change is not live yet." in text
 
 
-def test_a_redis_that_hangs_is_asked_once_with_the_deadline_of_checks(
+def test_a_hanging_redis_is_called_once_with_the_deadline_of_checks(
     desk: Desk,
     shop: Platform,
     redis_server: Callable[..., RedisServer],
     redis_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each question over the config plane's client would make the page wait for two more seconds."""
+    """Each call with the control plane's client would delay the page by two more seconds."""
     server = redis_server()
     shop.use(server.url)
     reconcile()
@@ -82,10 +82,10 @@ def test_a_redis_that_hangs_is_asked_once_with_the_deadline_of_checks(
     assert asked == []
 
 
-def test_home_readyz_and_answers_agree_on_the_emergency_switch(
+def test_home_page_readyz_and_decisions_agree_on_the_emergency_switch(
     desk: Desk, shop: Platform, client: HttpClient, redis_server: Callable[..., RedisServer], redis_url: str
 ) -> None:
-    """It is switched on while Redis is unavailable: this server goes on with what it held."""
+    """The switch is turned on while Redis is unavailable, so this server continues with its cached rules."""
     server = redis_server()
     shop.use(server.url)
     reconcile()
@@ -112,29 +112,29 @@ def test_home_readyz_and_answers_agree_on_the_emergency_switch(
 
 
 def stated(client: HttpClient) -> tuple[int, bool, int | None]:
-    """The version that a server decides by, whether its emergency switch is on, and what Redis holds."""
+    """A server's version, the state of its emergency switch, and the version in Redis, from ``/readyz``."""
     body = client.get("/readyz").json()
     return body["ruleset"], body["emergency_switch"], body["store_ruleset"]
 
 
-def test_the_switch_that_is_off_here_may_be_on_elsewhere(desk: Desk, shop: Platform) -> None:
+def test_an_unconfirmed_change_of_the_emergency_switch_is_shown(desk: Desk, shop: Platform) -> None:
     assert run("shadow_all", "on").status == 0
     shop.make_store_unavailable()
     assert run("shadow_all", "off").status == 2
     assert "Emergency switch is off, but not confirmed live on every server yet" in desk.open("/admin/").text
 
 
-def test_it_says_that_the_store_is_empty_or_anothers(desk: Desk, shop: Platform) -> None:
+def test_the_page_reports_an_empty_store(desk: Desk, shop: Platform) -> None:
     shop.empty()
     assert "Redis contains no rules." in desk.open("/admin/").text
 
 
-def test_it_says_that_the_store_is_another_databases(desk: Desk, shop: Platform) -> None:
+def test_the_page_reports_a_store_with_rules_of_another_database(desk: Desk, shop: Platform) -> None:
     Publication.objects.update(epoch="another")
     assert "publish_ruleset --take-over" in desk.open("/admin/").text
 
 
-def test_it_shows_the_last_day(desk: Desk, shop: Platform) -> None:
+def test_the_page_shows_the_last_day(desk: Desk, shop: Platform) -> None:
     count("acme", "admitted", 70)
     count("acme", "denied", 20)
     count("bot", "denied", 30)
@@ -154,8 +154,8 @@ def test_it_shows_the_last_day(desk: Desk, shop: Platform) -> None:
     assert any("counted together as “(other)”" in warning for warning in shown["warnings"])
 
 
-def test_it_shows_who_is_close_to_a_limit(desk: Desk, shop: Platform) -> None:
-    """From the check that crosses a mark to the page, by the drain."""
+def test_the_page_shows_clients_close_to_a_limit(desk: Desk, shop: Platform) -> None:
+    """From a check that reaches a quota threshold, through the drain, to the page."""
     for key, used in (("acme", 85), ("quiet", 10)):
         get_engine().check(CheckRequest(key, "any", cost=used))
     assert drain()
@@ -163,14 +163,14 @@ def test_it_shows_who_is_close_to_a_limit(desk: Desk, shop: Platform) -> None:
     assert [(each.client, each.policy, each.mark, pk is not None) for each, pk in close] == [("acme", "all", 80, True)]
 
 
-def test_it_shows_open_alerts(desk: Desk, shop: Platform) -> None:
+def test_the_page_shows_open_alerts(desk: Desk, shop: Platform) -> None:
     rows.alert_rule("abuse", group_by="client")
     count("bot", "denied", 60)
     evaluate()
     assert "abuse: bot" in desk.open("/admin/").text
 
 
-def test_an_empty_platform_is_told_what_to_do_first(desk: Desk, platform: Platform) -> None:
+def test_an_empty_platform_shows_the_first_steps(desk: Desk, platform: Platform) -> None:
     page = desk.open("/admin/")
     assert [step.done for step in page.response.context["steps"]] == [False] * 5
     assert "First steps" in page.text
@@ -178,15 +178,15 @@ def test_an_empty_platform_is_told_what_to_do_first(desk: Desk, platform: Platfo
     assert [step.done for step in desk.open("/admin/").response.context["steps"]] == [True, *[False] * 4]
 
 
-def test_a_platform_at_work_is_not_told_what_to_do_first(desk: Desk, shop: Platform) -> None:
+def test_a_platform_in_use_does_not_show_the_first_steps(desk: Desk, shop: Platform) -> None:
     rows.endpoint("search")
     rows.token()
     count("acme", "admitted", 1)
     assert "First steps" not in desk.open("/admin/").text
 
 
-def test_a_quiet_weekend_makes_no_platform_new(desk: Desk, shop: Platform) -> None:
-    """Minutes are kept for two days; the hours before them tell of requests as well."""
+def test_a_platform_without_recent_requests_does_not_show_the_first_steps(desk: Desk, shop: Platform) -> None:
+    """Minutes are kept for two days; older hours also prove that there were requests."""
     rows.endpoint("search")
     rows.token()
     friday = timezone.now().replace(minute=0, second=0, microsecond=0) - timedelta(days=3)
@@ -194,7 +194,7 @@ def test_a_quiet_weekend_makes_no_platform_new(desk: Desk, shop: Platform) -> No
     assert "First steps" not in desk.open("/admin/").text
 
 
-def test_it_makes_the_same_queries_however_much_there_is(desk: Desk, shop: Platform) -> None:
+def test_the_number_of_queries_does_not_depend_on_the_amount_of_data(desk: Desk, shop: Platform) -> None:
     count("acme", "denied", 1)
     desk.open("/admin/")
     with CaptureQueriesContext(connection) as few:
@@ -207,7 +207,7 @@ def test_it_makes_the_same_queries_however_much_there_is(desk: Desk, shop: Platf
     assert len(many) <= len(few)
 
 
-def test_it_says_that_counts_do_not_arrive(desk: Desk, shop: Platform) -> None:
+def test_the_page_reports_that_the_drain_is_late(desk: Desk, shop: Platform) -> None:
     drain()
     assert "Usage was last read from Redis" not in desk.open("/admin/").text
     Progress.objects.filter(work=Work.DRAIN).update(at=timezone.now() - timedelta(minutes=10))

@@ -1,4 +1,4 @@
-"""Limits in the units that people think in, and the sentence that follows the form."""
+"""Limits in convenient units, and the sentence that describes them while typing."""
 
 import pytest
 from django.test import Client as Browser
@@ -54,7 +54,7 @@ BUCKET = {"algorithm": "token_bucket", "quota": "10", "window_0": "1", "window_1
         ),
     ],
 )
-def test_what_is_typed_is_said_in_words(
+def test_typed_limits_are_described_by_a_sentence(
     desk: Desk, shop: Platform, typed: dict[str, str], sentence: str, meaning: str
 ) -> None:
     answer = said(desk, **typed)
@@ -70,13 +70,11 @@ def test_what_is_typed_is_said_in_words(
         ({"algorithm": "calendar", "quota": "10"}, "Is required for a calendar limit: hour, day, week, month or year."),
     ],
 )
-def test_what_is_wrong_is_said_while_it_is_typed(
-    desk: Desk, shop: Platform, typed: dict[str, str], problem: str
-) -> None:
+def test_problems_are_shown_while_typing(desk: Desk, shop: Platform, typed: dict[str, str], problem: str) -> None:
     assert said(desk, **typed) == {"problem": problem}
 
 
-def test_nobody_else_is_answered(shop: Platform) -> None:
+def test_the_sentence_requires_a_login(shop: Platform) -> None:
     assert Browser().get(reverse("admin:limits_policy_sentence")).status_code == 302
 
 
@@ -84,7 +82,7 @@ def test_nobody_else_is_answered(shop: Platform) -> None:
     ("seconds", "number", "unit"),
     [(600, "10", "60"), (90, "90", "1"), (7_200, "2", "3600"), (86_400, "1", "86400"), (604_800, "1", "604800")],
 )
-def test_a_window_is_shown_in_its_largest_unit_and_kept(
+def test_a_window_is_shown_in_its_largest_unit_and_preserved(
     desk: Desk, shop: Platform, seconds: int, number: str, unit: str
 ) -> None:
     PolicyLimit.objects.update(window=seconds)
@@ -94,13 +92,13 @@ def test_a_window_is_shown_in_its_largest_unit_and_kept(
     assert PolicyLimit.objects.get().window == seconds
 
 
-def test_a_typed_window_becomes_seconds(desk: Desk, shop: Platform) -> None:
+def test_a_typed_window_is_converted_to_seconds(desk: Desk, shop: Platform) -> None:
     desk.change(Policy.objects.get(), limits__0__window_0="2", limits__0__window_1="604800")
     assert PolicyLimit.objects.get().window == 1_209_600
 
 
 @pytest.mark.parametrize("number", ["ten", "1.5", "-3"])
-def test_a_wrong_window_is_refused_at_its_field_and_kept(desk: Desk, shop: Platform, number: str) -> None:
+def test_an_invalid_window_is_reported_at_its_field_and_not_saved(desk: Desk, shop: Platform, number: str) -> None:
     page = desk.change(Policy.objects.get(), limits__0__window_0=number)
     assert list(page.errors) == ["limits-0-window"]
     assert PolicyLimit.objects.get().window == 60
@@ -117,7 +115,7 @@ def test_a_wrong_window_is_refused_at_its_field_and_kept(desk: Desk, shop: Platf
         ("9" * 5_000, "60", "Enter a whole number."),
     ],
 )
-def test_a_wrong_window_is_refused_in_one_sentence_that_speaks_of_no_unit(
+def test_an_invalid_window_has_one_message_without_a_unit(
     desk: Desk, shop: Platform, number: str, unit: str, message: str
 ) -> None:
     page = desk.change(Policy.objects.get(), limits__0__window_0=number, limits__0__window_1=unit)

@@ -1,4 +1,4 @@
-"""Logging in: how often, how many at once, and what the log says of it."""
+"""Login: rate limits, concurrency, and log entries."""
 
 import json
 import os
@@ -48,12 +48,12 @@ def logs() -> Iterator[list[Any]]:
 
 
 def attempt(name: str, password: str, address: str = "192.0.2.7") -> Any:
-    """One attempt of a new browser."""
+    """One login attempt with a new session."""
     return Client(REMOTE_ADDR=address).post("/admin/login/", {"username": name, "password": password})
 
 
 @pytest.mark.usefixtures("ada")
-def test_guesses_from_one_address_end_in_429(logs: list[Any]) -> None:
+def test_failed_logins_from_one_address_are_limited(logs: list[Any]) -> None:
     answers = [attempt("ada", f"guess {number}") for number in range(8)] + [attempt("ada", PASSWORD)]
 
     assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 4
@@ -64,7 +64,7 @@ def test_guesses_from_one_address_end_in_429(logs: list[Any]) -> None:
 
 
 @pytest.mark.usefixtures("ada")
-def test_guesses_for_one_name_from_many_addresses_end_in_429() -> None:
+def test_failed_logins_for_one_name_from_many_addresses_are_limited() -> None:
     spellings = ("ada", "Ada", " ada ", "ADA")
     answers = [attempt(spellings[at % 4], "wrong", f"192.0.2.{at}") for at in range(12)]
 
@@ -73,27 +73,27 @@ def test_guesses_for_one_name_from_many_addresses_end_in_429() -> None:
 
 
 @pytest.mark.usefixtures("ada")
-def test_an_address_over_its_rate_uses_up_nothing_of_a_name() -> None:
+def test_attempts_denied_by_address_do_not_count_for_the_name() -> None:
     for _ in range(30):
         attempt("ada", "wrong")
     assert attempt("ada", PASSWORD, "192.0.2.8").status_code == 302
 
 
 @pytest.mark.usefixtures("ada")
-def test_addresses_of_one_subscriber_are_one(settings: Settings) -> None:
+def test_addresses_of_one_ipv6_subnet_are_limited_together(settings: Settings) -> None:
     statuses = [attempt(f"n{at}", "wrong", f"2001:db8:1:2::{at}").status_code for at in range(7)]
     assert statuses == [200] * 5 + [429] * 2
 
 
 @pytest.mark.usefixtures("ada")
-def test_a_page_without_a_name_or_password_is_no_attempt() -> None:
+def test_a_form_without_name_or_password_is_not_counted() -> None:
     statuses = {attempt("ada", "").status_code for _ in range(20)} | {attempt("", "x").status_code for _ in range(20)}
     assert statuses == {200}
     assert attempt("ada", PASSWORD).status_code == 302
 
 
 @pytest.mark.usefixtures("ada")
-def test_without_redis_this_process_counts(settings: Settings) -> None:
+def test_without_redis_the_process_limits_by_itself(settings: Settings) -> None:
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {
         "REDIS": f"redis://127.0.0.1:{free_port()}",
         "CHECK_DEADLINE": 0.1,
@@ -109,12 +109,12 @@ def test_local_logs_are_bounded() -> None:
     assert logs.wait("a", Rate(1, 60)) is None
     assert 0 < (logs.wait("a", Rate(1, 60)) or 0) <= 60
     assert [logs.wait(name, Rate(1, 60)) for name in "bcd"] == [None] * 3
-    assert logs.wait("a", Rate(1, 60)) is None  # The oldest was forgotten.
+    assert logs.wait("a", Rate(1, 60)) is None  # The oldest log was dropped.
     assert logs.wait("none", Rate(0, 60)) == 60
 
 
 @pytest.mark.usefixtures("ada")
-def test_the_log_has_no_password_and_no_name_that_is_no_users(logs: list[Any]) -> None:
+def test_the_log_contains_no_password_and_no_unknown_name(logs: list[Any]) -> None:
     attempt("ada", "typed password")
     attempt(PASSWORD, "typed password")
 
@@ -127,16 +127,16 @@ def test_the_log_has_no_password_and_no_name_that_is_no_users(logs: list[Any]) -
 
 
 @pytest.mark.usefixtures("ada")
-def test_only_so_many_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_simultaneous_logins_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(login_page, "_slots", threading.BoundedSemaphore(1))
     with login_page._slots:
         busy = [attempt("ada", PASSWORD) for _ in range(20)]
     assert {(answer.status_code, answer["Retry-After"]) for answer in busy} == {(429, "2")}
     assert "Too many simultaneous logins." in busy[0].content.decode()
-    assert attempt("ada", PASSWORD).status_code == 302  # None of them counted.
+    assert attempt("ada", PASSWORD).status_code == 302  # The rejected attempts did not count.
 
 
-def test_passwords_are_hashed_one_at_a_time_and_after_everything_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_passwords_are_hashed_one_at_a_time_with_low_priority(monkeypatch: pytest.MonkeyPatch) -> None:
     inside, most, niceness = [0], [0], set()
 
     def encode(self: Any, password: str, salt: Any, iterations: int | None = None) -> str:
@@ -157,7 +157,7 @@ def test_passwords_are_hashed_one_at_a_time_and_after_everything_else(monkeypatc
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
 
 
-def test_hashes_are_djangos_own(settings: Settings) -> None:
+def test_hashes_are_compatible_with_django(settings: Settings) -> None:
     from ratelimit_platform.settings import PASSWORD_HASHERS
 
     settings.PASSWORD_HASHERS = PASSWORD_HASHERS

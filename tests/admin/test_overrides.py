@@ -1,4 +1,4 @@
-"""Overrides in the admin: those of other clients and policies are not in the way, and what is in the way is named."""
+"""Overrides in the admin: overlaps of the same client and policy are reported, others are permitted."""
 
 import re
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ def override(client: Client, policy: Policy, **times: Any) -> Override:
 
 
 def typed(starts: datetime, ends: datetime, at: int) -> dict[str, str]:
-    """Times of one override on the page of its client."""
+    """Form data with the times of one override on the page of its client."""
     moments = {"starts_at": starts, "ends_at": ends}
     parts = {f"overrides__{at}__{name}_0": f"{moment:%F}" for name, moment in moments.items()}
     return parts | {f"overrides__{at}__{name}_1": f"{moment:%T}" for name, moment in moments.items()}
@@ -36,7 +36,7 @@ def acme(shop: Platform) -> Client:
     return Client.objects.get(key="acme")
 
 
-def test_a_client_with_two_overrides_is_renamed(desk: Desk, acme: Client) -> None:
+def test_a_client_with_two_overrides_can_be_renamed(desk: Desk, acme: Client) -> None:
     override(acme, Policy.objects.get())
     override(acme, rows.policy("orders"))
     page = desk.change(acme, name="Acme Ltd")
@@ -44,13 +44,13 @@ def test_a_client_with_two_overrides_is_renamed(desk: Desk, acme: Client) -> Non
     assert acme.name == "Acme Ltd", page.text
 
 
-def test_one_is_added_while_another_clients_overlaps_in_time(desk: Desk, acme: Client) -> None:
+def test_an_override_may_overlap_with_one_of_another_client(desk: Desk, acme: Client) -> None:
     override(rows.client("globex"), Policy.objects.get())
     desk.add(Override, client=acme.pk, policy=Policy.objects.get().pk, **NEW_LIMIT)
     assert Override.objects.filter(client=acme).exists()
 
 
-def test_one_takes_the_time_of_another_that_is_removed_in_the_same_save(desk: Desk, acme: Client) -> None:
+def test_an_override_can_replace_one_deleted_in_the_same_save(desk: Desk, acme: Client) -> None:
     first = override(acme, Policy.objects.get(), starts_at=JANUARY, ends_at=FEBRUARY)
     second = override(acme, Policy.objects.get(), starts_at=MARCH, ends_at=APRIL)
     page = desk.change(acme, overrides__0__DELETE="on", **typed(JANUARY, APRIL, at=1))
@@ -58,7 +58,7 @@ def test_one_takes_the_time_of_another_that_is_removed_in_the_same_save(desk: De
     assert not Override.objects.filter(pk=first.pk).exists()
 
 
-def test_two_that_overlap_on_the_page_are_refused_at_the_second(desk: Desk, acme: Client) -> None:
+def test_overlapping_overrides_on_a_page_are_reported_at_the_second(desk: Desk, acme: Client) -> None:
     override(acme, Policy.objects.get(), starts_at=JANUARY, ends_at=FEBRUARY)
     override(acme, Policy.objects.get(), starts_at=MARCH, ends_at=APRIL)
     page = desk.change(acme, **typed(JANUARY, APRIL, at=1))
@@ -66,8 +66,8 @@ def test_two_that_overlap_on_the_page_are_refused_at_the_second(desk: Desk, acme
     assert "until 1 Feb 2030, 00:00 UTC" in page.errors["overrides-1-starts_at"][0]
 
 
-def test_a_row_that_somebody_added_since_is_in_the_way(desk: Desk, acme: Client) -> None:
-    """The form does not show it, so the database is asked."""
+def test_an_override_added_concurrently_is_reported_as_an_overlap(desk: Desk, acme: Client) -> None:
+    """The form does not contain it, so the database is checked."""
     override(acme, Policy.objects.get(), starts_at=JANUARY, ends_at=FEBRUARY)
     path = reverse("admin:limits_client_change", args=[acme.pk])
     fields = desk.open(path).fields | {key.replace("__", "-"): value for key, value in typed(MARCH, APRIL, 0).items()}
@@ -76,8 +76,8 @@ def test_a_row_that_somebody_added_since_is_in_the_way(desk: Desk, acme: Client)
     assert list(page.errors) == ["overrides-0-starts_at"]
 
 
-def test_what_the_database_alone_refuses_is_said_on_the_form(desk: Desk, acme: Client) -> None:
-    """Two that change places: each is valid once the other has moved, and none can move first."""
+def test_a_conflict_detected_only_by_the_database_is_shown_on_the_form(desk: Desk, acme: Client) -> None:
+    """Two overrides that swap their times: each would be valid only after the other one has changed."""
     override(acme, Policy.objects.get(), starts_at=JANUARY, ends_at=FEBRUARY)
     override(acme, Policy.objects.get(), starts_at=MARCH, ends_at=APRIL)
     page = desk.change(acme, **typed(MARCH, APRIL, at=0), **typed(JANUARY, FEBRUARY, at=1))
@@ -85,7 +85,7 @@ def test_what_the_database_alone_refuses_is_said_on_the_form(desk: Desk, acme: C
     assert [row.starts_at for row in Override.objects.order_by("pk")] == [JANUARY, MARCH]
 
 
-def test_a_limit_that_somebody_else_added_since_is_refused_on_the_form(desk: Desk, shop: Platform) -> None:
+def test_a_limit_added_concurrently_is_reported_on_the_form(desk: Desk, shop: Platform) -> None:
     policy = Policy.objects.get()
     path = reverse("admin:limits_policy_change", args=[policy.pk])
     more = {"limits-TOTAL_FORMS": "2", "limits-1-quota": "9", "limits-1-window_0": "1", "limits-1-window_1": "3600"}
@@ -96,7 +96,7 @@ def test_a_limit_that_somebody_else_added_since_is_refused_on_the_form(desk: Des
     assert PolicyLimit.objects.count() == 2
 
 
-def test_every_error_is_listed_at_the_top_with_a_link_to_its_field(desk: Desk, acme: Client) -> None:
+def test_all_errors_are_listed_at_the_top_with_links_to_their_fields(desk: Desk, acme: Client) -> None:
     override(acme, Policy.objects.get())
     page = desk.change(acme, overrides__0__limits__0__quota="ten", name="a\tb")
     summary = page.text.split('id="error-summary"')[1].split("</div>")[0]
@@ -107,8 +107,8 @@ def test_every_error_is_listed_at_the_top_with_a_link_to_its_field(desk: Desk, a
         assert f'id="{anchor}"' in page.text
 
 
-def test_one_of_another_plans_policy_is_saved_with_a_warning_and_marked(desk: Desk, acme: Client) -> None:
-    """The client may move to that plan later."""
+def test_an_override_for_a_policy_of_another_plan_is_saved_with_a_warning(desk: Desk, acme: Client) -> None:
+    """Permitted, because the client may move to that plan later."""
     policy = rows.policy("pro-search", plan=rows.plan("pro"))
     page = desk.add(Override, client=acme.pk, policy=policy.pk, **NEW_LIMIT)
     reason = "“acme” is on the default plan, but the policy is for Pro"
@@ -117,7 +117,7 @@ def test_one_of_another_plans_policy_is_saved_with_a_warning_and_marked(desk: De
     assert f"without effect: {reason}" in desk.open(reverse("admin:limits_client_change", args=[acme.pk])).text
 
 
-def test_a_client_that_leaves_a_plan_is_told_which_override_does_not_apply_any_more(desk: Desk, acme: Client) -> None:
+def test_changing_the_plan_of_a_client_warns_about_overrides_that_no_longer_apply(desk: Desk, acme: Client) -> None:
     pro = rows.plan("pro")
     Client.objects.update(plan=pro)
     override(acme, rows.policy("pro-search", plan=pro))
@@ -135,15 +135,17 @@ def test_a_client_that_leaves_a_plan_is_told_which_override_does_not_apply_any_m
         ({}, {"mode": "disabled"}, "without effect"),
     ],
 )
-def test_the_list_says_whether_one_applies(desk: Desk, acme: Client, times: Any, policy: Any, word: str) -> None:
+def test_the_list_shows_whether_an_override_applies(
+    desk: Desk, acme: Client, times: Any, policy: Any, word: str
+) -> None:
     override(acme, rows.policy("search", **policy), **times)
     text = desk.list(Override).text
     assert re.findall(r"(?s)whitespace-nowrap[^>]*>\s*([^<]+?)\s*</span>", text.split("result_list", 1)[1]) == [word]
     assert ("the policy “search” is disabled" in text) is (word == "without effect")
 
 
-def test_more_for_a_time_is_offered_only_where_it_is_granted(desk: Desk, acme: Client) -> None:
-    """Not for a policy that has an override at that time, is disabled or admits nothing."""
+def test_raising_limits_temporarily_is_offered_only_where_possible(desk: Desk, acme: Client) -> None:
+    """Not for a policy that has an override at that time, is disabled, or has a quota of zero."""
     override(acme, Policy.objects.get(slug="all"))
     rows.policy("none", quota=0)
     rows.policy("off", mode="disabled")

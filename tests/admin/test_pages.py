@@ -1,4 +1,4 @@
-"""The pages: sentences that a person reads, and lists that stay quick."""
+"""Pages of the admin: readable descriptions, and lists that stay fast."""
 
 import pytest
 from django.contrib.admin import site
@@ -35,7 +35,7 @@ MANY = 12_000
 
 @pytest.fixture
 def full(shop: Platform) -> None:
-    """A row of every kind."""
+    """A platform with a row of every model."""
     endpoint = rows.endpoint("search", "GET /search", "* /search/{id}")
     pro = rows.plan("pro")
     policy = rows.policy("pro-search", quota=500, plan=pro, endpoint=endpoint, mode="shadow")
@@ -57,13 +57,13 @@ LISTS = {
 
 
 @pytest.mark.parametrize("model", LISTS, ids=lambda model: model.__name__)
-def test_a_list_says_what_its_rows_mean(desk: Desk, full: None, model: type[Plan]) -> None:
+def test_lists_describe_their_rows(desk: Desk, full: None, model: type[Plan]) -> None:
     text = desk.list(model).text
     assert [words for words in LISTS[model] if words not in text] == []
 
 
 @pytest.mark.parametrize("model", [*LISTS, PlatformRow], ids=lambda model: model.__name__)
-def test_a_row_has_a_page_with_a_favicon_and_no_foreign_address(desk: Desk, full: None, model: type[Plan]) -> None:
+def test_a_page_has_a_favicon_and_loads_nothing_from_other_hosts(desk: Desk, full: None, model: type[Plan]) -> None:
     row = PlatformRow.load() if model is PlatformRow else model._default_manager.first()
     page = desk.open(reverse(f"admin:limits_{model._meta.model_name}_change", args=[row.pk]))
     assert page.status == 200
@@ -82,7 +82,7 @@ def test_a_row_has_a_page_with_a_favicon_and_no_foreign_address(desk: Desk, full
         (Publication, "1", ["test"]),
     ],
 )
-def test_a_search_finds(desk: Desk, full: None, model: type[Plan], words: str, found: list[str]) -> None:
+def test_search_results(desk: Desk, full: None, model: type[Plan], words: str, found: list[str]) -> None:
     rows_found = desk.list(model, q=words).response.context["cl"].result_list
     names = [
         getattr(row, "key", getattr(row, "slug", getattr(row, "author", None))) or row.client.key for row in rows_found
@@ -91,7 +91,9 @@ def test_a_search_finds(desk: Desk, full: None, model: type[Plan], words: str, f
 
 
 @pytest.mark.parametrize("model", [Plan, Endpoint, Policy, Client, Override], ids=lambda model: model.__name__)
-def test_a_list_makes_the_same_queries_whatever_its_length(desk: Desk, full: None, model: type[Plan]) -> None:
+def test_the_number_of_queries_of_a_list_does_not_depend_on_its_length(
+    desk: Desk, full: None, model: type[Plan]
+) -> None:
     desk.list(model)
     with CaptureQueriesContext(connection) as few:
         desk.list(model)
@@ -116,7 +118,7 @@ def many_clients(shop: Platform) -> None:
 
 
 @pytest.mark.parametrize("words", ["key-1199", "Name 1199", "key-11999"])
-def test_a_search_among_many_clients_reads_no_whole_table(ada: User, many_clients: None, words: str) -> None:
+def test_a_search_among_many_clients_uses_indexes(ada: User, many_clients: None, words: str) -> None:
     request = RequestFactory().get("/", {"q": words})
     request.user = ada
     plan = site.get_model_admin(Client).get_changelist_instance(request).queryset[:100].explain()
@@ -125,7 +127,7 @@ def test_a_search_among_many_clients_reads_no_whole_table(ada: User, many_client
     assert "Seq Scan on limits_client" not in plan
 
 
-def test_a_search_for_what_is_last_does_not_go_through_all_keys_before_it(ada: User, many_clients: None) -> None:
+def test_a_search_for_the_last_keys_does_not_scan_all_others(ada: User, many_clients: None) -> None:
     request = RequestFactory().get("/", {"q": "key-9"})
     request.user = ada
     found = site.get_model_admin(Client).get_changelist_instance(request).queryset[:100]
@@ -133,7 +135,7 @@ def test_a_search_for_what_is_last_does_not_go_through_all_keys_before_it(ada: U
     assert [client.key for client in found[:3]] == ["key-9", "key-90", "key-900"]
 
 
-def test_a_search_keeps_the_order_that_was_clicked(ada: User, many_clients: None) -> None:
+def test_a_search_keeps_the_selected_order(ada: User, many_clients: None) -> None:
     request = RequestFactory().get("/", {"q": "key-99", "o": "-1"})
     request.user = ada
     found = site.get_model_admin(Client).get_changelist_instance(request).queryset
@@ -144,11 +146,11 @@ COUNTS = [Usage, PolicyDenial, QuotaThreshold]
 
 
 @pytest.mark.parametrize("model", COUNTS, ids=lambda model: model.__name__)
-def test_usage_of_one_client_is_found_by_its_index(ada: User, shop: Platform, model: type[Usage]) -> None:
+def test_a_search_in_usage_by_client_uses_an_index(ada: User, shop: Platform, model: type[Usage]) -> None:
     request = RequestFactory().get("/", {"q": "Acme Ltd/7"})
     request.user = ada
     with connection.cursor() as cursor:
-        # The tables are small: PostgreSQL would read them whole, if it could choose.
+        # The tables are small, so by itself PostgreSQL would scan them sequentially.
         cursor.execute("SET enable_seqscan = off")
         plan = site.get_model_admin(model).get_changelist_instance(request).queryset[:100].explain()
         cursor.execute("RESET enable_seqscan")
@@ -156,7 +158,7 @@ def test_usage_of_one_client_is_found_by_its_index(ada: User, shop: Platform, mo
     assert "Index Cond" in plan
 
 
-def test_a_long_list_is_estimated_and_a_filtered_one_counted_up_to_a_bound(many_clients: None) -> None:
+def test_the_length_of_a_list_is_estimated_or_counted_up_to_a_bound(many_clients: None) -> None:
     estimated = BigTablePaginator(Client.objects.order_by("key"), 100)
     assert estimated.count == MANY + 1
     Client.objects.filter(key__startswith="key-1").delete()
@@ -165,7 +167,7 @@ def test_a_long_list_is_estimated_and_a_filtered_one_counted_up_to_a_bound(many_
     assert BigTablePaginator(Client.objects.exclude(key="acme"), 100).count <= 10_000
 
 
-def test_the_page_of_a_policy_speaks_of_its_limits_and_offers_every_algorithm(desk: Desk, shop: Platform) -> None:
+def test_the_page_of_a_policy_explains_limits_and_offers_every_algorithm(desk: Desk, shop: Platform) -> None:
     page = desk.open(reverse("admin:limits_policy_change", args=[Policy.objects.get().pk]))
     assert "a request must satisfy all of them" in page.text
     form = page.response.context["inline_admin_formsets"][0].formset.forms[0]
@@ -177,5 +179,5 @@ def test_the_page_of_a_policy_speaks_of_its_limits_and_offers_every_algorithm(de
 @pytest.mark.parametrize(
     ("model", "field"), [("apitoken", "scopes"), ("alertrule", "emails"), ("alertrule", "webhooks")]
 )
-def test_a_list_that_the_address_fills_in_wrongly_is_left_out(desk: Desk, model: str, field: str, value: str) -> None:
+def test_invalid_initial_values_in_the_url_are_ignored(desk: Desk, model: str, field: str, value: str) -> None:
     assert desk.client.get(reverse(f"admin:limits_{model}_add"), {field: value}).status_code == 200

@@ -1,4 +1,4 @@
-"""Who may do what is decided on the server."""
+"""Permissions are enforced by the server."""
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -24,7 +24,7 @@ def staff(*permissions: str) -> Desk:
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
-def test_nobody_gets_in_without_a_login(shop: Platform, model: type[Plan]) -> None:
+def test_pages_require_a_login(shop: Platform, model: type[Plan]) -> None:
     path = reverse(f"admin:limits_{model._meta.model_name}_changelist")
     answer = Browser().get(path)
     assert answer.status_code == 302
@@ -32,12 +32,12 @@ def test_nobody_gets_in_without_a_login(shop: Platform, model: type[Plan]) -> No
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
-def test_staff_without_a_permission_is_refused(shop: Platform, model: type[Plan]) -> None:
+def test_staff_without_a_permission_gets_403(shop: Platform, model: type[Plan]) -> None:
     path = reverse(f"admin:limits_{model._meta.model_name}_changelist")
     assert staff().client.get(path, follow=True).status_code == 403
 
 
-def test_the_menu_shows_only_what_may_be_seen(shop: Platform) -> None:
+def test_the_menu_shows_only_permitted_pages(shop: Platform) -> None:
     text = staff("view_plan").open(reverse("admin:index")).text
     assert reverse("admin:limits_plan_changelist") in text
     assert reverse("admin:limits_policy_changelist") not in text
@@ -54,13 +54,13 @@ def test_the_menu_shows_only_what_may_be_seen(shop: Platform) -> None:
         ("auth/user/", ["Users"]),
     ],
 )
-def test_the_menu_marks_the_line_of_the_page(desk: Desk, shop: Platform, path: str, titles: list[str]) -> None:
+def test_the_menu_marks_the_current_page(desk: Desk, shop: Platform, path: str, titles: list[str]) -> None:
     groups = desk.open(f"/admin/{path}").response.context["sidebar_navigation"]
     lines = [line for group in groups for line in group["items"] if line["title"] != "Home"]
     assert [line["title"] for line in lines if line["active"]] == titles
 
 
-def test_who_may_only_look_changes_nothing(shop: Platform) -> None:
+def test_users_with_view_permission_cannot_change_rows(shop: Platform) -> None:
     viewer, policy = staff("view_policy"), Policy.objects.get()
     path = reverse("admin:limits_policy_change", args=[policy.pk])
     assert viewer.client.get(path).status_code == 200
@@ -72,28 +72,28 @@ def test_who_may_only_look_changes_nothing(shop: Platform) -> None:
     assert shop.sequence == 1
 
 
-def test_who_may_only_look_cannot_flip_the_emergency_switch(shop: Platform) -> None:
+def test_users_with_view_permission_cannot_use_the_emergency_switch(shop: Platform) -> None:
     viewer, switch = staff("view_platform"), PlatformRow.load()
     path = reverse("admin:limits_platform_change", args=[switch.pk])
     assert viewer.client.post(path, {"shadow_all": "on"}).status_code == 403
     assert not PlatformRow.load().shadow_all
 
 
-def test_who_may_only_look_cannot_revoke(shop: Platform) -> None:
+def test_users_with_view_permission_cannot_revoke_tokens(shop: Platform) -> None:
     token = rows.token()
     staff("view_apitoken").act("revoke", token)
     assert ApiToken.objects.get().revoked_at is None
 
 
 @pytest.mark.parametrize("verb", ["add", "change", "delete"])
-def test_nobody_edits_a_publication(desk: Desk, shop: Platform, verb: str) -> None:
+def test_publications_are_read_only(desk: Desk, shop: Platform, verb: str) -> None:
     publication = Publication.objects.get()
     path = reverse(f"admin:limits_publication_{verb}", args=[] if verb == "add" else [publication.pk])
     assert desk.client.post(path, {"author": "somebody", "post": "yes"}).status_code == 403
     assert Publication.objects.get().author == "test"
 
 
-def test_a_post_from_elsewhere_is_refused(ada: User, shop: Platform) -> None:
+def test_a_post_without_a_csrf_token_is_rejected(ada: User, shop: Platform) -> None:
     browser = Browser(enforce_csrf_checks=True)
     browser.force_login(ada)
     path = reverse("admin:limits_policy_delete", args=[Policy.objects.get().pk])

@@ -48,7 +48,7 @@ def test_the_form_shows_saved_dates_and_an_emptied_date_is_removed(desk: Desk, s
         ),
     ],
 )
-def test_wrong_dates_are_refused_at_their_field(
+def test_invalid_dates_are_reported_at_their_field(
     desk: Desk, shop: Platform, dates: dict[str, str], errors: dict[str, list[str]]
 ) -> None:
     assert desk.change(Policy.objects.get(), **dates).errors == errors

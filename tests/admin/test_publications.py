@@ -1,4 +1,4 @@
-"""Publications: which one is in force, and to which one can go back."""
+"""Publications: which one is in force, and to which ones one can roll back."""
 
 import pytest
 from django.urls import reverse
@@ -15,7 +15,7 @@ def page_of(desk: Desk, sequence: int) -> Page:
     return desk.open(reverse("admin:limits_publication_change", args=[row.pk]))
 
 
-def test_one_is_live_and_those_before_it_are_replaced(desk: Desk, shop: Platform) -> None:
+def test_one_publication_is_live_and_earlier_ones_are_replaced(desk: Desk, shop: Platform) -> None:
     desk.change(Policy.objects.get(), limits__0__quota="7")
     Publication.objects.filter(sequence=2).update(state="pending")
     desk.change(Policy.objects.get(), limits__0__quota="8")
@@ -30,13 +30,13 @@ def test_one_is_live_and_those_before_it_are_replaced(desk: Desk, shop: Platform
         assert [row.sequence for row in page.response.context["cl"].result_list] == found
 
 
-def test_the_newest_offers_no_way_back_to_itself(desk: Desk, shop: Platform) -> None:
+def test_the_newest_publication_offers_no_rollback(desk: Desk, shop: Platform) -> None:
     desk.change(Policy.objects.get(), limits__0__quota="7")
     assert "Roll back to this version" in page_of(desk, 1).text
     assert "Roll back to this version" not in page_of(desk, 2).text
 
 
-def test_a_link_to_the_history_shows_where_there_is_one(desk: Desk, shop: Platform) -> None:
+def test_the_link_to_the_history_is_shown_only_if_there_is_one(desk: Desk, shop: Platform) -> None:
     assert "/history/" not in page_of(desk, 1).text
     Client.history.all().delete()
     path = reverse("admin:limits_client_change", args=[Client.objects.get().pk])

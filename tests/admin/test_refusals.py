@@ -1,4 +1,4 @@
-"""What cannot be is refused on the form, at the field, and nothing is changed."""
+"""Invalid input is reported on the form at its field, and nothing is changed."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -36,14 +36,16 @@ def nothing_is_published(shop: Platform) -> Any:
         ({"limits__0__DELETE": "on"}, "limits", "Add at least one limit."),
     ],
 )
-def test_a_wrong_limit_is_refused_at_its_field(desk: Desk, changes: dict[str, str], field: str, message: str) -> None:
+def test_an_invalid_limit_is_reported_at_its_field(
+    desk: Desk, changes: dict[str, str], field: str, message: str
+) -> None:
     page = desk.change(Policy.objects.get(), **changes)
     assert list(page.errors) == [field]
     assert message in page.errors[field][0]
     assert PolicyLimit.objects.get().quota == 100
 
 
-def test_a_second_limit_of_one_name_is_refused_at_its_window(desk: Desk) -> None:
+def test_a_second_limit_with_the_same_name_is_reported_at_its_window(desk: Desk) -> None:
     second = {
         "limits__1__quota": "5",
         "limits__1__window_0": "60",
@@ -58,25 +60,25 @@ def test_a_second_limit_of_one_name_is_refused_at_its_window(desk: Desk) -> None
 @pytest.mark.parametrize(
     ("slug", "message"), [("Free Search", "lowercase letters"), ("ü", "lowercase letters"), ("all", "already exists")]
 )
-def test_a_wrong_slug_is_refused(desk: Desk, slug: str, message: str) -> None:
+def test_an_invalid_slug_is_rejected(desk: Desk, slug: str, message: str) -> None:
     page = desk.add(Policy, slug=slug, **NEW_LIMIT)
     assert message in page.errors["slug"][0]
 
 
-def test_a_slug_is_not_even_a_field_later(desk: Desk) -> None:
+def test_a_saved_slug_is_not_a_field(desk: Desk) -> None:
     desk.change(Policy.objects.get(), slug="other")
     assert Policy.objects.get().slug == "all"
 
 
 @pytest.mark.parametrize("path", ["", "no-slash", "/a/*/b", "/{}"])
-def test_a_wrong_route_is_refused_at_its_path(desk: Desk, path: str) -> None:
+def test_an_invalid_route_is_reported_at_its_path(desk: Desk, path: str) -> None:
     route = {"routes__TOTAL_FORMS": "1", "routes__0__method": "POST", "routes__0__path": path}
     page = desk.add(Endpoint, name="Search", slug="search", cost="1", **route)
     assert list(page.errors) == ["routes-0-path"]
     assert not Endpoint.objects.exists()
 
 
-def test_a_pattern_of_another_endpoint_is_refused_at_its_path(desk: Desk) -> None:
+def test_a_pattern_of_another_endpoint_is_reported_at_its_path(desk: Desk) -> None:
     rows.endpoint("search", "GET /search/{id}")
     route = {"routes__TOTAL_FORMS": "1", "routes__0__method": "GET", "routes__0__path": "/search/{name}"}
     page = desk.add(Endpoint, name="Find", slug="find", cost="1", **route)
@@ -84,19 +86,19 @@ def test_a_pattern_of_another_endpoint_is_refused_at_its_path(desk: Desk) -> Non
     assert not Endpoint.objects.filter(slug="find").exists()
 
 
-def test_a_pattern_twice_in_one_form_is_refused_at_the_second(desk: Desk) -> None:
+def test_a_duplicate_pattern_in_one_form_is_reported_at_the_second(desk: Desk) -> None:
     routes = {f"routes__{at}__{name}": value for at in (0, 1) for name, value in (("method", "GET"), ("path", "/a"))}
     page = desk.add(Endpoint, name="Find", slug="find", cost="1", routes__TOTAL_FORMS="2", **routes)
     assert list(page.errors) == ["routes-1-path"]
 
 
-def test_the_default_plan_cannot_stop_being_the_default(desk: Desk) -> None:
+def test_the_default_plan_cannot_be_unset(desk: Desk) -> None:
     page = desk.change(Plan.objects.get(), is_default=None)
     assert "One plan must be the default" in page.errors["is_default"][0]
     assert Plan.objects.get().is_default
 
 
-def test_the_only_plan_cannot_be_deleted_while_others_need_it(desk: Desk) -> None:
+def test_the_default_plan_cannot_be_deleted(desk: Desk) -> None:
     rows.plan("pro")
     page = desk.delete(Plan.objects.get(slug="free"))
     assert "Nothing was changed" in "".join(page.messages)
@@ -105,7 +107,7 @@ def test_the_only_plan_cannot_be_deleted_while_others_need_it(desk: Desk) -> Non
     assert Plan.objects.filter(slug="free").exists()
 
 
-def test_what_is_still_used_cannot_be_deleted(desk: Desk) -> None:
+def test_a_policy_in_use_cannot_be_deleted(desk: Desk) -> None:
     policy = Policy.objects.get()
     rows.override_limit(rows.override(Client.objects.get(), policy))
     desk.delete(policy)
@@ -113,23 +115,23 @@ def test_what_is_still_used_cannot_be_deleted(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(("key", "message"), [("", "required"), ("a\tb", "control characters"), ("acme", "exists")])
-def test_a_wrong_client_key_is_refused(desk: Desk, key: str, message: str) -> None:
+def test_an_invalid_client_key_is_rejected(desk: Desk, key: str, message: str) -> None:
     page = desk.add(Client, key=key, status="active")
     assert message in page.errors["key"][0]
 
 
-def test_an_override_that_ends_before_it_starts_is_refused(desk: Desk) -> None:
+def test_an_override_that_ends_before_it_starts_is_rejected(desk: Desk) -> None:
     times = {"starts_at_0": "2026-12-24", "starts_at_1": "00:00", "ends_at_0": "2026-12-01", "ends_at_1": "00:00"}
     page = desk.add(Override, client=Client.objects.get().pk, policy=Policy.objects.get().pk, **times, **NEW_LIMIT)
     assert page.errors == {"ends_at": ["The end must be after the start."]}
 
 
-def test_an_override_without_limits_is_refused(desk: Desk) -> None:
+def test_an_override_without_limits_is_rejected(desk: Desk) -> None:
     page = desk.add(Override, client=Client.objects.get().pk, policy=Policy.objects.get().pk, limits__TOTAL_FORMS="0")
     assert page.errors["limits"] == ["Add at least one limit."]
 
 
-def test_an_overlapping_override_is_refused(desk: Desk) -> None:
+def test_an_overlapping_override_is_rejected(desk: Desk) -> None:
     client, policy = Client.objects.get(), Policy.objects.get()
     rows.override_limit(rows.override(client, policy, ends_at=datetime(2030, 1, 31, tzinfo=UTC)))
     page = desk.add(Override, client=client.pk, policy=policy.pk, **NEW_LIMIT)
@@ -137,8 +139,8 @@ def test_an_overlapping_override_is_refused(desk: Desk) -> None:
     assert page.errors == {"starts_at": [message]}
 
 
-def test_what_only_the_compiler_sees_is_refused_on_the_form(desk: Desk) -> None:
-    """Here a row that this form does not show, written past every form."""
+def test_problems_found_only_by_the_compiler_are_shown_on_the_form(desk: Desk) -> None:
+    """In this case a row that this form does not contain, written without a form."""
     PolicyLimit.objects.filter(policy=rows.policy("other")).delete()
     page = desk.change(Policy.objects.get(slug="all"), name="A new name")
     message = "policies other, limits: Must have at least one limit."

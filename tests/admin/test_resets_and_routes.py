@@ -1,4 +1,4 @@
-"""Forgetting counters from a client's page, and trying a route."""
+"""Resetting counters on a client's page, and the route tester."""
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -18,7 +18,7 @@ def reset_page(client: Client) -> str:
     return reverse("admin:limits_client_reset_counters", args=[client.pk])
 
 
-def test_counters_are_forgotten_with_a_reason(desk: Desk, shop: Platform) -> None:
+def test_counters_are_reset_with_a_reason(desk: Desk, shop: Platform) -> None:
     client = Client.objects.get()
     engine = get_engine()
     engine.check(CheckRequest(client.key, "any"))
@@ -41,7 +41,7 @@ def test_a_reason_is_needed(desk: Desk, shop: Platform) -> None:
     assert not CounterReset.objects.exists()
 
 
-def test_somebody_who_only_looks_cannot_forget(shop: Platform, transactional_db: None) -> None:
+def test_users_with_view_permission_cannot_reset_counters(shop: Platform, transactional_db: None) -> None:
     viewer = User.objects.create_user("viewer", password="a password of viewer", is_staff=True)
     viewer.user_permissions.add(Permission.objects.get(codename="view_client"))
     answer = desk_of(viewer).client.post(reset_page(Client.objects.get()), {"reason": "x"})
@@ -58,7 +58,7 @@ def test_somebody_who_only_looks_cannot_forget(shop: Platform, transactional_db:
         ("search", "Enter a method and a path"),
     ],
 )
-def test_a_route_can_be_tried(desk: Desk, shop: Platform, asked: str, found: str) -> None:
+def test_the_route_tester_shows_the_endpoint(desk: Desk, shop: Platform, asked: str, found: str) -> None:
     rows.endpoint("find", "GET /search/{id}")
     page = desk.open(reverse("admin:limits_endpoint_try_a_route"), request=asked)
     assert found in page.text

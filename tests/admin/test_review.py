@@ -1,4 +1,4 @@
-"""What a save would publish is shown first; nothing is live before it is confirmed."""
+"""The review shows what a save would publish; nothing is live before the confirmation."""
 
 import pytest
 from django.urls import reverse
@@ -25,7 +25,7 @@ def confirm(desk: Desk, page: Page, **answer: str) -> Page:
     return Page(desk.client.post(path, page.sent_again | data, follow=True))
 
 
-def test_a_save_shows_old_and_new_and_whom_it_touches_and_changes_nothing(desk: Desk, shop: Platform) -> None:
+def test_a_review_shows_the_changes_and_affected_clients_without_saving(desk: Desk, shop: Platform) -> None:
     page = send_quota(desk)
     assert page.is_review
     assert [(str(change), change.before, change.after) for change in page.response.context["changes"]] == [
@@ -46,14 +46,14 @@ def test_a_confirmed_review_is_live_with_its_reason(desk: Desk, shop: Platform) 
 @pytest.mark.parametrize(
     ("why", "message"), [("", "required"), ("a\tb", "control characters"), ("a\0b", ""), ("x" * 501, "500")]
 )
-def test_a_review_needs_a_sentence(desk: Desk, shop: Platform, why: str, message: str) -> None:
+def test_a_confirmation_requires_a_reason(desk: Desk, shop: Platform, why: str, message: str) -> None:
     page = confirm(desk, send_quota(desk), why=why)
     assert page.is_review
     assert message in page.response.context["form"].errors["why"][0]
     assert shop.quotas == {"all": 100}
 
 
-def test_a_review_that_somebody_else_overtook_is_shown_again(desk: Desk, shop: Platform) -> None:
+def test_after_a_concurrent_publication_the_review_is_shown_again(desk: Desk, shop: Platform) -> None:
     page = send_quota(desk)
     desk.add(Plan, name="Pro", slug="pro")
     again = confirm(desk, page)
@@ -63,7 +63,7 @@ def test_a_review_that_somebody_else_overtook_is_shown_again(desk: Desk, shop: P
     assert "Version 3 is live on every server." in confirm(desk, again).messages
 
 
-def test_going_on_editing_shows_the_form_as_it_was_typed(desk: Desk, shop: Platform) -> None:
+def test_editing_again_shows_the_form_with_the_typed_values(desk: Desk, shop: Platform) -> None:
     page = send_quota(desk, name="Everything")
     path = page.response.wsgi_request.get_full_path()
     form = Page(desk.client.post(path, page.sent_again | {"_edit_again": "1"}))
@@ -72,7 +72,7 @@ def test_going_on_editing_shows_the_form_as_it_was_typed(desk: Desk, shop: Platf
     assert Policy.objects.get().name == ""
 
 
-def test_what_no_server_needs_to_know_is_saved_without_a_review(desk: Desk, shop: Platform) -> None:
+def test_changes_that_do_not_affect_the_ruleset_are_saved_without_a_review(desk: Desk, shop: Platform) -> None:
     page = desk.send(change_page(Policy.objects.get()), name="Everything")
     assert not page.is_review
     assert Policy.objects.get().name == "Everything"
@@ -88,9 +88,7 @@ def test_a_deletion_is_reviewed_too(desk: Desk, shop: Platform) -> None:
     assert shop.quotas == {}
 
 
-def test_whom_a_change_touches_is_counted_by_plan_and_without_those_who_have_their_own(
-    desk: Desk, shop: Platform
-) -> None:
+def test_affected_clients_are_counted_by_plan_without_those_with_an_override(desk: Desk, shop: Platform) -> None:
     pro = rows.plan("pro")
     policy = rows.policy("pro", plan=pro)
     for key in ("globex", "initech"):
@@ -102,6 +100,6 @@ def test_whom_a_change_touches_is_counted_by_plan_and_without_those_who_have_the
     )
 
 
-def test_a_plan_without_clients_touches_nobody(desk: Desk, shop: Platform) -> None:
+def test_a_plan_without_clients_affects_no_clients(desk: Desk, shop: Platform) -> None:
     page = desk.send(reverse("admin:limits_plan_add"), name="Pro", slug="pro")
     assert page.response.context["impact"].sentence == "Affects no clients."

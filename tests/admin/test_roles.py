@@ -1,4 +1,4 @@
-"""Groups by migration, and what each may do, decided on the server."""
+"""The groups created by a migration, and the permissions of each role, enforced by the server."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def member(shop: Platform) -> Callable[[str], Desk]:
-    """Somebody of a role at the admin."""
+    """A user with this role in the admin."""
     create_roles(Group.objects, Permission.objects)
     Alert.objects.create(rule=rows.alert_rule(group_by="client"), group="ip:203.0.113.7", opened_at=now(), highest=60)
 
@@ -71,14 +71,14 @@ MAY = {
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_role_may_do_its_own_and_nothing_else(member: Callable[[str], Desk], role: str) -> None:
+def test_a_role_has_exactly_its_permissions(member: Callable[[str], Desk], role: str) -> None:
     desk = member(role)
     answers = {name: desk.client.post(page(), {}).status_code for name, page in PAGES.items()}
     assert {name for name, status in answers.items() if status != 403} == MAY[role]
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_everybody_sees_everything(member: Callable[[str], Desk], role: str) -> None:
+def test_every_role_may_view_everything(member: Callable[[str], Desk], role: str) -> None:
     desk = member(role)
     for model in (Plan, Endpoint, Policy, Client, Override, ApiToken, AlertRule, Publication, Usage):
         assert desk.list(model).status == 200
@@ -87,7 +87,7 @@ def test_everybody_sees_everything(member: Callable[[str], Desk], role: str) -> 
     assert desk.open(reverse("admin:limits_client_change", args=[Client.objects.get().pk])).status == 200
 
 
-def test_support_ends_a_block_but_not_an_exemption(member: Callable[[str], Desk]) -> None:
+def test_support_may_end_a_block_but_not_an_exemption(member: Callable[[str], Desk]) -> None:
     desk = member(SUPPORT)
     for before, allowed in (("blocked", True), ("exempt", False)):
         Client.objects.update(status=before)
@@ -97,7 +97,7 @@ def test_support_ends_a_block_but_not_an_exemption(member: Callable[[str], Desk]
 
 
 @pytest.mark.parametrize("role", [OPERATORS, SUPPORT])
-def test_whoever_is_on_duty_acknowledges_an_alert(member: Callable[[str], Desk], role: str) -> None:
+def test_operators_and_support_may_acknowledge_an_alert(member: Callable[[str], Desk], role: str) -> None:
     desk, alert = member(role), Alert.objects.get()
     assert "Acknowledge or silence…" in desk.open(reverse("admin:limits_alert_change", args=[alert.pk])).text
     desk.client.post(reverse("admin:limits_alert_handle", args=[alert.pk]), {"action": "acknowledge"})
@@ -105,7 +105,7 @@ def test_whoever_is_on_duty_acknowledges_an_alert(member: Callable[[str], Desk],
     assert (alert.state, alert.acknowledged_by) == (Alert.State.ACKNOWLEDGED, role)
 
 
-def test_support_blocks_a_caller_that_is_not_registered(member: Callable[[str], Desk], shop: Platform) -> None:
+def test_support_may_block_an_unregistered_caller(member: Callable[[str], Desk], shop: Platform) -> None:
     desk, key = member(SUPPORT), "ip:203.0.113.7"
     path = f"{reverse('admin:limits_client_block')}?key={key}"
     alert = reverse("admin:limits_alert_change", args=[Alert.objects.get().pk])
@@ -120,7 +120,7 @@ def test_support_blocks_a_caller_that_is_not_registered(member: Callable[[str], 
     assert (record.history_user.username, record.history_change_reason) == (SUPPORT, "It tries keys of others.")
 
 
-def test_a_registered_caller_is_blocked_on_its_own_page(member: Callable[[str], Desk]) -> None:
+def test_blocking_a_registered_client_redirects_to_its_page(member: Callable[[str], Desk]) -> None:
     answer = member(SUPPORT).client.get(reverse("admin:limits_client_block"), {"key": "acme"})
     assert answer["Location"] == client_page("status", "blocked")
 
@@ -136,7 +136,7 @@ def test_a_registered_caller_is_blocked_on_its_own_page(member: Callable[[str], 
         ("handle an alert", "change alerts", "Operators"),
     ],
 )
-def test_a_refusal_says_what_is_missing_and_whom_to_ask(
+def test_a_missing_permission_is_shown_with_whom_to_contact(
     member: Callable[[str], Desk], ada: User, page: str, lacking: str, groups: str
 ) -> None:
     answer = member(VIEWERS).client.get(PAGES[page]())
@@ -147,7 +147,7 @@ def test_a_refusal_says_what_is_missing_and_whom_to_ask(
     assert "To request it, contact <strong>ada</strong>." in text
 
 
-def test_a_form_that_is_out_of_date_says_so(member: Callable[[str], Desk]) -> None:
+def test_an_expired_form_is_reported(member: Callable[[str], Desk]) -> None:
     browser = Browser(enforce_csrf_checks=True)
     member(SUPPORT)
     browser.force_login(User.objects.get(username=SUPPORT))
@@ -156,7 +156,7 @@ def test_a_form_that_is_out_of_date_says_so(member: Callable[[str], Desk]) -> No
     assert "This form has expired" in answer.content.decode()
 
 
-def test_groups_that_are_there_get_the_permission_for_alerts(transactional_db: None) -> None:
+def test_existing_groups_get_the_permission_for_alerts(transactional_db: None) -> None:
     Group.objects.all().delete()
     for name in (OPERATORS, VIEWERS):
         Group.objects.create(name=name)
@@ -169,7 +169,7 @@ def test_groups_that_are_there_get_the_permission_for_alerts(transactional_db: N
     assert list(may.values_list("name", flat=True)) == [OPERATORS]
 
 
-def test_buttons_are_those_that_may_be_used(member: Callable[[str], Desk]) -> None:
+def test_only_permitted_buttons_are_shown(member: Callable[[str], Desk]) -> None:
     page = reverse("admin:limits_client_change", args=[Client.objects.get().pk])
     text = member(SUPPORT).open(page).text
     assert "Block…" in text
@@ -178,9 +178,9 @@ def test_buttons_are_those_that_may_be_used(member: Callable[[str], Desk]) -> No
     assert [word for word in ("Block…", "Raise limits temporarily…", "Reset counters…", "+50 %") if word in text] == []
 
 
-# In a transaction: it creates content types and permissions of models that have another name now.
+# In a transaction, because it creates content types and permissions of models that have been renamed since.
 @pytest.mark.django_db
-def test_the_migration_makes_the_groups_and_leaves_those_that_are_there() -> None:
+def test_the_migration_creates_missing_groups_and_keeps_existing_ones() -> None:
     Group.objects.all().delete()
     Group.objects.create(name=VIEWERS)
     migration: Any = MigrationExecutor(connection).loader.get_migration("limits", "0012_roles")
@@ -202,7 +202,7 @@ def test_each_change_is_in_the_history_with_its_author(member: Callable[[str], D
     )
 
 
-def test_a_wrong_role_cannot_confirm_a_review(member: Callable[[str], Desk], desk: Desk) -> None:
+def test_a_role_without_permission_cannot_confirm_a_review(member: Callable[[str], Desk], desk: Desk) -> None:
     rows.plan("pro")
     path = reverse("admin:limits_policy_change", args=[Policy.objects.get().pk])
     page = desk.send(path, limits__0__quota="7")

@@ -1,4 +1,4 @@
-"""Going back to an earlier version, as a new one."""
+"""Rollback to an earlier version, as a new one."""
 
 import pytest
 from django.urls import reverse
@@ -24,7 +24,7 @@ def confirm(desk: Desk, version: int, why: str = "It was a mistake.") -> Page:
     return Page(desk.client.post(path, answer, follow=True))
 
 
-def test_a_look_at_the_review_changes_nothing(desk: Desk, shop: Platform) -> None:
+def test_the_review_of_a_rollback_changes_nothing(desk: Desk, shop: Platform) -> None:
     desk.change(Policy.objects.get(), limits__0__quota="7")
     page = roll_back(desk, 1)
     assert [str(change) for change in page.response.context["changes"]] == [
@@ -41,7 +41,7 @@ def test_a_confirmed_rollback_is_live_as_a_new_version(desk: Desk, shop: Platfor
     assert Policy.objects.get().limits.get().quota == 100
 
 
-def test_everything_that_came_since_goes_and_what_went_comes_back_with_its_name(desk: Desk, shop: Platform) -> None:
+def test_a_rollback_deletes_later_rows_and_restores_deleted_ones(desk: Desk, shop: Platform) -> None:
     desk.change(Policy.objects.get(), name="Everything")
     desk.delete(Policy.objects.get())
     plan, endpoint = rows.plan("pro"), rows.endpoint("search", "GET /search")
@@ -52,7 +52,7 @@ def test_everything_that_came_since_goes_and_what_went_comes_back_with_its_name(
     assert (Plan.objects.count(), Endpoint.objects.count(), Policy.objects.get().name) == (1, 0, "Everything")
 
 
-def test_tokens_and_the_switch_stay_as_they_are(desk: Desk, shop: Platform) -> None:
+def test_a_rollback_does_not_affect_tokens_and_the_emergency_switch(desk: Desk, shop: Platform) -> None:
     token = rows.token()
     desk.change(Policy.objects.get(), limits__0__quota="7")
     desk.act("revoke", token)
@@ -65,7 +65,7 @@ def test_tokens_and_the_switch_stay_as_they_are(desk: Desk, shop: Platform) -> N
     assert shop.ruleset.shadow_all
 
 
-def test_what_is_still_used_stops_a_rollback(desk: Desk, shop: Platform) -> None:
+def test_a_rollback_is_rejected_if_it_would_delete_rows_in_use(desk: Desk, shop: Platform) -> None:
     desk.add(Plan, name="Pro", slug="pro")
     Client.objects.update(plan=Plan.objects.get(slug="pro"))
     page = desk.client.get(
@@ -77,21 +77,21 @@ def test_what_is_still_used_stops_a_rollback(desk: Desk, shop: Platform) -> None
     assert Plan.objects.filter(slug="pro").exists()
 
 
-def test_going_back_to_what_is_live_says_so(desk: Desk, shop: Platform) -> None:
+def test_a_rollback_to_the_present_rules_is_reported(desk: Desk, shop: Platform) -> None:
     publication = Publication.objects.get()
     page = Page(desk.client.get(reverse("admin:limits_publication_roll_back", args=[publication.pk]), follow=True))
     assert "The current rules are already those of version 1." in page.messages
     assert Publication.objects.count() == 1
 
 
-def test_the_page_of_a_version_shows_what_it_changed(desk: Desk, shop: Platform) -> None:
+def test_the_page_of_a_version_shows_its_changes(desk: Desk, shop: Platform) -> None:
     desk.change(Policy.objects.get(), limits__0__quota="7")
     text = desk.open(reverse("admin:limits_publication_change", args=[Publication.objects.get(sequence=2).pk])).text
     assert "<del>100 per minute</del>" in text
     assert "<ins>7 per minute</ins>" in text
 
 
-def test_the_rows_that_went_back_say_who_and_why(desk: Desk, shop: Platform) -> None:
+def test_the_history_of_restored_rows_has_author_and_reason(desk: Desk, shop: Platform) -> None:
     desk.change(Policy.objects.get(), limits__0__quota="7")
     confirm(desk, 1)
     record = Policy.objects.get().limits.get().history.latest()

@@ -1,4 +1,4 @@
-"""The history of a row: who changed what, when and why."""
+"""The history of a row, with author, time, change and reason."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -20,7 +20,7 @@ def history(
     return [(entry.user, entry.summary, entry.reason, entry.changes) for entry in page.response.context["entries"]]
 
 
-def test_a_changed_limit_is_in_its_policys_history_with_author_and_reason(desk: Desk, shop: Platform) -> None:
+def test_the_history_of_a_policy_contains_changes_of_its_limits(desk: Desk, shop: Platform) -> None:
     policy = Policy.objects.get()
     desk.change(policy, limits__0__quota="7", mode="shadow")
     changes = {summary: (user, reason, changed) for user, summary, reason, changed in history(desk, policy)}
@@ -28,7 +28,7 @@ def test_a_changed_limit_is_in_its_policys_history_with_author_and_reason(desk: 
     assert changes["limit “7 per minute” changed"] == ("ada", WHY, (("quota", "100", "7"),))
 
 
-def test_a_client_tells_of_its_overrides(desk: Desk, shop: Platform) -> None:
+def test_the_history_of_a_client_contains_its_overrides(desk: Desk, shop: Platform) -> None:
     client = Client.objects.get()
     desk.change(client, plan=rows.plan("pro").pk)
     desk.add(Override, client=client.pk, policy=Policy.objects.get().pk, reason="Sale", **NEW_LIMIT)

@@ -1,4 +1,4 @@
-"""A save publishes: when the page comes back, the change is live."""
+"""A save publishes: the change is live when the next page is shown."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -26,17 +26,17 @@ def live(version: int) -> list[str]:
 
 
 def published_of(page_messages: list[str]) -> list[str]:
-    """Without Django's own sentence about the row."""
+    """The messages without Django's message about the row."""
     return [message for message in page_messages if "live" in message.lower()]
 
 
-def test_a_changed_quota_is_live_when_the_page_comes_back(desk: Desk, shop: Platform) -> None:
+def test_a_changed_quota_is_live_when_the_next_page_is_shown(desk: Desk, shop: Platform) -> None:
     page = desk.change(Policy.objects.get(), limits__0__quota="7")
     assert published_of(page.messages) == live(2)
     assert shop.quotas == {"all": 7}
 
 
-def test_the_publication_says_who_and_what(desk: Desk, ada: User, shop: Platform) -> None:
+def test_the_publication_records_author_and_changes(desk: Desk, ada: User, shop: Platform) -> None:
     desk.change(Policy.objects.get(), limits__0__quota="7")
     publication = Publication.objects.get(sequence=2)
     assert (publication.author, publication.user, publication.state) == ("ada", ada, "live")
@@ -44,13 +44,13 @@ def test_the_publication_says_who_and_what(desk: Desk, ada: User, shop: Platform
     assert any("100 per minute" in change and "7 per minute" in change for change in publication.changes)
 
 
-def test_a_save_that_changes_nothing_makes_no_version(desk: Desk, shop: Platform) -> None:
+def test_a_save_without_changes_creates_no_version(desk: Desk, shop: Platform) -> None:
     page = desk.change(Policy.objects.get())
     assert published_of(page.messages) == live(1)
     assert shop.sequence == 1
 
 
-def test_everything_that_is_added_is_live(desk: Desk, shop: Platform) -> None:
+def test_added_rows_are_live(desk: Desk, shop: Platform) -> None:
     desk.add(Plan, name="Pro", slug="pro")
     desk.add(
         Endpoint,
@@ -73,7 +73,7 @@ def test_everything_that_is_added_is_live(desk: Desk, shop: Platform) -> None:
     assert (added.slug, added.plan, added.endpoint) == ("pro-orders", "pro", "orders")
 
 
-def test_a_new_default_plan_takes_the_place_of_the_one_before(desk: Desk, shop: Platform) -> None:
+def test_a_new_default_plan_replaces_the_former_one(desk: Desk, shop: Platform) -> None:
     assert published_of(desk.add(Plan, name="Pro", slug="pro", is_default="on").messages) == live(2)
     assert shop.ruleset.default_plan == "pro"
     assert published_of(desk.change(Plan.objects.get(slug="free"), is_default="on").messages) == live(3)
@@ -81,13 +81,13 @@ def test_a_new_default_plan_takes_the_place_of_the_one_before(desk: Desk, shop: 
     assert [plan.slug for plan in Plan.objects.filter(is_default=True)] == ["free"]
 
 
-def test_a_deleted_policy_stops(desk: Desk, shop: Platform) -> None:
+def test_a_deleted_policy_no_longer_applies(desk: Desk, shop: Platform) -> None:
     page = desk.delete(Policy.objects.get())
     assert published_of(page.messages) == live(2)
     assert shop.quotas == {}
 
 
-def test_several_deleted_policies_stop_in_one_version(desk: Desk, shop: Platform) -> None:
+def test_several_policies_are_deleted_in_one_version(desk: Desk, shop: Platform) -> None:
     page = desk.act("delete_selected", Policy.objects.get(), rows.policy("other"))
     assert published_of(page.messages) == live(2)
     assert shop.quotas == {}
@@ -108,14 +108,14 @@ def test_an_added_client_is_live(desk: Desk, shop: Platform) -> None:
 
 
 @pytest.mark.parametrize("several", [False, True])
-def test_a_deleted_client_is_forgotten(desk: Desk, shop: Platform, several: bool) -> None:
+def test_a_deleted_client_is_deleted_in_the_store(desk: Desk, shop: Platform, several: bool) -> None:
     row = Client.objects.get()
     page = desk.act("delete_selected", row) if several else desk.delete(row)
     assert published_of(page.messages) == ["Live on every server: acme."]
     assert shop.client("acme").deleted
 
 
-def test_an_override_is_live_and_ends_with_its_row(desk: Desk, ada: User, shop: Platform) -> None:
+def test_an_override_is_live_until_its_row_is_deleted(desk: Desk, ada: User, shop: Platform) -> None:
     client, policy = Client.objects.get(), Policy.objects.get()
     desk.add(Override, client=client.pk, policy=policy.pk, reason="Sale", **NEW_LIMIT)
     override = Override.objects.get()
@@ -127,7 +127,7 @@ def test_an_override_is_live_and_ends_with_its_row(desk: Desk, ada: User, shop: 
     assert shop.client("acme").overrides == ()
 
 
-def test_the_emergency_switch_is_live_and_every_page_says_so(desk: Desk, shop: Platform) -> None:
+def test_the_emergency_switch_is_live_and_shown_on_every_page(desk: Desk, shop: Platform) -> None:
     page = desk.change(PlatformRow.load(), shadow_all="on", why="Something is wrong tonight.")
     assert published_of(page.messages) == live(2)
     assert Publication.objects.get(sequence=2).reason == "Something is wrong tonight."
@@ -138,7 +138,7 @@ def test_the_emergency_switch_is_live_and_every_page_says_so(desk: Desk, shop: P
     assert "Emergency switch is on" not in desk.list(Plan).text
 
 
-def test_while_the_store_is_away_the_page_says_that_it_is_not_live_yet(desk: Desk, shop: Platform) -> None:
+def test_without_the_store_a_save_is_reported_as_not_live(desk: Desk, shop: Platform) -> None:
     shop.make_store_unavailable()
     rule = desk.change(Policy.objects.get(), limits__0__quota="7")
     client = desk.change(Client.objects.get(), status="blocked")
@@ -153,7 +153,7 @@ def test_while_the_store_is_away_the_page_says_that_it_is_not_live_yet(desk: Des
     assert Publication.objects.get(sequence=2).state == "live"
 
 
-def test_rules_of_another_database_are_not_published_over(desk: Desk, shop: Platform) -> None:
+def test_rules_of_another_database_are_not_overwritten(desk: Desk, shop: Platform) -> None:
     Publication.objects.all().delete()
     page = desk.change(Policy.objects.get(), limits__0__quota="7")
     assert "publish_ruleset --take-over" in published_of(page.messages)[0]

@@ -1,4 +1,4 @@
-"""The time zones to choose from on the page of a limit."""
+"""The selection of a time zone in the form of a limit."""
 
 import re
 
@@ -33,19 +33,19 @@ def policy_page(desk: Desk, policy: Policy) -> Page:
     return desk.open(f"/admin/limits/policy/{policy.pk}/change/")
 
 
-def test_each_is_offered_once_and_none_is_chosen(desk: Desk, shop: Platform) -> None:
+def test_each_zone_is_offered_once_and_none_is_selected(desk: Desk, shop: Platform) -> None:
     page = policy_page(desk, Policy.objects.get())
     assert offered(page) == [("", "UTC or none"), *((name, name) for name in sorted(timezones()))]
     assert chosen(page) == [""]
 
 
-def test_the_saved_one_is_chosen(desk: Desk, shop: Platform) -> None:
+def test_the_saved_zone_is_selected(desk: Desk, shop: Platform) -> None:
     page = policy_page(desk, calendar("Europe/Berlin"))
     assert chosen(page) == ["Europe/Berlin"]
     assert chosen(page, "limits-__prefix__-timezone") == [""]
 
 
-def test_one_that_is_not_known_any_more_is_kept(desk: Desk, shop: Platform) -> None:
+def test_a_zone_that_no_longer_exists_is_kept(desk: Desk, shop: Platform) -> None:
     policy = calendar("Europe/Berlin")
     PolicyLimit.objects.filter(policy=policy).update(timezone="Mars/Olympus&Co")
     page = policy_page(desk, policy)
@@ -53,14 +53,14 @@ def test_one_that_is_not_known_any_more_is_kept(desk: Desk, shop: Platform) -> N
     assert len(offered(page)) == len(timezones()) + 2
 
 
-def test_what_was_typed_is_chosen_where_another_field_is_wrong(desk: Desk, shop: Platform) -> None:
+def test_the_selected_zone_is_kept_if_another_field_is_invalid(desk: Desk, shop: Platform) -> None:
     typed = {"algorithm": "calendar", "period": "day", "timezone": "Asia/Tokyo", "quota": "ten", "window_0": ""}
     page = desk.change(Policy.objects.get(), **{f"limits__0__{name}": value for name, value in typed.items()})
     assert list(page.errors) == ["limits-0-quota"]
     assert chosen(page) == ["Asia/Tokyo"]
 
 
-def test_the_page_renders_no_template_for_each_of_them(desk: Desk, shop: Platform) -> None:
-    """Two for each took most of the time of every page with limits."""
+def test_the_page_renders_no_template_per_zone(desk: Desk, shop: Platform) -> None:
+    """Two templates for each zone once took most of the time of every page with limits."""
     page = policy_page(desk, Policy.objects.get())
     assert len(page.response.templates) < len(timezones())

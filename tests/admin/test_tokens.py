@@ -1,4 +1,4 @@
-"""API tokens in the admin: the secret is seen once."""
+"""API tokens in the admin: the secret is shown once."""
 
 import hashlib
 import re
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 SECRET = re.compile(r"rl_[\w-]{43}")
 
 
-def test_the_page_after_adding_shows_the_secret_and_is_not_kept(desk: Desk, shop: Platform) -> None:
+def test_the_page_after_adding_shows_the_secret_and_is_not_cached(desk: Desk, shop: Platform) -> None:
     page = desk.add(ApiToken, name="checkout", scopes="check")
     (secret,) = set(SECRET.findall(page.text))
     token = ApiToken.objects.get()
@@ -27,7 +27,7 @@ def test_the_page_after_adding_shows_the_secret_and_is_not_kept(desk: Desk, shop
     assert [each.digest for each in shop.ruleset.tokens] == [token.digest]
 
 
-def test_the_secret_is_nowhere_else(desk: Desk, shop: Platform) -> None:
+def test_the_secret_is_shown_nowhere_else(desk: Desk, shop: Platform) -> None:
     (secret,) = set(SECRET.findall(desk.add(ApiToken, name="checkout", scopes="check").text))
     token = ApiToken.objects.get()
     later = [desk.list(ApiToken), desk.open(reverse("admin:limits_apitoken_change", args=[token.pk]))]
@@ -38,7 +38,7 @@ def test_the_secret_is_nowhere_else(desk: Desk, shop: Platform) -> None:
     assert not any(secret.encode() in value for value in shop.content().values())
 
 
-def test_a_revoked_token_is_out_of_the_rules_and_stays_in_the_list(desk: Desk, shop: Platform) -> None:
+def test_a_revoked_token_is_removed_from_the_rules_and_stays_in_the_list(desk: Desk, shop: Platform) -> None:
     desk.add(ApiToken, name="checkout", scopes="check")
     page = desk.act("revoke", ApiToken.objects.get())
     assert "Version 3 is live on every server." in page.messages
@@ -46,7 +46,7 @@ def test_a_revoked_token_is_out_of_the_rules_and_stays_in_the_list(desk: Desk, s
     assert "revoked" in desk.list(ApiToken).text
 
 
-def test_revoking_twice_keeps_the_first_moment(desk: Desk, shop: Platform) -> None:
+def test_a_repeated_revocation_keeps_the_first_time(desk: Desk, shop: Platform) -> None:
     desk.add(ApiToken, name="checkout", scopes="check")
     desk.act("revoke", ApiToken.objects.get())
     revoked_at = ApiToken.objects.get().revoked_at
@@ -65,7 +65,9 @@ def test_a_token_cannot_be_deleted(desk: Desk, shop: Platform) -> None:
     ("fields", "field"),
     [({"name": "a"}, "scopes"), ({"scopes": "check"}, "name"), ({"name": "shop", "scopes": "check"}, "name")],
 )
-def test_a_wrong_token_is_refused_at_its_field(desk: Desk, shop: Platform, fields: dict[str, str], field: str) -> None:
+def test_an_invalid_token_is_reported_at_its_field(
+    desk: Desk, shop: Platform, fields: dict[str, str], field: str
+) -> None:
     rows.token("shop")
     page = desk.add(ApiToken, **{"scopes": None} | fields)
     assert list(page.errors) == [field]

@@ -1,4 +1,4 @@
-"""Every address of the admin, taken from the URL resolver, and what hostile visitors send to it."""
+"""All URLs of the admin, from the URL resolver, and malicious requests to them."""
 
 import re
 from collections.abc import Iterator
@@ -30,13 +30,13 @@ from tests.models import rows
 
 NUL = "a\x00b"
 HUGE = "9" * 30
-"""More than any column of PostgreSQL holds."""
+"""A number too large for any column of PostgreSQL."""
 
 ODD_IDS = ["0", HUGE, "-1", "abc", "²", "a/b", "%00"]
 
 
 def _each(names: str, *values: str) -> list[dict[str, str]]:
-    """One query for each value, which all of these names get."""
+    """One query for each value, in which all of these names have this value."""
     return [dict.fromkeys(names.split(), value) for value in values]
 
 
@@ -83,14 +83,14 @@ GARBAGE: list[dict[str, Any]] = [
 
 @dataclass(frozen=True)
 class Address:
-    """``route`` as Django writes it, such as ``limits/plan/<path:object_id>/change/``."""
+    """``route``: in Django's notation, such as ``limits/plan/<path:object_id>/change/``."""
 
     route: str
     name: str
 
     @property
     def model(self) -> str:
-        """The model that it belongs to; empty: none."""
+        """The name of the model of the page; empty if none."""
         parts = self.route.split("/")
         return parts[1] if parts[0] in ("limits", "auth") and len(parts) > 2 else ""
 
@@ -105,7 +105,7 @@ class Address:
 
 
 def addresses() -> list[Address]:
-    """Every one of them."""
+    """All URLs of the admin."""
     return list(_addresses(admin.site.get_urls(), ""))
 
 
@@ -118,13 +118,13 @@ def _addresses(patterns: list[Any], prefix: str) -> Iterator[Address]:
 
 
 def _route(pattern: URLPattern) -> str:
-    """A regular expression becomes what a route would be."""
+    """The route of a pattern; a regular expression is converted to a route."""
     text = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"<\1>", str(pattern.pattern))
     return text.removeprefix("^").removesuffix("$").removesuffix("\\Z")
 
 
 def a_row_of_every_kind() -> None:
-    """Beside what the shop has."""
+    """Creates a row of every model that the shop does not have."""
     endpoint = rows.endpoint("search", "GET /search")
     rows.override_limit(rows.override(Client.objects.get(), Policy.objects.get()))
     rows.policy("pro-search", plan=rows.plan("pro"), endpoint=endpoint)
@@ -148,7 +148,7 @@ def a_row_of_every_kind() -> None:
 
 
 def row_of(model: str) -> str:
-    """The key of one row of a model; “1” where there is none."""
+    """The primary key of a row of a model; “1” if there is none."""
     for registered in admin.site._registry:
         if registered._meta.model_name == model:
             found: Model | None = registered._default_manager.first()
