@@ -1,4 +1,4 @@
-"""Figures of several rounds."""
+"""Measuring in several rounds."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from benchmarks.measuring import Sample, Spread, interleaved, ratio, spread
 
 
 def counting(order: list[str], name: str) -> Callable[[], Sample]:
-    """Says that it was measured, and returns how often it was."""
+    """Records that it was measured, and returns the number of measurements."""
 
     def measure() -> Sample:
         order.append(name)
@@ -30,7 +30,7 @@ def test_a_round_of_several_turns_is_their_median() -> None:
 
 
 def test_ratios_are_taken_within_each_round() -> None:
-    # A machine that was three times slower in the second round was so for both.
+    # A machine that was three times slower in the second round was slower for both.
     ours, floor = [{"us": 20.0}, {"us": 60.0}, {"us": 24.0}], [{"us": 10.0}, {"us": 30.0}, {"us": 10.0}]
     assert ratio(ours, floor, "us") == Spread(2.0, 2.0, 2.4)
     assert spread(ours, "us") == Spread(24.0, 20.0, 60.0)

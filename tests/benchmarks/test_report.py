@@ -1,4 +1,4 @@
-"""Figures as Markdown."""
+"""The report of the benchmarks in Markdown."""
 
 import pytest
 
@@ -18,14 +18,14 @@ from benchmarks.report import Cell, Headline, Part, Table, Target, headlines, ma
         (Spread(1.25, 1.0, 12.5), "1.25 (1.00 to 12.5)"),
     ],
 )
-def test_numbers_have_the_digits_that_matter(cell: Cell, text: str) -> None:
+def test_numbers_are_rounded_to_significant_digits(cell: Cell, text: str) -> None:
     assert written(cell) == text
 
 
 @pytest.mark.parametrize(
     ("median", "at_most", "reached"), [(1.5, True, True), (1.6, True, False), (1.5, False, True), (1.4, False, False)]
 )
-def test_a_target_is_reached_by_its_median(median: float, at_most: bool, reached: bool) -> None:
+def test_a_target_is_compared_with_the_median(median: float, at_most: bool, reached: bool) -> None:
     assert Target("time", Spread(median, 0.1, 9.0), 1.5, at_most).reached is reached
 
 
@@ -39,11 +39,11 @@ def test_targets_come_first_then_each_part() -> None:
     )
 
 
-def test_parts_without_targets_have_no_table_of_them() -> None:
+def test_parts_without_targets_have_no_table_of_targets() -> None:
     assert markdown([Part("Size", [])]) == "## Size\n"
 
 
-def test_a_headline_says_both_figures_and_their_ratio() -> None:
+def test_a_headline_has_both_figures_and_their_ratio() -> None:
     line = Headline("a check", Spread(60.0, 50.0, 90.0), "the floor", Spread(50.0, 40.0, 60.0), "µs", Spread(1.2, 1, 2))
     assert headlines([Part("In process", [], headlines=[line])]).splitlines()[2:] == [
         "| a check | 60.0 µs | the floor | 50.0 µs | × 1.20 |"

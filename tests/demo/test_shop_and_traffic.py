@@ -1,4 +1,4 @@
-"""The demo: a shop that obeys, and an hour of visits."""
+"""The demo: a shop with rate limits, and an hour of simulated traffic."""
 
 import re
 import time
@@ -40,12 +40,12 @@ def get(path: str, key: str | None = None) -> int:
     return Browser().get(path, headers={"X-Shop-Key": key} if key else {}).status_code
 
 
-def test_the_reason_of_the_first_version_names_no_folder_of_this_machine(platform: Platform) -> None:
+def test_the_reason_of_the_first_version_contains_no_local_path(platform: Platform) -> None:
     bootstrap._load_demo()
     assert Publication.objects.get().reason == "The demo shop, from demo/shop.yaml."
 
 
-def test_a_newcomer_meets_a_429_in_the_search_and_elsewhere_not(shop: Platform) -> None:
+def test_an_unregistered_caller_is_limited_in_the_search_only(shop: Platform) -> None:
     assert [get("/shop/search?q=tea") for _ in range(11)] == [200] * 10 + [429]
     assert get("/shop/cart") == 200
     assert get("/shop/search", key="acme") == 200
@@ -53,7 +53,7 @@ def test_a_newcomer_meets_a_429_in_the_search_and_elsewhere_not(shop: Platform) 
 
 
 @pytest.mark.parametrize(("demo", "identifier"), [("1", "demo.shop.shop_client"), ("0", "")])
-def test_clients_are_the_shops_only_where_it_is_there(demo: str, identifier: str) -> None:
+def test_the_shops_client_identifier_is_used_only_in_the_demo(demo: str, identifier: str) -> None:
     script = "from django.conf import settings; print(settings.RATELIMIT_PLATFORM['CLIENT_IDENTIFIER'])"
     variables = outer_environment() | {"DJANGO_SETTINGS_MODULE": "ratelimit_platform.settings", "DEMO": demo}
     assert run_forked(["-c", script], variables).stdout.strip() == identifier
@@ -65,7 +65,7 @@ def test_orders_cost_five_requests(shop: Platform) -> None:
     assert '"orders-per-hour:3600s";r=95' in answer["RateLimit"]
 
 
-def test_an_hour_of_traffic_fills_every_page(shop: Platform) -> None:
+def test_an_hour_of_traffic_is_counted_completely(shop: Platform) -> None:
     out = StringIO()
     call_command("play_traffic", stdout=out)
     told = sum(len(visits(minute)) for minute in range(MINUTES_PLAYED))
@@ -89,10 +89,10 @@ def test_the_outcomes_add_up_to_what_is_printed(shop: Platform) -> None:
     assert numbers[0] == sum(numbers[1:])
 
 
-def test_a_connection_that_takes_longer_than_a_check_is_awaited(
+def test_a_connection_slower_than_the_deadline_is_awaited(
     redis_server: Callable[..., RedisServer], platform: Platform, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a busy machine the first connection takes longer than the 100 ms of a check."""
+    """On a busy machine the first connection may take longer than the deadline of 100 ms."""
     server = redis_server()
     platform.use(server.url)
     call_command("apply_config", str(SHOP), stdout=StringIO())
@@ -108,6 +108,6 @@ def test_a_connection_that_takes_longer_than_a_check_is_awaited(
     assert play_traffic._current() is not None
 
 
-def test_without_rules_it_says_what_to_do(platform: Platform) -> None:
+def test_without_rules_the_error_names_the_solution(platform: Platform) -> None:
     with pytest.raises(CommandError, match="Start the platform first: make run"):
         call_command("play_traffic")

@@ -1,1 +1,1 @@
-"""Whole servers, asked over HTTP, as a user would."""
+"""Complete servers, used over HTTP like by a user."""

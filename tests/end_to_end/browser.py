@@ -1,4 +1,4 @@
-"""A real Chromium at the admin, and what must never happen in it."""
+"""The admin in a real Chromium, and checks that apply to every page."""
 
 import os
 from collections.abc import Iterator
@@ -21,22 +21,22 @@ LOADED = "domcontentloaded"
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 
-# Left out is what takes time and cannot change the findings: nodes that pass, and a rule of moderate impact.
-# Text on a pseudo-element is examined too; axe would leave it to people.
+# Omits what takes time without changing the findings: passing nodes, and a rule of moderate impact.
+# Includes text on pseudo-elements, which axe by default leaves to manual review.
 AXE = {
     "resultTypes": ["violations"],
     "reporter": "no-passes",
     "rules": {"region": {"enabled": False}},
     "checks": {"color-contrast": {"options": {"ignorePseudo": True}}},
 }
-# The others find the same in light and in dark.
+# All other rules have the same findings in light and dark mode.
 DARK = AXE | {"runOnly": ["color-contrast", "link-in-text-block"]}
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """The system's Chromium; the tests fail where there is none."""
-    # Playwright's loop runs in this thread from now on; Django takes that for asynchronous code.
+    """Chromium of this machine; the tests fail if it is not installed."""
+    # From now on Playwright's event loop runs in this thread, which Django mistakes for asynchronous code.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
@@ -46,7 +46,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def context(browser: Browser, lasting_servers: list[WebServer]) -> Iterator[BrowserContext]:
-    """One for all tests, since a new one would fetch and compile every static file again."""
+    """One context for all tests, because a new one would fetch and compile every static file again."""
     context = browser.new_context(base_url=lasting_servers[0].url, viewport={"width": 1400, "height": 1000})
     yield context
     context.close()
@@ -54,8 +54,8 @@ def context(browser: Browser, lasting_servers: list[WebServer]) -> Iterator[Brow
 
 @pytest.fixture
 def page(context: BrowserContext, servers: list[WebServer]) -> Iterator[Page]:
-    """A page at the first server, which knows nothing of the tests before. The test fails on any error in the
-    console and on any request to another host."""
+    """A page of the first server, without state of earlier tests. The test fails on any error in the console and on
+    any request to another host."""
     seen = Watch()
     page = context.new_page()
     everything = {"origin": servers[0].url, "storageTypes": "cookies,local_storage"}
@@ -70,7 +70,7 @@ def page(context: BrowserContext, servers: list[WebServer]) -> Iterator[Page]:
 
 
 class Watch:
-    """What the page said and whom it asked."""
+    """The console errors of a page, and the hosts of its requests."""
 
     def __init__(self) -> None:
         self.errors: list[str] = []
@@ -87,9 +87,9 @@ class Watch:
 
 
 def serious_findings(page: Page, scheme: Scheme = "light") -> list[str]:
-    """What axe-core finds on this page that keeps somebody from using it: rule and first element.
+    """The serious accessibility findings of axe-core on this page: rule and first element.
 
-    ``scheme``: the one that the page is in; in dark only the rules about colours are run.
+    ``scheme``: the present scheme of the page; in dark mode only the rules about colours are run.
     """
     assert page.locator("html.dark").count() == (scheme == "dark")
     if not page.evaluate("() => 'axe' in window"):
@@ -100,14 +100,14 @@ def serious_findings(page: Page, scheme: Scheme = "light") -> list[str]:
 
 
 def switch_to(page: Page, scheme: Scheme) -> None:
-    """Chooses a colour scheme, as the menu of the page does; the pages opened later have it too."""
+    """Selects a colour scheme, like the menu of the page; it also applies to pages opened later."""
     page.evaluate("scheme => Alpine.$data(document.documentElement).switchTheme(scheme)", scheme)
-    # Colours fade, and are examined as they will be.
+    # Colours change gradually, so the animations are finished first.
     page.evaluate("() => document.getAnimations().forEach(each => each.finish())")
 
 
 def log_in(page: Page, user: User) -> None:
-    """Makes somebody be logged in; the form for it has a test of its own."""
+    """Logs a user in without the login form, which has a separate test."""
     client = Client()
     client.force_login(user)
     cookie = client.cookies[settings.SESSION_COOKIE_NAME]
@@ -115,7 +115,7 @@ def log_in(page: Page, user: User) -> None:
 
 
 def log_in_as(page: Page, role: str, name: str) -> None:
-    """Opens the admin as a new member of a group, in place of whoever was logged in."""
+    """Opens the admin as a new user in a group, instead of the user who was logged in."""
     create_roles(Group.objects, Permission.objects)
     user = User.objects.create_user(name, is_staff=True)
     user.groups.add(Group.objects.get(name=role))
@@ -125,8 +125,8 @@ def log_in_as(page: Page, role: str, name: str) -> None:
 
 
 def save(page: Page) -> str:
-    """Presses “Save and continue editing”, confirms the review where there is one, and returns what
-    the page says then."""
+    """Clicks “Save and continue editing”, confirms the review if there is one, and returns the text of
+    the next page."""
     page.get_by_role("button", name="Save and continue editing").click()
     page.wait_for_load_state(LOADED)
     if page.locator("#review").count():

@@ -1,4 +1,4 @@
-"""Two servers with rules that are live, and what asks them."""
+"""Two servers with live rules, and clients for them."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ __all__ = ["browser", "context", "page"]
 
 @pytest.fixture
 def redis(redis_url: str) -> Iterator[Redis]:
-    """This test process's Redis, emptied: each test has a database, and so an epoch, of its own."""
+    """The Redis of this test process, emptied, because each test has another database, and thus another epoch."""
     with Redis.from_url(redis_url) as redis:
         redis.flushall()
         yield redis
@@ -38,7 +38,7 @@ def live_rules(redis: Redis) -> None:
 
 @pytest.fixture(scope="session")
 def lasting_servers(django_db_setup: None) -> Iterator[list[WebServer]]:
-    """Two servers of one process each, for all tests that neither stop nor restart one."""
+    """Two servers with one process each, for all tests that neither stop nor restart a server."""
     with running_servers(2) as servers:
         yield servers
 

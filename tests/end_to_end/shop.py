@@ -1,4 +1,4 @@
-"""What the tests of whole servers do with rules and checks."""
+"""Helpers for rules and checks in tests of complete servers."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ SECRET = "rl_of_the_test"
 
 
 def publish() -> int:
-    """Publishes what the rows say, and returns the version that is live then."""
+    """Publishes the rules in the database, and returns the live version."""
     rules.record("test")
     delivery = rules.deliver()
     assert delivery.live

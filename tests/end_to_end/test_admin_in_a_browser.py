@@ -1,4 +1,4 @@
-"""From a click on Save to the next check, in a real browser on two real servers."""
+"""From a click on Save to the next check, with a real browser and two real servers."""
 
 import os
 import re
@@ -40,7 +40,7 @@ from tests.support.web import WebServer
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_a_quota_changed_by_hand_decides_the_very_next_check_on_either_server(
+def test_a_changed_quota_applies_to_the_next_check_on_both_servers(
     admin: Page, servers: list[WebServer], http: httpx.Client
 ) -> None:
     row = policy("all", (100, 3_600))
@@ -75,9 +75,7 @@ def test_an_override_with_its_limit_is_added_on_the_clients_page(
         assert [limit["quota"] for limit in ask(http, server)["limits"]] == [500]
 
 
-def test_a_token_made_in_the_admin_works_at_once_and_is_refused_once_revoked(
-    admin: Page, servers: list[WebServer]
-) -> None:
+def test_a_token_created_in_the_admin_is_valid_immediately_until_revoked(admin: Page, servers: list[WebServer]) -> None:
     admin.goto(reverse("admin:limits_apitoken_add"))
     admin.get_by_label("Name").fill("checkout")
     admin.get_by_label("check: request decisions").check()
@@ -94,7 +92,7 @@ def test_a_token_made_in_the_admin_works_at_once_and_is_refused_once_revoked(
         assert [ask(http, server)["status"] for server in servers] == [401, 401]
 
 
-def test_what_is_refused_is_said_at_the_field_and_what_was_typed_is_kept(admin: Page, servers: list[WebServer]) -> None:
+def test_invalid_input_is_reported_at_its_field_and_kept(admin: Page, servers: list[WebServer]) -> None:
     row = policy("all", (100, 3_600))
     admin.goto(reverse("admin:limits_policy_change", args=[row.pk]))
     admin.locator("[name=name]").fill("A new name")
@@ -108,7 +106,7 @@ def test_what_is_refused_is_said_at_the_field_and_what_was_typed_is_kept(admin: 
 
 @pytest.fixture
 def full(servers: list[WebServer]) -> None:
-    """A row of every kind."""
+    """A platform with a row of every model."""
     rows.route(Endpoint.objects.get(), "GET /search")
     row = policy("search", (100, 3_600), plan="pro")
     rows.limit(row, quota=100, window=1, algorithm="token_bucket", burst=20)
@@ -132,13 +130,13 @@ LISTS = ["clientimport", "counterreset"]
 
 
 def _lists() -> list[str]:
-    """Of every kind of row, and what else there is one of."""
+    """The URLs of the lists of all models, and of the home page."""
     models = [*MODELS, *READ_ONLY, *LISTS]
     return ["/admin/", *(reverse(f"admin:limits_{model}_changelist") for model in [*models, "platform"])]
 
 
 def _rows() -> list[str]:
-    """The pages of a row, and what is asked before it is changed."""
+    """The URLs of the pages of single rows, and of the pages that ask for confirmation."""
     return [
         *map(_row, [*MODELS, *READ_ONLY]),
         reverse("admin:limits_policy_delete", args=[Policy.objects.get().pk]),
@@ -152,7 +150,7 @@ def _forms() -> list[str]:
 
 
 def _own_pages() -> list[str]:
-    """The pages that are no list and no form of a row."""
+    """The URLs of pages that are neither a list nor a form of a row."""
     client, policy, plan = Client.objects.get(), Policy.objects.get(), Plan.objects.get(slug="pro")
     upload = ClientImport.objects.create(file_name="a.csv", content="key\nb\n", reason="x", author="ada")
     continue_import(upload.pk, 60)
@@ -173,7 +171,7 @@ def _own_pages() -> list[str]:
 
 @pytest.mark.parametrize("pages", [_lists, _rows, _forms, _own_pages])
 def test_every_page_opens_without_an_error(admin: Page, full: None, pages: Callable[[], list[str]]) -> None:
-    """Nor with a serious finding of axe, in light or in dark. Leaves pictures where ``SCREENSHOTS`` names a folder."""
+    """Nor a serious finding of axe, in light and dark mode. Saves pictures into the folder ``SCREENSHOTS``, if set."""
     findings = {}
     schemes = SCHEMES
     for address in pages():
@@ -182,7 +180,7 @@ def test_every_page_opens_without_an_error(admin: Page, full: None, pages: Calla
             switch_to(admin, scheme)
             _picture(admin, scheme, address)
             findings[address, scheme] = serious_findings(admin, scheme)
-        # The next page is opened in the scheme that this one was left in.
+        # The next page is opened in the last scheme of this one.
         schemes = schemes[::-1]
     assert {place: found for place, found in findings.items() if found} == {}
     assert Publication.objects.count() == 2
@@ -203,14 +201,14 @@ def _open(page: Page, address: str) -> None:
 
 def test_the_login_has_no_serious_finding(page: Page) -> None:
     for scheme in SCHEMES:
-        # It looks at this once, when it is opened.
+        # The login page reads the scheme only when it is opened.
         page.emulate_media(color_scheme=scheme)
         page.goto("/admin/login/")
         assert serious_findings(page, scheme) == []
 
 
-def test_no_page_runs_a_script_or_takes_a_style_that_was_smuggled_into_it(browser: Browser, admin: Page) -> None:
-    """The policy holds: what an attacker could write into a page does nothing."""
+def test_injected_scripts_and_styles_have_no_effect(browser: Browser, admin: Page) -> None:
+    """The content security policy works: injected scripts and styles have no effect."""
     admin.goto("/admin/")
     context = browser.new_context(storage_state=admin.context.storage_state())
     page = context.new_page()
@@ -235,7 +233,7 @@ def test_no_page_runs_a_script_or_takes_a_style_that_was_smuggled_into_it(browse
 
 
 def _directives(policy: str) -> dict[str, set[str]]:
-    """Directives and sources of a content security policy, whose order differs from process to process."""
+    """Directives and sources of a content security policy, whose order differs between processes."""
     named = (directive.split() for directive in policy.split(";") if directive.strip())
     return {name: set(sources) for name, *sources in named}
 

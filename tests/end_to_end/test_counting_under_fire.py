@@ -1,4 +1,4 @@
-"""What is counted is what was answered, whoever is killed."""
+"""Usage counts agree with the answers, whatever process is killed."""
 
 import threading
 from collections import Counter
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.xdist_group("counting-under-fire"), pytest.mark.django
 
 @pytest.fixture(scope="module")
 def own_servers(django_db_setup: None) -> Iterator[list[WebServer]]:
-    """Two servers for these tests alone, since one of them kills their processes, which start again."""
+    """Two servers for these tests only, because one of the tests kills their processes, which are restarted."""
     with running_servers(2, workers=2) as servers:
         yield servers
 
@@ -63,14 +63,14 @@ def one_client_each(servers: list[WebServer]) -> None:
 
 
 class Load:
-    """Asks both servers without end, and keeps what came back."""
+    """Sends checks to both servers until it is ended, and records the answers."""
 
     def __init__(self, servers: list[WebServer]) -> None:
         self._servers = servers
         self.answered: Counter[str] = Counter()
         self.unanswered: Counter[str] = Counter()
         self.degraded: Counter[str] = Counter()
-        """Those of the answered that a busy Redis did not decide in time."""
+        """Client → answers that a busy Redis did not decide in time."""
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(LOADERS)
@@ -99,7 +99,7 @@ class Load:
             self.degraded[client] += bool(answer and answer["degraded"])
 
     def more(self, requests: int = 200) -> None:
-        """Waits until so many more were answered."""
+        """Waits for this number of further answers."""
         goal = self.answered.total() + requests
         wait_until(lambda: self.answered.total() >= goal)
 
@@ -111,7 +111,7 @@ class Load:
 
 
 def a_load(servers: list[WebServer]) -> Load:
-    """Some hundred requests, all answered."""
+    """A completed load of some hundred answered requests."""
     load = Load(servers)
     try:
         load.more(400)
@@ -121,7 +121,7 @@ def a_load(servers: list[WebServer]) -> Load:
 
 
 def counted() -> dict[str, int]:
-    """Client → requests, each with the one outcome that it can have."""
+    """Client → counted requests; asserts that each client has only its own outcome."""
     totals: Counter[str] = Counter()
     for row in Usage.objects.all():
         assert row.outcome == OUTCOMES[row.client_key]
@@ -130,14 +130,14 @@ def counted() -> dict[str, int]:
 
 
 def drain_all(redis: Redis) -> None:
-    """Repeats what a killed worker left undone, until the store holds no counts."""
+    """Completes the drain of a killed worker, until the store has no counts."""
     wait_until(lambda: (drain(), not list(redis.scan_iter("rl:*:usage")) + list(redis.scan_iter("rl:*:drain")))[1])
 
 
 def test_counts_are_exact_while_web_workers_celery_and_beat_are_killed(
     servers: list[WebServer], celery: list[CeleryProcess], one_client_each: None, redis: Redis
 ) -> None:
-    # Each worker once: granian takes one that ends again within seconds for a crash loop.
+    # Each worker once, because granian considers a worker that ends twice within seconds a crash loop.
     web_workers = [worker for pair in zip(*(server.workers for server in servers), strict=True) for worker in pair]
     redis.config_resetstat()
     load = Load(servers)
@@ -163,25 +163,25 @@ def test_counts_are_exact_while_web_workers_celery_and_beat_are_killed(
         assert surely <= found[client] <= load.answered[client] + load.unanswered[client], seen
     denials = sum(PolicyDenial.objects.values_list("requests", flat=True))
     assert denials == found["denied"]
-    # What was decided without the store is counted together, several by one command.
+    # Several decisions without the store are counted by one command.
     together = 2 * load.degraded.total()
     assert sum(found.values()) + denials - together <= calls <= sum(found.values()) + denials
 
 
 def _wait_for_a_drain() -> None:
-    """Until Celery has brought something that was not there before."""
+    """Waits until Celery has drained further counts."""
     before = UsageParcel.objects.count()
     wait_until(lambda: UsageParcel.objects.count() > before)
 
 
-def test_a_worker_killed_inside_the_drains_transaction_loses_and_doubles_nothing(
+def test_a_worker_killed_inside_the_drains_transaction_causes_no_loss_or_double_count(
     servers: list[WebServer], one_client_each: None, redis: Redis
 ) -> None:
     load = a_load(servers)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("LOCK TABLE limits_usage IN EXCLUSIVE MODE")
         started = [CeleryProcess(kind, **HASTY) for kind in ("worker", "beat")]
-        # The worker waits for the lock, with the ids written and the transaction open.
+        # The worker waits for the lock within its transaction, after inserting the ids.
         wait_until(lambda: _waits_for_a_lock(cursor))
         for process in started:
             process.kill()
@@ -194,7 +194,7 @@ def test_a_worker_killed_inside_the_drains_transaction_loses_and_doubles_nothing
 
 
 def _waits_for_a_lock(cursor: Any) -> bool:
-    # Within a transaction PostgreSQL shows the same picture again unless it is told to look.
+    # Within a transaction PostgreSQL caches this view until the snapshot is cleared.
     cursor.execute("SELECT pg_stat_clear_snapshot()")
     cursor.execute(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
@@ -204,7 +204,7 @@ def _waits_for_a_lock(cursor: Any) -> bool:
 
 
 def _end_waiting(cursor: Any) -> bool:
-    """PostgreSQL looks for a client that went away only now and then; this is that look."""
+    """Ends the session of the killed worker, whose disconnection PostgreSQL detects only after some time."""
     cursor.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
         "AND wait_event_type = 'Lock' AND pid <> pg_backend_pid()"
@@ -212,13 +212,13 @@ def _end_waiting(cursor: Any) -> bool:
     return False
 
 
-def test_counts_wait_while_celery_is_away(servers: list[WebServer], one_client_each: None, redis: Redis) -> None:
+def test_counts_wait_while_celery_is_unavailable(servers: list[WebServer], one_client_each: None, redis: Redis) -> None:
     load = a_load(servers)
     assert Usage.objects.count() == 0
     wait_until(lambda: _drained_to(load, redis))
 
 
 def _drained_to(load: Load, redis: Redis) -> bool:
-    """Whether each answer is counted once; one that a busy Redis did not give comes a second later."""
+    """Whether each answer is counted once; counts of decisions without the store arrive a second later."""
     drain_all(redis)
     return counted() == dict(load.answered)

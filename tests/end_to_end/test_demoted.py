@@ -1,4 +1,4 @@
-"""A Redis that becomes a replica for a moment, as in a failover of a hosted one."""
+"""A Redis that temporarily becomes a replica, as in the failover of a hosted Redis."""
 
 from collections.abc import Callable, Iterator
 
@@ -25,7 +25,7 @@ def processes(server: RedisServer) -> Iterator[dict[str, CeleryProcess]]:
         process.stop()
 
 
-def test_worker_and_beat_go_on_after_it(server: RedisServer, processes: dict[str, CeleryProcess]) -> None:
+def test_worker_and_beat_continue_after_the_demotion(server: RedisServer, processes: dict[str, CeleryProcess]) -> None:
     broker = f"redis://127.0.0.1:{server.port}/1"
     with Celery(broker=broker, set_as_current=False) as app, server.client as redis:
         app.conf.broker_transport_options = {"global_keyprefix": "rl:celery:"}
@@ -34,11 +34,11 @@ def test_worker_and_beat_go_on_after_it(server: RedisServer, processes: dict[str
             return bool(app.control.ping(timeout=1.0, limit=1))
 
         def taken() -> int:
-            """How often the worker has asked for a task."""
+            """The number of times that the worker has requested a task."""
             return int(redis.info("commandstats").get("cmdstat_brpop", {}).get("calls", 0))
 
         def interrupted() -> bool:
-            """Demotes it while the worker waits for a task. False: the worker had just got one."""
+            """Demotes Redis while the worker waits for a task. Returns False if the worker had just received one."""
             redis.replicaof("NO", "ONE")
             wait_until(lambda: redis.info("clients")["blocked_clients"])
             redis.replicaof("127.0.0.1", 1)
@@ -50,6 +50,6 @@ def test_worker_and_beat_go_on_after_it(server: RedisServer, processes: dict[str
         redis.replicaof("NO", "ONE")
         wait_until(works)
         before = taken()
-        # Beat sends a task again and again, after each of which the worker asks for the next.
+        # Beat sends tasks repeatedly, and after each of them the worker requests the next.
         wait_until(lambda: taken() > before + 2)
     assert [kind for kind, process in processes.items() if process.process.poll() is not None] == []

@@ -1,4 +1,4 @@
-"""From a denied request to a mail, with a real worker, a real beat and a real SMTP server."""
+"""From a denied request to an email, with a real worker, a real beat and a real SMTP server."""
 
 from collections.abc import Callable, Iterator
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def celery(servers: list[WebServer], mailbox: Mailbox) -> Iterator[None]:
-    """A worker and a beat that mail to the mailbox."""
+    """A worker and a beat that send emails to the mailbox."""
     variables = HASTY | {"EMAIL_URL": f"smtp://127.0.0.1:{mailbox.port}"}
     started = [CeleryProcess(kind, **variables) for kind in ("worker", "beat")]
     yield
@@ -32,7 +32,7 @@ def celery(servers: list[WebServer], mailbox: Mailbox) -> Iterator[None]:
 
 @pytest.fixture
 def deny(servers: list[WebServer], http: httpx.Client) -> Callable[[int], None]:
-    """Makes acme's requests be denied so many times, on both servers."""
+    """A function that causes this number of denials for acme, on both servers."""
     policy("closed", (0, 60))
     publish()
 
@@ -48,7 +48,7 @@ def counted() -> int:
     return sum(found)
 
 
-def test_sixty_denials_become_one_mail_and_sixty_more_in_the_cooldown_none(
+def test_sixty_denials_are_one_email_and_sixty_more_in_the_cooldown_none(
     celery: None, deny: Callable[[int], None], mailbox: Mailbox
 ) -> None:
     rows.alert_rule("search-abuse", group_by="client", window=120)

@@ -1,4 +1,4 @@
-"""Callers who send slowly, too much, or never end, at a real server; checks go on meanwhile."""
+"""Callers that send slowly, too much, or without end to a real server, which still answers checks meanwhile."""
 
 import socket
 from collections.abc import Iterator
@@ -17,12 +17,12 @@ pytestmark = [pytest.mark.xdist_group("hostile-connections"), pytest.mark.django
 
 CHECKS = 50
 TIMEOUT = 60.0
-"""Seconds for one answer of a busy machine; without bounds there is none at all."""
+"""Seconds for one answer on a busy machine; without the limits under test there would be no answer at all."""
 
 
 @pytest.fixture(scope="module")
 def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the server keeps what is too large for its memory."""
+    """The folder for data that the server does not keep in memory."""
     return tmp_path_factory.mktemp("temporary")
 
 
@@ -34,14 +34,14 @@ def lasting_server(django_db_setup: None, temporary: Path) -> Iterator[WebServer
 
 @pytest.fixture
 def server(live_rules: None, lasting_server: WebServer) -> WebServer:
-    """One that is not busy any more with what the test before has left."""
+    """A server that is no longer busy with requests of the previous test."""
     with a_connection_each() as http:
         wait_until(lambda: all(http.get(f"{lasting_server.url}/admin/login/").status_code == 200 for _ in range(5)))
     return lasting_server
 
 
 def a_connection_each() -> httpx.Client:
-    """Opens a connection for each request, which any worker may take."""
+    """A client that opens a new connection for each request, so that any worker may accept it."""
     headers = {"Authorization": f"Bearer {SECRET}"}
     return httpx.Client(headers=headers, timeout=TIMEOUT, limits=httpx.Limits(max_keepalive_connections=0))
 
@@ -59,7 +59,7 @@ def post(path: str, *headers: str, length: int) -> bytes:
 
 
 def answered_checks(server: WebServer) -> list[int]:
-    """Their statuses."""
+    """The statuses of several checks."""
     with a_connection_each() as http:
         return [ask(http, server, client=f"client-{number}")["status"] for number in range(CHECKS)]
 
@@ -72,7 +72,7 @@ SLOW = [
     post(
         "/admin/login/",
         "Content-Type: application/x-www-form-urlencoded",
-        # Without it the form is refused before anybody reads it.
+        # Without the cookie the form is rejected before it is read.
         f"Cookie: csrftoken={'a' * 32}",
         length=1_000,
     ),
@@ -81,7 +81,7 @@ SLOW = [
 
 
 @pytest.mark.parametrize("headers", SLOW, ids=["login", "check"])
-def test_checks_go_on_while_24_bodies_do_not_arrive(server: WebServer, headers: bytes) -> None:
+def test_checks_are_answered_while_24_bodies_do_not_arrive(server: WebServer, headers: bytes) -> None:
     with ExitStack() as stack:
         slow = [stack.enter_context(connection_to(server)) for _ in range(24)]
         for connection in slow:
@@ -92,13 +92,13 @@ def test_checks_go_on_while_24_bodies_do_not_arrive(server: WebServer, headers: 
         assert answered_checks(server) == [200] * CHECKS
 
 
-def test_pages_that_wait_for_slow_bodies_refuse_more_of_them(server: WebServer) -> None:
+def test_the_number_of_pages_that_wait_for_slow_bodies_is_limited(server: WebServer) -> None:
     with ExitStack() as stack:
         slow = [stack.enter_context(connection_to(server)) for _ in range(80)]
         for connection in slow:
             connection.sendall(SLOW[0] + b"u")
         assert answered_checks(server) == [200] * CHECKS
-        # Two workers, sixteen each: the others have been refused.
+        # Two workers accept sixteen each; the others have been rejected.
         for connection in slow:
             connection.setblocking(False)
         answers = [status for connection in slow if (status := _status_if_there(connection))]
@@ -126,7 +126,7 @@ LARGE = [
 ]
 
 
-def test_large_bodies_of_strangers_are_refused_by_their_length(server: WebServer, temporary: Path) -> None:
+def test_large_unauthenticated_bodies_are_rejected_by_their_length(server: WebServer, temporary: Path) -> None:
     form = "Content-Type: multipart/form-data; boundary=x"
     beginning = b'--x\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n' + b"x" * 30_000
     statuses = {}
@@ -140,15 +140,15 @@ def test_large_bodies_of_strangers_are_refused_by_their_length(server: WebServer
     assert list(temporary.iterdir()) == []
 
 
-def test_checks_go_on_beside_1200_unfinished_headers(server: WebServer) -> None:
+def test_checks_are_answered_despite_1200_unfinished_headers(server: WebServer) -> None:
     with ExitStack() as stack:
         for _ in range(1_200):
             stack.enter_context(connection_to(server)).sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-")
         assert answered_checks(server) == [200] * CHECKS
 
 
-def test_a_body_that_arrives_is_read_as_ever(server: WebServer) -> None:
-    """Through every kind of path: a page, a check and a batch."""
+def test_complete_bodies_are_read_as_usual(server: WebServer) -> None:
+    """For all kinds of paths: a page, a check and a batch."""
     headers = {"Authorization": f"Bearer {SECRET}"}
     check = {"client": "acme", "endpoint": "search"}
     batch = httpx.post(f"{server.url}/v1/check/batch", json={"checks": [check] * 900}, headers=headers, timeout=TIMEOUT)
@@ -160,14 +160,14 @@ def test_a_body_that_arrives_is_read_as_ever(server: WebServer) -> None:
     assert (page.status_code, "Please enter the correct" in page.text) == (200, True)
 
 
-def test_http_2_is_not_spoken(server: WebServer) -> None:
-    """Its streams would multiply what one connection may ask."""
+def test_http_2_is_not_supported(server: WebServer) -> None:
+    """With HTTP/2 one connection could send many requests concurrently."""
     with connection_to(server) as connection:
         connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
         assert not connection.recv(9).startswith(b"\x00")
 
 
-def test_headers_are_bounded(server: WebServer) -> None:
+def test_the_size_of_headers_is_limited(server: WebServer) -> None:
     with connection_to(server) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Long: " + b"x" * 100_000)
         assert status_of(connection) == 431

@@ -1,4 +1,4 @@
-"""Jobs that people do at the admin, in a real browser. Leaves pictures where ``SCREENSHOTS`` names a folder."""
+"""Tasks of people in the admin, in a real browser. Saves pictures into the folder ``SCREENSHOTS``, if it is set."""
 
 import os
 import re
@@ -22,13 +22,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def picture(page: Page, name: str) -> None:
-    """One for people to look at; and nothing on the page keeps somebody from using it."""
+    """Saves a picture, and asserts that the page has no serious accessibility finding."""
     if folder := os.environ.get("SCREENSHOTS"):
         page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
     assert serious_findings(page) == []
 
 
-def test_a_client_that_has_two_overrides_is_renamed(admin: Page) -> None:
+def test_a_client_with_two_overrides_can_be_renamed(admin: Page) -> None:
     client = rows.client("acme", name="Acme")
     for slug in ("search", "orders"):
         rows.override_limit(rows.override(client, policy(slug, (100, 60))))
@@ -40,7 +40,7 @@ def test_a_client_that_has_two_overrides_is_renamed(admin: Page) -> None:
     assert Client.objects.get().name == "Acme Ltd"
 
 
-def test_an_override_is_added_while_one_of_another_client_overlaps_in_time(admin: Page) -> None:
+def test_an_override_may_overlap_with_one_of_another_client(admin: Page) -> None:
     row = policy("all", (100, 3_600))
     publish()
     rows.override_limit(rows.override(rows.client("globex"), row))
@@ -59,7 +59,7 @@ def test_an_override_is_added_while_one_of_another_client_overlaps_in_time(admin
     expect(admin.locator("[name=overrides-1-starts_at_0]")).to_be_in_viewport()
 
 
-def test_an_override_of_which_only_the_limit_is_typed_is_refused_at_its_policy(admin: Page) -> None:
+def test_an_override_without_a_policy_is_reported_at_that_field(admin: Page) -> None:
     policy("all", (100, 3_600))
     publish()
     client = rows.client("acme")
@@ -72,7 +72,7 @@ def test_an_override_of_which_only_the_limit_is_typed_is_refused_at_its_policy(a
     assert not Override.objects.exists()
 
 
-def test_what_somebody_else_saved_meanwhile_is_said_at_the_top(admin: Page) -> None:
+def test_a_conflict_with_a_concurrent_save_is_shown_at_the_top(admin: Page) -> None:
     row = policy("all", (100, 60))
     publish()
     admin.goto(reverse("admin:limits_policy_change", args=[row.pk]))
@@ -130,7 +130,7 @@ def test_support_blocks_an_unknown_address(page: Page, servers: list[WebServer],
         assert answer.json()["reason"] == "blocked"
 
 
-def test_a_page_that_a_role_may_not_use_says_what_is_missing(page: Page) -> None:
+def test_a_forbidden_page_names_the_missing_permission(page: Page) -> None:
     policy("all", (100, 60))
     publish()
     log_in_as(page, SUPPORT, "grace")
@@ -140,7 +140,7 @@ def test_a_page_that_a_role_may_not_use_says_what_is_missing(page: Page) -> None
     assert "Members of <strong>Product managers</strong> have this permission" in answer.text()
 
 
-def test_five_thousand_clients_are_deleted_at_once(admin: Page, servers: list[WebServer], http: httpx.Client) -> None:
+def test_five_thousand_clients_are_deleted_together(admin: Page, servers: list[WebServer], http: httpx.Client) -> None:
     policy("all", (100, 60))
     publish()
     Client.objects.bulk_create(Client(key=f"promo-{number}", status="blocked") for number in range(5_000))

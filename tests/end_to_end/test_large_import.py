@@ -1,4 +1,4 @@
-"""A file that is too large for the request, from a real web server to a real worker."""
+"""The import of a file that is too large for a request, with a real web server and a real worker."""
 
 import re
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def worker(servers: list[WebServer]) -> Iterator[CeleryProcess]:
 
 @pytest.fixture
 def admin(servers: list[WebServer]) -> Iterator[httpx.Client]:
-    """Ada's browser, logged in at the first server."""
+    """An HTTP client with Ada logged in to the first server."""
     User.objects.create_superuser("ada", "ada@example.com", PASSWORD)
     with httpx.Client(base_url=servers[0].url, timeout=60, follow_redirects=True) as browser:
         assert (
@@ -42,7 +42,7 @@ def admin(servers: list[WebServer]) -> Iterator[httpx.Client]:
 def send_form(
     browser: httpx.Client, page: str, data: dict[str, str], *, to: str = "", files: dict[str, bytes] | None = None
 ) -> httpx.Response:
-    """Opens a page and sends a form of it, to another address where ``to`` names one."""
+    """Opens a page and submits its form, to the URL ``to`` if given."""
     token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', browser.get(page).text)
     assert token
     return browser.post(to or page, data=data | {"csrfmiddlewaretoken": token[1]}, files=files)
@@ -52,7 +52,7 @@ def state() -> str:
     return ClientImport.objects.latest("id").state
 
 
-def test_the_web_server_hands_a_large_file_to_the_worker(admin: httpx.Client, worker: CeleryProcess) -> None:
+def test_the_web_server_passes_a_large_file_to_the_worker(admin: httpx.Client, worker: CeleryProcess) -> None:
     content = "key,name\n" + "".join(f"imported-{number},Customer number {number}\n" for number in range(LINES))
     assert len(content) > MAX_SYNCHRONOUS_BYTES
     upload = reverse("admin:limits_client_import_clients")

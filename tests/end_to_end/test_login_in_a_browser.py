@@ -1,4 +1,4 @@
-"""Somebody who guesses passwords, in a real browser."""
+"""Repeated failed logins in a real browser."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ PASSWORD = "a password of Ada"
 
 
 def type_in(page: Page, password: str) -> int:
-    """Returns the status of the page that answers."""
+    """Submits the login form. Returns the status of the response."""
     page.get_by_label("Username").fill("ada")
     page.get_by_label("Password").fill(password)
     with page.expect_navigation() as navigation:
@@ -27,7 +27,7 @@ def type_in(page: Page, password: str) -> int:
 
 
 @pytest.mark.usefixtures("redis")
-def test_after_too_many_guesses_the_page_says_when_to_try_again(
+def test_after_too_many_failed_logins_the_page_shows_when_to_retry(
     browser: Browser, web_servers: Callable[..., list[WebServer]], redis: Redis
 ) -> None:
     [server] = web_servers(1, workers=2, LOGIN_RATE_ADDRESS="3/10m")

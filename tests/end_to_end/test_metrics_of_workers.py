@@ -1,4 +1,4 @@
-"""One server of four processes: whichever is asked tells the sums of all, also of those that were killed."""
+"""A server with four processes: each one reports the sums of all, including killed ones."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +26,7 @@ def total(http: httpx.Client, server: WebServer) -> float:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("live_rules")
-def test_sums_are_right_over_four_workers_and_after_one_was_killed(
+def test_sums_over_four_workers_are_correct_even_after_one_was_killed(
     web_servers: Callable[..., list[WebServer]],
 ) -> None:
     policy("all", (100, 3_600))

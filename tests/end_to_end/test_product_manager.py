@@ -1,4 +1,4 @@
-"""What a product manager does, in a real browser on two real servers: seen, changed, live, undone."""
+"""Tasks of a product manager, with a real browser and two real servers: viewing, changing, publishing, rolling back."""
 
 import httpx
 import pytest
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def search(servers: list[WebServer]) -> Policy:
-    """Free callers may search ten times an hour; acme is one of them."""
+    """A policy of ten searches per hour for the free plan, on which the client acme is."""
     free = Plan.objects.get(slug="free")
     policy = rows.policy("free-search", plan=free, endpoint=Endpoint.objects.get())
     policy.limits.update(quota=10, window=3_600)
@@ -31,12 +31,12 @@ def search(servers: list[WebServer]) -> Policy:
 
 @pytest.fixture
 def pam(page: Page, search: Policy) -> Page:
-    """A product manager at the admin."""
+    """A product manager in the admin."""
     log_in_as(page, PRODUCT_MANAGERS, "pam")
     return page
 
 
-def test_a_quota_is_changed_from_the_comparison_reviewed_published_and_obeyed(
+def test_a_quota_is_changed_from_the_comparison_reviewed_published_and_enforced(
     pam: Page, servers: list[WebServer], http: httpx.Client
 ) -> None:
     before = ask(http, servers[1])["limit"]
@@ -62,7 +62,7 @@ def test_a_quota_is_changed_from_the_comparison_reviewed_published_and_obeyed(
     expect(pam.locator("#publishing")).to_contain_text("Published by pam: Black Friday.")
 
 
-def test_a_review_can_be_gone_back_from_and_cancelled(pam: Page, search: Policy) -> None:
+def test_a_review_can_be_edited_again_and_cancelled(pam: Page, search: Policy) -> None:
     change = reverse("admin:limits_policy_change", args=[search.pk])
     pam.goto(change)
     pam.locator("[name=limits-0-quota]").fill("25")
@@ -77,7 +77,7 @@ def test_a_review_can_be_gone_back_from_and_cancelled(pam: Page, search: Policy)
     assert Publication.objects.count() == 2
 
 
-def test_the_way_of_counting_decides_which_fields_there_are(pam: Page, search: Policy) -> None:
+def test_the_algorithm_determines_the_visible_fields(pam: Page, search: Policy) -> None:
     pam.goto(reverse("admin:limits_policy_change", args=[search.pk]))
     algorithm, burst = pam.locator("[name=limits-0-algorithm]"), pam.locator("[name=limits-0-burst]")
     window, period = pam.locator("[name=limits-0-window_0]"), pam.locator("[name=limits-0-period]")
@@ -97,7 +97,7 @@ def test_the_way_of_counting_decides_which_fields_there_are(pam: Page, search: P
     assert str(search.limits.get()) == "10 per month in Europe/Berlin"
 
 
-def test_a_version_is_rolled_back_to_as_a_new_one(
+def test_a_rollback_to_a_version_is_a_new_version(
     pam: Page, search: Policy, servers: list[WebServer], http: httpx.Client
 ) -> None:
     search.limits.update(quota=99)
@@ -113,7 +113,9 @@ def test_a_version_is_rolled_back_to_as_a_new_one(
     assert [ask(http, server)["limit"] for server in servers] == [10, 10]
 
 
-def test_half_as_much_again_until_sunday_in_two_clicks(pam: Page, servers: list[WebServer], http: httpx.Client) -> None:
+def test_limits_are_raised_by_half_until_sunday_in_two_clicks(
+    pam: Page, servers: list[WebServer], http: httpx.Client
+) -> None:
     for _ in range(3):
         ask(http, servers[0])
     pam.clock.install()
@@ -132,7 +134,7 @@ def test_half_as_much_again_until_sunday_in_two_clicks(pam: Page, servers: list[
     assert Override.objects.get().ends_at is not None
 
 
-def test_a_client_is_blocked_with_a_reason_and_its_history_tells(
+def test_a_client_is_blocked_with_a_reason_in_its_history(
     pam: Page, servers: list[WebServer], http: httpx.Client
 ) -> None:
     pam.goto(reverse("admin:limits_client_change", args=[Client.objects.get().pk]))
@@ -156,7 +158,7 @@ def test_why_a_request_was_denied(pam: Page, servers: list[WebServer], http: htt
     expect(pam.locator("#applying")).to_contain_text("10 of 10")
 
 
-def test_a_file_with_a_wrong_line_is_refused_and_a_right_one_imported(pam: Page) -> None:
+def test_a_file_with_an_invalid_line_is_rejected_and_a_valid_one_imported(pam: Page) -> None:
     def choose(content: str) -> None:
         pam.get_by_role("link", name="Import…").click()
         file = {"name": "clients.csv", "mimeType": "text/csv", "buffer": content.encode()}
@@ -177,7 +179,7 @@ def test_a_file_with_a_wrong_line_is_refused_and_a_right_one_imported(pam: Page)
     ]
 
 
-def test_a_viewer_sees_it_all_and_may_change_nothing(page: Page, search: Policy) -> None:
+def test_a_viewer_can_see_everything_and_change_nothing(page: Page, search: Policy) -> None:
     log_in_as(page, VIEWERS, "pam")
     page.goto(reverse("admin:limits_plan_compare"))
     expect(page.locator("#comparison")).to_contain_text("10 per hour")

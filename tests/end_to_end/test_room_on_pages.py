@@ -1,4 +1,4 @@
-"""What stands on a page has room: nothing touches, and no page is wider than a common screen."""
+"""The layout of pages: elements have enough distance, and no page is wider than a common screen."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -17,7 +17,7 @@ SCREEN = {"width": 1280, "height": 900}
 
 
 def gap(page: Page, above: str, below: str) -> float:
-    """Pixels between the end of one element and the beginning of another."""
+    """Pixels between the bottom of one element and the top of another."""
     upper, lower = (page.locator(selector).first.bounding_box() for selector in (above, below))
     assert upper
     assert lower
@@ -25,11 +25,11 @@ def gap(page: Page, above: str, below: str) -> float:
 
 
 def overhang(page: Page, selector: str) -> int:
-    """Pixels by which what is in an element is wider than the element."""
+    """Pixels by which the content of an element is wider than the element."""
     return int(page.locator(selector).first.evaluate("each => each.scrollWidth - each.clientWidth"))
 
 
-def test_open_alerts_and_unknown_endpoints_stand_apart(admin: Page) -> None:
+def test_open_alerts_and_unknown_endpoints_have_enough_distance(admin: Page) -> None:
     now = timezone.now()
     Usage.objects.create(client_key="a", endpoint="search", minute=now, outcome="admitted", requests=1, cost=1)
     Alert.objects.create(rule=rows.alert_rule("search-abuse"), group="a", opened_at=now, highest=60)
@@ -37,7 +37,7 @@ def test_open_alerts_and_unknown_endpoints_stand_apart(admin: Page) -> None:
     assert gap(admin, "#open-alerts table", "#open-alerts h2:last-of-type") >= 12
 
 
-def test_the_note_below_the_lines_of_an_import_stands_apart(admin: Page) -> None:
+def test_the_note_below_the_lines_of_an_import_has_enough_distance(admin: Page) -> None:
     row = ClientImport.objects.create(
         file_name="clients.csv", state="done", added=1, examples=[{"line": 2, "key": "a", "what": "new", "changes": []}]
     )

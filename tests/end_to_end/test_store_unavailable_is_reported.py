@@ -1,4 +1,4 @@
-"""The store is killed, and with it the broker: a real worker tells people all the same."""
+"""The store, which is also the broker, is killed: a real worker still sends the alert."""
 
 from collections.abc import Callable, Iterator
 
@@ -18,13 +18,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def server(redis_server: Callable[..., RedisServer]) -> RedisServer:
-    """Store and broker of the worker."""
+    """The store and broker of the worker."""
     return redis_server()
 
 
 @pytest.fixture
 def worker(server: RedisServer, mailbox: Mailbox) -> Iterator[CeleryProcess]:
-    """One that takes tasks."""
+    """A worker that is ready for tasks."""
     email = f"smtp://127.0.0.1:{mailbox.port}"
     worker = CeleryProcess("worker", REDIS_URL=server.url, CELERY_BROKER_URL="", EMAIL_URL=email, **HASTY)
     with server.client as redis:
@@ -33,7 +33,7 @@ def worker(server: RedisServer, mailbox: Mailbox) -> Iterator[CeleryProcess]:
     worker.stop()
 
 
-def test_a_worker_tells_that_the_store_is_away(worker: CeleryProcess, server: RedisServer, mailbox: Mailbox) -> None:
+def test_a_worker_reports_the_unavailable_store(worker: CeleryProcess, server: RedisServer, mailbox: Mailbox) -> None:
     rows.alert_rule("platform", metric="platform", threshold=1)
     server.kill()
     mail = mailbox.next()

@@ -1,7 +1,7 @@
-"""The store hangs, and is killed, under load over two servers: what each policy answers meanwhile.
+"""The store hangs or is killed under load on two servers: the answers of each policy meanwhile.
 
-``OUTAGE_SECONDS=10`` makes the outages longer and holds the answers to their deadline as well, which
-needs a machine that does nothing else.
+``OUTAGE_SECONDS=10`` makes the outages longer, and also asserts that answers meet their deadline, which
+requires an otherwise idle machine.
 """
 
 import os
@@ -34,7 +34,7 @@ DEADLINE = 0.1
 
 @pytest.fixture(scope="module")
 def own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A Redis of these tests' own, which keeps its data over a restart."""
+    """A separate Redis for these tests, which keeps its data across restarts."""
     server = RedisServer(tmp_path_factory.mktemp("redis"), persistent=True).start()
     yield server
     server.kill()
@@ -48,7 +48,7 @@ def own_servers(django_db_setup: None, own_store: RedisServer) -> Iterator[list[
 
 @pytest.fixture
 def store(own_store: RedisServer, settings: Settings) -> RedisServer:
-    """Emptied."""
+    """The store, emptied."""
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"REDIS": own_store.url}
     with own_store.client as redis:
         redis.flushall()
@@ -70,7 +70,7 @@ def servers(store: RedisServer, own_servers: list[WebServer]) -> list[WebServer]
 
 @dataclass
 class Load:
-    """Four callers over two servers, one endpoint after another; what they got, and how long it took."""
+    """Four callers that send checks to two servers, cycling through the endpoints; records answers and durations."""
 
     servers: list[WebServer]
     answers: Counter[tuple[str, int, bool]] = field(default_factory=Counter)
@@ -84,7 +84,7 @@ class Load:
         self.running = [self.pool.submit(self.run, number) for number in range(4)]
 
     def end(self) -> None:
-        """Returns when every answer has come; raises what a caller ran into."""
+        """Ends the load after the last answer. Raises the exceptions of the callers."""
         self.stop.set()
         self.pool.shutdown()
         for future in self.running:
@@ -109,14 +109,14 @@ class Load:
             self.slowest = max(self.slowest, took)
 
     def new_phase(self) -> tuple[Counter[tuple[str, int, bool]], float]:
-        """What was seen since the last phase."""
+        """The answers and the longest duration since the last call."""
         with self.lock:
             seen, slowest = self.answers, self.slowest
             self.answers, self.slowest = Counter(), 0.0
         return seen, slowest
 
     def shared_everywhere(self) -> bool:
-        """Whether every recent answer came from the store, on both servers."""
+        """Whether all recent answers were decided by the store, on both servers."""
         seen, _ = self.new_phase()
         time.sleep(0.05)
         return seen.total() > 10 and not any(degraded for _, _, degraded in seen)
@@ -132,14 +132,14 @@ def load(servers: list[WebServer]) -> Iterator[Load]:
 
 
 def used(servers: list[WebServer]) -> dict[str, int]:
-    """What the shared counters hold."""
+    """The usage in the shared counters, by policy."""
     headers = {"Authorization": f"Bearer {SECRET}"}
     standing = httpx.get(f"{servers[0].url}/v1/usage?client=acme", headers=headers).json()
     return {limit["policy"]: QUOTA - limit["remaining"] for limit in standing["limits"]}
 
 
 @pytest.mark.parametrize("fault", ["hangs", "killed"])
-def test_each_policy_answers_as_it_says_and_nothing_is_charged_twice(
+def test_each_policy_applies_its_fallback_and_no_request_consumes_twice(
     fault: str, store: RedisServer, servers: list[WebServer], load: Load
 ) -> None:
     load.stop.wait(SECONDS)
@@ -166,7 +166,7 @@ def test_each_policy_answers_as_it_says_and_nothing_is_charged_twice(
         assert back_after < 2
 
 
-def test_the_shared_counters_hold_every_answer_of_the_store_once(
+def test_every_request_decided_by_the_store_is_in_the_shared_counters_once(
     store: RedisServer, servers: list[WebServer], load: Load
 ) -> None:
     load.stop.wait(SECONDS)
@@ -179,5 +179,5 @@ def test_the_shared_counters_hold_every_answer_of_the_store_once(
         mine = Counter(dict.fromkeys((False, True), 0))
         for (name, _, degraded), count in load.all.items():
             mine[degraded] += count if name == failure else 0
-        # What was asked just before the store hung may have been charged once it went on.
+        # Requests sent just before the store hung may have consumed when it continued.
         assert mine[False] <= charged <= mine[False] + mine[True]

@@ -1,4 +1,4 @@
-"""Two real web servers beside each other, on one PostgreSQL and one Redis."""
+"""Two real web servers with one PostgreSQL and one Redis."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.xdist_group("two-servers"), pytest.mark.django_db(tran
 
 @pytest.fixture(scope="module")
 def two_servers(django_db_setup: None) -> Iterator[list[WebServer]]:
-    """With two processes each, since what those of one server share matters here."""
+    """Two servers with two processes each, because state shared within a server matters here."""
     with running_servers(2, workers=2) as servers:
         yield servers
 
@@ -45,7 +45,7 @@ def test_400_requests_from_32_connections_admit_exactly_the_quota(servers: list[
     assert admitted_of_400(http, servers) == 100
 
 
-def test_several_limits_admit_the_smallest_and_the_others_lose_no_more(
+def test_the_strictest_of_several_limits_decides_and_the_others_consume_the_same(
     servers: list[WebServer], http: httpx.Client
 ) -> None:
     policy("one", (100, 3_600), (70, 7_200))
@@ -59,8 +59,8 @@ def test_several_limits_admit_the_smallest_and_the_others_lose_no_more(
 def under_load(
     servers: list[WebServer], change: Callable[[Callable[[Any], None]], None]
 ) -> list[tuple[Any, dict[str, Any]]]:
-    """Runs ``change`` while eight threads ask both servers. Returns for each check what had been
-    announced before it began, and its answer."""
+    """Runs ``change`` while eight threads send checks to both servers. Returns a pair for each check: the
+    latest change announced before it began, and its answer."""
     announced: list[Any] = [None]
     stop = threading.Event()
 
@@ -81,7 +81,7 @@ def under_load(
         return [pair for future in running for pair in future.result()]
 
 
-def test_twenty_publishes_under_load_leave_no_check_on_older_rules(servers: list[WebServer]) -> None:
+def test_twenty_publications_under_load_leave_no_check_on_older_rules(servers: list[WebServer]) -> None:
     limit = policy("all", (10**9, 3_600)).limits.get()
 
     def change(announce: Callable[[Any], None]) -> None:
@@ -114,7 +114,9 @@ def test_twenty_changes_of_a_clients_plan_leave_no_check_on_an_older_plan(server
     assert stale == []
 
 
-def test_a_revoked_token_stops_with_the_publish_on_both_servers(servers: list[WebServer], http: httpx.Client) -> None:
+def test_a_revocation_takes_effect_with_the_publication_on_both_servers(
+    servers: list[WebServer], http: httpx.Client
+) -> None:
     policy("all", (10**9, 3_600))
     publish()
     assert [ask(http, server)["status"] for server in servers] == [200, 200]
@@ -144,7 +146,7 @@ BY_THIS_TEST = {"cmdstat_config", "cmdstat_config|resetstat", "cmdstat_info", "c
 BY_A_CONNECTION = {"cmdstat_hello", "cmdstat_client", "cmdstat_select"}
 
 
-def test_a_check_makes_one_redis_command_and_no_sql_query(
+def test_a_check_sends_one_redis_command_and_no_sql_query(
     servers: list[WebServer], http: httpx.Client, redis: Redis
 ) -> None:
     redis.script_load(scripts.load("heartbeat").source)
@@ -158,7 +160,7 @@ def test_a_check_makes_one_redis_command_and_no_sql_query(
     for number in range(50):
         assert ask(http, servers[number % 2])["allowed"]
     stats = redis.info("commandstats")
-    # Processes say now and then that they live, by a call of a script that alone reads the hash of all of them.
+    # Heartbeats of the processes call the only script that uses HGETALL.
     heartbeats = stats.get("cmdstat_hgetall", {}).get("calls", 0)
     assert stats["cmdstat_evalsha"]["calls"] == 50 + heartbeats
     assert set(stats) <= BY_THE_SCRIPT | BY_A_HEARTBEAT | BY_THIS_TEST | BY_A_CONNECTION
@@ -174,7 +176,7 @@ def sql_time() -> datetime:
 
 
 def sql_queries_since(moment: datetime) -> int:
-    """How many others have connected to this database or asked it something: whoever does stays connected."""
+    """The number of other sessions with a query or connection since this time; connections are persistent."""
     assert connection.settings_dict["CONN_MAX_AGE"] > 0
     with connection.cursor() as cursor:
         cursor.execute(
@@ -185,7 +187,7 @@ def sql_queries_since(moment: datetime) -> int:
         return int(cursor.fetchone()[0])
 
 
-def test_an_emptied_redis_is_filled_again_and_nothing_is_admitted_beyond_the_rules(
+def test_an_emptied_redis_is_restored_and_limits_are_enforced_meanwhile(
     servers: list[WebServer], http: httpx.Client, redis: Redis
 ) -> None:
     policy("all", (2, 3_600))

@@ -1,1 +1,1 @@
-"""Twice the input is at most two and a half times the work."""
+"""Complexity tests: twice the input causes at most 2.5 times the work."""

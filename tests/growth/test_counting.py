@@ -1,4 +1,4 @@
-"""The count of work that the tests of growth rely on sees what grows too fast."""
+"""The measure of work in the complexity tests detects work that grows too fast."""
 
 from collections.abc import Callable
 
@@ -17,11 +17,11 @@ SLOW: dict[str, Callable[[list[Word]], object]] = {
 
 
 @pytest.mark.parametrize("name", SLOW)
-def test_work_that_grows_faster_is_found(name: str) -> None:
+def test_work_that_grows_too_fast_is_detected(name: str) -> None:
     assert growth(lambda size: lambda: SLOW[name](words("k", size)), 100) > MOST
 
 
-def test_a_set_in_place_of_a_list_is_fast() -> None:
+def test_a_set_instead_of_a_list_grows_slowly_enough() -> None:
     def case(size: int) -> Call:
         found = words("k", size)
         return lambda: [each for each in found if each in set(words("k", 1))] and sorted(set(found))

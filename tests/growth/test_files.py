@@ -1,5 +1,4 @@
-"""Twice the file is at most two and a half times the work, in steps: config files, whatever is wrong with them, and
-clients as CSV."""
+"""Twice the file causes at most 2.5 times the work in steps: valid and invalid config files, and clients as CSV."""
 
 import json
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from ratelimit_enforcer.domain.validation import ValidationProblem
 from tests.support.work import MOST, Call, Case, Word, counted_enumerate, counted_range, growth, words
 
 _POSITIONS = (apply, client_files, document, items, override_entries, overrides, rows, schema, validation)
-"""Modules whose positions in lists are compared in Python here, where a count sees it."""
+"""Modules in which positions in lists are compared in Python code, so that the comparisons are counted."""
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +32,7 @@ def counted_positions(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def refused(call: Call) -> Call:
-    """The call, which is refused."""
+    """The same call, which must be rejected."""
 
     def tried() -> None:
         with pytest.raises((ProblemResponse, InvalidConfig, InvalidClientFile)):
@@ -43,7 +42,7 @@ def refused(call: Call) -> Call:
 
 
 def file_of(section: str, item: Callable[[int], dict[str, Any]], *, as_yaml: bool = False) -> Case:
-    """A file with so many items, right or wrong."""
+    """A file with ``size`` items, valid or invalid."""
 
     def case(size: int) -> Call:
         data = {section: [item(at) for at in range(size)]}
@@ -59,7 +58,7 @@ def file_of(section: str, item: Callable[[int], dict[str, Any]], *, as_yaml: boo
 
 
 def file_with(item: Callable[[int], dict[str, Any]], section: str) -> Case:
-    """A file with one item, which is so large."""
+    """A file with one item of this size."""
 
     def case(size: int) -> Call:
         text = json.dumps({section: [item(size)]})
@@ -157,7 +156,7 @@ def merges(size: int) -> Call:
 
 
 def equal_keys(text: str) -> Case:
-    """A mapping of so many keys, of which the last is there twice."""
+    """A mapping with ``size`` keys, of which the last is a duplicate."""
 
     def case(size: int) -> Call:
         fields = ", ".join(f'"k{at}": 1' for at in [*range(size), size - 1])
@@ -240,7 +239,7 @@ def csv_header(piece: str) -> Case:
 
 
 def csv_check(fields: Callable[[int], dict[str, str]], *, known: bool = False) -> Case:
-    """The check of lines, as far as it needs no database."""
+    """The check of lines without the part that needs the database."""
 
     def case(size: int) -> Call:
         lines = [Line(at, {name: Word(text) for name, text in fields(at).items()}) for at in range(size)]
@@ -292,6 +291,6 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_twice_the_input_is_about_twice_the_work(name: str) -> None:
+def test_twice_the_input_causes_about_twice_the_work(name: str) -> None:
     case, size = CASES[name]
     assert growth(case, size) <= MOST

@@ -1,5 +1,5 @@
-"""Twice of what a caller sends is at most two and a half times the work, in steps: bodies, queries, headers, routes,
-and lines of the log."""
+"""Twice the input of a caller causes at most 2.5 times the work in steps: bodies, queries, headers, routes, and log
+lines."""
 
 import json
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from tests.support.work import MOST, Call, Case, growth, words
 
 
 def refused(call: Call) -> Call:
-    """The call, which is refused."""
+    """The same call, which must be rejected."""
 
     def tried() -> None:
         with pytest.raises((ProblemResponse, InvalidConfig, InvalidClientFile)):
@@ -34,7 +34,7 @@ def refused(call: Call) -> Call:
 
 
 def batch(check: dict[str, Any]) -> Case:
-    """A batch of such checks, from its bytes on."""
+    """A batch of ``size`` such checks, parsed from bytes."""
 
     def case(size: int) -> Call:
         data = json.dumps({"checks": [check] * size}).encode()
@@ -102,7 +102,7 @@ def accept(piece: str) -> Case:
 
 
 def accept_of_a_request(size: int) -> Call:
-    """Django reads the parameters in the square of their length, and only in headers up to a bound."""
+    """Django parses parameters in quadratic time, so only headers up to a maximum length are parsed."""
     environ = RequestFactory().get("/").environ | {"HTTP_ACCEPT": 'application/json; a="' + ";" * size}
     return lambda: accepts_json(TolerantRequest(dict(environ)).META.get("HTTP_ACCEPT", ""))
 
@@ -160,7 +160,7 @@ PROGRAMS: dict[str, tuple[Case, int]] = {
 
 
 def router(pattern: str, path: str) -> Case:
-    """As many routes as requests to them."""
+    """``size`` routes, and as many requests to them."""
 
     def case(size: int) -> Call:
         known = [(Route.parse(f"GET {pattern.format(at)}"), f"e{at}") for at in range(size)]
@@ -192,7 +192,7 @@ def deep_patterns(size: int) -> Call:
 
 
 def every_combination(size: int) -> Call:
-    """Literals and parameters in every order, and a request that fits each but for its end."""
+    """Literals and parameters in every order, and a request that matches each of them except for its end."""
     depth = size.bit_length() - 1
     shapes = [["a" if at >> place & 1 else "{x}" for place in range(depth)] for at in range(size)]
     found = Router([(Route("GET", "/" + "/".join(shape) + "/end"), "e") for shape in shapes])
@@ -243,6 +243,6 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_twice_the_input_is_about_twice_the_work(name: str) -> None:
+def test_twice_the_input_causes_about_twice_the_work(name: str) -> None:
     case, size = CASES[name]
     assert growth(case, size) <= MOST

@@ -1,5 +1,5 @@
-"""Twice the rules are at most two and a half times the work, in steps: reviewed, exported, selected, decided by,
-and shown."""
+"""Twice the rules cause at most 2.5 times the work in steps: review, export, selection, decisions, and
+pages."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -47,7 +47,7 @@ _POSITIONS = (
     apply,
     validation,
 )
-"""Modules whose positions in lists are compared in Python here, where a count sees it."""
+"""Modules in which positions in lists are compared in Python code, so that the comparisons are counted."""
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +58,7 @@ def counted_positions(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def rules(size: int, quota: int = 1, partition: Partition = Partition.CLIENT) -> Ruleset:
-    """Plans, endpoints and policies, as many of each."""
+    """``size`` plans, endpoints and policies each."""
     plans, endpoints, slugs = words("plan", size), words("e", size), words("p", size)
     return Ruleset(
         plans=tuple(Plan(slug, slug) for slug in plans),
@@ -69,7 +69,7 @@ def rules(size: int, quota: int = 1, partition: Partition = Partition.CLIENT) ->
 
 
 def own_rules(size: int) -> Ruleset:
-    """Each policy for another plan and endpoint; every second one counts all clients together."""
+    """Each policy has a different plan and endpoint; every second one counts all clients together."""
     both = rules(size)
     places = zip(words("p", size), words("plan", size), words("e", size), strict=True)
     kinds = (Partition.CLIENT, Partition.GLOBAL)
@@ -163,14 +163,14 @@ def layout(make: Callable[[int], Ruleset]) -> Case:
 
 
 def mixed_rules(size: int) -> Ruleset:
-    """Policies of which each second one counts all clients together."""
+    """Policies of which every second one counts all clients together."""
     kinds = (Partition.CLIENT, Partition.GLOBAL)
     policies = [Policy(slug, (Limit(1, 60),), partition=kinds[at % 2]) for at, slug in enumerate(words("p", size))]
     return Ruleset((Plan("plan-0", "Plan"),), "plan-0", policies=tuple(policies))
 
 
 def all_layouts(size: int) -> Call:
-    """With several overrides of each policy, one after another."""
+    """With several consecutive overrides of each policy."""
     hold, several = holding(rules(size)), record(size).overrides * 8
     return lambda: hold.all_layouts(ClientRecord("ann", 1, overrides=several), NOW)
 
@@ -187,7 +187,7 @@ def bars(size: int) -> Call:
 
 
 def typed_overrides(size: int) -> Call:
-    """The forms of one client, half of them of one policy."""
+    """The override forms of one client, half of them for the same policy."""
     policies = [PolicyRow(pk=at, slug=slug) for at, slug in enumerate(words("p", size))]
     spans = [{"starts_at": datetime(1_000 + at, 1, 1, tzinfo=UTC), "ends_at": None} for at in range(size)]
     found = [OverrideRow(policy=policies[at % 2 * at], **spans[at]) for at in range(size)]
@@ -232,6 +232,6 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_twice_the_input_is_about_twice_the_work(name: str) -> None:
+def test_twice_the_input_causes_about_twice_the_work(name: str) -> None:
     case, size = CASES[name]
     assert growth(case, size) <= MOST

@@ -1,4 +1,4 @@
-"""Running a command as a shell would see it."""
+"""Running a management command, with its status and output."""
 
 from dataclasses import dataclass
 from io import StringIO
@@ -10,7 +10,7 @@ AWAY = "Redis is unavailable; the change will go live automatically."
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a command ended, and what it said."""
+    """Exit status and output of a command."""
 
     status: int
     out: str

@@ -1,4 +1,4 @@
-"""``apply_config``: what it reads, what it prints, and its exit status."""
+"""``apply_config``: input, output, and exit status."""
 
 import getpass
 import io
@@ -39,13 +39,13 @@ def test_status_0_means_live(shop: Platform, apply_file: Apply) -> None:
     assert shop.quotas == {"all": 5}
 
 
-def test_a_file_applied_again_says_that_nothing_changes(shop: Platform, apply_file: Apply) -> None:
+def test_a_file_applied_again_reports_no_changes(shop: Platform, apply_file: Apply) -> None:
     apply_file(FEWER)
     assert apply_file(FEWER) == Outcome(0, "No changes.\nVersion 2 is live.\n", "")
     assert shop.sequence == 2
 
 
-def test_the_history_names_who_ran_it_and_the_file(shop: Platform, apply_file: Apply, tmp_path: Path) -> None:
+def test_the_history_contains_the_user_and_the_file(shop: Platform, apply_file: Apply, tmp_path: Path) -> None:
     apply_file(FEWER)
     publication = Publication.objects.get(sequence=2)
     assert publication.author == f"{getpass.getuser()} (command)"
@@ -57,7 +57,7 @@ def test_a_reason_can_be_given(shop: Platform, apply_file: Apply) -> None:
     assert Publication.objects.get(sequence=2).reason == "Abuse since Monday."
 
 
-def test_status_1_means_refused_and_nothing_changed(shop: Platform, apply_file: Apply) -> None:
+def test_status_1_means_rejected_and_nothing_changed(shop: Platform, apply_file: Apply) -> None:
     before = everything(shop)
     outcome = apply_file(f"""
         plans: [{{slug: pro}}]
@@ -74,7 +74,7 @@ def test_status_1_means_refused_and_nothing_changed(shop: Platform, apply_file: 
     assert everything(shop) == before
 
 
-def test_a_file_that_does_not_fit_the_database_is_refused_too(shop: Platform, apply_file: Apply) -> None:
+def test_a_file_with_unknown_references_is_rejected(shop: Platform, apply_file: Apply) -> None:
     outcome = apply_file("clients: [{key: new, plan: nobody}]")
     assert outcome == Outcome(1, "", "clients[0].plan: there is no plan “nobody”.\n")
     assert not Client.objects.filter(key="new").exists()
@@ -91,7 +91,7 @@ def test_status_2_means_saved_and_live_later(shop: Platform, apply_file: Apply) 
     assert (shop.quotas, shop.is_registered("new")) == ({"all": 5}, True)
 
 
-def test_a_refusal_needs_no_store(shop: Platform, apply_file: Apply) -> None:
+def test_a_rejection_needs_no_store(shop: Platform, apply_file: Apply) -> None:
     shop.make_store_unavailable()
     assert apply_file("rules: []").status == 1
 
@@ -103,16 +103,16 @@ def test_a_dry_run_prints_the_differences_and_changes_nothing(shop: Platform, ap
     assert everything(shop) == before
 
 
-def test_a_dry_run_of_nothing_says_so(shop: Platform, apply_file: Apply) -> None:
+def test_a_dry_run_without_changes_reports_that(shop: Platform, apply_file: Apply) -> None:
     assert apply_file("", "--dry-run") == Outcome(0, "No changes.\n", "")
 
 
-def test_a_dry_run_refuses_what_would_be_refused(shop: Platform, apply_file: Apply) -> None:
+def test_a_dry_run_reports_the_same_problems(shop: Platform, apply_file: Apply) -> None:
     assert apply_file("plans: [{slug: Pro}]", "--dry-run").status == 1
     assert apply_file("plans: [{slug: pro}]", "--dry-run", "--prune").err == "plans: one plan must be the default.\n"
 
 
-def test_prune_removes_what_is_not_named_and_keeps_clients(platform: Platform, apply_file: Apply) -> None:
+def test_prune_removes_missing_rows_except_clients(platform: Platform, apply_file: Apply) -> None:
     apply_file(STORE)
     outcome = apply_file("policies: []\noverrides: []\nclients: []", "--prune")
     assert outcome.lines == [
@@ -131,12 +131,12 @@ def test_prune_clients_removes_clients(platform: Platform, apply_file: Apply) ->
     assert Client.objects.get().key == "acme"
 
 
-def test_prune_clients_alone_is_refused(shop: Platform, apply_file: Apply) -> None:
+def test_prune_clients_requires_prune(shop: Platform, apply_file: Apply) -> None:
     assert apply_file("clients: []", "--prune-clients") == Outcome(1, "", "--prune-clients requires --prune.\n")
     assert Client.objects.exists()
 
 
-def test_pruning_what_is_used_is_refused(platform: Platform, apply_file: Apply) -> None:
+def test_pruning_rows_in_use_is_rejected(platform: Platform, apply_file: Apply) -> None:
     apply_file(STORE)
     before = everything(platform)
     outcome = apply_file("policies: []", "--prune")
@@ -153,7 +153,7 @@ def test_a_dash_reads_standard_input(shop: Platform, monkeypatch: pytest.MonkeyP
     assert Publication.objects.get(sequence=2).reason == "apply_config -"
 
 
-def test_a_file_that_is_not_there_is_refused(shop: Platform, tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(shop: Platform, tmp_path: Path) -> None:
     path = str(tmp_path / "missing.yaml")
     outcome = run("apply_config", path)
     assert (outcome.status, outcome.out) == (1, "")
@@ -161,11 +161,11 @@ def test_a_file_that_is_not_there_is_refused(shop: Platform, tmp_path: Path) -> 
     assert "No such file" in outcome.err
 
 
-def test_a_folder_is_refused(shop: Platform, tmp_path: Path) -> None:
+def test_a_folder_instead_of_a_file_is_rejected(shop: Platform, tmp_path: Path) -> None:
     assert run("apply_config", str(tmp_path)).status == 1
 
 
-def test_a_file_that_is_not_utf_8_is_refused(shop: Platform, tmp_path: Path) -> None:
+def test_a_file_that_is_not_utf_8_is_rejected(shop: Platform, tmp_path: Path) -> None:
     path = tmp_path / "rules.yaml"
     path.write_bytes("clients: [{key: müller}]".encode("latin-1"))
     outcome = run("apply_config", str(path))
@@ -173,6 +173,6 @@ def test_a_file_that_is_not_utf_8_is_refused(shop: Platform, tmp_path: Path) -> 
     assert outcome.err.startswith(f"{path}: 'utf-8' codec can't decode byte 0xfc")
 
 
-def test_a_file_must_be_named(shop: Platform) -> None:
+def test_the_file_argument_is_required(shop: Platform) -> None:
     with pytest.raises(CommandError, match="file"):
         run("apply_config")

@@ -49,7 +49,7 @@ def live(platform: Platform) -> Platform:
 
 @pytest.fixture
 def lone_server(platform: Platform, redis_server: Callable[[], RedisServer], redis_url: str) -> Iterator[RedisServer]:
-    """The rules on a Redis of its own, which the test may kill."""
+    """The rules on a separate Redis, which the test may kill."""
     server = redis_server()
     platform.use(server.url)
     publish()
@@ -62,7 +62,7 @@ def consume(client: str, endpoint: str, cost: int | None = None) -> bool:
     return get_engine().check(CheckRequest(client, endpoint, cost=cost)).allowed
 
 
-def test_it_tells_of_every_policy_why_it_applies_or_not(live: Platform) -> None:
+def test_each_policy_is_listed_with_the_reason_why_it_applies_or_not(live: Platform) -> None:
     assert run("explain_limit", "acme", "search") == Outcome(
         0,
         """\
@@ -84,13 +84,13 @@ does not apply: trial. It applies to endpoint orders.
     )
 
 
-def test_a_caller_that_nobody_registered_is_on_the_default_plan(live: Platform) -> None:
+def test_an_unregistered_caller_is_on_the_default_plan(live: Platform) -> None:
     lines = run("explain_limit", "stranger", "search").lines
     assert lines[0] == "Client stranger, plan free, endpoint search."
     assert "does not apply: pro-search. It applies to plan pro; the client is on free." in lines
 
 
-def test_an_unknown_endpoint_has_the_policies_of_all_requests_only(live: Platform) -> None:
+def test_only_policies_for_all_requests_apply_to_an_unknown_endpoint(live: Platform) -> None:
     lines = run("explain_limit", "acme", "nowhere").lines
     assert lines[0] == "Client acme, plan pro, unregistered endpoint."
     assert [line for line in lines if line.startswith("applies")] == [
@@ -111,17 +111,17 @@ def test_an_unknown_endpoint_has_the_policies_of_all_requests_only(live: Platfor
         ("GET /elsewhere", "unregistered endpoint"),
     ],
 )
-def test_a_method_and_a_path_find_the_endpoint(route: str, endpoint: str, live: Platform) -> None:
+def test_an_endpoint_is_found_by_method_and_path(route: str, endpoint: str, live: Platform) -> None:
     assert run("explain_limit", "acme", route).lines[0] == f"Client acme, plan pro, {endpoint}."
 
 
-def test_a_policy_on_trial_says_that_it_never_denies(live: Platform) -> None:
+def test_a_shadow_policy_is_shown_as_such(live: Platform) -> None:
     lines = run("explain_limit", "acme", "orders").lines
     assert "applies: trial. It applies to every plan and endpoint orders. It only reports and never denies." in lines
     assert "  trial:3600s: 20 per hour; 20 of 20 left." in lines
 
 
-def test_the_emergency_switch_shows(live: Platform) -> None:
+def test_the_emergency_switch_is_shown(live: Platform) -> None:
     run("shadow_all", "on")
     lines = run("explain_limit", "acme", "search").lines
     assert lines[1].startswith("Version 2. ")
@@ -131,7 +131,7 @@ def test_the_emergency_switch_shows(live: Platform) -> None:
     )
 
 
-def test_counters_stand_where_requests_left_them(live: Platform) -> None:
+def test_the_present_state_of_counters_is_shown(live: Platform) -> None:
     assert consume("acme", "search", 15)
     lines = run("explain_limit", "acme", "search").lines
     standing = next(line for line in lines if line.startswith("  pro-search:60s: "))
@@ -139,11 +139,11 @@ def test_counters_stand_where_requests_left_them(live: Platform) -> None:
     assert re.fullmatch(rf"  pro-search:60s: 100 per minute; 85 of 100 left, {times}\.", standing)
 
 
-def test_looking_consumes_nothing(live: Platform) -> None:
+def test_the_command_consumes_nothing(live: Platform) -> None:
     assert run("explain_limit", "acme", "orders") == run("explain_limit", "acme", "orders")
 
 
-def test_a_limit_that_denies_says_so(live: Platform) -> None:
+def test_a_denying_limit_is_shown(live: Platform) -> None:
     put("policies: [{slug: all, limits: [{quota: 3, window: 86400}, {quota: 50, window: 3600}]}]")
     assert consume("acme", "search", 3)
     lines = run("explain_limit", "acme", "search").lines
@@ -155,14 +155,14 @@ def test_a_limit_that_denies_says_so(live: Platform) -> None:
     assert any(re.fullmatch(r"  all:3600s: 50 per hour; 47 of 50 left, .*\d s\.", line) for line in lines)
 
 
-def test_a_cost_that_no_limit_can_admit_is_told(live: Platform) -> None:
+def test_a_cost_above_a_quota_is_shown(live: Platform) -> None:
     put("policies: [{slug: all, limits: [{quota: 3, window: 86400}]}]")
     lines = run("explain_limit", "acme", "orders").lines
     assert lines[1] == "Version 2. A request costs more than a limit can ever admit."
     assert "  all:86400s: 3 per day; 3 of 3 left, denies." in lines
 
 
-def test_an_override_shows_its_own_limits(live: Platform) -> None:
+def test_limits_of_an_override_are_shown(live: Platform) -> None:
     lines = run("explain_limit", "deal", "search").lines
     assert "  pro-search:60s: 7,777 per minute; 7,777 of 7,777 left." in lines
     assert not any("100 per minute" in line or "bucket" in line for line in lines)
@@ -175,13 +175,13 @@ def test_an_override_shows_its_own_limits(live: Platform) -> None:
         ("partner", "The client is exempt: every request is admitted, regardless of limits."),
     ],
 )
-def test_blocked_and_exempt_clients_have_an_answer_and_no_counters(client: str, answer: str, live: Platform) -> None:
+def test_blocked_and_exempt_clients_are_shown_without_counters(client: str, answer: str, live: Platform) -> None:
     outcome = run("explain_limit", client, "search")
     assert (outcome.status, outcome.lines[1]) == (0, f"Version 1. {answer}")
     assert not any(line.startswith("  ") for line in outcome.lines)
 
 
-def test_new_rules_show_at_once(live: Platform) -> None:
+def test_new_rules_are_shown_immediately(live: Platform) -> None:
     run("explain_limit", "acme", "search")
     put("policies: [{slug: all, limits: [{quota: 5, window: 86400}]}]")
     lines = run("explain_limit", "acme", "search").lines
@@ -189,18 +189,18 @@ def test_new_rules_show_at_once(live: Platform) -> None:
     assert "  all:86400s: 5 per day; 5 of 5 left." in lines
 
 
-def test_nothing_published_is_said(platform: Platform) -> None:
+def test_a_missing_publication_is_reported(platform: Platform) -> None:
     assert run("explain_limit", "acme", "search") == Outcome(1, "", "No ruleset has been published yet.\n")
 
 
-def test_a_store_that_is_away_from_the_start_is_said(live: Platform) -> None:
+def test_a_store_unavailable_from_the_start_is_reported(live: Platform) -> None:
     live.make_store_unavailable()
     assert run("explain_limit", "acme", "search") == Outcome(
         1, "", "The store is unavailable, and no ruleset has been loaded yet.\n"
     )
 
 
-def test_a_store_that_goes_away_is_said(lone_server: RedisServer) -> None:
+def test_a_store_that_becomes_unavailable_is_reported(lone_server: RedisServer) -> None:
     assert run("explain_limit", "acme", "search").status == 0
     lone_server.kill()
     assert run("explain_limit", "acme", "search") == Outcome(
@@ -209,6 +209,6 @@ def test_a_store_that_goes_away_is_said(lone_server: RedisServer) -> None:
 
 
 @pytest.mark.parametrize("arguments", [(), ("acme",)])
-def test_a_client_and_an_endpoint_are_needed(arguments: tuple[str, ...], platform: Platform) -> None:
+def test_client_and_endpoint_are_required(arguments: tuple[str, ...], platform: Platform) -> None:
     with pytest.raises(CommandError, match="required"):
         run("explain_limit", *arguments)

@@ -1,4 +1,4 @@
-"""``export_config``: prints what ``apply_config`` reads."""
+"""``export_config``: prints a file that ``apply_config`` reads."""
 
 from pathlib import Path
 
@@ -12,17 +12,17 @@ from tests.publishing.platforms import Platform
 pytestmark = pytest.mark.django_db
 
 
-def test_it_prints_the_file_and_nothing_else(platform: Platform) -> None:
+def test_the_output_is_the_exported_file_only(platform: Platform) -> None:
     put(STORE)
     assert run("export_config") == Outcome(0, export(), "")
 
 
-def test_it_needs_no_store(shop: Platform) -> None:
+def test_an_export_needs_no_store(shop: Platform) -> None:
     shop.make_store_unavailable()
     assert run("export_config").status == 0
 
 
-def test_what_it_prints_can_be_applied_to_an_empty_platform(platform: Platform, tmp_path: Path) -> None:
+def test_the_output_can_be_applied_to_an_empty_platform(platform: Platform, tmp_path: Path) -> None:
     put(STORE)
     printed = run("export_config").out
     empty_tables()
@@ -32,7 +32,7 @@ def test_what_it_prints_can_be_applied_to_an_empty_platform(platform: Platform, 
     assert run("export_config").out == printed
 
 
-def test_it_holds_no_secret(shop: Platform) -> None:
+def test_the_output_contains_no_secret(shop: Platform) -> None:
     secret = run("issue_token", "shop", "--scope", "check").out.strip()
     printed = run("export_config").out
     assert secret not in printed

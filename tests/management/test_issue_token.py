@@ -1,4 +1,4 @@
-"""``issue_token``: prints a token once, and keeps only its digest."""
+"""``issue_token``: prints a token once, and stores only its digest."""
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -21,7 +21,7 @@ def test_only_the_token_is_printed_on_standard_output(shop: Platform, capfd: pyt
     assert digest_of_secret(secret) == ApiToken.objects.get().digest
 
 
-def test_the_token_works_at_once(shop: Platform) -> None:
+def test_the_token_is_valid_immediately(shop: Platform) -> None:
     secret = run("issue_token", "checkout", "--scope", "check", "--scope", "manage").out.strip()
     (token,) = shop.ruleset.tokens
     assert (token.name, token.digest, token.scopes) == ("checkout", digest_of_secret(secret), {"check", "manage"})
@@ -36,19 +36,19 @@ def test_only_the_digest_is_stored(shop: Platform) -> None:
     assert ApiToken.objects.get().hint == secret[-4:]
 
 
-def test_no_two_tokens_are_alike(shop: Platform) -> None:
+def test_issued_tokens_are_unique(shop: Platform) -> None:
     secrets = {run("issue_token", name, "--scope", "check").out for name in ("a", "b", "c")}
     assert len(secrets) == 3
 
 
-def test_a_new_version_says_which_token_was_issued(shop: Platform) -> None:
+def test_the_new_version_records_the_issued_token(shop: Platform) -> None:
     run("issue_token", "checkout", "--scope", "metrics")
     publication = Publication.objects.get(sequence=2)
     assert publication.reason == "Token “checkout” issued."
     assert publication.changes == ["Token “checkout” added (metrics)."]
 
 
-def test_a_scope_that_is_given_twice_counts_once(shop: Platform) -> None:
+def test_a_repeated_scope_counts_once(shop: Platform) -> None:
     run("issue_token", "checkout", "--scope", "manage", "--scope", "check", "--scope", "manage")
     assert ApiToken.objects.get().scopes == ["check", "manage"]
 
@@ -62,7 +62,7 @@ def test_a_scope_that_is_given_twice_counts_once(shop: Platform) -> None:
     ],
     ids=["taken", "empty", "too long"],
 )
-def test_bad_names_are_refused(name: str, message: str, shop: Platform) -> None:
+def test_invalid_names_are_rejected(name: str, message: str, shop: Platform) -> None:
     run("issue_token", "taken", "--scope", "check")
     outcome = run("issue_token", name, "--scope", "check")
     assert (outcome.status, outcome.out, outcome.err) == (1, "", f"{message}\n")
@@ -79,15 +79,13 @@ def test_bad_names_are_refused(name: str, message: str, shop: Platform) -> None:
         (("checkout", "--scope", "admin"), "--scope: invalid choice: 'admin'"),
     ],
 )
-def test_a_name_and_known_scopes_are_needed(arguments: tuple[str, ...], message: str, shop: Platform) -> None:
+def test_a_name_and_known_scopes_are_required(arguments: tuple[str, ...], message: str, shop: Platform) -> None:
     with pytest.raises(CommandError, match=message):
         run("issue_token", *arguments)
     assert not ApiToken.objects.exists()
 
 
-def test_a_token_that_is_issued_while_the_store_is_away_works_when_it_is_back(
-    shop: Platform, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_token_issued_during_an_outage_is_valid_after_it(shop: Platform, capfd: pytest.CaptureFixture[str]) -> None:
     shop.make_store_unavailable()
     with pytest.raises(SystemExit) as ended:
         call_command("issue_token", "checkout", "--scope", "check")

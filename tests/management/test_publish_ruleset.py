@@ -1,4 +1,4 @@
-"""``publish_ruleset``: the repair command. Taking over another database's rules is in ``tests/publishing``."""
+"""``publish_ruleset``, the repair command. Tests of taking over are also in ``tests/publishing``."""
 
 import getpass
 
@@ -15,18 +15,18 @@ from tests.publishing.platforms import Platform
 pytestmark = pytest.mark.django_db
 
 
-def test_it_publishes_what_was_changed_past_the_admin(shop: Platform) -> None:
+def test_changes_made_outside_the_admin_are_published(shop: Platform) -> None:
     PolicyLimit.objects.update(quota=5)
     assert run("publish_ruleset") == Outcome(0, "Version 2 is live.\n", "")
     assert shop.quotas == {"all": 5}
 
 
-def test_unchanged_rules_are_no_new_version(shop: Platform) -> None:
+def test_unchanged_rules_create_no_new_version(shop: Platform) -> None:
     assert run("publish_ruleset") == Outcome(0, "Version 1 is live.\n", "")
     assert (shop.sequence, Publication.objects.count()) == (1, 1)
 
 
-def test_it_fills_an_emptied_store(shop: Platform) -> None:
+def test_an_emptied_store_is_restored(shop: Platform) -> None:
     before = shop.content()
     shop.empty()
     assert run("publish_ruleset") == Outcome(0, "Version 1 is live.\n", "")
@@ -34,7 +34,7 @@ def test_it_fills_an_emptied_store(shop: Platform) -> None:
     assert shop.content().keys() == before.keys()
 
 
-def test_it_brings_every_client_anew(shop: Platform) -> None:
+def test_all_clients_are_loaded_again(shop: Platform) -> None:
     shop.redis.hdel(shop.keys.shards[shard_of("acme")], client_field("acme"))
     assert shop.client("acme") is None
     run("publish_ruleset")
@@ -49,7 +49,7 @@ def test_an_empty_platform_publishes_version_1(platform: Platform) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"), [((), "publish_ruleset"), (("--reason", "After the outage."), "After the outage.")]
 )
-def test_the_history_says_who_and_why(options: tuple[str, ...], reason: str, shop: Platform) -> None:
+def test_the_history_contains_user_and_reason(options: tuple[str, ...], reason: str, shop: Platform) -> None:
     PolicyLimit.objects.update(quota=5)
     run("publish_ruleset", *options)
     publication = Publication.objects.get(sequence=2)
@@ -57,7 +57,7 @@ def test_the_history_says_who_and_why(options: tuple[str, ...], reason: str, sho
 
 
 @pytest.mark.parametrize("options", [(), ("--take-over",)], ids=["publish", "take over"])
-def test_rules_that_mean_nothing_are_refused(options: tuple[str, ...], shop: Platform) -> None:
+def test_invalid_rules_are_rejected(options: tuple[str, ...], shop: Platform) -> None:
     PolicyLimit.objects.all().delete()
     on_mars = {"window": None, "algorithm": "calendar", "period": "day", "timezone": "Mars"}
     rows.limit(Policy.objects.create(slug="everyone"), **on_mars)
@@ -71,7 +71,7 @@ def test_rules_that_mean_nothing_are_refused(options: tuple[str, ...], shop: Pla
     assert (shop.content(), PlatformRow.load().epoch) == (before, epoch)
 
 
-def test_what_is_published_while_the_store_is_away_goes_live_when_it_is_back(shop: Platform) -> None:
+def test_rules_published_during_an_outage_go_live_after_it(shop: Platform) -> None:
     PolicyLimit.objects.update(quota=5)
     shop.make_store_unavailable()
     outcome = run("publish_ruleset")
@@ -82,14 +82,14 @@ def test_what_is_published_while_the_store_is_away_goes_live_when_it_is_back(sho
     assert shop.quotas == {"all": 5}
 
 
-def test_a_take_over_while_the_store_is_away_changes_nothing(shop: Platform) -> None:
+def test_a_take_over_during_an_outage_changes_nothing(shop: Platform) -> None:
     epoch = PlatformRow.load().epoch
     shop.make_store_unavailable()
     assert run("publish_ruleset", "--take-over").status == 2
     assert (PlatformRow.load().epoch, Publication.objects.count()) == (epoch, 1)
 
 
-def test_the_rules_of_another_database_are_left_alone(shop: Platform) -> None:
+def test_rules_of_another_database_are_not_overwritten(shop: Platform) -> None:
     PlatformRow.objects.update(epoch="another")
     before = shop.content()
     outcome = run("publish_ruleset")
@@ -98,7 +98,7 @@ def test_the_rules_of_another_database_are_left_alone(shop: Platform) -> None:
     assert shop.content() == before
 
 
-def test_a_take_over_replaces_them(shop: Platform) -> None:
+def test_a_take_over_replaces_rules_of_another_database(shop: Platform) -> None:
     PlatformRow.objects.update(epoch="another")
     PolicyLimit.objects.update(quota=5)
     assert run("publish_ruleset", "--take-over") == Outcome(0, "Version 2 is live.\n", "")

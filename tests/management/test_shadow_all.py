@@ -14,11 +14,11 @@ pytestmark = pytest.mark.django_db
 
 
 def effective_mode(platform: Platform) -> Mode:
-    """What the first policy in force does."""
+    """The effective mode of the first policy."""
     return platform.ruleset.mode_of(platform.ruleset.policies[0])
 
 
-def test_on_makes_every_policy_report_by_a_new_version(shop: Platform) -> None:
+def test_on_puts_every_policy_into_shadow_mode_in_a_new_version(shop: Platform) -> None:
     assert run("shadow_all", "on") == Outcome(0, "Version 2 is live.\n", "")
     assert (shop.sequence, effective_mode(shop)) == (2, Mode.SHADOW)
     assert PlatformRow.load().shadow_all
@@ -32,13 +32,13 @@ def test_a_second_on_changes_nothing(shop: Platform) -> None:
     assert Publication.objects.count() == 2
 
 
-def test_off_makes_policies_enforce_again_by_a_new_version(shop: Platform) -> None:
+def test_off_makes_policies_enforce_again_in_a_new_version(shop: Platform) -> None:
     run("shadow_all", "on")
     assert run("shadow_all", "off") == Outcome(0, "Version 3 is live.\n", "")
     assert (shop.sequence, effective_mode(shop)) == (3, Mode.ENFORCE)
 
 
-def test_off_where_it_was_never_on_changes_nothing(shop: Platform) -> None:
+def test_off_without_on_changes_nothing(shop: Platform) -> None:
     assert run("shadow_all", "off") == Outcome(0, "Version 1 is live.\n", "")
     assert shop.sequence == 1
 
@@ -46,14 +46,14 @@ def test_off_where_it_was_never_on_changes_nothing(shop: Platform) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"), [((), "shadow_all on"), (("--reason", "Search is down."), "Search is down.")]
 )
-def test_the_history_says_what_was_switched_and_why(options: tuple[str, ...], reason: str, shop: Platform) -> None:
+def test_the_history_contains_the_change_and_the_reason(options: tuple[str, ...], reason: str, shop: Platform) -> None:
     run("shadow_all", "on", *options)
     publication = Publication.objects.get(sequence=2)
     assert publication.reason == reason
     assert publication.changes == ["Emergency switch: off → on (policies report and do not deny)."]
 
 
-def test_a_switch_while_the_store_is_away_goes_live_when_it_is_back(shop: Platform) -> None:
+def test_a_change_during_an_outage_goes_live_after_it(shop: Platform) -> None:
     shop.make_store_unavailable()
     assert run("shadow_all", "on") == Outcome(2, "", f"Saved, but not live yet. {AWAY}\n")
     shop.make_store_available()
@@ -63,7 +63,7 @@ def test_a_switch_while_the_store_is_away_goes_live_when_it_is_back(shop: Platfo
 
 
 @pytest.mark.parametrize("arguments", [(), ("maybe",), ("On",), ("on", "off")])
-def test_it_is_on_or_off(arguments: tuple[str, ...], shop: Platform) -> None:
+def test_only_on_and_off_are_accepted(arguments: tuple[str, ...], shop: Platform) -> None:
     with pytest.raises(CommandError):
         run("shadow_all", *arguments)
     assert shop.sequence == 1

@@ -1,4 +1,4 @@
-"""A shop whose metrics can be read."""
+"""A shop with metrics."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ __all__ = ["platform"]
 
 @pytest.fixture
 def watched() -> Iterator[None]:
-    """This process keeps metrics, from nothing."""
+    """Makes this process collect metrics, starting from zero."""
     before = observers.observer
     reset_once(prometheus.instruments)
     prometheus.start_collecting()

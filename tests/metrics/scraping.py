@@ -1,4 +1,4 @@
-"""Reading metrics as Prometheus does, with a parser that is not ours."""
+"""Reading metrics like Prometheus, with a third-party parser."""
 
 from dataclasses import dataclass, field
 
@@ -18,14 +18,14 @@ def samples(text: str) -> Samples:
 
 
 def value(found: Samples, name: str, **labels: str) -> float:
-    """The sum of a metric over everything that has these labels; 0 where there is nothing."""
+    """The sum of a metric over all samples with these labels; 0 if there are none."""
     wanted = set(labels.items())
     return sum(number for (each, has), number in found.items() if each == name and wanted <= has)
 
 
 @dataclass
 class Scraper:
-    """Asks this process."""
+    """Reads the metrics of this process."""
 
     client: Client = field(default_factory=Client)
 

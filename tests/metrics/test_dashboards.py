@@ -1,4 +1,4 @@
-"""The dashboard, the alerting rules and the docs name what a server really exports."""
+"""The dashboard, the alerting rules and the documentation contain exactly the exported metrics."""
 
 import json
 import re
@@ -30,7 +30,7 @@ BY_PROMETHEUS = {"instance", "job", "le"}
 
 @pytest.fixture
 def exported(store: Store, scraper: Scraper) -> Samples:
-    """Everything that a server can export, each counter counted once."""
+    """The samples of a server in which each counter has been counted once."""
     store.publish(WATCHED)
     store.load(*CLIENTS)
     get_engine().check(CheckRequest("ann", "search"))
@@ -43,7 +43,7 @@ def exported(store: Store, scraper: Scraper) -> Samples:
 
 
 def expressions() -> Iterator[tuple[str, str]]:
-    """(where, PromQL)"""
+    """(place, PromQL expression)"""
     dashboard: dict[str, Any] = json.loads((DOCS / "grafana-dashboard.json").read_text(encoding="utf-8"))
     for panel in dashboard["panels"]:
         for target in panel["targets"]:
@@ -57,13 +57,13 @@ def expressions() -> Iterator[tuple[str, str]]:
             yield f"alert: {rule['alert']}", rule["expr"]
 
 
-def test_every_name_is_exported(exported: Samples) -> None:
+def test_every_metric_name_is_exported(exported: Samples) -> None:
     names = {name for name, _ in exported}
     unknown = [(where, name) for where, text in expressions() for name in NAME.findall(text) if name not in names]
     assert unknown == []
 
 
-def test_every_label_is_that_of_its_metric(exported: Samples) -> None:
+def test_every_label_exists_on_its_metric(exported: Samples) -> None:
     labels: dict[str, set[str]] = {}
     for name, has in exported:
         labels.setdefault(name, set()).update(dict(has))
@@ -75,20 +75,20 @@ def test_every_label_is_that_of_its_metric(exported: Samples) -> None:
             assert {label.strip() for label in group.split(",")} <= known, where
 
 
-def test_everything_that_is_exported_is_in_the_docs_and_nothing_else(exported: Samples) -> None:
+def test_exactly_the_exported_metrics_are_documented(exported: Samples) -> None:
     table = re.findall(r"^\| `(ratelimit_\w+)` \|", (DOCS / "metrics.md").read_text(encoding="utf-8"), re.MULTILINE)
     names = {re.sub(r"_(bucket|sum|count)$", "", name) for name, _ in exported if not name.endswith("_created")}
     assert set(table) == names
     assert len(table) == len(set(table))
 
 
-def test_names_and_units_are_those_of_prometheus(exported: Samples) -> None:
+def test_names_and_units_follow_the_conventions_of_prometheus(exported: Samples) -> None:
     for name, _ in exported:
         assert re.fullmatch(r"ratelimit_[a-z_]+", name)
         assert not name.endswith(("_ms", "_milliseconds", "_us", "_minutes"))
 
 
-def test_every_alert_says_what_to_do() -> None:
+def test_every_alert_has_severity_summary_and_description() -> None:
     rules = yaml.safe_load((DOCS / "prometheus-alerts.yml").read_text(encoding="utf-8"))["groups"][0]["rules"]
     for rule in rules:
         assert rule["labels"]["severity"] in ("critical", "warning", "info")

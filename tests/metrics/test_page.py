@@ -1,4 +1,4 @@
-"""What stands on the page, and who may read it."""
+"""The metrics page: its content, and access to it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -65,7 +65,7 @@ def test_decisions_by_endpoint_and_outcome(scraper: Scraper) -> None:
 
 
 @pytest.mark.usefixtures("shop")
-def test_what_each_policy_said(scraper: Scraper) -> None:
+def test_decisions_by_policy(scraper: Scraper) -> None:
     ask("ann", times=5)
     found = scraper.scrape()
 
@@ -88,7 +88,7 @@ def test_durations_of_checks_batches_and_calls(scraper: Scraper) -> None:
     assert value(found, "ratelimit_decisions_total") == 7
 
 
-def test_versions_here_and_in_force(store: Store, scraper: Scraper) -> None:
+def test_versions_of_the_process_and_in_force(store: Store, scraper: Scraper) -> None:
     store.publish(WATCHED)
     store.load()
     ask("ann")
@@ -99,7 +99,9 @@ def test_versions_here_and_in_force(store: Store, scraper: Scraper) -> None:
     assert value(found, "ratelimit_ruleset_reloads_total") == 2
 
 
-def test_a_store_that_went_away(redis_server: Callable[..., RedisServer], platform: Platform, scraper: Scraper) -> None:
+def test_metrics_without_the_store(
+    redis_server: Callable[..., RedisServer], platform: Platform, scraper: Scraper
+) -> None:
     server = redis_server()
     platform.use(server.url)
     shop = Store(server.url, platform.namespace)
@@ -124,7 +126,7 @@ def test_a_store_that_went_away(redis_server: Callable[..., RedisServer], platfo
 
 
 @pytest.mark.usefixtures("shop")
-def test_what_waits_in_the_platform(scraper: Scraper) -> None:
+def test_open_alerts_and_lag_of_the_drain(scraper: Scraper) -> None:
     rule = rows.alert_rule()
     Alert.objects.create(rule=rule, group="", opened_at=timezone.now(), highest=60)
     drain()
@@ -136,7 +138,7 @@ def test_what_waits_in_the_platform(scraper: Scraper) -> None:
 
 
 @pytest.mark.usefixtures("shop")
-def test_no_label_names_a_client(scraper: Scraper) -> None:
+def test_no_label_contains_a_client(scraper: Scraper) -> None:
     for number in range(50):
         ask(f"client-{number}")
     text = str(scraper.scrape())
@@ -144,7 +146,7 @@ def test_no_label_names_a_client(scraper: Scraper) -> None:
 
 
 @pytest.mark.usefixtures("shop", "watched")
-def test_openmetrics_for_who_accepts_it() -> None:
+def test_openmetrics_by_content_negotiation() -> None:
     ask("ann")
     headers = {
         "authorization": "Bearer watcher",
@@ -160,7 +162,7 @@ def test_openmetrics_for_who_accepts_it() -> None:
 @pytest.mark.parametrize(
     "accept", ["", "text/html", "application/openmetrics-text;version=x", ";;=,", "text/plain;version=abc"]
 )
-def test_whatever_is_accepted_there_is_an_answer(accept: str) -> None:
+def test_any_accept_header_gets_an_answer(accept: str) -> None:
     response = Client().get("/metrics", headers={"authorization": "Bearer watcher", "accept": accept})
     assert response.status_code == 200
 
@@ -185,7 +187,7 @@ def test_a_token_with_the_scope(header: str, status: int) -> None:
         ("10.1.2.3", {"x-forwarded-for": "192.0.2.1"}, 401),
         ("10.1.2.3", {"x-forwarded-for": "10.1.2.3"}, 401),
         ("10.1.2.3", {"forwarded": "for=10.1.2.3"}, 401),
-        # What a proxy wrote and its caller overwrote, by “X_Forwarded_For:”.
+        # An address from a proxy, overwritten by its caller with “X_Forwarded_For:”.
         ("10.1.2.3", {"x-forwarded-for": ""}, 401),
         ("10.1.2.3", {"forwarded": ""}, 401),
         ("10.1.2.3", {"via": ""}, 401),
@@ -198,13 +200,13 @@ def test_an_allowed_network(address: str, headers: dict[str, str], status: int, 
 
 
 @pytest.mark.usefixtures("shop")
-def test_a_network_that_is_none_is_named(settings: Settings) -> None:
+def test_an_invalid_network_is_reported(settings: Settings) -> None:
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"METRICS_NETWORKS": ["10.1.0.0/33"]}
     with pytest.raises(ImproperlyConfigured, match=r"METRICS_NETWORKS: '10\.1\.0\.0/33'"):
         Client().get("/metrics")
 
 
-def test_from_an_allowed_network_it_answers_whatever_is_away(settings: Settings, platform: Platform) -> None:
+def test_an_allowed_network_gets_metrics_even_without_the_store(settings: Settings, platform: Platform) -> None:
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"METRICS_NETWORKS": ["127.0.0.0/8"]}
     platform.make_store_unavailable()
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"METRICS_NETWORKS": ["127.0.0.0/8"]}

@@ -11,7 +11,7 @@ Refused = Callable[[str], AbstractContextManager[None]]
 
 @pytest.fixture
 def refused(db: None) -> Refused:
-    """``with refused("plan_one_default"):`` the database itself refuses what is done, naming this."""
+    """``with refused("plan_one_default"):`` the database rejects the statements; its message contains this."""
 
     @contextmanager
     def expect(what: str) -> Iterator[None]:

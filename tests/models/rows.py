@@ -1,4 +1,4 @@
-"""Rows for tests: each function saves one and returns it."""
+"""Rows for tests: each function saves a row and returns it."""
 
 import hashlib
 from typing import Any
@@ -49,7 +49,7 @@ def limit(row: Policy, **fields: Any) -> PolicyLimit:
 
 
 def client(key: str = "acme", **fields: Any) -> Client:
-    """A client, as the database left it."""
+    """A client with the values that the database has set."""
     row = Client.objects.create(key=key, **fields)
     row.refresh_from_db()
     return row
@@ -70,5 +70,5 @@ def token(name: str = "shop", **fields: Any) -> ApiToken:
 
 
 def alert_rule(name: str = "abuse", **fields: Any) -> AlertRule:
-    """50 denied requests in a minute, told to the operators."""
+    """An alert rule for 50 denied requests in a minute, with the operators as recipients."""
     return AlertRule.objects.create(name=name, **{"threshold": 50, "emails": ["ops@example.com"]} | fields)

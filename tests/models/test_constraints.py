@@ -1,4 +1,4 @@
-"""What constraints name, so that Django's validation compares the values of the row that is typed."""
+"""Constraints reference fields, so that Django's validation uses the values of the typed row."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ CONSTRAINTS = [
 
 
 def names_in(node: object) -> Iterator[str]:
-    """Every field that an expression or condition names."""
+    """All fields that an expression or condition references."""
     if isinstance(node, F):
         yield node.name
     elif isinstance(node, models.Q):
@@ -40,8 +40,8 @@ def expressions_of(constraint: BaseConstraint) -> list[object]:
 
 
 @pytest.mark.parametrize(("model", "constraint"), CONSTRAINTS)
-def test_a_constraint_names_fields_and_not_columns(model: type[models.Model], constraint: BaseConstraint) -> None:
-    """Validation puts values in place of names of fields; a column would be compared with itself."""
+def test_a_constraint_references_fields_and_not_columns(model: type[models.Model], constraint: BaseConstraint) -> None:
+    """Validation replaces names of fields by values; a column would be compared with itself."""
     fields = {field.name for field in model._meta.fields}
     named = {name for part in expressions_of(constraint) for name in names_in(part)}
     assert named - fields == set()

@@ -1,4 +1,4 @@
-"""Limits of policies and overrides: ranges, and which fields go with which algorithm."""
+"""Limits of policies and overrides: ranges, and the fields of each algorithm."""
 
 from typing import Any
 
@@ -59,7 +59,9 @@ def override_limit(**fields: Any) -> OverrideLimit:
 
 @pytest.mark.parametrize("make", [policy_limit, override_limit])
 @pytest.mark.parametrize(("fields", "constraint", "field"), BAD.values(), ids=BAD)
-def test_the_database_refuses(make: Any, fields: dict[str, Any], constraint: str, field: str, refused: Refused) -> None:
+def test_the_database_rejects_invalid_limits(
+    make: Any, fields: dict[str, Any], constraint: str, field: str, refused: Refused
+) -> None:
     row = make(**fields)
     with refused(constraint):
         type(row).objects.bulk_create([row])
@@ -67,7 +69,9 @@ def test_the_database_refuses(make: Any, fields: dict[str, Any], constraint: str
 
 @pytest.mark.parametrize("make", [policy_limit, override_limit])
 @pytest.mark.parametrize(("fields", "constraint", "field"), BAD.values(), ids=BAD)
-def test_the_form_refuses_at_the_field(make: Any, fields: dict[str, Any], constraint: str, field: str) -> None:
+def test_the_form_reports_invalid_limits_at_their_field(
+    make: Any, fields: dict[str, Any], constraint: str, field: str
+) -> None:
     with pytest.raises(ValidationError) as caught:
         make(**fields).full_clean()
     assert field in caught.value.message_dict
@@ -75,13 +79,13 @@ def test_the_form_refuses_at_the_field(make: Any, fields: dict[str, Any], constr
 
 @pytest.mark.parametrize("make", [policy_limit, override_limit])
 @pytest.mark.parametrize("fields", GOOD.values(), ids=GOOD)
-def test_form_and_database_take(make: Any, fields: dict[str, Any]) -> None:
+def test_form_and_database_accept_valid_limits(make: Any, fields: dict[str, Any]) -> None:
     row = make(**fields)
     row.full_clean()
     type(row).objects.bulk_create([row])
 
 
-def test_a_refill_one_step_above_366_days_is_refused(refused: Refused) -> None:
+def test_a_refill_time_just_above_366_days_is_rejected(refused: Refused) -> None:
     row = policy_limit(**BUCKET, quota=7, burst=7 * YEAR + 1, window=1)
     with refused("burst_of_bucket"):
         PolicyLimit.objects.bulk_create([row])
@@ -107,13 +111,13 @@ def test_a_policy_has_one_limit_of_each_calendar_period(refused: Refused) -> Non
         PolicyLimit.objects.bulk_create([PolicyLimit(policy=policy, quota=5, **CALENDAR, period="day", timezone="UTC")])
 
 
-def test_other_windows_and_other_algorithms_are_other_limits() -> None:
+def test_limits_may_differ_in_window_or_algorithm() -> None:
     policy = rows.policy()
     rows.limit(policy, window=3600)
     rows.limit(policy, **BUCKET)
 
 
-def test_the_form_says_that_the_limit_is_there_already() -> None:
+def test_the_form_reports_a_duplicate_limit() -> None:
     with pytest.raises(ValidationError) as caught:
         PolicyLimit(policy=rows.policy(), quota=5, window=60).full_clean()
     assert "Only one limit per algorithm and window" in str(caught.value)

@@ -1,4 +1,4 @@
-"""A database with mails of an earlier release keeps them, and what waits is still sent."""
+"""The migration of emails of an earlier release to messages: waiting ones are still sent."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,15 +13,15 @@ AT = datetime(2026, 6, 21, 12, tzinfo=UTC)
 
 
 def migrate(name: str | None = None) -> Any:
-    """Migrates to this migration, or to the newest, and returns the models of that state. By the command: it renames
-    content types together with their models."""
+    """Migrates to this migration, or to the newest, and returns the models of that state. Uses the command, because it
+    renames content types together with their models."""
     call_command("migrate", "limits", *filter(None, [name]), verbosity=0)
     targets = [("limits", name)] if name else None
     return MigrationExecutor(connection).loader.project_state(targets).apps
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_waits_becomes_a_message_for_each_address() -> None:
+def test_a_waiting_email_becomes_one_message_per_address() -> None:
     try:
         old = migrate(BEFORE)
         rule = old.get_model("limits", "AlertRule").objects.create(

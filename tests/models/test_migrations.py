@@ -1,4 +1,4 @@
-"""Migrations and models say the same."""
+"""Migrations are in accordance with the models."""
 
 import pytest
 from django.contrib.auth.models import Group, Permission
@@ -17,7 +17,7 @@ def test_no_migration_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_triggers_can_be_taken_back_and_made_again() -> None:
+def test_the_triggers_can_be_removed_and_recreated() -> None:
     try:
         call_command("migrate", "limits", "0001", verbosity=0)
     finally:
@@ -26,7 +26,7 @@ def test_the_triggers_can_be_taken_back_and_made_again() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_quota_thresholds_keep_their_rows_and_permissions_under_the_new_name() -> None:
-    """From the release before, in which the model was called QuotaCrossing."""
+    """From the previous release, in which the model was called QuotaCrossing."""
     try:
         call_command("migrate", "limits", "0017", verbosity=0)
         permissions = Permission.objects.filter(content_type__app_label="limits", codename__endswith="quotacrossing")
@@ -49,8 +49,8 @@ def test_quota_thresholds_keep_their_rows_and_permissions_under_the_new_name() -
 
 
 @pytest.mark.django_db
-def test_an_earlier_release_finds_its_columns(capsys: pytest.CaptureFixture[str]) -> None:
-    """Servers of two releases may run side by side, so a migration renames no column."""
+def test_an_earlier_release_still_finds_its_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    """Servers of two releases may run concurrently, so a migration renames no column."""
     call_command("sqlmigrate", "limits", "0018")
     statements = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("--")]
     assert not [line for line in statements if "RENAME" in line]

@@ -1,4 +1,4 @@
-"""Overrides: they end after they start, and two for one client and policy never overlap."""
+"""Overrides end after their start, and those of one client and policy do not overlap."""
 
 from datetime import UTC, datetime
 
@@ -52,7 +52,7 @@ def policy() -> Policy:
 
 
 @pytest.mark.parametrize("span", [(5, 1), (5, 5)])
-def test_the_database_refuses_an_end_that_is_not_after_the_start(
+def test_the_database_rejects_an_end_that_is_not_after_the_start(
     span: Span, acme: Client, policy: Policy, refused: Refused
 ) -> None:
     with refused("override_ends_after_start|range lower bound"):
@@ -60,14 +60,14 @@ def test_the_database_refuses_an_end_that_is_not_after_the_start(
 
 
 @pytest.mark.parametrize("span", [(5, 1), (5, 5)])
-def test_the_form_refuses_the_end_at_its_field(span: Span, acme: Client, policy: Policy) -> None:
+def test_the_form_reports_such_an_end_at_its_field(span: Span, acme: Client, policy: Policy) -> None:
     with pytest.raises(ValidationError) as caught:
         between(acme, policy, span).full_clean()
     assert caught.value.message_dict == {"ends_at": ["The end must be after the start."]}
 
 
 @pytest.mark.parametrize(("first", "second"), OVERLAPPING)
-def test_the_database_refuses_overlapping_ones(
+def test_the_database_rejects_overlaps(
     first: Span, second: Span, acme: Client, policy: Policy, refused: Refused
 ) -> None:
     between(acme, policy, first).save()
@@ -75,14 +75,16 @@ def test_the_database_refuses_overlapping_ones(
         Override.objects.bulk_create([between(acme, policy, second)])
 
 
-def test_the_form_says_that_they_overlap(acme: Client, policy: Policy) -> None:
+def test_the_form_reports_overlaps(acme: Client, policy: Policy) -> None:
     between(acme, policy, (1, 5)).save()
     with pytest.raises(ValidationError, match="Overlaps another override of this client and policy"):
         between(acme, policy, (4, 9)).full_clean()
 
 
 @pytest.mark.parametrize(("first", "second"), OVERLAPPING)
-def test_validation_sees_what_the_database_sees(first: Span, second: Span, acme: Client, policy: Policy) -> None:
+def test_validation_and_database_reject_the_same_overlaps(
+    first: Span, second: Span, acme: Client, policy: Policy
+) -> None:
     between(acme, policy, first).save()
     with pytest.raises(ValidationError):
         between(acme, policy, second).full_clean()
@@ -90,7 +92,7 @@ def test_validation_sees_what_the_database_sees(first: Span, second: Span, acme:
         between(acme, policy, second).validate_constraints()
 
 
-def test_the_message_names_the_other_one_and_its_times(acme: Client, policy: Policy) -> None:
+def test_the_message_contains_policy_and_dates_of_the_other_override(acme: Client, policy: Policy) -> None:
     between(acme, policy, (1, None)).save()
     with pytest.raises(ValidationError) as caught:
         between(acme, policy, (None, 2)).full_clean()
@@ -99,27 +101,27 @@ def test_the_message_names_the_other_one_and_its_times(acme: Client, policy: Pol
 
 
 @pytest.mark.parametrize(("first", "second"), APART)
-def test_one_may_begin_when_another_ends(first: Span, second: Span, acme: Client, policy: Policy) -> None:
+def test_an_override_may_start_when_another_ends(first: Span, second: Span, acme: Client, policy: Policy) -> None:
     between(acme, policy, first).save()
     row = between(acme, policy, second)
     row.full_clean()
     row.save()
 
 
-def test_other_clients_and_other_policies_have_their_own(acme: Client, policy: Policy) -> None:
+def test_overrides_of_different_clients_or_policies_may_overlap(acme: Client, policy: Policy) -> None:
     for client, its_policy in ((acme, policy), (rows.client("other"), policy), (acme, rows.policy("orders"))):
         row = Override(client=client, policy=its_policy)
         row.full_clean()
         row.save()
 
 
-def test_an_override_goes_with_its_client(acme: Client, policy: Policy) -> None:
+def test_deleting_a_client_deletes_its_override_rows(acme: Client, policy: Policy) -> None:
     rows.override_limit(rows.override(acme, policy))
     acme.delete()
     assert not Override.objects.exists()
 
 
-def test_a_policy_with_overrides_stays(acme: Client, policy: Policy) -> None:
+def test_a_policy_with_overrides_cannot_be_deleted(acme: Client, policy: Policy) -> None:
     rows.override(acme, policy)
     with pytest.raises(ProtectedError):
         policy.delete()

@@ -1,4 +1,4 @@
-"""Every change of a client, whoever makes it, has a new revision and waits in the outbox."""
+"""Every change of a client, however it is made, gets a new revision and is written to the outbox."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ def waiting() -> dict[str, int]:
 
 
 def assert_changed(change: Callable[[], object], *keys: str) -> None:
-    """These clients, and no others, have higher revisions, and the outbox has exactly those."""
+    """Asserts that exactly these clients have higher revisions, and that the outbox contains exactly them."""
     ClientChange.objects.all().delete()
     before = revisions()
     change()
@@ -34,7 +34,7 @@ def assert_changed(change: Callable[[], object], *keys: str) -> None:
 
 @pytest.fixture
 def override() -> Override:
-    """Of client acme; the client “other” is there too."""
+    """An override of the client acme; there is also a client “other”."""
     rows.client("other")
     row = rows.override(rows.client("acme"), rows.policy())
     rows.override_limit(row)
@@ -55,7 +55,7 @@ def test_a_saved_client() -> None:
     assert_changed(row.save, "acme")
 
 
-def test_a_stale_row_that_is_saved_has_a_new_revision_too() -> None:
+def test_a_saved_stale_row_gets_a_new_revision() -> None:
     stale = rows.client("acme")
     Client.objects.update(name="Acme")
     assert_changed(stale.save, "acme")
@@ -84,7 +84,7 @@ def test_a_statement_from_outside_django() -> None:
     assert_changed(change, "acme")
 
 
-def test_nobody_sets_a_revision_by_hand() -> None:
+def test_a_given_revision_is_ignored() -> None:
     assert rows.client("acme", revision=10**15).revision < 10**15
 
 
@@ -102,7 +102,7 @@ def test_a_removed_override(override: Override) -> None:
     assert_changed(lambda: Override.objects.all().delete(), "acme")
 
 
-def test_an_override_that_moves_changes_both_clients(override: Override) -> None:
+def test_an_override_moved_to_another_client_changes_both(override: Override) -> None:
     other = Client.objects.get(key="other")
     assert_changed(lambda: Override.objects.update(client=other), "acme", "other")
 
@@ -119,31 +119,31 @@ def test_a_removed_override_limit(override: Override) -> None:
     assert_changed(lambda: OverrideLimit.objects.all().delete(), "acme")
 
 
-def test_an_override_limit_that_moves_changes_both_clients(override: Override) -> None:
+def test_an_override_limit_moved_to_another_client_changes_both(override: Override) -> None:
     other = rows.override(Client.objects.get(key="other"), override.policy)
     assert_changed(lambda: OverrideLimit.objects.update(override=other), "acme", "other")
 
 
-def test_a_removed_client_leaves_a_higher_revision_in_the_outbox() -> None:
+def test_a_deleted_client_has_a_higher_revision_in_the_outbox() -> None:
     revision = rows.client("acme").revision
     Client.objects.all().delete()
     assert waiting()["acme"] > revision
 
 
-def test_a_removed_client_with_overrides_leaves_the_highest_revision(override: Override) -> None:
+def test_a_deleted_client_with_overrides_has_the_highest_revision(override: Override) -> None:
     Client.objects.filter(key="acme").delete()
     newest = ClientChange.objects.order_by("-revision").values_list("client_key", flat=True).first()
     assert newest == "acme"
     assert revisions().keys() == {"other"}
 
 
-def test_a_client_that_comes_back_is_newer_than_its_removal() -> None:
+def test_a_recreated_client_has_a_higher_revision_than_its_deletion() -> None:
     rows.client("acme").delete()
     removed = waiting()["acme"]
     assert rows.client("acme").revision > removed
 
 
-def test_a_change_that_is_taken_back_leaves_nothing_in_the_outbox() -> None:
+def test_a_rolled_back_change_is_not_in_the_outbox() -> None:
     with transaction.atomic():
         rows.client("acme")
         transaction.set_rollback(True)

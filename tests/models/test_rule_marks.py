@@ -1,4 +1,4 @@
-"""Every change of rules, whoever makes it, leaves a mark for the publisher."""
+"""Every change of rules, however it is made, is marked for the publisher."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +26,7 @@ UPDATES: dict[type, dict[str, Any]] = {
 
 @pytest.fixture
 def every_row() -> None:
-    """A row in each table of rules, and no mark."""
+    """A row in each table of rules, without marks."""
     rows.plan()
     rows.policy(endpoint=rows.endpoint("search", "GET /search"))
     rows.token()
@@ -53,13 +53,13 @@ def test_a_queryset_delete_is_marked(model: Any, every_row: None) -> None:
     assert RuleChange.objects.exists()
 
 
-def test_routes_that_go_with_their_endpoint_are_marked(every_row: None) -> None:
+def test_routes_deleted_with_their_endpoint_are_marked(every_row: None) -> None:
     Policy.objects.all().delete()
     RuleChange.objects.all().delete()
     Endpoint.objects.all().delete()
     assert RuleChange.objects.exists()
 
 
-def test_a_client_leaves_no_mark(every_row: None) -> None:
+def test_a_change_of_a_client_is_not_marked(every_row: None) -> None:
     rows.client()
     assert not RuleChange.objects.exists()

@@ -1,1 +1,1 @@
-"""Mutation tests: ``make mutants`` lists the small changes of the decision code that no test notices."""
+"""Mutation tests: ``make mutants`` lists the small changes to the decision code that no test detects."""

@@ -1,6 +1,6 @@
-"""Applies one mutation at a time to a copy of the project, runs the fast tests, and lists those that no test noticed.
+"""Applies one mutation at a time to a copy of the project, runs the fast tests, and lists those that no test detected.
 
-A mutation without a target is an error of its own, listed at the end, and stops no other.
+A mutation without a target is a separate error, listed at the end, and does not stop the others.
 """
 
 import os
@@ -43,18 +43,18 @@ LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".data", "__pycache__", ".*_c
 
 @dataclass(frozen=True)
 class Copy:
-    """A copy of the project, and the address of a PostgreSQL that stays while mutations change."""
+    """A copy of the project, and the URL of a PostgreSQL that is kept for several mutations."""
 
     place: Path
     database: str
 
 
 class TestsDidNotRun(Exception):
-    """The end of what pytest printed."""
+    """Pytest failed to run the tests. The message is the end of its output."""
 
 
 def main() -> int:
-    """Returns the number of mutations that no test noticed or that could not be tried. Arguments choose mutations
+    """Returns the number of mutations that no test detected or that could not be tried. Arguments select mutations
     whose place or new text contains one of them."""
     chosen = [each for each in MUTATIONS if not sys.argv[1:] or _is_named(each, sys.argv[1:])]
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(COPIES) as pool:
@@ -83,7 +83,7 @@ def _copy(place: Path) -> Path:
 
 
 def _try(mutation: Mutation, copies: "Queue[Copy]") -> str:
-    """Returns a line about the mutation if it was not noticed, else an empty one."""
+    """Returns a line about the mutation if it was not detected, else an empty string."""
     copy = copies.get()
     try:
         with _made(mutation, copy.place):

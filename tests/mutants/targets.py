@@ -1,8 +1,8 @@
-"""What the targets in Python and in Lua have in common: names of variables in a pattern stand for any names."""
+"""Common parts of targets in Python and in Lua: names of variables in a pattern stand for any names."""
 
 
 class NotOnce(Exception):
-    """The target of a mutation is in its place ``times`` times, not once."""
+    """The target of a mutation was found ``times`` times instead of once."""
 
     def __init__(self, times: int) -> None:
         super().__init__(f"found {times} times, not once")

@@ -1,4 +1,4 @@
-"""Each mutation has its target, whatever the variables are called. `make mutants` takes an hour."""
+"""Each mutation has exactly one target, whatever the names of variables. `make mutants` takes an hour."""
 
 import ast
 import re
@@ -26,14 +26,14 @@ def test_each_mutation_has_one_target_and_changes_it(mutation: Mutation) -> None
     source = source_of(mutation)
     mutated = mutation.applied(source)
     assert mutated != source
-    # With a variable that does not exist every test would fail, and the mutation would say nothing about them.
+    # With a nonexistent variable every test would fail, so the mutation would prove nothing.
     assert variables(mutated) <= variables(source)
     if isinstance(mutation, Python):
         assert ast.dump(ast.parse(mutated)) != ast.dump(ast.parse(source))
 
 
 @pytest.mark.parametrize("path", run.FAST_TESTS)
-def test_the_tests_that_notice_mutations_exist(path: str) -> None:
+def test_the_test_files_that_are_run_exist(path: str) -> None:
     assert (BASE_DIR / path).exists()
 
 
@@ -98,7 +98,7 @@ def test_a_target_that_is_missing_or_ambiguous_in_python(function: str, old: str
         python_target.mutated(PYTHON, function, old, "0")
 
 
-def test_a_mutation_without_a_target_is_listed_and_stops_no_other(
+def test_a_mutation_without_a_target_is_listed_and_does_not_stop_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     here, missing = Lua("here", "if used <= quota", "if used < quota"), Lua("here", "if 7 == used", "if 8 == used")

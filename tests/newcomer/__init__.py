@@ -1,1 +1,1 @@
-"""``make newcomer``: the README's commands on a machine that has nothing but what it names."""
+"""``make newcomer``: the README's commands on a machine with only the packages that the README lists."""

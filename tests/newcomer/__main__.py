@@ -21,7 +21,7 @@ SUITES = ("trixie", "sid")
 
 
 def main() -> int:
-    """Returns how many machines failed."""
+    """Returns the number of machines on which a step failed."""
     if os.geteuid() or not shutil.which("debootstrap"):
         print("This needs root privileges and debootstrap: apt-get install debootstrap", file=sys.stderr)
         return 1
@@ -50,7 +50,7 @@ def _welcomes(suite: str, folder: Path, bundle: Path) -> bool:
 
 
 def packages_of_the_readme() -> tuple[list[str], list[str]]:
-    """What its two ``apt-get install`` name: for everything, and for the tests."""
+    """The packages of the README's two ``apt-get install`` commands: for everything, and for the tests."""
     readme = (BASE_DIR / "README.md").read_text(encoding="utf-8")
     everything, tests = re.findall(r"`apt-get install ([a-z0-9 -]+)`", readme)
     return everything.split(), tests.split()

@@ -12,10 +12,10 @@ from tests.support.commands import alone, run
 USER = "newcomer"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 TIMEOUT = 1_800.0
-"""Seconds that Debian's packages may take."""
+"""The timeout for installing Debian's packages in seconds."""
 
 NETWORK_FILES = ("etc/resolv.conf", "etc/ssl/certs/ca-certificates.crt", "etc/pip.conf")
-"""How this machine reaches the package registries: another machine has a way of its own."""
+"""The network configuration of this machine, with which it reaches the package registries."""
 
 NETWORK_VARIABLES = ("PIP_", "SSL_CERT", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "no_proxy")
 
@@ -46,14 +46,14 @@ class Root:
         run(command, timeout=TIMEOUT, variables={"PATH": PATH, "DEBIAN_FRONTEND": "noninteractive"})
 
     def start(self, script: str) -> "subprocess.Popen[str]":
-        """Runs a script as the user, in a session of its own with all devices; what it leaves running
-        ends with it."""
+        """Runs a script as the user, in a new session with all devices; processes that it leaves running
+        end with it."""
         folder = shlex.quote(str(self.folder))
         steps = (
             f"mount -t proc proc {folder}/proc",
             f"mount --rbind /dev {folder}/dev",
             f"mount -t tmpfs -o mode=1777 shm {folder}/dev/shm",
-            # Not by su, which makes a session of its own, where no Ctrl-C arrives.
+            # Not with su, which creates another session that does not receive Ctrl-C.
             f"exec chroot --userspec={USER}:{USER} {folder} env --ignore-environment HOME=/home/{USER} USER={USER}"
             f" bash --login -c {shlex.quote(f'cd; {_exports()}{script}')}",
         )

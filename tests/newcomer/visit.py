@@ -1,4 +1,4 @@
-"""What a newcomer does: clone, ``make run``, ask until it says 429, Ctrl-C, ``make test``."""
+"""The steps of a newcomer: clone, ``make run``, requests until a 429, Ctrl-C, ``make test``."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from tests.newcomer.root import USER, Root
 HOME = f"/home/{USER}"
 READY = "Everything is running."
 ASKS = 30
-"""The demo's client has ten requests in a minute."""
+"""The demo's client may send ten requests per minute."""
 
 
 RUN_TIMEOUT = 600
@@ -21,7 +21,7 @@ RUN_TIMEOUT = 600
 
 
 class Failed(Exception):
-    """A step did not do what the README says."""
+    """A step did not work as described in the README."""
 
 
 class Visit:
@@ -32,15 +32,15 @@ class Visit:
         self._began = time.monotonic()
 
     def clone(self, bundle: Path) -> None:
-        """``bundle`` is a git bundle of the tree to try."""
+        """``bundle``: a git bundle of the tree to test."""
         target = self._root.folder / HOME.lstrip("/") / "platform.bundle"
         target.write_bytes(bundle.read_bytes())
         self._do("git clone --quiet platform.bundle platform")
         self._done("git clone")
 
     def run_and_ask(self) -> None:
-        """``make run``, its ``curl`` line until a 429 comes, and Ctrl-C."""
-        # The shell stays the first process: make cannot end as one, by a signal.
+        """Runs ``make run``, repeats its ``curl`` command until a 429, and presses Ctrl-C."""
+        # The shell stays the first process, because make as the first process would not end by a signal.
         process = self._root.start("cd platform && make run; exit $?")
         lines = process.stdout or iter(())
         # If an expected line is not printed, the loop that waits for it ends with the process.
@@ -81,7 +81,7 @@ class Visit:
 
     def test(self, packages: Sequence[str]) -> None:
         """``make test`` with the Debian packages that it needs, and its last lines."""
-        # A mirror may be older than Debian lets its lists be.
+        # A mirror's package lists may be older than Debian permits.
         self._root.run("apt-get", "-o", "Acquire::Check-Valid-Until=false", "update", "-qq")
         self._root.run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages)
         self._done(f"apt-get install {' '.join(packages)}")

@@ -1,4 +1,4 @@
-"""Store and broker reach a Redis that wants TLS, certificates and a password; or both refuse it."""
+"""Connections of store and broker to a Redis with TLS, certificates and a password: both work, or both fail."""
 
 import subprocess
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ def sentinel(tls_server: TlsRedisServer, tmp_path: Path) -> Iterator[TlsSentinel
 
 
 class SocketServer(RedisServer):
-    """On a socket, in a folder whose name has characters with a meaning in a URL."""
+    """A Redis on a UNIX socket, in a folder whose name contains special characters of URLs."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -67,13 +67,13 @@ def run(*arguments: str, redis_url: str) -> "subprocess.CompletedProcess[str]":
 
 
 def worker_answers(redis_url: str) -> bool:
-    """One is asked by its name: who asks all waits for more answers until the time is over."""
+    """Pings one worker by its name, because a ping to all workers waits for further answers until its timeout."""
     ping = ("inspect", "ping", "--timeout", "60", "--destination", default_nodename(None))
     return "pong" in run("-m", "celery", "-A", "ratelimit_platform", *ping, redis_url=redis_url).stdout
 
 
 def works(server: RedisServer, redis_url: str) -> bool:
-    """Whether a command reaches the store, and a real worker the broker."""
+    """Whether a command can use the store, and a real worker the broker."""
     published = run("manage.py", "publish_ruleset", redis_url=redis_url)
     assert published.returncode == 0, published.stderr
     worker = CeleryProcess("worker", REDIS_URL=redis_url)
@@ -89,7 +89,7 @@ def test_tls_with_a_password_and_a_certificate_of_the_client(tls_server: TlsRedi
     assert works(tls_server, tls_server.url + "&socket_timeout=0.5")
 
 
-def test_a_master_under_sentinel_all_over_tls(tls_server: TlsRedisServer, sentinel: TlsSentinel) -> None:
+def test_a_master_under_sentinel_with_tls(tls_server: TlsRedisServer, sentinel: TlsSentinel) -> None:
     assert works(tls_server, sentinel.sentinel_url)
 
 
@@ -112,13 +112,13 @@ def broker_error(url: str) -> str:
 
 
 @pytest.mark.parametrize("error_of", [store_error, broker_error])
-def test_a_server_whose_certificate_nobody_signed_is_refused(tls_server: TlsRedisServer, error_of: object) -> None:
+def test_a_server_with_an_untrusted_certificate_is_rejected(tls_server: TlsRedisServer, error_of: object) -> None:
     assert callable(error_of)
     assert "CERTIFICATE_VERIFY_FAILED" in error_of(tls_server.url_without_options)
 
 
 @pytest.mark.parametrize("error_of", [store_error, broker_error])
-def test_a_server_under_another_name_is_refused(tls_server: TlsRedisServer, error_of: object) -> None:
+def test_a_server_under_another_name_is_rejected(tls_server: TlsRedisServer, error_of: object) -> None:
     assert callable(error_of)
     other_name = tls_server.url.replace("@127.0.0.1:", "@127.0.0.2:")
     tls_server.kill()
@@ -128,7 +128,7 @@ def test_a_server_under_another_name_is_refused(tls_server: TlsRedisServer, erro
 
 
 @pytest.mark.parametrize("kind", ["worker", "beat"])
-def test_a_number_beyond_the_last_database_is_said_at_the_start(redis_url: str, kind: str) -> None:
+def test_a_database_number_that_does_not_exist_is_reported_at_startup(redis_url: str, kind: str) -> None:
     result = run("-m", "celery", "-A", "ratelimit_platform", kind, redis_url=redis_url.replace("/0", "/15"))
     assert result.returncode == 1
     assert "The Redis of the message broker has no database 16, the number in CELERY_BROKER_URL" in result.stderr

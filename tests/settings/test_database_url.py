@@ -1,4 +1,4 @@
-"""``DATABASE_URL`` means what it means to psycopg, with all that follows its question mark."""
+"""``DATABASE_URL`` has the same meaning as in psycopg, including its query parameters."""
 
 import socket
 import threading
@@ -20,7 +20,7 @@ OURS = {"options": "-c statement_timeout=60000 -c lock_timeout=10000", "connect_
 
 
 class WithoutTls:
-    """Listens where a PostgreSQL would, has no TLS, and keeps what it is told."""
+    """A stand-in for a PostgreSQL server without TLS, which records what it receives."""
 
     def __init__(self) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -56,12 +56,12 @@ def without_tls() -> Iterator[WithoutTls]:
 
 
 @pytest.mark.parametrize("sslmode", ["require", "verify-ca", "verify-full"])
-def test_nothing_is_told_to_a_server_without_tls(without_tls: WithoutTls, sslmode: str, tmp_path: Path) -> None:
+def test_no_data_are_sent_to_a_server_without_tls(without_tls: WithoutTls, sslmode: str, tmp_path: Path) -> None:
     url = f"postgresql://ann:secret@127.0.0.1:{without_tls.port}/shop?sslmode={sslmode}&sslrootcert={tmp_path}/ca.pem"
     environment = outer_environment() | {"DATABASE_URL": url}
     result = run_forked(["manage.py", "migrate", "--check"], environment)
     assert result.returncode != 0
-    # A verification that lacks its certificates ends before anything at all is sent.
+    # If the certificates for the verification are missing, nothing at all is sent.
     assert set(without_tls.told) <= {SSL_REQUEST}
     assert "secret" not in result.stdout + result.stderr
 
@@ -97,7 +97,7 @@ def test_nothing_is_told_to_a_server_without_tls(without_tls: WithoutTls, sslmod
         ("postgresql://?service=shop", {"HOST": "", "NAME": ""}, {"service": "shop"}),
     ],
 )  # fmt: skip
-def test_every_part_of_the_url_arrives(
+def test_every_part_of_the_url_is_used(
     url: str, expected: dict[str, str], options: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("PGOPTIONS", "PGCONNECT_TIMEOUT", "PGSERVICE"):
@@ -109,13 +109,13 @@ def test_every_part_of_the_url_arrives(
 
 
 def connects_as_psycopg_would(url: str, config: dict[str, Any]) -> bool:
-    """Whether Django connects with what psycopg reads from the URL, beside our own options."""
+    """Whether Django connects with the parameters that psycopg reads from the URL, plus our own options."""
     parameters = ConnectionHandler({"default": config})["default"].get_connection_params()
     read = {name: str(value) for name, value in conninfo_to_dict(url).items() if name not in OURS}
     return {name: str(parameters.get(name)) for name in read} == read
 
 
-def test_the_environment_of_libpq_holds_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_variables_of_libpq_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGOPTIONS", "-c search_path=shop")
     monkeypatch.setenv("PGCONNECT_TIMEOUT", "30")
     monkeypatch.setenv("PGDATABASE", "shop")
@@ -141,7 +141,7 @@ def test_the_environment_of_libpq_holds_too(monkeypatch: pytest.MonkeyPatch) -> 
         ("postgresql://a:1,b:secret/shop", "a port is not a number from 1 to 65535"),
     ],
 )
-def test_what_is_wrong_is_said_and_no_part_of_the_url_is(url: str, problem: str) -> None:
+def test_the_error_names_the_problem_without_parts_of_the_url(url: str, problem: str) -> None:
     with pytest.raises(ImproperlyConfigured) as error:
         database(url)
     assert problem in str(error.value)

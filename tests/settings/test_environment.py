@@ -1,4 +1,4 @@
-"""Variables of the environment: taken literally, typed, named where they are wrong, and documented."""
+"""Environment variables: literal values, types, error messages, and documentation."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def test_a_value_is_taken_literally(value: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", LITERAL)
-def test_a_value_of_the_file_is_taken_literally(value: str, tmp_path: Path) -> None:
+def test_a_value_in_the_file_is_taken_literally(value: str, tmp_path: Path) -> None:
     env_file.write(tmp_path / "env", {"SECRET_KEY": value, "EMAIL_FROM": value})
     shown = settings_shown(tmp_path, SECRET_KEY="(unset)")
     assert json.loads(shown.stdout) == [value, value], shown.stderr
@@ -47,7 +47,7 @@ def test_a_value_of_the_file_is_taken_literally(value: str, tmp_path: Path) -> N
 @given(
     st.dictionaries(st.from_regex(r"[A-Z_][A-Z0-9_]*", fullmatch=True), st.text(st.characters(exclude_characters="\0")))
 )
-def test_what_is_written_is_read(variables: dict[str, str]) -> None:
+def test_written_variables_can_be_read(variables: dict[str, str]) -> None:
     file = Path(os.environ["DATA_DIR"]) / f"env-{os.getpid()}"
     file.parent.mkdir(parents=True, exist_ok=True)
     env_file.write(file, variables)
@@ -56,14 +56,14 @@ def test_what_is_written_is_read(variables: dict[str, str]) -> None:
     file.unlink()
 
 
-def test_a_file_of_an_earlier_release_or_by_hand_is_read(tmp_path: Path) -> None:
+def test_files_of_earlier_releases_or_written_by_hand_are_read(tmp_path: Path) -> None:
     file = tmp_path / "env"
     file.write_text("# mine\n\nA=x,y,[::1]\nexport B='two words'\nC=whsec_a+b/c==\r\nD=it's $5 # all of it\n")
     assert env_file.read(file) == {"A": "x,y,[::1]", "B": "two words", "C": "whsec_a+b/c==", "D": "it's $5 # all of it"}
     assert env_file.read(tmp_path / "none") == {}
 
 
-def test_a_half_written_line_is_named_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_incomplete_line_is_reported_and_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "env"
     file.write_bytes(b'A=1\nNONAME\nB="secret\n\xff\xfe')
     assert env_file.read(file) == {"A": "1"}
@@ -71,7 +71,7 @@ def test_a_half_written_line_is_named_and_left_out(tmp_path: Path, capsys: pytes
     assert "secret" not in printed.lower()
 
 
-def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_the_file_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "env"
     env_file.write(file, {"SECRET_KEY": "old"})
 
@@ -117,7 +117,7 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkeypatc
         ("EMAIL_URL", "smtp://h/x", "nothing may follow the port"),
     ],
 )
-def test_what_is_wrong_is_said_with_the_name(name: str, value: str, problem: str, tmp_path: Path) -> None:
+def test_an_invalid_value_is_reported_with_its_variable(name: str, value: str, problem: str, tmp_path: Path) -> None:
     shown = settings_shown(tmp_path, **{name: value})
     assert shown.returncode != 0
     last = shown.stderr.strip().splitlines()[-1]
@@ -126,12 +126,12 @@ def test_what_is_wrong_is_said_with_the_name(name: str, value: str, problem: str
 
 
 @pytest.mark.parametrize("name", ["PORT", "WEB_WORKERS", "DEMO", "CELERY_BROKER_URL", "EMAIL_URL", "PUBLIC_URL"])
-def test_an_empty_variable_is_one_that_is_not_set(name: str, tmp_path: Path) -> None:
+def test_an_empty_variable_counts_as_unset(name: str, tmp_path: Path) -> None:
     assert settings_shown(tmp_path, **{name: ""}).returncode == 0
 
 
 NOT_DOCUMENTED = {"PYTHON"}
-"""Of installing, not of running."""
+"""Variables of the installation, not of the running platform."""
 
 NOT_FOR_CONTAINERS = {
     *("DATA_DIR", "LOG_FORMAT"),  # the image sets them
@@ -141,19 +141,19 @@ NOT_FOR_CONTAINERS = {
 }
 
 NOT_FOR_COMPOSE = {"CELERY_BROKER_URL"}
-"""Its Redis is one server, and the broker with it."""
+"""The Redis of the compose file is one server, which is also the broker."""
 
 SECRETS = {"SECRET_KEY", "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "EMAIL_URL", "WEBHOOK_SECRET"}
-"""What is one, and what has a password in it."""
+"""Variables that are secrets or contain passwords."""
 
 OTHER_DEFAULTS = {
-    *("ALLOWED_HOSTS", "PUBLIC_URL"),  # an overlay has to name them
+    *("ALLOWED_HOSTS", "PUBLIC_URL"),  # an overlay has to set them
     "NUM_PROXIES",  # the ingress is one more
 }
 
 
 def read_by_the_code() -> set[str]:
-    """Every variable that settings, `make run` or a recipe of the Makefile reads."""
+    """All variables that settings, `make run` or the Makefile read."""
     files = [*(BASE_DIR / "ratelimit_platform").rglob("*.py"), *(BASE_DIR / "demo").rglob("*.py")]
     python = "\n".join(file.read_text(encoding="utf-8") for file in files)
     makefile = (BASE_DIR / "Makefile").read_text(encoding="utf-8")
@@ -172,12 +172,12 @@ def documented() -> set[str]:
     }
 
 
-def test_the_table_of_the_readme_has_what_the_code_reads() -> None:
+def test_the_table_in_the_readme_has_all_variables() -> None:
     assert read_by_the_code() - NOT_DOCUMENTED == documented()
 
 
 def of_compose() -> dict[str, str]:
-    """The settings of the compose file, with the default where it has one."""
+    """The variables in the compose file, with their defaults."""
     compose = yaml.safe_load((BASE_DIR / "docker-compose.yml").read_text(encoding="utf-8"))
     environment = compose["x-platform"]["environment"]
     return {name: re.sub(r"\$\{[A-Z_]+:-(.*)\}", r"\1", str(value)) for name, value in environment.items()}
@@ -188,8 +188,8 @@ def of_kubernetes(file: str) -> dict[str, str]:
     return dict(re.findall(r"^([A-Z_]+)=(.*)$", text, re.MULTILINE))
 
 
-def test_containers_and_manifests_take_every_variable() -> None:
-    """One list, which is the README's: what is added there, or in one of them, has to be added to all."""
+def test_containers_and_manifests_pass_every_variable() -> None:
+    """The README, the compose file and the manifests have the same variables."""
     taken = documented() - NOT_FOR_CONTAINERS
     assert set(of_compose()) == taken - NOT_FOR_COMPOSE
     assert set(of_kubernetes("base/settings.env")) == taken - SECRETS
@@ -202,7 +202,7 @@ def test_containers_and_manifests_have_the_same_defaults() -> None:
     assert {name for name, value in manifests.items() if value != compose[name]} == OTHER_DEFAULTS
 
 
-def test_an_overlay_sets_what_is_a_setting() -> None:
+def test_the_example_overlay_sets_existing_variables() -> None:
     assert set(of_kubernetes("example/settings.env")) <= set(of_kubernetes("base/settings.env"))
     assert set(of_kubernetes("example/settings.env")) >= {"ALLOWED_HOSTS", "PUBLIC_URL"}
 

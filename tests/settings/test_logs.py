@@ -1,4 +1,4 @@
-"""Lines of the log: structured, findable, and without what nobody should read there."""
+"""Log lines: structured, searchable, and without secrets."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ __all__ = ["caller", "serve", "shop", "store"]
 
 
 class Lines:
-    """What was written, as JSON."""
+    """The written log lines as JSON."""
 
     def __init__(self) -> None:
         config = logging_config("json")
@@ -70,7 +70,7 @@ def lines() -> Iterator[Lines]:
         ("multipart/form-data; boundary=x", "--x\r\nno header"),
     ],
 )
-def test_a_request_that_django_refuses_is_one_line_without_a_trace(
+def test_a_request_rejected_by_django_is_one_line_without_a_traceback(
     lines: Lines, client: Client, content_type: str, body: str
 ) -> None:
     strict = Client(enforce_csrf_checks=True)
@@ -83,7 +83,7 @@ def test_a_request_that_django_refuses_is_one_line_without_a_trace(
 
 
 @pytest.mark.usefixtures("shop")
-def test_admitted_and_denied_checks_write_no_line(lines: Lines, caller: Caller) -> None:
+def test_admitted_and_denied_checks_are_not_logged(lines: Lines, caller: Caller) -> None:
     get_engine().check(CheckRequest("ann", "search"))
     before = lines.text
     answers = [caller.search("ann").status_code for _ in range(6)]
@@ -93,7 +93,7 @@ def test_admitted_and_denied_checks_write_no_line(lines: Lines, caller: Caller) 
 
 
 @pytest.mark.usefixtures("shop")
-def test_a_ruleset_that_was_loaded_is_a_line(lines: Lines) -> None:
+def test_loading_a_ruleset_is_logged(lines: Lines) -> None:
     before = observers.observer
     prometheus.start_collecting()
     try:
@@ -116,7 +116,7 @@ def answering(*, status: int = 200) -> Callable[[HttpRequest], HttpResponse]:
 
 
 @pytest.mark.parametrize("given", ["abc-123", "0af7651916cd43dd8448eb211c80319c", "a" * 64])
-def test_lines_of_a_request_carry_its_callers_id(lines: Lines, given: str) -> None:
+def test_log_lines_of_a_request_have_the_callers_request_id(lines: Lines, given: str) -> None:
     request = RequestFactory().get("/", headers={"x-request-id": given})
     RequestIdMiddleware(answering())(request)
     structlog.get_logger("test").info("outside")
@@ -126,7 +126,7 @@ def test_lines_of_a_request_carry_its_callers_id(lines: Lines, given: str) -> No
 
 
 @pytest.mark.parametrize("given", ["", "a" * 65, "a b", "a\nb", 'x"}', "ü"])
-def test_an_id_that_is_no_plain_word_is_not_taken_over(lines: Lines, given: str) -> None:
+def test_an_invalid_request_id_is_replaced(lines: Lines, given: str) -> None:
     request = RequestFactory().get("/", HTTP_X_REQUEST_ID=given)
     RequestIdMiddleware(answering())(request)
     first, second = lines.all()
@@ -134,14 +134,14 @@ def test_an_id_that_is_no_plain_word_is_not_taken_over(lines: Lines, given: str)
     assert re.fullmatch("[0-9a-f]{16}", first["request_id"])
 
 
-def test_an_error_of_the_server_tells_its_id_and_nothing_else_does(lines: Lines) -> None:
+def test_only_responses_with_server_errors_contain_the_request_id(lines: Lines) -> None:
     request = RequestFactory().get("/")
     response = RequestIdMiddleware(answering(status=500))(request)
     assert response["X-Request-ID"] == lines.all()[0]["request_id"]
     assert "X-Request-ID" not in RequestIdMiddleware(answering())(RequestFactory().get("/"))
 
 
-def test_the_platform_has_it(settings: Settings) -> None:
+def test_the_middleware_is_installed_first(settings: Settings) -> None:
     assert settings.MIDDLEWARE[0] == "ratelimit_platform.logs.RequestIdMiddleware"
     assert "X-Request-ID" not in Client().get("/healthz")
 
@@ -161,12 +161,12 @@ def test_the_platform_has_it(settings: Settings) -> None:
         ("policy rl-shop, 12:30:45", "policy rl-shop, 12:30:45"),
     ],
 )
-def test_what_nobody_should_read_is_cut_short(text: str, masked: str) -> None:
+def test_secrets_are_masked(text: str, masked: str) -> None:
     assert mask(text) == masked
 
 
-def test_a_long_text_is_masked_and_then_cut(lines: Lines) -> None:
-    """Half a secret would be one that no pattern knows."""
+def test_a_long_text_is_masked_before_it_is_truncated(lines: Lines) -> None:
+    """Otherwise a truncated secret would match no pattern."""
     secret = "rl_" + "s" * 100
     text = "a" * 1_990 + " " + secret + " " + "b" * 60_000
     structlog.get_logger("test").info("event", host=text)
@@ -177,7 +177,7 @@ def test_a_long_text_is_masked_and_then_cut(lines: Lines) -> None:
     assert shorten("x" * 4_000) == "x" * 4_000
 
 
-def test_it_is_cut_short_wherever_it_comes_from(lines: Lines) -> None:
+def test_secrets_are_masked_in_all_parts_of_a_line(lines: Lines) -> None:
     secret = "rl_0123456789abcdef"
     structlog.get_logger("test").info("event", token=secret, nested={"a": [secret, 7]}, error=ValueError(secret))
     logging.getLogger("other").warning("It was %s", secret)
@@ -191,7 +191,7 @@ def test_it_is_cut_short_wherever_it_comes_from(lines: Lines) -> None:
     assert "Traceback" in lines.all()[2]["exception"]
 
 
-def test_what_the_data_plane_logs_for_people_is_an_event_with_fields_here() -> None:
+def test_log_messages_of_the_data_plane_become_events_with_fields() -> None:
     formatter = dict(logging_config("json")["formatters"]["lines"])
     make = formatter.pop("()")
     record = logging.makeLogRecord(

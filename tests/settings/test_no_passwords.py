@@ -1,4 +1,4 @@
-"""No command shows a password, or a piece of one, whatever is wrong with the URL that holds it."""
+"""No command prints a password, or a part of one, whatever is wrong with the URL that contains it."""
 
 import traceback
 from pathlib import Path
@@ -110,7 +110,7 @@ READERS = {
 
 
 @pytest.mark.parametrize(("name", "url"), [(name, url) for name, urls in MALFORMED.items() for url in urls])
-def test_a_malformed_url_is_named_and_not_shown(name: str, url: str) -> None:
+def test_a_malformed_url_is_reported_but_not_printed(name: str, url: str) -> None:
     with pytest.raises(ImproperlyConfigured) as error:
         READERS[name](url)
     assert str(error.value).startswith(name)
@@ -118,7 +118,7 @@ def test_a_malformed_url_is_named_and_not_shown(name: str, url: str) -> None:
 
 
 @pytest.mark.parametrize("number", range(len(COMMANDS)), ids=[" ".join(command) for command in COMMANDS])
-def test_no_command_shows_a_malformed_url(number: int, tmp_path: Path) -> None:
+def test_no_command_prints_a_malformed_url(number: int, tmp_path: Path) -> None:
     name = list(MALFORMED)[number % len(MALFORMED)]
     output = output_of(COMMANDS[number], tmp_path, **{name: MALFORMED[name][number % len(MALFORMED[name])]})
     assert MARKER not in output
@@ -138,7 +138,7 @@ UNREACHABLE = {
     [command for command in COMMANDS if "ratelimit_platform.web" not in command],
     ids=lambda command: " ".join(command) if isinstance(command, list) else None,
 )
-def test_no_command_shows_the_password_of_a_store_that_is_away(command: list[str], tmp_path: Path) -> None:
+def test_no_command_prints_the_password_of_an_unavailable_store(command: list[str], tmp_path: Path) -> None:
     assert MARKER not in output_of(command, tmp_path, **UNREACHABLE)
 
 
@@ -152,7 +152,7 @@ def test_no_command_shows_the_password_of_a_store_that_is_away(command: list[str
         ("worker", f"rediss://ann:{MARKER}@127.0.0.1:1/0?ssl_password={MARKER}"),
     ],
 )
-def test_celery_shows_no_password_in_its_banner_and_errors(kind: str, url: str, tmp_path: Path) -> None:
+def test_celery_prints_no_password_in_its_banner_and_errors(kind: str, url: str, tmp_path: Path) -> None:
     log = tmp_path / "log"
     environment = outer_environment() | UNREACHABLE | {"REDIS_URL": url, "DATA_DIR": str(tmp_path)}
     command = ["-m", "celery", "-A", "ratelimit_platform", kind, "--loglevel", "debug"]

@@ -1,4 +1,4 @@
-"""One Redis URL, read once: what redis-py, django-redis and Celery's broker connect to is the same."""
+"""A Redis URL has the same meaning for the store, django-redis and Celery's broker."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from ratelimit_platform.broker import Broker, default_broker, named_broker
 REQUIRED = {"ssl_cert_reqs": "required"}
 TWICE = Retry(NoBackoff(), 1)
 
-# URL → what the store connects to, beside the database → the broker's URL → its TLS options
+# URL → options of the store, database → URL of the broker → its TLS options
 SINGLE: list[tuple[str, dict[str, Any], int, str, dict[str, Any] | None]] = [
     ("redis://", {}, 0, "redis://localhost:6379/1", None),
     ("redis://h", {"host": "h"}, 0, "redis://h:6379/1", None),
@@ -74,7 +74,7 @@ SINGLE: list[tuple[str, dict[str, Any], int, str, dict[str, Any] | None]] = [
      "redis+socket:///my%20files/a%23b%3Fc.sock?virtual_host=1", None),
 ]  # fmt: skip
 
-# URL → nodes, service, database → the broker's URL, TLS options and transport options
+# URL → nodes, service, database → URL, TLS options and transport options of the broker
 SENTINEL: list[tuple[str, dict[str, Any], Broker]] = [
     (
         "redis+sentinel://a:1,b:2/shop/4",
@@ -108,7 +108,7 @@ SENTINEL: list[tuple[str, dict[str, Any], Broker]] = [
 
 
 def kombu_options(broker: Broker) -> dict[str, Any]:
-    """What kombu would connect with. Its channel connects as soon as it is made, so it is not."""
+    """The options with which kombu would connect. A channel is not created, because it would connect immediately."""
     client = KombuConnection(broker.url, ssl=broker.use_ssl or False, transport_options=broker.transport_options)
     channel_class = client.transport.Channel
     channel = channel_class.__new__(channel_class)
@@ -131,7 +131,7 @@ def test_one_server(
 
 
 @pytest.mark.parametrize("url", [row[0] for row in SINGLE])
-def test_the_three_connect_to_the_same_server_in_the_same_way(url: str) -> None:
+def test_store_cache_and_broker_connect_in_the_same_way(url: str) -> None:
     store, broker = parse(url), kombu_options(default_broker(url))
     cache = ConnectionFactory({}).make_connection_params(url)
     pool = ConnectionFactory({}).get_connection_pool(cache)
@@ -162,7 +162,7 @@ def test_sentinels(url: str, expected: dict[str, Any], broker: Broker) -> None:
 
 
 @pytest.mark.parametrize("url", ["redis+cluster://a:1,b:2", "rediss+cluster://:pw@a"])
-def test_a_cluster_needs_a_broker_of_its_own(url: str) -> None:
+def test_a_cluster_requires_a_separate_broker(url: str) -> None:
     assert parse(url).kind is Kind.CLUSTER
     with pytest.raises(ImproperlyConfigured, match="CELERY_BROKER_URL is not set"):
         default_broker(url)
@@ -180,7 +180,7 @@ def test_a_cluster_needs_a_broker_of_its_own(url: str) -> None:
         ("redis+socket:///r.sock", Broker("redis+socket:///r.sock")),
     ],
 )
-def test_a_named_broker_is_read_like_the_store(url: str, broker: Broker) -> None:
+def test_a_configured_broker_url_is_read_like_that_of_the_store(url: str, broker: Broker) -> None:
     assert named_broker(url) == broker
 
 
@@ -212,13 +212,13 @@ def test_a_named_broker_is_read_like_the_store(url: str, broker: Broker) -> None
         ("redis+cluster://a:1?db=2", "a Cluster has only database 0"),
     ],
 )
-def test_what_is_wrong_is_named_and_the_variable_too(url: str, problem: str) -> None:
+def test_the_error_names_the_problem_and_the_variable(url: str, problem: str) -> None:
     with pytest.raises(ImproperlyConfigured) as error:
         default_broker(url)
     assert problem in str(error.value)
     assert str(error.value).startswith("REDIS_URL: ")
 
 
-def test_sentinels_as_kombu_names_them_would_lack_the_service() -> None:
+def test_sentinel_urls_of_kombu_are_rejected_because_they_lack_the_service() -> None:
     with pytest.raises(ImproperlyConfigured, match="specify Sentinels as in REDIS_URL"):
         named_broker("sentinel://a:1;sentinel://b:2")

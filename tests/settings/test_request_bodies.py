@@ -1,4 +1,4 @@
-"""Bounds for bodies, without a server; tests/end_to_end/test_hostile_connections.py has one."""
+"""Limits on request bodies, without a server; with a server: tests/end_to_end/test_hostile_connections.py."""
 
 import json
 import threading
@@ -20,7 +20,7 @@ from ratelimit_platform.request_bodies import (
 
 
 class Dribble:
-    """A body of which ``rate`` bytes arrive each second, by the clock that it moves."""
+    """A body of which ``rate`` bytes arrive per second, by its own clock."""
 
     def __init__(self, rate: float, length: int = 10**9) -> None:
         self.now = 0.0
@@ -31,7 +31,7 @@ class Dribble:
         return self.now
 
     def read(self, size: int) -> bytes:
-        """Waits for as many bytes as it is asked for, as granian does."""
+        """Waits for the requested number of bytes, like granian."""
         given = min(size, self._left)
         self._left -= given
         self.now += given / self._rate
@@ -39,7 +39,7 @@ class Dribble:
 
 
 @pytest.mark.parametrize("rate", [0.3, 1, 10, 1_000, 2_000])
-def test_whoever_sends_slowly_is_noticed(rate: float) -> None:
+def test_a_slow_body_is_aborted(rate: float) -> None:
     body = Dribble(rate)
     assert read_within(body, 65_536, BODY_SECONDS, body.clock) is None
     assert body.now <= 3 * BODY_SECONDS + 2 / rate
@@ -48,9 +48,7 @@ def test_whoever_sends_slowly_is_noticed(rate: float) -> None:
 @pytest.mark.parametrize(
     ("rate", "length", "have"), [(7_000, 65_536, 65_536), (1e9, 65_536, 65_536), (100, 65_536, 500)]
 )
-def test_a_body_in_time_is_read_whole_and_one_that_ends_early_as_far_as_it_came(
-    rate: float, length: int, have: int
-) -> None:
+def test_a_body_in_time_is_read_completely_or_up_to_its_early_end(rate: float, length: int, have: int) -> None:
     body = Dribble(rate, have)
     assert read_within(body, length, BODY_SECONDS, body.clock) == b"x" * have
 
@@ -67,7 +65,7 @@ def test_a_body_in_time_is_read_whole_and_one_that_ends_early_as_far_as_it_came(
         ("", 64 * 1024),
     ],
 )
-def test_every_path_has_a_bound(path: str, most: int) -> None:
+def test_every_path_has_a_maximum_size(path: str, most: int) -> None:
     assert largest_body(path) == most
 
 
@@ -86,12 +84,12 @@ def echo(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[by
     return [environ["wsgi.input"].read()]
 
 
-def test_bodies_arrive_whole() -> None:
+def test_bodies_are_passed_on_completely() -> None:
     assert call(BoundedBodies(echo), "/admin/", b"a form") == ("200", {}, b"a form")
     assert call(BoundedBodies(echo), "/v1/check", b"{}") == ("200", {}, b"{}")
 
 
-def test_refusals_are_problem_documents() -> None:
+def test_rejections_are_problem_documents() -> None:
     status, headers, body = call(BoundedBodies(echo), "/v1/check", length=65_537)
     assert (status, headers["Content-Type"], headers["Connection"]) == ("413", "application/problem+json", "close")
     assert json.loads(body)["type"] == "/problems/body-too-large"
@@ -106,7 +104,7 @@ def test_refusals_are_problem_documents() -> None:
 
 
 @pytest.mark.django_db
-def test_pages_beyond_the_bound_are_refused_and_checks_are_not() -> None:
+def test_concurrent_pages_above_the_limit_are_rejected_but_not_checks() -> None:
     arrived, goes_on = threading.Semaphore(0), threading.Event()
 
     def waits(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
@@ -125,7 +123,7 @@ def test_pages_beyond_the_bound_are_refused_and_checks_are_not() -> None:
     assert call(bodies, "/admin/")[0] == "200"
 
 
-def test_only_so_many_threads_keep_their_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_limited_number_of_threads_keep_their_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[int] = []
     monkeypatch.setattr(type(connections), "close_all", lambda self: closed.append(threading.get_ident()))
     kept = PersistentConnections(2)

@@ -1,1 +1,1 @@
-"""``make stores``: the tests of the data plane with every server that is at hand."""
+"""``make stores``: the tests of the data plane with several versions of Redis and Valkey."""

@@ -1,7 +1,7 @@
-"""Runs what talks to the store with each server of ``SERVERS``, and prints a table.
+"""Runs the tests that use the store with each server of ``SERVERS``, and prints a table.
 
 ``make stores SERVERS="/opt/redis-7.2/redis-server /opt/valkey-8/valkey-server"``; without it, the
-server on the PATH and the packaged one. Ends with 1 where one failed.
+server on the PATH and the packaged one. The exit status is 1 if a test failed.
 """
 
 import os
@@ -22,11 +22,11 @@ TESTS = (
 )
 SHOWN = ("passed", "failed", "error", "skipped")
 SHOWN_OF_FAILURES = 20_000
-"""Characters."""
+"""The number of characters of pytest's output that are printed after failures."""
 
 
 def main() -> int:
-    """One row for each server; what failed follows the table."""
+    """Prints one row for each server, and the failures after the table."""
     servers = os.environ.get("SERVERS", "").split() or dict.fromkeys([redis_executable(), packaged_executable()])
     print(f"| server | date | {' | '.join(SHOWN)} |\n|{'---|' * (2 + len(SHOWN))}", flush=True)
     outputs = []
@@ -41,7 +41,7 @@ def main() -> int:
 
 
 def _run(server: str) -> tuple[Mapping[str, int], str]:
-    """What pytest counted, and what it printed of failures."""
+    """The counts of pytest, and its output about failures."""
     with tempfile.TemporaryDirectory(prefix="ratelimit-stores-") as folder:
         environment = os.environ | {"PATH": path_with_store(server, Path(folder))}
         command = [sys.executable, "-m", "pytest", "-q", "--show-capture=no", *TESTS]
