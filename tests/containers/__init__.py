@@ -1,1 +1,1 @@
-"""``make containers``: the images of the compose file, built and run as it describes them."""
+"""``make containers``: the images of the compose file, built and run as described there."""

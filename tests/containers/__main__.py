@@ -1,7 +1,8 @@
-"""``make containers``: builds the images, runs everything as the compose file says, and checks it.
+"""``make containers``: builds the images, runs all services of the compose file, and checks them.
 
-It needs root and some packages of Debian, and takes minutes. What runs has processes, mounts and networks of
-its own, which end with it. ``CONTAINERS_DIR`` names a folder that keeps the images for the next time.
+It needs root and some packages of Debian, and takes minutes. It runs in separate
+namespaces for processes, mounts and networks, which end with it. ``CONTAINERS_DIR``: a folder in which the images
+are kept for the next run.
 """
 
 import os
@@ -22,11 +23,11 @@ from tests.containers.world import wait_until
 from tests.support.commands import CommandFailed, alone
 
 SECRETS = {"SECRET_KEY": 50, "POSTGRES_PASSWORD": 24, "REDIS_PASSWORD": 24}
-"""What somebody fills in, with the bytes of each."""
+"""Secrets that an operator fills in, with the number of bytes of each."""
 
 
 def main() -> int:
-    """Returns the exit status: 0, 1 where something failed, 2 where something is missing on this machine."""
+    """Returns the exit status: 0, 1 if a check failed, 2 if a program is missing on this machine."""
     if len(sys.argv) == 3:
         return STAGES[sys.argv[1]](Path(sys.argv[2]))
     signal.signal(signal.SIGTERM, _end)
@@ -38,7 +39,7 @@ def main() -> int:
 
 
 def _end(*_: object) -> None:
-    """Asked to end, it leaves nothing behind, even if it is asked again meanwhile."""
+    """On SIGTERM, exits with a complete cleanup, even if further signals arrive meanwhile."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(128 + signal.SIGTERM)
 
@@ -56,14 +57,14 @@ def _in_folder(kept: str | None) -> int:
         example = read_variables((building.BASE_DIR / "containers" / "env.example").read_text(encoding="utf-8"))
         filled_in = {name: secrets.token_hex(length) for name, length in SECRETS.items()}
         building.copy_project(folder / "project", example | filled_in)
-        # Packages are downloaded for the images; what runs has no network but its own.
+        # Building needs the network for packages; running uses a separate network namespace.
         return _stage("build", folder, alone()) or _stage("run", folder, alone("net"))
     finally:
         _remove(folder / "project" if kept else folder)
 
 
 def _remove(folder: Path) -> None:
-    # What a stage that was killed had mounted ends a moment after it.
+    # Mounts of a killed stage end shortly after it.
     wait_until(lambda: shutil.rmtree(folder, ignore_errors=True) or not folder.exists(), f"{folder} is removed")
 
 
@@ -99,7 +100,7 @@ def _project(folder: Path) -> Project:
 
 
 STAGES = {"build": _build, "run": _run}
-"""What runs with processes and mounts of its own, by name."""
+"""Name → stage, which runs in separate namespaces."""
 
 
 if __name__ == "__main__":

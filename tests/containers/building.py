@@ -18,12 +18,12 @@ BASE = f"localhost/debian-{SUITE}-python:latest"
 
 TRUSTED = "/etc/ssl/certs/ca-certificates.crt"
 TIMEOUT = 1800.0
-"""Seconds that one image may take: packages are downloaded."""
+"""The timeout for building one image in seconds, including the download of packages."""
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PACKAGES = "python3,python3-venv,ca-certificates"
 
-# A mirror may be older than its lists say that they are valid.
+# A mirror's package lists may be older than their validity.
 _APT = """Acquire::Check-Valid-Until "false";
 APT::Install-Recommends "false";
 quiet "2";
@@ -31,7 +31,7 @@ quiet "2";
 
 
 def build_base(engine: Engine) -> None:
-    """A root of Debian with Python, as an image. One that is there already stays."""
+    """Builds an image of a Debian root with Python, unless it already exists."""
     if engine.has(BASE):
         return
     root, archive = engine.folder / "root", engine.folder / "root.tar"
@@ -45,7 +45,7 @@ def build_base(engine: Engine) -> None:
 
 def _prepare(root: Path) -> None:
     (root / "etc" / "apt" / "apt.conf.d" / "images").write_text(_APT, encoding="utf-8")
-    # No package starts its server while an image is made.
+    # Packages must not start their servers while an image is built.
     policy = root / "usr" / "sbin" / "policy-rc.d"
     policy.write_text("#!/bin/sh\nexit 101\n", encoding="utf-8")
     policy.chmod(0o755)
@@ -53,7 +53,7 @@ def _prepare(root: Path) -> None:
 
 
 def copy_project(folder: Path, variables: dict[str, str]) -> None:
-    """The files of the project that git knows, and beside them an ``.env`` as somebody fills it in."""
+    """Copies the files in git, and writes an ``.env`` file with these variables."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     names = subprocess.run(["git", "ls-files", "-z"], cwd=BASE_DIR, check=True, capture_output=True, text=True).stdout
@@ -66,14 +66,14 @@ def copy_project(folder: Path, variables: dict[str, str]) -> None:
 
 
 def build_platform(engine: Engine, service: Service) -> None:
-    """The project's own image, from a base that is on this machine."""
+    """Builds the project's image, from a base image on this machine."""
     trusted = ["--volume", f"{TRUSTED}:{TRUSTED}:ro"] if Path(TRUSTED).exists() else []
     arguments = ["--build-arg", f"BASE_IMAGE={BASE}", "--pull-never", *trusted]
     engine.build(*arguments, "--tag", service.image, str(service.folder), timeout=TIMEOUT)
 
 
 def build_stand_in(engine: Engine, service: Service) -> None:
-    """The image that stands in for a public one."""
+    """Builds the image that stands in for a public one."""
     if engine.has(f"{image_of(service)}:latest"):
         return
     file = STAND_INS / f"{service.name}.Containerfile"
@@ -82,12 +82,12 @@ def build_stand_in(engine: Engine, service: Service) -> None:
 
 
 def image_of(service: Service) -> str:
-    """The image that is run: the service's own, or what stands in for a public one."""
+    """The image that is run: the project's image, or a stand-in for a public one."""
     return service.image if service.is_built else f"localhost/stand-in-{service.name}"
 
 
 def builds(engine: Engine, project: Project) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Every image of the project once, by name, with what builds it."""
+    """Every image of the project once, as (name, function that builds it)."""
     yield f"the base: Debian {SUITE} with Python", lambda: build_base(engine)
     platform = next(service for service in project.services.values() if service.is_built)
     yield platform.image, lambda: build_platform(engine, platform)

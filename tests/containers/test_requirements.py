@@ -1,4 +1,4 @@
-"""What ``make containers`` says on a machine that lacks something."""
+"""``make containers`` on a machine with missing programs."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 BASE_DIR = Path(__file__).resolve().parents[2]
 
 
-def test_missing_packages_are_named_with_the_command_that_installs_them(tmp_path: Path) -> None:
+def test_missing_packages_are_reported_with_the_command_to_install_them(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.containers"],
         cwd=BASE_DIR, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False, timeout=60,

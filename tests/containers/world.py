@@ -14,15 +14,15 @@ from tests.support.commands import CommandFailed
 LOOK_EVERY = 0.5
 DOCKERS_RESOLVER = "resolver 127.0.0.11 "
 TIMEOUT = 180.0
-"""Seconds that a busy machine may take for anything that has no bound of its own."""
+"""The default timeout on a busy machine in seconds."""
 
 
 class CheckFailed(Exception):
-    """Something is not as it has to be."""
+    """A check found a difference from the expected state."""
 
 
 def wait_until(is_so: Callable[[], bool], what: str, timeout: float = TIMEOUT) -> None:
-    """Raises ``CheckFailed`` where ``what`` does not come in time."""
+    """Waits until ``is_so()`` is true. Raises ``CheckFailed`` with ``what`` after the timeout."""
     end = time.monotonic() + timeout
     while not is_so():
         if time.monotonic() > end:
@@ -41,7 +41,7 @@ class World:
         self._tell_the_proxy_who_resolves_names()
 
     def _tell_the_proxy_who_resolves_names(self) -> None:
-        """The one difference between Docker and podman in what runs: where a network's name server is."""
+        """Sets the address of the network's name server, which differs between Docker and podman."""
         file = self.project.services["proxy"].folder / "containers" / "nginx.conf"
         text = file.read_text(encoding="utf-8")
         if text.count(DOCKERS_RESOLVER) != 1:
@@ -51,12 +51,12 @@ class World:
         file.write_text(text.replace(DOCKERS_RESOLVER, f"resolver {gateway} "), encoding="utf-8")
 
     def start(self, service: Service, name: str = "", *options: str) -> None:
-        """Starts a container. ``name``: another one than the service's; ``options``: more of ``podman run``."""
+        """Starts a container. ``name``: default is that of the service; ``options``: more options of ``podman run``."""
         words = ["--name", name or service.name, *service.options, *options, image_of(service), *service.command]
         self.engine.podman("run", "--detach", *words)
 
     def wait_for(self, name: str, condition: str) -> None:
-        """Waits for what Compose would wait for. Raises ``CheckFailed``."""
+        """Waits for a condition of Compose. Raises ``CheckFailed``."""
         if condition == "service_healthy":
             self.wait_until_healthy(name)
         elif condition == "service_completed_successfully":
@@ -65,14 +65,14 @@ class World:
             raise CheckFailed(f"{condition} is no condition that is known here.")
 
     def wait_until_healthy(self, name: str, check: HealthCheck | None = None) -> None:
-        """``check``: another one than that of the service called ``name``."""
+        """``check``: default is that of the service ``name``."""
         check = check or self.project.services[name].health_check
         if not check:
             raise CheckFailed(f"{name} has no health check.")
         wait_until(lambda: self.is_healthy(name, check), f"{name} is healthy", max(check.unhealthy_after, TIMEOUT))
 
     def is_healthy(self, name: str, check: HealthCheck) -> bool:
-        """Runs the stated command in the container, within the stated time."""
+        """Runs the health check in the container, with its timeout."""
         try:
             self.engine.podman("exec", name, *check.command, timeout=check.timeout)
         except CommandFailed:
@@ -85,17 +85,17 @@ class World:
             raise CheckFailed(f"{name} ended with status {status}: {self.engine.output(name)[-2000:]}")
 
     def process(self, name: str) -> int:
-        """The first process of a running container, as this machine numbers it. 0: it does not run."""
+        """The process id of a container's first process on this machine; 0 if it is not running."""
         return int(str(self.engine.state(name)["Pid"]))
 
     def crash(self, name: str) -> None:
-        """Kills a container from outside, and waits until its restart policy has brought it back."""
+        """Kills a container from outside, and waits until its restart policy has restarted it."""
         before = self.process(name)
         os.kill(before, signal.SIGKILL)
         wait_until(lambda: self.process(name) not in (0, before), f"{name} is started again")
 
     def stop(self, name: str) -> float:
-        """Stops a container. Returns the seconds that it took. Raises ``CheckFailed`` where it had to be killed."""
+        """Stops a container. Returns the duration in seconds. Raises ``CheckFailed`` if it had to be killed."""
         began = time.monotonic()
         self.engine.podman("stop", name)
         took = time.monotonic() - began
@@ -104,7 +104,7 @@ class World:
         return took
 
     def remove(self) -> None:
-        """Ends and removes every container, volume and network."""
+        """Stops and removes all containers, volumes and networks."""
         self.engine.podman("rm", "--all", "--force", "--time", "0")
         self.engine.podman("volume", "prune", "--force")
         for name in self.project.networks:
