@@ -1,1 +1,1 @@
-"""The files of containers and of Kubernetes, the proxy in front, and health checks of processes."""
+"""The files for containers and Kubernetes, the proxy, and health checks of processes."""

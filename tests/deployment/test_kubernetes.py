@@ -1,4 +1,4 @@
-"""The manifests fit the schemas of Kubernetes, each other, and what they start. No cluster is needed."""
+"""The manifests conform to the schemas of Kubernetes, and are consistent. Needs no cluster."""
 
 import difflib
 import re
@@ -23,12 +23,12 @@ FOLDER = BASE_DIR / "kubernetes"
 COMPOSE: dict[str, Any] = yaml.safe_load((BASE_DIR / "docker-compose.yml").read_text(encoding="utf-8"))
 
 OLDEST = "1.30"
-"""The first that knows everything in the manifests (``sleep`` in ``preStop``), as docs/kubernetes.md says."""
+"""The first version that supports everything in the manifests (``sleep`` in ``preStop``), as in docs/kubernetes.md."""
 
 VERSIONS = [version for version in map(utils.major_minor, utils.all_versions()) if Version(version) >= Version(OLDEST)]
 
 OURS = ("web", "worker", "beat", "migrate")
-"""What runs the image of the platform."""
+"""Components that run the platform's image."""
 
 
 def documents(file: Path) -> list[dict[str, Any]]:
@@ -60,12 +60,12 @@ def container_of(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("manifest", MANIFESTS)
-def test_a_manifest_fits_the_schemas(manifest: dict[str, Any]) -> None:
+def test_a_manifest_conforms_to_the_schemas(manifest: dict[str, Any]) -> None:
     assert [kubernetes_validate.validate(manifest, version, strict=True) for version in VERSIONS] == VERSIONS
     assert VERSIONS[0] == OLDEST
 
 
-def test_unknown_fields_are_refused_wherever_they_are() -> None:
+def test_unknown_fields_are_rejected_at_any_depth() -> None:
     deployment = yaml.safe_load(yaml.safe_dump(OBJECTS["Deployment", "web"]))
     deployment["spec"]["template"]["spec"]["containers"][0]["livenessProbe"]["httpGet"]["timeout"] = 1
     with pytest.raises(kubernetes_validate.ValidationError, match="'timeout' was unexpected"):
@@ -73,7 +73,7 @@ def test_unknown_fields_are_refused_wherever_they_are() -> None:
 
 
 @pytest.mark.parametrize("folder", ["base", "example"])
-def test_every_file_is_listed_and_every_listed_one_is_there(folder: str) -> None:
+def test_listed_and_existing_files_are_the_same(folder: str) -> None:
     (kustomization,) = documents(FOLDER / folder / "kustomization.yaml")
     generators = [*kustomization["configMapGenerator"], *kustomization.get("secretGenerator", [])]
     listed = {name for each in generators for name in (*each.get("envs", []), *each.get("files", []))}
@@ -82,15 +82,15 @@ def test_every_file_is_listed_and_every_listed_one_is_there(folder: str) -> None
     assert there == listed
 
 
-def test_every_part_is_there() -> None:
+def test_all_components_exist() -> None:
     assert set(PODS) == {*OURS, "proxy"}
     assert {name for kind, name in OBJECTS if kind == "Service"} == {"web", "proxy"}
     assert {name for kind, name in OBJECTS if kind == "PodDisruptionBudget"} == {"web", "proxy"}
 
 
 @pytest.mark.parametrize("name", PODS)
-def test_a_pod_may_do_as_little_as_it_can(name: str) -> None:
-    """The “restricted” level of the Pod Security Standards, and more."""
+def test_a_pod_has_minimal_privileges(name: str) -> None:
+    """The level “restricted” of the Pod Security Standards, and more."""
     pod, container = PODS[name]["spec"], container_of(name)
     assert pod["automountServiceAccountToken"] is False
     assert pod["securityContext"]["runAsNonRoot"] is True
@@ -105,13 +105,13 @@ def test_a_pod_may_do_as_little_as_it_can(name: str) -> None:
     assert all({"emptyDir", "configMap"} & set(volume) for volume in pod["volumes"])
 
 
-def test_the_namespace_admits_no_other_pods() -> None:
+def test_the_namespace_enforces_restricted_pods() -> None:
     labels = OBJECTS["Namespace", "rate-limits"]["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
 @pytest.mark.parametrize("name", PODS)
-def test_a_pod_says_what_it_needs(name: str) -> None:
+def test_a_pod_declares_resources_and_volumes(name: str) -> None:
     container, volumes = container_of(name), PODS[name]["spec"]["volumes"]
     assert {"cpu", "memory"} <= set(container["resources"]["requests"])
     assert "memory" in container["resources"]["limits"]
@@ -120,24 +120,24 @@ def test_a_pod_says_what_it_needs(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_the_user_is_that_of_the_image(name: str) -> None:
+def test_pods_run_as_the_user_of_the_image(name: str) -> None:
     (uid,) = re.findall(r"useradd .*--uid (\d+)", (BASE_DIR / "Dockerfile").read_text(encoding="utf-8"))
     assert PODS[name]["spec"]["securityContext"]["runAsUser"] == int(uid)
     assert container_of(name)["image"] == COMPOSE["x-platform"]["image"]
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_a_container_starts_what_that_of_the_compose_file_starts(name: str) -> None:
+def test_a_container_has_the_command_of_the_compose_file(name: str) -> None:
     assert container_of(name).get("command") == COMPOSE["services"][name].get("command")
     assert container_of(name)["envFrom"] == [{"configMapRef": {"name": "settings"}}, {"secretRef": {"name": "secrets"}}]
 
 
-def test_the_proxy_is_that_of_the_compose_file() -> None:
+def test_the_proxy_has_the_image_of_the_compose_file() -> None:
     assert container_of("proxy")["image"] == COMPOSE["services"]["proxy"]["image"]
 
 
 @pytest.mark.parametrize("name", PODS)
-def test_selectors_choose_the_pods_of_their_own(name: str) -> None:
+def test_selectors_match_the_pods_of_their_component(name: str) -> None:
     labels = PODS[name]["metadata"]["labels"]
     assert labels == {"app.kubernetes.io/part-of": "rate-limits", "app.kubernetes.io/component": name}
     for (kind, other), each in OBJECTS.items():
@@ -150,13 +150,13 @@ def test_selectors_choose_the_pods_of_their_own(name: str) -> None:
 
 
 @pytest.mark.parametrize("manifest", MANIFESTS)
-def test_an_object_can_be_applied_with_its_component(manifest: dict[str, Any]) -> None:
+def test_objects_are_labelled_with_their_component(manifest: dict[str, Any]) -> None:
     labels = manifest["metadata"]["labels"]
     assert labels["app.kubernetes.io/part-of"] == "rate-limits"
     assert labels["app.kubernetes.io/component"] in {*PODS, "settings"}
 
 
-def test_web_is_scaled_by_its_autoscaler_alone_and_stays_served() -> None:
+def test_web_is_scaled_only_by_its_autoscaler_and_stays_available() -> None:
     web, autoscaler = OBJECTS["Deployment", "web"]["spec"], OBJECTS["HorizontalPodAutoscaler", "web"]["spec"]
     assert "replicas" not in web
     assert autoscaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
@@ -165,26 +165,26 @@ def test_web_is_scaled_by_its_autoscaler_alone_and_stays_served() -> None:
     assert OBJECTS["PodDisruptionBudget", "web"]["spec"]["maxUnavailable"] == 1
 
 
-def test_there_is_one_beat() -> None:
+def test_there_is_only_one_beat() -> None:
     beat = OBJECTS["Deployment", "beat"]["spec"]
     assert (beat["replicas"], beat["strategy"]) == (1, {"type": "Recreate"})
 
 
 def seconds_before_the_end(name: str) -> int:
-    """What is left of the grace period when the container is told to end."""
+    """Seconds of the grace period that remain after the ``preStop`` hook."""
     before: int = container_of(name).get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
     grace: int = PODS[name]["spec"]["terminationGracePeriodSeconds"]
     return grace - before
 
 
-def test_a_pod_gets_the_time_that_its_end_takes() -> None:
+def test_a_pod_has_enough_time_to_shut_down() -> None:
     assert seconds_before_the_end("web") > web_process.server().workers_kill_timeout
     assert seconds_before_the_end("worker") > settings.CELERY_TASK_TIME_LIMIT
-    for name in ("web", "proxy"):  # until everybody knows that it ends
+    for name in ("web", "proxy"):  # until all proxies know that it ends
         assert container_of(name)["lifecycle"]["preStop"]["sleep"]["seconds"] >= 10
 
 
-def test_probes_ask_what_depends_on_nobody_before_they_restart() -> None:
+def test_liveness_probes_do_not_depend_on_other_services() -> None:
     web = container_of("web")
     ports = {port["name"]: port["containerPort"] for port in web["ports"]}
     assert ports == {"http": 8000}
@@ -200,7 +200,7 @@ def policy(name: str) -> dict[str, Any]:
 
 
 def chosen(selector: dict[str, Any]) -> set[str]:
-    """The components whose pods a selector chooses."""
+    """The components whose pods a selector matches."""
     return {name for name, pod in PODS.items() if _fits(selector, pod["metadata"]["labels"])}
 
 
@@ -210,15 +210,15 @@ def _fits(selector: dict[str, Any], labels: dict[str, str]) -> bool:
     )
 
 
-def test_what_is_not_allowed_is_refused_for_every_pod() -> None:
+def test_all_other_traffic_is_denied_for_every_pod() -> None:
     nothing = policy("nothing-else")
     assert chosen(nothing["podSelector"]) == set(PODS)
     assert nothing["policyTypes"] == ["Ingress", "Egress"]
     assert not {"ingress", "egress"} & set(nothing)
 
 
-def test_only_the_ingress_reaches_the_proxy_and_only_the_proxy_reaches_web() -> None:
-    """And whoever collects metrics."""
+def test_only_the_ingress_can_reach_the_proxy_and_only_the_proxy_can_reach_web() -> None:
+    """Except for access to metrics."""
     (to_proxy,), (to_web,) = policy("proxy")["ingress"], policy("web")["ingress"]
     assert to_proxy["from"] == [{"namespaceSelector": {"matchLabels": {"rate-limits/ingress": "true"}}}]
     pods, metrics = to_web["from"]
@@ -227,7 +227,7 @@ def test_only_the_ingress_reaches_the_proxy_and_only_the_proxy_reaches_web() -> 
     assert [port["port"] for port in (*to_proxy["ports"], *to_web["ports"])] == [8080, 8000]
 
 
-def test_only_the_platform_reaches_the_stores() -> None:
+def test_only_the_platform_can_reach_the_stores() -> None:
     assert chosen(policy("stores")["podSelector"]) == set(OURS)
     (to_stores,) = policy("only-the-platform")["ingress"]
     platform, stores = to_stores["from"]
@@ -235,7 +235,7 @@ def test_only_the_platform_reaches_the_stores() -> None:
     assert stores["podSelector"] == policy("only-the-platform")["podSelector"]
 
 
-def test_the_policy_for_stores_in_another_namespace_is_that_of_this_one() -> None:
+def test_the_documented_policy_for_stores_in_another_namespace_is_equivalent() -> None:
     text = (BASE_DIR / "docs" / "kubernetes.md").read_text(encoding="utf-8")
     (snippet,) = re.findall(r"```yaml\n(apiVersion: .*?)```", text, re.DOTALL)
     elsewhere = yaml.safe_load(snippet)
@@ -247,7 +247,7 @@ def test_the_policy_for_stores_in_another_namespace_is_that_of_this_one() -> Non
     assert elsewhere["spec"]["podSelector"] == stores["podSelector"] == policy("only-the-platform")["podSelector"]
 
 
-def test_webhooks_reach_what_the_platform_takes_for_public() -> None:
+def test_webhooks_can_reach_the_addresses_that_the_platform_considers_public() -> None:
     mails = policy("mails-and-webhooks")
     assert chosen(mails["podSelector"]) == {"web", "worker"}
     blocks = [each["ipBlock"] for rule in mails["egress"] for each in rule.get("to", [])]
@@ -257,7 +257,7 @@ def test_webhooks_reach_what_the_platform_takes_for_public() -> None:
 
 
 def references(value: Any) -> Iterator[tuple[str, str]]:
-    """Every ConfigMap and Secret that is named in it."""
+    """All references to a ConfigMap or Secret in a manifest."""
     if isinstance(value, list):
         value = dict(enumerate(value))
     if not isinstance(value, dict):
@@ -268,7 +268,7 @@ def references(value: Any) -> Iterator[tuple[str, str]]:
         yield from references(inner)
 
 
-def test_what_is_named_is_generated() -> None:
+def test_referenced_config_maps_and_secrets_are_generated() -> None:
     named = {each for pod in PODS.values() for each in references(pod)}
     assert named == {("configMapRef", "settings"), ("configMap", "nginx"), ("secretRef", "secrets")}
     (base,), (example,) = (documents(FOLDER / folder / "kustomization.yaml") for folder in ("base", "example"))
@@ -283,7 +283,7 @@ def test_no_secret_is_in_the_repository() -> None:
     assert subprocess.run(command, cwd=BASE_DIR, check=False).returncode == 0
 
 
-def test_the_ingress_leads_to_the_proxy() -> None:
+def test_the_ingress_routes_to_the_proxy() -> None:
     (rule,) = OBJECTS["Ingress", "platform"]["spec"]["rules"]
     (path,) = rule["http"]["paths"]
     assert path["backend"] == {"service": {"name": "proxy", "port": {"name": "http"}}}
@@ -306,7 +306,7 @@ def test_the_proxys_configuration_differs_from_that_of_the_containers_in_four_li
     ]
 
 
-def test_the_proxy_finds_name_server_and_domain_of_the_cluster(tmp_path: Path) -> None:
+def test_the_proxy_uses_name_server_and_domain_of_the_cluster(tmp_path: Path) -> None:
     (tmp_path / "resolv.conf").write_text(
         "search rate-limits.svc.example.internal svc.example.internal example.internal\n"
         "nameserver 10.96.0.10\noptions ndots:5\n"

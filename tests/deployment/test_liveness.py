@@ -1,4 +1,4 @@
-"""When Kubernetes restarts a worker or beat: a real worker, a real Redis, and the commands of the manifests."""
+"""The liveness probes of worker and beat, with a real worker, a real Redis, and the commands of the manifests."""
 
 import os
 import subprocess
@@ -34,7 +34,7 @@ def worker(redis: RedisServer) -> Iterator[psutil.Process]:
 
 
 def liveness(kind: str, redis: RedisServer, **variables: str) -> "subprocess.CompletedProcess[str]":
-    """The probe of the manifest."""
+    """Runs the liveness probe of the manifest."""
     manifest = yaml.safe_load((BASE_DIR / "kubernetes" / "base" / f"{kind}.yaml").read_text(encoding="utf-8"))
     (container,) = manifest["spec"]["template"]["spec"]["containers"]
     python, *arguments = container["livenessProbe"]["exec"]["command"]
@@ -42,7 +42,7 @@ def liveness(kind: str, redis: RedisServer, **variables: str) -> "subprocess.Com
     return run_forked(arguments, environment_of_test(REDIS_URL=redis.url, **variables))
 
 
-def test_a_worker_that_hangs_is_restarted(redis: RedisServer, worker: psutil.Process) -> None:
+def test_a_hanging_worker_is_restarted(redis: RedisServer, worker: psutil.Process) -> None:
     assert liveness("worker", redis).returncode == 0
     worker.suspend()
     hanging = liveness("worker", redis)
@@ -50,7 +50,7 @@ def test_a_worker_that_hangs_is_restarted(redis: RedisServer, worker: psutil.Pro
 
 
 @pytest.mark.parametrize("fault", [RedisServer.kill, RedisServer.pause])
-def test_no_worker_is_restarted_for_a_broker_that_is_away(
+def test_an_unavailable_broker_restarts_no_worker(
     redis: RedisServer, worker: psutil.Process, fault: Callable[[RedisServer], None]
 ) -> None:
     worker.suspend()
@@ -58,7 +58,7 @@ def test_no_worker_is_restarted_for_a_broker_that_is_away(
     assert liveness("worker", redis).returncode == 0
 
 
-def test_beat_is_restarted_when_it_is_late_and_the_broker_answers(redis: RedisServer, tmp_path: Path) -> None:
+def test_beat_is_restarted_if_it_is_late_although_the_broker_is_available(redis: RedisServer, tmp_path: Path) -> None:
     assert "not checked the schedule yet" in liveness("beat", redis, DATA_DIR=str(tmp_path)).stderr
     tick = tmp_path / "beat-tick"
     tick.touch()

@@ -1,4 +1,4 @@
-"""The files of the proxy for Compose and for Kubernetes, in a real nginx before a server that tells what arrives."""
+"""The proxy's configuration for Compose and Kubernetes, in a real nginx in front of a server that echoes requests."""
 
 import json
 import os
@@ -19,13 +19,13 @@ from ratelimit_platform.request_bodies import LARGEST_BODIES
 from tests.support.waiting import wait_until
 
 BASE_DIR = Path(__file__).resolve().parents[2]
-# Debian has it in a folder that is not on the PATH of everybody.
+# In Debian nginx is in a folder that is not on every user's PATH.
 NGINX = shutil.which("nginx", path=os.pathsep.join([os.environ["PATH"], "/usr/sbin"])) or "nginx"
 COMPOSE, KUBERNETES = (BASE_DIR / folder / "nginx.conf" for folder in ("containers", "kubernetes/base"))
 
 
 class Tells(BaseHTTPRequestHandler):
-    """Answers with the headers that it got, and the length of the body."""
+    """Answers with the received headers, and the length of the body."""
 
     protocol_version = "HTTP/1.1"
 
@@ -38,12 +38,12 @@ class Tells(BaseHTTPRequestHandler):
         self.wfile.write(told)
 
     def log_message(self, *arguments: object) -> None:
-        """No line."""
+        """Logs nothing."""
 
 
 @pytest.fixture(params=[COMPOSE, KUBERNETES], ids=["compose", "kubernetes"])
 def proxy(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[int]:
-    """The port of nginx with the file, except for what needs the network of containers."""
+    """The port of nginx with this configuration, without the parts that need the network of containers."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Tells)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     port = free_port()
@@ -73,7 +73,7 @@ def proxy(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 def _user() -> str:
-    """Whoever runs the tests: another user could not write into their folder."""
+    """The directive for the user that runs the tests, because another user cannot write into their folder."""
     return "user root;" if os.geteuid() == 0 else ""
 
 
@@ -87,14 +87,14 @@ def send(port: int, path: str, length: int = 0, *headers: str, sent: int | None 
     lines = [f"POST {path} HTTP/1.1", "Host: localhost", "Connection: close", f"Content-Length: {length}", *headers]
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + b"x" * (length if sent is None else sent))
-        # Not until the end: nginx keeps a refused connection for some seconds, for what was on its way.
+        # Not read until the end, because nginx keeps a rejected connection open for some seconds.
         answer = HTTPResponse(connection, method="POST")
         answer.begin()
         return answer.status, answer.read().decode()
 
 
 def forwarded(proxy: int) -> dict[str, list[str]]:
-    """What arrives of headers that a caller forged."""
+    """The headers that arrive after a caller has forged some."""
     forged = ("X-Forwarded-For: 203.0.113.1", "X_Forwarded_For: 203.0.113.2", "X_Forwarded_Proto: https")
     status, body = send(proxy, "/v1/check", 0, *forged, "X-Forwarded-Proto: https", "X.Odd: 1")
     arrived = [(name.lower().replace("_", "-"), value) for name, value in json.loads(body)["headers"]]
@@ -111,8 +111,8 @@ def test_a_caller_cannot_claim_an_address_or_a_scheme(proxy: int) -> None:
 
 
 @pytest.mark.parametrize("proxy", [KUBERNETES], indirect=True)
-def test_behind_an_ingress_its_headers_count_and_its_address_is_appended(proxy: int) -> None:
-    """The two addresses are those that ``NUM_PROXIES=2`` takes the caller's from."""
+def test_headers_of_an_ingress_are_kept_and_its_address_is_appended(proxy: int) -> None:
+    """With ``NUM_PROXIES=2`` the caller's address is taken from these two."""
     appended = {"x-forwarded-for": ["203.0.113.1, 127.0.0.1"], "x-forwarded-proto": ["https"], "x.odd": []}
     assert forwarded(proxy) == appended
 
@@ -122,14 +122,14 @@ def test_behind_an_ingress_its_headers_count_and_its_address_is_appended(proxy: 
     [(path, most) for path, most in LARGEST_BODIES if path not in ("/v1/", "/admin/")]
     + [("/v1/check", 64 * 1024), ("/admin/limits/policy/add/", 2560 * 1024), ("/shop/orders", 64 * 1024)],
 )
-def test_bodies_are_bounded_as_in_the_platform(proxy: int, path: str, most: int) -> None:
+def test_the_proxy_has_the_same_maximum_body_sizes_as_the_platform(proxy: int, path: str, most: int) -> None:
     status, body = send(proxy, path, most)
     assert (status, json.loads(body)["length"]) == (200, most)
     status, body = send(proxy, path, most + 1, sent=0)
     assert (status, json.loads(body)["type"]) == (413, "/problems/body-too-large")
 
 
-def test_a_body_that_does_not_arrive_reaches_no_server(proxy: int) -> None:
+def test_an_incomplete_body_is_not_passed_to_the_server(proxy: int) -> None:
     with socket.create_connection(("127.0.0.1", proxy), timeout=60) as slow:
         slow.sendall(b"POST /v1/check HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{")
         assert send(proxy, "/v1/check", 2)[0] == 200
