@@ -1,1 +1,1 @@
-"""The package as another project has it: a wheel, installed into an environment of its own."""
+"""The package in another project: a wheel, installed into a separate environment."""

@@ -1,6 +1,6 @@
-"""Runs the package with every version that goes with a Python: ``make matrix``, ``make matrix PYTHON=python3.13``.
+"""Tests the package with all compatible versions: ``make matrix``, ``make matrix PYTHON=python3.13``.
 
-Ends with 1 where a row failed.
+The exit status is 1 if a row failed.
 """
 
 import os
@@ -24,7 +24,7 @@ ROWS = (
     ("6.0", "3.18", "7.0", "8.1"),
     ("6.1", "3.18", "7.0", "8.1"),
 )
-"""The oldest and the newest that go together, by what the packages themselves say."""
+"""The oldest and newest compatible versions, according to the packages' metadata."""
 
 PYTHONS = {
     "4.2": ((3, 11), (3, 12)),
@@ -34,7 +34,7 @@ PYTHONS = {
     "6.0": ((3, 12), (3, 14)),
     "6.1": ((3, 12), (3, 14)),
 }
-"""Django → the oldest and the newest Python that it supports, of those that we do."""
+"""Django → the oldest and the newest Python that both Django and this package support."""
 
 
 def main() -> int:
@@ -69,7 +69,7 @@ def _run(python: str, wheel: Path, row: tuple[str, ...], folder: Path) -> str:
     folder.mkdir()
     environment = Environment(folder / "environment", python)
     pins = [f"{name}~={version}.0" for name, version in zip(NAMES, row, strict=True)]
-    # pytest: the framework's tests import it.
+    # pytest is imported by the framework's tests.
     environment.install(str(wheel), "pytest", *pins)
     server = RedisServer(folder / "redis").start()
     try:

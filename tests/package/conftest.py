@@ -1,4 +1,4 @@
-"""One wheel and one environment for all tests of this folder."""
+"""One wheel and one environment for all tests in this folder."""
 
 import re
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """The wheel, a web server, and the versions that the platform itself runs on."""
+    """An environment with the wheel, a web server, and the pinned versions of the platform."""
     environment = Environment(tmp_path_factory.mktemp("environment") / "venv")
     # pytest: the framework's own tests import it.
     environment.install(
@@ -32,7 +32,7 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Enviro
 
 
 def pinned() -> dict[str, str]:
-    """Name → version of what the platform runs on, with this Python."""
+    """Package → pinned version of the platform, for this Python."""
     lines = (BASE_DIR / "requirements.txt").read_text(encoding="utf-8").splitlines()
     requirements = [Requirement(line) for line in lines]
     chosen = [each for each in requirements if each.marker is None or each.marker.evaluate()]
@@ -41,7 +41,7 @@ def pinned() -> dict[str, str]:
 
 @pytest.fixture
 def elsewhere(environment: Environment, tmp_path: Path) -> Iterator[Elsewhere]:
-    """A project elsewhere, and a Redis of its own with rules."""
+    """A separate project, and a separate Redis with rules."""
     server = RedisServer(tmp_path / "redis").start()
     folder = tmp_path / "elsewhere"
     folder.mkdir()
@@ -54,7 +54,7 @@ PASSWORD = "of-the-shop"
 
 @pytest.fixture
 def shop_url(redis_url: str) -> Iterator[str]:
-    """The Redis of this test process, as the user of the documentation."""
+    """The URL of this test process's Redis, with the user in the documentation."""
     with Redis.from_url(redis_url) as redis:
         redis.execute_command(*acl_command(redis))
         yield redis_url.replace("://", f"://shop:{PASSWORD}@")
@@ -62,7 +62,7 @@ def shop_url(redis_url: str) -> Iterator[str]:
 
 
 def acl_command(redis: Redis) -> list[str]:
-    """The line of the documentation, as this release of Redis takes it."""
+    """The command in the documentation, adapted to the version of Redis."""
     page = (BASE_DIR / "docs" / "django-projects.md").read_text(encoding="utf-8")
     (line,) = re.findall(r"^ACL SETUSER .+$", page, re.MULTILINE)
     if not knows_read_only_keys(redis):

@@ -1,4 +1,4 @@
-"""A project elsewhere: an environment with the wheel, and a Redis in which rules are published."""
+"""A separate project: an environment with the wheel, and a Redis with published rules."""
 
 import re
 import shutil
@@ -11,7 +11,7 @@ from tests.support.servers import Store
 
 NAMESPACE = "elsewhere"
 RULES, FRAMEWORK = 0, 5
-"""Numbers of Redis databases; the framework's tests empty theirs."""
+"""Numbers of Redis databases; the framework's tests empty the second one."""
 
 _NUMBER_OF_TESTS = re.compile(r"^Ran (\d+) tests? in", re.MULTILINE)
 
@@ -20,7 +20,7 @@ class Elsewhere:
     """Runs the project's tests in one environment."""
 
     def __init__(self, environment: Environment, server: RedisServer, folder: Path) -> None:
-        """``server`` is a running Redis of its own; ``folder`` is empty."""
+        """``server``: a running, separate Redis; ``folder``: an empty folder."""
         self.environment = environment
         self._server = server
         self._folder = folder
@@ -33,11 +33,11 @@ class Elsewhere:
         return self._manage("check", RULES, WITH_CHECKS="1")
 
     def run_own_tests(self) -> int:
-        """How many of the project's own tests were run; all passed."""
+        """Runs the project's tests, which must pass. Returns their number."""
         return _number(self._manage("test", RULES, "shop.tests"))
 
     def run_tests_of_the_framework(self) -> int:
-        """How many of the framework's own tests were run on our classes; all passed."""
+        """Runs the framework's tests with our classes, which must pass. Returns their number."""
         project = self._folder / "project"
         shutil.copytree(PROJECT, project)
         text = tests_of_the_framework(self.environment.packages["djangorestframework"], self._folder)

@@ -1,4 +1,4 @@
-"""Builds the wheel, and makes environments that hold it and little else."""
+"""Builds the wheel, and environments that contain little else."""
 
 import json
 import os
@@ -15,14 +15,14 @@ PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 
 
 def build_wheel(folder: Path) -> Path:
-    """The wheel of this very tree."""
+    """Builds the wheel of this working tree."""
     run(*PIP, "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(BASE_DIR))
     (wheel,) = folder.glob("ratelimit_platform-*.whl")
     return wheel
 
 
 class Environment:
-    """A virtual environment of a project elsewhere."""
+    """A virtual environment of a separate project."""
 
     def __init__(self, folder: Path, python: str = sys.executable) -> None:
         self.folder = folder
@@ -34,21 +34,21 @@ class Environment:
 
     @property
     def packages(self) -> dict[str, str]:
-        """Name → version of everything that is installed."""
+        """Name → version of all installed packages."""
         listed = run(*PIP, "--python", self.python, "list", "--format", "json")
         return {package["name"].lower(): package["version"] for package in json.loads(listed)}
 
     def manage(self, *arguments: str, project: Path = PROJECT, **variables: str) -> str:
-        """Runs a command of the project. Raises :class:`Failed` where it does not end well."""
+        """Runs a management command of the project. Raises :class:`Failed`."""
         return run(self.python, "-W", "error", "manage.py", *arguments, folder=project, **variables)
 
 
 class Failed(Exception):
-    """A command ended with another status than 0; the message holds all it said."""
+    """A command ended with a status other than 0; the message contains its output."""
 
 
 def run(*command: str, folder: Path = BASE_DIR, **variables: str) -> str:
-    """What a command printed. Raises :class:`Failed`."""
+    """Returns the output of a command. Raises :class:`Failed`."""
     environment = bare_environment() | variables
     done = subprocess.run(
         command, cwd=folder, env=environment, stdout=PIPE, stderr=STDOUT, text=True, check=False, timeout=TIMEOUT
@@ -59,13 +59,13 @@ def run(*command: str, folder: Path = BASE_DIR, **variables: str) -> str:
 
 
 def bare_environment() -> dict[str, str]:
-    """This process's environment, without what names a Django project."""
+    """The environment of this process, without variables of Django and pytest."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("DJANGO_", "PYTEST"))}
 
 
 def tests_of_the_framework(version: str, folder: Path) -> str:
-    """The framework's own tests of its throttling, from its source distribution, with only the base
-    classes swapped for those of ``ratelimit_enforcer.throttling``."""
+    """The framework's own throttling tests, from its source distribution, with only the base classes
+    replaced by those of ``ratelimit_enforcer.throttling``."""
     source = ("--no-binary", "djangorestframework", f"djangorestframework=={version}")
     run(*PIP, "download", "--quiet", "--no-deps", "--dest", str(folder), *source)
     archive = f"djangorestframework-{version}"
@@ -79,7 +79,7 @@ IMPORT = re.compile(r"from rest_framework\.throttling import \([^)]*\)\n")
 
 
 def swap_base_classes(text: str) -> str:
-    """The same tests, of our classes. Fails where the import is not the one that is known."""
+    """The same tests for our classes. Fails if the import in the tests is not as expected."""
     (imported,) = IMPORT.findall(text)
     assert set(re.findall(r"\w+RateThrottle", imported)) == set(CLASSES)
     ours = ", ".join(f"Atomic{name} as {name}" for name in CLASSES)

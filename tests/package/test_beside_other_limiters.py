@@ -1,4 +1,4 @@
-"""One environment with the wheel, Flask-Limiter and slowapi, whose library has the name of our Django app."""
+"""An environment with the wheel, Flask-Limiter and slowapi, whose library has the same name as our Django app."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ OTHERS = ("flask-limiter==4.1.1", "slowapi==0.1.10", "starlette==1.10.0", "httpx
 APPS = Path(__file__).parent / "beside"
 
 
-def test_each_limits_its_own_application(environment: Environment, elsewhere: Elsewhere) -> None:
+def test_each_limiter_works_in_its_own_application(environment: Environment, elsewhere: Elsewhere) -> None:
     environment.install(*OTHERS)
     assert {"limits", "ratelimit-platform"} <= set(environment.packages)
     for app in ("flask_app.py", "starlette_app.py"):

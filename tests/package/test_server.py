@@ -1,4 +1,4 @@
-"""A real project under a real server, on another database, with a Redis user that cannot publish."""
+"""A separate project with a real server, another database, and a Redis user without permission to publish."""
 
 import secrets
 import subprocess
@@ -43,7 +43,7 @@ Ask = Callable[..., httpx.Response]
 
 @pytest.fixture
 def platform(redis: Redis) -> None:
-    """Two plans, live; who is not registered is on the first."""
+    """Live rules with two plans; unregistered callers are on the first."""
     Plan.objects.create(slug="free", name="Free", is_default=True)
     Plan.objects.create(slug="pro", name="Pro")
     policy("free-all", (QUOTA, 3_600), (10**6, 86_400), plan="free")
@@ -54,7 +54,7 @@ def platform(redis: Redis) -> None:
 
 @pytest.fixture
 def project(environment: Environment, platform: None, shop_url: str, tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """A server with several workers: its address, and the database that it never needs."""
+    """A server with several workers: its URL, and the path of the database, which it never uses."""
     port, database = free_port(), tmp_path / "shop.sqlite3"
     command = [
         *(environment.python, "-m", "granian", "--interface", "wsgi", "--no-ws", "--log-level", "warning"),
@@ -92,7 +92,9 @@ def parsed(field: str) -> list[tuple[str, dict[str, object]]]:
     return [(str(item), dict(parameters)) for item, parameters in items]
 
 
-def test_64_connections_are_given_exactly_the_quota_with_honest_headers(ask: Ask, project: tuple[str, Path]) -> None:
+def test_exactly_the_quota_is_admitted_over_64_connections_with_correct_headers(
+    ask: Ask, project: tuple[str, Path]
+) -> None:
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         responses = list(pool.map(lambda _: ask(), range(4 * QUOTA)))
     assert Counter(response.status_code for response in responses) == {200: QUOTA, 429: 3 * QUOTA}
@@ -102,7 +104,7 @@ def test_64_connections_are_given_exactly_the_quota_with_honest_headers(ask: Ask
             ("free-all:3600s", {"q": QUOTA, "w": 3_600}),
             ("free-all:86400s", {"q": 10**6, "w": 86_400}),
         ]
-        # A denial names the denying limits only.
+        # A denial lists only the denying limits.
         (name, standing), *others = parsed(response.headers["RateLimit"])
         assert name == "free-all:3600s"
         assert [other for other, _ in others] == (["free-all:86400s"] if response.status_code == 200 else [])
@@ -114,7 +116,7 @@ def test_64_connections_are_given_exactly_the_quota_with_honest_headers(ask: Ask
     assert not project[1].exists(), "The project's database was never opened."
 
 
-def test_a_plan_changed_in_the_admin_is_in_force_on_the_next_request(ask: Ask) -> None:
+def test_a_plan_changed_in_the_admin_applies_to_the_next_request(ask: Ask) -> None:
     client = Client.objects.create(key="acme", plan=Plan.objects.get(slug="free"))
     assert clients.deliver(["acme"]).live
     desk = desk_of(User.objects.create_superuser("ada", "ada@example.com", "a password of Ada"))
@@ -143,7 +145,7 @@ def test_a_request_is_exactly_one_command_and_no_query(ask: Ask, project: tuple[
 
 
 def knock(url: str) -> httpx.Response:
-    """One request over a connection of its own, which any of the workers may take."""
+    """One request with a new connection, which any of the workers may accept."""
     return httpx.get(f"{url}/api/search", headers={"X-Key": secrets.token_hex(8)}, timeout=60)
 
 
@@ -151,7 +153,7 @@ ON_CONNECTING = ("HELLO", "CLIENT", "SELECT", "AUTH")
 
 
 def monitored(monitor: Any) -> Iterator[str]:
-    """What Redis was sent until the end, without what its own scripts do."""
+    """The commands sent to Redis until the end marker, without those called by scripts."""
     for seen in monitor.listen():
         if seen["command"].startswith("ECHO"):
             return

@@ -1,4 +1,4 @@
-"""What the wheel holds, and that it is enough."""
+"""The content of the wheel, and that it is sufficient."""
 
 import sqlite3
 import tomllib
@@ -26,13 +26,13 @@ print(*sorted({name.partition(".")[0] for name in sys.modules}))
 """
 
 
-def test_it_holds_what_decides_whole_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_contains_exactly_the_enforcer(wheel: Path) -> None:
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     files = run("git", "ls-files", "ratelimit_enforcer", folder=BASE_DIR).split()
     assert names == set(files)
 
 
-def test_few_packages_come_along(wheel: Path, tmp_path: Path) -> None:
+def test_the_wheel_has_few_dependencies(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path)
     (about,) = tmp_path.glob("*.dist-info")
     needed = map(Requirement, PathDistribution(about).requires or [])
@@ -41,7 +41,7 @@ def test_few_packages_come_along(wheel: Path, tmp_path: Path) -> None:
     }
 
 
-def test_the_extra_names_what_the_platform_runs_on() -> None:
+def test_the_extra_lists_the_dependencies_of_the_platform() -> None:
     project = tomllib.loads((BASE_DIR / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     named = [*project["dependencies"], *project["optional-dependencies"]["platform"]]
     versions = pinned()
@@ -49,7 +49,7 @@ def test_the_extra_names_what_the_platform_runs_on() -> None:
     assert [each for each in named if versions[Requirement(each).name.lower()] not in Requirement(each).specifier] == []
 
 
-def test_every_module_can_be_imported_there_and_takes_no_library_of_the_platform(
+def test_every_module_can_be_imported_without_libraries_of_the_platform(
     environment: Environment, elsewhere: Elsewhere
 ) -> None:
     variables = elsewhere.variables() | {"DJANGO_SETTINGS_MODULE": "shop.settings"}
@@ -57,23 +57,23 @@ def test_every_module_can_be_imported_there_and_takes_no_library_of_the_platform
     assert not {"celery", "psycopg", "structlog", "unfold", "orjson", "environ", "jsonschema"} & set(imported)
 
 
-def test_a_fresh_project_has_no_problem_and_passes_its_tests(elsewhere: Elsewhere) -> None:
+def test_a_new_project_has_no_problems_and_passes_its_tests(elsewhere: Elsewhere) -> None:
     assert "no issues" in elsewhere.check()
     assert elsewhere.run_own_tests() >= 10
 
 
-def test_a_misspelt_rate_stops_the_project_at_its_start(elsewhere: Elsewhere) -> None:
+def test_a_misspelt_rate_is_reported_by_the_system_checks(elsewhere: Elsewhere) -> None:
     variables = elsewhere.variables() | {"WITH_CHECKS": "1", "UPLOADS": "5/month"}
     with pytest.raises(Exception, match=r"\(ratelimit_enforcer\.E008\) DEFAULT_THROTTLE_RATES\['uploads'\]: “5/month”"):
         elsewhere.environment.manage("check", **variables)
 
 
-def test_the_frameworks_own_tests_pass_with_only_the_base_classes_swapped(elsewhere: Elsewhere) -> None:
+def test_the_frameworks_own_tests_pass_with_our_base_classes(elsewhere: Elsewhere) -> None:
     assert elsewhere.run_tests_of_the_framework() >= 29
 
 
-def test_the_project_gets_no_table_of_the_platform(elsewhere: Elsewhere) -> None:
-    """Not even with the entry in INSTALLED_APPS that adds the system checks."""
+def test_the_project_has_no_tables_of_the_platform(elsewhere: Elsewhere) -> None:
+    """Even with the entry in INSTALLED_APPS that adds the system checks."""
     variables = elsewhere.variables() | {"WITH_CHECKS": "1"}
     elsewhere.environment.manage("migrate", "--verbosity", "0", **variables)
     with closing(sqlite3.connect(variables["DATABASE"])) as database:

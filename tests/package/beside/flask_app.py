@@ -1,4 +1,4 @@
-"""A Flask application under Flask-Limiter: prints the statuses of two requests where one is admitted."""
+"""A Flask application with Flask-Limiter: prints the statuses of two requests, of which one is admitted."""
 
 from flask import Flask
 from flask_limiter import Limiter

@@ -1,4 +1,4 @@
-"""A Starlette application under slowapi: prints the statuses of two requests where one is admitted."""
+"""A Starlette application with slowapi: prints the statuses of two requests, of which one is admitted."""
 
 from slowapi import Limiter
 from slowapi.errors import RateLimitExceeded

@@ -1,4 +1,4 @@
-"""Commands of a Django project elsewhere."""
+"""Management commands of a separate Django project."""
 
 import os
 import sys

@@ -1,1 +1,1 @@
-"""A fresh project on SQLite, with what docs/django-projects.md says and nothing else of the platform's."""
+"""A new project on SQLite that uses the package as described in docs/django-projects.md, and nothing else of it."""

@@ -1,4 +1,4 @@
-"""Settings of a fresh project."""
+"""Settings of a new project."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "rest_framework",
-    # Not needed; it adds the system checks to `manage.py check`.
+    # Optional; adds the system checks to `manage.py check`.
     *(["ratelimit_enforcer"] if "WITH_CHECKS" in os.environ else []),
 ]
 MIDDLEWARE = [
@@ -23,7 +23,7 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": os.environ.get("DATABASE", Path(__file__).parents[1] / "shop.sqlite3"),
-        # In memory, whatever the name above: tests may run where the project cannot write.
+        # In memory, because tests may run in a folder that is not writable.
         "TEST": {"NAME": ":memory:"},
     }
 }
@@ -39,6 +39,6 @@ REST_FRAMEWORK = {
 RATELIMIT_PLATFORM = {
     "NAMESPACE": os.environ.get("NAMESPACE", "rl"),
     "CLIENT_IDENTIFIER": "shop.clients.key_of",
-    # Machines on which tests run are busy.
+    # Test machines are busy.
     "CHECK_DEADLINE": 10.0,
 }

@@ -1,7 +1,7 @@
-"""What the package promises, in whichever versions of Django and the framework this project has.
+"""Tests of the package's guarantees, with the versions of Django and the framework of this project.
 
 Run by `manage.py test`, on a Redis in which the rules of tests/api/conftest.py are published:
-“search” takes 3 in an hour, “orders” 20 in a bucket and 5 for each order, “mallory” is blocked.
+“search” has a quota of 3 per hour, “orders” a bucket of 20 and a cost of 5, and “mallory” is blocked.
 """
 
 import secrets
@@ -18,7 +18,7 @@ HANDLER = {"EXCEPTION_HANDLER": "ratelimit_enforcer.exception_handler.exception_
 
 
 class Shop(SimpleTestCase):
-    """No query goes to any database: Django's SimpleTestCase fails where one does."""
+    """No SQL queries: Django's SimpleTestCase fails if there is one."""
 
     def setUp(self) -> None:
         self.key = secrets.token_hex(8)

@@ -1,4 +1,4 @@
-"""Addresses."""
+"""URLs of the project."""
 
 from django.urls import path
 

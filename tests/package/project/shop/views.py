@@ -1,4 +1,4 @@
-"""Views of every kind that a project may have."""
+"""All kinds of views that a project may have."""
 
 from django.http import HttpRequest, JsonResponse
 from rest_framework.decorators import api_view
@@ -12,7 +12,7 @@ from ratelimit_enforcer.throttling import AtomicScopedRateThrottle
 
 
 class Search(APIView):
-    """Its method and path are a route of the endpoint “search”."""
+    """A view whose method and path match a route of the endpoint “search”."""
 
     def get(self, request: Request) -> Response:
         return Response({"products": []})
@@ -46,7 +46,7 @@ async def later(request: HttpRequest) -> JsonResponse:
 
 
 class Uploads(APIView):
-    """With a rate of its own: it needs no rules of the platform."""
+    """A view with its own rate, which needs no rules of the platform."""
 
     throttle_classes = (AtomicScopedRateThrottle,)
     throttle_scope = "uploads"
