@@ -1,1 +1,1 @@
-"""Web server, worker, beat and stores as `make` starts and ends them."""
+"""Web server, worker, beat and stores, started and stopped by `make`."""

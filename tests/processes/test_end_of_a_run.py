@@ -1,4 +1,4 @@
-"""How a run is ended by a process that is not the parent of its parts: the watchdog is none."""
+"""Ending a run by a process that is not the parent of its parts, as the watchdog does."""
 
 import secrets
 import signal
@@ -19,7 +19,7 @@ environment = os.environ | {{"{processes.RUN_VARIABLE}": run}}
 child = subprocess.Popen([sys.executable, "-c", part], env=environment, stdin=subprocess.DEVNULL)
 sys.stdin.read()
 """
-"""Starts a part of a run, and never asks what became of it."""
+"""A parent that starts a part of a run, and never waits for it."""
 
 PART = "import os, signal; print(os.getpid(), flush=True); signal.pause()"
 DEAF_PART = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {PART}"
@@ -27,13 +27,13 @@ DEAF_PART = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {PAR
 
 @pytest.fixture
 def run() -> str:
-    """The name of a run that no other test has: these tests may run at the same time."""
+    """A unique name of a run, because these tests may run concurrently."""
     return secrets.token_hex(8)
 
 
 @pytest.fixture
 def started(run: str) -> Iterator[Callable[[str], psutil.Process]]:
-    """Starts a parent and its part, and returns the part."""
+    """A function that starts a parent and its part, and returns the part."""
     parents: list[subprocess.Popen[str]] = []
 
     def start(part: str) -> psutil.Process:
@@ -49,7 +49,7 @@ def started(run: str) -> Iterator[Callable[[str], psutil.Process]]:
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[signal.Signals]:
-    """The signals that were sent."""
+    """The list of sent signals."""
     numbers: list[signal.Signals] = []
     send = processes._signal
 
@@ -61,7 +61,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[signal.Signals]:
     return numbers
 
 
-def test_a_part_that_ends_is_not_waited_for(
+def test_an_ended_part_is_not_waited_for(
     run: str, started: Callable[[str], psutil.Process], sent: list[signal.Signals], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processes, "SHUTDOWN_SECONDS", 60.0)

@@ -1,5 +1,5 @@
-"""`make run` with real processes, from a clone in a folder with an odd name and with odd secrets: it starts, it ends,
-and it leaves nothing behind."""
+"""`make run` with real processes, from a clone in a folder with an unusual name, and with unusual secrets: start, end,
+and cleanup."""
 
 import json
 import os
@@ -60,7 +60,7 @@ class Run:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Of a command beside it, which finds stores and secrets in the data folder."""
+        """The environment of a command run concurrently, which finds stores and secrets in the data folder."""
         outer = {name: value for name, value in os.environ.items() if name not in GIVEN_BY_TESTS}
         return outer | {"DATA_DIR": str(self.data_dir)}
 
@@ -83,7 +83,7 @@ class Run:
                 pytest.fail(f"“{text}” was never printed. Printed was:\n{''.join(self.seen)}")
 
     def end(self) -> int:
-        """Waits for the supervisor's end; everything that it printed is in ``seen`` then."""
+        """Waits for the end of the supervisor, after which ``seen`` contains its complete output."""
         status = self.process.wait(TIMEOUT)
         self._reader.join(TIMEOUT)
         while not self.lines.empty():
@@ -91,7 +91,7 @@ class Run:
         return status
 
     def others(self) -> list[psutil.Process]:
-        """Every process of this run but the supervisor."""
+        """All processes of this run except the supervisor."""
         return [each for each in psutil.process_iter() if self._is_ours(each) and each.pid != self.process.pid]
 
     def _is_ours(self, process: psutil.Process) -> bool:
@@ -101,7 +101,7 @@ class Run:
             return False
 
     def part(self, word: str) -> psutil.Process:
-        """The first process whose command line has this word."""
+        """The first process with this word in its command line."""
         return next(each for each in self.others() if word in each.cmdline())
 
     def check(self) -> dict[str, Any]:
@@ -128,17 +128,17 @@ def running(clone: Path, port: int) -> Iterator[Run]:
 
 @pytest.fixture(scope="module")
 def clone() -> Iterator[Path]:
-    """One for all tests of this file: the first of them sets it up, the others start with what is there."""
+    """One clone for all tests in this file: the first test sets it up, the others use its state."""
     with public_folder() as folder:
         clone = folder / ODD / "limits"
         shutil.copytree(BASE_DIR, clone, ignore=shutil.ignore_patterns(".venv", ".git", ".data", "images", ".*_cache"))
         (clone / ".venv").symlink_to((BASE_DIR / ".venv").resolve())
         for file in clone.glob("requirements*.txt"):
-            os.utime(file, (0, 0))  # nothing is to be installed
+            os.utime(file, (0, 0))  # nothing has to be installed
         yield clone
 
 
-def test_it_answers_ends_in_order_and_finds_its_data_again(clone: Path) -> None:
+def test_a_run_answers_ends_orderly_and_keeps_its_data(clone: Path) -> None:
     with running(clone, free_port()) as run:
         run.wait_for("Everything is running.")
         run.wait_for(ODD_SECRETS["ADMIN_PASSWORD"])
@@ -162,12 +162,12 @@ def test_it_answers_ends_in_order_and_finds_its_data_again(clone: Path) -> None:
 
 
 def remaining_today(body: dict[str, Any]) -> int:
-    """Of the limit whose window is longer than any start may take."""
+    """The remaining quota of the limit per day, whose window is longer than a restart takes."""
     return next(limit["remaining"] for limit in body["limits"] if limit["window"] == 86_400)
 
 
 def assert_a_store_is_at(line: str) -> None:
-    """The welcome's line names the address that a Django project needs."""
+    """The line in the output contains the Redis URL for a Django project."""
     with Redis.from_url(line.split()[1]) as redis:
         assert redis.ping()
 
@@ -186,7 +186,7 @@ def assert_a_kill_leaves_nothing_behind(run: Run) -> None:
     assert [each.name() for each in alive] == []
 
 
-def test_a_part_that_ends_is_started_again_unless_it_ends_again_and_again(clone: Path) -> None:
+def test_an_ended_part_is_restarted_unless_it_ends_repeatedly(clone: Path) -> None:
     with running(clone, free_port()) as run:
         run.wait_for("Everything is running.")
         for _ in range(2):
@@ -203,7 +203,7 @@ def test_a_part_that_ends_is_started_again_unless_it_ends_again_and_again(clone:
 
 
 @pytest.mark.parametrize(("store", "program"), [("Redis", Path(redis_executable()).name), ("PostgreSQL", "postgres")])
-def test_the_end_of_a_store_ends_all_and_is_named(clone: Path, store: str, program: str) -> None:
+def test_the_end_of_a_store_ends_the_run_and_is_reported(clone: Path, store: str, program: str) -> None:
     with running(clone, free_port()) as run:
         run.wait_for("Everything is running.")
         for process in run.others():
@@ -214,7 +214,7 @@ def test_the_end_of_a_store_ends_all_and_is_named(clone: Path, store: str, progr
         assert run.others() == []
 
 
-def test_a_port_that_is_taken_is_said_with_what_to_do(clone: Path) -> None:
+def test_a_port_in_use_is_reported_with_the_solution(clone: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -1,4 +1,4 @@
-"""Stores in folders whose names have spaces and characters with a meaning to shells and URLs."""
+"""Stores in folders whose names contain spaces and special characters of shells and URLs."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,14 +38,14 @@ def test_stores_start_in_a_folder_with_any_name(name: str, place: Path, monkeypa
 
 
 @pytest.mark.parametrize("character", ["$", '"', "`", "\\", "\n"])
-def test_a_character_that_a_shell_would_read_is_named(character: str, place: Path) -> None:
+def test_a_character_with_a_meaning_to_shells_is_reported(character: str, place: Path) -> None:
     with pytest.raises(PathNotAllowed) as error:
         start_postgres(place / f"a{character}b" / "postgres")
     assert f"contains the character {character!r}" in str(error.value)
 
 
 @pytest.mark.parametrize("left_behind", ["", "12", "99999999\n/nowhere\n", "1\na\n1\n5432\n/tmp\n\n1 1\nready\n"])
-def test_postgres_starts_whatever_an_ended_server_left(place: Path, left_behind: str) -> None:
+def test_postgres_starts_despite_remains_of_an_ended_server(place: Path, left_behind: str) -> None:
     start_postgres(place / "postgres").stop()
     (place / "postgres" / "postmaster.pid").write_text(left_behind)
     (place / "postgres" / ".handle_pids.json").write_text("[12,")

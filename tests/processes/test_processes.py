@@ -1,4 +1,4 @@
-"""Web and beat as `make` starts them: what is left of an earlier run stops no start, and every stop ends."""
+"""Web server and beat, started as by `make`: remains of an earlier run prevent no start, and every stop completes."""
 
 import os
 import re
@@ -43,7 +43,7 @@ def a_folder(file: Path) -> None:
 
 
 @pytest.mark.parametrize("left_behind", [garbage, half_written, a_folder])
-def test_beat_starts_whatever_became_of_an_earlier_schedule(tmp_path: Path, left_behind: object) -> None:
+def test_beat_starts_despite_a_damaged_schedule(tmp_path: Path, left_behind: object) -> None:
     assert callable(left_behind)
     left_behind(tmp_path / "celerybeat-schedule")
     beat = CeleryProcess("beat", DATA_DIR=str(tmp_path))
@@ -56,14 +56,14 @@ def test_beat_starts_whatever_became_of_an_earlier_schedule(tmp_path: Path, left
 
 
 def health_of_beat(data_dir: Path) -> "subprocess.CompletedProcess[str]":
-    """The health check of the containers."""
+    """Runs the health check of the compose file."""
     compose = yaml.safe_load((BASE_DIR / "docker-compose.yml").read_text(encoding="utf-8"))
     kind, python, *arguments = compose["services"]["beat"]["healthcheck"]["test"]
     assert (kind, python) == ("CMD", "python")
     return run_forked(arguments, environment_of_test(DATA_DIR=str(data_dir)))
 
 
-def test_a_beat_that_hangs_or_never_ran_is_not_well(tmp_path: Path) -> None:
+def test_a_hanging_or_never_started_beat_is_unhealthy(tmp_path: Path) -> None:
     assert "not checked the schedule yet" in health_of_beat(tmp_path).stderr
     file = tmp_path / "beat-tick"
     file.touch()
@@ -75,7 +75,7 @@ def test_a_beat_that_hangs_or_never_ran_is_not_well(tmp_path: Path) -> None:
 
 @pytest.fixture
 def make_web(tmp_path: Path) -> Iterator[Callable[[], WebServer]]:
-    """Starts `make web` with two workers, in a process group and a data folder of its own."""
+    """A function that starts `make web` with two workers, in a separate process group and data folder."""
     started: list[WebServer] = []
 
     def start() -> WebServer:
@@ -108,7 +108,7 @@ def workers_of(web: WebServer) -> list[psutil.Process]:
 
 
 def test_web_ends_although_a_worker_hangs(make_web: Callable[[], WebServer]) -> None:
-    """On both signals, at the same time: each of them takes the six seconds after which a worker is killed."""
+    """Both signals are tested concurrently, because each takes the six seconds until the worker is killed."""
     webs = {number: make_web() for number in (signal.SIGINT, signal.SIGTERM)}
     workers = [worker for web in webs.values() for worker in workers_of(web.wait_until_it_answers())]
     for number, web in webs.items():
@@ -121,7 +121,7 @@ def test_web_ends_although_a_worker_hangs(make_web: Callable[[], WebServer]) -> 
 
 
 class InterruptedWhenCleared(threading.Event):
-    """An event before whose ``clear`` the signal arrives that also ended a worker."""
+    """An event for which a signal, which also ended a worker, arrives just before ``clear``."""
 
     def __init__(self, server: web_process.WebServer) -> None:
         super().__init__()
@@ -144,14 +144,14 @@ def test_web_ends_if_a_worker_ends_first() -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("PORT", "http"), ("WEB_WORKERS", "0")])
-def test_web_names_a_variable_that_is_wrong(name: str, value: str) -> None:
+def test_web_reports_an_invalid_variable(name: str, value: str) -> None:
     ended = run_forked(["-m", "ratelimit_platform.web"], environment_of_test(**{name: value}))
     assert (ended.returncode, ended.stderr.startswith(f"{name}: "), ended.stderr.count("\n")) == (1, True, 1)
 
 
 @pytest.mark.parametrize("file", ["Makefile", "Dockerfile"])
-def test_web_is_started_alike_everywhere(file: str) -> None:
-    """With its deadlines and its bounds, which are in that module."""
+def test_web_is_started_in_the_same_way_everywhere(file: str) -> None:
+    """That module contains the deadlines and limits."""
     text = (BASE_DIR / file).read_text(encoding="utf-8")
     assert re.search(r"python[\", ]+-m[\", ]+ratelimit_platform\.web\b", text)
 

@@ -1,4 +1,4 @@
-"""Static files are processed once, and again where that is needed."""
+"""Static files are processed once, and again only if necessary."""
 
 import json
 from pathlib import Path
@@ -12,14 +12,14 @@ MANIFEST = "staticfiles.json"
 
 
 class Collected:
-    """The files of a page, collected into a folder as ``collectstatic`` does it."""
+    """The files of a page, collected into a folder like by ``collectstatic``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.sources: dict[str, bytes] = {"page.css": b"body {background: url(tea.svg)}" * 99, "tea.svg": b"<svg/>"}
 
     def process(self) -> list[Any]:
-        """What the storage of the settings says of each file that it processed: new, or what is wrong."""
+        """The results of the configured storage for each processed file: whether it is new, or the error."""
         original = InMemoryStorage()
         for name, content in self.sources.items():
             with original.open(name, "wb") as file:
@@ -38,7 +38,7 @@ class Collected:
 
     @property
     def nodes(self) -> dict[str, int]:
-        """Name of a file → its number, which a file in its place does not have."""
+        """Name of a file → its inode, which a replacement does not have."""
         return {file.name: file.stat().st_ino for file in self.folder.iterdir()}
 
 
@@ -47,14 +47,14 @@ def collected(tmp_path: Path) -> Collected:
     return Collected(tmp_path)
 
 
-def test_what_is_processed_is_left_as_it_is(collected: Collected) -> None:
+def test_processed_files_are_not_processed_again(collected: Collected) -> None:
     assert collected.process()
     before = collected.nodes
     assert collected.process() == []
     assert collected.nodes == before
 
 
-def test_a_file_that_changed_or_is_new_is_processed(collected: Collected) -> None:
+def test_changed_and_new_files_are_processed(collected: Collected) -> None:
     collected.process()
     before = collected.hashed
     collected.sources["tea.svg"] = b"<svg />"
@@ -67,7 +67,7 @@ def test_a_file_that_changed_or_is_new_is_processed(collected: Collected) -> Non
 
 
 @pytest.mark.parametrize("lost", ["a file", MANIFEST])
-def test_what_was_lost_is_processed_again(collected: Collected, lost: str) -> None:
+def test_missing_results_are_processed_again(collected: Collected, lost: str) -> None:
     collected.process()
     before = set(collected.nodes)
     (collected.folder / (collected.hashed["page.css"] if lost == "a file" else lost)).unlink()
@@ -75,7 +75,7 @@ def test_what_was_lost_is_processed_again(collected: Collected, lost: str) -> No
     assert set(collected.nodes) == before
 
 
-def test_a_failure_is_told_each_time(collected: Collected) -> None:
+def test_a_failure_is_reported_each_time(collected: Collected) -> None:
     collected.sources["page.css"] = b"body {background: url(nothing.svg)}"
     for _ in range(2):
         assert any(isinstance(processed, Exception) for processed in collected.process())

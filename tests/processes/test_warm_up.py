@@ -1,4 +1,4 @@
-"""A process that starts holds the rules before it answers anybody."""
+"""A starting process loads the rules before its first answer."""
 
 import secrets
 import subprocess
@@ -25,14 +25,14 @@ def server(redis_server: Callable[..., RedisServer], settings: Settings) -> Redi
     return server
 
 
-def test_a_store_that_is_slow_at_first_is_waited_for(server: RedisServer) -> None:
+def test_a_store_that_is_slow_at_startup_is_awaited(server: RedisServer) -> None:
     server.pause()
     threading.Timer(0.3, server.resume).start()
     assert warm_up(timeout=60)
     assert get_engine().current
 
 
-def test_a_process_goes_on_without_its_store(server: RedisServer) -> None:
+def test_a_process_starts_without_its_store(server: RedisServer) -> None:
     server.kill()
     began = time.monotonic()
     assert not warm_up(timeout=0.2)
@@ -40,8 +40,8 @@ def test_a_process_goes_on_without_its_store(server: RedisServer) -> None:
     assert get_engine().current is None
 
 
-def test_a_web_worker_keeps_what_is_long_lived_from_the_collector() -> None:
-    """In a process of its own, as granian starts it: a full collection has little to look at."""
+def test_a_web_worker_excludes_long_lived_objects_from_garbage_collection() -> None:
+    """In a separate process, as started by granian: a full collection traverses few objects."""
     program = (
         "import gc; import ratelimit_platform.wsgi; frozen = gc.get_freeze_count(); "
         "print(frozen > 100_000, len(gc.get_objects()) < frozen / 10)"
