@@ -1,1 +1,1 @@
-"""Rules of the repository: layers, glossary, groups of tests, and the checks of Django."""
+"""Rules of the repository: layers, glossary, groups of tests, and Django's checks."""

@@ -1,4 +1,4 @@
-"""What Django itself can say about the project."""
+"""Django's own checks of the project."""
 
 import subprocess
 from pathlib import Path
@@ -20,7 +20,7 @@ def test_production_settings_pass_the_deployment_checks() -> None:
 
 
 @pytest.mark.parametrize("missing", ["SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL", "REDIS_URL"])
-def test_a_missing_setting_is_named_with_what_to_do(missing: str, tmp_path: Path) -> None:
+def test_a_missing_setting_is_reported_with_the_solution(missing: str, tmp_path: Path) -> None:
     result = manage("check", DATA_DIR=str(tmp_path), **{missing: ""})
     assert result.returncode != 0
     assert f"{missing} is not set. Set it, or start `make run`" in result.stderr

@@ -1,5 +1,5 @@
-"""The last column of the glossary in ARCHITECTURE.md has words that the project does not use. Those in backticks are
-searched in the names that the code defines, split at underscores and capitals; those in quotation marks in text."""
+"""The words in the last column of the glossary in ARCHITECTURE.md are not used in the project. Those in backticks are
+searched in names defined by the code, split at underscores and capitals; those in quotation marks in texts."""
 
 import ast
 import io
@@ -23,11 +23,11 @@ DOCUMENTS += ("Dockerfile", "Makefile", "demo/*.yaml", "docs/*.json", "docs/*.ym
 TEMPLATES = ("**/templates/**/*.html", "**/templates/**/*.txt")
 
 PERMITTED = {"CHANGELOG.md", "benchmarks/RESULTS.md"}
-"""Records of what was released and measured, with the words of that time. So are migrations."""
+"""Records of releases and measurements, with the words of their time. Migrations are excluded for the same reason."""
 
 
 class Glossary(NamedTuple):
-    """Words that are not used → the terms that are. A name is given as its parts: ``("give", "back")``."""
+    """Avoided words → the terms used instead. A name is given as its parts: ``("give", "back")``."""
 
     names: dict[tuple[str, ...], str]
     phrases: dict[str, str]
@@ -41,7 +41,7 @@ class Glossary(NamedTuple):
         ]
 
     def in_text(self, text: str) -> list[str]:
-        """Where a text has such a phrase, with its surroundings; line breaks count as spaces."""
+        """Occurrences of such phrases in a text, with their context; line breaks count as spaces."""
         flat = " ".join(text.split())
         return [
             f"…{flat[max(found.start() - 40, 0) : found.end() + 40]}… ({term})"
@@ -51,12 +51,12 @@ class Glossary(NamedTuple):
 
 
 def section() -> str:
-    """The glossary's part of ARCHITECTURE.md."""
+    """The section of the glossary in ARCHITECTURE.md."""
     return (BASE_DIR / "ARCHITECTURE.md").read_text(encoding="utf-8").partition("\n## Glossary\n")[2].split("\n## ")[0]
 
 
 def rows() -> list[list[str]]:
-    """Term, meaning, words that are not used."""
+    """The rows of the glossary as (term, meaning, avoided words)."""
     lines = [line for line in section().splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
@@ -113,7 +113,7 @@ def lua_names(source: str) -> Iterator[str]:
 
 
 def texts(tree: ast.AST) -> Iterator[str]:
-    """Docstrings, messages, and whatever else in a string consists of several words."""
+    """Docstrings, messages, and all other strings of several words."""
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
@@ -127,7 +127,7 @@ def comments(source: str) -> str:
 
 
 def prose(file: Path) -> str:
-    """A document without the glossary, a template without its tags."""
+    """The text of a document without the glossary, or of a template without its tags."""
     text = file.read_text(encoding="utf-8")
     if file.name == "ARCHITECTURE.md":
         text = text.replace(section(), "")
@@ -146,7 +146,7 @@ def strings(value: Any) -> Iterator[str]:
 
 
 def model_texts() -> Iterator[str]:
-    """Names and help of models and fields, choices and permissions, as Django derives and shows them."""
+    """Names and help texts of models and fields, choices and permissions, as shown by Django."""
     for model in apps.get_app_config("limits").get_models():
         yield from (str(model._meta.verbose_name), str(model._meta.verbose_name_plural))
         yield from (name for _, name in model._meta.permissions)
@@ -184,7 +184,7 @@ def admin_texts() -> Iterator[str]:
 GLOSSARY = read_glossary()
 
 
-def test_each_term_has_one_line_in_alphabetical_order() -> None:
+def test_terms_are_unique_and_in_alphabetical_order() -> None:
     terms = [row[0] for row in rows()]
 
     assert len(terms) > 30
@@ -199,7 +199,7 @@ def test_every_entry_of_the_last_column_is_searched() -> None:
 
 
 @pytest.mark.parametrize("word", GLOSSARY.names, ids="_".join)
-def test_a_name_with_such_a_word_is_found(word: tuple[str, ...]) -> None:
+def test_a_name_with_an_avoided_word_is_found(word: tuple[str, ...]) -> None:
     tree = ast.parse(f"class {''.join(map(str.title, word))}Page: pass\n_old_{'_'.join(word)} = 1")
 
     assert all(GLOSSARY.in_name(name) for name in defined_names(tree)), (
@@ -209,7 +209,7 @@ def test_a_name_with_such_a_word_is_found(word: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("phrase", GLOSSARY.phrases)
-def test_a_text_with_such_a_phrase_is_found(phrase: str) -> None:
+def test_a_text_with_an_avoided_phrase_is_found(phrase: str) -> None:
     assert GLOSSARY.in_text(f"Then {phrase.capitalize()} follows.")
     assert GLOSSARY.in_text(f"over two {phrase.replace(' ', chr(10) + '    ')}\nlines")
     assert not GLOSSARY.in_text(f"X{phrase}, {phrase}x")

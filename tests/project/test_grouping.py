@@ -1,4 +1,4 @@
-"""Every mark of a group is one that the distribution of the tests finds."""
+"""Every mark of a group is recognized when the tests are distributed."""
 
 from pathlib import Path
 
@@ -15,14 +15,14 @@ def marked_files() -> list[str]:
 
 
 @pytest.mark.parametrize("file", marked_files())
-def test_the_tests_of_a_marked_file_stay_together(file: str) -> None:
+def test_tests_in_a_marked_file_stay_together(file: str) -> None:
     scheduling = GroupScheduling.__new__(GroupScheduling)
     scope = scheduling._split_scope(f"{file}::test_one[a::b]")
     assert scope == scheduling._split_scope(f"{file}::test_two")
     assert "::" not in scope
 
 
-def test_the_tests_of_another_file_do_not() -> None:
+def test_tests_in_other_files_are_distributed_separately() -> None:
     scheduling = GroupScheduling.__new__(GroupScheduling)
     file = str(Path(__file__).relative_to(BASE_DIR))
     assert scheduling._split_scope(f"{file}::test_one") == f"{file}::test_one"

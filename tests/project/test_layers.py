@@ -1,4 +1,4 @@
-"""What `lint-imports` cannot say."""
+"""Rules for layers that `lint-imports` cannot express."""
 
 import ast
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ MANAGEMENT = BASE_DIR / "api" / "management"
 
 
 def imported(folder: str) -> Iterator[tuple[str, str]]:
-    """(file, module) for every import below a folder."""
+    """(file, module) for every import in a folder."""
     place = BASE_DIR / folder
     for file in place.rglob("*.py") if place.is_dir() else [place]:
         if MANAGEMENT in file.parents:
@@ -24,12 +24,12 @@ def imported(folder: str) -> Iterator[tuple[str, str]]:
                 yield from ((str(file), alias.name) for alias in node.names)
 
 
-def test_the_data_plane_knows_no_database() -> None:
+def test_the_data_plane_imports_no_database() -> None:
     found = [(file, module) for folder in DATA_PLANE for file, module in imported(folder) if "django.db" in module]
     assert found == [], "A check makes no SQL query; what needs the database belongs to the config plane."
 
 
-def test_only_the_module_of_keys_spells_a_key() -> None:
+def test_only_the_module_keys_builds_keys() -> None:
     files = [file for folder in ("ratelimit_enforcer", "limits", "api") for file in (BASE_DIR / folder).rglob("*.py")]
     spelled = [
         str(file) for file in files if file.name != "keys.py" and "namespace}:" in file.read_text(encoding="utf-8")
