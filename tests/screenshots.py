@@ -1,7 +1,7 @@
-"""The pictures of the documentation, from the demo shop: ``make screenshots``.
+"""The screenshots of the documentation, from the demo shop: ``make screenshots``.
 
-Starts a platform of its own in a temporary folder, plays the demo's traffic, and takes each page in
-light and in dark into ``docs/images``.
+Starts a separate platform in a temporary folder, plays the demo's traffic, and saves a picture of each page in
+light and dark mode in ``docs/images``.
 """
 
 import json
@@ -58,9 +58,9 @@ def main() -> None:
 
 @contextmanager
 def platform(folder: Path) -> Iterator[str]:
-    """A platform with the demo shop and an hour of its traffic; its address."""
+    """A platform with the demo shop and an hour of its traffic; yields its URL."""
     name = os.environ[RUN_VARIABLE] = secrets.token_hex(8)
-    # The pictures show no warning about the Redis that this machine happens to have.
+    # With the packaged server the pictures show no warning about the Redis of this machine.
     os.environ["PATH"] = path_with_store(packaged_executable(), folder / "bin")
     redis = RedisServer(folder / "redis", persistent=True).start()
     postgres, port = start_postgres(folder / "postgres"), free_port()
@@ -85,13 +85,13 @@ def platform(folder: Path) -> Iterator[str]:
 
 
 def run(*command: str) -> str:
-    """Runs Python so; what it printed."""
+    """Runs Python with these arguments. Returns the output."""
     done = subprocess.run([sys.executable, *command], cwd=BASE_DIR, check=True, stdout=subprocess.PIPE, text=True)
     return done.stdout
 
 
 def count_traffic() -> None:
-    """Brings the counts to the database and evaluates alerts, in a process that has Django."""
+    """Drains the counts and evaluates alerts, in a process with Django."""
     import django
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ratelimit_platform.settings")
@@ -104,7 +104,7 @@ def count_traffic() -> None:
 
 
 def addresses() -> dict[str, str]:
-    """Each picture's page, with the rows of the demo filled in."""
+    """Picture → URL of its page, with the ids of the demo's rows."""
     import django
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ratelimit_platform.settings")
