@@ -1,8 +1,8 @@
-"""``make bench``: every figure next to its floor and its peers, measured in turn.
+"""``make bench``: all figures, compared with the floor and the peers, in interleaved measurements.
 
-``make bench PART=engine`` measures one part (``PART="engine http"``: some), ``ROUNDS=3`` fewer rounds.
-All figures become ``benchmarks/results.json``; where all parts were measured, the tables become
-``benchmarks/RESULTS.md`` and the README's table too.
+``make bench PART=engine`` measures one part (``PART="engine http"``: several), ``ROUNDS=3`` runs fewer rounds.
+All figures are written to ``benchmarks/results.json``. If all parts were measured, the tables are also written to
+``benchmarks/RESULTS.md`` and to the README.
 """
 
 import argparse
@@ -28,7 +28,7 @@ PARTS = {
     "http": "benchmarks.web.load",
     "scale": "benchmarks.scale.sizes",
 }
-"""Each has a function ``part(url, rounds)``, and is measured in a process of its own."""
+"""Modules with a function ``part(url, rounds)``; each is measured in a separate process."""
 
 ROUNDS = 7
 RESULTS = Path(__file__).parent / "results.json"
@@ -36,7 +36,7 @@ TABLES = Path(__file__).parent / "RESULTS.md"
 
 
 def main() -> None:
-    """Measures, prints, and writes."""
+    """Measures the parts, prints the tables, and writes the files."""
     arguments = _arguments()
     with tempfile.TemporaryDirectory(prefix="ratelimit-bench-") as folder:
         server = RedisServer(Path(folder)).start()
@@ -66,7 +66,7 @@ def _head(rounds: int, described: str) -> str:
 
 
 def _measured(name: str, server: RedisServer, rounds: int) -> Part:
-    """In a process of its own, on an empty Redis."""
+    """Measures a part in a separate process, with an empty Redis."""
     print(f"… {name}", file=sys.stderr, flush=True)
     with server.client as redis:
         redis.flushall()

@@ -1,9 +1,9 @@
 """The admin's pages on a large platform: ``make bench-admin``.
 
 A million clients, 200 endpoints, 20 plans with a policy on each endpoint, and ten million rows of
-usage of the last 24 hours, on a PostgreSQL and a Redis of its own. Each page is asked for by a
-superuser, in this process, without a network. It takes some minutes to fill the tables;
-``CLIENTS`` and ``USAGE`` in the environment make it smaller.
+usage of the last 24 hours, on a separate PostgreSQL and Redis. Each page is requested by a
+superuser in this process, without a network. Filling the tables takes some minutes; the environment
+variables ``CLIENTS`` and ``USAGE`` reduce the size.
 """
 
 import os
@@ -66,7 +66,7 @@ INSERT INTO limits_usage (minute, client_key, endpoint, outcome, requests, cost)
 
 
 def main() -> None:
-    """Fills a platform, asks for each page, and prints what it took."""
+    """Fills a platform, requests each page, and prints the durations."""
     folder = Path(tempfile.mkdtemp(prefix="ratelimit-bench-admin-"))
     try:
         with _platform(folder):
@@ -124,7 +124,7 @@ def _fill() -> None:
 
 
 def _add_up() -> None:
-    """Adds the usage up by hour, as beat has it done."""
+    """Rolls the usage up into hours, as scheduled by beat."""
     from django.utils import timezone
 
     from limits.models import Progress, Work

@@ -1,4 +1,4 @@
-"""What Redis itself says of the commands that it ran."""
+"""Statistics of Redis about the commands that it has run."""
 
 import threading
 from collections.abc import Callable
@@ -12,8 +12,8 @@ _BEGIN, _END = "benchmarks:begin", "benchmarks:end"
 
 
 def timed_with_redis(redis: Redis, call: Callable[[], object], calls: int) -> Sample:
-    """As :func:`timed`, with ``redis_us``: microseconds of Redis for one call. Each call is at least
-    one script."""
+    """Like :func:`timed`, plus ``redis_us``: CPU time of Redis for one call in microseconds. Each call runs at
+    least one script."""
     redis.config_resetstat()
     sample = timed(call, calls)
     scripts = redis.info("commandstats")["cmdstat_evalsha"]
@@ -22,11 +22,11 @@ def timed_with_redis(redis: Redis, call: Callable[[], object], calls: int) -> Sa
 
 
 def commands_of(redis: Redis, call: Callable[[], object], calls: int) -> int:
-    """How many commands Redis got from clients while ``call`` was called so many times, by
-    ``MONITOR``; what scripts call is not counted."""
+    """The number of commands that Redis received from clients during this number of calls, counted with
+    ``MONITOR``, without those called by scripts."""
     seen: list[Any] = []
     listening = threading.Event()
-    call()  # What is done once, such as opening a connection or a heartbeat, is over.
+    call()  # Completes work that is done once, such as opening a connection, and a heartbeat.
 
     def listen() -> None:
         with redis.monitor() as monitor:

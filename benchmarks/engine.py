@@ -1,4 +1,4 @@
-"""In this process: the cost of a decision, compared with redis-py's own call of a minimal script."""
+"""The cost of a decision in this process, compared with redis-py's call of a minimal script."""
 
 import itertools
 from collections.abc import Callable, Mapping
@@ -24,14 +24,14 @@ Call = Callable[[], object]
 
 
 class Asking(NamedTuple):
-    """What is timed, and what has to be done before each time that is taken."""
+    """A timed function, and the preparation before each measurement."""
 
     call: Call
     prepare: Call = no_requests
 
 
 def part(url: str, rounds: int) -> Part:
-    """Measures on the Redis of this address."""
+    """Measures with the Redis at this URL."""
     configure(url, RATELIMIT_PLATFORM={"REDIS": url, "CHECK_DEADLINE": TIMEOUT})
     publish(url, ruleset())
     with Redis.from_url(url) as redis:
@@ -81,7 +81,7 @@ def _subject(redis: Redis, asking: Asking) -> Subject:
 
 
 def _batch(redis: Redis) -> Subject:
-    """All figures are for one decision."""
+    """A batch; all figures are per decision."""
     from ratelimit_enforcer.engine import CheckRequest, get_engine
 
     engine = get_engine()

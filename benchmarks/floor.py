@@ -11,14 +11,14 @@ from redis.retry import Retry
 CLIENTS = 1_000
 TIMEOUT = 10.0
 EMISSION, BURST = 1, 10**12
-"""Microseconds for a request, and of the whole burst: it never denies."""
+"""Microseconds for one request and for the whole burst, so large that the script never denies."""
 
 SOURCE = (Path(__file__).parent / "minimal.lua").read_text(encoding="utf-8")
 
 
 def floor(url: str) -> Callable[[], object]:
-    """Calls the minimal script for one of a thousand clients after another, with the connection's
-    settings that the platform uses: a time limit, and nothing is sent twice."""
+    """Returns a function that calls the minimal script for a thousand clients in turn, with the platform's connection
+    settings: a timeout, and no retries."""
     redis = Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=Retry(NoBackoff(), 0))
     digest = redis.script_load(SOURCE)
     keys = itertools.cycle([f"bench:minimal:{number}" for number in range(CLIENTS)])

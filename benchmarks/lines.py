@@ -1,7 +1,7 @@
-"""Processes that measure when they are told to, by lines on their standard input and output.
+"""Processes that measure on demand, controlled by lines on standard input and output.
 
-So what runs in an environment of its own, or must not share a process, is measured in turn with the
-rest. Standard library only: peers run it too.
+So subjects that need a separate environment or process can be measured interleaved with the others. Uses only the
+standard library, because peers run it too.
 """
 
 import json
@@ -17,8 +17,8 @@ BASE_DIR = Path(__file__).resolve().parents[1]
 
 
 def serve(commands: Mapping[str, Callable[..., object]]) -> None:
-    """Runs commands, ``name number number …`` on a line, until the input ends; each answers with a
-    line of JSON."""
+    """Runs commands, one ``name number number …`` per line, until the end of the input; each answers with a line
+    of JSON."""
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
         name, *numbers = line.split()
@@ -26,10 +26,10 @@ def serve(commands: Mapping[str, Callable[..., object]]) -> None:
 
 
 class Process:
-    """One that serves lines. Its standard error is ours."""
+    """A process that serves lines. It shares our standard error."""
 
     def __init__(self, command: Sequence[str], **variables: str) -> None:
-        """``variables`` are added to the environment."""
+        """``variables``: added to the environment."""
         environment = {**os.environ, **variables}
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(
@@ -38,7 +38,7 @@ class Process:
         self._answer("start")
 
     def call(self, name: str, *numbers: int) -> Any:
-        """What a command answers. Raises ``RuntimeError`` where the process ended instead."""
+        """Runs a command and returns its answer. Raises ``RuntimeError`` if the process ended instead."""
         assert self._process.stdin is not None
         print(name, *numbers, file=self._process.stdin, flush=True)
         return self._answer(name)
@@ -51,7 +51,7 @@ class Process:
         return json.loads(line)
 
     def stop(self) -> None:
-        """Closes its input, and waits until it is gone."""
+        """Closes the input, and waits for the end of the process."""
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):
             self._process.stdin.close()

@@ -1,4 +1,4 @@
-"""The machine and the versions that figures belong to, in plain words."""
+"""A description of the machine and the versions to which the figures belong."""
 
 import os
 import platform
@@ -25,8 +25,8 @@ QUIET = 1.0
 
 
 def sharing() -> str:
-    """Whether others use the machine too, by how many processes wanted to run in the last minute;
-    to be asked before the benchmark itself does much."""
+    """A sentence about other load on the machine, from the load average of the last minute. Call it before the
+    benchmark causes load itself."""
     load = os.getloadavg()[0]
     if load < QUIET:
         return f"The machine was quiet (load {load:.1f} before it began)."

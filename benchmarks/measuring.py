@@ -1,7 +1,7 @@
-"""Measuring several subjects in turn, and comparing what was measured in the same round.
+"""Interleaved measurement of several subjects, and comparison within the same round.
 
-Whatever else the machine does falls on all subjects of a round alike, so ratios are taken within each
-round; only then comes the median.
+Other load on the machine affects all subjects of a round equally, so ratios are taken within each round, and
+then their median.
 """
 
 import time
@@ -11,18 +11,18 @@ from itertools import repeat
 from statistics import median
 
 Sample = Mapping[str, float]
-"""What one round of one subject gave: the name of a figure → its value."""
+"""The result of one round of one subject: name of a figure → value."""
 
 Subject = Callable[[], Sample]
 """Measures one round."""
 
 Series = Sequence[Sample]
-"""All rounds of one subject, in their order."""
+"""All rounds of one subject, in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A figure over all rounds."""
+    """Median, minimum and maximum of a figure over all rounds."""
 
     median: float
     least: float
@@ -35,11 +35,11 @@ class Spread:
 
 
 def interleaved(subjects: Mapping[str, Subject], rounds: int, turns: int = 1) -> dict[str, Series]:
-    """Each subject once to warm up, then all of them in every round; every other round goes
-    backwards, so that none always comes after the same one.
+    """Measures each subject once to warm up, then all of them in every round; in reverse order every other round, so
+    that no subject always follows the same one.
 
-    A round may have several short ``turns``, of which each figure is the median: what else the machine
-    does in one moment then falls on no subject alone.
+    A round may consist of several short ``turns``, and each figure is their median, so that a short disturbance does
+    not affect one subject alone.
     """
     for measure in subjects.values():
         measure()
@@ -65,12 +65,12 @@ def spread(series: Series, figure: str) -> Spread:
 
 
 def ratio(series: Series, to: Series, figure: str) -> Spread:
-    """A figure of one subject over that of another, round by round."""
+    """The ratio of a figure of one subject to that of another, taken in each round."""
     return Spread.of(sample[figure] / other[figure] for sample, other in zip(series, to, strict=True))
 
 
 def timed(call: Callable[[], object], calls: int) -> dict[str, float]:
-    """Microseconds for one call: ``us`` of time, ``cpu_us`` of this process's work."""
+    """Microseconds per call: ``us`` of elapsed time, ``cpu_us`` of CPU time of this process."""
     began, worked = time.perf_counter(), time.process_time()
     for _ in repeat(None, calls):
         call()

@@ -1,4 +1,4 @@
-"""Bytes in Redis of one active client, as ``MEMORY USAGE`` counts them."""
+"""Bytes in Redis for one active client, according to ``MEMORY USAGE``."""
 
 import itertools
 
@@ -18,11 +18,11 @@ from ratelimit_enforcer.store.scripts.packing import pack_rules
 QUOTAS = (10, 10**3, 10**6)
 CLIENT = "client"
 REQUESTS = 5_000
-"""In a row, so that both windows hold their 64 exact runs. Spread over the whole window they hold 130."""
+"""Sent in succession, so that both windows have their 64 exact runs. Distributed over the window it would be 130."""
 
 
 def bytes_of_a_client(redis: Redis, quota: int, requests: int) -> int:
-    """Three limits of this quota in one policy, after so many requests."""
+    """Bytes for three limits with this quota in one policy, after this number of requests."""
     limits = (Limit(quota, 60), Limit(quota, 3_600), Limit(quota, 60, Algorithm.TOKEN_BUCKET))
     slug = f"of-{quota}-{requests}"
     rules = pack_rules([EffectivePolicy(Policy(slug, limits), Mode.ENFORCE, limits)], now=0)

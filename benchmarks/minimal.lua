@@ -1,5 +1,5 @@
--- The floor: the least that a rate limiter in Redis can do. One key, one limit, the generic cell
--- rate algorithm; no versions, no clients, no packing, no figures but the answer.
+-- The floor: the minimum for a rate limiter in Redis. One key, one limit, the generic cell rate
+-- algorithm; no versions, clients or packing, and no figures except the answer.
 --
 -- KEYS 1 counter; ARGV 1 microseconds for one request, 2 microseconds of the whole burst
 local clock = redis.call('TIME')

@@ -1,4 +1,4 @@
-"""The headline table in the README, written by a whole run."""
+"""The headline table in the README, written by a complete run."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ BEGIN, END = "<!-- make bench -->", "<!-- /make bench -->"
 
 
 def put(text: str) -> None:
-    """Writes the table in its place. Raises ``ValueError`` where the README has none."""
+    """Writes the table between the marks. Raises ``ValueError`` if the README has none."""
     README.write_text(replaced(README.read_text(encoding="utf-8"), text), encoding="utf-8")
 
 
 def replaced(readme: str, text: str) -> str:
-    """The README with other text between the two marks."""
+    """The README with this text between the two marks."""
     before, begin, rest = readme.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:

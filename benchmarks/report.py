@@ -1,4 +1,4 @@
-"""What a part of the benchmark found: tables, and the targets that it had; as Markdown."""
+"""The results of the parts: tables and targets, as Markdown."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ Cell = str | int | float | Spread
 
 @dataclass(frozen=True)
 class Table:
-    """A table. Cells that are numbers are written with as many digits as matter."""
+    """A table. Numbers are written with their significant digits."""
 
     title: str
     columns: Sequence[str]
@@ -20,7 +20,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Target:
-    """A figure that was promised: at most ``bound``, or at least."""
+    """A target for a figure: at most ``bound``, or at least ``bound``."""
 
     name: str
     found: Spread
@@ -29,13 +29,13 @@ class Target:
 
     @property
     def reached(self) -> bool:
-        """By the median."""
+        """Whether the median reaches the target."""
         return self.found.median <= self.bound if self.at_most else self.found.median >= self.bound
 
 
 @dataclass(frozen=True)
 class Headline:
-    """One line for the README: a figure of ours, compared with another one."""
+    """One line for the README: a figure of ours, and the one it is compared with."""
 
     what: str
     ours: Spread
@@ -43,11 +43,11 @@ class Headline:
     theirs: Spread
     unit: str
     ratio: Spread
-    """Ours over theirs, taken within each round."""
+    """The ratio of ours to theirs, taken within each round."""
 
     @property
     def cells(self) -> Sequence[str]:
-        """As a row of :data:`HEADLINES`."""
+        """The cells of a row of :data:`HEADLINES`."""
         figures = (f"{_number(figure.median)} {self.unit}" for figure in (self.ours, self.theirs))
         ours, theirs = figures
         return self.what, ours, self.peer, theirs, f"× {_number(self.ratio.median)}"
@@ -58,7 +58,7 @@ HEADLINES = ("", "ours", "compared with", "theirs", "ours / theirs")
 
 @dataclass(frozen=True)
 class Part:
-    """What one part found."""
+    """The results of one part."""
 
     name: str
     tables: Sequence[Table]
@@ -67,12 +67,12 @@ class Part:
 
 
 def headlines(parts: Iterable[Part]) -> str:
-    """The README's table."""
+    """The table in the README."""
     return _lines(HEADLINES, [line.cells for part in parts for line in part.headlines])
 
 
 def written(cell: Cell) -> str:
-    """``1.25 (1.21 to 1.40)``, ``12,345``, or the words themselves."""
+    """``1.25 (1.21 to 1.40)``, ``12,345``, or the text itself."""
     if isinstance(cell, Spread):
         return f"{_number(cell.median)} ({_number(cell.least)} to {_number(cell.most)})"
     return cell if isinstance(cell, str) else _number(cell)

@@ -1,4 +1,4 @@
-"""Prepared requests, of users who are logged in. No part of the platform: peers use them too."""
+"""Prepared requests of authenticated users. Independent of the platform, because peers use them too."""
 
 import gc
 from collections.abc import Callable
@@ -8,7 +8,7 @@ CLIENTS = 1_000
 
 
 class Caller:
-    """As much of a user as throttles look at."""
+    """A user with the attributes that throttles read."""
 
     is_authenticated = True
 
@@ -28,7 +28,7 @@ def django_request(number: int, path: str) -> Any:
 
 
 def drf_request(number: int, path: str) -> Any:
-    """The same as Django REST Framework's views see it."""
+    """The same request as seen by views of Django REST Framework."""
     from rest_framework.request import Request
 
     bare = django_request(number, path)
@@ -38,7 +38,7 @@ def drf_request(number: int, path: str) -> Any:
 
 
 def no_requests() -> None:
-    """Prepares nothing: these subjects take only a name."""
+    """Prepares nothing, for subjects that need only a client's name."""
 
 
 class Prepared:
@@ -51,7 +51,7 @@ class Prepared:
         self.renew()
 
     def renew(self) -> None:
-        """The garbage collector leaves them alone: no server has a thousand requests at once."""
+        """Creates new requests and excludes them from garbage collection: no server has a thousand requests at once."""
         gc.unfreeze()
         self._requests: list[Any] = []
         gc.collect()
@@ -59,7 +59,7 @@ class Prepared:
         gc.freeze()
 
     def __call__(self, number: int) -> Any:
-        """That of one client; of others than the thousand it is made on the way."""
+        """The request of one client; for numbers beyond the thousand it is created on demand."""
         return self._requests[number] if number < CLIENTS else self._make(number, self._path)
 
 

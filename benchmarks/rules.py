@@ -1,4 +1,4 @@
-"""The rules that are measured, and a store that holds them; no database."""
+"""The rules of the benchmarks, and publishing them to a store without a database."""
 
 from limits.store.client import control_client_of
 from limits.store.clients import ClientWriter
@@ -11,11 +11,11 @@ from ratelimit_enforcer.store.connections.redis_url import parse
 from ratelimit_enforcer.store.keys import Keys
 
 QUOTA = 1_000_000
-"""Nothing that is timed is denied."""
+"""So high that no timed request is denied."""
 
 TIMEOUT = 60.0
 ENDPOINTS = {1: "one", 3: "three", 5: "five"}
-"""How many limits apply → the endpoint, whose address is ``GET /<slug>``."""
+"""Number of limits that apply → slug of the endpoint with the route ``GET /<slug>``."""
 
 
 def limits_of(quota: int) -> dict[str, tuple[tuple[Limit, ...], ...]]:
@@ -30,7 +30,7 @@ def limits_of(quota: int) -> dict[str, tuple[tuple[Limit, ...], ...]]:
 
 
 def ruleset(quota: int = QUOTA, token_digest: str = "") -> Ruleset:
-    """A default plan, and an endpoint each with one limit, three limits in two policies, and five."""
+    """A ruleset with a default plan and endpoints with one limit, three limits in two policies, and five limits."""
     policies = [
         Policy(f"{endpoint}-{number}", limits, endpoint=endpoint)
         for endpoint, by_policy in limits_of(quota).items()
@@ -47,7 +47,7 @@ def ruleset(quota: int = QUOTA, token_digest: str = "") -> Ruleset:
 
 
 def publish(url: str, rules: Ruleset, namespace: str = "rl") -> None:
-    """Puts rules in force on a store where no clients are registered."""
+    """Publishes rules to a store without registered clients."""
     redis, keys, data = control_client_of(parse(url), TIMEOUT), Keys(namespace), rules.to_bytes()
     RulesetWriter(redis, keys).publish(Version("bench", 1, digest_of(data)), data, lambda current: True)
     assert ClientWriter(redis, keys).load_all([])

@@ -1,4 +1,4 @@
-"""The decision script compared with a minimal one: server time, and time of the round trip."""
+"""The decision script compared with a minimal one: CPU time of Redis, and duration of the round trip."""
 
 import itertools
 from collections.abc import Callable
@@ -32,7 +32,7 @@ HOUR = Limit(10**9, 3_600)
 
 
 def part(url: str, rounds: int) -> Part:
-    """Measures on the Redis of this address."""
+    """Measures with the Redis at this URL."""
     with Redis.from_url(url) as redis:
         series = interleaved({name: _subject(redis, call) for name, call in cases(redis).items()}, rounds, TURNS)
     least = series[FLOOR]
@@ -52,7 +52,7 @@ def part(url: str, rounds: int) -> Part:
 
 
 def cases(redis: Redis) -> dict[str, Callable[[], object]]:
-    """The floor first, then the decision script with ever more to do."""
+    """The floor, then the decision script with an increasing amount of work."""
     options = redis.connection_pool.connection_kwargs
     connections = ServerConnections(lambda: redis.connection_pool.connection_class(**options), 2)
     keys = Keys("bench")

@@ -1,8 +1,8 @@
-"""Ten million rows of usage by minute, and what the admin's home and the alerts ask of them.
+"""Queries of the admin's home page and of alerts on ten million rows of usage by minute.
 
-``python -m benchmarks.usage [ROWS]`` makes a database of its own in a temporary folder, fills two days
-with made-up requests, adds them up to hours and days as the platform does, and prints for each
-question how long it took and by which plan. It takes some minutes.
+``python -m benchmarks.usage [ROWS]`` creates a database in a temporary folder, fills two days with artificial
+requests, rolls them up into hours and days like the platform, and prints the duration and the query plan of each
+query. It takes some minutes.
 """
 
 import json
@@ -22,12 +22,12 @@ ROUNDS = 5
 RESULTS = Path(__file__).parent / "results-usage.json"
 MINUTES = 2 * 24 * 60
 OVERLAP = 1.35
-"""Some of the rows that are made are the same, and so one."""
+"""Factor for generated rows, because some of them are equal and become one row."""
 CLIENTS, ENDPOINTS = 5_000, 12
 END = datetime(2026, 6, 21, 12, tzinfo=UTC)
 BEGIN = END - timedelta(minutes=MINUTES)
 
-# A few clients send much and many send little: the square of an even number is skewed like that.
+# Few clients send much and many send little: the square of a uniform random number has such a distribution.
 # Each client uses three endpoints.
 FILL = f"""
     INSERT INTO limits_usage (minute, client_key, endpoint, outcome, requests, cost)
@@ -48,7 +48,7 @@ FILL_QUOTA_THRESHOLDS = f"""
 
 
 def main() -> None:
-    """Fills, asks, prints."""
+    """Fills the database, measures the queries, and prints the table."""
     wanted = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
     with database():
         from django.core.management import call_command
@@ -64,7 +64,7 @@ def main() -> None:
 
 @contextmanager
 def database() -> Iterator[None]:
-    """A PostgreSQL of its own, with Django's settings for it."""
+    """A separate PostgreSQL, and Django's settings for it."""
     from ratelimit_platform.embedded.postgres import database_url, start_postgres
 
     with tempfile.TemporaryDirectory(prefix="ratelimit-bench-") as folder:
@@ -85,7 +85,7 @@ def database() -> Iterator[None]:
 
 
 def fill(wanted: int) -> int:
-    """Rows of usage over two days. Returns how many there are."""
+    """Inserts rows of usage over two days. Returns their number."""
     from limits.models import Progress, Work
 
     step = 60
@@ -108,7 +108,7 @@ def execute(statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, .
 
 
 def add_up() -> tuple[int, float, int]:
-    """Adds everything up. Returns rows by hour, seconds, and steps."""
+    """Rolls everything up. Returns rows by hour, seconds, and steps."""
     from limits.monitoring.rollups import roll_up
 
     began = time.perf_counter()
@@ -120,7 +120,7 @@ def add_up() -> tuple[int, float, int]:
 
 
 def questions() -> list[tuple[str, Callable[[], object]]]:
-    """What is asked, of the last 24 hours where nothing else is said."""
+    """The queries with their names, for the last 24 hours unless stated otherwise."""
     from limits.models import AlertRule
     from limits.monitoring import figures, metrics
 
@@ -149,7 +149,7 @@ def questions() -> list[tuple[str, Callable[[], object]]]:
 
 
 def remove_a_step() -> float:
-    """Milliseconds of one step of the removal of old rows."""
+    """Milliseconds for one step of removing old rows."""
     from limits.monitoring.retention import ROWS_PER_STATEMENT, remove_expired
 
     began = time.perf_counter()
@@ -158,7 +158,7 @@ def remove_a_step() -> float:
 
 
 def measured(name: str, question: Callable[[], object]) -> dict[str, Any]:
-    """Its time in milliseconds, the median of several, and the plan of its longest query."""
+    """The duration in milliseconds, as median of several runs, and the plan of the longest query."""
     times = []
     for _ in range(ROUNDS):
         began = time.perf_counter()
@@ -168,7 +168,7 @@ def measured(name: str, question: Callable[[], object]) -> dict[str, Any]:
 
 
 def plan_of(question: Callable[[], object]) -> str:
-    """How PostgreSQL reads the rows: “Index Only Scan limits_usagehour by usagehour_one_row”, …"""
+    """The scans in PostgreSQL's plan: “Index Only Scan limits_usagehour by usagehour_one_row”, …"""
     from django.db import connection
 
     asked: list[tuple[str, Any]] = []
@@ -187,7 +187,7 @@ def plan_of(question: Callable[[], object]) -> str:
 
 
 def _scans(node: dict[str, Any]) -> Iterator[str]:
-    """The nodes that read a table, and really did."""
+    """The executed nodes of the plan that read a table."""
     if "Scan" in node["Node Type"] and "Subquery" not in node["Node Type"]:
         rows = round(node["Actual Rows"] * node["Actual Loops"])
         where = f" {node['Relation Name']}" if "Relation Name" in node else ""

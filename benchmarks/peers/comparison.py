@@ -1,4 +1,4 @@
-"""All throttles in turn, each in its process."""
+"""Interleaved measurement of all throttles, each in a separate process."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ NAME = "Compared with other throttles"
 CALLS, TURNS = 500, 5
 QUOTA, EXACT_QUOTA, TRIES = 1_000, 50, 3
 FIRST_OF_EXACT = 1_000_000
-"""Clients that nothing else asks for."""
+"""The first number of clients that no other measurement uses."""
 
 OURS, ALSO_OURS, FRAMEWORK = "policy-3", ("policy-1", "atomic"), "drf"
 TITLES = {
@@ -38,7 +38,7 @@ HEADLINES = {
     "smart-decorator": "django-smart-ratelimit, 1 limit",
 }
 FIGURES = {"": "us", f", {CROWD} threads": "crowd_us"}
-"""How it is asked → the figure for that."""
+"""Kind of load → name of the figure."""
 AT_LEAST = {"drf": 1.5, "django-ratelimit": 2.0, "smart-decorator": 2.0}
 
 
@@ -60,7 +60,7 @@ class Exactness:
 
 
 def part(url: str, rounds: int) -> Part:
-    """Measures on the Redis of this address."""
+    """Measures with the Redis at this URL."""
     try:
         python = environment.python()
     except CalledProcessError:

@@ -1,4 +1,4 @@
-"""The environment that the peers are installed in, kept for the next run."""
+"""The environment in which the peers are installed, kept for the next run."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ def python() -> str:
 
 
 def _name_this_project(executable: Path) -> None:
-    """Last on the path, so that ``limits`` is the package of that name and ``benchmarks`` ours."""
+    """Adds this project at the end of the path, so that ``limits`` is the peer's package and ``benchmarks`` ours."""
     packages = _run(str(executable), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
     (Path(packages) / "benchmarks.pth").write_text(f"{BASE_DIR}\n", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""Our own throttles, asked in the way in which the peers are."""
+"""Our own throttles, called in the same way as the peers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ NAMESPACE = "peers"
 
 
 def policy_throttle(limits: int) -> Make:
-    """``PolicyThrottle`` with so many limits."""
+    """``PolicyThrottle`` with this number of limits."""
 
     def make(url: str, quota: int) -> tuple[Allow, Renew]:
         from benchmarks.rules import ENDPOINTS, TIMEOUT, publish, ruleset
@@ -26,7 +26,7 @@ def policy_throttle(limits: int) -> Make:
 
 
 def atomic_throttle(url: str, quota: int) -> tuple[Allow, Renew]:
-    """The framework's throttle by name and behaviour, in one script call."""
+    """The drop-in replacement of the framework's throttle, with one script call."""
     from benchmarks.rules import TIMEOUT
 
     configure(url, RATELIMIT_PLATFORM={"REDIS": url, "NAMESPACE": NAMESPACE, "CHECK_DEADLINE": TIMEOUT})

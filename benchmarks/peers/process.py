@@ -1,8 +1,8 @@
-"""One throttle in a process of its own: ``python -m benchmarks.peers.process NAME URL QUOTA``.
+"""One throttle in a separate process: ``python -m benchmarks.peers.process NAME URL QUOTA``.
 
-Takes lines: ``run CALLS`` times calls, a thousand clients in turn; ``crowd CALLS`` times as many from
-eight threads at once; ``admitted FIRST`` counts how many of a client's thousand requests from 32
-threads at once are admitted.
+Reads commands from lines: ``run CALLS`` measures calls for a thousand clients in turn; ``crowd CALLS`` measures
+as many calls from eight concurrent threads; ``admitted FIRST`` counts how many of a client's thousand requests from
+32 concurrent threads are admitted.
 """
 
 import itertools
@@ -44,7 +44,7 @@ def _make(name: str) -> Make:
 
 
 def _crowd_us(allow: Allow, calls: int) -> float:
-    """Microseconds between two answers that the process gives."""
+    """Microseconds between two answers of the process."""
     parts = [[number % CLIENTS for number in range(first, calls, CROWD)] for first in range(CROWD)]
     with ThreadPoolExecutor(CROWD) as pool:
         list(pool.map(allow, range(CROWD)))

@@ -1,6 +1,6 @@
-"""The peers, each as its own documentation would have a busy site use it, with one limit.
+"""The peers, each configured for a busy site according to its own documentation, with one limit.
 
-Runs where the peers are installed, and nothing of ours.
+Runs in an environment with the peers, without our packages.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.requests import Prepared, configure, django_request, drf_request, no_requests
 
 Allow = Callable[[int], bool]
-"""Asks whether the client of this number may do one request more."""
+"""Checks whether the client with this number may send one more request."""
 
 Renew = Callable[[], None]
 
@@ -67,7 +67,7 @@ def limits_sliding_counter(url: str, quota: int) -> tuple[Allow, Renew]:
 
 
 def _limits(url: str, quota: int, strategy: str) -> tuple[Allow, Renew]:
-    # By name: type checkers would look for it in our own package of this name.
+    # Imported by name, because type checkers would find our own package ``limits``.
     library: Any = import_module("limits")
     storage = import_module("limits.storage").RedisStorage(url)
     limiter = getattr(import_module("limits.strategies"), strategy)(storage)

@@ -1,4 +1,4 @@
-"""A thousand registered clients compared with a million: two platforms on one Redis, measured in turn."""
+"""A thousand registered clients compared with a million: two platforms on one Redis, with interleaved measurements."""
 
 import secrets
 import sys
@@ -20,12 +20,12 @@ FEW, MANY = 1_000, 1_000_000
 CALLS = 1_000
 COMMAND = (sys.executable, "-m", "benchmarks.scale.platform")
 MET = 30_000
-"""Clients that a process has met when its memory is looked at; its cache holds the last 10,000."""
+"""The number of clients that a process has seen when its memory is measured; it caches the last 10,000."""
 
 
 @dataclass
 class Platform:
-    """One with so many clients: a process that publishes and one that decides."""
+    """A platform with this number of clients: a process that publishes and one that decides."""
 
     clients: int
     publisher: Process
@@ -48,8 +48,8 @@ class Platform:
         return {"publish": published, "first": first["us"] / 1_000, "us": warm["us"], "new": self._meet(CALLS)}
 
     def _meet(self, calls: int) -> float:
-        """Microseconds of a check where the process meets each client for the first time, as far as
-        there are as many."""
+        """Microseconds of a check when the process sees each client for the first time, as long as there are
+        enough clients."""
         sample = self.server.call("meet", calls, self.met % self.clients, min(calls, self.clients))
         self.met += calls
         return float(sample["us"])
@@ -60,7 +60,7 @@ class Platform:
 
 
 def measured(url: str, rounds: int) -> tuple[Table, list[Target], Headline]:
-    """On the Redis of this address."""
+    """Measures with the Redis at this URL."""
     with Redis.from_url(url) as redis, _platforms(url) as platforms:
         for platform in platforms.values():
             platform.fill(redis)

@@ -1,4 +1,4 @@
-"""One master of a Redis Cluster compared with three: the part of the work that each does."""
+"""A Redis Cluster with one master compared with three, and the share of the work of each master."""
 
 import itertools
 import tempfile
@@ -24,7 +24,7 @@ NAMESPACE = "rl"
 
 
 def table(rounds: int) -> Table:
-    """Both Clusters in turn."""
+    """Measures both Clusters interleaved."""
     with _cluster(MASTERS[0]) as one, _cluster(MASTERS[1]) as three:
         clusters = {f"{masters}": cluster for masters, cluster in zip(MASTERS, (one, three), strict=True)}
         engines = {name: _engine(cluster.url) for name, cluster in clusters.items()}

@@ -1,8 +1,8 @@
 """One process of a platform with a database: ``python -m benchmarks.scale.platform``.
 
-Takes lines: ``fill CLIENTS`` makes tables, rules and registered clients; ``load`` writes the clients to
-Redis; ``publish`` changes a quota as a save in the admin does; ``check CALLS`` and ``meet CALLS FIRST CLIENTS``
-time checks; ``memory`` is what the process uses.
+Reads commands from lines: ``fill CLIENTS`` creates tables, rules and registered clients; ``load`` writes the clients
+to Redis; ``publish`` changes a quota like a save in the admin; ``check CALLS`` and ``meet CALLS FIRST CLIENTS``
+measure checks; ``memory`` returns the memory of the process.
 """
 
 import itertools
@@ -39,8 +39,8 @@ def main() -> None:
 
 
 def fill(clients: int) -> None:
-    """A database with rules in force, and so many clients. Triggers are off: they would make as many
-    changes to deliver one by one."""
+    """Fills a database with live rules and this number of clients. Triggers are disabled, because they would write
+    every client to the outbox."""
     from django.core.management import call_command
     from django.db import connection
 
@@ -81,7 +81,7 @@ def load() -> float:
 
 
 def publish() -> float:
-    """Milliseconds from the save of a quota until it is live everywhere; the median of a few."""
+    """Milliseconds from the save of a quota until it is live everywhere, as median of several saves."""
     return median(_publish() for _ in range(PUBLISHES))
 
 
@@ -103,12 +103,12 @@ def _publish() -> float:
 
 
 def check(calls: int) -> Sample:
-    """Checks, a thousand registered clients in turn."""
+    """Measures checks of a thousand registered clients in turn."""
     return meet(calls, 0, CLIENTS)
 
 
 def meet(calls: int, first: int, clients: int) -> Sample:
-    """Checks of registered clients from number ``first`` on, so many in turn."""
+    """Measures checks of ``clients`` registered clients in turn, beginning at number ``first``."""
     from ratelimit_enforcer.engine import CheckRequest, get_engine
 
     engine = get_engine()
@@ -117,7 +117,7 @@ def meet(calls: int, first: int, clients: int) -> Sample:
 
 
 def memory() -> float:
-    """Megabytes of this process that are not shared."""
+    """Unshared memory of this process in megabytes."""
     return float(psutil.Process().memory_full_info().uss) / 1e6
 
 

@@ -1,4 +1,4 @@
-"""Which endpoint a request means, among ten and among a thousand."""
+"""Finding the endpoint of a request among ten and among a thousand."""
 
 import itertools
 from collections.abc import Callable
@@ -13,7 +13,7 @@ REQUESTS = {"a literal path": "/api/v1/things-{}", "a parameter": "/api/v1/thing
 
 
 def table(rounds: int) -> Table:
-    """Every kind of request, for both numbers of endpoints."""
+    """All kinds of requests, for both numbers of endpoints."""
     subjects = {f"{count:,} endpoints, {kind}": _subject(count, kind) for kind in REQUESTS for count in ENDPOINTS}
     series = interleaved(subjects, rounds)
     few = {kind: series[f"{ENDPOINTS[0]:,} endpoints, {kind}"] for kind in REQUESTS}

@@ -1,4 +1,4 @@
-"""Everything about size."""
+"""All measurements about size."""
 
 from redis import Redis
 
@@ -8,7 +8,7 @@ from benchmarks.scale import clients, masters, routes
 
 
 def part(url: str, rounds: int) -> Part:
-    """Measures on the Redis of this address, and on Clusters of its own."""
+    """Measures with the Redis at this URL, and with separate Clusters."""
     by_clients, targets, headline = clients.measured(url, rounds)
     tables = [by_clients, _counters(url), routes.table(rounds), masters.table(rounds)]
     return Part("Size", tables, targets, [headline])

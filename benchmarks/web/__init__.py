@@ -1,1 +1,1 @@
-"""Over HTTP: the platform's web server compared with views that do next to nothing, under the load of wrk."""
+"""The platform over HTTP, compared with minimal views, under load from wrk."""

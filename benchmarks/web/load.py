@@ -1,4 +1,4 @@
-"""Load by wrk, on every view in turn."""
+"""Load from wrk on all views, interleaved."""
 
 import json
 import secrets
@@ -24,7 +24,7 @@ SCRIPT = Path(__file__).parent / "requests.lua"
 
 @dataclass(frozen=True)
 class View:
-    """What is asked for; ``decisions`` in each request."""
+    """A measured view; ``decisions``: their number in each request."""
 
     title: str
     path: str
@@ -41,7 +41,7 @@ VIEWS = (EMPTY, MINIMAL, CHECK, BATCH, SHOP)
 
 
 def part(url: str, rounds: int) -> Part:
-    """Measures on the Redis of this address."""
+    """Measures with the Redis at this URL."""
     if shutil.which("wrk") is None:
         note = "Not measured: wrk is not installed (`apt-get install wrk`)."
         return Part("Over HTTP", [Table("Requests", ("view",), (), note)])

@@ -1,7 +1,7 @@
 -- Requests for wrk: wrk … -s requests.lua URL -- KIND TOKEN
 --
--- KIND is get (a shop's customer), check (one check in JSON) or batch (a hundred). A thousand clients
--- in turn; every request is made before the first is sent. The last line of the output is JSON.
+-- KIND is get (a request to the shop), check (one check in JSON) or batch (a hundred). A thousand clients
+-- in turn; all requests are built before the first is sent. The last line of the output is JSON.
 local CLIENTS, TOGETHER = 1000, 100
 local requests, at = {}, 0
 

@@ -1,4 +1,4 @@
-"""The web server, as ``make web`` starts it, with the views of the benchmark; no database is asked."""
+"""The web server, started as by ``make web``, with the views of the benchmark; uses no database."""
 
 import secrets
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ WORKERS = 2
 
 @contextmanager
 def web_server(redis_url: str, folder: Path) -> Iterator[WebServer]:
-    """One that answers; two workers. Ends it afterwards."""
+    """A server with two workers that already answers; stopped at the end of the block."""
     (folder / "static").mkdir()
     server = serve(free_port(), outer_environment() | environment_of(redis_url, folder))
     try:
@@ -23,7 +23,7 @@ def web_server(redis_url: str, folder: Path) -> Iterator[WebServer]:
 
 
 def environment_of(redis_url: str, folder: Path) -> dict[str, str]:
-    """The platform's settings by environment."""
+    """Environment variables with the platform's settings."""
     return {
         "DJANGO_SETTINGS_MODULE": "benchmarks.web.settings",
         "REDIS_URL": redis_url,

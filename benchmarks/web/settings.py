@@ -1,4 +1,4 @@
-"""The platform's settings, with the views that it is compared with among its addresses."""
+"""The platform's settings, plus URLs of the views for comparison."""
 
 from ratelimit_platform import settings as platform
 

@@ -1,4 +1,4 @@
-"""The platform's addresses, the views that it is compared with, and a shop."""
+"""URLs of the platform, of the views for comparison, and of a shop."""
 
 from django.urls import include, path
 

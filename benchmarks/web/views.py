@@ -1,4 +1,4 @@
-"""What the platform's views are compared with: one that does nothing, and one that makes one call to Redis."""
+"""Views for comparison: one does nothing, and one makes a single call to Redis."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ digest = redis.script_load(SOURCE)
 
 
 class Empty(APIView):
-    """Nothing at all."""
+    """Does nothing."""
 
     schema: Any = None
 
@@ -36,7 +36,7 @@ class Minimal(APIView):
 
 
 class Shop(APIView):
-    """A view of a shop under three limits."""
+    """A view of a shop with three limits."""
 
     schema: Any = None
     throttle_classes = (PolicyThrottle,)
