@@ -1,5 +1,5 @@
--- Erasing a client from usage: up to a number of its rows become part of the rows without a client, and the number of
--- rows changed is returned. Rows are sorted before they are inserted, so that two concurrent statements wait for each
+-- Erasing a client from usage: each statement merges a limited number of its rows into the rows without a client, and
+-- returns the number of merged rows. Rows are sorted before they are inserted, so that two concurrent statements wait for each
 -- other without a deadlock.
 
 -- name: usage_by_minute

@@ -1,4 +1,4 @@
--- The figures for people. Each query reads whole hours from the hours table, and the minutes before and after them
+-- Figures for the admin. Each query reads whole hours from the hours table, and the minutes before and after them
 -- from the minutes table: see TimeRange in rollups.py.
 
 -- name: requests_by_hour

@@ -1,5 +1,6 @@
--- Removing up to a number of rows older than a time, and returning the number of rows removed. Rows are found by ctid,
--- their place in the table: by primary key, as the ORM does it, a statement took 7.6 times as long (2026-11-27).
+-- Removing old rows: each statement removes a limited number of rows older than a time, and returns the number of
+-- removed rows. Rows are found by ctid, their place in the table: by primary key, as in the ORM, a statement took
+-- 7.6 times as long (2026-11-27).
 
 -- name: remove_usage
 -- Usage by minute.
