@@ -136,7 +136,7 @@ def test_blocking_a_registered_client_redirects_to_its_page(member: Callable[[st
         ("handle an alert", "change alerts", "Operators"),
     ],
 )
-def test_a_missing_permission_is_shown_with_whom_to_contact(
+def test_a_missing_permission_is_shown_with_the_users_to_contact(
     member: Callable[[str], Desk], ada: User, page: str, lacking: str, groups: str
 ) -> None:
     answer = member(VIEWERS).client.get(PAGES[page]())

@@ -39,7 +39,7 @@ class WithoutTls:
                 client.settimeout(30)
                 while data := client.recv(4096):
                     self.told.append(data)
-                    # "N": no TLS; then whoever goes on in clear text is asked for a password in clear text.
+                    # "N": no TLS; a client that continues unencrypted is then asked for a cleartext password.
                     client.sendall(b"N" if data == SSL_REQUEST else b"R\x00\x00\x00\x08\x00\x00\x00\x03")
 
     def close(self) -> None:

@@ -135,7 +135,7 @@ NOT_DOCUMENTED = {"PYTHON"}
 
 NOT_FOR_CONTAINERS = {
     *("DATA_DIR", "LOG_FORMAT"),  # the image sets them
-    *("HOST", "PORT"),  # a container has an address of its own; LISTEN is that of the machine
+    *("HOST", "PORT"),  # a container has its own address; LISTEN is that of the machine
     *("ADMIN_PASSWORD", "API_TOKEN"),  # only `make run` sets these up
     "DEBUG",
 }
