@@ -1,6 +1,6 @@
 -- Erasing a client from usage: each statement merges a limited number of its rows into the rows without a client, and
--- returns the number of merged rows. Rows are sorted before they are inserted, so that two concurrent statements wait for each
--- other without a deadlock.
+-- returns the number of merged rows. Rows are sorted before they are inserted, so that two concurrent statements wait
+-- for each other without a deadlock.
 
 -- name: usage_by_minute
 -- Usage by minute.
