@@ -27,7 +27,7 @@ CLIENTS, ENDPOINTS = 5_000, 12
 END = datetime(2026, 6, 21, 12, tzinfo=UTC)
 BEGIN = END - timedelta(minutes=MINUTES)
 
-# Few clients send much and many send little: the square of a uniform random number has such a distribution.
+# Few clients send much and many send little: a power of a uniform random number has such a distribution.
 # Each client uses three endpoints.
 FILL = f"""
     INSERT INTO limits_usage (minute, client_key, endpoint, outcome, requests, cost)
