@@ -10,9 +10,9 @@
 --          false, time of the entry whose expiry ends a denial or false, now}; {-1} if the log is not a
 --          list: it is removed, and the next request starts a new one
 --
--- An entry that is exactly one window old has expired, as in Django REST Framework. As there, several
--- rates may read one log, and only an admitted request writes: a denial removes no entry that a rate
--- with a longer window still counts. Expired entries are found by bisection and removed once, so a
+-- As in Django REST Framework, an entry that is exactly one window old has expired, several rates may
+-- read one log, and only an admitted request writes: a denial removes no entry that a rate with a
+-- longer window still counts. Expired entries are found by bisection and removed once, so a
 -- call costs nearly the same whatever the quota; an entry takes about 10 bytes. The list expires with
 -- its last entry, a millisecond later at the latest.
 --

@@ -14,8 +14,8 @@
 -- changes and nothing is counted. So it may be repeated.
 --
 -- Counter: see decide.lua. The cost of other requests is not refunded: a refund never returns more than
--- what this request still occupies. The expiry of the counter remains unchanged: after a refund, the
--- counter matters no longer than before.
+-- what this request still occupies. The counter's expiry stays unchanged: after a refund it is not
+-- needed for longer than before.
 
 -- include: clock
 -- include: codes
