@@ -58,7 +58,7 @@ def client_named(user: Any = None, **options: Any) -> str:
         ("fe80::2%7", "ip:fe80::/64"),
         ("[fe80::1%25eth0]:443", "ip:fe80::/64"),
         (" 192.0.2.7 ", "ip:192.0.2.7"),
-        # No address at all: a UNIX socket, a proxy that does not know it.
+        # No address: a UNIX socket, or a proxy that does not know it.
         ("unix:", "ip:unknown"),
         ("unknown", "ip:unknown"),
         ("Unknown", "ip:unknown"),

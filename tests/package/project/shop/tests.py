@@ -48,7 +48,7 @@ class Shop(SimpleTestCase):
         self.assertEqual(self.statuses("/orders", 3, "post"), [201, 201, 429])
         self.assertEqual(self.statuses("/orders", 4), [200, 200, 200, 429])
 
-    def test_a_view_made_of_a_function(self) -> None:
+    def test_a_function_view(self) -> None:
         self.assertEqual(self.statuses("/order", 3, "post"), [201, 201, 429])
 
     def test_a_plain_view(self) -> None:
@@ -68,11 +68,11 @@ class Shop(SimpleTestCase):
     def test_a_blocked_client(self) -> None:
         self.assertEqual([self.ask(path, key="mallory").status_code for path in ("/api/search", "/plain")], [403, 403])
 
-    def test_a_rate_of_ones_own(self) -> None:
+    def test_a_view_with_its_own_rate(self) -> None:
         self.assertEqual(self.statuses("/uploads", 6, "post"), [201] * 5 + [429])
         self.assertTrue(590 < int(self.ask("/uploads", "post")["Retry-After"]) <= 600)
 
-    def test_a_store_that_hangs_does_not_hold_a_request(self) -> None:
+    def test_a_hanging_store_does_not_block_a_request(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:
             platform = {"REDIS": f"redis://127.0.0.1:{silent.getsockname()[1]}", "CHECK_DEADLINE": 0.1}
             with self.settings(RATELIMIT_PLATFORM=platform), self.assertLogs("ratelimit_enforcer", "WARNING") as logged:
@@ -88,5 +88,5 @@ class Shop(SimpleTestCase):
         self.assertEqual((denied.status_code, denied["Content-Type"]), (429, "application/problem+json"))
         self.assertEqual(denied.json()["violated-policies"], ["free-search:3600s"])
 
-    def test_nothing_is_wrong_with_this_project(self) -> None:
+    def test_the_system_checks_find_no_problem(self) -> None:
         self.assertEqual([*check_settings(), *check_views(), *run_checks()], [])
