@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that CI checks, the quick checks first. Arguments go to pytest.
+# All checks of CI, the quick ones first. Arguments go to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=.venv/bin

@@ -262,7 +262,7 @@ def test_deciding_processes_divide_the_quota(own_store: Store, server: RedisServ
     assert sorted(admitted) == [1, 2, 2]
 
 
-def test_a_process_without_heartbeats_gets_no_local_share(own_store: Store) -> None:
+def test_a_silent_process_does_not_count_for_local_shares(own_store: Store) -> None:
     own_store.publish(simple(9))
     own_store.load()
     own_store.redis.hset(own_store.keys.processes, "long ago", 1)

@@ -165,7 +165,7 @@ def test_values_are_kept_up_to_date() -> None:
 # -- acknowledgement and silence
 
 
-def test_an_acknowledged_alert_sends_no_further_messages() -> None:
+def test_an_acknowledged_alert_sends_no_messages_until_a_new_one_opens() -> None:
     rows.alert_rule(cooldown=60, window=60)
     denied()
     evaluate(NOW)

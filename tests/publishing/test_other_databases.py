@@ -141,7 +141,7 @@ def test_the_reconciler_loads_the_clients_after_an_interrupted_take_over(restore
     assert restored.client("acme").status == "active"
 
 
-def test_a_take_over_that_loses_the_store_tells_to_repeat_it(
+def test_a_take_over_that_loses_the_store_asks_to_repeat_it(
     restored: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = rules.record_take_over

@@ -1,4 +1,4 @@
-# The first start makes the database that the variables name.
+# The first start creates the database in the variables.
 set -eu
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
     password=$(mktemp)
