@@ -73,7 +73,7 @@ def decision_body(decision: Decision) -> dict[str, Any]:
 
 
 def _limit_body(state: LimitState) -> dict[str, Any]:
-    name, policy, mode, limit, allowed, remaining, reset_after, next_capacity_after, retry_after, _, _ = state
+    name, policy, mode, limit, _, allowed, remaining, reset_after, next_capacity_after, retry_after, _, _ = state
     algorithm = limit.algorithm
     return {
         "name": name,

@@ -14,12 +14,11 @@ from limits.admin.quick_overrides import end_of, raisable
 from limits.domain.descriptions import duration, limit_sentence, limits_sentence
 from limits.models import Client, CounterReset, Publication
 from limits.monitoring.figures import client_by_hour
-from ratelimit_enforcer.domain.client import ClientRecord, Override
-from ratelimit_enforcer.domain.dates import date_and_time, moment_of
+from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.decision import LimitState
 from ratelimit_enforcer.domain.enums import ClientStatus, Mode, Partition
 from ratelimit_enforcer.domain.ruleset import Policy, Ruleset
-from ratelimit_enforcer.domain.selection import plan_of
+from ratelimit_enforcer.domain.selection import described, plan_of
 from ratelimit_enforcer.engine import ClientState, RulesetMissing, StoreError, get_engine
 
 DAYS = 14
@@ -141,7 +140,7 @@ def _limit_usages(client_state: ClientState) -> Iterator[LimitUsage]:
     ruleset = client_state.ruleset
     policies = {policy.slug: policy for policy in ruleset.policies}
     names = {endpoint.slug: endpoint.name for endpoint in ruleset.endpoints}
-    sources = _Sources(ruleset, client_state.record, client_state.now)
+    sources = _Sources(ruleset, client_state.record)
     for state in client_state.decision.limits:
         endpoint = client_state.endpoints[state.policy]
         yield LimitUsage(
@@ -149,7 +148,7 @@ def _limit_usages(client_state: ClientState) -> Iterator[LimitUsage]:
             policy=state.policy,
             endpoint=names.get(endpoint, endpoint) if endpoint else "All requests",
             sentence=limit_sentence(state.limit),
-            source=sources.of(policies[state.policy]),
+            source=sources.of(state, policies[state.policy]),
             used=used(state),
             capacity=state.limit.capacity,
             mode=state.mode,
@@ -182,26 +181,19 @@ def about(seconds: float) -> str:
 
 
 class _Sources:
-    """The origin of a client's limits, by policy."""
+    """The origin of a client's limits: an override, the plan, or all plans."""
 
-    def __init__(self, ruleset: Ruleset, record: ClientRecord, now: int) -> None:
-        self._overrides = {each.policy: each for each in record.overrides if each.is_active(now)}
+    def __init__(self, ruleset: Ruleset, record: ClientRecord) -> None:
         self._plans = {plan.slug: plan.name for plan in ruleset.plans}
         self._is_default = record.plan is None or record.plan not in self._plans
 
-    def of(self, policy: Policy) -> str:
-        if override := self._overrides.get(policy.slug):
-            return f"override{_until(override)}"
+    def of(self, state: LimitState, policy: Policy) -> str:
+        if state.override:
+            return described(state.override)
         if policy.plan is None:
             return "all plans"
         name = self._plans[policy.plan]
         return f"default plan ({name})" if self._is_default else f"plan {name}"
-
-
-def _until(override: Override) -> str:
-    if override.ends_at is None:
-        return ", no end"
-    return f" until {date_and_time(moment_of(override.ends_at))}"
 
 
 def _shared_limits(ruleset: Ruleset, record: ClientRecord, now: int) -> Iterator[str]:

@@ -9,9 +9,11 @@ from itertools import repeat
 from math import inf
 from typing import Any, NamedTuple
 
+from ratelimit_enforcer.domain.client import Override
 from ratelimit_enforcer.domain.counters import Reading, readings_by_policy, require_reading_for_each_limit
 from ratelimit_enforcer.domain.enums import Algorithm, Mode, Reason
 from ratelimit_enforcer.domain.limit import MAX_COST, SECOND_US, Limit
+from ratelimit_enforcer.domain.segments import SegmentOverride
 from ratelimit_enforcer.domain.selection import EffectivePolicy, NamedLimit
 from ratelimit_enforcer.domain.sliding_window import NEVER
 
@@ -38,6 +40,8 @@ class LimitState(NamedTuple):
     policy: str
     mode: Mode
     limit: Limit
+    override: Override | SegmentOverride | None
+    """The override that the limit comes from; None: the policy."""
     allowed: bool
     remaining: int
     """Whole units of cost that the limit would still admit."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ratelimit_enforcer.domain.client import ClientRecord, Override
+from ratelimit_enforcer.domain.dates import date_and_time, moment_of
 from ratelimit_enforcer.domain.enums import Algorithm, Mode, Partition
 from ratelimit_enforcer.domain.fixed_window import window_bounds
 from ratelimit_enforcer.domain.limit import Limit
@@ -14,12 +15,14 @@ from ratelimit_enforcer.per_process import cached_property
 
 
 class NamedLimit(NamedTuple):
-    """A limit with its name in answers and headers, and the slug and mode of its policy."""
+    """A limit with its name in answers and headers, the slug and mode of its policy, and the override that it
+    comes from (None: the policy)."""
 
     name: str
     policy: str
     mode: Mode
     limit: Limit
+    override: Override | SegmentOverride | None
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ class EffectivePolicy:
     def named(self) -> tuple[NamedLimit, ...]:
         """The limits of this policy, each with its name in answers and headers."""
         return tuple(
-            NamedLimit(self.policy.name_of(limit), self.policy.slug, self.mode, limit) for limit in self.limits
+            NamedLimit(self.policy.name_of(limit), self.policy.slug, self.mode, limit, self.override)
+            for limit in self.limits
         )
 
 
@@ -48,6 +52,13 @@ class Selection:
     policies: tuple[EffectivePolicy, ...]
     valid_from: int | None = None
     valid_until: int | None = None
+
+
+def described(override: Override | SegmentOverride) -> str:
+    """“override until 24 Dec 2026, 00:00 UTC”, “override for clients with the tag wholesale with no end”."""
+    whom = f" for {override.segment}" if isinstance(override, SegmentOverride) else ""
+    end = "with no end" if override.ends_at is None else f"until {date_and_time(moment_of(override.ends_at))}"
+    return f"override{whom} {end}"
 
 
 def plan_of(ruleset: Ruleset, record: ClientRecord) -> str | None:

@@ -8,6 +8,8 @@ from ratelimit_enforcer.domain.dates import date_and_time, moment_of
 from ratelimit_enforcer.domain.decision import CheckRequest, Decision, LimitState
 from ratelimit_enforcer.domain.enums import Mode
 from ratelimit_enforcer.domain.ruleset import Policy, Ruleset
+from ratelimit_enforcer.domain.segments import SegmentOverride
+from ratelimit_enforcer.domain.selection import described
 from ratelimit_enforcer.engine.engine import Engine
 
 
@@ -46,13 +48,16 @@ def _policies(ruleset: Ruleset, decision: Decision, now: int) -> Iterator[Policy
     for policy in ruleset.policies:
         reason_not_applied = _reason_not_applied(policy, decision, now)
         states = tuple(states_of[policy.slug])
-        why = reason_not_applied or _reason_applied(ruleset, policy) + _source_of_limits(policy, states)
+        why = reason_not_applied or _reason_applied(ruleset, policy) + _source_of_limits(states)
         yield PolicyExplanation(policy, not reason_not_applied, why, states)
 
 
-def _source_of_limits(policy: Policy, states: tuple[LimitState, ...]) -> str:
-    overridden = states and tuple(state.limit for state in states) != policy.limits
-    return " The limits come from an override of the client." if overridden else ""
+def _source_of_limits(states: tuple[LimitState, ...]) -> str:
+    override = states[0].override if states else None
+    if override is None:
+        return ""
+    whose = "the" if isinstance(override, SegmentOverride) else "the client's"
+    return f" The limits come from {whose} {described(override)}."
 
 
 def _reason_not_applied(policy: Policy, decision: Decision, now: int) -> str:

@@ -62,6 +62,35 @@ def test_bars_show_present_usage_and_the_source_of_each_limit(desk: Desk, shop: 
     assert "3 of 500" in text
 
 
+@pytest.mark.parametrize(
+    ("segment", "source"),
+    [
+        (
+            {"tags": ["wholesale"], "ends_at": datetime(2126, 11, 30, tzinfo=UTC)},
+            "override for clients with the tag wholesale until 30 Nov 2126, 00:00 UTC",
+        ),
+        ({"tags": ["eu", "wholesale"]}, "override for clients with the tags eu and wholesale with no end"),
+        ({"prefix": "ac"}, "override for clients whose key begins with “ac” with no end"),
+        ({"tags": ["wholesale"], "starts_at": datetime(2126, 11, 27, tzinfo=UTC)}, "all plans"),
+        ({"tags": ["retail"]}, "all plans"),
+    ],
+)
+def test_an_override_of_a_segment_is_the_source_of_a_limit(
+    desk: Desk, shop: Platform, segment: dict[str, Any], source: str
+) -> None:
+    Client.objects.update(tags=["eu", "wholesale"])
+    rows.segment_override(Policy.objects.get(), quota=100, **segment)
+    live()
+    assert usages(desk)["all:60s"].source == source
+
+
+def test_the_clients_own_override_is_named_rather_than_that_of_its_segment(desk: Desk, shop: Platform) -> None:
+    rows.segment_override(Policy.objects.get(), prefix="ac")
+    rows.override_limit(rows.override(Client.objects.get(), Policy.objects.get()))
+    live()
+    assert usages(desk)["all:60s"].source == "override with no end"
+
+
 @pytest.mark.parametrize(("plan", "source"), [(None, "default plan (Free)"), ("free", "plan Free")])
 def test_a_client_without_a_plan_has_the_default_plans_limits(
     desk: Desk, shop: Platform, plan: str | None, source: str

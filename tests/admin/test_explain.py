@@ -1,5 +1,7 @@
 """The page “Why was this denied?”."""
 
+from datetime import UTC, datetime
+
 import pytest
 from django.urls import reverse
 
@@ -76,6 +78,36 @@ def test_a_cost_above_the_quota(desk: Desk, search: None) -> None:
     rules.record("test")
     rules.deliver()
     assert "always denied" in ask(desk, "acme", "search").text
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        (
+            "segment",
+            "The limits come from the override for clients with the tag wholesale until 30 Nov 2126, 00:00 UTC.",
+        ),
+        ("client", "The limits come from the client's override until 30 Nov 2126, 00:00 UTC."),
+        ("none", ""),
+    ],
+)
+def test_the_override_in_force_is_named(desk: Desk, search: None, kind: str, sentence: str) -> None:
+    """Also if its limits are those of the policy."""
+    policy, ends_at = Policy.objects.get(slug="search"), datetime(2126, 11, 30, tzinfo=UTC)
+    Client.objects.update(tags=["wholesale"])
+    if kind == "segment":
+        rows.segment_override(policy, quota=2, tags=["wholesale"], ends_at=ends_at)
+    elif kind == "client":
+        rows.override_limit(rows.override(Client.objects.get(), policy, ends_at=ends_at), quota=2)
+    rules.record("test")
+    assert rules.deliver().live
+    assert clients.deliver().live
+    explained = {item["policy"].slug: item["why"] for item in ask(desk, "acme", "search").response.context["applying"]}
+    reason = "It applies to every plan and endpoint search."
+    assert explained == {
+        "all": "It applies to every plan and all requests of a client.",
+        "search": f"{reason} {sentence}".strip(),
+    }
 
 
 def test_without_the_store_the_page_makes_no_statement(desk: Desk, search: None, shop: Platform) -> None:

@@ -16,6 +16,7 @@ def state(name: str, **fields: Any) -> LimitState:
         "policy": "policy",
         "mode": Mode.ENFORCE,
         "limit": Limit(10, 60),
+        "override": None,
         "allowed": True,
         "remaining": 5,
         "reset_after": 30.0,

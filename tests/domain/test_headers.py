@@ -31,7 +31,7 @@ def state(
 ) -> LimitState:
     policy = name.partition(":")[0]
     figures = remaining, reset_after, next_capacity_after, retry_after
-    return LimitState(name, policy, mode, limit, allowed, *figures, can_ever_admit=True, ends_after=ends_after)
+    return LimitState(name, policy, mode, limit, None, allowed, *figures, can_ever_admit=True, ends_after=ends_after)
 
 
 def decision(*limits: LimitState, degraded: bool = False) -> Decision:

@@ -14,6 +14,8 @@ from limits.models import (
     Policy,
     PolicyLimit,
     Route,
+    SegmentOverride,
+    SegmentOverrideLimit,
 )
 
 
@@ -62,6 +64,13 @@ def override(client: Client, policy: Policy, **fields: Any) -> Override:
 
 def override_limit(row: Override, **fields: Any) -> OverrideLimit:
     return OverrideLimit.objects.create(override=row, **{"quota": 500, "window": 60} | fields)
+
+
+def segment_override(policy: Policy, quota: int = 500, **fields: Any) -> SegmentOverride:
+    """An override of a segment with one limit: ``quota`` per minute."""
+    row = SegmentOverride.objects.create(policy=policy, **fields)
+    SegmentOverrideLimit.objects.create(override=row, quota=quota, window=60)
+    return row
 
 
 def token(name: str = "shop", **fields: Any) -> ApiToken:
