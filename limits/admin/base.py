@@ -69,11 +69,15 @@ class SortsSearchResults:
     search_order = "key"
     """The column by which the list is ordered."""
 
+    narrow_filters: tuple[str, ...] = ()
+    """Parameters of filters that may find a few rows, as a search does."""
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         found, repeats = super().get_search_results(request, queryset, search_term)  # type: ignore[misc]
-        if search_term and found.order_by()[:MAX_SORTED_ROWS].count() < MAX_SORTED_ROWS:
+        narrows = bool(search_term) or any(request.GET.get(name) for name in self.narrow_filters)
+        if narrows and found.order_by()[:MAX_SORTED_ROWS].count() < MAX_SORTED_ROWS:
             found = found.order_by(*map(self._sorted, found.query.order_by))
         return found, repeats
 

@@ -1,26 +1,23 @@
-"""Actions on clients: block, unblock and exempt a client, block an unregistered one, reset counters, and move
-selected clients to another plan. Each asks for a reason."""
+"""Actions on one client: block, unblock and exempt it, block an unregistered one, reset counters. Each asks for a
+reason."""
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
-from django.template.response import TemplateResponse
 from django.urls import reverse
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from limits.admin.base import HasIntroduction, PlatformModelAdmin
-from limits.admin.bulk import MAX_ROWS, chunks, selection
 from limits.admin.forms import ReadOnlyAdmin, form_page, reason_field
 from limits.admin.permissions import require_permission
-from limits.admin.publishing import publish_clients, publish_many_clients
-from limits.models import Client, CounterReset, Plan
+from limits.admin.publishing import publish_clients
+from limits.models import Client, CounterReset
 from limits.models.clients import validate_key
-from limits.models.history import change_reason, update_with_history
+from limits.models.history import change_reason
 from limits.publishing.clients import reset_counters
 from ratelimit_enforcer.domain.client import MAX_KEY_LENGTH
 from ratelimit_enforcer.domain.enums import ClientStatus
@@ -195,57 +192,3 @@ def _reset(request: HttpRequest, client: Client, reason: str) -> HttpResponse:
     else:
         messages.success(request, f"Counters of {client.key} were reset.")
     return HttpResponseRedirect(reverse("admin:limits_client_change", args=[client.pk]))
-
-
-class MoveForm(forms.Form):
-    """The form for the target plan, and the reason."""
-
-    plan = forms.ModelChoiceField(
-        Plan.objects.all(), required=False, empty_label="Default plan", widget=UnfoldAdminSelectWidget
-    )
-    why = reason_field("Bought Pro at the trade fair.")
-
-
-def move_view(request: HttpRequest, admin_site: AdminSite, clients: QuerySet[Client]) -> HttpResponse | None:
-    """Shows a form for the plan, and moves the clients. Returns None once done; Django then shows the list."""
-    form = MoveForm(request.POST if "_move" in request.POST else None)
-    if form.is_bound and form.is_valid():
-        _move(request, clients, form.cleaned_data["plan"], form.cleaned_data["why"])
-        return None
-    context = {
-        **admin_site.each_context(request),
-        "title": "Move clients to a plan",
-        "opts": Client._meta,
-        "form": form,
-        "count": clients.count(),
-        "examples": list(clients[:10]),
-        "fields": selection(request),
-        "back": reverse("admin:limits_client_changelist"),
-    }
-    return TemplateResponse(request, "admin/limits/client/move.html", context)
-
-
-def _move(request: HttpRequest, clients: QuerySet[Client], plan: Plan | None, why: str) -> None:
-    """Writes one revision for each client, with history, and delivers all together."""
-    moving = clients.exclude(plan=plan) if plan else clients.exclude(plan=None)
-    keys: list[str] = []
-    for chunk in chunks(moving):
-        keys += _move_chunk(chunk, plan, why)
-    messages.success(
-        request, f"{len(keys):,} client{'' if len(keys) == 1 else 's'} moved to {plan or 'the default plan'}."
-    )
-    if len(keys) == MAX_ROWS and (left := moving.count()):
-        messages.warning(
-            request, f"{left:,} matching clients remain: at most {MAX_ROWS:,} are moved at a time. Repeat for the rest."
-        )
-    publish_many_clients(request, keys)
-
-
-@transaction.atomic
-def _move_chunk(chunk: QuerySet[Client], plan: Plan | None, why: str) -> list[str]:
-    rows = list(chunk.order_by("pk").select_for_update(of=("self",)))
-    for row in rows:
-        row.plan = plan
-    with change_reason(why):
-        update_with_history(Client, rows, ["plan"])
-    return [row.key for row in rows]

@@ -11,6 +11,7 @@ from django.utils import timezone
 from limits.admin.charts import Bars, chart, daily_bars
 from limits.admin.client_actions import may_set_status, status_verb
 from limits.admin.quick_overrides import end_of, raisable
+from limits.admin.tags import clients_url, raise_url
 from limits.domain.descriptions import duration, limit_sentence, limits_sentence
 from limits.models import Client, CounterReset, Publication
 from limits.monitoring.figures import client_by_hour
@@ -30,10 +31,20 @@ def client_page(request: HttpRequest, client: Client) -> dict[str, Any]:
     statuses = [status for status in ClientStatus if status != client.status]
     return limits_section(request, client) | {
         "statuses": [_action(client, status) for status in statuses if may_set_status(request, client.status, status)],
+        "tags": _tags(request, client),
         "may_reset": request.user.has_perm("limits.reset_client"),
         "chart": chart(_days(client), "%-d %b", "%A %-d %B"),
         "resets": CounterReset.objects.filter(client_key=client.key)[:3],
     }
+
+
+def _tags(request: HttpRequest, client: Client) -> list[dict[str, str]]:
+    """Returns each tag with the URLs of its clients and, if the user may add an override for them, of the form."""
+    may_raise = request.user.has_perm("limits.add_segmentoverride")
+    return [
+        {"name": tag, "clients": clients_url(tag), "raise": raise_url([tag]) if may_raise else ""}
+        for tag in client.tags
+    ]
 
 
 def _days(client: Client) -> list[Bars]:

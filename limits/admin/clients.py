@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
+from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -13,18 +14,29 @@ from django.urls import URLPattern, path
 from unfold.decorators import action, display
 
 from limits.admin.base import BigTablePaginator, HasIntroduction, PlatformModelAdmin, SortsSearchResults
-from limits.admin.client_actions import block_view, move_view, reset_view, status_view
+from limits.admin.client_actions import block_view, reset_view, status_view
+from limits.admin.client_bulk import add_tags_view, move_view, remove_tags_view
 from limits.admin.client_files import export_view, import_view
 from limits.admin.client_page import client_page, limits_section
 from limits.admin.explain import explain_view
+from limits.admin.forms import TagsField
 from limits.admin.overrides import OverrideInline, set_author, warn_about_inactive
 from limits.admin.publishing import PublishesClients
 from limits.admin.quick_overrides import quick_override_view
 from limits.admin.row_history import ShowsHistory
+from limits.admin.tags import TagFilter, raise_links
 from limits.models import Client, Override, OverrideLimit
 from ratelimit_enforcer.domain.enums import ClientStatus
 
 _STATUS_COLOURS = {"active": "success", "exempt": "info", "blocked": "danger"}
+
+
+class ClientForm(ModelForm):
+    tags = TagsField(
+        required=False,
+        help_text="Words that group clients, such as “wholesale”, separated by spaces or commas. Limits can be raised "
+        "for all clients with a tag.",
+    )
 
 
 @admin.register(Client)
@@ -32,17 +44,19 @@ class ClientAdmin(HasIntroduction, ShowsHistory, SortsSearchResults, PublishesCl
     introduction = (
         "Registered clients: customers, tenants, API keys. Unregistered clients are limited too, by the default plan."
     )
-    list_display = ("key", "name", "plan_or_default", "status_label", "updated_at")
-    list_filter = ("status", "plan")
+    form = ClientForm
+    list_display = ("key", "name", "plan_or_default", "tags_text", "status_label", "updated_at")
+    list_filter = (TagFilter, "status", "plan")
+    narrow_filters = (TagFilter.parameter_name,)
     list_select_related = ("plan",)
     search_fields = ("^key", "^name")
     search_help_text = "Search by the beginning of the key or name"
     sortable_by = ("key",)
     show_full_result_count = False
     paginator = BigTablePaginator
-    fields = ("key", "name", ("plan", "status"))
+    fields = ("key", "name", ("plan", "status"), "tags")
     inlines = (OverrideInline,)
-    actions = ("move_to_plan",)
+    actions = ("move_to_plan", "add_tags", "remove_tags")
     actions_list = ("import_clients", "export_clients")
     change_form_outer_before_template = "admin/limits/client/page.html"
 
@@ -88,8 +102,19 @@ class ClientAdmin(HasIntroduction, ShowsHistory, SortsSearchResults, PublishesCl
     def move_to_plan(self, request: HttpRequest, queryset: QuerySet[Client]) -> HttpResponse | None:
         return move_view(request, self.admin_site, queryset)
 
+    @action(description="Add tags to selected clients…", permissions=["change"])
+    def add_tags(self, request: HttpRequest, queryset: QuerySet[Client]) -> HttpResponse | None:
+        return add_tags_view(request, self.admin_site, queryset)
+
+    @action(description="Remove tags from selected clients…", permissions=["change"])
+    def remove_tags(self, request: HttpRequest, queryset: QuerySet[Client]) -> HttpResponse | None:
+        return remove_tags_view(request, self.admin_site, queryset)
+
     def has_import_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return request.user.has_perm("limits.add_clientimport") and self.has_change_permission(request)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, {"filtered_links": raise_links(request)} | (extra_context or {}))
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -131,6 +156,10 @@ class ClientAdmin(HasIntroduction, ShowsHistory, SortsSearchResults, PublishesCl
     @display(description="Plan")
     def plan_or_default(self, client: Client) -> str:
         return str(client.plan) if client.plan else "default plan"
+
+    @display(description="Tags")
+    def tags_text(self, client: Client) -> str:
+        return ", ".join(client.tags)
 
     @display(description="Status", label=_STATUS_COLOURS)
     def status_label(self, client: Client) -> str:

@@ -18,7 +18,8 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from unfold.widgets import UnfoldAdminSplitDateTimeWidget, UnfoldAdminTextInputWidget
 
-from limits.models.fields import validate_printable
+from limits.models.fields import validate_printable, validate_tags
+from limits.models.tags import known_tags
 from ratelimit_enforcer.domain.validation import MAX_REASON_LENGTH, ValidationProblem
 
 _KEY = re.compile("[0-9]{1,18}")
@@ -75,6 +76,33 @@ class DateAndOptionalTime(forms.SplitDateTimeField):
 
 DATE_FIELDS = {DateTimeField: {"form_class": DateAndOptionalTime, "widget": UnfoldAdminSplitDateTimeWidget}}
 """For ``formfield_overrides``."""
+
+
+class TagsInput(UnfoldAdminTextInputWidget):
+    """A text input that suggests the tags in use."""
+
+    template_name = "limits/widgets/tags.html"
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        context = super().get_context(name, value, attrs)
+        context["widget"]["attrs"]["list"] = f"{name}-suggestions"
+        return context | {"suggestions": known_tags()}
+
+
+class TagsField(forms.Field):
+    """Tags, separated by spaces or commas. The value is a sorted list without duplicates, in lower case."""
+
+    widget = TagsInput
+    default_validators = [validate_tags]
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"help_text": "Separated by spaces or commas."} | options)
+
+    def to_python(self, value: Any) -> list[str]:
+        return sorted(set(str(value or "").lower().replace(",", " ").split()))
+
+    def prepare_value(self, value: Any) -> Any:
+        return ", ".join(value) if isinstance(value, list) else value
 
 
 class InlineRow(ModelForm):

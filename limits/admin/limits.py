@@ -16,7 +16,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from limits.admin.forms import InlineRow, label_inputs
 from limits.domain.descriptions import limit_meaning, limit_sentence
-from limits.models import OverrideLimit, PolicyLimit
+from limits.models import OverrideLimit, PolicyLimit, SegmentOverrideLimit
 from ratelimit_enforcer.domain.calendar import DEFAULT_TIMEZONE, timezones
 from ratelimit_enforcer.domain.enums import Algorithm
 from ratelimit_enforcer.domain.limit import MAX_WINDOW_SECONDS
@@ -169,6 +169,10 @@ class PolicyLimitInline(_LimitInline):
 
 class OverrideLimitInline(_LimitInline):
     model = OverrideLimit
+
+
+class SegmentOverrideLimitInline(_LimitInline):
+    model = SegmentOverrideLimit
 
 
 class _LimitBeingTyped(LimitForm):

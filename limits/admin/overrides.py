@@ -19,7 +19,7 @@ from limits.admin.limits import OverrideLimitInline
 from limits.admin.publishing import PublishesClients
 from limits.admin.row_history import ShowsHistory
 from limits.domain.descriptions import dates_state, limits_sentence
-from limits.models import Override, OverrideLimit, Plan
+from limits.models import Override, OverrideLimit, Plan, SegmentOverride
 from limits.models.clients import overlap_message
 from ratelimit_enforcer.domain.client import Override as OverrideRecord
 from ratelimit_enforcer.domain.dates import optional_microseconds
@@ -183,5 +183,5 @@ def set_author(request: HttpRequest, rows: list[Any]) -> None:
         row.created_by = request.user  # type: ignore[assignment]
 
 
-def _new_overrides(rows: list[Any]) -> Iterator[Override]:
-    return (row for row in rows if isinstance(row, Override) and row.pk is None)
+def _new_overrides(rows: list[Any]) -> Iterator[Override | SegmentOverride]:
+    return (row for row in rows if isinstance(row, (Override, SegmentOverride)) and row.pk is None)

@@ -100,8 +100,10 @@ def _changes(before: Any, after: Any) -> Iterator[tuple[str, str, str]]:
 
 
 def _shown(field: "Field[Any, Any]", record: Model, value: object) -> str:
-    if value in (None, ""):
+    if value in (None, "", []):
         return "none"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
     if not field.is_relation:
         return date_and_time(value) if isinstance(value, datetime) else str(value)
     try:

@@ -49,7 +49,7 @@ def impact(old: Ruleset, new: Ruleset) -> Impact:
     all_plans = None in plans
     affected = _clients_on(plans, new.default_plan)
     for segment in segments:
-        affected |= _clients_in(segment, new.default_plan)
+        affected |= clients_in(segment, new.default_plan)
     clients = Client.objects.all() if all_plans else Client.objects.filter(affected)
     return Impact(
         clients=clients.count(),
@@ -87,7 +87,8 @@ def _clients_on(plans: set[str | None], default: str | None) -> Q:
     return on | Q(plan=None) if default in plans else on
 
 
-def _clients_in(segment: Segment, default: str | None) -> Q:
+def clients_in(segment: Segment, default: str | None) -> Q:
+    """Returns a filter for the registered clients of a segment. ``default``: the slug of the default plan."""
     if segment.prefix:
         return Q(key__startswith=segment.prefix)
     return Q(tags__contains=list(segment.tags)) if segment.tags else _clients_on({segment.plan}, default)

@@ -20,6 +20,7 @@ from limits.models import (
     PolicyLimit,
     Publication,
     QuotaThreshold,
+    SegmentOverride,
     Usage,
 )
 from limits.models import Platform as PlatformRow
@@ -42,6 +43,7 @@ def full(shop: Platform) -> None:
     rows.limit(policy, quota=100, window=1, algorithm="token_bucket", burst=20)
     client = rows.client("globex", name="Globex", plan=pro, status="blocked")
     rows.override_limit(rows.override(client, policy, reason="Sale"), quota=5_000)
+    rows.segment_override(policy, quota=7_000, tags=["wholesale"], reason="Black Friday")
     rows.token()
 
 
@@ -51,6 +53,7 @@ LISTS = {
     Policy: ["100 per minute", "500 per minute; and 100 per second, bursts of 20", "all plans", "all requests"],
     Client: ["acme", "default plan", "Globex", "blocked"],
     Override: ["5,000 per minute", "Sale"],
+    SegmentOverride: ["Clients with the tag wholesale", "7,000 per minute", "Black Friday"],
     ApiToken: ["…1234", "valid"],
     Publication: ["live", "test"],
 }

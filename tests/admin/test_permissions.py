@@ -72,6 +72,13 @@ def test_users_with_view_permission_cannot_change_rows(shop: Platform) -> None:
     assert shop.sequence == 1
 
 
+def test_users_with_view_permission_see_whom_an_override_is_for(shop: Platform) -> None:
+    row = rows.segment_override(Policy.objects.get(), tags=["eu", "wholesale"])
+    page = staff("view_segmentoverride").open(reverse("admin:limits_segmentoverride_change", args=[row.pk]))
+    assert "Clients with the tags eu and wholesale" in page.text
+    assert 'x-show="whom' not in page.text
+
+
 def test_users_with_view_permission_cannot_use_the_emergency_switch(shop: Platform) -> None:
     viewer, switch = staff("view_platform"), PlatformRow.load()
     path = reverse("admin:limits_platform_change", args=[switch.pk])

@@ -11,7 +11,19 @@ from django.test import Client as Browser
 from django.urls import reverse
 from django.utils.timezone import now
 
-from limits.models import Alert, AlertRule, ApiToken, Client, Endpoint, Override, Plan, Policy, Publication, Usage
+from limits.models import (
+    Alert,
+    AlertRule,
+    ApiToken,
+    Client,
+    Endpoint,
+    Override,
+    Plan,
+    Policy,
+    Publication,
+    SegmentOverride,
+    Usage,
+)
 from limits.models import Platform as PlatformRow
 from limits.models.roles import OPERATORS, PRODUCT_MANAGERS, ROLES, SUPPORT, VIEWERS, create_roles
 from tests.admin.conftest import desk_of
@@ -54,6 +66,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "block an unregistered caller": lambda: reverse("admin:limits_client_block"),
     "handle an alert": lambda: reverse("admin:limits_alert_handle", args=[Alert.objects.get().pk]),
     "add an override": lambda: reverse("admin:limits_override_add"),
+    "add an override of a segment": lambda: reverse("admin:limits_segmentoverride_add"),
     "add a token": lambda: reverse("admin:limits_apitoken_add"),
     "add an alert rule": lambda: reverse("admin:limits_alertrule_add"),
     "switch": lambda: reverse("admin:limits_platform_change", args=[PlatformRow.load().pk]),
@@ -65,6 +78,7 @@ MAY = {
     PRODUCT_MANAGERS: {
         *("change a policy", "add a plan", "copy a plan", "roll back", "change a client", "import clients"),
         *("give more", "block", "block an unregistered caller", "exempt", "reset", "add an override"),
+        "add an override of a segment",
     },
     OPERATORS: {"add a token", "add an alert rule", "switch", "handle an alert"},
 }
@@ -80,7 +94,7 @@ def test_a_role_has_exactly_its_permissions(member: Callable[[str], Desk], role:
 @pytest.mark.parametrize("role", ROLES)
 def test_every_role_may_view_everything(member: Callable[[str], Desk], role: str) -> None:
     desk = member(role)
-    for model in (Plan, Endpoint, Policy, Client, Override, ApiToken, AlertRule, Publication, Usage):
+    for model in (Plan, Endpoint, Policy, Client, Override, SegmentOverride, ApiToken, AlertRule, Publication, Usage):
         assert desk.list(model).status == 200
     for name in ("admin:index", "admin:limits_plan_compare", "admin:limits_client_explain"):
         assert desk.open(reverse(name)).status == 200

@@ -65,6 +65,7 @@ QUERIES: list[dict[str, str]] = [
     *_each("policy percent until last_day", NUL, "abc"),
     {"term": NUL, "app_label": "limits", "model_name": "override", "field_name": "client"},
     {"term": "x", "app_label": "x", "model_name": "y", "field_name": "z"},
+    *_each("tag tags", "abc", "Größe", "x" * 300, "a,b c"),
     *_each("plan starts_at starts_at_0 scopes emails webhooks key slug client", "abc", "2026-13-45", HUGE),
 ]
 
@@ -75,7 +76,16 @@ GARBAGE: list[dict[str, Any]] = [
     {"action": NUL, "_selected_action": "1", "index": "abc", "select_across": "abc"},
     {"action": "nothing", "_selected_action": "1", "select_across": "1"},
     {"client": "abc", "plan": "abc", "endpoint": HUGE, "policy": NUL, "key": NUL, "slug": "²", "starts_at_0": "²"},
-    {"action": HUGE, "plan": HUGE, "_move": "1", "slug": NUL, "name": NUL, "_to_field": ""},
+    {
+        "action": HUGE,
+        "plan": HUGE,
+        "_move": "1",
+        "_add_tags": "1",
+        "tags": NUL,
+        "slug": NUL,
+        "name": NUL,
+        "_to_field": "",
+    },
     {"_edit_again": "1", "_saveasnew": "1", "_popup": "1", "limits-TOTAL_FORMS": HUGE, "limits-INITIAL_FORMS": "-1"},
 ]
 """Forms that no page of the admin sends."""
@@ -127,6 +137,7 @@ def a_row_of_every_kind() -> None:
     """Creates a row of every model that the shop does not have."""
     endpoint = rows.endpoint("search", "GET /search")
     rows.override_limit(rows.override(Client.objects.get(), Policy.objects.get()))
+    rows.segment_override(Policy.objects.get(), tags=["wholesale"])
     rows.policy("pro-search", plan=rows.plan("pro"), endpoint=endpoint)
     rows.token()
     rows.alert_rule("search-abuse", group_by="client")

@@ -110,7 +110,12 @@ def full(servers: list[WebServer]) -> None:
     rows.route(Endpoint.objects.get(), "GET /search")
     row = policy("search", (100, 3_600), plan="pro")
     rows.limit(row, quota=100, window=1, algorithm="token_bucket", burst=20)
-    rows.override_limit(rows.override(rows.client("globex", name="Globex", plan=Plan.objects.get(slug="pro")), row))
+    rows.override_limit(
+        rows.override(
+            rows.client("globex", name="Globex", plan=Plan.objects.get(slug="pro"), tags=["eu", "wholesale"]), row
+        )
+    )
+    rows.segment_override(row, tags=["wholesale"])
     publish()
     rows.alert_rule("search-abuse", group_by="client")
     now = timezone.now().replace(second=0, microsecond=0)
@@ -124,7 +129,7 @@ def full(servers: list[WebServer]) -> None:
     assert evaluate() == 1
 
 
-MODELS = ["plan", "endpoint", "policy", "client", "override", "apitoken", "alertrule"]
+MODELS = ["plan", "endpoint", "policy", "client", "override", "segmentoverride", "apitoken", "alertrule"]
 READ_ONLY = ["publication", "usage", "usagehour", "usageday", "policydenial", "quotathreshold", "alert", "message"]
 LISTS = ["clientimport", "counterreset"]
 
