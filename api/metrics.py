@@ -12,8 +12,8 @@ from api.authentication import BearerToken, admit
 from api.openapi.operations import metrics_operation
 from api.views import ApiView
 from limits.monitoring.prometheus import exposition
-from ratelimit_enforcer.client_identifier import parse_address
 from ratelimit_enforcer.conf import networks
+from ratelimit_enforcer.domain.addresses import parse_address
 from ratelimit_enforcer.domain.enums import Scope
 from ratelimit_enforcer.engine import Engine, RulesetMissing, StoreError, get_engine
 

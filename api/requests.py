@@ -26,6 +26,7 @@ from api.problems import (
 )
 from api.rendering import JSON, printable
 from limits.domain.nesting import TOO_DEEP, is_nested_too_deeply
+from ratelimit_enforcer.domain.attributes import normalized, problems
 from ratelimit_enforcer.domain.client import key_problem
 from ratelimit_enforcer.domain.limit import MAX_COST
 from ratelimit_enforcer.engine import CheckRequest
@@ -119,6 +120,7 @@ MAX_METHOD_LENGTH = 32
 TOKEN_CHARACTERS = r"!#$%&'*+.^_`|~0-9A-Za-z-"
 """The characters of a method (RFC 9110, sections 5.6.2 and 9.1), for a character class of a regular expression."""
 
+_ATTRIBUTE = re.compile(r"attributes\[(.*)\]", re.DOTALL)
 _METHOD = re.compile(f"[{TOKEN_CHARACTERS}]{{1,{MAX_METHOD_LENGTH}}}")
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -128,7 +130,7 @@ def parse_check(body: Any) -> CheckRequest:
     if not isinstance(body, dict):
         raise invalid({"body": ["must be a JSON object."]})
     reject_invalid(_check_problems(body))
-    return CheckRequest(**body)
+    return _check(body)
 
 
 def parse_batch(body: Any) -> list[CheckRequest]:
@@ -136,14 +138,30 @@ def parse_batch(body: Any) -> list[CheckRequest]:
     if not isinstance(body, dict) or not isinstance(body.get("checks"), list):
         raise invalid({"checks": [f"must be a list of 1 to {MAX_CHECKS:,} checks."]})
     reject_invalid(_batch_problems(body))
-    return [CheckRequest(**check) for check in body["checks"]]
+    return [_check(check) for check in body["checks"]]
 
 
-def parse_client_query(query: str) -> str:
-    """The parameter ``client`` of a query. Raises :class:`ProblemResponse` if it is missing or invalid."""
+def _check(fields: Mapping[str, Any]) -> CheckRequest:
+    if "attributes" not in fields:
+        return CheckRequest(**fields)
+    return CheckRequest(**{**fields, "attributes": normalized(fields["attributes"])})
+
+
+def parse_client_query(query: str) -> CheckRequest:
+    """The client and the attributes (``attributes[ip]=…``) of a query. Raises :class:`ProblemResponse` if a
+    parameter is missing or invalid."""
     given = parse_qs(query, keep_blank_values=True)
-    reject_invalid(_client_query_problems(given))
-    return given["client"][0]
+    attributes = {match[1]: given.pop(name) for name in [*given] if (match := _ATTRIBUTE.fullmatch(name))}
+    reject_invalid([*_client_query_problems(given), *_attribute_query_problems(attributes)])
+    values = {name: values[0] for name, values in attributes.items()}
+    return CheckRequest(given["client"][0], attributes=normalized(values))
+
+
+def _attribute_query_problems(attributes: Mapping[str, list[str]]) -> Iterator[tuple[str, str]]:
+    repeated = [name for name, values in attributes.items() if len(values) > 1]
+    yield from ((f"attributes[{name}]", "must be given once.") for name in repeated)
+    for name, message in problems({name: values[0] for name, values in attributes.items()}):
+        yield f"attributes[{name}]" if name else "attributes", message
 
 
 def parse_query(query: str, choices: Mapping[str, str]) -> dict[str, str]:
@@ -181,6 +199,9 @@ def reject_invalid(problems: Iterable[tuple[str, str]]) -> None:
 
 def _check_problems(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, value in fields.items():
+        if name == "attributes":
+            yield from _attribute_problems(value)
+            continue
         problem_of = _CHECK_FIELDS.get(name)
         message = problem_of(value) if problem_of else "is not a field of a check."
         if message:
@@ -225,6 +246,14 @@ def _missing(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _name_problem(value: Any) -> str | None:
     return key_problem(value) if isinstance(value, str) else "must be a string."
+
+
+def _attribute_problems(attributes: Any) -> Iterator[tuple[str, str]]:
+    if not isinstance(attributes, dict):
+        yield "attributes", "must be a JSON object of names and values."
+        return
+    for name, message in problems(attributes):
+        yield f"attributes.{name}" if name else "attributes", message
 
 
 def _method_problem(value: Any) -> str | None:

@@ -137,8 +137,9 @@ class UsageView(CheckingView):
 
     @usage_operation
     def get(self, request: Request) -> HttpResponse:
-        client = parse_client_query(request.META.get("QUERY_STRING", ""))
-        client_state = get_engine().peek_client(client, guard=self.guard(request))
+        asked = parse_client_query(request.META.get("QUERY_STRING", ""))
+        guard = self.guard(request)
+        client_state = get_engine().peek_client(asked.client, attributes=asked.attributes, guard=guard)
         return json_response(usage_body(client_state))
 
 

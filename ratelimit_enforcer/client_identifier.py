@@ -1,15 +1,10 @@
-"""Identifies the client that a request counts for, if no user is logged in by the caller's address.
-
-Servers and proxies write addresses in several ways. The same caller may appear as ``192.0.2.7``,
-``192.0.2.7:51344`` (several gateways append the port of the connection), ``::ffff:192.0.2.7`` (a dual-stack
-socket), ``[2001:DB8::1]:443`` or ``fe80::1%eth0``. Limits must treat all of these as one caller (RFC 4291,
-RFC 5952, RFC 7239).
+"""Identifies the client that a request counts for, if no user is logged in by the caller's address, in one form
+however servers and proxies write it (:mod:`ratelimit_enforcer.domain.addresses`).
 """
 
 import hashlib
 import ipaddress
 import logging
-import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -22,19 +17,20 @@ from rest_framework.settings import api_settings
 from rest_framework.throttling import BaseThrottle
 
 from ratelimit_enforcer.conf import setting
+from ratelimit_enforcer.domain.addresses import IPV6_PREFIX, parse_address
 from ratelimit_enforcer.domain.client import key_problem
 from ratelimit_enforcer.log_limiter import HOUR_SECONDS, RateLimitedLog
 
 AnyRequest = Request | HttpRequest
 """A request of Django REST Framework, or of Django."""
 
-_PLAIN_THROTTLE = BaseThrottle()
+PLAIN_THROTTLE = BaseThrottle()
 
 _forgeable_addresses_log = RateLimitedLog(logging.getLogger(__name__), HOUR_SECONDS)
 _missing_addresses_log = RateLimitedLog(logging.getLogger(__name__), HOUR_SECONDS)
 
 
-def client_of(request: AnyRequest, throttle: BaseThrottle = _PLAIN_THROTTLE) -> str:
+def client_of(request: AnyRequest, throttle: BaseThrottle = PLAIN_THROTTLE) -> str:
     """The client's key: the result of ``CLIENT_IDENTIFIER``, else :func:`default_client`.
 
     An identifier that returns None or an empty string falls back to the default. A key that cannot be
@@ -54,7 +50,7 @@ def _identifier(path: str) -> Callable[[AnyRequest], Any]:
     return identifier
 
 
-def default_client(request: AnyRequest, throttle: BaseThrottle = _PLAIN_THROTTLE) -> str:
+def default_client(request: AnyRequest, throttle: BaseThrottle = PLAIN_THROTTLE) -> str:
     """``user:<pk>`` of the authenticated user, else ``ip:<address>`` by the framework's rules
     (``NUM_PROXIES``), an IPv6 address as its /64 network; ``ip:unknown`` for all without an address."""
     user = getattr(request, "user", None)
@@ -69,7 +65,7 @@ def default_client(request: AnyRequest, throttle: BaseThrottle = _PLAIN_THROTTLE
     return valid_client_key(f"ip:{address_of(request, throttle)}")
 
 
-def address_of(request: AnyRequest, throttle: BaseThrottle = _PLAIN_THROTTLE) -> str:
+def address_of(request: AnyRequest, throttle: BaseThrottle = PLAIN_THROTTLE) -> str:
     """The caller's address by the framework's rules, normalized; an IPv6 address as its /64 network.
 
     Without ``NUM_PROXIES``, the framework uses the whole of ``X-Forwarded-For``: several addresses.
@@ -84,6 +80,14 @@ def address_of(request: AnyRequest, throttle: BaseThrottle = _PLAIN_THROTTLE) ->
     return address
 
 
+def caller_address(request: AnyRequest, throttle: BaseThrottle = PLAIN_THROTTLE) -> str | None:
+    """The caller's whole address by the framework's rules, normalized; None if it has none. Of several addresses
+    in ``X-Forwarded-For``, as without ``NUM_PROXIES``, the last."""
+    ident: str = throttle.get_ident(request) or ""  # type: ignore[arg-type]
+    address = parse_address(ident.rpartition(",")[2])
+    return str(address) if address else None
+
+
 def valid_client_key(key: str) -> str:
     """The key if it is valid for a client, else a digest of it."""
     if key_problem(key) is None:
@@ -94,30 +98,7 @@ def valid_client_key(key: str) -> str:
 UNKNOWN = "unknown"
 """Stands for callers without an address, such as behind a UNIX socket; the term of RFC 7239, section 6.2."""
 
-IPV6_PREFIX = 64
-"""One subscriber usually has a whole /64, and could use a different address for each request."""
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-_BRACKETED = re.compile(r"\[([^\[\]]*)\](?::\d{0,5})?")
-_WITH_PORT = re.compile(r"([^:]*):\d{0,5}")
 _WITHOUT_ADDRESS = ("", "none", "unix:", UNKNOWN)
-_MAX_LENGTH = 128
-"""Maximum length of an address in characters; no address with a zone and a port is longer."""
-
-
-def parse_address(text: str) -> Address | None:
-    """Parses an address; drops port, brackets and zone, and unwraps IPv4-mapped IPv6. None: not an address."""
-    text = text.strip().strip('"')
-    if len(text) > _MAX_LENGTH:
-        return None
-    if match := _BRACKETED.fullmatch(text) or _WITH_PORT.fullmatch(text):
-        text = match[1]
-    try:
-        address = ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    return getattr(address, "ipv4_mapped", None) or address
 
 
 def canonical_address(text: str | None) -> str:

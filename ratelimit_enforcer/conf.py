@@ -31,6 +31,11 @@ DEFAULTS: dict[str, Any] = {
     # New usage counts that each of the 256 shards accepts per minute; beyond that, further unregistered
     # clients are counted together.
     "COUNTS_PER_BUCKET": 128,
+    # Values of its attributes that a policy counts separately in one window: for each client, or, if it does not
+    # count clients separately, in all. Further values share one counter.
+    "ATTRIBUTE_VALUES": 10_000,
+    # Attribute → dotted path of a callable: request → the attribute's value (a string; None or empty: none).
+    "ATTRIBUTES": {},
     # Dotted path of a callable: request → the client's key. Empty: the user, else the address.
     "CLIENT_IDENTIFIER": "",
     # Without rules, "allow" admits and "deny" answers 503. This applies until a ruleset was loaded, and

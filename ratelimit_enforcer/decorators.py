@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from ratelimit_enforcer.client_identifier import client_of
 from ratelimit_enforcer.domain.validation import cost_problem
 from ratelimit_enforcer.protection import OK, Verdict, judge
+from ratelimit_enforcer.request_attributes import OwnAttributes, RequestAttributes
 from ratelimit_enforcer.responses import add_headers, denial_response
 from ratelimit_enforcer.throttling import PolicyThrottle, exception_of
 
@@ -25,13 +26,18 @@ in a module that uses this decorator."""
 
 
 def rate_limit(
-    *, endpoint: str | None = None, cost: Cost | None = None, refuse: Refuse | None = None
+    *,
+    endpoint: str | None = None,
+    cost: Cost | None = None,
+    attributes: OwnAttributes = None,
+    refuse: Refuse | None = None,
 ) -> Callable[[View], View]:
     """Checks each request before the view runs.
 
     ``endpoint`` is a slug (default: found by method and path). ``cost`` is a number or a callable that
-    takes the request (default: the endpoint's cost). A request that is not admitted is answered with a
-    problem document, or with the result of ``refuse(request, verdict)``; ``verdict.status`` is 403, 429
+    takes the request (default: the endpoint's cost). ``attributes``: attribute → value or callable that takes the
+    request; or a callable that takes the request and returns such a mapping. A request that is not admitted is
+    answered with a problem document, or with the result of ``refuse(request, verdict)``; ``verdict.status`` is 403, 429
     or 503. Below ``@api_view``, the framework's exceptions are raised instead; above ``@api_view``, the
     decorator configures the view's :class:`~ratelimit_enforcer.throttling.PolicyThrottle`.
     """
@@ -40,9 +46,9 @@ def rate_limit(
     def decorate(view: View) -> View:
         if hasattr(view, "cls"):
             _require_api_view(view, refuse)
-            return _limit_api_view(view, endpoint, cost)
+            return _limit_api_view(view, endpoint, cost, attributes)
         limited = LimitedAsyncView if iscoroutinefunction(view) else LimitedView
-        return limited(view, ViewLimit(endpoint, cost, refuse or _refuse))
+        return limited(view, ViewLimit(endpoint, cost, attributes, refuse or _refuse))
 
     return decorate
 
@@ -50,8 +56,9 @@ def rate_limit(
 class ViewLimit:
     """The arguments of the check before a view, and the function that makes the response to a denial."""
 
-    def __init__(self, endpoint: str | None, cost: Cost | None, refuse: Refuse) -> None:
+    def __init__(self, endpoint: str | None, cost: Cost | None, attributes: OwnAttributes, refuse: Refuse) -> None:
         self.endpoint = endpoint
+        self._attributes = attributes
         self._cost = cost
         self._refuse = refuse
 
@@ -59,7 +66,8 @@ class ViewLimit:
         """The response to a request that is not admitted; None if it is. For requests of Django REST
         Framework, raises the framework's exceptions instead."""
         cost = self._cost(request) if callable(self._cost) else self._cost
-        verdict = judge(request, client_of(request), endpoint=self.endpoint, cost=cost)
+        attributes = RequestAttributes(request, self._attributes)
+        verdict = judge(request, client_of(request), endpoint=self.endpoint, cost=cost, attributes=attributes)
         if verdict.status == OK:
             return None
         if isinstance(request, Request):
@@ -111,10 +119,11 @@ class LimitedAsyncView(LimitedView):
         return response
 
 
-def _limit_api_view(view: Any, endpoint: str | None, cost: Cost | None) -> View:
+def _limit_api_view(view: Any, endpoint: str | None, cost: Cost | None, attributes: OwnAttributes) -> View:
     """Sets the attributes of the class that ``@api_view`` made for this one function."""
     view.cls.throttle_endpoint = endpoint
     view.cls.throttle_cost = staticmethod(cost) if callable(cost) else cost
+    view.cls.throttle_attributes = staticmethod(attributes) if callable(attributes) else attributes
     others = [throttle for throttle in view.cls.throttle_classes if not issubclass(throttle, PolicyThrottle)]
     view.cls.throttle_classes = [PolicyThrottle, *others]
     return view

@@ -1,6 +1,7 @@
 """Checks one request to a view of a Django project, and returns a status."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ImproperlyConfigured
@@ -8,6 +9,7 @@ from django.http import HttpRequest
 
 from ratelimit_enforcer.client_identifier import AnyRequest
 from ratelimit_enforcer.conf import setting
+from ratelimit_enforcer.domain.attributes import NO_ATTRIBUTES
 from ratelimit_enforcer.domain.decision import Decision, is_in_range
 from ratelimit_enforcer.domain.enums import Reason
 from ratelimit_enforcer.domain.validation import cost_problem
@@ -43,13 +45,21 @@ class Verdict(NamedTuple):
         return None if wait is None else max(wait, 1.0)
 
 
-def judge(request: AnyRequest, client: str, *, endpoint: str | None, cost: int | None) -> Verdict:
+def judge(
+    request: AnyRequest,
+    client: str,
+    *,
+    endpoint: str | None,
+    cost: int | None,
+    attributes: Mapping[str, str] = NO_ATTRIBUTES,
+) -> Verdict:
     """Checks a request, and stores the decision on it.
 
     ``endpoint`` is a slug; None: found by method and path. ``cost`` None: the endpoint's cost. A cost of 0
-    is admitted and consumes nothing; a cost above the maximum is denied. Raises ``ImproperlyConfigured``
-    for a cost that is not a whole number of 0 or more. Admits everything if the setting ``ENABLED`` is
-    off.
+    is admitted and consumes nothing; a cost above the maximum is denied. ``attributes`` are normalized.
+
+    Raises ``ImproperlyConfigured`` for a cost that is not a whole number of 0 or more. Admits everything if the
+    setting ``ENABLED`` is off.
     """
     if cost is not None:
         _require_whole(cost)
@@ -57,7 +67,8 @@ def judge(request: AnyRequest, client: str, *, endpoint: str | None, cost: int |
         return Verdict(OK)
     bare = bare_request(request)
     # Not `path`, which includes the prefix under which the project is mounted (SCRIPT_NAME).
-    check = CheckRequest(client, endpoint, bare.method, bare.path_info or "/", cost, decoded=True)
+    path = bare.path_info or "/"
+    check = CheckRequest(client, endpoint, bare.method, path, cost, decoded=True, attributes=attributes)
     try:
         decision = _check(check, cost)
     except RulesetMissing as error:

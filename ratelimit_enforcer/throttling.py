@@ -52,6 +52,7 @@ from ratelimit_enforcer.protection import (
     judge,
     require_cost,
 )
+from ratelimit_enforcer.request_attributes import RequestAttributes
 from ratelimit_enforcer.store.connections.factory import redis_alias_of, store_connections
 from ratelimit_enforcer.store.deadline import Deadline
 from ratelimit_enforcer.store.errors import StoreError
@@ -101,7 +102,8 @@ class PolicyThrottle(BaseThrottle):
 
     A view may set ``throttle_endpoint`` (a slug; default: found by method and path) and ``throttle_cost``
     (a number, or a callable that takes the request; default: the endpoint's cost). A viewset may set
-    mappings of its actions to such values.
+    mappings of its actions to such values. ``throttle_attributes``: attribute → value or callable that takes the
+    request; or a callable that takes the request and returns such a mapping.
     """
 
     def __init__(self) -> None:
@@ -115,6 +117,7 @@ class PolicyThrottle(BaseThrottle):
             self.get_client(request, view),
             endpoint=_view_option(view, "throttle_endpoint"),
             cost=_cost(request, view),
+            attributes=RequestAttributes(request, _own_attributes(view), self),
         )
         if verdict.status not in (OK, TOO_MANY_REQUESTS):
             raise exception_of(verdict)
@@ -147,6 +150,11 @@ def _cost(request: Request, view: "APIView") -> int | None:
         # A function of the request became a method because it is an attribute of the class.
         cost = cost.__func__
     return cost(request)
+
+
+def _own_attributes(view: "APIView") -> Any:
+    own = getattr(view, "throttle_attributes", None)
+    return own.__func__ if ismethod(own) and _takes_only_the_request(own.__func__) else own
 
 
 def _takes_only_the_request(function: Any) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 from api.problems import ProblemType
 
 BY_ENDPOINT: dict[str, Any] = {"client": "acme", "endpoint": "search", "cost": 1}
+WITH_ATTRIBUTES: dict[str, Any] = BY_ENDPOINT | {"attributes": {"ip": "192.0.2.7", "model": "gpt-x"}}
 BY_ROUTE: dict[str, Any] = {"client": "acme", "method": "GET", "path": "/api/products/search"}
 
 _LIMIT: dict[str, Any] = {

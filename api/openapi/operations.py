@@ -7,7 +7,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiReque
 
 from api import problems
 from api.openapi import examples
-from api.openapi.schemas import Schema, ref
+from api.openapi.schemas import ATTRIBUTES, Schema, ref
 from api.problems import ProblemType
 from api.rendering import JSON
 from ratelimit_enforcer.domain.client import MAX_KEY_LENGTH
@@ -153,13 +153,22 @@ _CLIENT_PARAMETER = OpenApiParameter(
     description="The client's key.",
 )
 
+_ATTRIBUTES_PARAMETER = OpenApiParameter(
+    "attributes",
+    ATTRIBUTES,
+    style="deepObject",
+    explode=True,
+    description="Values of attributes, such as `attributes[ip]=192.0.2.7`: limits that count these attributes "
+    "separately are shown for these values, and not without them.",
+)
+
 usage_operation = extend_schema(
     operation_id="usage",
     tags=["checks"],
     summary="Read the usage of a client",
     description="The current state of every limit that counts this client separately, on every endpoint. Consumes "
     "nothing.",
-    parameters=[_CLIENT_PARAMETER, CHALLENGE, RETRY_OUTAGE],
+    parameters=[_CLIENT_PARAMETER, _ATTRIBUTES_PARAMETER, CHALLENGE, RETRY_OUTAGE],
     responses=json_answer("Usage", "The current state of each limit.", usage=examples.USAGE)
     | problem_answers(
         {problems.INVALID_REQUEST: {"errors": {"client": ["must be given exactly once."]}}} | REJECTED_EARLY

@@ -9,6 +9,7 @@ from drf_spectacular.openapi import AutoSchema
 from rest_framework.request import Request
 
 from api.requests import MAX_CHECKS, MAX_METHOD_LENGTH, MAX_PATH_LENGTH, TOKEN_CHARACTERS
+from ratelimit_enforcer.domain.attributes import CLIENT, MAX_ATTRIBUTES, MAX_VALUE_LENGTH
 from ratelimit_enforcer.domain.client import MAX_KEY_LENGTH
 from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Mode, Reason
 from ratelimit_enforcer.domain.limit import MAX_COST
@@ -53,8 +54,8 @@ def _one_of(enumeration: type[Algorithm] | type[Mode] | type[Reason], descriptio
 
 
 def _request(fields: Schema) -> Schema:
-    properties = {"client": _CLIENT, **fields, "cost": _COST}
-    return _object(properties, optional=("cost",), additionalProperties=False)
+    properties = {"client": _CLIENT, **fields, "cost": _COST, "attributes": ATTRIBUTES}
+    return _object(properties, optional=("cost", "attributes"), additionalProperties=False)
 
 
 _TEXT: Schema = {"type": "string"}
@@ -65,6 +66,14 @@ _COST: Schema = {
     "minimum": 1,
     "maximum": MAX_COST,
     "description": "The cost of the request. Default: the endpoint's cost.",
+}
+ATTRIBUTES: Schema = {
+    "type": "object",
+    "propertyNames": {"pattern": "^[a-z0-9-]{1,64}$", "not": {"const": CLIENT}},
+    "additionalProperties": {"type": "string", "maxLength": MAX_VALUE_LENGTH},
+    "maxProperties": MAX_ATTRIBUTES,
+    "description": "Named values that policies count separately or match, such as `ip` (an address) or `model`. An "
+    "attribute that is missing or empty is counted as the empty value.",
 }
 _METHOD: Schema = {
     "type": "string",

@@ -15,6 +15,7 @@ from django.urls import reverse
 
 from limits.domain.descriptions import dates_sentence, limits_sentence
 from limits.models import Endpoint, Plan, Policy
+from ratelimit_enforcer.domain.attributes import match_of
 from ratelimit_enforcer.domain.enums import Algorithm, Mode, Partition
 from ratelimit_enforcer.domain.limit import Limit
 
@@ -183,6 +184,10 @@ def _badges(policy: Policy) -> Iterator[str]:
         yield "all plans"
     if policy.partition == Partition.GLOBAL:
         yield "shared by all clients"
+    if policy.attributes:
+        yield f"by {', '.join(policy.attributes)}"
+    if policy.match:
+        yield f"only if {match_of(policy.match)}"
     if policy.mode == Mode.SHADOW:
         yield "shadow"
     if policy.mode == Mode.DISABLED:

@@ -1,6 +1,7 @@
 """“Why was this denied?”: the policies that apply to a request of a client, the state of the counters, and
 the decision on such a request now."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
@@ -15,6 +16,7 @@ from limits.admin.endpoints import patterns_for
 from limits.domain.descriptions import limit_sentence
 from limits.models import Client
 from limits.models.clients import validate_key
+from ratelimit_enforcer.domain.attributes import normalized, problems
 from ratelimit_enforcer.domain.decision import Decision, LimitState
 from ratelimit_enforcer.domain.enums import Reason
 from ratelimit_enforcer.engine import CheckRequest, RulesetMissing, get_engine
@@ -47,6 +49,22 @@ class ExplainForm(forms.Form):
         help_text="Endpoint slug, or a request as sent by the client.",
     )
 
+    attributes = forms.CharField(
+        required=False,
+        max_length=2_500,
+        widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "ip=192.0.2.7 model=gpt-x"}),
+        help_text="Attributes of the request, separated by spaces. Empty: none.",
+    )
+
+    def clean_attributes(self) -> Mapping[str, str]:
+        pairs = [text.partition("=") for text in self.cleaned_data["attributes"].split()]
+        if wrong := [name for name, sign, _ in pairs if not sign]:
+            raise forms.ValidationError(f"“{wrong[0]}” has no value: write “model=gpt-x”.")
+        attributes = {name: value for name, _, value in pairs}
+        if problem := next(problems(attributes), None):
+            raise forms.ValidationError(" ".join(filter(None, problem)))
+        return normalized(attributes)
+
     def clean_request(self) -> str:
         text: str = self.cleaned_data["request"].strip()
         method, space, path = text.partition(" ")
@@ -64,7 +82,8 @@ def explain_view(request: HttpRequest, admin_site: AdminSite) -> HttpResponse:
     form = ExplainForm(request.GET if is_asked else None, initial=request.GET.dict())
     answer: dict[str, Any] = {}
     if form.is_bound and form.is_valid():
-        answer = _answer(form.cleaned_data["client"], form.cleaned_data["request"])
+        asked = form.cleaned_data
+        answer = _answer(asked["client"], asked["request"], asked["attributes"])
     current = get_engine().current
     context = {
         **admin_site.each_context(request),
@@ -77,12 +96,12 @@ def explain_view(request: HttpRequest, admin_site: AdminSite) -> HttpResponse:
     return TemplateResponse(request, "admin/limits/client/explain.html", context)
 
 
-def _answer(client: str, asked: str) -> dict[str, Any]:
+def _answer(client: str, asked: str, attributes: Mapping[str, str]) -> dict[str, Any]:
     method, space, path = asked.partition(" ")
     question = CheckRequest(client, method=method, path=path.strip()) if space else CheckRequest(client, asked)
     engine = get_engine()
     try:
-        explanation = explain(engine, question)
+        explanation = explain(engine, question._replace(attributes=attributes))
     except RulesetMissing:
         return {"problem": missing_rules_reason()}
     decision, ruleset = explanation.decision, explanation.ruleset

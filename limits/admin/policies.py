@@ -14,6 +14,7 @@ from unfold.utils import display_for_label
 
 from limits.admin.base import HasIntroduction, PlatformModelAdmin
 from limits.admin.comparison import ReturnsToComparison
+from limits.admin.conditions import AttributesField, ConditionsField
 from limits.admin.forms import ImmutableSlugAdmin
 from limits.admin.limits import PolicyLimitInline, sentence_view
 from limits.admin.overrides import STATE_COLOURS
@@ -33,8 +34,8 @@ _CHOICES: dict[str, list[tuple[str, str]]] = {
         (Mode.DISABLED, "Disabled: not evaluated"),
     ],
     "partition": [
-        (Partition.CLIENT, "Client: each client separately"),
-        (Partition.GLOBAL, "Global: all clients together, to protect the endpoint"),
+        (Partition.CLIENT, "Each client separately"),
+        (Partition.GLOBAL, "All clients together, to protect the endpoint"),
     ],
     "on_store_failure": [
         (OnStoreFailure.LOCAL, "Local: each server enforces its share of the quota"),
@@ -47,6 +48,19 @@ _CHOICES: dict[str, list[tuple[str, str]]] = {
 
 class PolicyForm(ModelForm):
     """Choices with explanations."""
+
+    attributes = AttributesField(
+        label="And separately by",
+        help_text="Attributes of checks, such as “model”: each client separately by model has one counter for each "
+        "model of each client; all clients together by ip has one for each address. A check without the attribute is "
+        "counted with all others that lack it.",
+    )
+    match = ConditionsField(
+        label="Only if",
+        help_text="One condition in each line, all of which must match, such as “model: gpt-*, o1” or “client_tags: "
+        "trial”. * stands for any characters. Callers choose the values of many attributes: a policy that must not be "
+        "evaded has no condition on those.",
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -73,7 +87,8 @@ class PolicyAdmin(
     slug_from = "name"
     fieldsets = (
         (None, {"fields": ("name", "slug", ("plan", "endpoint"))}),
-        ("Enforcement", {"fields": ("mode", "partition", "on_store_failure")}),
+        ("Enforcement", {"fields": ("mode", "on_store_failure")}),
+        ("Counting", {"fields": ("partition", "attributes", "match")}),
         ("Dates", {"fields": ("starts_at", "ends_at")}),
     )
     inlines = (PolicyLimitInline,)

@@ -13,6 +13,7 @@ from limits.configfile.reading import InvalidConfig, parse
 from limits.configfile.schema import shape_problems
 from limits.domain.alert_rules import AlertRule, alert_rule_problems
 from limits.models.alerts import webhook_problems
+from ratelimit_enforcer.domain.attributes import CLIENT, match_of
 from ratelimit_enforcer.domain.client import key_problem
 from ratelimit_enforcer.domain.dates import optional_microseconds
 from ratelimit_enforcer.domain.enums import AlertMetric, ClientStatus, GroupBy, Mode, OnStoreFailure, Partition
@@ -20,7 +21,9 @@ from ratelimit_enforcer.domain.routes import Route
 from ratelimit_enforcer.domain.ruleset import Endpoint, Plan, Policy
 from ratelimit_enforcer.domain.validation import (
     ValidationProblem,
+    conditions_problems,
     cost_problem,
+    partition_problem,
     route_problem,
     slug_problem,
     tags_problem,
@@ -85,6 +88,7 @@ def _content_problems(data: dict[str, Any]) -> Iterator[ValidationProblem]:
         yield from _route_problems(at, item)
         if message := cost_problem(item.get("cost", 1)):
             yield ValidationProblem(("endpoints", at, "cost"), message)
+    yield from _policy_problems(data.get("policies", ()))
     for section in ("policies", "overrides"):
         yield from limit_problems(section, data.get(section, ()))
         yield from date_problems(section, data.get(section, ()))
@@ -138,6 +142,32 @@ def _default_problems(plans: Sequence[dict[str, Any]]) -> Iterator[ValidationPro
         yield ValidationProblem(("plans", at, "default"), f"plans[{defaults[0]}] is already the default.")
 
 
+def _policy_problems(items: Sequence[dict[str, Any]]) -> Iterator[ValidationProblem]:
+    for at, item in enumerate(items):
+        if message := _partition_problem(item.get("partition", Partition.CLIENT)):
+            yield ValidationProblem(("policies", at, "partition"), message)
+        for name, message in conditions_problems(item.get("match", {})):
+            yield ValidationProblem(("policies", at, "match", *([name] if name else [])), message)
+
+
+def _partition_problem(partition: str | list[str]) -> str | None:
+    if isinstance(partition, str):
+        return None
+    if not partition:
+        return "must not be an empty list; use global to count all clients together."
+    if len(set(partition)) < len(partition):
+        return "must not name anything twice."
+    return partition_problem([name for name in partition if name != CLIENT])
+
+
+def partition_of(partition: str | list[str]) -> dict[str, Any]:
+    """Returns the fields of a policy for a valid partition."""
+    if isinstance(partition, str):
+        return {"partition": Partition(partition)}
+    by_client = Partition.CLIENT if CLIENT in partition else Partition.GLOBAL
+    return {"partition": by_client, "attributes": tuple(name for name in partition if name != CLIENT)}
+
+
 def _route_problems(at: int, item: dict[str, Any]) -> Iterator[ValidationProblem]:
     for position, route in enumerate(item.get("routes", ())):
         if message := route_problem(route):
@@ -174,7 +204,8 @@ def _policy(item: dict[str, Any]) -> Policy:
         limits=limits_of(item),
         plan=item.get("plan"),
         endpoint=item.get("endpoint"),
-        partition=Partition(item.get("partition", Partition.CLIENT)),
+        **partition_of(item.get("partition", Partition.CLIENT)),
+        match=match_of(item.get("match", {})),
         mode=Mode(item.get("mode", Mode.ENFORCE)),
         on_store_failure=OnStoreFailure(item.get("on_store_failure", OnStoreFailure.LOCAL)),
         starts_at=optional_microseconds(moment(item.get("starts_at"))),

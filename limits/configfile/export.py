@@ -10,6 +10,7 @@ from limits.domain.alert_rules import AlertRule as DomainAlertRule
 from limits.models import AlertRule, Client, Override, SegmentOverride
 from limits.models import Policy as PolicyRow
 from limits.publishing.rules import read_ruleset
+from ratelimit_enforcer.domain.attributes import conditions_of
 from ratelimit_enforcer.domain.dates import moment_of
 from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Mode, OnStoreFailure, Partition
 from ratelimit_enforcer.domain.limit import Limit
@@ -48,7 +49,8 @@ def _policy(policy: Policy, name: str) -> dict[str, Any]:
         "name": name or None,
         "plan": policy.plan,
         "endpoint": policy.endpoint,
-        "partition": _none_if_default(policy.partition, Partition.CLIENT),
+        "partition": _partition(policy),
+        "match": conditions_of(policy.match) or None,
         "mode": _none_if_default(policy.mode, Mode.ENFORCE),
         "on_store_failure": _none_if_default(policy.on_store_failure, OnStoreFailure.LOCAL),
         "starts_at": _date(policy.starts_at),
@@ -56,6 +58,12 @@ def _policy(policy: Policy, name: str) -> dict[str, Any]:
         "limits": [_limit(limit) for limit in policy.limits],
     }
     return _without_empty(item)
+
+
+def _partition(policy: Policy) -> str | list[str] | None:
+    if policy.attributes:
+        return list(policy.partition_names)
+    return _none_if_default(policy.partition, Partition.CLIENT)
 
 
 def _limit(limit: Limit) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from limits.configfile.reading import InvalidConfig
 from limits.domain.alert_rules import AlertRule as DomainAlertRule
 from limits.models import AlertRule, Client, Endpoint, Plan, Policy, PolicyLimit, Route
 from limits.models.history import create_with_history, update_with_history
+from ratelimit_enforcer.domain.attributes import conditions_of
 from ratelimit_enforcer.domain.dates import moment_of
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.routes import Route as DomainRoute
@@ -83,6 +84,8 @@ def _write_policy(policy: DomainPolicy, name: str, parents: dict[str, Any]) -> N
     values = {
         "name": name,
         "partition": policy.partition.value,
+        "attributes": list(policy.attributes),
+        "match": conditions_of(policy.match),
         "mode": policy.mode.value,
         "on_store_failure": policy.on_store_failure.value,
         "starts_at": _moment(policy.starts_at),

@@ -73,6 +73,11 @@ _LIMITS = _list_of(
     )
 )
 
+_PARTITION = {
+    "anyOf": [_one_of(Partition), _list_of(_TEXT)],
+    "description": "must be client, global, or a list of client and attributes.",
+}
+
 _OVERRIDE = {"if": {"required": ["clients"]}, "else": {"required": ["client"]}} | _object(
     ("policy", "limits"),
     client=_TEXT,
@@ -97,7 +102,8 @@ SCHEMA = _object(
             name=_NAME,
             plan=_TEXT_OR_NULL,
             endpoint=_TEXT_OR_NULL,
-            partition=_one_of(Partition),
+            partition=_PARTITION,
+            match={"type": "object", "additionalProperties": _list_of(_TEXT)},
             mode=_one_of(Mode),
             on_store_failure=_one_of(OnStoreFailure),
             starts_at=_TEXT_OR_NULL,
@@ -184,12 +190,22 @@ def _problems_at(here: Location, error: ValidationError) -> Iterator[ValidationP
             yield ValidationProblem((*here, name), "is missing.")
     elif error.validator == "enum":
         yield ValidationProblem(here, f"must be one of: {', '.join(member for member in wanted if member)}.")
-    elif error.validator == "maxLength":
-        yield ValidationProblem(here, f"must have at most {wanted} characters.")
-    elif error.validator == "pattern":
-        yield ValidationProblem(here, NOT_PRINTABLE)
     else:
-        yield ValidationProblem(here, f"must be {_type_names(wanted)}.")
+        yield ValidationProblem(here, _message(error))
+
+
+def _message(error: ValidationError) -> str:
+    wanted: Any = error.validator_value
+    schema: Any = error.schema
+    match error.validator:
+        case "anyOf":
+            return str(schema["description"])
+        case "maxLength":
+            return f"must have at most {wanted} characters."
+        case "pattern":
+            return NOT_PRINTABLE
+        case _:
+            return f"must be {_type_names(wanted)}."
 
 
 def _type_names(types: str | list[str]) -> str:

@@ -65,10 +65,11 @@ def policy_facts(policy: Policy) -> dict[str, str]:
     return {
         "plan": policy.plan or "all plans",
         "endpoint": policy.endpoint or "all requests",
-        "partition": policy.partition,
+        "partition": ", ".join(policy.partition_names) or policy.partition,
         "mode": policy.mode,
         "if Redis is down": policy.on_store_failure,
         "limits": limits_sentence(policy.limits),
+        **({"conditions": str(policy.match)} if policy.match else {}),
         **_dates(policy),
     }
 

@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Any
 
+from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
 
 from limits.domain.descriptions import limit_sentence, limits_sentence
 from limits.models.fields import ImmutableSlugModel, choices, choices_check, slug_check, slug_field, validate_printable
@@ -14,7 +15,7 @@ from limits.models.history import RowHistory
 from ratelimit_enforcer.domain.enums import Algorithm, Mode, OnStoreFailure, Partition, Period
 from ratelimit_enforcer.domain.limit import MAX_BURST, MAX_COST, MAX_QUOTA, MAX_WINDOW_SECONDS, Limit, limit_problems
 from ratelimit_enforcer.domain.routes import Route as Pattern
-from ratelimit_enforcer.domain.validation import route_problem
+from ratelimit_enforcer.domain.validation import MAX_SLUG_LENGTH, conditions_problems, partition_problem, route_problem
 
 ENDS_BEFORE_START = "The end must be after the start."
 
@@ -244,6 +245,18 @@ class PolicyLimit(LimitFields):
         constraints = [*limit_checks("policylimit"), *limit_uniques("policylimit", "policy")]
 
 
+def validate_partition(attributes: list[str]) -> None:
+    """Raises ``ValidationError`` for attributes that a policy cannot count separately."""
+    if message := partition_problem(attributes):
+        raise ValidationError(message[:1].upper() + message[1:], code="invalid_partition")
+
+
+def validate_match(conditions: Any) -> None:
+    """Raises ``ValidationError`` for conditions that a policy cannot have."""
+    if message := next(conditions_problems(conditions), None):
+        raise ValidationError(": ".join(filter(None, message)), code="invalid_match")
+
+
 class Policy(ImmutableSlugModel):
     """Limits of a plan on an endpoint."""
 
@@ -267,6 +280,22 @@ class Policy(ImmutableSlugModel):
         choices=choices(Partition),
         default=Partition.CLIENT.value,
         help_text="client: each client separately; global: all clients together, to protect the endpoint.",
+    )
+    attributes = ArrayField(
+        models.CharField(max_length=MAX_SLUG_LENGTH),
+        default=list,
+        db_default=Value("{}"),  # Servers of the release before add rows without this column.
+        blank=True,
+        validators=[validate_partition],
+        help_text="Attributes of checks whose values are counted separately, such as “ip” or “model”.",
+    )
+    match = models.JSONField(
+        "conditions",
+        default=dict,
+        db_default=Value({}, models.JSONField()),
+        blank=True,
+        validators=[validate_match],
+        help_text="Attribute → patterns: the policy applies only to checks that match all of them.",
     )
     mode = models.CharField(
         max_length=10,

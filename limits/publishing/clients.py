@@ -34,7 +34,7 @@ from limits.store.clients import ClientWriter, CounterResetter
 from ratelimit_enforcer.conf import setting
 from ratelimit_enforcer.domain.client import ClientRecord, Override, key_problem
 from ratelimit_enforcer.domain.dates import optional_microseconds
-from ratelimit_enforcer.domain.enums import ClientStatus
+from ratelimit_enforcer.domain.enums import ClientStatus, Partition
 from ratelimit_enforcer.domain.validation import MAX_REASON_LENGTH, NOT_PRINTABLE, PRINTABLE, ValidationProblem
 from ratelimit_enforcer.store.errors import StoreError
 from ratelimit_enforcer.store.keys import SHARDS, Keys
@@ -198,5 +198,6 @@ def reset_counters(client: str, *, reason: str, author: str) -> CounterReset:
     counters may or may not be reset.
     """
     eraser = CounterResetter(control_client(), Keys(setting("NAMESPACE")))
-    eraser.erase(client, Policy.objects.values_list("slug", flat=True))
+    policies = Policy.objects.values_list("slug", flat=True)
+    eraser.erase(client, policies, policies.filter(partition=Partition.CLIENT.value).exclude(attributes=[]))
     return CounterReset.objects.create(client_key=client, reason=reason.strip(), author=author)

@@ -26,6 +26,7 @@ from limits.models import SegmentOverride as SegmentOverrideRow
 from limits.store.client import control_client
 from limits.store.ruleset_writer import MayReplace, RulesetWriter
 from ratelimit_enforcer.conf import setting
+from ratelimit_enforcer.domain.attributes import match_of
 from ratelimit_enforcer.domain.dates import optional_microseconds
 from ratelimit_enforcer.domain.enums import Mode, OnStoreFailure, Partition, Scope
 from ratelimit_enforcer.domain.routes import Route
@@ -122,6 +123,8 @@ def _policy(row: PolicyRow) -> Policy:
         limits=tuple(limit.as_domain() for limit in row.limits.all()),
         starts_at=optional_microseconds(row.starts_at),
         ends_at=optional_microseconds(row.ends_at),
+        attributes=tuple(row.attributes),
+        match=match_of(row.match),
     )
 
 

@@ -1,11 +1,12 @@
 """Client records in Redis, written by the publisher and the reconciler; and resets of a client's counters."""
 
+import re
 import secrets
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 
-from limits.store.client import ControlClient, script_source
+from limits.store.client import ClusterClient, ControlClient, script_source
 from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.store.errors import translating_redis_errors
 from ratelimit_enforcer.store.keys import LOADING_FIELD, SHARDS, Keys, client_field, shard_of
@@ -75,12 +76,35 @@ class CounterResetter:
         self._redis = redis
         self._keys = keys
 
-    def erase(self, client: str, policies: Iterable[str]) -> int:
+    def erase(self, client: str, policies: Iterable[str], with_attributes: Collection[str] = ()) -> int:
         """Resets the client's counters of these policies in one command; cost that requests consumed from
-        them is no longer refunded. Returns the number of counters that existed. Raises
-        :class:`~ratelimit_enforcer.store.errors.StoreUnavailable`."""
+        them is no longer refunded. ``with_attributes``: policies that count values of attributes; their counters
+        are found by a scan of the server's keys, and reset a thousand at a time. Returns the number of counters
+        that existed. Raises :class:`~ratelimit_enforcer.store.errors.StoreUnavailable`."""
         shard = shard_of(client)
         counters = [self._keys.counter(shard, policy, client) for policy in policies]
-        keys = (self._keys.pending[shard][1], *counters)
         with translating_redis_errors():
-            return int(self._redis.eval(script_source("erase"), len(keys), *keys)) if counters else 0
+            if with_attributes:
+                counters += [self._keys.attribute_values(shard, policy, client) for policy in with_attributes]
+                counters += self._attribute_counters(shard, client)
+            batches = (counters[start : start + BATCH_SIZE] for start in range(0, len(counters), BATCH_SIZE))
+            return sum(self._erase(shard, batch) for batch in batches)
+
+    def _erase(self, shard: int, counters: Sequence[str]) -> int:
+        keys = (self._keys.pending[shard][1], *counters)
+        return int(self._redis.eval(script_source("erase"), len(keys), *keys))
+
+    def _attribute_counters(self, shard: int, client: str) -> Iterator[str]:
+        prefix = self._keys.attribute_counters(shard)
+        server = self._redis.client_of(prefix) if isinstance(self._redis, ClusterClient) else self._redis
+        pattern = f"{_escaped(prefix)}*:{_escaped(client)}"
+        for key in server.scan_iter(match=pattern, count=1_000):
+            name = key.decode(errors="surrogateescape")
+            # A client's key may end with a colon and another client's key.
+            if name.removeprefix(prefix).split(":", 2)[2] == client:
+                yield name
+
+
+def _escaped(text: str) -> str:
+    """The text for a pattern of SCAN, in which some characters have a meaning."""
+    return re.sub(r"([\\*?\[\]^-])", r"\\\1", text)

@@ -10,6 +10,7 @@ from django.utils.module_loading import import_string
 from rest_framework.settings import api_settings
 
 from ratelimit_enforcer.conf import DEFAULTS
+from ratelimit_enforcer.domain.attributes import name_problem
 from ratelimit_enforcer.domain.rate import InvalidRate, parse_rate
 from ratelimit_enforcer.store.connections.factory import is_redis, not_redis
 
@@ -35,6 +36,7 @@ def setting_problems() -> Iterator[CheckMessage]:
     if isinstance(location, str):
         yield from store_problems(location, "RATELIMIT_PLATFORM['REDIS']")
     yield from _identifier_problems(_value("CLIENT_IDENTIFIER"))
+    yield from _attribute_problems(_value("ATTRIBUTES"))
     yield from _proxy_problems()
     yield from middleware_order_problems()
     for scope, rate in (api_settings.DEFAULT_THROTTLE_RATES or {}).items():
@@ -87,18 +89,34 @@ def _ignores_exceptions(cache: dict[str, Any]) -> bool:
 
 
 def _identifier_problems(path: Any) -> Iterator[CheckMessage]:
-    if not path or not isinstance(path, str):
-        return
-    try:
-        problem = None if callable(import_string(path)) else "is not a callable"
-    except ImportError as error:
-        problem = f"cannot be imported ({error})"
-    if problem:
+    if problem := _function_problem(path):
         yield Error(
-            f"RATELIMIT_PLATFORM['CLIENT_IDENTIFIER']: {path} {problem}.",
+            f"RATELIMIT_PLATFORM['CLIENT_IDENTIFIER']: {problem}",
             hint="Set the dotted path of a function that takes the request and returns the client's key.",
             id="ratelimit_enforcer.E006",
         )
+
+
+def _attribute_problems(paths: Any) -> Iterator[CheckMessage]:
+    for name, path in paths.items() if isinstance(paths, dict) else ():
+        problem = name_problem(name) if isinstance(name, str) else "must be a string."
+        if problem := f"the name {problem}" if problem else _function_problem(path):
+            yield Error(
+                f"RATELIMIT_PLATFORM['ATTRIBUTES'][{name!r}]: {problem}",
+                hint="Set an attribute's name, and the dotted path of a function that takes the request and returns "
+                "the attribute's value.",
+                id="ratelimit_enforcer.E006",
+            )
+
+
+def _function_problem(path: Any) -> str:
+    """Why a dotted path does not name a function; empty if it does, or if there is none."""
+    if not path or not isinstance(path, str):
+        return ""
+    try:
+        return "" if callable(import_string(path)) else f"{path} is not a callable."
+    except ImportError as error:
+        return f"{path} cannot be imported ({error})."
 
 
 def _proxy_problems() -> Iterator[CheckMessage]:
@@ -161,6 +179,11 @@ def _word(value: Any) -> str | None:
     return None if valid else "a word without braces and spaces"
 
 
+def _paths(value: Any) -> str | None:
+    valid = isinstance(value, dict) and all(isinstance(path, str) and path for path in value.values())
+    return None if valid else "a dictionary of attributes and dotted paths"
+
+
 def _flag(value: Any) -> str | None:
     return None if isinstance(value, bool) else "True or False"
 
@@ -177,6 +200,8 @@ _VALUES: dict[str, Callable[[Any], str | None]] = {
     "KEEP_MINUTES": _count,
     "KEEP_HOURS": _count,
     "KEEP_DAYS": _count,
+    "ATTRIBUTE_VALUES": _count,
+    "ATTRIBUTES": _paths,
     "CLIENT_IDENTIFIER": _text,
     "WITHOUT_RULESET": _one_of("allow", "deny"),
     "PUBLIC_URL": _text,

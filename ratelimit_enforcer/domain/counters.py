@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 
 from ratelimit_enforcer.domain import fixed_window, sliding_window, token_bucket
+from ratelimit_enforcer.domain.attributes import NO_ATTRIBUTES, counted_values
 from ratelimit_enforcer.domain.enums import Algorithm, Mode, Partition
 from ratelimit_enforcer.domain.fixed_window import FixedWindow
 from ratelimit_enforcer.domain.limit import Limit
@@ -42,8 +43,9 @@ def require_reading_for_each_limit(readings: Sequence[Reading], limits: int) -> 
         raise ValueError(f"The script returned {len(readings)} readings for {limits} limits.")
 
 
-CounterKey = tuple[str, str | None]
-"""Identifies a counter: the slug of the policy, and the client (None: all clients together)."""
+CounterKey = tuple[str, str | None, tuple[str, ...]]
+"""Identifies a counter: the slug of the policy, the client (None: all clients together), and the values of the
+attributes that the policy counts separately."""
 
 
 @dataclass
@@ -54,20 +56,31 @@ class Counters:
     counters: MutableMapping[CounterKey, Counter] = field(default_factory=dict)
 
     def check(
-        self, policies: Sequence[EffectivePolicy], cost: int, now: int, *, client: str = "", consume: bool = True
+        self,
+        policies: Sequence[EffectivePolicy],
+        cost: int,
+        now: int,
+        *,
+        client: str = "",
+        attributes: Mapping[str, str] = NO_ATTRIBUTES,
+        consume: bool = True,
     ) -> tuple[bool, list[list[Reading]]]:
         """Decides one request of ``cost`` at ``now`` (microseconds since 1970). If ``consume``, an admitted
         request consumes its cost. Returns (admitted, the readings of each policy's limits)."""
-        states = [[self._state(policy, limit, client, now) for limit in policy.limits] for policy in policies]
+        keys = [_key(policy, client, attributes) for policy in policies]
+        states = [
+            [self._state(key, limit, now) for limit in policy.limits]
+            for key, policy in zip(keys, policies, strict=True)
+        ]
         answers = [
             [_admits(state, limit, cost) for state, limit in zip(row, policy.limits, strict=True)]
             for row, policy in zip(states, policies, strict=True)
         ]
         admitted = all(all(row) for row, p in zip(answers, policies, strict=True) if p.mode is Mode.ENFORCE)
-        for row, policy, answer in zip(states, policies, answers, strict=True):
+        for key, row, policy, answer in zip(keys, states, policies, answers, strict=True):
             if consume and admitted and all(answer):
                 consumed = [_consume(state, limit, cost) for state, limit in zip(row, policy.limits, strict=True)]
-                self._store(policy, client, consumed)
+                self.counters[key] = dict(zip(map(_state_key, policy.limits), consumed, strict=True))
         return admitted, [
             [
                 (admits, *_figures(state, limit, cost, admits))
@@ -76,12 +89,12 @@ class Counters:
             for row, policy, answer in zip(states, policies, answers, strict=True)
         ]
 
-    def _state(self, policy: EffectivePolicy, limit: Limit, client: str, now: int) -> State:
-        counter = self.counters.get(_key(policy, client), {})
+    def _state(self, key: CounterKey, limit: Limit, now: int) -> State:
+        counter = self.counters.get(key, {})
         state = counter.get(_state_key(limit))
         if state is not None and (corrected := _corrected(state, limit, now)) is not state:
             # Even if the request is denied: so a wrong clock blocks no client for longer than a window.
-            self.counters[_key(policy, client)] = {**counter, _state_key(limit): corrected}
+            self.counters[key] = {**counter, _state_key(limit): corrected}
             state = corrected
         if limit.algorithm is Algorithm.SLIDING_WINDOW:
             return sliding_window.advance(state if isinstance(state, SlidingWindow) else SlidingWindow(), limit, now)
@@ -89,13 +102,10 @@ class Counters:
             return token_bucket.advance(state if isinstance(state, TokenBucket) else TokenBucket(), limit, now)
         return fixed_window.advance(state if isinstance(state, FixedWindow) else FixedWindow(), limit, now)
 
-    def _store(self, policy: EffectivePolicy, client: str, states: Sequence[State]) -> None:
-        by_limit = zip(map(_state_key, policy.limits), states, strict=True)
-        self.counters[_key(policy, client)] = dict(by_limit)
 
-
-def _key(policy: EffectivePolicy, client: str) -> CounterKey:
-    return policy.policy.slug, client if policy.policy.partition is Partition.CLIENT else None
+def _key(policy: EffectivePolicy, client: str, attributes: Mapping[str, str]) -> CounterKey:
+    subject = client if policy.policy.partition is Partition.CLIENT else None
+    return policy.policy.slug, subject, counted_values(policy.policy.attributes, attributes)
 
 
 def _state_key(limit: Limit) -> tuple[Algorithm, int]:

@@ -4,11 +4,12 @@ A cost of 0, or one that is larger than any limit admits, gets an answer and not
 that compute the cost from the request, both follow from a caller's data.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from math import inf
 from typing import Any, NamedTuple
 
+from ratelimit_enforcer.domain.attributes import NO_ATTRIBUTES
 from ratelimit_enforcer.domain.client import Override
 from ratelimit_enforcer.domain.counters import Reading, readings_by_policy, require_reading_for_each_limit
 from ratelimit_enforcer.domain.enums import Algorithm, Mode, Reason
@@ -19,10 +20,12 @@ from ratelimit_enforcer.domain.sliding_window import NEVER
 
 
 class CheckRequest(NamedTuple):
-    """One check: the client, the endpoint and the cost.
+    """One check: the client, the endpoint, the cost and the attributes.
 
     The endpoint is named by its slug, or found by method and path. ``decoded``: the path was decoded
-    by a framework, and is matched as it is. ``cost`` None: the endpoint's cost.
+    by a framework, and is matched as it is. ``cost`` None: the endpoint's cost. ``attributes`` are normalized
+    (:func:`~ratelimit_enforcer.domain.attributes.normalized`). ``counted_together``: the slugs of policies that
+    count no further value separately, so that this request is counted under ``(other)``.
     """
 
     client: str
@@ -31,6 +34,8 @@ class CheckRequest(NamedTuple):
     path: str | None = None
     cost: int | None = None
     decoded: bool = False
+    attributes: Mapping[str, str] = NO_ATTRIBUTES
+    counted_together: frozenset[str] = frozenset()
 
 
 class LimitState(NamedTuple):

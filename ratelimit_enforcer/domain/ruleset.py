@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from ratelimit_enforcer.domain.attributes import ALWAYS, CLIENT, Match, conditions_of, match_of
 from ratelimit_enforcer.domain.dates import is_between
 from ratelimit_enforcer.domain.enums import Algorithm, Mode, OnStoreFailure, Partition, Period, Scope
 from ratelimit_enforcer.domain.limit import Limit, unknown_timezone
@@ -20,7 +21,7 @@ FORMATS = (1, 2)
 """The versions of this serialization that this release reads. A ruleset is written in the earliest one that can
 express it, so that servers of earlier releases can use it as long as possible; they reject a later one.
 
-2: policies with dates, calendar years, overrides of segments.
+2: policies with dates, attributes or conditions; calendar years; overrides of segments.
 """
 
 
@@ -90,6 +91,10 @@ class Policy:
     on_store_failure: OnStoreFailure = OnStoreFailure.LOCAL
     starts_at: int | None = None
     ends_at: int | None = None
+    attributes: tuple[str, ...] = ()
+    """The attributes whose values the policy counts separately, in addition to the partition."""
+    match: Match = ALWAYS
+    """The conditions on which the policy applies."""
 
     def name_of(self, limit: Limit) -> str:
         """The limit's name in answers and headers: ``pro-search:60s``."""
@@ -98,6 +103,12 @@ class Policy:
     def applies_to(self, plan: str, endpoint: str | None) -> bool:
         """Whether this policy applies to a request to ``endpoint`` by a client on ``plan``."""
         return self.plan in (None, plan) and self.endpoint in (None, endpoint)
+
+    @property
+    def partition_names(self) -> tuple[str, ...]:
+        """What the policy counts separately, as the config file lists it: ``client`` and attributes; empty: nothing."""
+        client = (CLIENT,) if self.partition is Partition.CLIENT else ()
+        return client + self.attributes
 
     def is_active(self, now: int) -> bool:
         """Whether the policy is in force at ``now`` (microseconds since 1970)."""
@@ -261,11 +272,18 @@ def _segment_override(item: dict[str, Any]) -> SegmentOverride:
 
 
 def _needs_format_2(policy: Policy) -> bool:
-    return bool(policy.dates) or any(limit.period is Period.YEAR for limit in policy.limits)
+    return bool(policy.dates or policy.attributes or policy.match) or any(
+        limit.period is Period.YEAR for limit in policy.limits
+    )
 
 
 def _policy_as_json(policy: Policy) -> dict[str, Any]:
-    dates = {"starts_at": policy.starts_at, "ends_at": policy.ends_at}
+    optional = {
+        "starts_at": policy.starts_at,
+        "ends_at": policy.ends_at,
+        "attributes": list(policy.attributes) or None,
+        "match": conditions_of(policy.match) or None,
+    }
     return {
         "slug": policy.slug,
         "plan": policy.plan,
@@ -274,7 +292,7 @@ def _policy_as_json(policy: Policy) -> dict[str, Any]:
         "mode": policy.mode.value,
         "on_store_failure": policy.on_store_failure.value,
         "limits": [limit_to_json(limit) for limit in policy.limits],
-    } | {name: date for name, date in dates.items() if date is not None}
+    } | {name: value for name, value in optional.items() if value is not None}
 
 
 def _endpoint(item: dict[str, Any]) -> Endpoint:
@@ -293,6 +311,8 @@ def _policy(item: dict[str, Any]) -> Policy:
         limits=tuple(limit_from_json(limit) for limit in item["limits"]),
         starts_at=item.get("starts_at"),
         ends_at=item.get("ends_at"),
+        attributes=tuple(item.get("attributes", ())),
+        match=match_of(item.get("match", {})),
     )
 
 

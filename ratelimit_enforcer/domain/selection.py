@@ -1,9 +1,10 @@
 """Selects the limits that apply to a request: those of the matching policies, with the client's overrides in force."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ratelimit_enforcer.domain.attributes import NO_ATTRIBUTES
 from ratelimit_enforcer.domain.client import ClientRecord, Override
 from ratelimit_enforcer.domain.dates import date_and_time, moment_of
 from ratelimit_enforcer.domain.enums import Algorithm, Mode, Partition
@@ -76,8 +77,11 @@ def matching(ruleset: Ruleset, plan: str, endpoint: str | None) -> tuple[Policy,
     )
 
 
-def own_policies(ruleset: Ruleset, record: ClientRecord) -> tuple[Policy, ...]:
-    """The policies that count this client separately, on any endpoint."""
+def own_policies(
+    ruleset: Ruleset, record: ClientRecord, attributes: Mapping[str, str] = NO_ATTRIBUTES
+) -> tuple[Policy, ...]:
+    """The policies that count this client separately, on any endpoint: those without attributes, and those for
+    whose attributes there are values."""
     plan = plan_of(ruleset, record)
     return tuple(
         policy
@@ -85,14 +89,24 @@ def own_policies(ruleset: Ruleset, record: ClientRecord) -> tuple[Policy, ...]:
         if policy.plan in (None, plan)
         and policy.partition is Partition.CLIENT
         and ruleset.mode_of(policy) is not Mode.DISABLED
+        and all(name in attributes for name in policy.attributes)
+        and policy.match.includes(attributes, record.tags)
     )
 
 
-def select(ruleset: Ruleset, record: ClientRecord, endpoint: str | None, now: int) -> Selection:
-    """The limits that apply to this client on this endpoint at ``now`` (microseconds since 1970)."""
+def select(
+    ruleset: Ruleset,
+    record: ClientRecord,
+    endpoint: str | None,
+    now: int,
+    attributes: Mapping[str, str] = NO_ATTRIBUTES,
+) -> Selection:
+    """The limits that apply to a check with these attributes by this client on this endpoint, at ``now``
+    (microseconds since 1970)."""
     plan = plan_of(ruleset, record)
     policies = matching(ruleset, plan, endpoint) if plan is not None else ()
-    return effective(ruleset, record, policies, now)
+    matched = [policy for policy in policies if policy.match.includes(attributes, record.tags)]
+    return effective(ruleset, record, matched, now)
 
 
 def effective(ruleset: Ruleset, record: ClientRecord, policies: Iterable[Policy], now: int) -> Selection:

@@ -8,7 +8,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
+from typing import Any
 
+from ratelimit_enforcer.domain.attributes import (
+    CLIENT_TAGS,
+    MAX_ATTRIBUTES,
+    conditions_of,
+    match_of,
+    match_problems,
+    name_problem,
+)
 from ratelimit_enforcer.domain.client import Override, key_problem
 from ratelimit_enforcer.domain.enums import Partition
 from ratelimit_enforcer.domain.limit import MAX_COST, Limit, limit_problems
@@ -94,6 +103,33 @@ def segment_problems(segment: Segment) -> Iterator[tuple[str, str]]:
         yield "prefix", message
     if message := tags_problem(segment.tags):
         yield "tags", message
+
+
+def conditions_problems(conditions: Any) -> Iterator[tuple[str, str]]:
+    """Yields (name, message) for each problem of conditions as the config file has them."""
+    if not isinstance(conditions, dict):
+        yield "", "must be a mapping of attributes to lists of patterns."
+        return
+    wrong = [name for name, patterns in conditions.items() if not _is_list_of_texts(patterns)]
+    yield from ((name, "must be a list of texts.") for name in wrong)
+    if not wrong:
+        match = match_of(conditions)
+        yield from match_problems(match)
+        if message := tags_problem(match.client_tags):
+            yield CLIENT_TAGS, message
+
+
+def _is_list_of_texts(patterns: Any) -> bool:
+    return isinstance(patterns, list) and all(isinstance(pattern, str) for pattern in patterns)
+
+
+def partition_problem(attributes: Sequence[str]) -> str | None:
+    """The reason why a policy cannot count these attributes separately, or None."""
+    if len(attributes) > MAX_ATTRIBUTES:
+        return f"must name at most {MAX_ATTRIBUTES} attributes."
+    if message := next((f"“{name}” {message}" for name in attributes if (message := name_problem(name))), None):
+        return message
+    return "must not name an attribute twice." if len(set(attributes)) < len(attributes) else None
 
 
 def dates_problem(starts_at: int | None, ends_at: int | None) -> str | None:
@@ -225,6 +261,10 @@ def _policy_problems(policy: Policy, plans: frozenset[str], endpoints: frozenset
         yield ValidationProblem((*here, "plan"), f"there is no plan “{policy.plan}”.")
     if policy.endpoint is not None and policy.endpoint not in endpoints:
         yield ValidationProblem((*here, "endpoint"), f"there is no endpoint “{policy.endpoint}”.")
+    if message := partition_problem(policy.attributes):
+        yield ValidationProblem((*here, "partition"), message)
+    for name, message in conditions_problems(conditions_of(policy.match)):
+        yield ValidationProblem((*here, "match", *([name] if name else [])), message)
     if message := dates_problem(policy.starts_at, policy.ends_at):
         yield ValidationProblem((*here, "ends_at"), message)
     for place, message in limits_problems(policy.limits):

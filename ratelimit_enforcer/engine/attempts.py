@@ -24,6 +24,7 @@ class Attempt:
     known: bool
     layout: Layout
     cost: int
+    request: CheckRequest
 
     def store_request(self) -> StoreRequest:
         """The request that this attempt sends to the store."""
@@ -35,6 +36,8 @@ class Attempt:
             rules=self.layout.rules,
             cost=self.cost,
             parts=self.layout.parts,
+            attributes=self.request.attributes,
+            counted_together=self.request.counted_together,
         )
 
 
@@ -43,18 +46,21 @@ def prepare(current: PreparedRuleset, clients: ClientCache, request: CheckReques
     cached = clients.get(request.client)
     record = cached or ClientRecord(request.client)
     endpoint = current.endpoint_of(request)
-    layout = current.layout(record, endpoint.slug if endpoint else None, now)
+    layout = current.layout(record, endpoint.slug if endpoint else None, now, request.attributes)
     cost = request.cost or (endpoint.cost if endpoint else 1)
-    return Attempt(current, clients, record, cached is not None, layout, cost)
+    return Attempt(current, clients, record, cached is not None, layout, cost, request)
 
 
-def prepare_all_limits(current: PreparedRuleset, clients: ClientCache, client: str, now: int) -> list[Attempt]:
-    """Attempts that cover every limit that counts this client separately, whatever its status. ``now`` is
-    in microseconds since 1970."""
-    cached = clients.get(client)
-    record = cached or ClientRecord(client)
+def prepare_all_limits(
+    current: PreparedRuleset, clients: ClientCache, request: CheckRequest, now: int
+) -> list[Attempt]:
+    """Attempts that cover every limit that counts this client separately, whatever its status: of policies with
+    attributes, those for whose attributes the request has values. ``now`` is in microseconds since 1970."""
+    cached = clients.get(request.client)
+    record = cached or ClientRecord(request.client)
     known = cached is not None
-    return [Attempt(current, clients, record, known, layout, 1) for layout in current.all_layouts(record, now)]
+    layouts = current.all_layouts(record, now, request.attributes)
+    return [Attempt(current, clients, record, known, layout, 1, request) for layout in layouts]
 
 
 STATUS_REASONS = {ClientStatus.BLOCKED: Reason.BLOCKED, ClientStatus.EXEMPT: Reason.EXEMPT}

@@ -6,11 +6,12 @@ process loads these and repeats the check.
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
 from ratelimit_enforcer.conf import once_per_settings, setting
+from ratelimit_enforcer.domain.attributes import NO_ATTRIBUTES
 from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.decision import CheckRequest, Decision, at_cost, clamped_cost
 from ratelimit_enforcer.domain.ruleset import Ruleset
@@ -36,12 +37,14 @@ from ratelimit_enforcer.store.decider import (
     StoreAnswer,
     Uncommitted,
     Undecidable,
+    ValuesExhausted,
     Verb,
 )
 from ratelimit_enforcer.store.errors import AnswerLost, StoreDataError, StoreError, StoreUnavailable
 from ratelimit_enforcer.store.heartbeats import Heartbeats
 from ratelimit_enforcer.store.keys import Keys
 from ratelimit_enforcer.store.ruleset_reader import RulesetReader
+from ratelimit_enforcer.store.scripts.packing import MAX_VALUES
 from ratelimit_enforcer.store.split_decider import SplitDecider
 from ratelimit_enforcer.store.usage import UsageBuffer, UsageWriter
 
@@ -148,20 +151,27 @@ class Engine:
             self._observe(decisions, began)
         return decisions
 
-    def peek_client(self, client: str, *, guard: Guard | None = None) -> ClientState:
-        """The state of every limit that counts this client separately. Nothing is consumed.
+    def peek_client(
+        self, client: str, *, attributes: Mapping[str, str] = NO_ATTRIBUTES, guard: Guard | None = None
+    ) -> ClientState:
+        """The state of every limit that counts this client separately, of policies with attributes for these values.
+        Nothing is consumed.
 
         Raises :class:`StoreUnavailable`, and the same exceptions as :meth:`check`.
         """
         deadline = Deadline(self._deadline)
+        request = CheckRequest(client, attributes=attributes)
         while True:
             current, clients = self._state(deadline, guard)
-            attempts = prepare_all_limits(current, clients, client, self._clock.now())
+            attempts = prepare_all_limits(current, clients, request, self._clock.now())
             store_requests = [attempt.store_request() for attempt in attempts]
             answers = self._decider.decide_in_order(store_requests, deadline, Verb.PEEK)
             peeks = [answer for answer in answers if isinstance(answer, Decided)]
             if len(peeks) == len(attempts):
                 return _client_state(attempts, peeks)
+            if isinstance(answers[-1], ValuesExhausted):
+                request = _counted_together(attempts[len(answers) - 1], answers[-1])
+                continue
             self._load_difference(attempts[len(answers) - 1], answers[-1], deadline)
 
     def refresh(self) -> None:
@@ -198,12 +208,16 @@ class Engine:
 
         If the store fails, the remaining requests are decided without it.
         """
+        requests = list(requests)
         decisions: list[Decision] = []
         changes, verb = 0, Verb.COUNT if consume else Verb.PEEK
         try:
             while len(decisions) < len(requests):
                 attempts = self._attempts(requests[len(decisions) :], deadline, guard)
                 for attempt, answer in self._send(attempts, deadline, verb):
+                    if isinstance(answer, ValuesExhausted):
+                        requests[len(decisions)] = _counted_together(attempt, answer)
+                        break
                     decision = self._decision(attempt, answer, deadline, consume=consume)
                     if decision is None:
                         changes += isinstance(answer, RulesChanged)
@@ -319,6 +333,16 @@ class Engine:
             attempt.clients.put(attempt.record)
 
 
+def _counted_together(attempt: Attempt, answer: ValuesExhausted) -> CheckRequest:
+    """The request, to be counted under ``(other)`` by the policy that counts no further value separately. Raises
+    :class:`StoreUnavailable` if it was."""
+    slug = attempt.layout.policies[answer.position].policy.slug
+    request = attempt.request
+    if slug in request.counted_together:
+        raise StoreUnavailable("The store and this process disagree about the counters of this request.")
+    return request._replace(counted_together=request.counted_together | {slug})
+
+
 def _client_state(attempts: Sequence[Attempt], answers: Sequence[Decided]) -> ClientState:
     decisions = [decision_of(*pair, consume=False) for pair in zip(attempts, answers, strict=True)]
     limits = tuple(state for decision in decisions for state in decision.limits)
@@ -336,13 +360,18 @@ def _client_state(attempts: Sequence[Attempt], answers: Sequence[Decided]) -> Cl
 @once_per_settings
 def get_engine() -> Engine:
     """The engine of this process, as ``RATELIMIT_PLATFORM`` configures it. Raises ``ImproperlyConfigured``."""
-    names = ("NAMESPACE", "CHECK_DEADLINE", "CLIENT_CACHE_SIZE", "COUNTS_PER_BUCKET")
+    names = ("NAMESPACE", "CHECK_DEADLINE", "CLIENT_CACHE_SIZE", "COUNTS_PER_BUCKET", "ATTRIBUTE_VALUES")
     return _engine(store_connections(), *map(setting, names))
 
 
 @once
 def _engine(
-    connections: StoreConnections, namespace: str, deadline: float, cache_size: int, counts_per_shard: int
+    connections: StoreConnections,
+    namespace: str,
+    deadline: float,
+    cache_size: int,
+    counts_per_shard: int,
+    max_values: int,
 ) -> Engine:
     return make_engine(
         connections,
@@ -350,6 +379,7 @@ def _engine(
         deadline=deadline,
         cache_size=cache_size,
         counts_per_shard=counts_per_shard,
+        max_values=max_values,
     )
 
 
@@ -360,12 +390,14 @@ def make_engine(
     deadline: float,
     cache_size: int,
     counts_per_shard: int = COUNTS_PER_SHARD,
+    max_values: int = MAX_VALUES,
 ) -> Engine:
-    """An engine that uses these connections. ``deadline`` is in seconds and covers one whole check."""
+    """An engine that uses these connections. ``deadline`` is in seconds and covers one whole check;
+    ``max_values``: see :data:`~ratelimit_enforcer.store.scripts.packing.MAX_VALUES`."""
     kind = SplitDecider if isinstance(connections, ClusterConnections) else Decider
     return Engine(
         kind(connections, keys, counts_per_shard),
-        RulesetCache(RulesetReader(connections, keys), cache_size),
+        RulesetCache(RulesetReader(connections, keys), cache_size, max_values),
         Fallback(connections.outages, Heartbeats(connections, keys)),
         UsageWriter(connections, keys, counts_per_shard),
         deadline=deadline,

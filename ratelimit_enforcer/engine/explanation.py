@@ -1,12 +1,12 @@
 """Explains a decision: all policies, including those that do not apply, and the counters."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ratelimit_enforcer.domain.dates import date_and_time, moment_of
 from ratelimit_enforcer.domain.decision import CheckRequest, Decision, LimitState
-from ratelimit_enforcer.domain.enums import Mode
+from ratelimit_enforcer.domain.enums import Mode, Reason
 from ratelimit_enforcer.domain.ruleset import Policy, Ruleset
 from ratelimit_enforcer.domain.segments import SegmentOverride
 from ratelimit_enforcer.domain.selection import described
@@ -38,16 +38,22 @@ def explain(engine: Engine, request: CheckRequest) -> Explanation:
     rulesets: list[Ruleset] = []
     decision = engine.check(request, consume=False, guard=rulesets.append)
     # The ruleset of the last attempt is the one that decided.
-    return Explanation(decision, rulesets[-1], tuple(_policies(rulesets[-1], decision, engine.now())))
+    return Explanation(
+        decision, rulesets[-1], tuple(_policies(rulesets[-1], decision, engine.now(), request.attributes))
+    )
 
 
-def _policies(ruleset: Ruleset, decision: Decision, now: int) -> Iterator[PolicyExplanation]:
+def _policies(
+    ruleset: Ruleset, decision: Decision, now: int, attributes: Mapping[str, str]
+) -> Iterator[PolicyExplanation]:
     states_of: defaultdict[str, list[LimitState]] = defaultdict(list)
     for state in decision.limits:
         states_of[state.policy].append(state)
     for policy in ruleset.policies:
-        reason_not_applied = _reason_not_applied(policy, decision, now)
         states = tuple(states_of[policy.slug])
+        reason_not_applied = _reason_not_applied(policy, decision, now)
+        if not reason_not_applied and not states:
+            reason_not_applied = _unmatched_condition(policy, attributes, decision)
         why = reason_not_applied or _reason_applied(ruleset, policy) + _source_of_limits(states)
         yield PolicyExplanation(policy, not reason_not_applied, why, states)
 
@@ -70,6 +76,16 @@ def _reason_not_applied(policy: Policy, decision: Decision, now: int) -> str:
     if policy.endpoint not in (None, decision.endpoint):
         return f"It applies to endpoint {policy.endpoint}."
     return _reason_inactive(policy, now)
+
+
+def _unmatched_condition(policy: Policy, attributes: Mapping[str, str], decision: Decision) -> str:
+    """The condition on an attribute that does not match. The client's tags are not known here: where all of these
+    match and there is a decision by limits, the tags are what does not."""
+    unmatched = policy.match.unmatched(attributes, policy.match.client_tags)
+    if not unmatched and policy.match.client_tags and decision.reason not in (Reason.BLOCKED, Reason.EXEMPT):
+        unmatched = f"the client has the tag{'s' if len(policy.match.client_tags) > 1 else ''} "
+        unmatched += " and ".join(policy.match.client_tags)
+    return f"It applies only if {unmatched}." if unmatched else ""
 
 
 def _reason_inactive(policy: Policy, now: int) -> str:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from ratelimit_enforcer.domain.counters import Counter, CounterKey, Counters
-from ratelimit_enforcer.domain.decision import Decision, LimitState, denial_reason, states_of
+from ratelimit_enforcer.domain.decision import CheckRequest, Decision, LimitState, denial_reason, states_of
 from ratelimit_enforcer.domain.enums import Algorithm, Mode, OnStoreFailure, Reason
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.ruleset import Policy
@@ -76,7 +76,7 @@ class LocalCounters:
         self,
         outage: int,
         share: Share,
-        client: str,
+        request: CheckRequest,
         policies: Sequence[EffectivePolicy],
         cost: int,
         now: int,
@@ -92,7 +92,9 @@ class LocalCounters:
             if outage != self._outage:
                 counters: BoundedMapping[CounterKey, Counter] = BoundedMapping(self._size)
                 self._outage, self._counters = outage, Counters(counters)
-            admitted, readings = self._counters.check(shares, cost, now, client=client, consume=consume)
+            admitted, readings = self._counters.check(
+                shares, cost, now, client=request.client, attributes=request.attributes, consume=consume
+            )
         flat = [reading for row in readings for reading in row]
         states = states_of(shares, cost, flat, consumes=consume and admitted)
         wholes = [(each.policy, limit) for each in policies for limit in each.limits]
@@ -161,7 +163,7 @@ class Fallback:
     def _check_locally(self, attempt: Attempt, now: int, *, consume: bool) -> tuple[LimitState, ...]:
         policies = [each for each in attempt.layout.policies if each.policy.on_store_failure is OnStoreFailure.LOCAL]
         return self._local.check(
-            self._outages.trips, self._share, attempt.record.key, policies, attempt.cost, now, consume=consume
+            self._outages.trips, self._share, attempt.request, policies, attempt.cost, now, consume=consume
         )
 
 

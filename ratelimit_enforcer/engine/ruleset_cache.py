@@ -8,16 +8,25 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from ratelimit_enforcer.domain.attributes import NO_ATTRIBUTES, Match
 from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.decision import CheckRequest
 from ratelimit_enforcer.domain.enums import ClientStatus, Partition
 from ratelimit_enforcer.domain.routes import Router
 from ratelimit_enforcer.domain.ruleset import Endpoint, Ruleset, Version
-from ratelimit_enforcer.domain.selection import EffectivePolicy, Selection, effective, own_policies, plan_of, select
+from ratelimit_enforcer.domain.selection import (
+    EffectivePolicy,
+    Selection,
+    effective,
+    matching,
+    own_policies,
+    plan_of,
+    select,
+)
 from ratelimit_enforcer.log_limiter import RateLimitedLog
 from ratelimit_enforcer.per_process import cached_property, renew_after_fork
 from ratelimit_enforcer.store import damage, observers
@@ -26,7 +35,7 @@ from ratelimit_enforcer.store.deadline import Deadline
 from ratelimit_enforcer.store.decider import CounterRef, Part
 from ratelimit_enforcer.store.errors import RulesetUnreadable, StoreDataError, StoreError, StoreUnavailable
 from ratelimit_enforcer.store.ruleset_reader import RulesetReader
-from ratelimit_enforcer.store.scripts.packing import pack_rules
+from ratelimit_enforcer.store.scripts.packing import MAX_VALUES, pack_rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +55,16 @@ class Layout:
 
     @classmethod
     def of(
-        cls, selection: Selection, status: ClientStatus, plan: str | None, endpoint: str | None, now: int
+        cls,
+        selection: Selection,
+        status: ClientStatus,
+        plan: str | None,
+        endpoint: str | None,
+        now: int,
+        max_values: int = MAX_VALUES,
     ) -> "Layout":
-        """Packs the limits of a selection. ``now``: microseconds since 1970, within the selection's validity."""
+        """Packs the limits of a selection. ``now``: microseconds since 1970, within the selection's validity;
+        ``max_values``: see :data:`~ratelimit_enforcer.store.scripts.packing.MAX_VALUES`."""
         policies = selection.policies
         pack = partial(
             pack_rules,
@@ -57,8 +73,9 @@ class Layout:
             status=status,
             valid_from=selection.valid_from,
             valid_until=selection.valid_until,
+            max_values=max_values,
         )
-        counters = tuple(_counter_of(each) for each in policies)
+        counters = tuple(counter_of(each) for each in policies)
         parts = _parts(policies, pack) if any(counter.shared for counter in counters) else ()
         valid = selection.valid_from, selection.valid_until
         return cls(status, plan, endpoint, policies, counters, pack(policies), parts, *valid)
@@ -69,8 +86,9 @@ class Layout:
         return begun and (self.valid_until is None or now < self.valid_until)
 
 
-def _counter_of(policy: EffectivePolicy) -> CounterRef:
-    return CounterRef(policy.policy.slug, policy.policy.partition is Partition.GLOBAL)
+def counter_of(policy: EffectivePolicy) -> CounterRef:
+    """The counter of a policy, as the decider names it."""
+    return CounterRef(policy.policy.slug, policy.policy.partition is Partition.GLOBAL, policy.policy.attributes)
 
 
 def _parts(policies: Sequence[EffectivePolicy], pack: Callable[[Sequence[EffectivePolicy]], bytes]) -> tuple[Part, ...]:
@@ -87,7 +105,7 @@ def _parts(policies: Sequence[EffectivePolicy], pack: Callable[[Sequence[Effecti
 def _part(
     positions: Sequence[int], policies: Sequence[EffectivePolicy], pack: Callable[[Sequence[EffectivePolicy]], bytes]
 ) -> Part:
-    counters = tuple(_counter_of(each) for each in policies)
+    counters = tuple(counter_of(each) for each in policies)
     return Part(counters, pack(policies), tuple(positions), tuple(len(each.limits) for each in policies))
 
 
@@ -95,16 +113,24 @@ MAX_POLICIES_PER_CALL = 200
 """The number of policies looked up in one call: a script accepts a few thousand keys at most."""
 
 
+LayoutKey = tuple[ClientStatus, str | None, str | None, tuple[int, ...], int]
+"""Status, plan, endpoint, the overrides of segments that include the client, and the conditions that match."""
+
+
 class PreparedRuleset:
     """A ruleset with everything that can be computed before checks arrive."""
 
-    def __init__(self, version: Version, ruleset: Ruleset) -> None:
+    def __init__(self, version: Version, ruleset: Ruleset, max_values: int = MAX_VALUES) -> None:
+        """``max_values``: see :data:`~ratelimit_enforcer.store.scripts.packing.MAX_VALUES`."""
+        self._max_values = max_values
         self.version = version
         self.ruleset = ruleset
         self.token = str(version)
         self._segments = ruleset.overrides_by_segment
         self._endpoints = {endpoint.slug: endpoint for endpoint in ruleset.endpoints}
-        self._layouts: dict[tuple[ClientStatus, str | None, str | None, tuple[int, ...]], Layout] = {}
+        self._layouts: dict[LayoutKey, Layout] = {}
+        self._matches: dict[tuple[str | None, str | None], tuple[Match, ...]] = {}
+        self._has_conditions = any(policy.match for policy in ruleset.policies)
 
     @cached_property
     def _router(self) -> Router:
@@ -118,33 +144,49 @@ class PreparedRuleset:
             slug = self._router.match(request.method, request.path, decoded=request.decoded)
         return self._endpoints.get(slug) if slug is not None else None
 
-    def layout(self, record: ClientRecord, endpoint: str | None, now: int) -> Layout:
+    def layout(
+        self, record: ClientRecord, endpoint: str | None, now: int, attributes: Mapping[str, str] = NO_ATTRIBUTES
+    ) -> Layout:
         """The limits that apply to a client on an endpoint at ``now`` (microseconds since 1970); no limits if
         the client is blocked or exempt."""
         if record.overrides:
-            return self._layout(record, endpoint, now)
+            return self._layout(record, endpoint, now, attributes)
         plan = plan_of(self.ruleset, record)
-        key = record.status, plan, endpoint, self._segments.positions(record.key, record.tags, plan)
+        conditions = self._conditions(record, plan, endpoint, attributes) if self._has_conditions else 0
+        key = record.status, plan, endpoint, self._segments.positions(record.key, record.tags, plan), conditions
         layout = self._layouts.get(key)
         if layout is None or not layout.is_valid(now):
-            layout = self._layouts[key] = self._layout(record, endpoint, now)
+            layout = self._layouts[key] = self._layout(record, endpoint, now, attributes)
         return layout
 
-    def _layout(self, record: ClientRecord, endpoint: str | None, now: int) -> Layout:
-        is_limited = record.status is ClientStatus.ACTIVE
-        selection = select(self.ruleset, record, endpoint, now) if is_limited else Selection(())
-        return Layout.of(selection, record.status, plan_of(self.ruleset, record), endpoint, now)
+    def _conditions(
+        self, record: ClientRecord, plan: str | None, endpoint: str | None, attributes: Mapping[str, str]
+    ) -> int:
+        """Which of the conditions of this plan's policies on this endpoint match: one bit for each."""
+        matches = self._matches.get((plan, endpoint))
+        if matches is None:
+            policies = matching(self.ruleset, plan, endpoint) if plan is not None else ()
+            matches = tuple(dict.fromkeys(policy.match for policy in policies if policy.match))
+            self._matches[plan, endpoint] = matches
+        return sum(match.includes(attributes, record.tags) << at for at, match in enumerate(matches))
 
-    def all_layouts(self, record: ClientRecord, now: int) -> list[Layout]:
+    def _layout(self, record: ClientRecord, endpoint: str | None, now: int, attributes: Mapping[str, str]) -> Layout:
+        is_limited = record.status is ClientStatus.ACTIVE
+        selection = select(self.ruleset, record, endpoint, now, attributes) if is_limited else Selection(())
+        return Layout.of(selection, record.status, plan_of(self.ruleset, record), endpoint, now, self._max_values)
+
+    def all_layouts(
+        self, record: ClientRecord, now: int, attributes: Mapping[str, str] = NO_ATTRIBUTES
+    ) -> list[Layout]:
         """All limits that count this client separately, on any endpoint, split into several layouts. ``now`` is
         in microseconds since 1970."""
-        whole = effective(self.ruleset, record, own_policies(self.ruleset, record), now)
+        whole = effective(self.ruleset, record, own_policies(self.ruleset, record, attributes), now)
         starts = range(0, max(len(whole.policies), 1), MAX_POLICIES_PER_CALL)
         selections = [
             replace(whole, policies=whole.policies[start : start + MAX_POLICIES_PER_CALL]) for start in starts
         ]
         plan = plan_of(self.ruleset, record)
-        return [Layout.of(selection, record.status, plan, None, now) for selection in selections]
+        return [Layout.of(selection, record.status, plan, None, now, self._max_values) for selection in selections]
 
 
 class ClientCache:
@@ -209,8 +251,9 @@ class RulesetCache:
     """Has one current ruleset, and keeps the previous one: while a publication goes from master to master, some
     clients are still decided by it. Thread-safe."""
 
-    def __init__(self, reader: RulesetReader, cache_size: int) -> None:
+    def __init__(self, reader: RulesetReader, cache_size: int, max_values: int = MAX_VALUES) -> None:
         self._reader = reader
+        self._max_values = max_values
         self._cache_size = cache_size
         self._state: tuple[PreparedRuleset, ClientCache] | None = None
         self._previous: PreparedRuleset | None = None
@@ -291,7 +334,7 @@ class RulesetCache:
         if self._unreadable is not None and self._unreadable[0] == token:
             raise RulesetUnreadable(self._unreadable[1])
         try:
-            return PreparedRuleset(*self._reader.read(token, deadline))
+            return PreparedRuleset(*self._reader.read(token, deadline), self._max_values)
         except RulesetUnreadable as error:
             self._unreadable = token, str(error)
             log.error("ruleset_unreadable: %s", error, extra={"event": "ruleset_unreadable", "error": str(error)})

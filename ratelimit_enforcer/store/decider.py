@@ -1,11 +1,12 @@
 """Checks as one script call: the request to the store, and the possible answers."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
+from ratelimit_enforcer.domain.attributes import NO_ATTRIBUTES, values_digest
 from ratelimit_enforcer.domain.counters import Reading
 from ratelimit_enforcer.domain.usage import Count
 from ratelimit_enforcer.store import damage, scripts
@@ -14,7 +15,7 @@ from ratelimit_enforcer.store.deadline import Deadline
 from ratelimit_enforcer.store.errors import AnswerLost, CountInDoubt
 from ratelimit_enforcer.store.keys import TOKEN_ENCODING, Keys, client_field, shard_of
 
-RULES_CHANGED, CLIENT_CHANGED, OUTSIDE_VALIDITY, NOT_LOADED, DAMAGED = range(1, 6)
+RULES_CHANGED, CLIENT_CHANGED, OUTSIDE_VALIDITY, NOT_LOADED, DAMAGED, VALUES_EXHAUSTED = range(1, 7)
 
 COUNTS_PER_SHARD = 128
 """New usage counts that a shard accepts per minute; beyond that, unregistered clients are counted together."""
@@ -44,11 +45,17 @@ class Verb(StrEnum):
     PEEK = "look"
 
 
+OTHER = "(other)"
+"""In place of a digest: the counter of all values beyond those that are counted separately."""
+
+
 class CounterRef(NamedTuple):
-    """The counter of a policy: the client's own, or one shared by all clients."""
+    """The counter of a policy: the client's own, or one shared by all clients; for policies with ``attributes``, one
+    for each combination of their values."""
 
     policy: str
     shared: bool = False
+    attributes: tuple[str, ...] = ()
 
 
 class Part(NamedTuple):
@@ -67,7 +74,8 @@ class StoreRequest(NamedTuple):
     ``token`` and ``revision`` identify the caller's ruleset and client record (revision None: a client
     that is not in the cache). ``rules`` are packed; ``policies`` are their counters, in the same order.
     ``parts``: the same split by slot, if not all counters are in the client's slot. ``shard_key``:
-    the key whose shard decides, if that is not the client's.
+    the key whose shard decides, if that is not the client's. ``attributes`` and ``counted_together``: as for
+    :class:`~ratelimit_enforcer.domain.decision.CheckRequest`.
     """
 
     client: str
@@ -78,6 +86,8 @@ class StoreRequest(NamedTuple):
     cost: int
     parts: tuple[Part, ...] = ()
     shard_key: str = ""
+    attributes: Mapping[str, str] = NO_ATTRIBUTES
+    counted_together: frozenset[str] = frozenset()
 
 
 class Uncommitted(Protocol):
@@ -143,7 +153,14 @@ class Undecidable:
     kind: str | None = None
 
 
-StoreAnswer = Decided | RulesChanged | ClientChanged | OutsideValidity | NotLoaded | Undecidable
+@dataclass(frozen=True, slots=True)
+class ValuesExhausted:
+    """The policy at this position counts no further value of its attributes separately in this window."""
+
+    position: int
+
+
+StoreAnswer = ValuesExhausted | Decided | RulesChanged | ClientChanged | OutsideValidity | NotLoaded | Undecidable
 
 
 class Decider:
@@ -190,11 +207,9 @@ class Decider:
 
     def _keys_and_arguments(self, request: StoreRequest, shard: int) -> tuple[list[str], tuple[Argument, ...]]:
         """The keys and arguments of one request, without its rules (``scripts/decide.lua``)."""
-        client, counter_key = request.client, self._counter_key
-        keys = [*self._keys.of_request[shard]]
-        keys += [counter_key(shard, client, counter) for counter in request.policies]
+        keys = [*self._keys.of_request[shard], *self._counters(request, shard)]
         revision = _UNKNOWN_REVISION if request.revision is None else f"{request.revision} "
-        return keys, (client_field(client), revision, request.cost)
+        return keys, (client_field(request.client), revision, request.cost)
 
     def _run(
         self,
@@ -214,10 +229,34 @@ class Decider:
             raise
         return replies
 
-    def _counter_key(self, shard: int, client: str, counter: CounterRef) -> str:
+    def _counters(self, request: StoreRequest, shard: int) -> list[str]:
+        """The keys of the counters, in the order of the policies; then for each policy with attributes the key that
+        counts new values, or the counter again if this request is counted under ``(other)``."""
+        client, separate = request.client, []
+        counters = []
+        for counter in request.policies:
+            if counter.attributes:
+                key, values = self._attribute_keys(request, counter, shard)
+                counters.append(key)
+                separate.append(values)
+            elif counter.shared:
+                counters.append(self._keys.shared_counter(counter.policy))
+            else:
+                counters.append(self._keys.counter(shard, counter.policy, client))
+        return counters + separate if separate else counters
+
+    def _attribute_keys(self, request: StoreRequest, counter: CounterRef, shard: int) -> tuple[str, str]:
+        """All counters of a policy that counts no client separately are in one shard, as those of global policies
+        are: so its values are counted together, and the last ones share one counter."""
+        policy, client = counter.policy, "" if counter.shared else request.client
         if counter.shared:
-            return self._keys.shared_counter(counter.policy)
-        return self._keys.counter(shard, counter.policy, client)
+            shard = shard_of(policy)
+        if policy in request.counted_together:
+            other = self._keys.attribute_counter(shard, policy, OTHER, client)
+            return other, other
+        digest = values_digest(counter.attributes, request.attributes)
+        own = self._keys.attribute_counter(shard, policy, digest, client)
+        return own, self._keys.attribute_values(shard, policy, client)
 
 
 def shard_key_of(request: StoreRequest) -> str:
@@ -241,6 +280,8 @@ def read_answer(reply: Any, shard: int) -> StoreAnswer:
         return ClientChanged(reply[1].decode(errors="replace") if reply[1] is not None else None)
     if kind == OUTSIDE_VALIDITY:
         return OutsideValidity(reply[1])
+    if kind == VALUES_EXHAUSTED:
+        return ValuesExhausted(reply[1])
     if kind == DAMAGED:
         damaged = reply[1].decode()
         damage.record(damaged)

@@ -9,6 +9,8 @@
 ``<ns>:{<tag>}:bucket``               hash: ``token``, ``complete``, ``loading``, ``c:<client>``
 ``<ns>:{<tag>}:n:<policy>:<client>``  one client's counter for one policy
 ``<ns>:{<tag>}:g:<policy>``           the counter of a policy that counts all clients together
+``<ns>:{<tag>}:a:<policy>:<digest>:<client>``  the counter of some values of attributes; client empty: for all
+``<ns>:{<tag>}:v:<policy>:<client>``  the number of new values of these attributes in this window
 ``<ns>:{<tag>}:usage``                hash: usage counts for the drain
 ``<ns>:{<tag>}:drain``                the same, being copied to the database; ``id`` of the drain
 ``<ns>:{<tag>}:damaged``              damaged data found in place of usage counts, for a week
@@ -155,6 +157,20 @@ class Keys:
     def shared_counter(self, policy: str) -> str:
         """The counter of a global policy, in a shard that belongs to the policy."""
         return f"{self._prefixes[shard_of(policy)]}:g:{policy}"
+
+    def attribute_counter(self, shard: int, policy: str, digest: str, client: str) -> str:
+        """The counter of some values of a policy's attributes, for one client (empty: for all together). The digest
+        is that of :func:`~ratelimit_enforcer.domain.attributes.values_digest`."""
+        return f"{self.attribute_counters(shard)}{policy}:{digest}:{client}"
+
+    def attribute_counters(self, shard: int) -> str:
+        """The beginning of the keys of all counters of values of attributes in a shard."""
+        return f"{self._prefixes[shard]}:a:"
+
+    def attribute_values(self, shard: int, policy: str, client: str) -> str:
+        """The number of values of a policy's attributes that are new in this window (client empty: of all clients
+        together)."""
+        return f"{self._prefixes[shard]}:v:{policy}:{client}"
 
     @cached_property
     def _prefixes(self) -> tuple[str, ...]:

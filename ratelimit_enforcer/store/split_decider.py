@@ -23,6 +23,7 @@ from ratelimit_enforcer.store.decider import (
     Part,
     StoreAnswer,
     StoreRequest,
+    ValuesExhausted,
     Verb,
     read_answer,
     shard_key_of,
@@ -186,6 +187,8 @@ class SplitDecider(Decider):
                 answer = self._consume(part_request, check, number, deadline)
             else:
                 answer = super().decide(part_request, deadline, Verb.PEEK)
+            if isinstance(answer, ValuesExhausted):
+                return ValuesExhausted(part.positions[answer.position])
             if not isinstance(answer, Decided):
                 return answer
             answers.append(answer)
@@ -195,7 +198,8 @@ class SplitDecider(Decider):
         """Consumes one part, and records in the check whether it did, or may have."""
         shard = shard_of(shard_key_of(request))
         keys, client_arguments = self._keys_and_arguments(request, shard)
-        counters = tuple(keys[len(self._keys.of_request[shard]) :])
+        first = len(self._keys.of_request[shard])
+        counters = tuple(keys[first : first + len(request.policies)])
         consumption = Consumption(shard, check.entry(number), counters)
         timeout = deadline.remaining() + (CONFIRM_WITHIN if number else 0)
         head = request.token, Verb.CONSUME.value, pack_new(consumption.entry, timeout, check.home)

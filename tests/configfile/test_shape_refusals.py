@@ -125,7 +125,9 @@ WRONG = [
     *typed("endpoints[0].routes[0]", ["null", "1", "{GET: /a}"], TEXT),
     *typed("endpoints[0].cost", NO_NUMBERS, WHOLE),
     *typed("policies[0].mode", ["null", "off", "Enforce", "1"], "must be one of: enforce, shadow, disabled."),
-    *typed("policies[0].partition", ["null", "everyone"], "must be one of: client, global."),
+    *typed(
+        "policies[0].partition", ["null", "everyone"], "must be client, global, or a list of client and attributes."
+    ),
     *typed("policies[0].on_store_failure", ["null", "open"], "must be one of: local, allow, deny."),
     *typed("policies[0].plan", ["1", "true", "[a]"], "must be text (put it in quotes) or empty."),
     *typed("policies[0].limits", ["null", "1", "{quota: 1, window: 60}"], "must be a list."),

@@ -19,7 +19,7 @@ from limits.models import Policy as PolicyRow
 from ratelimit_enforcer.domain import decision as decisions
 from ratelimit_enforcer.domain import selection, validation
 from ratelimit_enforcer.domain.client import ClientRecord, Override
-from ratelimit_enforcer.domain.decision import Decision, LimitStates
+from ratelimit_enforcer.domain.decision import CheckRequest, Decision, LimitStates
 from ratelimit_enforcer.domain.enums import Algorithm, Mode, Partition, Reason
 from ratelimit_enforcer.domain.headers import LegacyHeaders, closest_to_denying, rate_limit_headers
 from ratelimit_enforcer.domain.limit import Limit
@@ -147,7 +147,7 @@ def answer(*, allowed: bool) -> Case:
 
 def counted_locally(size: int) -> Call:
     found = effective(rules(size), record(0), rules(size).policies, NOW).policies
-    return lambda: LocalCounters().check(1, ALONE, "ann", found, 1, NOW, consume=True)
+    return lambda: LocalCounters().check(1, ALONE, CheckRequest("ann"), found, 1, NOW, consume=True)
 
 
 def holding(found: Ruleset) -> PreparedRuleset:
@@ -177,7 +177,7 @@ def all_layouts(size: int) -> Call:
 
 def explained(size: int) -> Call:
     found, answered = rules(size), decision(size, allowed=True)
-    return lambda: list(explanation._policies(found, answered, NOW))
+    return lambda: list(explanation._policies(found, answered, NOW, {}))
 
 
 def bars(size: int) -> Call:

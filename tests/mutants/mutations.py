@@ -255,6 +255,28 @@ MUTATIONS: tuple[Mutation, ...] = (
         "(1, 0) if self.tags else (0, 0)",
     ),
     Python("domain.segments", "_properties_of", "length <= len(key)", "length < len(key)"),
+    Lua("parts/separate_values", "before >= max_values then", "before > max_values then"),
+    Lua("parts/separate_values", "if not counter and values_key", "if values_key"),
+    Lua("decide", "values.before == 0 then", "values.before ~= 0 then"),
+    Lua("decide", "values.before + 1", "values.before"),
+    Lua(
+        "decide", "key_offset + 3 + policies + separate, argument_offset", "key_offset + 3 + policies, argument_offset"
+    ),
+    Lua("refund", "then at = at + 8 end", "then at = at + 4 end"),
+    Python("domain.attributes", "values_digest", "_LENGTH.pack(len(data)) + data", "data"),
+    Python(
+        "domain.attributes",
+        "_matches",
+        "pattern == value if '*' not in pattern else _expression(pattern).fullmatch(value) is not None",
+        "pattern == value if '*' not in pattern else _expression(pattern).match(value) is not None",
+    ),
+    Python("domain.attributes", "Match.unmatched", "tag not in tags", "tag in tags"),
+    Python(
+        "domain.selection",
+        "own_policies",
+        "all(name in attributes for name in policy.attributes)",
+        "any(name in attributes for name in policy.attributes)",
+    ),
     Python("domain.dates", "is_between", "starts_at <= now", "starts_at < now"),
     Python("domain.dates", "is_between", "now < ends_at", "now <= ends_at"),
     Lua(

@@ -19,8 +19,10 @@ from tests.support.deciding import START, Desk, policy
 from tests.support.histories import COSTS, WAITS, history_settings, limit_lists
 
 CLIENTS = st.sampled_from(["ann", "bob"])
-SLUGS = ("one", "two", "all")
-PARTITIONS = {"all": Partition.GLOBAL}
+SLUGS = ("one", "two", "all", "models", "everywhere")
+PARTITIONS = {"all": Partition.GLOBAL, "everywhere": Partition.GLOBAL}
+ATTRIBUTES = {"models": ("model",), "everywhere": ("model", "region")}
+VALUES = st.fixed_dictionaries({}, optional={"model": st.sampled_from("ab"), "region": st.just("eu")})
 
 
 class Platform(RuleBasedStateMachine):
@@ -43,7 +45,8 @@ class Platform(RuleBasedStateMachine):
 
     @rule(slug=st.sampled_from(SLUGS), limits=limit_lists(), mode=st.sampled_from([Mode.ENFORCE, Mode.SHADOW]))
     def put(self, slug: str, limits: list[Limit], mode: Mode) -> None:
-        self.rules[slug] = policy(slug, *limits, mode=mode, partition=PARTITIONS.get(slug, Partition.CLIENT))
+        partition, attributes = PARTITIONS.get(slug, Partition.CLIENT), ATTRIBUTES.get(slug, ())
+        self.rules[slug] = policy(slug, *limits, mode=mode, partition=partition, attributes=attributes)
 
     @rule(slug=st.sampled_from(SLUGS))
     def remove(self, slug: str) -> None:
@@ -61,24 +64,27 @@ class Platform(RuleBasedStateMachine):
         self.now = max(START, self.now + wait)
         self.desk.at(self.now)
 
-    @rule(client=CLIENTS, costs=st.lists(COSTS, min_size=1, max_size=4))
-    def check(self, client: str, costs: list[int]) -> None:
-        requests = [self.desk.request(client, self.policies, cost) for cost in costs]
+    @rule(client=CLIENTS, costs=st.lists(COSTS, min_size=1, max_size=4), values=VALUES)
+    def check(self, client: str, costs: list[int], values: dict[str, str]) -> None:
+        requests = [self.desk.request(client, self.policies, cost, attributes=values) for cost in costs]
         answers = self.desk.decider.decide_in_order(requests, Deadline(10))
         assert len(answers) == len(costs)
         for cost, answer in zip(costs, answers, strict=True):
-            self.compare(answer, self.model.check(self.policies, cost, self.now, client=client))
+            expected = self.model.check(self.policies, cost, self.now, client=client, attributes=values)
+            self.compare(answer, expected)
 
-    @rule(client=CLIENTS, cost=COSTS)
-    def look(self, client: str, cost: int) -> None:
-        answer = self.desk.check(client, self.policies, cost, consume=False)
-        self.compare(answer, self.model.check(self.policies, cost, self.now, client=client, consume=False))
+    @rule(client=CLIENTS, cost=COSTS, values=VALUES)
+    def look(self, client: str, cost: int, values: dict[str, str]) -> None:
+        answer = self.desk.check(client, self.policies, cost, consume=False, attributes=values)
+        expected = self.model.check(self.policies, cost, self.now, client=client, attributes=values, consume=False)
+        self.compare(answer, expected)
 
     @rule(client=CLIENTS)
     def reset(self, client: str) -> None:
-        CounterResetter(self.desk.redis, self.desk.keys).erase(client, SLUGS)
+        CounterResetter(self.desk.redis, self.desk.keys).erase(client, SLUGS, ["models"])
         for slug in SLUGS:
-            self.model.counters.pop((slug, client), None)
+            for key in [key for key in self.model.counters if key[:2] == (slug, client)]:
+                del self.model.counters[key]
 
     @invariant()
     def every_counter_expires(self) -> None:

@@ -9,7 +9,7 @@ from redis import Redis
 from ratelimit_enforcer.domain.sliding_window import NEVER
 from ratelimit_enforcer.domain.usage import PolicyKind, RequestKind
 from ratelimit_enforcer.store import decider, scripts
-from ratelimit_enforcer.store.scripts.packing import ALGORITHM_CODES, MODE_CODES
+from ratelimit_enforcer.store.scripts.packing import ALGORITHM_CODES, MODE_CODES, SEPARATE_VALUES
 
 FOLDER = Path(scripts.__file__).parent
 
@@ -32,7 +32,7 @@ def test_the_time_is_read_in_one_part_only() -> None:
     assert with_time == ["parts/clock.lua"]
 
 
-ANSWERS = ("RULES_CHANGED", "CLIENT_CHANGED", "OUTSIDE_VALIDITY", "NOT_LOADED", "DAMAGED")
+ANSWERS = ("RULES_CHANGED", "CLIENT_CHANGED", "OUTSIDE_VALIDITY", "NOT_LOADED", "DAMAGED", "VALUES_EXHAUSTED")
 FLAGS = ("COMPLETE", "UNCOUNTED", "COUNT_DAMAGED")
 
 
@@ -45,7 +45,7 @@ FLAGS = ("COMPLETE", "UNCOUNTED", "COUNT_DAMAGED")
             | {mode.name: code for mode, code in MODE_CODES.items()}
             | {name: getattr(decider, name) for name in ANSWERS}
             | {name: getattr(decider, f"_{name}") for name in FLAGS}
-            | {"NEVER": NEVER},
+            | {"NEVER": NEVER, "SEPARATE_VALUES": SEPARATE_VALUES},
         ),
         ("kinds", {kind.name: kind.encode() for kind in RequestKind}),
         ("policy_kinds", {f"POLICY_{kind.name}": kind.encode() for kind in PolicyKind}),

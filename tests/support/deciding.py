@@ -1,21 +1,22 @@
 """The production script on a real Redis, with a clock that the test controls."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from redis import Redis
 
+from ratelimit_enforcer.domain.attributes import NO_ATTRIBUTES
 from ratelimit_enforcer.domain.enums import Algorithm, Mode, Partition
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.ruleset import Policy
 from ratelimit_enforcer.domain.selection import EffectivePolicy
+from ratelimit_enforcer.engine.ruleset_cache import counter_of
 from ratelimit_enforcer.store import scripts
 from ratelimit_enforcer.store.connections.server import ServerConnections
 from ratelimit_enforcer.store.deadline import Deadline
 from ratelimit_enforcer.store.decider import (
     COUNTS_PER_SHARD,
-    CounterRef,
     Decided,
     Decider,
     StoreAnswer,
@@ -45,9 +46,13 @@ def pending_scripts_with_clock() -> dict[str, scripts.Script]:
 
 
 def policy(
-    slug: str, *limits: Limit, mode: Mode = Mode.ENFORCE, partition: Partition = Partition.CLIENT
+    slug: str,
+    *limits: Limit,
+    mode: Mode = Mode.ENFORCE,
+    partition: Partition = Partition.CLIENT,
+    attributes: tuple[str, ...] = (),
 ) -> EffectivePolicy:
-    return EffectivePolicy(Policy(slug, limits, partition=partition), mode, limits)
+    return EffectivePolicy(Policy(slug, limits, partition=partition, attributes=attributes), mode, limits)
 
 
 def sliding(quota: int, window: int) -> Limit:
@@ -91,11 +96,13 @@ class Desk:
         *,
         token: str = TOKEN,
         revision: int | None = 0,
+        attributes: Mapping[str, str] = NO_ATTRIBUTES,
         **rules: Any,
     ) -> StoreRequest:
         """``rules``: further arguments of :func:`pack_rules`."""
-        counters = tuple(CounterRef(each.policy.slug, each.policy.partition is Partition.GLOBAL) for each in policies)
-        return StoreRequest(client, token, revision, counters, pack_rules(policies, self.now, **rules), cost)
+        counters = tuple(counter_of(each) for each in policies)
+        packed = pack_rules(policies, self.now, **rules)
+        return StoreRequest(client, token, revision, counters, packed, cost, attributes=attributes)
 
     def check(
         self, client: str, policies: Sequence[EffectivePolicy], cost: int = 1, *, consume: bool = True, **fields: Any
@@ -130,7 +137,7 @@ class Desk:
 
     def delete_counters(self) -> None:
         """Deletes all counters, pending entries and records of commits."""
-        self.redis.delete(*(self.redis.keys("*:[ng]:*") or ["none"]))
+        self.redis.delete(*(self.redis.keys("*:[ngav]:*") or ["none"]))
         self.redis.delete(*(key for keys in self.keys.pending for key in keys), *self.keys.committed)
 
     def close(self) -> None:

@@ -9,7 +9,9 @@
 -- KEYS  1     the client's shard: a hash with `token`, `complete` and one field per client
 --       2     the usage counts of the shard: a hash
 --       3     the number of new usage counts in the shard in this minute
---       4...  one counter for each policy, in the order of the rules
+--       4...  one counter for each policy, in the order of the rules; then for each policy that counts values of
+--             attributes separately the key that counts new values, or the counter itself if the values are counted
+--             under (other)
 -- For "consume", last: the shard's pending entries (when each is overdue, and its content). That is a
 -- separate script with two additional parts, so that an ordinary check does not pay for them.
 --
@@ -29,7 +31,8 @@
 --       4     the rules, packed ("": those of the request before; scripts/packing.py): number of
 --             policies; start and end of the validity, in microseconds since 1970, the end excluded;
 --             the kind under which the request is counted if it is admitted (parts/kinds.lua); the
---             endpoint; for each policy its mode and its number of limits; for each limit algorithm,
+--             endpoint; for each policy its mode (plus 2 if it counts values of attributes separately) and its
+--             number of limits, and then also how many values, and its window in seconds; for each limit algorithm,
 --             window (in seconds; for a calendar limit a number for period and zone), quota, and four more
 --             numbers: for a token bucket the time to refill one token and the time to refill the whole
 --             burst, each as whole microseconds and a rest in 1 / quota of one; for a calendar limit the
@@ -44,6 +47,7 @@
 --   {3, now}                                   the rules are not valid at this time
 --   {4}                                        whether the client is registered is not known here yet
 --   {5, kind}                                  data that this request depends on is damaged
+--   {6, position}                              the policy at this position counts no further value separately
 -- and after "consume", if it was decided, whether entries of the shard are overdue (1 or 0).
 -- Only the first changes anything: counters if the request is admitted, usage always. The others
 -- end the call: the requests after it are not decided, so that the order is preserved. Damaged
@@ -132,6 +136,10 @@ while argument_offset < #ARGV do
   --        damaged_counters: a list of indexes
   -- Why    a table with room for four policies is allocated once; the others are rarely needed
   local admitted, readings, new_counters = true, '', {nil, nil, nil, nil}
+  --        separate: how many policies count values of attributes separately; new_values[index]: the key that counts
+  --        the new values of such a policy, their number before and the window in seconds, if these values have no
+  --        counter yet; exhausted: the policy that counts no further value separately
+  local separate, new_values, exhausted = 0, nil, nil
   local new_expiries, denying_modes, waits_until, corrected_counters, thresholds_reached, damaged_counters
   for index = 1, policies do
     -- SECTION: one counter
@@ -161,6 +169,10 @@ while argument_offset < #ARGV do
     --        new_states, readings, thresholds_reached, is_damaged, is_corrected, and corrections in counter
     local mode, limits
     mode, limits, rules_at = unpack('>BI2', rules, rules_at)
+    if mode >= SEPARATE_VALUES then
+      -- include: separate_values
+      if exhausted then break end
+    end
     local policy_admits, counter_needed_until, bucket_waits_until = true, 0, 0
     for _ = 1, limits do
       local algorithm, window, quota, token_time_or_period_end, token_time_rest, burst_time, burst_time_rest
@@ -228,6 +240,11 @@ while argument_offset < #ARGV do
     end
   end
 
+  if exhausted then
+    replies[#replies + 1] = {VALUES_EXHAUSTED, exhausted - 1}
+    break
+  end
+
   -- SECTION: damaged counters
   -- Reads  damaged_counters. If there are any, removes them and ends the call.
   if damaged_counters then
@@ -277,7 +294,7 @@ while argument_offset < #ARGV do
   -- consume: pending
 
   -- SECTION: writing the counters
-  -- Reads  verb, admitted, new_counters, new_expiries, corrected_counters, waits_until
+  -- Reads  verb, admitted, new_counters, new_expiries, new_values, corrected_counters, waits_until
   for index = 1, policies do
     local key = KEYS[key_offset + 3 + index]
     if admitted and new_counters[index] and verb ~= 'look' then
@@ -286,6 +303,12 @@ while argument_offset < #ARGV do
         call('SET', key, new_counters[index], 'PX', lifetime)
       else
         call('SET', key, new_counters[index], 'KEEPTTL')
+      end
+      local values = new_values and new_values[index]
+      if values and values.before == 0 then
+        call('SET', values.key, 1, 'EX', values.window)
+      elseif values then
+        call('SET', values.key, values.before + 1, 'KEEPTTL')
       end
     else
       local corrected = corrected_counters and corrected_counters[index]
@@ -298,6 +321,6 @@ while argument_offset < #ARGV do
   end
   replies[#replies + 1] = pack('>BBI8', flags, admitted and 1 or 0, now) .. readings
   -- consume: overdue
-  key_offset, argument_offset = key_offset + 3 + policies, argument_offset + 4
+  key_offset, argument_offset = key_offset + 3 + policies + separate, argument_offset + 4
 end
 return replies

@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Sequence
 
-from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Mode
+from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Mode, Period
 from ratelimit_enforcer.domain.fixed_window import window_bounds
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.selection import EffectivePolicy
@@ -11,6 +11,7 @@ from ratelimit_enforcer.domain.usage import RequestKind
 
 _HEAD = struct.Struct(">HQQcB")
 _POLICY = struct.Struct(">BH")
+_VALUES = struct.Struct(">II")
 _LIMIT = struct.Struct(">BIIQIQI")
 ALGORITHM_CODES = {
     Algorithm.SLIDING_WINDOW: 1,
@@ -19,6 +20,21 @@ ALGORITHM_CODES = {
     Algorithm.CALENDAR: 4,
 }
 MODE_CODES = {Mode.SHADOW: 0, Mode.ENFORCE: 1}
+SEPARATE_VALUES = 2
+"""Added to the mode of a policy that counts values of attributes separately."""
+
+MAX_VALUES = 10_000
+"""The number of values of its attributes that a policy counts separately in one window: for each client, or, if it
+does not count clients separately, in all."""
+
+_DAY = 86_400
+PERIOD_SECONDS = {
+    Period.HOUR: 3_600,
+    Period.DAY: _DAY,
+    Period.WEEK: 7 * _DAY,
+    Period.MONTH: 31 * _DAY,
+    Period.YEAR: 366 * _DAY,
+}
 
 ALWAYS = 2**63
 """Later than any time that a store's clock can show, in microseconds since 1970."""
@@ -39,16 +55,17 @@ def pack_rules(
     status: ClientStatus = ClientStatus.ACTIVE,
     valid_from: int | None = None,
     valid_until: int | None = None,
+    max_values: int = MAX_VALUES,
 ) -> bytes:
     """Packs the limits of all policies, in order, with the calendar periods that contain ``now``.
 
     Times are in microseconds since 1970. ``endpoint`` None: an unregistered one; ``status`` decides how
-    the request is counted.
+    the request is counted. ``max_values``: see :data:`MAX_VALUES`.
     """
     slug = (endpoint or "").encode()
     until = ALWAYS if valid_until is None else valid_until
     head = _HEAD.pack(len(policies), valid_from or 0, until, KINDS[status].encode(), len(slug))
-    limits = b"".join(_pack_policy(policy, now) for policy in policies)
+    limits = b"".join(_pack_policy(policy, now, max_values) for policy in policies)
     return head + slug + limits + b"".join(_pack_slug(policy) for policy in policies)
 
 
@@ -57,9 +74,18 @@ def _pack_slug(policy: EffectivePolicy) -> bytes:
     return bytes((len(slug),)) + slug
 
 
-def _pack_policy(policy: EffectivePolicy, now: int) -> bytes:
-    head = _POLICY.pack(MODE_CODES[policy.mode], len(policy.limits))
+def _pack_policy(policy: EffectivePolicy, now: int, max_values: int) -> bytes:
+    mode = MODE_CODES[policy.mode]
+    if policy.policy.attributes:
+        head = _POLICY.pack(mode + SEPARATE_VALUES, len(policy.limits)) + _VALUES.pack(max_values, _window(policy))
+    else:
+        head = _POLICY.pack(mode, len(policy.limits))
     return head + b"".join(_pack_limit(limit, now) for limit in policy.limits)
+
+
+def _window(policy: EffectivePolicy) -> int:
+    """The longest window of a policy in seconds."""
+    return max((limit.window or PERIOD_SECONDS[limit.period or Period.HOUR] for limit in policy.limits), default=1)
 
 
 def _pack_limit(limit: Limit, now: int) -> bytes:

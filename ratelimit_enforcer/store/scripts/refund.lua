@@ -77,7 +77,9 @@ end
 -- The limits of the policy whose rules begin at this position, by `algorithm:window`; and the next position.
 local function limits_at(at)
   local limits, number, _ = {}, nil, nil
-  _, number, at = unpack('>BI2', rules, at)
+  local mode
+  mode, number, at = unpack('>BI2', rules, at)
+  if mode >= SEPARATE_VALUES then at = at + 8 end
   for _ = 1, number do
     local algorithm, window, quota, token_time_or_period_end, token_time_rest
     algorithm, window, quota, token_time_or_period_end, token_time_rest, _, _, at = unpack('>BI4I4I8I4I8I4', rules, at)

@@ -8,7 +8,7 @@
 -- rules, packed as for decide.lua. Both expire two hours after the last entry: no refund happens after
 -- that. Beyond 4,096 unresolved entries, the oldest is dropped without a refund.
 -- Types are checked by the first command for each key, before anything is written.
-local due_key, pending_key = KEYS[key_offset + 4 + policies], KEYS[key_offset + 5 + policies]
+local due_key, pending_key = KEYS[key_offset + 4 + policies + separate], KEYS[key_offset + 5 + policies + separate]
 local oldest = call('ZRANGE', due_key, 0, 0, 'WITHSCORES')
 local overdue = oldest[2] and tonumber(oldest[2]) <= now and 1 or 0
 if admitted then
