@@ -14,7 +14,7 @@ _MENU: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
             ("Plans", "stacks", "plan", "changelist"),
             ("Endpoints", "route", "endpoint", "changelist"),
             ("Policies", "rule", "policy", "changelist"),
-            ("Overrides of segments", "group_work", "segmentoverride", "changelist"),
+            ("Segment overrides", "group_work", "segmentoverride", "changelist"),
             ("Publications", "history", "publication", "changelist"),
         ),
     ),

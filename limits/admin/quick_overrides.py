@@ -22,10 +22,11 @@ from limits.domain.descriptions import limits_sentence
 from limits.models import Client, Override, OverrideLimit, Plan, Policy, PolicyLimit
 from limits.models.clients import active_between
 from limits.models.history import change_reason
-from ratelimit_enforcer.domain.dates import date_and_time
+from ratelimit_enforcer.domain.dates import date_and_time, microseconds
 from ratelimit_enforcer.domain.enums import Mode, Partition
 from ratelimit_enforcer.domain.limit import MAX_BURST, MAX_QUOTA, Limit
 from ratelimit_enforcer.domain.ruleset import limit_to_json
+from ratelimit_enforcer.domain.segments import SegmentOverrides
 
 PERCENT = {
     "150": "+50 %",
@@ -68,7 +69,7 @@ class QuickOverrideForm(forms.Form):
             "Choose one of the listed policies. A policy with a current override is not listed: change or end that "
             "override instead."
         )
-        field.label_from_instance = _described
+        field.label_from_instance = lambda policy: f"{_scope(policy)}: {limits_sentence(limits_of(client, policy))}"
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
@@ -91,7 +92,19 @@ def policies_of(client: Client) -> QuerySet[Policy]:
     """Returns the policies that count this client separately."""
     plan = client.plan or Plan.objects.filter(is_default=True).first()
     rows = Policy.objects.filter(Q(plan=plan) | Q(plan=None), partition=Partition.CLIENT.value)
-    return rows.exclude(mode=Mode.DISABLED.value).select_related("endpoint").prefetch_related("limits")
+    rows = rows.exclude(mode=Mode.DISABLED.value).select_related("endpoint")
+    return rows.prefetch_related("limits", "segment_overrides__limits", "segment_overrides__plan")
+
+
+def limits_of(client: Client, policy: Policy) -> tuple[Limit, ...]:
+    """Returns the limits that a policy from :func:`policies_of` has for the client now, unless the client has an
+    override: those of the client's segment, or of the policy."""
+    plan = client.plan or Plan.objects.filter(is_default=True).first()
+    overrides = SegmentOverrides(row.as_domain() for row in policy.segment_overrides.all())
+    matching = overrides.of(client.key, client.tags, plan.slug if plan else None)
+    now = microseconds(timezone.now())
+    in_force = next((override.limits for override in matching if override.is_active(now)), None)
+    return in_force or tuple(limit.as_domain() for limit in policy.limits.all())
 
 
 def raisable(client: Client, until: datetime) -> QuerySet[Policy]:
@@ -150,7 +163,7 @@ def scaled(limits: Iterable[Limit], percent: int) -> list[Limit]:
 @transaction.atomic
 def _create_override(request: HttpRequest, form: QuickOverrideForm) -> None:
     given, client = form.cleaned_data, form.client
-    limits = scaled((limit.as_domain() for limit in given["policy"].limits.all()), int(given["percent"]))
+    limits = scaled(limits_of(client, given["policy"]), int(given["percent"]))
     with change_reason(given["why"]):
         override = Override.objects.create(
             client=client,
@@ -166,10 +179,6 @@ def _create_override(request: HttpRequest, form: QuickOverrideForm) -> None:
         request, f"{client} now has {limits_sentence(limits)} on {_scope(given['policy'])}, {_times(override)}."
     )
     publish_clients(request, [client.key])
-
-
-def _described(policy: Policy) -> str:
-    return f"{_scope(policy)}: {policy.sentence}"
 
 
 def _scope(policy: Policy) -> str:

@@ -1,4 +1,4 @@
-"""Overrides of segments: limits of all clients with some tags, on a plan or with a key prefix."""
+"""Segment overrides: limits of all clients with some tags, on a plan or with a key prefix."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -111,7 +111,7 @@ class SegmentOverrideAdmin(HasIntroduction, ShowsHistory, PublishesRules, Platfo
     introduction_links = (("Overrides of single clients", "admin:limits_override_changelist"),)
     is_reviewed = True
     form = SegmentOverrideForm
-    list_display = ("whom", "policy", "limits_text", "starts_at", "ends_at", "state", "clients", "reason")
+    list_display = ("whom", "policy", "limits_text", "state", "clients", "reason")
     list_filter = ("policy",)
     list_select_related = ("plan", "policy__plan")
     search_fields = ("^prefix", "tags__icontains", "^plan__name", "reason")
@@ -167,12 +167,12 @@ class SegmentOverrideAdmin(HasIntroduction, ShowsHistory, PublishesRules, Platfo
     def limits_text(self, override: SegmentOverride) -> str:
         return limits_sentence(limit.as_domain() for limit in override.limits.all())
 
-    @display(description="State", header=True)
+    @display(description="State", ordering="starts_at", header=True)
     def state(self, override: SegmentOverride) -> tuple[str, str]:
-        """Returns a label, and the reason below it: a label is a single line."""
+        """Returns a label, and the dates below it, or the reason why the override has no effect."""
         reason = inactive_reason(override)
         label = "without effect" if reason else dates_state(override.starts_at, override.ends_at, timezone.now())
-        return display_for_label(label, "", STATE_COLOURS), reason
+        return display_for_label(label, "", STATE_COLOURS), reason or override.dates
 
     @display(description="Registered clients")
     def clients(self, override: SegmentOverride) -> str:

@@ -188,6 +188,18 @@ def test_limits_are_raised_by_half_until_sunday(desk: Desk, shop: Platform) -> N
     assert "150 per minute" in page.messages[0]
 
 
+def test_limits_of_the_clients_segment_are_raised_and_not_those_of_the_policy(desk: Desk, shop: Platform) -> None:
+    policy = Policy.objects.get()
+    Client.objects.update(tags=["wholesale"])
+    rows.segment_override(policy, quota=400, tags=["wholesale"])
+    rows.segment_override(policy, quota=900, tags=["wholesale"], starts_at=datetime(2126, 11, 27, tzinfo=UTC))
+    rows.segment_override(policy, quota=700, tags=["retail"])
+    live()
+    assert "all requests together: 400 per minute" in desk.open(address("more")).text
+    more(desk)
+    assert [limit.quota for limit in Override.objects.get().limits.all()] == [600]
+
+
 def test_the_link_of_a_bar_prefills_the_form(desk: Desk, shop: Platform) -> None:
     link = f"{address('more')}?policy=all&amp;percent=150&amp;until=sunday"
     assert link in desk.open(address("change")).text

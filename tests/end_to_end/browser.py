@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -97,6 +98,14 @@ def serious_findings(page: Page, scheme: Scheme = "light") -> list[str]:
     found = page.evaluate("options => axe.run(options)", AXE if scheme == "light" else DARK)["violations"]
     serious = [each for each in found if each["impact"] in ("serious", "critical")]
     return [f"{each['id']} ({len(each['nodes'])}): {each['nodes'][0]['html'][:200]}" for each in serious]
+
+
+def picture(page: Page, name: str) -> None:
+    """Asserts that the page has no serious accessibility finding. Saves a picture into the folder ``SCREENSHOTS``, if
+    it is set."""
+    if folder := os.environ.get("SCREENSHOTS"):
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+    assert serious_findings(page) == []
 
 
 def switch_to(page: Page, scheme: Scheme) -> None:

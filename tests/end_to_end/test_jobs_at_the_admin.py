@@ -1,8 +1,6 @@
 """Tasks of people in the admin, in a real browser. Saves pictures into the folder ``SCREENSHOTS``, if it is set."""
 
-import os
 import re
-from pathlib import Path
 
 import httpx
 import pytest
@@ -13,19 +11,12 @@ from playwright.sync_api import Page, expect
 from limits.models import Alert, Client, Override, Usage
 from limits.models.roles import OPERATORS, SUPPORT
 from limits.publishing import clients
-from tests.end_to_end.browser import log_in_as, save, serious_findings
+from tests.end_to_end.browser import log_in_as, picture, save
 from tests.end_to_end.shop import policy, publish
 from tests.models import rows
 from tests.support.web import WebServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def picture(page: Page, name: str) -> None:
-    """Saves a picture, and asserts that the page has no serious accessibility finding."""
-    if folder := os.environ.get("SCREENSHOTS"):
-        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
-    assert serious_findings(page) == []
 
 
 def test_a_client_with_two_overrides_can_be_renamed(admin: Page) -> None:

@@ -1,14 +1,19 @@
 """Tasks of a product manager, with a real browser and two real servers: viewing, changing, publishing, rolling back."""
 
+import re
+from datetime import datetime, timedelta
+
 import httpx
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from limits.models import Client, Endpoint, Override, Plan, Policy, Publication
 from limits.models.roles import PRODUCT_MANAGERS, VIEWERS
 from limits.publishing import clients
-from tests.end_to_end.browser import log_in_as, publish
+from ratelimit_enforcer.domain.dates import date_and_time
+from tests.end_to_end.browser import log_in_as, picture, publish
 from tests.end_to_end.shop import ask
 from tests.end_to_end.shop import publish as publish_rows
 from tests.models import rows
@@ -111,6 +116,67 @@ def test_a_rollback_to_a_version_is_a_new_version(
     publish(pam, "Too much.")
     expect(pam.get_by_text("Version 4 is live on every server.")).to_be_visible()
     assert [ask(http, server)["limit"] for server in servers] == [10, 10]
+
+
+def test_limits_of_a_tag_are_raised_from_friday_to_sunday(
+    pam: Page, servers: list[WebServer], http: httpx.Client
+) -> None:
+    for key in ("globex", "initech"):
+        rows.client(key)
+    clients.deliver()
+    friday, sunday = weekend()
+    tag_clients(pam, "acme", "globex")
+    pam.get_by_text("Filters").click()
+    pam.locator("#tag-filter").fill("wholesale")
+    picture(pam, "clients-filter")
+    pam.get_by_role("button", name="Filter", exact=True).click()
+    expect(pam.locator("#result_list tbody tr")).to_have_count(2)
+    picture(pam, "clients-filtered")
+    pam.get_by_role("link", name="Raise limits for clients with the tag wholesale…").click()
+    expect(pam.locator("[name=tags]")).to_have_value("wholesale")
+    expect(pam.locator("[name=prefix]")).to_be_hidden()
+    pam.locator("[name=policy]").select_option(label="free-search")
+    pam.locator("[name=starts_at_0]").fill(f"{friday:%Y-%m-%d}")
+    pam.locator("[name=ends_at_0]").fill(f"{sunday:%Y-%m-%d}")
+    pam.locator("[name=ends_at_1]").fill("23:30")
+    pam.locator("[name=limits-0-quota]").fill("25")
+    pam.locator("[name=limits-0-window_0]").fill("1")
+    pam.locator("[name=limits-0-window_1]").select_option(label="hours")
+    picture(pam, "segment-override")
+    pam.get_by_role("button", name="Save", exact=True).click()
+    expect(pam.locator("#review")).to_contain_text("25 per hour")
+    expect(pam.locator("#impact")).to_contain_text("Affects 2 registered clients.")
+    picture(pam, "segment-override-review")
+    publish(pam, "Black Friday.")
+    expect(pam.get_by_text("Version 3 is live on every server.")).to_be_visible()
+    picture(pam, "segment-overrides")
+    for server in servers:
+        assert [ask(http, server, "peek", key)["limit"] for key in ("acme", "globex", "initech")] == [25, 25, 10]
+    pam.goto(reverse("admin:limits_client_change", args=[Client.objects.get(key="acme").pk]))
+    source = f"override for clients with the tag wholesale until {date_and_time(sunday)}"
+    expect(pam.locator("#current-limits")).to_contain_text(source)
+    picture(pam, "client-with-a-tag")
+
+
+def weekend() -> tuple[datetime, datetime]:
+    """The last Friday, and 23:30 on the Sunday after today: times between which now is."""
+    midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    friday = midnight - timedelta(days=(midnight.weekday() - 4) % 7)
+    return friday, midnight + timedelta(days=7 - (midnight.weekday() + 1) % 7, hours=23, minutes=30)
+
+
+def tag_clients(page: Page, *keys: str) -> None:
+    """Adds the tag “wholesale” to the clients with these keys, which are in the list."""
+    page.goto(reverse("admin:limits_client_changelist"))
+    for key in keys:
+        page.locator("#result_list tr", has_text=key).locator("[name=_selected_action]").check()
+    page.locator("[name=action]").first.select_option(label="Add tags to selected clients…")
+    page.get_by_role("button", name=re.compile("Run|Go")).first.click()
+    page.get_by_label("Tags").fill("Wholesale")
+    page.get_by_label("Reason").fill("They buy by the pallet.")
+    picture(page, "add-tags")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.get_by_text(f"{len(keys)} clients now tagged wholesale.")).to_be_visible()
 
 
 def test_limits_are_raised_by_half_until_sunday_in_two_clicks(
