@@ -18,12 +18,19 @@ from api.openapi.operations import (
     json_answer,
     problem_answers,
 )
-from api.openapi.schemas import ref
+from api.openapi.schemas import TAG, ref
 from api.rendering import JSON
 from ratelimit_enforcer.domain.client import MAX_KEY_LENGTH
 from ratelimit_enforcer.domain.enums import ClientStatus
+from ratelimit_enforcer.domain.validation import MAX_TAGS
 
-_CLIENT: dict[str, Any] = {"key": "acme", "name": "Acme Ltd", "plan": "pro", "status": "active"}
+_CLIENT: dict[str, Any] = {
+    "key": "acme",
+    "name": "Acme Ltd",
+    "plan": "pro",
+    "status": "active",
+    "tags": ["eu", "wholesale"],
+}
 _SAVED = {**_CLIENT, "live": True}
 _LATER = {
     **_CLIENT,
@@ -60,6 +67,9 @@ def _request_body(schema: str, example: dict[str, Any]) -> dict[str, OpenApiRequ
     return {JSON: OpenApiRequest(ref(schema), examples=[OpenApiExample(schema, example)])}
 
 
+_KEY_TEXT: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH}
+
+
 def _query(name: str, schema: dict[str, Any], description: str) -> OpenApiParameter:
     return OpenApiParameter(name, schema, description=description)
 
@@ -75,13 +85,11 @@ list_operation = extend_schema(
             {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": PAGE_SIZE},
             "Clients per page.",
         ),
-        _query(
-            "after",
-            {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH},
-            "Only clients whose keys come after this one.",
-        ),
+        _query("after", _KEY_TEXT, "Only clients whose keys come after this one."),
         _query("plan", {"type": "string"}, "Only clients on this plan (the slug)."),
         _query("status", {"type": "string", "enum": list(ClientStatus)}, "Only clients with this status."),
+        _query("tag", {"type": "array", "items": TAG, "maxItems": MAX_TAGS}, "Only clients with all of these tags."),
+        _query("prefix", _KEY_TEXT, "Only clients whose key begins with this text."),
         CHALLENGE,
         RETRY_OUTAGE,
     ],

@@ -3,6 +3,8 @@
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Collate
 
 from api.management.requests import PageRequest
 from api.problems import NOT_FOUND, ProblemResponse
@@ -12,17 +14,29 @@ from limits.publishing import clients
 from limits.publishing.rules import Delivery
 from ratelimit_enforcer.domain.enums import ClientStatus
 
-DEFAULTS: dict[str, Any] = {"name": "", "plan": None, "status": ClientStatus.ACTIVE.value}
+DEFAULTS: dict[str, Any] = {"name": "", "plan": None, "status": ClientStatus.ACTIVE.value, "tags": ()}
 
 
 def page(wanted: PageRequest) -> list[Client]:
     """The clients of a page, and one more if another page follows."""
-    rows = Client.objects.select_related("plan").order_by("key").filter(key__gt=wanted.after)
-    if wanted.plan is not None:
-        rows = rows.filter(plan__slug=wanted.plan)
-    if wanted.status is not None:
-        rows = rows.filter(status=wanted.status)
-    return list(rows[: wanted.limit + 1])
+    return list(selected(wanted)[: wanted.limit + 1])
+
+
+def selected(wanted: PageRequest) -> QuerySet[Client]:
+    """The clients of a page and of all following ones, in the order of the code points of their keys."""
+    # The order of a language does not keep keys with the same beginning together, so its index cannot find them.
+    rows = Client.objects.select_related("plan").alias(ordered=Collate("key", "C")).order_by("ordered")
+    return rows.filter(ordered__gt=wanted.after, **_conditions(wanted))
+
+
+def _conditions(wanted: PageRequest) -> dict[str, Any]:
+    conditions = {
+        "plan__slug": wanted.plan,
+        "status": wanted.status,
+        "ordered__startswith": wanted.prefix,
+        "tags__contains": list(wanted.tag) or None,
+    }
+    return {lookup: value for lookup, value in conditions.items() if value is not None}
 
 
 def find(key: str, *, locked: bool = False) -> Client:
@@ -63,10 +77,11 @@ def delete(key: str) -> Delivery:
 
 
 def _columns(fields: dict[str, Any]) -> dict[str, Any]:
+    columns = fields | {"tags": sorted(fields["tags"])} if "tags" in fields else fields
     slug = fields.get("plan")
     if slug is None:
-        return fields
+        return columns
     plan = Plan.objects.filter(slug=slug).first()
     if plan is None:
         raise invalid({"plan": [f"There is no plan “{slug}”."]})
-    return fields | {"plan": plan}
+    return columns | {"plan": plan}

@@ -1,6 +1,6 @@
 """Validates requests about clients, field by field."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
@@ -15,6 +15,7 @@ from ratelimit_enforcer.domain.validation import (
     NOT_PRINTABLE,
     PRINTABLE,
     slug_problem,
+    tags_problem,
 )
 
 PAGE_SIZE = 100
@@ -24,12 +25,15 @@ _STATUSES = ", ".join(ClientStatus)
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """A page of clients: those after the key ``after``, at most ``limit``, of a plan and status (None: all)."""
+    """A page of clients: those after the key ``after``, at most ``limit``; only those on a plan, with a status, with
+    a key that begins with ``prefix`` (None: all), and with each ``tag``."""
 
     limit: int = PAGE_SIZE
     after: str = ""
     plan: str | None = None
     status: str | None = None
+    prefix: str | None = None
+    tag: Sequence[str] = ()
 
 
 def parse_client(body: Any) -> dict[str, Any]:
@@ -50,8 +54,8 @@ def parse_reset(body: Any) -> str:
 def parse_page(query: str) -> PageRequest:
     """The query of a list of clients. Raises :class:`ProblemResponse`."""
     values = parse_qs(query, keep_blank_values=True)
-    reject_invalid((name, "must be given once.") for name in values if len(values[name]) > 1)
-    given = {name: only for name, (only,) in values.items()}
+    reject_invalid((name, "must be given once.") for name in values if name != "tag" and len(values[name]) > 1)
+    given = {name: found if name == "tag" else found[0] for name, found in values.items()}
     fields = _checked(given, _PAGE_FIELDS, "is not a query parameter here.")
     return PageRequest(**fields | {"limit": int(fields.get("limit", PAGE_SIZE))})
 
@@ -107,10 +111,23 @@ def _status_problem(value: Any) -> str | None:
     return None if isinstance(value, str) and value in list(ClientStatus) else f"must be one of: {_STATUSES}."
 
 
+def _tags_problem(value: Any) -> str | None:
+    if not isinstance(value, list) or not all(isinstance(tag, str) for tag in value):
+        return "must be a list of tags."
+    return tags_problem(value)
+
+
 def _limit_problem(value: str) -> str | None:
     valid = value.isascii() and value.isdigit() and len(value) <= 4 and 1 <= int(value) <= MAX_PAGE_SIZE
     return None if valid else f"must be a whole number from 1 to {MAX_PAGE_SIZE:,}."
 
 
-_CLIENT_FIELDS = {"name": _name_problem, "plan": _plan_problem, "status": _status_problem}
-_PAGE_FIELDS = {"limit": _limit_problem, "after": key_problem, "plan": slug_problem, "status": _status_problem}
+_CLIENT_FIELDS = {"name": _name_problem, "plan": _plan_problem, "status": _status_problem, "tags": _tags_problem}
+_PAGE_FIELDS = {
+    "limit": _limit_problem,
+    "after": key_problem,
+    "plan": slug_problem,
+    "status": _status_problem,
+    "prefix": key_problem,
+    "tag": _tags_problem,
+}

@@ -1,5 +1,6 @@
 """Clients over HTTP, for programs whose token has the scope “manage”."""
 
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -116,7 +117,8 @@ def _reject_query(request: Request) -> None:
 
 
 def _body(row: Client) -> dict[str, Any]:
-    return {"key": row.key, "name": row.name, "plan": row.plan.slug if row.plan else None, "status": row.status}
+    plan = row.plan.slug if row.plan else None
+    return {"key": row.key, "name": row.name, "plan": plan, "status": row.status, "tags": row.tags}
 
 
 def _changed(row: Client, delivery: Delivery, status: int) -> HttpResponse:
@@ -128,6 +130,6 @@ def _changed(row: Client, delivery: Delivery, status: int) -> HttpResponse:
 
 
 def _next_page_url(query: PageRequest, last: str) -> str:
-    fields = {"limit": query.limit, "after": last, "plan": query.plan, "status": query.status}
+    fields = asdict(query) | {"after": last}
     given = {name: value for name, value in fields.items() if value is not None}
-    return f"/v1/clients?{urlencode(given, quote_via=quote)}"
+    return f"/v1/clients?{urlencode(given, doseq=True, quote_via=quote)}"

@@ -13,7 +13,7 @@ from ratelimit_enforcer.domain.attributes import CLIENT, MAX_ATTRIBUTES, MAX_VAL
 from ratelimit_enforcer.domain.client import MAX_KEY_LENGTH
 from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Mode, Reason
 from ratelimit_enforcer.domain.limit import MAX_COST
-from ratelimit_enforcer.domain.validation import MAX_NAME_LENGTH, MAX_REASON_LENGTH, MAX_SLUG_LENGTH
+from ratelimit_enforcer.domain.validation import MAX_NAME_LENGTH, MAX_REASON_LENGTH, MAX_SLUG_LENGTH, MAX_TAGS
 
 Schema = dict[str, Any]
 
@@ -69,7 +69,11 @@ _COST: Schema = {
 }
 ATTRIBUTES: Schema = {
     "type": "object",
-    "propertyNames": {"pattern": "^[a-z0-9-]{1,64}$", "not": {"const": CLIENT}},
+    "propertyNames": {
+        "minLength": 1,
+        "maxLength": MAX_SLUG_LENGTH,
+        "not": {"anyOf": [{"pattern": "[^a-z0-9-]"}, {"const": CLIENT}]},
+    },
     "additionalProperties": {"type": "string", "maxLength": MAX_VALUE_LENGTH},
     "maxProperties": MAX_ATTRIBUTES,
     "description": "Named values that policies count separately or match, such as `ip` (an address) or `model`. An "
@@ -190,7 +194,21 @@ _PLAN = {
     "description": "The slug of a plan; null: the default plan.",
 }
 _STATUS = {"type": "string", "enum": [status.value for status in ClientStatus]}
-_FIELDS = {"name": _NAME, "plan": _PLAN, "status": _STATUS}
+TAG: Schema = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_SLUG_LENGTH,
+    "not": {"pattern": "[^a-z0-9-]"},
+    "description": "A lowercase word.",
+}
+_TAGS: Schema = {
+    "type": "array",
+    "items": TAG,
+    "maxItems": MAX_TAGS,
+    "uniqueItems": True,
+    "description": "Words that group clients: overrides may apply to all clients with some tags. Sorted.",
+}
+_FIELDS = {"name": _NAME, "plan": _PLAN, "status": _STATUS, "tags": _TAGS}
 _LIVE = _FLAG | {"description": "Whether the change is in force on every server."}
 _LATER = _TEXT | {"description": "Why the change is not live yet."}
 _CHANGE = {"key": _TEXT, **_FIELDS, "live": _LIVE, "detail": _LATER}

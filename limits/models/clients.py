@@ -11,7 +11,7 @@ from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Func, Q, Value
-from django.db.models.functions import Length, Upper
+from django.db.models.functions import Collate, Length, Upper
 
 from limits.domain.descriptions import dates_sentence
 from limits.models.fields import choices, choices_check, tags_check, tags_field, validate_printable
@@ -81,6 +81,8 @@ class Client(models.Model):
         ]
         indexes = [
             models.Index(OpClass(Upper("key"), name="text_pattern_ops"), name="client_key_search"),
+            # Lists by code points, and by the beginning of the key, whatever the collation of the database.
+            models.Index(Collate("key", "C"), name="client_key_order"),
             GinIndex(fields=["tags"], name="client_tags"),
             models.Index(OpClass(Upper("name"), name="text_pattern_ops"), name="client_name_search"),
         ]

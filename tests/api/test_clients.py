@@ -64,7 +64,7 @@ def test_creating_changing_and_deleting_a_client_affects_the_next_check(manager:
     made = manager.client("PUT", "acme", {"name": "Acme Ltd", "plan": "pro"})
     assert (made.status_code, made.json()) == (
         201,
-        {"key": "acme", "name": "Acme Ltd", "plan": "pro", "status": "active", "live": True},
+        {"key": "acme", "name": "Acme Ltd", "plan": "pro", "status": "active", "tags": [], "live": True},
     )
     assert manager.decision("acme")["plan"] == "pro"
 
@@ -73,7 +73,13 @@ def test_creating_changing_and_deleting_a_client_affects_the_next_check(manager:
 
     replaced = manager.client("PUT", "acme", {"name": "Acme"})
     assert (replaced.status_code, replaced.json()["plan"], replaced.json()["status"]) == (200, None, "active")
-    assert manager.client("GET", "acme").json() == {"key": "acme", "name": "Acme", "plan": None, "status": "active"}
+    assert manager.client("GET", "acme").json() == {
+        "key": "acme",
+        "name": "Acme",
+        "plan": None,
+        "status": "active",
+        "tags": [],
+    }
     assert manager.decision("acme")["plan"] == "free"
 
     assert manager.client("DELETE", "acme").status_code == 204
