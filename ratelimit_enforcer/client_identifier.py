@@ -38,16 +38,17 @@ def client_of(request: AnyRequest, throttle: BaseThrottle = PLAIN_THROTTLE) -> s
     client like any other. Raises ``ImproperlyConfigured`` for any other result.
     """
     path = setting("CLIENT_IDENTIFIER")
-    key = _identifier(path)(request) if path else None
+    key = function_of_request(path)(request) if path else None
     if key is not None and not isinstance(key, str):
         raise ImproperlyConfigured(f"{path} returned {key!r}; a client's key must be a string.")
     return valid_client_key(key) if key else default_client(request, throttle)
 
 
-@lru_cache(maxsize=8)
-def _identifier(path: str) -> Callable[[AnyRequest], Any]:
-    identifier: Callable[[AnyRequest], Any] = import_string(path)
-    return identifier
+@lru_cache(maxsize=64)
+def function_of_request(path: str) -> Callable[[AnyRequest], Any]:
+    """The function of the request that a setting names by its dotted path. Raises ``ImportError``."""
+    function: Callable[[AnyRequest], Any] = import_string(path)
+    return function
 
 
 def default_client(request: AnyRequest, throttle: BaseThrottle = PLAIN_THROTTLE) -> str:

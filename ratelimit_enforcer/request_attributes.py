@@ -1,14 +1,12 @@
 """The attributes of a request to a view: the address, those of the settings, and those of the view."""
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.module_loading import import_string
 from rest_framework.throttling import BaseThrottle
 
-from ratelimit_enforcer.client_identifier import PLAIN_THROTTLE, AnyRequest, caller_address
+from ratelimit_enforcer.client_identifier import PLAIN_THROTTLE, AnyRequest, caller_address, function_of_request
 from ratelimit_enforcer.conf import setting
 from ratelimit_enforcer.domain.attributes import IP, MAX_VALUE_LENGTH, normalized, problems
 from ratelimit_enforcer.per_process import cached_property
@@ -54,7 +52,7 @@ def attributes_of(
     found: dict[str, Any] = {}
     if address := caller_address(request, throttle):
         found[IP] = address
-    found |= {name: _function(path)(request) for name, path in setting("ATTRIBUTES").items()}
+    found |= {name: function_of_request(path)(request) for name, path in setting("ATTRIBUTES").items()}
     of_view = (own(request) if callable(own) else own) or {}
     found |= {name: value(request) if callable(value) else value for name, value in of_view.items()}
     values = {name: _cut(value) for name, value in found.items() if value is not None}
@@ -65,9 +63,3 @@ def attributes_of(
 
 def _cut(value: Any) -> Any:
     return value[:MAX_VALUE_LENGTH] if isinstance(value, str) else value
-
-
-@lru_cache(maxsize=64)
-def _function(path: str) -> Callable[[AnyRequest], Any]:
-    function: Callable[[AnyRequest], Any] = import_string(path)
-    return function

@@ -71,6 +71,7 @@ _CHECK_REQUEST = {
         examples=[
             OpenApiExample("By endpoint", examples.BY_ENDPOINT),
             OpenApiExample("By method and path", examples.BY_ROUTE),
+            OpenApiExample("With attributes", examples.WITH_ATTRIBUTES),
         ],
     )
 }

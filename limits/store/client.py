@@ -32,8 +32,6 @@ MAX_MAP_AGE_SECONDS = 1.0
 MAX_ROUNDS = 5
 """Maximum number of times that a command is sent, including redirections."""
 
-_LOOP = exceptions.ClusterDownError("The masters of the Cluster redirect this key in a loop.")
-
 Command = tuple[tuple[Any, ...], dict[str, Any]]
 
 
@@ -107,7 +105,7 @@ class ClusterClient(_Commands):
                 break
             self._map_expires_at = 0.0
         followed = (self._follow_ask(*each) for each in zip(commands, answers, asked, strict=True))
-        return [_LOOP if isinstance(answer, AskError) else answer for answer in followed]
+        return [_loop() if isinstance(answer, AskError) else answer for answer in followed]
 
     def _by_master(self, commands: Sequence[Command], numbers: Iterable[int]) -> dict[Address | None, list[int]]:
         places: dict[Address | None, list[int]] = defaultdict(list)
@@ -170,6 +168,11 @@ class ClusterPipeline(_Commands):
                 if isinstance(answer, Exception):
                     raise answer
         return answers
+
+
+def _loop() -> Exception:
+    """A new error each time: a raised one keeps its traceback."""
+    return exceptions.ClusterDownError("The masters of the Cluster redirect this key in a loop.")
 
 
 ControlClient = Redis | ClusterClient
