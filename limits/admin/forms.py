@@ -19,7 +19,7 @@ from django.template.response import TemplateResponse
 from unfold.widgets import UnfoldAdminSplitDateTimeWidget, UnfoldAdminTextInputWidget
 
 from limits.models.fields import validate_printable, validate_tags
-from limits.models.tags import known_tags
+from limits.models.tags import known_tags, typed_tags
 from ratelimit_enforcer.domain.validation import MAX_REASON_LENGTH, ValidationProblem
 
 _KEY = re.compile("[0-9]{1,18}")
@@ -99,7 +99,7 @@ class TagsField(forms.Field):
         super().__init__(**{"help_text": "Separated by spaces or commas."} | options)
 
     def to_python(self, value: Any) -> list[str]:
-        return sorted(set(str(value or "").lower().replace(",", " ").split()))
+        return typed_tags(str(value or ""))
 
     def prepare_value(self, value: Any) -> Any:
         return ", ".join(value) if isinstance(value, list) else value

@@ -1,8 +1,9 @@
 """Clients as a CSV file: checked as a whole, imported in steps, exported line by line.
 
-The first line names the columns, in any order: ``key``, and any of ``name``, ``plan`` and ``status``. A
-missing column leaves the present value; an empty plan is the default plan. A step that is killed is repeated:
-rows that it imported already are then unchanged.
+The first line names the columns, in any order: ``key``, and any of ``name``, ``plan``, ``status`` and ``tags``
+(separated by spaces). A missing column leaves the present value; an empty plan is the default plan, an empty status
+is active, and an empty cell of tags removes them. A step that is killed is repeated: rows that it imported already
+are then unchanged.
 """
 
 import time
@@ -18,10 +19,11 @@ from django.utils import timezone
 from limits.domain.client_csv import InvalidClientFile, Line, format_lines, parse_lines
 from limits.models import Client, ClientImport, Plan
 from limits.models.history import change_reason, create_with_history, update_with_history
+from limits.models.tags import typed_tags
 from limits.publishing import clients
 from ratelimit_enforcer.domain.client import key_problem
 from ratelimit_enforcer.domain.enums import ClientStatus
-from ratelimit_enforcer.domain.validation import MAX_NAME_LENGTH, NOT_PRINTABLE, PRINTABLE
+from ratelimit_enforcer.domain.validation import MAX_NAME_LENGTH, NOT_PRINTABLE, PRINTABLE, tags_problem
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +41,8 @@ PROGRESS_FIELDS = (
 )
 """The fields that each completed chunk updates."""
 KEY_WITH_SPACES = "new, with spaces around the key: not the same client as the key without spaces"
+_FIELDS = ("name", "plan", "status", "tags")
+"""The fields of a client that a file can change."""
 _STATES = ClientImport.State
 
 
@@ -165,22 +169,27 @@ def _check_chunk(row: ClientImport, chunk: list[Line], seen: set[str], plans: Ma
 
 
 def _problem(line: Line, seen: set[str], plans: Mapping[str, None]) -> str:
-    fields = line.fields
     if line.problem:
         return line.problem
     if message := key_problem(line.key):
         return f"key: {message}"
     if line.key in seen:
         return f"key: “{line.key}” is a duplicate in the file."
+    return next((f"{field}: {message}" for field, message in _field_problems(line.fields, plans)), "")
+
+
+def _field_problems(fields: Mapping[str, str], plans: Mapping[str, None]) -> Iterator[tuple[str, str]]:
+    """Yields (field, message) for each invalid cell other than the key."""
     if len(fields.get("name", "")) > MAX_NAME_LENGTH:
-        return f"name: must have at most {MAX_NAME_LENGTH} characters."
+        yield "name", f"must have at most {MAX_NAME_LENGTH} characters."
     if not PRINTABLE.match(fields.get("name", "")):
-        return f"name: {NOT_PRINTABLE}"
+        yield "name", NOT_PRINTABLE
     if fields.get("plan") and fields["plan"] not in plans:
-        return f"plan: there is no plan “{fields['plan']}”; there are {', '.join(islice(plans, 10))}."
+        yield "plan", f"there is no plan “{fields['plan']}”; there are {', '.join(islice(plans, 10))}."
     if fields.get("status") and fields["status"] not in list(ClientStatus):
-        return f"status: “{fields['status']}” is not a status; use active, exempt or blocked."
-    return ""
+        yield "status", f"“{fields['status']}” is not a status; use active, exempt or blocked."
+    if message := tags_problem(typed_tags(fields.get("tags", ""))):
+        yield "tags", message
 
 
 def _count(row: ClientImport, line: Line, client: Client | None) -> None:
@@ -206,11 +215,18 @@ def _add_example(row: ClientImport, line: Line, what: str, changes: list[dict[st
 
 def _changes(client: Client, line: Line, plan: str) -> Iterator[tuple[str, str, str]]:
     """Yields (field, before, after) for the changes of the line to an existing client."""
-    now = {"name": client.name, "plan": plan, "status": client.status}
+    now = {"name": client.name, "plan": plan, "status": client.status, "tags": " ".join(client.tags)}
     for field, before in now.items():
-        after = line.fields.get(field, before) or ("active" if field == "status" else "")
+        after = _value(field, line.fields[field]) if field in line.fields else before
         if before != after:
             yield field, before, after
+
+
+def _value(field: str, cell: str) -> str:
+    """Returns the value that a cell stands for, as it is shown."""
+    if field == "tags":
+        return " ".join(typed_tags(cell))
+    return cell or (ClientStatus.ACTIVE.value if field == "status" else "")
 
 
 def _import(row: ClientImport, seconds: float) -> bool:
@@ -240,7 +256,7 @@ def _import_chunk(row: ClientImport, chunk: list[Line]) -> None:
             _fill(known[line.key], line, plans)
     with change_reason(row.reason):
         create_with_history(Client, new, row.user)
-        update_with_history(Client, changed, ["name", "plan", "status"], row.user)
+        update_with_history(Client, changed, _FIELDS, row.user)
     row.line += len(chunk)
     _save_progress(row)
 
@@ -253,9 +269,12 @@ def _fill(client: Client, line: Line, plans: Mapping[str, Plan]) -> Client:
     """Sets the fields of the line. A plan that was deleted meanwhile leaves the default plan."""
     fields = line.fields
     client.name = fields.get("name", client.name)
-    client.status = fields.get("status") or (ClientStatus.ACTIVE.value if "status" in fields else client.status)
+    if "status" in fields:
+        client.status = _value("status", fields["status"])
     if "plan" in fields:
         client.plan = plans.get(fields["plan"])
+    if "tags" in fields:
+        client.tags = typed_tags(fields["tags"])
     return client
 
 
@@ -274,5 +293,5 @@ def _chunks(content: str) -> Iterator[tuple[int, list[Line]]]:
 
 def export_lines(rows: QuerySet[Client]) -> Iterator[str]:
     """Yields the lines of the CSV file for these clients."""
-    fields = rows.order_by("key").values_list("key", "name", "plan__slug", "status")
-    return format_lines(fields.iterator(chunk_size=CHUNK_SIZE))
+    fields = rows.order_by("key").values_list("key", "name", "plan__slug", "status", "tags")
+    return format_lines((*cells, " ".join(tags)) for *cells, tags in fields.iterator(chunk_size=CHUNK_SIZE))

@@ -18,7 +18,8 @@ from typing import Any
 
 from limits.domain.descriptions import quantity
 
-COLUMNS = ("key", "name", "plan", "status")
+COLUMNS = ("key", "name", "plan", "status", "tags")
+_COLUMNS_IN_WORDS = f"{', '.join(COLUMNS[:-1])} and {COLUMNS[-1]}"
 BYTE_ORDER_MARK = "\ufeff"
 DELIMITERS = ",;\t"
 _FORMULA = "[=+\\-@\t\r\n＝＋－＠]"
@@ -63,7 +64,7 @@ def parse_lines(content: str) -> Iterator[Line]:
     skipped = 1 if named else 0
     header = lines.readline() if named else first
     if not header:
-        raise InvalidClientFile("The file is empty. The first line must name the columns: key, name, plan, status.")
+        raise InvalidClientFile(f"The file is empty. The first line must name the columns: {', '.join(COLUMNS)}.")
     rows = csv.reader(chain([header], lines), delimiter=named or max(DELIMITERS, key=header.count))
     try:
         yield from _lines(rows, skipped)
@@ -104,7 +105,7 @@ def _require_columns(columns: list[str]) -> None:
     if "key" not in columns:
         raise InvalidClientFile("The first line must name the columns, and one of them must be “key”.")
     if unknown := [column for column in columns if column not in COLUMNS]:
-        raise InvalidClientFile(f"There is no column “{unknown[0][:100]}”. The columns are key, name, plan and status.")
+        raise InvalidClientFile(f"There is no column “{unknown[0][:100]}”. The columns are {_COLUMNS_IN_WORDS}.")
     if len(set(columns)) < len(columns):
         raise InvalidClientFile("The first line names a column twice.")
 

@@ -1,4 +1,4 @@
-"""The tags in use, for suggestions."""
+"""Tags as people type them, and the tags in use, for suggestions."""
 
 from django.db import connection
 
@@ -15,6 +15,12 @@ _KNOWN_TAGS = """
         WHERE schemaname = current_schema() AND tablename = 'limits_client' AND attname = 'tags'
     ) AS known (tag) ORDER BY tag
 """
+
+
+def typed_tags(text: str) -> list[str]:
+    """Returns the tags in ``text``, which spaces or commas separate: in lower case, sorted, without duplicates. They
+    need not be valid."""
+    return sorted(set(text.lower().replace(",", " ").split()))
 
 
 def known_tags() -> list[str]:

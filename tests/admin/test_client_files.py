@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 from celery import current_app
-from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -22,26 +21,14 @@ from limits.configfile.client_files import (
     unclaimed_imports,
 )
 from limits.models import Client, ClientImport
-from tests.admin.desk import Desk, Page
+from tests.admin.desk import Desk
+from tests.admin.uploads import run, upload
 from tests.models import rows
 from tests.publishing.platforms import Platform
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 FILE = "key,name,plan,status\nacme,Acme Ltd,pro,\nglobex,Globex,,blocked\n"
-
-
-def upload(desk: Desk, content: str | bytes, why: str = "The contract list.") -> Page:
-    data = content.encode() if isinstance(content, str) else content
-    file = SimpleUploadedFile("clients.csv", data, "text/csv")
-    return Page(
-        desk.client.post(reverse("admin:limits_client_import_clients"), {"file": file, "why": why}, follow=True)
-    )
-
-
-def run(desk: Desk) -> Page:
-    row = ClientImport.objects.latest("id")
-    return Page(desk.client.post(reverse("admin:limits_clientimport_run", args=[row.pk]), follow=True))
 
 
 @pytest.fixture(autouse=True)
@@ -307,7 +294,7 @@ def test_a_name_like_a_formula_is_exported_as_text_and_can_be_imported(desk: Des
     rows.client("two\u2028lines", name="a\u2029b")
     answer = desk.client.get(reverse("admin:limits_client_export_clients"))
     content = b"".join(answer.streaming_content)  # type: ignore[attr-defined]
-    assert content.startswith(b"\xef\xbb\xbfkey,name,plan,status\r\n")
+    assert content.startswith(b"\xef\xbb\xbfkey,name,plan,status,tags\r\n")
     assert "\r\n'=1+1,\"'=HYPERLINK(" in content.decode()
     assert upload(desk, content).response.context["row"].unchanged == 3
 
@@ -329,4 +316,4 @@ def test_a_file_in_utf_16_is_read(desk: Desk) -> None:
 def test_an_export_can_be_filtered_by_plan_or_status(desk: Desk) -> None:
     rows.client("globex", status="blocked")
     answer = desk.client.get(reverse("admin:limits_client_export_clients"), {"status": "blocked"})
-    assert b"".join(answer.streaming_content).decode().split("\r\n")[1:] == ["globex,,,blocked", ""]  # type: ignore[attr-defined]
+    assert b"".join(answer.streaming_content).decode().split("\r\n")[1:] == ["globex,,,blocked,", ""]  # type: ignore[attr-defined]

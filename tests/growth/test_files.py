@@ -259,7 +259,7 @@ def csv_check(fields: Callable[[int], dict[str, str]], *, known: bool = False) -
 
 
 def csv_export(size: int) -> Call:
-    cells = [(f"=k{at}", "a;=b", None, "active") for at in range(size)]
+    cells = [(f"=k{at}", "a;=b", None, "active", "eu -x") for at in range(size)]
     return lambda: list(format_lines(cells))
 
 
@@ -279,6 +279,8 @@ CSV: dict[str, tuple[Case, int]] = {
     "duplicate keys": (csv_check(lambda at: {"key": "k"}), 400),
     "unknown plans": (csv_check(lambda at: {"key": f"k{at}", "plan": f"x{at}"}), 400),
     "wrong status": (csv_check(lambda at: {"key": f"k{at}", "status": "x"}), 400),
+    "changed tags": (csv_check(lambda at: {"key": f"k{at}", "tags": f"b{at} a"}, known=True), 200),
+    "many tags": (csv_check(lambda at: {"key": f"k{at}", "tags": "a " * 40 + "b"}), 200),
     "wrong keys and names": (csv_check(lambda at: {"key": f"k{at}", "name": "\x01"}), 400),
     "an export": (csv_export, 400),
 }
