@@ -14,9 +14,9 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from limits.admin.client_page import STORE_UNAVAILABLE, about, available_again, missing_rules_reason, used
 from limits.admin.endpoints import patterns_for
 from limits.domain.descriptions import limit_sentence
+from limits.domain.typed_attributes import InvalidAttributes, typed_attributes
 from limits.models import Client
 from limits.models.clients import validate_key
-from ratelimit_enforcer.domain.attributes import normalized, problems
 from ratelimit_enforcer.domain.decision import Decision, LimitState
 from ratelimit_enforcer.domain.enums import Reason
 from ratelimit_enforcer.engine import CheckRequest, RulesetMissing, get_engine
@@ -57,13 +57,10 @@ class ExplainForm(forms.Form):
     )
 
     def clean_attributes(self) -> Mapping[str, str]:
-        pairs = [text.partition("=") for text in self.cleaned_data["attributes"].split()]
-        if wrong := [name for name, sign, _ in pairs if not sign]:
-            raise forms.ValidationError(f"“{wrong[0]}” has no value: write “model=gpt-x”.")
-        attributes = {name: value for name, _, value in pairs}
-        if problem := next(problems(attributes), None):
-            raise forms.ValidationError(" ".join(filter(None, problem)))
-        return normalized(attributes)
+        try:
+            return typed_attributes(self.cleaned_data["attributes"].split())
+        except InvalidAttributes as error:
+            raise forms.ValidationError(str(error)) from error
 
     def clean_request(self) -> str:
         text: str = self.cleaned_data["request"].strip()

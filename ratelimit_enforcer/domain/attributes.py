@@ -97,16 +97,18 @@ class Match:
 
     def includes(self, attributes: Mapping[str, str], tags: Collection[str]) -> bool:
         """Whether all conditions match a check with these attributes by a client with these tags."""
-        return self.unmatched(attributes, tags) == ""
+        return next(self._unmatched(attributes, tags), None) is None
 
     def unmatched(self, attributes: Mapping[str, str], tags: Collection[str]) -> str:
-        """The first condition that does not match, in words; empty if all match."""
+        """The conditions that do not match, in words; empty if all match."""
+        return " and ".join(self._unmatched(attributes, tags))
+
+    def _unmatched(self, attributes: Mapping[str, str], tags: Collection[str]) -> Iterator[str]:
         for name, patterns in self.attributes:
             value = attributes.get(name, "")
             if not any(_matches(pattern, value) for pattern in patterns):
-                return f"{name} is {' or '.join(map(_shown, patterns))}"
-        missing = [tag for tag in self.client_tags if tag not in tags]
-        return f"the client has the tag {missing[0]}" if missing else ""
+                yield f"{name} is {' or '.join(map(_shown, patterns))}"
+        yield from (f"the client has the tag {tag}" for tag in self.client_tags if tag not in tags)
 
     def __str__(self) -> str:
         conditions = [f"{name} is {' or '.join(map(_shown, patterns))}" for name, patterns in self.attributes]

@@ -79,7 +79,7 @@ def _reason_not_applied(policy: Policy, decision: Decision, now: int) -> str:
 
 
 def _unmatched_condition(policy: Policy, attributes: Mapping[str, str], decision: Decision) -> str:
-    """The condition on an attribute that does not match. The client's tags are not known here: where all of these
+    """The conditions on attributes that do not match. The client's tags are not known here: where all of these
     match and there is a decision by limits, the tags are what does not."""
     unmatched = policy.match.unmatched(attributes, policy.match.client_tags)
     if not unmatched and policy.match.client_tags and decision.reason not in (Reason.BLOCKED, Reason.EXEMPT):

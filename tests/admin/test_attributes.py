@@ -70,6 +70,7 @@ def test_an_explanation_says_which_condition_does_not_match(desk: Desk, shop: Pl
     [
         ("model", "“model” has no value: write “model=gpt-x”."),
         ("ip=here", "ip must be an IP address."),
+        ("model=a model=b", "“model” has two values."),
     ],
 )
 def test_wrong_attributes_of_an_explanation_are_rejected(

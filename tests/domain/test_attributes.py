@@ -106,6 +106,9 @@ def test_every_condition_and_tag_must_match() -> None:
     assert match.unmatched({"model": "c", "region": "eu"}, ("vip", "west")) == "model is “a” or “b”"
     assert match.unmatched({"model": "a"}, ("vip", "west")) == "region is “eu”"
     assert match.unmatched({"model": "a", "region": "eu"}, ("vip",)) == "the client has the tag west"
+    assert match.unmatched({"region": "us"}, ("vip",)) == (
+        "model is “a” or “b” and region is “eu” and the client has the tag west"
+    )
     assert Match().includes({}, ())
 
 

@@ -212,3 +212,55 @@ def test_a_store_that_becomes_unavailable_is_reported(lone_server: RedisServer) 
 def test_client_and_endpoint_are_required(arguments: tuple[str, ...], platform: Platform) -> None:
     with pytest.raises(CommandError, match="required"):
         run("explain_limit", *arguments)
+
+
+CONDITIONS = """
+policies:
+  - {slug: all, limits: [{quota: 1000, window: 86400}]}
+  - {slug: by-model, partition: [client, model], limits: [{quota: 10, window: 60}]}
+  - {slug: large, match: {model: ["gpt-*", o1], ip: ["2001:db8::*"]}, limits: [{quota: 20, window: 60}]}
+  - {slug: trial, match: {client_tags: [trial]}, limits: [{quota: 30, window: 60}]}
+"""
+
+
+def whys(*attributes: str) -> dict[str, str]:
+    """Policy → the conditions that do not match."""
+    options = [text for pair in attributes for text in ("--attribute", pair)]
+    lines = run("explain_limit", "acme", "search", *options).lines
+    found = [line.removeprefix("does not apply: ") for line in lines if line.startswith("does not apply: ")]
+    reasons = dict(line.split(". ", 1) for line in found)
+    return {slug: reason for slug, reason in reasons.items() if "only if" in reason}
+
+
+def test_conditions_that_do_not_match_are_named(live: Platform) -> None:
+    put(CONDITIONS)
+    trial = {"trial": "It applies only if the client has the tag trial."}
+    assert whys() == {"large": "It applies only if ip is “2001:db8::*” and model is “gpt-*” or “o1”."} | trial
+    assert whys("model=gpt-x") == {"large": "It applies only if ip is “2001:db8::*”."} | trial
+    assert whys("model=gpt-x", "ip=2001:DB8:0::7") == trial
+    assert whys("model=gpt=x", "ip=2001:db8::7", "other=a b") == trial
+
+
+def test_counters_are_those_of_the_attributes(live: Platform) -> None:
+    put(CONDITIONS)
+    assert get_engine().check(CheckRequest("acme", "search", cost=3, attributes={"model": "a"})).allowed
+    for options, left in ((["--attribute", "model=a"], 7), (["--attribute", "model=b"], 10), ([], 10)):
+        lines = run("explain_limit", "acme", "search", *options).lines
+        assert any(line.startswith(f"  by-model:60s: 10 per minute; {left} of 10 left") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        (["model"], "“model” has no value: write “model=gpt-x”."),
+        (["a=1", "ip=here"], "ip must be an IP address."),
+        (["Model=a"], "Model must be 1 to 64 lowercase letters, digits and hyphens."),
+        (["client=a"], "client is the client, and not an attribute."),
+        ([f"model={'x' * 257}"], "model must have at most 256 characters."),
+        (["model=a", "model=b"], "“model” has two values."),
+        ([f"a{number}=1" for number in range(9)], "Must be at most 8 attributes."),
+    ],
+)
+def test_invalid_attributes_are_rejected(attributes: list[str], message: str, live: Platform) -> None:
+    options = [f"--attribute={pair}" for pair in attributes]
+    assert run("explain_limit", "acme", "search", *options) == Outcome(1, "", f"{message}\n")

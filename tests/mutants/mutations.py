@@ -270,7 +270,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "pattern == value if '*' not in pattern else _expression(pattern).fullmatch(value) is not None",
         "pattern == value if '*' not in pattern else _expression(pattern).match(value) is not None",
     ),
-    Python("domain.attributes", "Match.unmatched", "tag not in tags", "tag in tags"),
+    Python("domain.attributes", "Match._unmatched", "tag not in tags", "tag in tags"),
     Python(
         "domain.selection",
         "own_policies",

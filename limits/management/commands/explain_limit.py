@@ -2,12 +2,13 @@
 limits."""
 
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
 from limits.domain.descriptions import limit_sentence
+from limits.domain.typed_attributes import InvalidAttributes, typed_attributes
 from limits.management.output import SAVED_NOT_LIVE, reject
 from ratelimit_enforcer.domain.decision import LimitState
 from ratelimit_enforcer.domain.enums import Reason
@@ -29,11 +30,20 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("client", help="the client's key")
         parser.add_argument("endpoint", help='a slug, or "METHOD /path"')
+        parser.add_argument(
+            "--attribute",
+            dest="attributes",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help="an attribute of the check, such as ip=192.0.2.7; may be repeated",
+        )
 
-    def handle(self, *, client: str, endpoint: str, **_: Any) -> None:
+    def handle(self, *, client: str, endpoint: str, attributes: Sequence[str], **_: Any) -> None:
         try:
-            explanation = explain(get_engine(), _request(client, endpoint))
-        except RulesetMissing as error:
+            request = _request(client, endpoint)._replace(attributes=typed_attributes(attributes))
+            explanation = explain(get_engine(), request)
+        except (InvalidAttributes, RulesetMissing) as error:
             reject(self.stderr, str(error))
         else:
             self._print(explanation)
