@@ -41,7 +41,7 @@ def usage_body(client_state: ClientState) -> dict[str, Any]:
     return {
         "client": client_state.record.key,
         "plan": client_state.decision.plan,
-        "status": client_state.record.status,
+        "status": client_state.status,
         "degraded": client_state.decision.degraded,
         "ruleset": client_state.decision.ruleset,
         "limits": [

@@ -31,3 +31,23 @@ def parse_address(text: str) -> Address | None:
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
+
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def parse_network(text: str) -> Network:
+    """Parses a network such as ``203.0.113.0/24``; an address alone is a network of its own. Raises ``ValueError``
+    with a sentence for people."""
+    try:
+        interface = ipaddress.ip_interface(text.strip())
+    except ValueError:
+        interface = None
+    if interface is None or "%" in text:
+        raise ValueError("must be a network such as 203.0.113.0/24 or 2001:db8::/48.")
+    network = interface.network
+    if interface.ip != network.network_address:
+        raise ValueError(f"has bits set after its prefix length: write {network}.")
+    if embedded := getattr(interface.ip, "ipv4_mapped", None):
+        raise ValueError(f"must be written as IPv4: {embedded}/{network.prefixlen - 96}.")
+    return network

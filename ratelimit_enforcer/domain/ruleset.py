@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ratelimit_enforcer.domain.attributes import ALWAYS, CLIENT, Match, conditions_of, match_of
+from ratelimit_enforcer.domain.blocks import Block, Blocks, block_from_json, block_to_json
 from ratelimit_enforcer.domain.dates import is_between
 from ratelimit_enforcer.domain.enums import Algorithm, Mode, OnStoreFailure, Partition, Period, Scope
 from ratelimit_enforcer.domain.limit import Limit, unknown_timezone
@@ -21,7 +22,7 @@ FORMATS = (1, 2)
 """The versions of this serialization that this release reads. A ruleset is written in the earliest one that can
 express it, so that servers of earlier releases can use it as long as possible; they reject a later one.
 
-2: policies with dates, attributes or conditions; calendar years; overrides of segments.
+2: policies with dates, attributes or conditions; calendar years; overrides of segments; blocks.
 """
 
 
@@ -141,6 +142,8 @@ class Ruleset:
     shadow_all: bool = False
     segment_overrides: tuple[SegmentOverride, ...] = ()
     """In the order of their ids: of two that are equally specific, the first applies."""
+    blocks: tuple[Block, ...] = ()
+    """Sorted by subject."""
 
     @cached_property
     def plan_slugs(self) -> frozenset[str]:
@@ -151,6 +154,11 @@ class Ruleset:
     def overrides_by_segment(self) -> SegmentOverrides:
         """The overrides of segments, prepared for finding those of one client."""
         return SegmentOverrides(self.segment_overrides)
+
+    @cached_property
+    def blocks_by_subject(self) -> Blocks:
+        """The blocks, prepared for finding those of one check."""
+        return Blocks(self.blocks)
 
     def mode_of(self, policy: Policy) -> Mode:
         """The policy's mode, with the emergency switch applied."""
@@ -198,6 +206,7 @@ class Ruleset:
             tokens=tuple(_token(item) for item in content["tokens"]),
             shadow_all=content["shadow_all"],
             segment_overrides=tuple(_segment_override(item) for item in content.get("segment_overrides", ())),
+            blocks=tuple(block_from_json(item) for item in content.get("blocks", ())),
         )
 
 
@@ -230,7 +239,8 @@ def limit_from_json(item: dict[str, Any]) -> Limit:
 
 def _as_json(ruleset: Ruleset) -> dict[str, Any]:
     segments = [_segment_override_as_json(override) for override in ruleset.segment_overrides]
-    needs_format_2 = bool(segments) or any(_needs_format_2(policy) for policy in ruleset.policies)
+    blocks = [block_to_json(block) for block in ruleset.blocks]
+    needs_format_2 = bool(segments or blocks) or any(_needs_format_2(policy) for policy in ruleset.policies)
     return {
         "format": 2 if needs_format_2 else 1,
         "plans": [{"slug": plan.slug, "name": plan.name} for plan in ruleset.plans],
@@ -245,6 +255,7 @@ def _as_json(ruleset: Ruleset) -> dict[str, Any]:
         ],
         "shadow_all": ruleset.shadow_all,
         **({"segment_overrides": segments} if segments else {}),
+        **({"blocks": blocks} if blocks else {}),
     }
 
 

@@ -1,7 +1,7 @@
 """Selects the limits that apply to a request: those of the matching policies, with the client's overrides in force."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ratelimit_enforcer.domain.attributes import NO_ATTRIBUTES
@@ -53,6 +53,15 @@ class Selection:
     policies: tuple[EffectivePolicy, ...]
     valid_from: int | None = None
     valid_until: int | None = None
+
+    def divided_at(self, edge: int, now: int) -> "Selection":
+        """The same, valid on that side of ``edge`` on which ``now`` is (microseconds since 1970; an edge of 0
+        divides nothing)."""
+        if not edge:
+            return self
+        if now < edge:
+            return replace(self, valid_until=edge if self.valid_until is None else min(edge, self.valid_until))
+        return replace(self, valid_from=edge if self.valid_from is None else max(edge, self.valid_from))
 
 
 def described(override: Override | SegmentOverride) -> str:

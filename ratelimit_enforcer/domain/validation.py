@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
+from ratelimit_enforcer.domain.addresses import parse_network
 from ratelimit_enforcer.domain.attributes import (
     CLIENT_TAGS,
     MAX_ATTRIBUTES,
@@ -18,6 +19,7 @@ from ratelimit_enforcer.domain.attributes import (
     match_problems,
     name_problem,
 )
+from ratelimit_enforcer.domain.blocks import Block
 from ratelimit_enforcer.domain.client import Override, key_problem
 from ratelimit_enforcer.domain.enums import Partition
 from ratelimit_enforcer.domain.limit import MAX_COST, Limit, limit_problems
@@ -105,6 +107,37 @@ def segment_problems(segment: Segment) -> Iterator[tuple[str, str]]:
         yield "tags", message
 
 
+def block_problems(block: Block) -> Iterator[tuple[str, str]]:
+    """Yields (field, message) for every problem of one block; the field is empty for the block as a whole."""
+    if list(map(bool, block.subject)).count(True) != 1:
+        yield "", "needs exactly one of client, prefix and network."
+    for field, key in (("client", block.client), ("prefix", block.prefix)):
+        if key and (message := key_problem(key)):
+            yield field, message
+    if block.network and (message := network_problem(block.network)):
+        yield "network", message
+    if message := reason_problem(block.reason):
+        yield "reason", message
+
+
+def network_problem(text: str) -> str | None:
+    """The reason why ``text`` is not a network in canonical form, or None."""
+    try:
+        network = str(parse_network(text))
+    except ValueError as error:
+        return str(error)
+    return None if network == text else f"must be written as {network}."
+
+
+def reason_problem(reason: str) -> str | None:
+    """The reason why ``reason`` is not valid where one is required, or None."""
+    if not reason.strip():
+        return "must not be empty."
+    if len(reason) > MAX_REASON_LENGTH:
+        return f"must have at most {MAX_REASON_LENGTH} characters."
+    return None if PRINTABLE.match(reason) else NOT_PRINTABLE
+
+
 def conditions_problems(conditions: Any) -> Iterator[tuple[str, str]]:
     """Yields (name, message) for each problem of conditions as the config file has them."""
     if not isinstance(conditions, dict):
@@ -169,6 +202,9 @@ def ruleset_problems(ruleset: Ruleset) -> Iterator[ValidationProblem]:
     for at, override in enumerate(ruleset.segment_overrides):
         for field, message in _segment_override_problems(override, ruleset.plan_slugs, partitions):
             yield ValidationProblem(("segment_overrides", at, *field), message)
+    for at, block in enumerate(ruleset.blocks):
+        for name, message in block_problems(block):
+            yield ValidationProblem(("blocks", at, *([name] if name else [])), message)
 
 
 def overlaps(first: Override, second: Override) -> bool:

@@ -14,6 +14,7 @@ from ratelimit_enforcer.conf import once_per_settings, setting
 from ratelimit_enforcer.domain.attributes import NO_ATTRIBUTES
 from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.decision import CheckRequest, Decision, at_cost, clamped_cost
+from ratelimit_enforcer.domain.enums import ClientStatus
 from ratelimit_enforcer.domain.ruleset import Ruleset
 from ratelimit_enforcer.domain.usage import counts_of
 from ratelimit_enforcer.engine.attempts import Attempt, Guard, decision_of, prepare, prepare_all_limits
@@ -63,11 +64,13 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True)
 class ClientState:
-    """The state of every limit that counts one client separately, and the ruleset used. ``endpoints``:
-    policy slug → endpoint slug (None: all requests). ``now``: the store's time, in microseconds since 1970."""
+    """The state of every limit that counts one client separately, and the ruleset used. ``status``: blocked also while
+    a block matches. ``endpoints``: policy slug → endpoint slug (None: all requests). ``now``: the store's time, in
+    microseconds since 1970."""
 
     ruleset: Ruleset
     record: ClientRecord
+    status: ClientStatus
     decision: Decision
     endpoints: dict[str, str | None]
     now: int
@@ -351,6 +354,7 @@ def _client_state(attempts: Sequence[Attempt], answers: Sequence[Decided]) -> Cl
     return ClientState(
         attempts[0].current.ruleset,
         attempts[0].record,
+        attempts[0].layout.status,
         decisions[0]._replace(limits=limits, admitted_by_all=False),
         endpoints,
         answers[0].now,

@@ -4,6 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from ratelimit_enforcer.domain import blocks
+from ratelimit_enforcer.domain.attributes import IP
+from ratelimit_enforcer.domain.blocks import Block
 from ratelimit_enforcer.domain.dates import date_and_time, moment_of
 from ratelimit_enforcer.domain.decision import CheckRequest, Decision, LimitState
 from ratelimit_enforcer.domain.enums import Mode, Reason
@@ -26,11 +29,18 @@ class PolicyExplanation:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The decision that a request would get now, the ruleset behind the decision, and the reasons."""
+    """The decision that a request would get now, the ruleset behind the decision, and the reasons. ``block``: the one
+    that denies the request; None if it is admitted or denied for another reason."""
 
     decision: Decision
     ruleset: Ruleset
     policies: tuple[PolicyExplanation, ...]
+    block: Block | None = None
+
+    @property
+    def blocked_by(self) -> str:
+        """The block in words; empty if there is none."""
+        return f"The client is blocked: the {blocks.described(self.block)}." if self.block else ""
 
 
 def explain(engine: Engine, request: CheckRequest) -> Explanation:
@@ -38,9 +48,17 @@ def explain(engine: Engine, request: CheckRequest) -> Explanation:
     rulesets: list[Ruleset] = []
     decision = engine.check(request, consume=False, guard=rulesets.append)
     # The ruleset of the last attempt is the one that decided.
-    return Explanation(
-        decision, rulesets[-1], tuple(_policies(rulesets[-1], decision, engine.now(), request.attributes))
-    )
+    ruleset, now = rulesets[-1], engine.now()
+    policies = tuple(_policies(ruleset, decision, now, request.attributes))
+    return Explanation(decision, ruleset, policies, _block(ruleset, decision, request, now))
+
+
+def _block(ruleset: Ruleset, decision: Decision, request: CheckRequest, now: int) -> Block | None:
+    """The block behind a denial. A client whose status is blocked may have none."""
+    if decision.reason is not Reason.BLOCKED:
+        return None
+    block = ruleset.blocks_by_subject.of((decision.client,), request.attributes.get(IP, ""))
+    return block if block and now < block.until else None
 
 
 def _policies(

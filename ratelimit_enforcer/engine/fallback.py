@@ -155,7 +155,7 @@ class Fallback:
         if OnStoreFailure.DENY in enforced:
             return _decision(attempt, Reason.STORE_UNAVAILABLE, allowed=False)
         states = self._check_locally(attempt, now, consume=consume)
-        reason = STATUS_REASONS.get(attempt.record.status) or denial_reason(states)
+        reason = STATUS_REASONS.get(attempt.layout.status) or denial_reason(states)
         if reason is None and OnStoreFailure.ALLOW in enforced:
             return _decision(attempt, Reason.STORE_UNAVAILABLE, states, allowed=True)
         return _decision(attempt, reason, states, allowed=reason in (None, Reason.EXEMPT))

@@ -8,11 +8,11 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from ratelimit_enforcer.domain.attributes import NO_ATTRIBUTES, Match
+from ratelimit_enforcer.domain.attributes import IP, NO_ATTRIBUTES, Match
 from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.decision import CheckRequest
 from ratelimit_enforcer.domain.enums import ClientStatus, Partition
@@ -113,8 +113,12 @@ MAX_POLICIES_PER_CALL = 200
 """The number of policies looked up in one call: a script accepts a few thousand keys at most."""
 
 
-LayoutKey = tuple[ClientStatus, str | None, str | None, tuple[int, ...], int]
-"""Status, plan, endpoint, the overrides of segments that include the client, and the conditions that match."""
+LayoutKey = tuple[ClientStatus, str | None, str | None, tuple[int, ...], int, int]
+"""Status, plan, endpoint, the overrides of segments that include the client, the conditions that match, and the end
+of the blocks that match."""
+
+UNBLOCKED = 0
+"""The end of the blocks of a check that none matches."""
 
 
 class PreparedRuleset:
@@ -127,6 +131,8 @@ class PreparedRuleset:
         self.ruleset = ruleset
         self.token = str(version)
         self._segments = ruleset.overrides_by_segment
+        self._blocks = ruleset.blocks_by_subject
+        self._has_blocks = bool(self._blocks)
         self._endpoints = {endpoint.slug: endpoint for endpoint in ruleset.endpoints}
         self._layouts: dict[LayoutKey, Layout] = {}
         self._matches: dict[tuple[str | None, str | None], tuple[Match, ...]] = {}
@@ -149,15 +155,24 @@ class PreparedRuleset:
     ) -> Layout:
         """The limits that apply to a client on an endpoint at ``now`` (microseconds since 1970); no limits if
         the client is blocked or exempt."""
+        blocked_until = self._blocked_until((record.key,), attributes) if self._has_blocks else UNBLOCKED
         if record.overrides:
-            return self._layout(record, endpoint, now, attributes)
+            return self._layout(record, endpoint, now, attributes, blocked_until)
         plan = plan_of(self.ruleset, record)
         conditions = self._conditions(record, plan, endpoint, attributes) if self._has_conditions else 0
-        key = record.status, plan, endpoint, self._segments.positions(record.key, record.tags, plan), conditions
+        segments = self._segments.positions(record.key, record.tags, plan)
+        key = record.status, plan, endpoint, segments, conditions, blocked_until
         layout = self._layouts.get(key)
         if layout is None or not layout.is_valid(now):
-            layout = self._layouts[key] = self._layout(record, endpoint, now, attributes)
+            layout = self._layouts[key] = self._layout(record, endpoint, now, attributes, blocked_until)
         return layout
+
+    def _blocked_until(self, keys: Iterable[str], attributes: Mapping[str, str]) -> int:
+        """The end of the blocks of these client keys and of the check's address, in microseconds since 1970. The
+        attributes of a view are computed when they are read: only if there are networks."""
+        address = attributes.get(IP, "") if self._blocks.has_networks else ""
+        block = self._blocks.of(keys, address)
+        return UNBLOCKED if block is None else block.until
 
     def _conditions(
         self, record: ClientRecord, plan: str | None, endpoint: str | None, attributes: Mapping[str, str]
@@ -170,23 +185,35 @@ class PreparedRuleset:
             self._matches[plan, endpoint] = matches
         return sum(match.includes(attributes, record.tags) << at for at, match in enumerate(matches))
 
-    def _layout(self, record: ClientRecord, endpoint: str | None, now: int, attributes: Mapping[str, str]) -> Layout:
-        is_limited = record.status is ClientStatus.ACTIVE
+    def _layout(
+        self,
+        record: ClientRecord,
+        endpoint: str | None,
+        now: int,
+        attributes: Mapping[str, str],
+        blocked_until: int,
+    ) -> Layout:
+        status = ClientStatus.BLOCKED if now < blocked_until else record.status
+        is_limited = status is ClientStatus.ACTIVE
         selection = select(self.ruleset, record, endpoint, now, attributes) if is_limited else Selection(())
-        return Layout.of(selection, record.status, plan_of(self.ruleset, record), endpoint, now, self._max_values)
+        selection = selection.divided_at(blocked_until, now)
+        return Layout.of(selection, status, plan_of(self.ruleset, record), endpoint, now, self._max_values)
 
     def all_layouts(
         self, record: ClientRecord, now: int, attributes: Mapping[str, str] = NO_ATTRIBUTES
     ) -> list[Layout]:
         """All limits that count this client separately, on any endpoint, split into several layouts. ``now`` is
         in microseconds since 1970."""
+        blocked_until = self._blocked_until((record.key,), attributes) if self._has_blocks else UNBLOCKED
+        status = ClientStatus.BLOCKED if now < blocked_until else record.status
         whole = effective(self.ruleset, record, own_policies(self.ruleset, record, attributes), now)
+        whole = whole.divided_at(blocked_until, now)
         starts = range(0, max(len(whole.policies), 1), MAX_POLICIES_PER_CALL)
         selections = [
             replace(whole, policies=whole.policies[start : start + MAX_POLICIES_PER_CALL]) for start in starts
         ]
         plan = plan_of(self.ruleset, record)
-        return [Layout.of(selection, record.status, plan, None, now, self._max_values) for selection in selections]
+        return [Layout.of(selection, status, plan, None, now, self._max_values) for selection in selections]
 
 
 class ClientCache:

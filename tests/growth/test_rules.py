@@ -20,7 +20,7 @@ from ratelimit_enforcer.domain import decision as decisions
 from ratelimit_enforcer.domain import selection, validation
 from ratelimit_enforcer.domain.client import ClientRecord, Override
 from ratelimit_enforcer.domain.decision import CheckRequest, Decision, LimitStates
-from ratelimit_enforcer.domain.enums import Algorithm, Mode, Partition, Reason
+from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Mode, Partition, Reason
 from ratelimit_enforcer.domain.headers import LegacyHeaders, closest_to_denying, rate_limit_headers
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.routes import Route
@@ -182,7 +182,9 @@ def explained(size: int) -> Call:
 
 def bars(size: int) -> Call:
     found = own_rules(size)
-    seen = ClientState(found, record(size), decision(size, allowed=True), dict.fromkeys(words("p", size)), NOW)
+    seen = ClientState(
+        found, record(size), ClientStatus.ACTIVE, decision(size, allowed=True), dict.fromkeys(words("p", size)), NOW
+    )
     return lambda: (list(client_page._limit_usages(seen)), list(client_page._shared_limits(found, seen.record, NOW)))
 
 

@@ -32,6 +32,7 @@ FAST_TESTS = (
     "tests/engine/test_deciding.py",
     "tests/engine/test_policy_dates.py",
     "tests/engine/test_attributes.py",
+    "tests/engine/test_blocks.py",
     "tests/engine/test_split_failures.py",
     "tests/engine/test_fresh_rules.py",
     "tests/engine/test_store_trouble.py",

@@ -16,6 +16,7 @@ from rest_framework.views import APIView
 
 from ratelimit_enforcer.decorators import rate_limit
 from ratelimit_enforcer.domain.attributes import Match
+from ratelimit_enforcer.domain.blocks import Block
 from ratelimit_enforcer.domain.enums import Partition
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.ruleset import Policy
@@ -138,3 +139,10 @@ def test_a_wrong_attribute_is_a_mistake_of_the_project(given: dict[str, Any], me
 
 def test_a_caller_without_an_address_has_no_address() -> None:
     assert attributes_of(request_of(address="")) == {}
+
+
+def test_a_blocked_network_denies_its_addresses_in_views(keyed_shop: Store, settings: Settings) -> None:
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"ATTRIBUTES": {"region": REGION}}
+    keyed_shop.publish(replace(SHOP, blocks=(Block(network="192.0.2.0/25", reason="scraping"),)))
+    addresses = ("192.0.2.7", "::ffff:192.0.2.7", "192.0.2.128")
+    assert [view()(request_of(address=address)).status_code for address in addresses] == [403, 403, 200]
