@@ -8,6 +8,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import ProtectedError, QuerySet
 
+from limits.configfile.blocks import prune_blocks, write_blocks
 from limits.configfile.document import Document
 from limits.configfile.overrides import (
     override_reference_problems,
@@ -74,6 +75,7 @@ def _change_rows(document: Document, *, prune: bool, prune_clients: bool) -> lis
     if prune or prune_clients:
         _prune_clients(document, clients_too=prune_clients)
     write_overrides(document.overrides or ())
+    write_blocks(document.blocks or ())
     write_alert_rules(document.alert_rules or ())
     if prune:
         prune_rules(document)
@@ -96,6 +98,8 @@ def prune_rules(document: Document) -> None:
     refer to the others. Raises :class:`InvalidConfig` for rows that are still used."""
     if document.alert_rules is not None:
         AlertRule.objects.exclude(name__in=[rule.name for rule in document.alert_rules]).delete()
+    if document.blocks is not None:
+        prune_blocks(document.blocks)
     for section, model in (("policies", Policy), ("endpoints", Endpoint), ("plans", Plan)):
         items = getattr(document, section)
         if items is not None:
@@ -220,7 +224,8 @@ def _rule_changes(name: str, old: str | None, new: str | None) -> Iterator[str]:
 
 
 def restore_rules(ruleset: Ruleset) -> None:
-    """Makes plans, endpoints and policies those of ``ruleset``, inside the caller's transaction.
+    """Makes plans, endpoints, policies, overrides of segments and blocks those of ``ruleset``, inside the caller's
+    transaction.
 
     Tokens are not changed, so that a revoked token stays revoked, and neither is the emergency switch. Raises
     :class:`~limits.configfile.reading.InvalidConfig` if a row to be removed is still used, such as a plan
@@ -232,9 +237,11 @@ def restore_rules(ruleset: Ruleset) -> None:
         endpoints=ruleset.endpoints,
         policies=ruleset.policies,
         policy_names=_policy_names(),
+        blocks=ruleset.blocks,
     )
     write_rules(document, prune=True)
     restore_segment_overrides(ruleset)
+    write_blocks(ruleset.blocks)
     prune_rules(document)
 
 

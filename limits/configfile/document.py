@@ -7,6 +7,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
+from limits.configfile.blocks import block_entry, block_entry_problems
 from limits.configfile.items import client_problems, date_problems, limit_problems, limits_of, moment
 from limits.configfile.override_entries import OverrideEntry, SegmentOverrideEntry, override_entry, override_problems
 from limits.configfile.reading import InvalidConfig, parse
@@ -14,6 +15,7 @@ from limits.configfile.schema import shape_problems
 from limits.domain.alert_rules import AlertRule, alert_rule_problems
 from limits.models.alerts import webhook_problems
 from ratelimit_enforcer.domain.attributes import CLIENT, match_of
+from ratelimit_enforcer.domain.blocks import Block
 from ratelimit_enforcer.domain.client import key_problem
 from ratelimit_enforcer.domain.dates import optional_microseconds
 from ratelimit_enforcer.domain.enums import AlertMetric, ClientStatus, GroupBy, Mode, OnStoreFailure, Partition
@@ -60,6 +62,7 @@ class Document:
     policy_names: dict[str, str] = field(default_factory=dict)
     clients: Sequence[ClientEntry] | None = None
     overrides: Sequence[OverrideEntry | SegmentOverrideEntry] | None = None
+    blocks: Sequence[Block] | None = None
     alert_rules: Sequence[AlertRule] | None = None
 
 
@@ -93,6 +96,8 @@ def _content_problems(data: dict[str, Any]) -> Iterator[ValidationProblem]:
         yield from limit_problems(section, data.get(section, ()))
         yield from date_problems(section, data.get(section, ()))
     yield from override_problems(data.get("overrides", ()))
+    yield from date_problems("blocks", data.get("blocks", ()))
+    yield from block_entry_problems(data.get("blocks", ()))
     yield from client_problems("alert_rules", data.get("alert_rules", ()))
     for at, item in enumerate(data.get("clients", ())):
         if message := tags_problem(item.get("tags", ())):
@@ -185,6 +190,7 @@ def _document(data: dict[str, Any]) -> Document:
         policy_names={item["slug"]: item.get("name", "") for item in data.get("policies", ())},
         clients=_map_items(data.get("clients"), _client),
         overrides=_map_items(data.get("overrides"), override_entry),
+        blocks=_map_items(data.get("blocks"), block_entry),
         alert_rules=_map_items(data.get("alert_rules"), _alert_rule),
     )
 

@@ -11,6 +11,7 @@ from limits.models import AlertRule, Client, Override, SegmentOverride
 from limits.models import Policy as PolicyRow
 from limits.publishing.rules import read_ruleset
 from ratelimit_enforcer.domain.attributes import conditions_of
+from ratelimit_enforcer.domain.blocks import Block
 from ratelimit_enforcer.domain.dates import moment_of
 from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Mode, OnStoreFailure, Partition
 from ratelimit_enforcer.domain.limit import Limit
@@ -28,6 +29,8 @@ def export() -> str:
         "policies": [_policy(policy, names[policy.slug]) for policy in ruleset.policies],
         "clients": list(_clients()),
         "overrides": [*_overrides(), *_segment_overrides()],
+        # Earlier releases do not know the section.
+        **({"blocks": [_block(block) for block in ruleset.blocks]} if ruleset.blocks else {}),
         "alert_rules": list(_alert_rules()),
     }
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
@@ -111,6 +114,17 @@ def _segment_overrides() -> Iterator[dict[str, Any]]:
                 "reason": row.reason or None,
             }
         )
+
+
+def _block(block: Block) -> dict[str, Any]:
+    item = {
+        "client": block.client or None,
+        "prefix": block.prefix or None,
+        "network": block.network or None,
+        "reason": block.reason,
+        "ends_at": _date(block.ends_at),
+    }
+    return _without_empty(item)
 
 
 def _alert_rules() -> Iterator[dict[str, Any]]:

@@ -115,6 +115,16 @@ SCHEMA = _object(
         _object(("key",), key=_TEXT, name=_NAME, plan=_TEXT_OR_NULL, status=_one_of(ClientStatus), tags=_list_of(_TEXT))
     ),
     overrides=_list_of(_OVERRIDE),
+    blocks=_list_of(
+        _object(
+            ("reason",),
+            client=_TEXT,
+            prefix=_TEXT,
+            network=_TEXT,
+            reason=_text(MAX_REASON_LENGTH),
+            ends_at=_TEXT_OR_NULL,
+        )
+    ),
     alert_rules=_list_of(
         _object(
             ("name", "metric", "threshold"),

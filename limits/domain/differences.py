@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from limits.domain.descriptions import dates_sentence, limits_sentence
-from ratelimit_enforcer.domain.dates import moment_of
+from ratelimit_enforcer.domain.blocks import Block
+from ratelimit_enforcer.domain.dates import date_and_time, moment_of
 from ratelimit_enforcer.domain.ruleset import ApiToken, Endpoint, Policy, Ruleset
 from ratelimit_enforcer.domain.segments import SegmentOverride
 
@@ -49,6 +50,7 @@ def changes(old: Ruleset, new: Ruleset) -> list[Change]:
         *_compare("Endpoint", _by_slug(old.endpoints), _by_slug(new.endpoints), endpoint_facts),
         *_compare("Policy", _by_slug(old.policies), _by_slug(new.policies), policy_facts),
         *_compare("Override", _by_segment(old), _by_segment(new), _override_facts),
+        *_compare("Block", _by_subject(old), _by_subject(new), _block_facts),
         *_compare("Token", _by_name(old.tokens), _by_name(new.tokens), _token_facts),
     ]
     return [*found, *_switch(old, new)]
@@ -83,6 +85,11 @@ def _dates(dated: Policy | SegmentOverride) -> dict[str, str]:
     return {"dates": dates_sentence(starts_at, ends_at)} if starts_at or ends_at else {}
 
 
+def _block_facts(block: Block) -> dict[str, str]:
+    end = date_and_time(moment_of(block.ends_at)) if block.ends_at is not None else "none"
+    return {"end": end, "reason": block.reason}
+
+
 def _token_facts(token: ApiToken) -> dict[str, str]:
     return {"": ", ".join(sorted(token.scopes))}
 
@@ -96,6 +103,10 @@ def _switch(old: Ruleset, new: Ruleset) -> Iterator[Change]:
 def _by_segment(ruleset: Ruleset) -> dict[str, SegmentOverride]:
     """One segment may have several overrides of a policy, one after another."""
     return {f"of {each.policy} for {each.segment}\0{each.starts_at}": each for each in ruleset.segment_overrides}
+
+
+def _by_subject(ruleset: Ruleset) -> dict[str, Block]:
+    return {f"of {block}": block for block in ruleset.blocks}
 
 
 def _by_slug(items: Iterable[Any]) -> dict[str, Any]:

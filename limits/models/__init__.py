@@ -1,6 +1,7 @@
 """The rows that people edit, in PostgreSQL. The store has only the published part of them."""
 
 from limits.models.alerts import Alert, AlertRule, Message
+from limits.models.blocks import Block
 from limits.models.clients import Client, ClientImport, CounterReset, Override, OverrideLimit
 from limits.models.publishing import ClientChange, Platform, Publication, RuleChange
 from limits.models.rules import Endpoint, Plan, Policy, PolicyLimit, Route
@@ -23,6 +24,7 @@ __all__ = [
     "Alert",
     "AlertRule",
     "ApiToken",
+    "Block",
     "Client",
     "ClientChange",
     "ClientImport",

@@ -13,6 +13,7 @@ def _all(*models: str) -> frozenset[str]:
 
 
 _OVERRIDES = _all("override", "overridelimit")
+_BLOCKS = _all("block")
 
 VIEWERS = "Viewers"
 SUPPORT = "Support"
@@ -27,8 +28,9 @@ HANDLING_ALERTS = (SUPPORT, OPERATORS)
 
 ROLES: dict[str, frozenset[str]] = {
     VIEWERS: frozenset(),
-    SUPPORT: _OVERRIDES | {"block_client", "reset_client", HANDLE_ALERTS},
+    SUPPORT: _OVERRIDES | _BLOCKS | {"block_client", "reset_client", HANDLE_ALERTS},
     PRODUCT_MANAGERS: _OVERRIDES
+    | _BLOCKS
     | _all("plan", "endpoint", "route", "policy", "policylimit", "client", "segmentoverride", "segmentoverridelimit")
     | {"block_client", "reset_client", "roll_back", "add_clientimport"},
     OPERATORS: _all("alertrule") | {"add_apitoken", "change_apitoken", "change_platform", HANDLE_ALERTS},

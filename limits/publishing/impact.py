@@ -16,19 +16,22 @@ from ratelimit_enforcer.domain.segments import Segment
 class Impact:
     """``clients``: number of registered clients on the affected plans and in the affected segments.
     ``unregistered``: unregistered clients are affected too. ``overridden``: number of those clients that
-    currently have an override of a changed policy."""
+    currently have an override of a changed policy. ``blocks``: number of blocks that begin, change or end."""
 
     clients: int = 0
     unregistered: bool = False
     overridden: int = 0
+    blocks: int = 0
 
     @property
     def sentence(self) -> str:
         """The impact in words, such as “Affects 1,204 registered clients and all unregistered clients.”"""
-        if not self.clients and not self.unregistered:
+        if not self.clients and not self.unregistered and not self.blocks:
             return "Affects no clients."
         parts = [f"{self.clients:,} registered client{'s' if self.clients != 1 else ''}"] if self.clients else []
         parts += ["all unregistered clients"] if self.unregistered else []
+        if self.blocks:
+            parts.append(f"the requests that {self.blocks:,} block{'s match' if self.blocks != 1 else ' matches'}")
         return f"Affects {' and '.join(parts)}.{self._overridden_sentence}"
 
     @property
@@ -44,8 +47,9 @@ def impact(old: Ruleset, new: Ruleset) -> Impact:
     changed = list(_changed_policies(old, new))
     plans = set(_plans(old, new, changed))
     segments = {override.segment for override in set(old.segment_overrides) ^ set(new.segment_overrides)}
+    blocks = len({block.subject for block in set(old.blocks) ^ set(new.blocks)})
     if not plans and not segments:
-        return Impact()
+        return Impact(blocks=blocks)
     all_plans = None in plans
     affected = _clients_on(plans, new.default_plan)
     for segment in segments:
@@ -57,6 +61,7 @@ def impact(old: Ruleset, new: Ruleset) -> Impact:
         or new.default_plan in plans
         or any(_includes_unregistered(each, new) for each in segments),
         overridden=_overridden({policy.slug for policy in changed}, clients),
+        blocks=blocks,
     )
 
 

@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from limits.domain.differences import differences
 from limits.models import ApiToken as TokenRow
+from limits.models import Block as BlockRow
 from limits.models import Endpoint as EndpointRow
 from limits.models import Plan as PlanRow
 from limits.models import Platform, Publication, RuleChange
@@ -94,6 +95,7 @@ def read_ruleset() -> Ruleset:
         tokens=tuple(map(_token, TokenRow.objects.filter(revoked_at=None).order_by("name"))),
         shadow_all=Platform.load().shadow_all,
         segment_overrides=tuple(row.as_domain() for row in _segment_override_rows()),
+        blocks=tuple(sorted((row.as_domain() for row in BlockRow.objects.all()), key=lambda block: block.subject)),
     )
 
 

@@ -10,6 +10,7 @@ from limits.configfile.export import export
 from limits.configfile.reading import InvalidConfig
 from limits.models import (
     AlertRule,
+    Block,
     Client,
     ClientChange,
     Endpoint,
@@ -85,5 +86,5 @@ def everything(platform: Platform) -> list[Any]:
 
 def empty_tables() -> None:
     """Deletes all rows that a config file describes."""
-    for model in (AlertRule, Override, SegmentOverride, Client, Policy, Endpoint, Plan):
+    for model in (AlertRule, Block, Override, SegmentOverride, Client, Policy, Endpoint, Plan):
         model.objects.all().delete()

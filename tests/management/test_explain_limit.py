@@ -181,6 +181,16 @@ def test_blocked_and_exempt_clients_are_shown_without_counters(client: str, answ
     assert not any(line.startswith("  ") for line in outcome.lines)
 
 
+def test_the_block_that_denies_is_named(live: Platform) -> None:
+    put("blocks: [{network: 203.0.113.0/24, reason: scraping, ends_at: 2126-12-24T00:00:00Z}]")
+    lines = run("explain_limit", "partner", "search", "--attribute", "ip=203.0.113.7").lines
+    assert lines[1] == (
+        "Version 2. The client is blocked: the block of addresses in 203.0.113.0/24 until 24 Dec 2126, 00:00 UTC "
+        "(reason: scraping)."
+    )
+    assert "exempt" in run("explain_limit", "partner", "search", "--attribute", "ip=203.0.114.7").lines[1]
+
+
 def test_new_rules_are_shown_immediately(live: Platform) -> None:
     run("explain_limit", "acme", "search")
     put("policies: [{slug: all, limits: [{quota: 5, window: 86400}]}]")

@@ -6,6 +6,7 @@ from typing import Any
 from limits.models import (
     AlertRule,
     ApiToken,
+    Block,
     Client,
     Endpoint,
     Override,
@@ -71,6 +72,10 @@ def segment_override(policy: Policy, quota: int = 500, **fields: Any) -> Segment
     row = SegmentOverride.objects.create(policy=policy, **fields)
     SegmentOverrideLimit.objects.create(override=row, quota=quota, window=60)
     return row
+
+
+def block(reason: str = "abuse", **fields: Any) -> Block:
+    return Block.objects.create(reason=reason, **fields)
 
 
 def token(name: str = "shop", **fields: Any) -> ApiToken:

@@ -5,14 +5,19 @@ from typing import Any
 
 import pytest
 
-from limits.models import ApiToken, Endpoint, Plan, Platform, Policy, PolicyLimit, Route, RuleChange
+from limits.models import ApiToken, Block, Endpoint, Plan, Platform, Policy, PolicyLimit, Route, RuleChange
 from tests.models import rows
 
 pytestmark = pytest.mark.django_db
 
 Change = Callable[[], Any]
 
-CREATIONS: list[Change] = [rows.plan, rows.endpoint, rows.policy, rows.token]
+
+def acme_blocked() -> None:
+    rows.block(client_key="acme")
+
+
+CREATIONS: list[Change] = [rows.plan, rows.endpoint, rows.policy, rows.token, acme_blocked]
 UPDATES: dict[type, dict[str, Any]] = {
     Plan: {"name": "Other"},
     Endpoint: {"cost": 2},
@@ -20,6 +25,7 @@ UPDATES: dict[type, dict[str, Any]] = {
     Policy: {"mode": "shadow"},
     PolicyLimit: {"quota": 1},
     ApiToken: {"scopes": ["manage"]},
+    Block: {"reason": "other"},
     Platform: {"shadow_all": True},
 }
 
@@ -30,6 +36,7 @@ def every_row() -> None:
     rows.plan()
     rows.policy(endpoint=rows.endpoint("search", "GET /search"))
     rows.token()
+    acme_blocked()
     Platform.load()
     RuleChange.objects.all().delete()
 
@@ -47,7 +54,7 @@ def test_a_queryset_update_is_marked(model: Any, fields: dict[str, Any], every_r
     assert RuleChange.objects.exists()
 
 
-@pytest.mark.parametrize("model", [PolicyLimit, Policy, Route, ApiToken, Plan])
+@pytest.mark.parametrize("model", [PolicyLimit, Policy, Route, ApiToken, Block, Plan])
 def test_a_queryset_delete_is_marked(model: Any, every_row: None) -> None:
     model.objects.all().delete()
     assert RuleChange.objects.exists()

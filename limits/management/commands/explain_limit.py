@@ -65,7 +65,7 @@ def _lines(explanation: Explanation) -> Iterator[str]:
     decision = explanation.decision
     endpoint = f"endpoint {decision.endpoint}" if decision.endpoint else "unregistered endpoint"
     yield f"Client {decision.client}, plan {decision.plan}, {endpoint}."
-    yield f"Version {decision.ruleset}. {_ANSWERS[decision.reason]}"
+    yield f"Version {decision.ruleset}. {explanation.blocked_by or _ANSWERS[decision.reason]}"
     for policy in explanation.policies:
         yield ""
         yield from _policy_lines(policy)
