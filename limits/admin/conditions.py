@@ -1,12 +1,19 @@
-"""Form fields for what a policy counts separately, and for its conditions."""
+"""What a policy counts separately, and its conditions: form fields, and the sentence that describes them."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from django import forms
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import reverse
+from django.views.decorators.http import require_POST
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
+from limits.domain.condition_sentences import conditions_sentence
+from limits.models import Policy
 from limits.models.rules import validate_match, validate_partition
+from ratelimit_enforcer.domain.attributes import match_of
+from ratelimit_enforcer.domain.enums import Partition
 
 
 class AttributesField(forms.CharField):
@@ -48,3 +55,46 @@ class ConditionsField(forms.CharField):
                 raise forms.ValidationError(f"The line “{line}” {problem}: write “model: gpt-*, o1”.")
             conditions[name.strip()] = [pattern.strip() for pattern in patterns.split(",")]
         return conditions
+
+
+class CountingForm(forms.ModelForm):
+    """What a policy counts separately, and its conditions."""
+
+    attributes = AttributesField(
+        label="And separately by",
+        help_text="Attributes of checks, such as “model”: each client separately by model has one counter for each "
+        "model of each client; all clients together by ip has one for each address. A check without the attribute is "
+        "counted with all others that lack it.",
+    )
+    match = ConditionsField(
+        label="Only if",
+        help_text="One condition in each line, all of which must match, such as “model: gpt-*, o1” or “client_tags: "
+        "trial”. * stands for any characters. Callers choose the values of many attributes: a policy that must not be "
+        "evaded has no condition on those.",
+    )
+
+    class Media:
+        js = ["limits/conditions_form.js"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "match" in self.fields:
+            self.fields["match"].widget.attrs["data-sentence-url"] = reverse("admin:limits_policy_conditions_sentence")
+
+
+class _CountingBeingTyped(CountingForm):
+    class Meta:
+        model = Policy
+        fields = ("partition", "attributes", "match")
+
+
+@require_POST
+def conditions_sentence_view(request: HttpRequest) -> HttpResponse:
+    """Returns the meaning of the partition and conditions being typed as JSON: ``sentence``, or ``problem`` with the
+    errors that saving them would show. A POST, since conditions can be longer than a URL."""
+    form = _CountingBeingTyped(request.POST)
+    if not form.is_valid():
+        return JsonResponse({"problem": " ".join(str(error) for errors in form.errors.values() for error in errors)})
+    policy = form.instance
+    sentence = conditions_sentence(Partition(policy.partition), policy.attributes, match_of(policy.match))
+    return JsonResponse({"sentence": sentence})

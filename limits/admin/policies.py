@@ -5,7 +5,6 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.forms import ModelForm
 from django.http import HttpRequest
 from django.urls import URLPattern, path
 from django.utils import timezone
@@ -14,7 +13,7 @@ from unfold.utils import display_for_label
 
 from limits.admin.base import HasIntroduction, PlatformModelAdmin
 from limits.admin.comparison import ReturnsToComparison
-from limits.admin.conditions import AttributesField, ConditionsField
+from limits.admin.conditions import CountingForm, conditions_sentence_view
 from limits.admin.forms import ImmutableSlugAdmin
 from limits.admin.limits import PolicyLimitInline, sentence_view
 from limits.admin.overrides import STATE_COLOURS
@@ -46,21 +45,8 @@ _CHOICES: dict[str, list[tuple[str, str]]] = {
 """Field → its choices with explanations."""
 
 
-class PolicyForm(ModelForm):
+class PolicyForm(CountingForm):
     """Choices with explanations."""
-
-    attributes = AttributesField(
-        label="And separately by",
-        help_text="Attributes of checks, such as “model”: each client separately by model has one counter for each "
-        "model of each client; all clients together by ip has one for each address. A check without the attribute is "
-        "counted with all others that lack it.",
-    )
-    match = ConditionsField(
-        label="Only if",
-        help_text="One condition in each line, all of which must match, such as “model: gpt-*, o1” or “client_tags: "
-        "trial”. * stands for any characters. Callers choose the values of many attributes: a policy that must not be "
-        "evaded has no condition on those.",
-    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -94,8 +80,12 @@ class PolicyAdmin(
     inlines = (PolicyLimitInline,)
 
     def get_urls(self) -> list[URLPattern]:
-        sentence = path("sentence/", self.admin_site.admin_view(sentence_view), name="limits_policy_sentence")
-        return [sentence, *super().get_urls()]
+        view = self.admin_site.admin_view
+        return [
+            path("sentence/", view(sentence_view), name="limits_policy_sentence"),
+            path("conditions/", view(conditions_sentence_view), name="limits_policy_conditions_sentence"),
+            *super().get_urls(),
+        ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Policy]:
         return super().get_queryset(request).prefetch_related("limits")

@@ -107,11 +107,11 @@ class Match:
         for name, patterns in self.attributes:
             value = attributes.get(name, "")
             if not any(_matches(pattern, value) for pattern in patterns):
-                yield f"{name} is {' or '.join(map(_shown, patterns))}"
+                yield f"{name} is {patterns_in_words(patterns)}"
         yield from (f"the client has the tag {tag}" for tag in self.client_tags if tag not in tags)
 
     def __str__(self) -> str:
-        conditions = [f"{name} is {' or '.join(map(_shown, patterns))}" for name, patterns in self.attributes]
+        conditions = [f"{name} is {patterns_in_words(patterns)}" for name, patterns in self.attributes]
         return "; ".join([*conditions, *(f"the client has the tag {tag}" for tag in self.client_tags)])
 
 
@@ -144,8 +144,9 @@ def match_problems(match: Match) -> Iterator[tuple[str, str]]:
             yield name, f"each pattern must have at most {MAX_VALUE_LENGTH} characters."
 
 
-def _shown(pattern: str) -> str:
-    return f"“{pattern}”" if pattern else "missing"
+def patterns_in_words(patterns: Iterable[str]) -> str:
+    """“gpt-*” or “o1”; an empty pattern, which matches a missing attribute, is “missing”."""
+    return " or ".join(f"“{pattern}”" if pattern else "missing" for pattern in patterns)
 
 
 def _matches(pattern: str, value: str) -> bool:

@@ -102,6 +102,39 @@ def test_the_algorithm_determines_the_visible_fields(pam: Page, search: Policy) 
     assert str(search.limits.get()) == "10 per month in Europe/Berlin"
 
 
+def test_partition_and_conditions_are_described_while_they_are_typed(
+    pam: Page, search: Policy, servers: list[WebServer], http: httpx.Client
+) -> None:
+    assert ask(http, servers[0])["limit"] == 10
+    pam.goto(reverse("admin:limits_policy_change", args=[search.pk]))
+    meaning, match = pam.locator(".rl-conditions [aria-live=polite]"), pam.locator("[name=match]")
+    expect(meaning).to_have_text("No conditions; each client is counted separately.")
+    pam.locator("[name=partition]").select_option("global")
+    expect(meaning).to_have_text("No conditions; all clients are counted together.")
+    pam.locator("[name=attributes]").press_sequentially("model")
+    expect(meaning).to_contain_text("all clients are counted together for each model. Example: acme and globex with")
+    match.press_sequentially("model gpt-*")
+    expect(meaning).to_have_text("The line “model gpt-*” has no colon: write “model: gpt-*, o1”.")
+    picture(pam, "conditions-with-an-error")
+    pam.get_by_role("button", name="Save", exact=True).click()
+    expect(pam.locator("#error-summary")).to_contain_text("Only if: The line “model gpt-*” has no colon")
+    expect(match).to_have_value("model gpt-*")
+    expect(meaning).to_have_text("The line “model gpt-*” has no colon: write “model: gpt-*, o1”.")
+    match.fill("model: gpt-*\nclient_tags: wholesale")
+    expect(meaning).to_have_text(
+        "Applies only to checks whose model is “gpt-*” and whose client has the tag wholesale; all clients are counted "
+        "together for each model. Example: acme with model “gpt-x” and the tag wholesale is counted; acme without the "
+        "attribute model is not."
+    )
+    picture(pam, "conditions")
+    pam.get_by_role("button", name="Save", exact=True).click()
+    publish(pam)
+    search.refresh_from_db()
+    assert search.match == {"model": ["gpt-*"], "client_tags": ["wholesale"]}
+    # As in the example: acme has no such tag, and the check has no model.
+    assert ask(http, servers[0])["limits"] == []
+
+
 def test_a_rollback_to_a_version_is_a_new_version(
     pam: Page, search: Policy, servers: list[WebServer], http: httpx.Client
 ) -> None:
