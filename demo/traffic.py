@@ -107,7 +107,7 @@ class PastTraffic:
         """Decides one request by the reference model and adds its counts to those that :meth:`count` writes. Returns
         the outcome."""
         decision = self._decide(visit)
-        for kind, policy, amount in counts_of(decision):
+        for kind, policy, amount, _ in counts_of(decision):
             counted = CountKey(self._begin + visit.minute, kind, decision.endpoint or "", policy, visit.client)
             self._counts[counted] += amount
         return _OUTCOMES.get(decision.reason) or (Outcome.ADMITTED if decision.allowed else Outcome.DENIED)

@@ -37,7 +37,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("auth", "0012_alter_user_first_name_max_length"),
         ("contenttypes", "0002_remove_content_type_name"),
-        ("limits", "0024_order_of_clients"),
+        ("limits", "0025_parents_of_clients"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

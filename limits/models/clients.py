@@ -25,6 +25,7 @@ from limits.models.rules import (
     limit_uniques,
     require_end_after_start,
 )
+from limits.models.trees import parent_problem
 from ratelimit_enforcer.domain.client import MAX_KEY_LENGTH, key_problem
 from ratelimit_enforcer.domain.dates import date_and_time
 from ratelimit_enforcer.domain.enums import ClientStatus, Partition
@@ -58,7 +59,7 @@ class Client(models.Model):
         blank=True,
         on_delete=models.PROTECT,
         related_name="clients",
-        help_text="Empty: the default plan.",
+        help_text="Empty: the default plan; for a client with a parent, the limits of its ancestors alone.",
     )
     status = models.CharField(
         max_length=10,
@@ -67,11 +68,22 @@ class Client(models.Model):
         help_text="exempt: no limits apply, and no quota is consumed; blocked: all requests are denied.",
     )
     tags = tags_field("Lowercase words that group clients, such as “wholesale”: limits can be raised for a tag.")
+    parent = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.RESTRICT,
+        related_name="children",
+        help_text="The client that this one belongs to, such as the organisation of an API key: the limits of its plan "
+        "apply too, to all clients below it together. At most four levels.",
+    )
+    moved = models.BigIntegerField(default=0, db_default=0, editable=False)
+    """The revision at which the parent was set or changed last; 0: never."""
     revision = models.BigIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
-    history = RowHistory(excluded_fields=["revision", "updated_at"])
+    history = RowHistory(excluded_fields=["revision", "moved", "updated_at"])
 
     class Meta:
         ordering = ["key"]
@@ -101,6 +113,8 @@ class Client(models.Model):
         before = type(self).objects.filter(pk=self.pk).values_list("key", flat=True).first()
         if before is not None and before != self.key:
             raise ValidationError({"key": f"The key “{before}” cannot be changed."})
+        if self.parent is not None and (message := parent_problem(self, self.parent)):
+            raise ValidationError({"parent": message})
 
 
 class CounterReset(models.Model):

@@ -49,10 +49,12 @@ class Platform(models.Model):
 
 
 class ClientChange(models.Model):
-    """An outbox row: a client changed, or was deleted, at this revision."""
+    """An outbox row: a client changed, or was deleted, at this revision. ``earlier_root``: the key of the root before
+    the change, if it was another one; None: it was not."""
 
     client_key = models.CharField(max_length=256, db_index=True)
     revision = models.BigIntegerField()
+    earlier_root = models.CharField(max_length=256, null=True, editable=False)
     created_at = models.DateTimeField()
 
     def __str__(self) -> str:

@@ -11,6 +11,7 @@ process at a time, while checks continue. It also resets the counters of a clien
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
 from typing import Any
@@ -22,6 +23,7 @@ from django.utils import timezone
 
 from limits.models import Client, ClientChange, CounterReset, Policy
 from limits.models import Override as OverrideRow
+from limits.models.trees import keys_of_ancestors, moves_above
 from limits.publishing.rules import (
     Delivery,
     ForeignRules,
@@ -30,9 +32,9 @@ from limits.publishing.rules import (
     ruleset_writer,
 )
 from limits.store.client import control_client
-from limits.store.clients import ClientWriter, CounterResetter
+from limits.store.clients import ClientWriter, CounterResetter, PlacedClient
 from ratelimit_enforcer.conf import setting
-from ratelimit_enforcer.domain.client import ClientRecord, Override, key_problem
+from ratelimit_enforcer.domain.client import ClientRecord, Override, counter_owners, key_problem
 from ratelimit_enforcer.domain.dates import optional_microseconds
 from ratelimit_enforcer.domain.enums import ClientStatus, Partition
 from ratelimit_enforcer.domain.validation import MAX_REASON_LENGTH, NOT_PRINTABLE, PRINTABLE, ValidationProblem
@@ -45,27 +47,39 @@ CHUNK_SIZE = 2_000
 EXPIRED_FOR = timedelta(days=1)
 """Overrides that expired longer ago than this are left out of the records."""
 
-_COLUMNS = ("pk", "key", "revision", "plan__slug", "status", "tags")
+_COLUMNS = ("pk", "key", "revision", "plan__slug", "status", "tags", "parent_id", "moved")
 
 
-def records_of(keys: Collection[str]) -> Iterator[ClientRecord]:
-    """Yields the records of the registered clients with these keys."""
-    return _records(Client.objects.filter(key__in=keys).values_list(*_COLUMNS))
+def placed_clients(keys: Collection[str]) -> Iterator[PlacedClient]:
+    """Yields the registered clients with these keys."""
+    return _placed(Client.objects.filter(key__in=keys).values_list(*_COLUMNS))
 
 
-def all_records() -> Iterator[ClientRecord]:
-    """Yields the records of all clients, read on demand."""
-    return _records(Client.objects.order_by("pk").values_list(*_COLUMNS).iterator(chunk_size=CHUNK_SIZE))
+def all_clients() -> Iterator[PlacedClient]:
+    """Yields all clients, read on demand."""
+    return _placed(Client.objects.order_by("pk").values_list(*_COLUMNS).iterator(chunk_size=CHUNK_SIZE))
 
 
-def _records(rows: Iterable[tuple[Any, ...]]) -> Iterator[ClientRecord]:
+def _placed(rows: Iterable[tuple[Any, ...]]) -> Iterator[PlacedClient]:
     """Without model instances: a million of those take minutes."""
     remaining = iter(rows)
     while chunk := list(islice(remaining, CHUNK_SIZE)):
         overrides = _overrides_of([pk for pk, *_ in chunk])
-        for pk, key, revision, plan, status, tags in chunk:
-            own = tuple(overrides.get(pk, ()))
-            yield ClientRecord(key, revision, plan, ClientStatus(status), own, tags=tuple(tags))
+        below = [pk for pk, *_, parent, _ in chunk if parent is not None]
+        ancestors = keys_of_ancestors(Client.objects.filter(pk__in=below)) if below else {}
+        for pk, key, revision, plan, status, tags, _, moved in chunk:
+            above = ancestors.get(pk, ())
+            record = ClientRecord(
+                key,
+                revision,
+                plan,
+                ClientStatus(status),
+                tuple(overrides.get(pk, ())),
+                tags=tuple(tags),
+                parent=above[0] if above else None,
+                moved=moved,
+            )
+            yield PlacedClient(record, above[-1] if above else key)
 
 
 def _overrides_of(clients: Collection[int]) -> Mapping[int, list[Override]]:
@@ -123,24 +137,39 @@ def _require_own_rules() -> None:
 
 
 def _deliver(changes: list[ClientChange]) -> None:
-    client_writer().put(_records_of(changes))
+    client_writer().put(_changed(changes))
     ClientChange.objects.filter(id__in=[change.id for change in changes]).delete()
 
 
-def _records_of(changes: Iterable[ClientChange]) -> list[ClientRecord]:
-    """Returns the present records of the clients, and tombstones for deleted ones."""
+def _changed(changes: Iterable[ClientChange]) -> Iterator[PlacedClient]:
+    """Yields the changed clients as they are now, after their ancestors, and tombstones for deleted ones."""
     revisions: dict[str, int] = {}
+    earlier_roots: defaultdict[str, set[str]] = defaultdict(set)
     for change in changes:
         revisions[change.client_key] = max(change.revision, revisions.get(change.client_key, 0))
-    records = list(records_of(revisions))
-    for record in records:
-        del revisions[record.key]
-    return records + [ClientRecord(key, revision, deleted=True) for key, revision in revisions.items()]
+        if change.earlier_root is not None:
+            earlier_roots[change.client_key].add(change.earlier_root)
+    yield from _ancestors_of(revisions)
+    for client in placed_clients(revisions):
+        key = client.record.key
+        yield replace(client, earlier_roots=frozenset(earlier_roots[key]))
+        del revisions[key]
+    for key, revision in revisions.items():
+        tombstone = ClientRecord(key, revision, deleted=True)
+        yield PlacedClient(tombstone, key, frozenset(earlier_roots[key]))
+
+
+def _ancestors_of(keys: Collection[str]) -> Iterator[PlacedClient]:
+    """Their records may not be in the new shard yet: a large tree is moved in several steps."""
+    below = Client.objects.filter(key__in=keys, parent__isnull=False)
+    ancestors = {key for above in keys_of_ancestors(below).values() for key in above}
+    return placed_clients(ancestors - set(keys)) if ancestors else iter(())
 
 
 def record_of(key: str) -> ClientRecord | None:
     """Returns the record to publish for a client; None if the client is not registered."""
-    return next(records_of([key]), None)
+    found = next(placed_clients([key]), None)
+    return found.record if found else None
 
 
 PROGRESS_LOG_SECONDS = 2.0
@@ -158,7 +187,7 @@ def load_all(shards: Collection[int] = range(SHARDS)) -> bool:
     with transaction.atomic():
         if not _acquire_loading_lock():
             return False
-        return client_writer().load_all(_with_progress_logged(all_records(), Client.objects.count()), shards)
+        return client_writer().load_all(_with_progress_logged(all_clients(), Client.objects.count()), shards)
 
 
 def _acquire_loading_lock() -> bool:
@@ -167,15 +196,15 @@ def _acquire_loading_lock() -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def _with_progress_logged(records: Iterable[ClientRecord], total: int) -> Iterator[ClientRecord]:
-    """Yields the same records, and logs the progress if loading takes long."""
+def _with_progress_logged(clients: Iterable[PlacedClient], total: int) -> Iterator[PlacedClient]:
+    """Yields the same clients, and logs the progress if loading takes long."""
     began = time.monotonic()
     next_line, number = began + PROGRESS_LOG_SECONDS, 0
-    for number, record in enumerate(records, 1):
+    for number, client in enumerate(clients, 1):
         if number % 1_000 == 0 and time.monotonic() > next_line:
             next_line += PROGRESS_LOG_SECONDS
             log.info("clients_loading", done=number, of=total, seconds=round(time.monotonic() - began, 1))
-        yield record
+        yield client
     log.info("clients_read", clients=number, seconds=round(time.monotonic() - began, 1))
 
 
@@ -192,12 +221,22 @@ def reset_problems(client: str, reason: str) -> list[ValidationProblem]:
 
 
 def reset_counters(client: str, *, reason: str, author: str) -> CounterReset:
-    """Resets the counters that count this client separately, and records the reset once it is done.
+    """Resets the counters that count this client separately, but not those of ancestors, and records the reset once it
+    is done.
 
     Raises :class:`~ratelimit_enforcer.store.errors.StoreUnavailable`; then nothing is recorded, and the
     counters may or may not be reset.
     """
     eraser = CounterResetter(control_client(), Keys(setting("NAMESPACE")))
     policies = Policy.objects.values_list("slug", flat=True)
-    eraser.erase(client, policies, policies.filter(partition=Partition.CLIENT.value).exclude(attributes=[]))
+    with_attributes = policies.filter(partition=Partition.CLIENT.value).exclude(attributes=[])
+    owner, root = _owner_and_root(client)
+    eraser.erase(owner, policies, with_attributes, shard_key=root)
     return CounterReset.objects.create(client_key=client, reason=reason.strip(), author=author)
+
+
+def _owner_and_root(client: str) -> tuple[str, str]:
+    """The name under which the counters of a client are stored, and the key of the client's root."""
+    known = moves_above(Client.objects.filter(key=client)) or [(client, 0)]
+    records = [ClientRecord(key, moved=moved) for key, moved in known]
+    return counter_owners(records)[0], records[-1].key

@@ -1,9 +1,15 @@
-"""Client records in Redis, written by the publisher and the reconciler; and resets of a client's counters."""
+"""Client records in Redis, written by the publisher and the reconciler; and resets of a client's counters.
+
+The record of a client is in the shard of the client's root. If a client was moved, the new records are written first,
+with those of their ancestors; then the pointers in the shards of earlier roots, at which moment the move takes effect
+for a process that knows the client there; then the pointers in the shards of the clients' own keys.
+"""
 
 import re
 import secrets
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 from limits.store.client import ClusterClient, ControlClient, script_source
@@ -15,6 +21,42 @@ BATCH_SIZE = 8_000
 """Records that are written together: one pipeline, at most one script call for each shard."""
 
 
+@dataclass(frozen=True, slots=True)
+class PlacedClient:
+    """A client's record with the key of the client's root, and with the keys of earlier roots in whose shards there
+    may still be a record."""
+
+    record: ClientRecord
+    root: str
+    earlier_roots: frozenset[str] = frozenset()
+
+    @property
+    def home(self) -> int:
+        """The shard of the record."""
+        return shard_of(self.root)
+
+    @property
+    def pointer(self) -> ClientRecord:
+        """The entry in other shards: a pointer to the root, or the tombstone of a deleted client."""
+        record = self.record
+        return record if record.deleted else ClientRecord(record.key, record.revision, root=self.root)
+
+    @property
+    def earlier_shards(self) -> set[int]:
+        """Shards that may still have a record."""
+        return {shard_of(root) for root in self.earlier_roots} - {self.home}
+
+    @property
+    def own_shards(self) -> set[int]:
+        """The shard of the client's own key, if it is not that of the record."""
+        return {shard_of(self.record.key)} - {self.home}
+
+
+def as_root(record: ClientRecord) -> PlacedClient:
+    """A client that never had a parent."""
+    return PlacedClient(record, record.key)
+
+
 class ClientWriter:
     """Writes client records to their shards. All methods raise
     :class:`~ratelimit_enforcer.store.errors.StoreUnavailable`."""
@@ -23,23 +65,34 @@ class ClientWriter:
         self._redis = redis
         self._keys = keys
 
-    def put(self, records: Iterable[ClientRecord]) -> int:
-        """Writes each record unless a newer one is stored. Returns how many were written."""
-        return sum(self._put_batch(batch) for batch in _batches(records))
+    def put(self, clients: Iterable[PlacedClient], shards: Collection[int] = range(SHARDS)) -> int:
+        """Writes the record of each client, unless a newer one is stored, and the pointers to it; what belongs to
+        other ``shards`` is left out. Ancestors of these clients must be stored, or be among the clients before the
+        next multiple of :data:`BATCH_SIZE`. Returns how many records were written."""
+        return sum(self._put_batch(batch, shards) for batch in _batches(clients))
 
-    def load_all(self, records: Iterable[ClientRecord], shards: Collection[int] = range(SHARDS)) -> bool:
-        """Writes the records of all clients of these shards and marks the shards as complete. Records of
-        other shards are ignored. Returns whether all shards are complete; a shard that was emptied meanwhile
-        is not."""
+    def load_all(self, clients: Iterable[PlacedClient], shards: Collection[int] = range(SHARDS)) -> bool:
+        """Writes all clients of these shards and marks the shards as complete. Returns whether all shards are
+        complete; a shard that was emptied meanwhile is not."""
         loading = secrets.token_hex(8)
         self._begin_loading(loading, shards)
-        self.put(record for record in records if shard_of(record.key) in shards)
+        self.put(clients, shards)
         return self._finish_loading(loading, shards)
 
-    def _put_batch(self, records: Sequence[ClientRecord]) -> int:
+    def _put_batch(self, clients: Sequence[PlacedClient], shards: Collection[int]) -> int:
+        records = [(client.home, client.record) for client in clients]
+        earlier = [(shard, client.pointer) for client in clients for shard in client.earlier_shards]
+        own = [(shard, client.pointer) for client in clients for shard in client.own_shards]
+        written, _, _ = (self._write(entries, shards) for entries in (records, earlier, own))
+        return written
+
+    def _write(self, entries: Iterable[tuple[int, ClientRecord]], shards: Collection[int]) -> int:
         by_shard: dict[int, list[str]] = defaultdict(list)
-        for record in records:
-            by_shard[shard_of(record.key)] += (client_field(record.key), record.to_text())
+        for shard, record in entries:
+            if shard in shards:
+                by_shard[shard] += (client_field(record.key), record.to_text())
+        if not by_shard:
+            return 0
         with translating_redis_errors():
             pipeline = self._redis.pipeline(transaction=False)
             source = script_source("put_clients")
@@ -63,8 +116,8 @@ class ClientWriter:
             return all(pipeline.execute())
 
 
-def _batches(records: Iterable[ClientRecord]) -> Iterator[list[ClientRecord]]:
-    rows = iter(records)
+def _batches(clients: Iterable[PlacedClient]) -> Iterator[list[PlacedClient]]:
+    rows = iter(clients)
     while batch := list(islice(rows, BATCH_SIZE)):
         yield batch
 
@@ -76,17 +129,21 @@ class CounterResetter:
         self._redis = redis
         self._keys = keys
 
-    def erase(self, client: str, policies: Iterable[str], with_attributes: Collection[str] = ()) -> int:
-        """Resets the client's counters of these policies in one command; cost that requests consumed from
-        them is no longer refunded. ``with_attributes``: policies that count values of attributes; their counters
-        are found by a scan of the server's keys, and reset a thousand at a time. Returns the number of counters
-        that existed. Raises :class:`~ratelimit_enforcer.store.errors.StoreUnavailable`."""
-        shard = shard_of(client)
-        counters = [self._keys.counter(shard, policy, client) for policy in policies]
+    def erase(
+        self, owner: str, policies: Iterable[str], with_attributes: Collection[str] = (), *, shard_key: str = ""
+    ) -> int:
+        """Resets a client's counters of these policies in one command; cost that requests consumed from
+        them is no longer refunded. ``owner``: the name under which they are stored
+        (:func:`~ratelimit_enforcer.domain.client.counter_owners`). ``with_attributes``: policies that count values of
+        attributes; their counters are found by a scan of the server's keys, and reset a thousand at a time.
+        ``shard_key``: the root of a client below a parent. Returns the number of counters that existed. Raises
+        :class:`~ratelimit_enforcer.store.errors.StoreUnavailable`."""
+        shard = shard_of(shard_key or owner)
+        counters = [self._keys.counter(shard, policy, owner) for policy in policies]
         with translating_redis_errors():
             if with_attributes:
-                counters += [self._keys.attribute_values(shard, policy, client) for policy in with_attributes]
-                counters += self._attribute_counters(shard, client)
+                counters += [self._keys.attribute_values(shard, policy, owner) for policy in with_attributes]
+                counters += self._attribute_counters(shard, owner)
             batches = (counters[start : start + BATCH_SIZE] for start in range(0, len(counters), BATCH_SIZE))
             return sum(self._erase(shard, batch) for batch in batches)
 
@@ -94,14 +151,14 @@ class CounterResetter:
         keys = (self._keys.pending[shard][1], *counters)
         return int(self._redis.eval(script_source("erase"), len(keys), *keys))
 
-    def _attribute_counters(self, shard: int, client: str) -> Iterator[str]:
+    def _attribute_counters(self, shard: int, owner: str) -> Iterator[str]:
         prefix = self._keys.attribute_counters(shard)
         server = self._redis.client_of(prefix) if isinstance(self._redis, ClusterClient) else self._redis
-        pattern = f"{_escaped(prefix)}*:{_escaped(client)}"
+        pattern = f"{_escaped(prefix)}*:{_escaped(owner)}"
         for key in server.scan_iter(match=pattern, count=1_000):
             name = key.decode(errors="surrogateescape")
             # A client's key may end with a colon and another client's key.
-            if name.removeprefix(prefix).split(":", 2)[2] == client:
+            if name.removeprefix(prefix).split(":", 2)[2] == owner:
                 yield name
 
 

@@ -2,9 +2,14 @@
 
 In the store, a record is ``<revision> <JSON>``. Of a removed client only the revision remains, as a
 tombstone, so that a delayed write cannot restore the client.
+
+A client may have a parent, which is another client. All clients of such a tree have their records and counters in
+the shard of the root, the ancestor without a parent. In the shard of the client's own key, and in those of earlier
+roots, there is a pointer to the root in place of a record.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +19,8 @@ from ratelimit_enforcer.domain.limit import Limit, unknown_timezone
 from ratelimit_enforcer.domain.ruleset import limit_from_json, limit_to_json
 
 MAX_KEY_LENGTH = 256
+MAX_LEVELS = 4
+"""The number of clients from a root down to the lowest descendant, both included."""
 
 
 def key_problem(key: str) -> str | None:
@@ -48,10 +55,11 @@ class Override:
 
 @dataclass(frozen=True, slots=True)
 class ClientRecord:
-    """One client: plan (None: the default plan), status, overrides and tags, at one revision.
+    """One client: plan (None: the default plan, or none below a parent), status, overrides, tags and parent, at one
+    revision.
 
     Revision 0 is an unregistered client; ``deleted`` marks a tombstone. Both are on the default plan,
-    active, and without overrides and tags.
+    active, and without overrides, tags and parent.
     """
 
     key: str
@@ -61,22 +69,40 @@ class ClientRecord:
     overrides: tuple[Override, ...] = ()
     deleted: bool = False
     tags: tuple[str, ...] = ()
+    parent: str | None = None
+    """The key of the parent; None: the client is a root."""
+    moved: int = 0
+    """The revision at which the parent changed last (0: never): from then on the client has new counters."""
+    root: str | None = None
+    """Of a pointer: the key of the root, in whose shard the client's record is. None: this is the record."""
     problem: str = ""
     """The reason why this process cannot apply the whole record: an override uses a time zone that this machine
     does not know. Such overrides are left out."""
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether there is a client with this key, and not only a tombstone."""
+        return self.revision > 0 and not self.deleted
+
+    @property
+    def is_below(self) -> bool:
+        """Whether the client has a parent, so that its shard is that of the root."""
+        return self.parent is not None or self.root is not None
 
     def to_text(self) -> str:
         """The text that the store contains for this record."""
         if self.deleted:
             return f"{self.revision} "
+        if self.root is not None:
+            return f"{self.revision} {_json({'root': self.root})}"
         body: dict[str, Any] = {
             "plan": self.plan,
             "status": self.status.value,
             "overrides": [_override_to_json(override) for override in self.overrides],
         }
-        if self.tags:
-            body["tags"] = self.tags
-        return f"{self.revision} {json.dumps(body, separators=(',', ':'))}"
+        optional = {"tags": self.tags, "parent": self.parent, "moved": self.moved}
+        body |= {name: value for name, value in optional.items() if value}
+        return f"{self.revision} {_json(body)}"
 
     @classmethod
     def from_text(cls, key: str, text: str) -> "ClientRecord":
@@ -87,6 +113,8 @@ class ClientRecord:
         if not body:
             return cls(key, int(revision), deleted=True)
         content = json.loads(body)
+        if "root" in content:
+            return cls(key, int(revision), root=str(content["root"]))
         overrides = [_override_from_json(item) for item in content["overrides"]]
         unknown = {each.policy: zone for each in overrides if (zone := unknown_timezone(each.limits))}
         return cls(
@@ -96,8 +124,25 @@ class ClientRecord:
             status=ClientStatus(content["status"]),
             overrides=tuple(each for each in overrides if each.policy not in unknown),
             tags=tuple(content.get("tags", ())),
+            parent=content.get("parent"),
+            moved=int(content.get("moved", 0)),
             problem=next((_unknown_zone(*each) for each in unknown.items()), ""),
         )
+
+
+def counter_owners(records: Sequence[ClientRecord]) -> tuple[str, ...]:
+    """The names under which the counters of a client and its ancestors are stored; ``records``: from the client up.
+    After a client was moved, it and its descendants have other names, so that their counters are new."""
+    names, moved = [], 0
+    for record in reversed(records):
+        moved = max(moved, record.moved)
+        # No key contains a line break.
+        names.append(f"{record.key}\n{moved}" if moved else record.key)
+    return tuple(reversed(names))
+
+
+def _json(body: dict[str, Any]) -> str:
+    return json.dumps(body, separators=(",", ":"))
 
 
 def _unknown_zone(policy: str, zone: str) -> str:

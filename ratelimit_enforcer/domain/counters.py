@@ -62,12 +62,15 @@ class Counters:
         now: int,
         *,
         client: str = "",
+        ancestors: Sequence[str] = (),
         attributes: Mapping[str, str] = NO_ATTRIBUTES,
         consume: bool = True,
     ) -> tuple[bool, list[list[Reading]]]:
-        """Decides one request of ``cost`` at ``now`` (microseconds since 1970). If ``consume``, an admitted
-        request consumes its cost. Returns (admitted, the readings of each policy's limits)."""
-        keys = [_key(policy, client, attributes) for policy in policies]
+        """Decides one request of ``cost`` at ``now`` (microseconds since 1970). ``ancestors``: those of the client,
+        from the parent up. If ``consume``, an admitted request consumes its cost. Returns (admitted, the readings
+        of each policy's limits)."""
+        subjects = (client, *ancestors)
+        keys = [_key(policy, subjects[policy.level], attributes) for policy in policies]
         states = [
             [self._state(key, limit, now) for limit in policy.limits]
             for key, policy in zip(keys, policies, strict=True)
@@ -103,8 +106,8 @@ class Counters:
         return fixed_window.advance(state if isinstance(state, FixedWindow) else FixedWindow(), limit, now)
 
 
-def _key(policy: EffectivePolicy, client: str, attributes: Mapping[str, str]) -> CounterKey:
-    subject = client if policy.policy.partition is Partition.CLIENT else None
+def _key(policy: EffectivePolicy, counted: str, attributes: Mapping[str, str]) -> CounterKey:
+    subject = counted if policy.policy.partition is Partition.CLIENT else None
     return policy.policy.slug, subject, counted_values(policy.policy.attributes, attributes)
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ratelimit_enforcer.domain.attributes import NO_ATTRIBUTES
 from ratelimit_enforcer.domain.client import Override
 from ratelimit_enforcer.domain.counters import Reading, readings_by_policy, require_reading_for_each_limit
-from ratelimit_enforcer.domain.enums import Algorithm, Mode, Reason
+from ratelimit_enforcer.domain.enums import Algorithm, Mode, Partition, Reason
 from ratelimit_enforcer.domain.limit import MAX_COST, SECOND_US, Limit
 from ratelimit_enforcer.domain.segments import SegmentOverride
 from ratelimit_enforcer.domain.selection import EffectivePolicy, NamedLimit
@@ -60,6 +60,8 @@ class LimitState(NamedTuple):
     """False if the cost exceeds what the limit can ever admit."""
     ends_after: float | None = None
     """Time until the current window or calendar period ends; None where windows have no fixed end."""
+    client: str | None = None
+    """Whose limit it is: the client or an ancestor; None: the limit counts no client separately."""
 
     @property
     def is_enforced(self) -> bool:
@@ -69,20 +71,26 @@ class LimitState(NamedTuple):
 
 class LimitStates(Sequence[LimitState]):
     """All limits of a check, in the order of the readings; computed on first access, because most
-    callers only ask whether the request is admitted. ``consumes``: as for :func:`states_of`."""
+    callers only ask whether the request is admitted. ``consumes``, ``subjects``: as for :func:`states_of`."""
 
     __slots__ = ("_inputs", "_states")
 
     def __init__(
-        self, policies: Sequence[EffectivePolicy], cost: int, readings: Sequence[Reading], *, consumes: bool
+        self,
+        policies: Sequence[EffectivePolicy],
+        cost: int,
+        readings: Sequence[Reading],
+        *,
+        consumes: bool,
+        subjects: Sequence[str] = ("",),
     ) -> None:
-        self._inputs = policies, cost, readings, consumes
+        self._inputs = policies, cost, readings, consumes, subjects
         self._states: tuple[LimitState, ...] | None = None
 
     def _read(self) -> tuple[LimitState, ...]:
         if self._states is None:
-            policies, cost, readings, consumes = self._inputs
-            self._states = states_of(policies, cost, readings, consumes=consumes)
+            policies, cost, readings, consumes, subjects = self._inputs
+            self._states = states_of(policies, cost, readings, consumes=consumes, subjects=subjects)
         return self._states
 
     def __len__(self) -> int:
@@ -150,7 +158,7 @@ def _wait(state: LimitState) -> float:
     return inf if state.retry_after is None else state.retry_after
 
 
-def _sliding_window(named: NamedLimit, cost: int, reading: Reading, consumed: bool) -> LimitState:
+def _sliding_window(named: NamedLimit, client: str | None, cost: int, reading: Reading, consumed: bool) -> LimitState:
     admits, used, next_capacity, reset, retry_or_ahead = reading
     limit = named.limit
     quota = limit.quota
@@ -160,10 +168,12 @@ def _sliding_window(named: NamedLimit, cost: int, reading: Reading, consumed: bo
     remaining = quota - used if used < quota else 0
     next_capacity_after = None if next_capacity == NEVER else next_capacity / SECOND_US
     retry_after = None if admits or retry_or_ahead == NEVER else retry_or_ahead / SECOND_US
-    return LimitState(*named, admits, remaining, reset / SECOND_US, next_capacity_after, retry_after, cost <= quota)
+    return LimitState(
+        *named, admits, remaining, reset / SECOND_US, next_capacity_after, retry_after, cost <= quota, None, client
+    )
 
 
-def _token_bucket(named: NamedLimit, cost: int, reading: Reading, consumed: bool) -> LimitState:
+def _token_bucket(named: NamedLimit, client: str | None, cost: int, reading: Reading, consumed: bool) -> LimitState:
     admits, until_full, until_full_rest, _, _ = reading
     limit = named.limit
     window, quota, capacity = limit.window_us, limit.quota, limit.capacity
@@ -175,10 +185,12 @@ def _token_bucket(named: NamedLimit, cost: int, reading: Reading, consumed: bool
     reset_after = _refill_seconds(spent, quota) if spent else 0.0
     next_capacity_after = _refill_seconds((remaining + 1) * window - free, quota) if spent else None
     retry_after = None if admits or not can_ever_admit else _refill_seconds(cost * window - free, quota)
-    return LimitState(*named, admits, remaining, reset_after, next_capacity_after, retry_after, can_ever_admit)
+    return LimitState(
+        *named, admits, remaining, reset_after, next_capacity_after, retry_after, can_ever_admit, None, client
+    )
 
 
-def _fixed_window(named: NamedLimit, cost: int, reading: Reading, consumed: bool) -> LimitState:
+def _fixed_window(named: NamedLimit, client: str | None, cost: int, reading: Reading, consumed: bool) -> LimitState:
     admits, used, until_end, _, _ = reading
     used, ends_after, quota = used + (cost if consumed else 0), until_end / SECOND_US, named.limit.quota
     remaining = quota - used if used < quota else 0
@@ -186,7 +198,7 @@ def _fixed_window(named: NamedLimit, cost: int, reading: Reading, consumed: bool
     next_capacity_after = ends_after if used and quota else None
     retry_after = None if admits or cost > quota else ends_after
     return LimitState(
-        *named, admits, remaining, reset_after, next_capacity_after, retry_after, cost <= quota, ends_after
+        *named, admits, remaining, reset_after, next_capacity_after, retry_after, cost <= quota, ends_after, client
     )
 
 
@@ -204,12 +216,17 @@ _READERS = {
 
 
 def states_of(
-    policies: Sequence[EffectivePolicy], cost: int, readings: Sequence[Reading], *, consumes: bool
+    policies: Sequence[EffectivePolicy],
+    cost: int,
+    readings: Sequence[Reading],
+    *,
+    consumes: bool,
+    subjects: Sequence[str] = ("",),
 ) -> tuple[LimitState, ...]:
     """All limits of a check, in the order of the readings. ``consumes``: the request was admitted and
-    its cost is consumed from each policy that admits it. Raises ``ValueError`` unless there is one reading
-    for each limit."""
-    limits = [named for policy in policies for named in policy.named]
+    its cost is consumed from each policy that admits it. ``subjects``: the client and its ancestors, from the client
+    up. Raises ``ValueError`` unless there is one reading for each limit."""
+    limits = [(named, _subject_of(policy, subjects)) for policy in policies for named in policy.named]
     require_reading_for_each_limit(readings, len(limits))
     if not consumes:
         consumed: Iterable[bool] = [False] * len(limits)
@@ -219,10 +236,14 @@ def states_of(
         consumed = _consumed(policies, readings)
     return tuple(
         [
-            _READERS[named.limit.algorithm](named, cost, reading, consumes_it)
-            for named, reading, consumes_it in zip(limits, readings, consumed, strict=True)
+            _READERS[named.limit.algorithm](named, subject, cost, reading, consumes_it)
+            for (named, subject), reading, consumes_it in zip(limits, readings, consumed, strict=True)
         ]
     )
+
+
+def _subject_of(policy: EffectivePolicy, subjects: Sequence[str]) -> str | None:
+    return subjects[policy.level] if policy.policy.partition is Partition.CLIENT else None
 
 
 def _consumed(policies: Sequence[EffectivePolicy], readings: Sequence[Reading]) -> Iterator[bool]:

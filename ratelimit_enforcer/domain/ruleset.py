@@ -101,8 +101,8 @@ class Policy:
         """The limit's name in answers and headers: ``pro-search:60s``."""
         return f"{self.slug}:{limit.label}"
 
-    def applies_to(self, plan: str, endpoint: str | None) -> bool:
-        """Whether this policy applies to a request to ``endpoint`` by a client on ``plan``."""
+    def applies_to(self, plan: str | None, endpoint: str | None) -> bool:
+        """Whether this policy applies to a request to ``endpoint`` by a client on ``plan`` (None: on no plan)."""
         return self.plan in (None, plan) and self.endpoint in (None, endpoint)
 
     @property

@@ -1,13 +1,18 @@
-"""Selects the limits that apply to a request: those of the matching policies, with the client's overrides in force."""
+"""Selects the limits that apply to a request: those of the matching policies, with the overrides in force, for the
+client and for each of its ancestors.
 
-from collections.abc import Iterable, Iterator, Mapping
+A client has the policies of its plan, and those without a plan. An ancestor has only those of its plan. Tags and
+overrides are those of the client or ancestor whose policy it is.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ratelimit_enforcer.domain.attributes import NO_ATTRIBUTES
 from ratelimit_enforcer.domain.client import ClientRecord, Override
 from ratelimit_enforcer.domain.dates import date_and_time, moment_of
-from ratelimit_enforcer.domain.enums import Algorithm, Mode, Partition
+from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Mode, Partition
 from ratelimit_enforcer.domain.fixed_window import window_bounds
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.ruleset import Policy, Ruleset
@@ -29,20 +34,26 @@ class NamedLimit(NamedTuple):
 @dataclass(frozen=True)
 class EffectivePolicy:
     """A policy as it currently applies to one client: the mode with the emergency switch applied, and the
-    limits in force: those of the override, if there is one."""
+    limits in force: those of the override, if there is one. ``level``: whose policy it is: 0 the client's, 1 the
+    parent's, and so on."""
 
     policy: Policy
     mode: Mode
     limits: tuple[Limit, ...]
     override: Override | SegmentOverride | None = None
+    level: int = 0
 
     @cached_property
     def named(self) -> tuple[NamedLimit, ...]:
         """The limits of this policy, each with its name in answers and headers."""
         return tuple(
-            NamedLimit(self.policy.name_of(limit), self.policy.slug, self.mode, limit, self.override)
-            for limit in self.limits
+            NamedLimit(self.name_of(limit), self.policy.slug, self.mode, limit, self.override) for limit in self.limits
         )
+
+    def name_of(self, limit: Limit) -> str:
+        """The limit's name in answers and headers: ``pro-search:60s``; of the parent ``pro-search:60s~1``."""
+        name = self.policy.name_of(limit)
+        return f"{name}~{self.level}" if self.level else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,34 +83,27 @@ def described(override: Override | SegmentOverride) -> str:
 
 
 def plan_of(ruleset: Ruleset, record: ClientRecord) -> str | None:
-    """The client's plan. The default plan if the client has none, or if its plan is not in this ruleset
-    (which happens while a publication that removes the plan and the client's own change are under way)."""
-    return record.plan if record.plan in ruleset.plan_slugs else ruleset.default_plan
+    """The client's plan. For a root the default plan if it has none, or if its plan is not in this ruleset
+    (which happens while a publication that removes the plan and the client's own change are under way); None for a
+    client below a parent."""
+    if record.plan in ruleset.plan_slugs:
+        return record.plan
+    return ruleset.default_plan if record.parent is None else None
 
 
-def matching(ruleset: Ruleset, plan: str, endpoint: str | None) -> tuple[Policy, ...]:
-    """The enabled policies that apply to a plan on an endpoint (None: an unregistered endpoint)."""
+def status_of(record: ClientRecord, ancestors: Iterable[ClientRecord]) -> ClientStatus:
+    """The status of a client in checks: blocked if the client or an ancestor is, otherwise the client's own."""
+    if any(ancestor.status is ClientStatus.BLOCKED for ancestor in ancestors):
+        return ClientStatus.BLOCKED
+    return record.status
+
+
+def matching(ruleset: Ruleset, plan: str | None, endpoint: str | None) -> tuple[Policy, ...]:
+    """The enabled policies that apply to a plan (None: no plan) on an endpoint (None: an unregistered endpoint)."""
     return tuple(
         policy
         for policy in ruleset.policies
         if ruleset.mode_of(policy) is not Mode.DISABLED and policy.applies_to(plan, endpoint)
-    )
-
-
-def own_policies(
-    ruleset: Ruleset, record: ClientRecord, attributes: Mapping[str, str] = NO_ATTRIBUTES
-) -> tuple[Policy, ...]:
-    """The policies that count this client separately, on any endpoint: those without attributes, and those for
-    whose attributes there are values."""
-    plan = plan_of(ruleset, record)
-    return tuple(
-        policy
-        for policy in ruleset.policies
-        if policy.plan in (None, plan)
-        and policy.partition is Partition.CLIENT
-        and ruleset.mode_of(policy) is not Mode.DISABLED
-        and all(name in attributes for name in policy.attributes)
-        and policy.match.includes(attributes, record.tags)
     )
 
 
@@ -109,17 +113,78 @@ def select(
     endpoint: str | None,
     now: int,
     attributes: Mapping[str, str] = NO_ATTRIBUTES,
+    ancestors: Sequence[ClientRecord] = (),
 ) -> Selection:
     """The limits that apply to a check with these attributes by this client on this endpoint, at ``now``
-    (microseconds since 1970)."""
-    plan = plan_of(ruleset, record)
-    policies = matching(ruleset, plan, endpoint) if plan is not None else ()
-    matched = [policy for policy in policies if policy.match.includes(attributes, record.tags)]
-    return effective(ruleset, record, matched, now)
+    (microseconds since 1970). ``ancestors``: the client's, from the parent up."""
+
+    def applying(subject: ClientRecord) -> Iterator[Policy]:
+        policies = matching(ruleset, plan_of(ruleset, subject), endpoint)
+        return (policy for policy in policies if policy.match.includes(attributes, subject.tags))
+
+    return _with_ancestors(ruleset, record, ancestors, applying, now)
 
 
-def effective(ruleset: Ruleset, record: ClientRecord, policies: Iterable[Policy], now: int) -> Selection:
-    """These policies as they apply to one client at ``now`` (microseconds since 1970)."""
+def select_all(
+    ruleset: Ruleset,
+    record: ClientRecord,
+    now: int,
+    attributes: Mapping[str, str] = NO_ATTRIBUTES,
+    ancestors: Sequence[ClientRecord] = (),
+) -> Selection:
+    """The limits that count this client or an ancestor separately, on any endpoint: of policies without attributes,
+    and of those for whose attributes there are values."""
+
+    def applying(subject: ClientRecord) -> Iterator[Policy]:
+        plan = plan_of(ruleset, subject)
+        return (
+            policy
+            for policy in ruleset.policies
+            if policy.plan in (None, plan)
+            and policy.partition is Partition.CLIENT
+            and ruleset.mode_of(policy) is not Mode.DISABLED
+            and all(name in attributes for name in policy.attributes)
+            and policy.match.includes(attributes, subject.tags)
+        )
+
+    return _with_ancestors(ruleset, record, ancestors, applying, now)
+
+
+def _with_ancestors(
+    ruleset: Ruleset,
+    record: ClientRecord,
+    ancestors: Iterable[ClientRecord],
+    applying: Callable[[ClientRecord], Iterable[Policy]],
+    now: int,
+) -> Selection:
+    """The policies ``applying`` to the client and to each ancestor; those without a plan apply to the client alone."""
+    whole = effective(ruleset, record, applying(record), now)
+    for level, ancestor in enumerate(ancestors, 1):
+        if ancestor.status is not ClientStatus.EXEMPT:
+            inherited = [policy for policy in applying(ancestor) if policy.plan is not None]
+            whole = _combined(whole, effective(ruleset, ancestor, inherited, now, level))
+    return whole
+
+
+def _combined(lower: Selection, upper: Selection) -> Selection:
+    """Both selections. A policy that counts no client separately is in it once: both have the same counter."""
+    shared = {each.policy.slug for each in lower.policies if each.policy.partition is Partition.GLOBAL}
+    return Selection(
+        lower.policies + tuple(each for each in upper.policies if each.policy.slug not in shared),
+        valid_from=max(_known(lower.valid_from, upper.valid_from), default=None),
+        valid_until=min(_known(lower.valid_until, upper.valid_until), default=None),
+    )
+
+
+def _known(*edges: int | None) -> list[int]:
+    return [edge for edge in edges if edge is not None]
+
+
+def effective(
+    ruleset: Ruleset, record: ClientRecord, policies: Iterable[Policy], now: int, level: int = 0
+) -> Selection:
+    """These policies as they apply to one client at ``now`` (microseconds since 1970); ``level``: as for
+    :class:`EffectivePolicy`."""
     dated = tuple(policies)
     policies = tuple(policy for policy in dated if policy.is_active(now))
     slugs = {policy.slug for policy in policies if policy.partition is Partition.CLIENT}
@@ -128,7 +193,7 @@ def effective(ruleset: Ruleset, record: ClientRecord, policies: Iterable[Policy]
     for override in relevant:
         if override.is_active(now):
             active.setdefault(override.policy, override)
-    chosen = tuple(_effective(ruleset, policy, active.get(policy.slug)) for policy in policies)
+    chosen = tuple(_effective(ruleset, policy, active.get(policy.slug), level) for policy in policies)
     dates = {date for policy in dated for date in policy.dates}
     edges = {*dates, *_edges_of_overrides(relevant), *_edges_of_periods(chosen, now)}
     return Selection(
@@ -144,9 +209,12 @@ def _overrides_of(ruleset: Ruleset, record: ClientRecord) -> Iterator[Override |
     yield from ruleset.overrides_by_segment.of(record.key, record.tags, plan_of(ruleset, record))
 
 
-def _effective(ruleset: Ruleset, policy: Policy, override: Override | SegmentOverride | None) -> EffectivePolicy:
+def _effective(
+    ruleset: Ruleset, policy: Policy, override: Override | SegmentOverride | None, level: int
+) -> EffectivePolicy:
     limits = override.limits if override else policy.limits
-    return EffectivePolicy(policy, ruleset.mode_of(policy), limits, override)
+    level = level if policy.partition is Partition.CLIENT else 0
+    return EffectivePolicy(policy, ruleset.mode_of(policy), limits, override, level)
 
 
 def _edges_of_overrides(overrides: Iterable[Override | SegmentOverride]) -> Iterator[int]:

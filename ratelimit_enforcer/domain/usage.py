@@ -38,11 +38,12 @@ _STATUS_KINDS = {Reason.BLOCKED: RequestKind.BLOCKED, Reason.EXEMPT: RequestKind
 
 class Count(NamedTuple):
     """One count and the ``amount`` to add. ``kind``: a :class:`RequestKind` if ``policy`` is empty, else a
-    :class:`PolicyKind` or a mark."""
+    :class:`PolicyKind` or a mark. ``client``: an ancestor whose limit it concerns; empty: the request's client."""
 
     kind: str
     policy: str
     amount: int
+    client: str = ""
 
 
 def counts_of(decision: Decision) -> Iterator[Count]:
@@ -66,7 +67,7 @@ def counts_of(decision: Decision) -> Iterator[Count]:
     if decision.allowed and not decision.degraded:
         for state in decision.limits:
             if state.is_enforced:
-                yield from _thresholds_reached(state, decision.cost)
+                yield from _thresholds_reached(state, decision)
 
 
 def _request_kind(decision: Decision) -> RequestKind:
@@ -75,9 +76,11 @@ def _request_kind(decision: Decision) -> RequestKind:
     return RequestKind.ADMITTED if decision.allowed else RequestKind.DENIED
 
 
-def _thresholds_reached(state: LimitState, cost: int) -> Iterator[Count]:
+def _thresholds_reached(state: LimitState, decision: Decision) -> Iterator[Count]:
     capacity = state.limit.capacity
     after = capacity - state.remaining
+    before = after - decision.cost
+    ancestor = state.client if state.client not in (None, decision.client) else None
     for threshold in THRESHOLDS:
-        if (after - cost) * 100 < threshold * capacity <= after * 100:
-            yield Count(str(threshold), state.policy, 1)
+        if before * 100 < threshold * capacity <= after * 100:
+            yield Count(str(threshold), state.policy, 1, ancestor or "")

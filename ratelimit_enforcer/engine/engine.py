@@ -17,11 +17,13 @@ from ratelimit_enforcer.domain.decision import CheckRequest, Decision, at_cost, 
 from ratelimit_enforcer.domain.enums import ClientStatus
 from ratelimit_enforcer.domain.ruleset import Ruleset
 from ratelimit_enforcer.domain.usage import counts_of
+from ratelimit_enforcer.engine.ancestors import load_ancestors
 from ratelimit_enforcer.engine.attempts import Attempt, Guard, decision_of, prepare, prepare_all_limits
 from ratelimit_enforcer.engine.fallback import Fallback
 from ratelimit_enforcer.engine.ruleset_cache import ClientCache, PreparedRuleset, RulesetCache, StoreClock, parse_record
 from ratelimit_enforcer.per_process import once
 from ratelimit_enforcer.store import observers
+from ratelimit_enforcer.store.ancestor_reader import AncestorReader
 from ratelimit_enforcer.store.connections.cluster import ClusterConnections
 from ratelimit_enforcer.store.connections.factory import store_connections
 from ratelimit_enforcer.store.connections.server import StoreConnections
@@ -29,6 +31,7 @@ from ratelimit_enforcer.store.damage import CLIENT
 from ratelimit_enforcer.store.deadline import Deadline
 from ratelimit_enforcer.store.decider import (
     COUNTS_PER_SHARD,
+    AncestorsUnknown,
     ClientChanged,
     Decided,
     Decider,
@@ -80,11 +83,19 @@ class Engine:
     """Decides checks. One per process; thread-safe."""
 
     def __init__(
-        self, decider: Decider, rulesets: RulesetCache, fallback: Fallback, usage: UsageWriter, *, deadline: float
+        self,
+        decider: Decider,
+        rulesets: RulesetCache,
+        ancestors: AncestorReader,
+        fallback: Fallback,
+        usage: UsageWriter,
+        *,
+        deadline: float,
     ) -> None:
         """``deadline`` is in seconds and covers one whole check."""
         self._decider = decider
         self._rulesets = rulesets
+        self._ancestors = ancestors
         self._fallback = fallback
         self._usage = usage
         self._usage_buffer = UsageBuffer(usage)
@@ -147,7 +158,7 @@ class Engine:
         decisions: list[Decision] = []
         while len(decisions) < len(requests):
             first = len(decisions)
-            count = self._decider.batch_size(clients[first:])
+            count = self._decider.batch_size(clients[first:], self._rulesets.root_of)
             batch = requests[first : first + count]
             decisions += self._decide(batch, Deadline(self._deadline), guard, consume=consume)
         if consume:
@@ -167,6 +178,9 @@ class Engine:
         while True:
             current, clients = self._state(deadline, guard)
             attempts = prepare_all_limits(current, clients, request, self._clock.now())
+            if attempts[0].ancestors is None:
+                load_ancestors(self._ancestors, clients, client, deadline)
+                continue
             store_requests = [attempt.store_request() for attempt in attempts]
             answers = self._decider.decide_in_order(store_requests, deadline, Verb.PEEK)
             peeks = [answer for answer in answers if isinstance(answer, Decided)]
@@ -236,14 +250,14 @@ class Engine:
         self, attempts: Sequence[Attempt], deadline: Deadline, verb: Verb
     ) -> Iterable[tuple[Attempt, StoreAnswer]]:
         """Attempts with their answers, from the first one on, at least one; an answer that is not a decision is
-        the last. An attempt whose client's record this process cannot follow is not sent. Raises
+        the last. An attempt that this process cannot prepare completely is not sent. Raises
         :class:`StoreUnavailable`."""
         first = attempts[0]
-        if first.record.problem:
-            return ((first, Undecidable()),)
+        if obstacle := first.obstacle():
+            return ((first, obstacle),)
         if len(attempts) == 1:
             return ((first, self._decider.decide(first.store_request(), deadline, verb)),)
-        sent = list(takewhile(lambda attempt: not attempt.record.problem, attempts))
+        sent = list(takewhile(lambda attempt: not attempt.obstacle(), attempts))
         store_requests = [attempt.store_request() for attempt in sent]
         # The deadline is for waiting for the store, not for preparing a hundred attempts.
         answers = self._decider.decide_in_order(store_requests, Deadline(self._deadline), verb)
@@ -280,14 +294,21 @@ class Engine:
                 self._rulesets.switch_to(token, deadline)
             case RulesChanged(token, shard):
                 self._rulesets.reconcile_shard(token, shard, deadline)
-            case ClientChanged(record):
-                attempt.clients.put(parse_record(attempt.record.key, record))
+            case ClientChanged() | AncestorsUnknown():
+                self._load_records(attempt, answer, deadline)
             case OutsideValidity(now):
                 self._clock.set(now)
             case NotLoaded():
                 raise StoreUnavailable("The store has not loaded this client yet.")
             case Undecidable(kind):
                 raise StoreDataError(kind or CLIENT, "The data of this client in the store is damaged.")
+
+    def _load_records(self, attempt: Attempt, answer: ClientChanged | AncestorsUnknown, deadline: Deadline) -> None:
+        if isinstance(answer, AncestorsUnknown):
+            load_ancestors(self._ancestors, attempt.clients, attempt.record.key, deadline)
+        else:
+            for key, record in zip(attempt.subjects, answer.records, strict=False):
+                attempt.clients.put(parse_record(key, record))
 
     def _load_or_decide(
         self, attempt: Attempt, answer: StoreAnswer, deadline: Deadline, *, agreed: bool, consume: bool
@@ -402,6 +423,7 @@ def make_engine(
     return Engine(
         kind(connections, keys, counts_per_shard),
         RulesetCache(RulesetReader(connections, keys), cache_size, max_values),
+        AncestorReader(connections, keys),
         Fallback(connections.outages, Heartbeats(connections, keys)),
         UsageWriter(connections, keys, counts_per_shard),
         deadline=deadline,

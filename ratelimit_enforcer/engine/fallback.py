@@ -16,7 +16,6 @@ from ratelimit_enforcer.domain.counters import Counter, CounterKey, Counters
 from ratelimit_enforcer.domain.decision import CheckRequest, Decision, LimitState, denial_reason, states_of
 from ratelimit_enforcer.domain.enums import Algorithm, Mode, OnStoreFailure, Reason
 from ratelimit_enforcer.domain.limit import Limit
-from ratelimit_enforcer.domain.ruleset import Policy
 from ratelimit_enforcer.domain.selection import EffectivePolicy
 from ratelimit_enforcer.engine.attempts import STATUS_REASONS, Attempt
 from ratelimit_enforcer.per_process import renew_after_fork
@@ -76,6 +75,7 @@ class LocalCounters:
         self,
         outage: int,
         share: Share,
+        subjects: Sequence[str],
         request: CheckRequest,
         policies: Sequence[EffectivePolicy],
         cost: int,
@@ -83,7 +83,8 @@ class LocalCounters:
         *,
         consume: bool,
     ) -> tuple[LimitState, ...]:
-        """The state of each limit after one request at ``now`` (microseconds since 1970).
+        """The state of each limit after one request at ``now`` (microseconds since 1970). ``subjects``: the client and
+        its ancestors, from the client up.
 
         A different ``outage`` than in the last call starts with empty counters.
         """
@@ -93,11 +94,17 @@ class LocalCounters:
                 counters: BoundedMapping[CounterKey, Counter] = BoundedMapping(self._size)
                 self._outage, self._counters = outage, Counters(counters)
             admitted, readings = self._counters.check(
-                shares, cost, now, client=request.client, attributes=request.attributes, consume=consume
+                shares,
+                cost,
+                now,
+                client=subjects[0],
+                ancestors=subjects[1:],
+                attributes=request.attributes,
+                consume=consume,
             )
         flat = [reading for row in readings for reading in row]
-        states = states_of(shares, cost, flat, consumes=consume and admitted)
-        wholes = [(each.policy, limit) for each in policies for limit in each.limits]
+        states = states_of(shares, cost, flat, consumes=consume and admitted, subjects=subjects)
+        wholes = [(each, limit) for each in policies for limit in each.limits]
         return tuple(_with_whole_limit(state, *whole, cost) for state, whole in zip(states, wholes, strict=True))
 
 
@@ -105,7 +112,7 @@ def _shares(policy: EffectivePolicy, share: Share) -> tuple[Limit, ...]:
     return tuple(share_of(limit, share) for limit in policy.limits)
 
 
-def _with_whole_limit(state: LimitState, policy: Policy, whole: Limit, cost: int) -> LimitState:
+def _with_whole_limit(state: LimitState, policy: EffectivePolicy, whole: Limit, cost: int) -> LimitState:
     """The limit with its own name and quota, and the remainder of the process's share."""
     return state._replace(name=policy.name_of(whole), limit=whole, can_ever_admit=cost <= whole.capacity)
 
@@ -163,7 +170,14 @@ class Fallback:
     def _check_locally(self, attempt: Attempt, now: int, *, consume: bool) -> tuple[LimitState, ...]:
         policies = [each for each in attempt.layout.policies if each.policy.on_store_failure is OnStoreFailure.LOCAL]
         return self._local.check(
-            self._outages.trips, self._share, attempt.request, policies, attempt.cost, now, consume=consume
+            self._outages.trips,
+            self._share,
+            attempt.subjects,
+            attempt.request,
+            policies,
+            attempt.cost,
+            now,
+            consume=consume,
         )
 
 

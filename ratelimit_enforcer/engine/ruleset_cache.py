@@ -8,12 +8,12 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from ratelimit_enforcer.domain.attributes import IP, NO_ATTRIBUTES, Match
-from ratelimit_enforcer.domain.client import ClientRecord
+from ratelimit_enforcer.domain.client import MAX_LEVELS, ClientRecord
 from ratelimit_enforcer.domain.decision import CheckRequest
 from ratelimit_enforcer.domain.enums import ClientStatus, Partition
 from ratelimit_enforcer.domain.routes import Router
@@ -21,11 +21,11 @@ from ratelimit_enforcer.domain.ruleset import Endpoint, Ruleset, Version
 from ratelimit_enforcer.domain.selection import (
     EffectivePolicy,
     Selection,
-    effective,
     matching,
-    own_policies,
     plan_of,
     select,
+    select_all,
+    status_of,
 )
 from ratelimit_enforcer.log_limiter import RateLimitedLog
 from ratelimit_enforcer.per_process import cached_property, renew_after_fork
@@ -88,7 +88,8 @@ class Layout:
 
 def counter_of(policy: EffectivePolicy) -> CounterRef:
     """The counter of a policy, as the decider names it."""
-    return CounterRef(policy.policy.slug, policy.policy.partition is Partition.GLOBAL, policy.policy.attributes)
+    shared = policy.policy.partition is Partition.GLOBAL
+    return CounterRef(policy.policy.slug, shared, policy.policy.attributes, policy.level)
 
 
 def _parts(policies: Sequence[EffectivePolicy], pack: Callable[[Sequence[EffectivePolicy]], bytes]) -> tuple[Part, ...]:
@@ -120,6 +121,9 @@ of the blocks that match."""
 UNBLOCKED = 0
 """The end of the blocks of a check that none matches."""
 
+TreeLayoutKey = tuple[LayoutKey, ...]
+"""The same for a client and each of its ancestors."""
+
 
 class PreparedRuleset:
     """A ruleset with everything that can be computed before checks arrive."""
@@ -134,7 +138,7 @@ class PreparedRuleset:
         self._blocks = ruleset.blocks_by_subject
         self._has_blocks = bool(self._blocks)
         self._endpoints = {endpoint.slug: endpoint for endpoint in ruleset.endpoints}
-        self._layouts: dict[LayoutKey, Layout] = {}
+        self._layouts: dict[LayoutKey | TreeLayoutKey, Layout] = {}
         self._matches: dict[tuple[str | None, str | None], tuple[Match, ...]] = {}
         self._has_conditions = any(policy.match for policy in ruleset.policies)
 
@@ -151,27 +155,41 @@ class PreparedRuleset:
         return self._endpoints.get(slug) if slug is not None else None
 
     def layout(
-        self, record: ClientRecord, endpoint: str | None, now: int, attributes: Mapping[str, str] = NO_ATTRIBUTES
+        self,
+        record: ClientRecord,
+        endpoint: str | None,
+        now: int,
+        attributes: Mapping[str, str] = NO_ATTRIBUTES,
+        ancestors: Sequence[ClientRecord] = (),
     ) -> Layout:
         """The limits that apply to a client on an endpoint at ``now`` (microseconds since 1970); no limits if
-        the client is blocked or exempt."""
-        blocked_until = self._blocked_until((record.key,), attributes) if self._has_blocks else UNBLOCKED
-        if record.overrides:
-            return self._layout(record, endpoint, now, attributes, blocked_until)
+        the client is blocked or exempt. ``ancestors``: the client's, from the parent up."""
+        blocked_until = self._blocked_until(record, ancestors, attributes) if self._has_blocks else UNBLOCKED
+        if record.overrides or (ancestors and any(ancestor.overrides for ancestor in ancestors)):
+            return self._layout(record, endpoint, now, attributes, ancestors, blocked_until)
+        key: LayoutKey | TreeLayoutKey = self._key(record, endpoint, attributes, blocked_until)
+        if ancestors:
+            key = tuple(self._key(each, endpoint, attributes, blocked_until) for each in (record, *ancestors))
+        layout = self._layouts.get(key)
+        if layout is None or not layout.is_valid(now):
+            layout = self._layouts[key] = self._layout(record, endpoint, now, attributes, ancestors, blocked_until)
+        return layout
+
+    def _key(
+        self, record: ClientRecord, endpoint: str | None, attributes: Mapping[str, str], blocked_until: int
+    ) -> LayoutKey:
         plan = plan_of(self.ruleset, record)
         conditions = self._conditions(record, plan, endpoint, attributes) if self._has_conditions else 0
         segments = self._segments.positions(record.key, record.tags, plan)
-        key = record.status, plan, endpoint, segments, conditions, blocked_until
-        layout = self._layouts.get(key)
-        if layout is None or not layout.is_valid(now):
-            layout = self._layouts[key] = self._layout(record, endpoint, now, attributes, blocked_until)
-        return layout
+        return record.status, plan, endpoint, segments, conditions, blocked_until
 
-    def _blocked_until(self, keys: Iterable[str], attributes: Mapping[str, str]) -> int:
-        """The end of the blocks of these client keys and of the check's address, in microseconds since 1970. The
+    def _blocked_until(
+        self, record: ClientRecord, ancestors: Sequence[ClientRecord], attributes: Mapping[str, str]
+    ) -> int:
+        """The end of the blocks of the client, its ancestors, and the check's address, in microseconds since 1970. The
         attributes of a view are computed when they are read: only if there are networks."""
         address = attributes.get(IP, "") if self._blocks.has_networks else ""
-        block = self._blocks.of(keys, address)
+        block = self._blocks.of((record.key, *(ancestor.key for ancestor in ancestors)), address)
         return UNBLOCKED if block is None else block.until
 
     def _conditions(
@@ -180,7 +198,7 @@ class PreparedRuleset:
         """Which of the conditions of this plan's policies on this endpoint match: one bit for each."""
         matches = self._matches.get((plan, endpoint))
         if matches is None:
-            policies = matching(self.ruleset, plan, endpoint) if plan is not None else ()
+            policies = matching(self.ruleset, plan, endpoint)
             matches = tuple(dict.fromkeys(policy.match for policy in policies if policy.match))
             self._matches[plan, endpoint] = matches
         return sum(match.includes(attributes, record.tags) << at for at, match in enumerate(matches))
@@ -191,29 +209,36 @@ class PreparedRuleset:
         endpoint: str | None,
         now: int,
         attributes: Mapping[str, str],
+        ancestors: Sequence[ClientRecord],
         blocked_until: int,
     ) -> Layout:
-        status = ClientStatus.BLOCKED if now < blocked_until else record.status
-        is_limited = status is ClientStatus.ACTIVE
-        selection = select(self.ruleset, record, endpoint, now, attributes) if is_limited else Selection(())
+        status, selection = _status_of(record, ancestors, now, blocked_until), Selection(())
+        if status is ClientStatus.ACTIVE:
+            selection = select(self.ruleset, record, endpoint, now, attributes, ancestors)
         selection = selection.divided_at(blocked_until, now)
         return Layout.of(selection, status, plan_of(self.ruleset, record), endpoint, now, self._max_values)
 
     def all_layouts(
-        self, record: ClientRecord, now: int, attributes: Mapping[str, str] = NO_ATTRIBUTES
+        self,
+        record: ClientRecord,
+        now: int,
+        attributes: Mapping[str, str] = NO_ATTRIBUTES,
+        ancestors: Sequence[ClientRecord] = (),
     ) -> list[Layout]:
-        """All limits that count this client separately, on any endpoint, split into several layouts. ``now`` is
-        in microseconds since 1970."""
-        blocked_until = self._blocked_until((record.key,), attributes) if self._has_blocks else UNBLOCKED
-        status = ClientStatus.BLOCKED if now < blocked_until else record.status
-        whole = effective(self.ruleset, record, own_policies(self.ruleset, record, attributes), now)
-        whole = whole.divided_at(blocked_until, now)
+        """All limits that count this client or an ancestor separately, on any endpoint, split into several layouts.
+        ``now`` is in microseconds since 1970."""
+        blocked_until = self._blocked_until(record, ancestors, attributes) if self._has_blocks else UNBLOCKED
+        whole = select_all(self.ruleset, record, now, attributes, ancestors).divided_at(blocked_until, now)
         starts = range(0, max(len(whole.policies), 1), MAX_POLICIES_PER_CALL)
         selections = [
             replace(whole, policies=whole.policies[start : start + MAX_POLICIES_PER_CALL]) for start in starts
         ]
-        plan = plan_of(self.ruleset, record)
+        plan, status = plan_of(self.ruleset, record), _status_of(record, ancestors, now, blocked_until)
         return [Layout.of(selection, status, plan, None, now, self._max_values) for selection in selections]
+
+
+def _status_of(record: ClientRecord, ancestors: Sequence[ClientRecord], now: int, blocked_until: int) -> ClientStatus:
+    return ClientStatus.BLOCKED if now < blocked_until else status_of(record, ancestors)
 
 
 class ClientCache:
@@ -221,7 +246,8 @@ class ClientCache:
 
     def __init__(self, epoch: str, size: int) -> None:
         self.epoch = epoch
-        self._size = size
+        # A client is decided with all its ancestors.
+        self._size = max(size, MAX_LEVELS)
         renew_after_fork(self)
 
     def renew(self) -> None:
@@ -236,6 +262,32 @@ class ClientCache:
             if record is not None:
                 self._records.move_to_end(key)
             return record
+
+    def ancestors_of(self, record: ClientRecord) -> tuple[ClientRecord, ...] | None:
+        """The cached records of a client's ancestors, from the parent up; None if they are not all cached."""
+        ancestors: list[ClientRecord] = []
+        with self._lock:
+            while record.root is None and record.parent is not None and len(ancestors) < MAX_LEVELS - 1:
+                ancestor = self._records.get(record.parent)
+                if ancestor is None or not ancestor.is_registered:
+                    return None
+                self._records.move_to_end(record.parent)
+                ancestors.append(ancestor)
+                record = ancestor
+        return None if record.is_below else tuple(ancestors)
+
+    def root_of(self, key: str) -> str:
+        """The key of the client's root, as far as it is known; else the client's key."""
+        record = self.get(key)
+        if record is None or not record.is_below:
+            return key
+        ancestors = self.ancestors_of(record)
+        return ancestors[-1].key if ancestors else record.root or key
+
+    def remove(self, key: str) -> None:
+        """Removes the record of the client with this key, if it is cached."""
+        with self._lock:
+            self._records.pop(key, None)
 
     def put(self, record: ClientRecord) -> None:
         """Adds or replaces a record; beyond ``size`` records, the least recently used one is dropped."""
@@ -295,6 +347,10 @@ class RulesetCache:
     def current(self) -> PreparedRuleset | None:
         """The ruleset that this process uses; None until the first one was read."""
         return self._state[0] if self._state else None
+
+    def root_of(self, client: str) -> str:
+        """The key of the client's root, as far as this process knows it; else the client's key."""
+        return self._state[1].root_of(client) if self._state else client
 
     def state(self, deadline: Deadline) -> tuple[PreparedRuleset, ClientCache]:
         """The ruleset and the clients, read now if there are none yet. Raises :class:`RulesetMissing`."""

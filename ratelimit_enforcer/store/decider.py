@@ -1,12 +1,13 @@
 """Checks as one script call: the request to the store, and the possible answers."""
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from ratelimit_enforcer.domain.attributes import NO_ATTRIBUTES, values_digest
+from ratelimit_enforcer.domain.client import MAX_LEVELS
 from ratelimit_enforcer.domain.counters import Reading
 from ratelimit_enforcer.domain.usage import Count
 from ratelimit_enforcer.store import damage, scripts
@@ -50,12 +51,13 @@ OTHER = "(other)"
 
 
 class CounterRef(NamedTuple):
-    """The counter of a policy: the client's own, or one shared by all clients; for policies with ``attributes``, one
-    for each combination of their values."""
+    """The counter of a policy: that of the client (``level`` 0) or an ancestor, or one shared by all clients; for
+    policies with ``attributes``, one for each combination of their values."""
 
     policy: str
     shared: bool = False
     attributes: tuple[str, ...] = ()
+    level: int = 0
 
 
 class Part(NamedTuple):
@@ -75,7 +77,8 @@ class StoreRequest(NamedTuple):
     that is not in the cache). ``rules`` are packed; ``policies`` are their counters, in the same order.
     ``parts``: the same split by slot, if not all counters are in the client's slot. ``shard_key``:
     the key whose shard decides, if that is not the client's. ``attributes`` and ``counted_together``: as for
-    :class:`~ratelimit_enforcer.domain.decision.CheckRequest`.
+    :class:`~ratelimit_enforcer.domain.decision.CheckRequest`. ``ancestors``: keys and revisions, from the parent
+    up. ``owners``: the names under which the client and its ancestors have their counters; empty: the client's key.
     """
 
     client: str
@@ -88,6 +91,8 @@ class StoreRequest(NamedTuple):
     shard_key: str = ""
     attributes: Mapping[str, str] = NO_ATTRIBUTES
     counted_together: frozenset[str] = frozenset()
+    ancestors: tuple[tuple[str, int], ...] = ()
+    owners: tuple[str, ...] = ()
 
 
 class Uncommitted(Protocol):
@@ -127,9 +132,10 @@ class RulesChanged:
 
 @dataclass(frozen=True, slots=True)
 class ClientChanged:
-    """Another record of the client is in force; None: the client is not registered."""
+    """Other records are in force: those of the client and of its ancestors, as far as they were read; None: a client
+    that is not registered in this shard."""
 
-    record: str | None
+    records: tuple[str | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +143,11 @@ class OutsideValidity:
     """The rules were prepared for a period that does not contain the store's time (microseconds since 1970)."""
 
     now: int
+
+
+@dataclass(frozen=True, slots=True)
+class AncestorsUnknown:
+    """This process does not know all ancestors of the client, or not the shard of the root."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +171,16 @@ class ValuesExhausted:
     position: int
 
 
-StoreAnswer = ValuesExhausted | Decided | RulesChanged | ClientChanged | OutsideValidity | NotLoaded | Undecidable
+StoreAnswer = (
+    ValuesExhausted
+    | Decided
+    | RulesChanged
+    | ClientChanged
+    | OutsideValidity
+    | AncestorsUnknown
+    | NotLoaded
+    | Undecidable
+)
 
 
 class Decider:
@@ -171,9 +191,11 @@ class Decider:
         self._keys = keys
         self._counts_per_shard = counts_per_shard
         self._script = scripts.load("decide")
+        self._tree_script = scripts.load("decide", scripts.TREE)
 
-    def batch_size(self, clients: Sequence[str]) -> int:
-        """The number of these clients' requests, from the first one on, that a single call can decide."""
+    def batch_size(self, clients: Sequence[str], root_of: Callable[[str], str]) -> int:
+        """The number of these clients' requests, from the first one on, that a single call can decide. ``root_of``:
+        client → the key whose shard decides."""
         return min(len(clients), MAX_BATCH)
 
     def decide(self, request: StoreRequest, deadline: Deadline, verb: Verb = Verb.COUNT) -> StoreAnswer:
@@ -181,7 +203,8 @@ class Decider:
         :class:`~ratelimit_enforcer.store.errors.CountInDoubt` if the request may have been counted."""
         shard = shard_of(shard_key_of(request))
         keys, client_arguments = self._keys_and_arguments(request, shard)
-        (reply,) = self._run(request.token, verb, 1, keys, (*client_arguments, request.rules), deadline)
+        arguments = (*client_arguments, *rule_arguments(request))
+        (reply,) = self._run(self._script_for((request,)), request.token, verb, 1, keys, arguments, deadline)
         return read_answer(reply, shard)
 
     def decide_in_order(
@@ -196,14 +219,20 @@ class Decider:
         keys: list[str] = []
         arguments: list[Argument] = []
         before = None
+        script = self._script_for(requests)
         for request, shard in zip(requests, shards, strict=True):
             request_keys, client_arguments = self._keys_and_arguments(request, shard)
             keys += request_keys
             arguments += client_arguments
             arguments.append(_SAME_RULES if request.rules is before else request.rules)
             before = request.rules
-        replies = self._run(requests[0].token, verb, len(requests), keys, arguments, deadline)
+            if script is self._tree_script:
+                arguments += ancestor_arguments(request)
+        replies = self._run(script, requests[0].token, verb, len(requests), keys, arguments, deadline)
         return list(map(read_answer, replies, shards))
+
+    def _script_for(self, requests: Sequence[StoreRequest]) -> scripts.Script:
+        return self._tree_script if any(request.ancestors for request in requests) else self._script
 
     def _keys_and_arguments(self, request: StoreRequest, shard: int) -> tuple[list[str], tuple[Argument, ...]]:
         """The keys and arguments of one request, without its rules (``scripts/decide.lua``)."""
@@ -213,6 +242,7 @@ class Decider:
 
     def _run(
         self,
+        script: scripts.Script,
         token: str,
         verb: Verb,
         count: int,
@@ -222,7 +252,7 @@ class Decider:
     ) -> list[Any]:
         head = token, verb.value, self._counts_per_shard
         try:
-            replies: list[Any] = self._script.run(self._connections, keys, (*head, *arguments), deadline)
+            replies: list[Any] = script.run(self._connections, keys, (*head, *arguments), deadline)
         except AnswerLost as error:
             if verb is Verb.COUNT:
                 raise CountInDoubt(error, count) from error
@@ -232,23 +262,25 @@ class Decider:
     def _counters(self, request: StoreRequest, shard: int) -> list[str]:
         """The keys of the counters, in the order of the policies; then for each policy with attributes the key that
         counts new values, or the counter again if this request is counted under ``(other)``."""
-        client, separate = request.client, []
+        owners, separate = request.owners or (request.client,), []
         counters = []
         for counter in request.policies:
             if counter.attributes:
-                key, values = self._attribute_keys(request, counter, shard)
+                key, values = self._attribute_keys(request, counter, shard, owners)
                 counters.append(key)
                 separate.append(values)
             elif counter.shared:
                 counters.append(self._keys.shared_counter(counter.policy))
             else:
-                counters.append(self._keys.counter(shard, counter.policy, client))
+                counters.append(self._keys.counter(shard, counter.policy, owners[counter.level]))
         return counters + separate if separate else counters
 
-    def _attribute_keys(self, request: StoreRequest, counter: CounterRef, shard: int) -> tuple[str, str]:
+    def _attribute_keys(
+        self, request: StoreRequest, counter: CounterRef, shard: int, owners: Sequence[str]
+    ) -> tuple[str, str]:
         """All counters of a policy that counts no client separately are in one shard, as those of global policies
         are: so its values are counted together, and the last ones share one counter."""
-        policy, client = counter.policy, "" if counter.shared else request.client
+        policy, client = counter.policy, "" if counter.shared else owners[counter.level]
         if counter.shared:
             shard = shard_of(policy)
         if policy in request.counted_together:
@@ -264,6 +296,19 @@ def shard_key_of(request: StoreRequest) -> str:
     return request.shard_key or request.client
 
 
+def rule_arguments(request: StoreRequest) -> tuple[Argument, ...]:
+    """The last arguments of a single request: its rules, and its ancestors if it has any."""
+    return (request.rules, *ancestor_arguments(request)) if request.ancestors else (request.rules,)
+
+
+def ancestor_arguments(request: StoreRequest) -> list[Argument]:
+    """The field and the revision of each ancestor, for as many as a client can have."""
+    known: list[Argument] = []
+    for key, revision in request.ancestors:
+        known += (client_field(key), f"{revision} ")
+    return known + [""] * (2 * (MAX_LEVELS - 1) - len(known))
+
+
 def read_answer(reply: Any, shard: int) -> StoreAnswer:
     """The script's answer for one request to this shard."""
     if isinstance(reply, bytes):
@@ -277,7 +322,7 @@ def read_answer(reply: Any, shard: int) -> StoreAnswer:
     if kind == RULES_CHANGED:
         return RulesChanged(reply[1].decode(TOKEN_ENCODING), shard)
     if kind == CLIENT_CHANGED:
-        return ClientChanged(reply[1].decode(errors="replace") if reply[1] is not None else None)
+        return ClientChanged(tuple(None if text is None else text.decode(errors="replace") for text in reply[1:]))
     if kind == OUTSIDE_VALIDITY:
         return OutsideValidity(reply[1])
     if kind == VALUES_EXHAUSTED:

@@ -16,7 +16,7 @@ from ratelimit_enforcer.domain.usage import Count
 from ratelimit_enforcer.store import damage, scripts
 from ratelimit_enforcer.store.connections.server import StoreConnections
 from ratelimit_enforcer.store.deadline import Deadline
-from ratelimit_enforcer.store.keys import SHARDS, Keys, client_field, shard_of
+from ratelimit_enforcer.store.keys import SHARDS, Keys, client_field
 
 CONFIRM_WITHIN = 2.0
 """Seconds after a check's deadline within which the process confirms the parts other than the client's.
@@ -138,11 +138,12 @@ class PendingEntries:
         return _ended(self._run("commit", keys, arguments, deadline))
 
     def refund(self, consumption: Consumption, deadline: Deadline, usage: Usage | None = None) -> EndResult:
-        """Refunds one part, and counts the request if ``usage`` is set; ``UNCHANGED``: there was nothing to refund."""
+        """Refunds one part, and counts the request in the same shard if ``usage`` is set; ``UNCHANGED``: there was
+        nothing to refund."""
         keys = (*self._keys.pending[consumption.shard], *consumption.counters)
         if usage is None:
             return _ended(self._run("refund", keys, (consumption.entry,), deadline))
-        keys = (*keys, *self._keys.of_request[shard_of(usage.client)])
+        keys = (*keys, *self._keys.of_request[consumption.shard])
         return _ended(
             self._run("refund", keys, (consumption.entry, *usage.arguments(self._counts_per_shard)), deadline)
         )

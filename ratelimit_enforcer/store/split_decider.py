@@ -7,7 +7,7 @@ quota. Until the refund, other requests may find that cost consumed: for millise
 if a process or a master is lost in between (``store/completer.py``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ from ratelimit_enforcer.store.decider import (
     ValuesExhausted,
     Verb,
     read_answer,
+    rule_arguments,
     shard_key_of,
 )
 from ratelimit_enforcer.store.errors import AnswerLost, CountInDoubt, StoreError, StoreUnavailable
@@ -55,12 +56,13 @@ class SplitCheck:
     """One request in parts. Records which parts have consumed, or may have. However it ends, each of them is
     confirmed or refunded: here, by the completer, or, if this process ends, by a resolver."""
 
-    def __init__(self, services: Services, client: str) -> None:
+    def __init__(self, services: Services, client: str, home: int) -> None:
+        """``home``: the client's shard, or that of the client's root."""
         self._services = services
         self._client = client
         self._request_id = new_request_id()
         self._parts: list[Consumption] = []
-        self.home = shard_of(client)
+        self.home = home
         """The shard where the request is committed."""
 
     def entry(self, part: int) -> bytes:
@@ -135,16 +137,16 @@ class SplitDecider(Decider):
 
     def __init__(self, connections: StoreConnections, keys: Keys, counts_per_shard: int) -> None:
         super().__init__(connections, keys, counts_per_shard)
-        self._consume_script = scripts.load_consuming()
+        self._consume_script = scripts.load("decide", scripts.CONSUME)
+        self._consume_tree_script = scripts.load("decide", scripts.CONSUME, scripts.TREE)
         pending = PendingEntries(connections, keys, counts_per_shard)
         self._completer = Completer(pending)
         self._services = Services(pending, self._completer, UsageWriter(connections, keys, counts_per_shard))
 
-    def batch_size(self, clients: Sequence[str]) -> int:
+    def batch_size(self, clients: Sequence[str], root_of: Callable[[str], str]) -> int:
         """One call reaches one slot: the requests up to the first whose client is in another shard."""
-        shard = shard_of(clients[0])
-        others = (at for at, client in enumerate(clients) if shard_of(client) != shard)
-        return min(next(others, len(clients)), super().batch_size(clients))
+        batch = clients[: super().batch_size(clients, root_of)]
+        return _leading([shard_of(root_of(client)) for client in batch])
 
     def decide(self, request: StoreRequest, deadline: Deadline, verb: Verb = Verb.COUNT) -> StoreAnswer:
         """See :meth:`Decider.decide`. A request with global policies takes one round trip for its client and
@@ -159,14 +161,16 @@ class SplitDecider(Decider):
         self, requests: Sequence[StoreRequest], deadline: Deadline, verb: Verb = Verb.COUNT
     ) -> list[StoreAnswer]:
         """See :meth:`Decider.decide_in_order`. Requests with global policies are decided one per call, because
-        each must be concluded before the next one is sent; there are then fewer answers than requests."""
+        each must be concluded before the next one is sent; and a call reaches one shard. There may then be fewer
+        answers than requests."""
         batch = list(takewhile(lambda request: not request.parts, requests))
         if batch:
+            batch = batch[: _leading([shard_of(shard_key_of(request)) for request in batch])]
             return super().decide_in_order(batch, deadline, verb)
         return [self.decide(requests[0], deadline, verb)]
 
     def _consume_parts(self, request: StoreRequest, deadline: Deadline) -> StoreAnswer:
-        check = SplitCheck(self._services, request.client)
+        check = SplitCheck(self._services, request.client, shard_of(shard_key_of(request)))
         try:
             answer = self._decide_parts(request, check, deadline)
         except BaseException:
@@ -205,9 +209,10 @@ class SplitDecider(Decider):
         head = request.token, Verb.CONSUME.value, pack_new(consumption.entry, timeout, check.home)
         keys += self._keys.pending[shard]
         check.add(consumption)
+        script = self._consume_tree_script if request.ancestors else self._consume_script
         try:
-            reply, *overdue = self._consume_script.run(
-                self._connections, keys, (*head, *client_arguments, request.rules), deadline
+            reply, *overdue = script.run(
+                self._connections, keys, (*head, *client_arguments, *rule_arguments(request)), deadline
             )
         except StoreError as error:
             if not isinstance(error, AnswerLost):
@@ -221,11 +226,19 @@ class SplitDecider(Decider):
         return answer
 
 
+def _leading(shards: Sequence[int]) -> int:
+    """The number of shards up to the first that differs from the first one."""
+    return next((at for at, shard in enumerate(shards) if shard != shards[0]), len(shards))
+
+
 def _request_for_part(request: StoreRequest, part: Part) -> StoreRequest:
     """The request for one part. The shard of a global policy has no record of the client."""
     policies, rules = part.counters, part.rules
     if policies and policies[0].shared:
-        return request._replace(client="", shard_key=policies[0].policy, revision=0, policies=policies, rules=rules)
+        slug = policies[0].policy
+        return request._replace(
+            client="", shard_key=slug, revision=0, policies=policies, rules=rules, ancestors=(), owners=()
+        )
     return request._replace(policies=policies, rules=rules)
 
 

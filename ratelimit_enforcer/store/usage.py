@@ -56,6 +56,8 @@ _MINUTE_US = 60_000_000
 
 BufferKey = tuple[int, str, str | None]
 """Minute since 1970, client, endpoint."""
+CountKey = tuple[str, str, str]
+"""Kind, policy, ancestor, as in :class:`~ratelimit_enforcer.domain.usage.Count`."""
 
 
 class UsageBuffer:
@@ -67,7 +69,7 @@ class UsageBuffer:
 
     def renew(self) -> None:
         self._lock = threading.Lock()
-        self._buffered: dict[BufferKey, Counter[tuple[str, str]]] = {}
+        self._buffered: dict[BufferKey, Counter[CountKey]] = {}
         self._is_flushing = False
 
     def add(self, decision: Decision, now: int) -> None:
@@ -77,8 +79,8 @@ class UsageBuffer:
             if key not in self._buffered and len(self._buffered) >= MAX_BUFFERED:
                 key = key[0], "", decision.endpoint
             counts = self._buffered.setdefault(key, Counter())
-            for kind, policy, amount in counts_of(decision):
-                counts[kind, policy] += amount
+            for kind, policy, amount, ancestor in counts_of(decision):
+                counts[kind, policy, ancestor] += amount
             if not self._is_flushing:
                 self._is_flushing = True
                 threading.Thread(
@@ -100,7 +102,7 @@ class UsageBuffer:
         """Writes the counts to the store, and keeps those that the store did not accept."""
         with self._lock:
             buffered, self._buffered = self._buffered, {}
-        damaged: dict[BufferKey, Counter[tuple[str, str]]] = {}
+        damaged: dict[BufferKey, Counter[CountKey]] = {}
         try:
             while buffered:
                 key, counts = buffered.popitem()
@@ -119,12 +121,12 @@ class UsageBuffer:
             self._put_back(buffered)
             self._put_back(damaged)
 
-    def _write(self, key: BufferKey, counts: Counter[tuple[str, str]]) -> None:
+    def _write(self, key: BufferKey, counts: Counter[CountKey]) -> None:
         minute, client, endpoint = key
-        rows = [Count(kind, policy, amount) for (kind, policy), amount in counts.items()]
+        rows = [Count(kind, policy, amount, ancestor) for (kind, policy, ancestor), amount in counts.items()]
         self._usage.add(client, endpoint, rows, Deadline(TIMEOUT), minute)
 
-    def _put_back(self, buffered: dict[BufferKey, Counter[tuple[str, str]]]) -> None:
+    def _put_back(self, buffered: dict[BufferKey, Counter[CountKey]]) -> None:
         with self._lock:
             for key, counts in buffered.items():
                 self._buffered.setdefault(key, Counter()).update(counts)

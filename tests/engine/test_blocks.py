@@ -88,7 +88,7 @@ def test_unregistered_clients_are_blocked(
 )
 def test_a_block_takes_precedence(store: Store, fields: Mapping[str, Any]) -> None:
     serve(store, NETWORK)
-    store.clients.put([record("acme", 1, **fields)])
+    store.put(record("acme", 1, **fields))
     engine = store.engine()
     assert reasons(engine, asked(ip=HERE)) == [Reason.BLOCKED]
     own = {ClientStatus.EXEMPT: Reason.EXEMPT, ClientStatus.BLOCKED: Reason.BLOCKED}.get(fields.get("status"))
@@ -158,7 +158,7 @@ def test_an_exempt_client_and_one_with_overrides_are_blocked_until_the_end(
     store: Store, engines: tuple[Engine, Engine]
 ) -> None:
     overrides = (Override("all", (per_hour(1_000),), START - HOUR, START + HOUR),)
-    store.clients.put([record("acme", 1, status=ClientStatus.EXEMPT), record("pre-7", 2, overrides=overrides)])
+    store.put(record("acme", 1, status=ClientStatus.EXEMPT), record("pre-7", 2, overrides=overrides))
     for now, blocked in EDGES:
         set_clock(store, now)
         expected = [blocked, blocked] if blocked else [Reason.EXEMPT, None]
@@ -210,7 +210,7 @@ def test_blocks_apply_without_the_store(redis_server: Callable[..., RedisServer]
 def test_an_explanation_names_the_block(store: Store, request_: CheckRequest, words: str) -> None:
     late = 4_955_673_600 * SECOND_US
     serve(store, NETWORK, Block("late", ends_at=late, reason="x"), Block("gone", ends_at=1), Block("off", ends_at=1))
-    store.clients.put([record("off", 1, status=ClientStatus.BLOCKED)])
+    store.put(record("off", 1, status=ClientStatus.BLOCKED))
     explanation = explain(store.engine(), request_)
     assert explanation.blocked_by == words
     assert (explanation.block is not None) is bool(words)

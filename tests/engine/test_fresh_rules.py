@@ -57,7 +57,7 @@ def test_twenty_changes_of_one_client_under_load_on_two_servers(store: Store) ->
     def changes(announce: Callable[[object], None]) -> None:
         for revision in range(2, 22):
             history[revision] = plans[revision % 2]
-            store.clients.put([record("acme", revision, plan=history[revision])])
+            store.put(record("acme", revision, plan=history[revision]))
             announce(revision)
 
     engines = [store.engine(), store.engine()]
@@ -73,7 +73,7 @@ def test_a_changed_plan_applies_to_the_next_check(store: Store) -> None:
     store.load()
     engines = [store.engine(), store.engine()]
     for revision in range(1, 21):
-        store.clients.put([record("acme", revision, plan=plans[revision % 2])])
+        store.put(record("acme", revision, plan=plans[revision % 2]))
         assert [engine.check(SEARCH).plan for engine in engines] == [plans[revision % 2]] * 2
 
 
@@ -82,15 +82,15 @@ def test_a_deleted_client_is_immediately_on_the_default_plan(store: Store) -> No
     store.load(record("acme", 1, status=ClientStatus.BLOCKED))
     engine = store.engine()
     assert engine.check(SEARCH).reason is Reason.BLOCKED
-    store.clients.put([record("acme", 2, deleted=True)])
+    store.put(record("acme", 2, deleted=True))
     assert engine.check(SEARCH).allowed
 
 
 def test_an_older_record_that_arrives_late_does_not_restore_a_deleted_client(store: Store) -> None:
     store.publish(simple(9))
     store.load()
-    store.clients.put([record("acme", 2, deleted=True)])
-    store.clients.put([record("acme", 1, status=ClientStatus.BLOCKED)])
+    store.put(record("acme", 2, deleted=True))
+    store.put(record("acme", 1, status=ClientStatus.BLOCKED))
     assert store.engine().check(SEARCH).allowed
 
 

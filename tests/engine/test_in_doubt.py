@@ -39,7 +39,7 @@ def counted_here(engine: Engine) -> int:
     """The number of requests in the usage buffer of this process."""
     with engine._usage_buffer._lock:
         buffered = engine._usage_buffer._buffered.values()
-        return sum(amount for counts in buffered for (_, policy), amount in counts.items() if not policy)
+        return sum(amount for counts in buffered for (_, policy, _), amount in counts.items() if not policy)
 
 
 def test_a_lost_reply_while_reading_the_rules_is_counted_by_the_process(store: Store, engine: Engine) -> None:

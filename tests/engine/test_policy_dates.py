@@ -138,7 +138,7 @@ def test_on_a_cluster_only_the_clients_master_compares_dates(
     world = SplitWorld(masters.ready(), own(), dated)
     engine = world.store.engine()
     engine._decider._script = scripts.load("decide", clock=AHEAD)
-    engine._decider._consume_script = scripts.load_consuming(clock=AHEAD)
+    engine._decider._consume_script = scripts.load("decide", scripts.CONSUME, clock=AHEAD)
     answer = engine.check(CheckRequest(world.client, "search"), consume=consume)
     assert not answer.degraded
     assert [(state.policy, state.remaining) for state in answer.limits] == [

@@ -147,7 +147,7 @@ def answer(*, allowed: bool) -> Case:
 
 def counted_locally(size: int) -> Call:
     found = effective(rules(size), record(0), rules(size).policies, NOW).policies
-    return lambda: LocalCounters().check(1, ALONE, CheckRequest("ann"), found, 1, NOW, consume=True)
+    return lambda: LocalCounters().check(1, ALONE, ("ann",), CheckRequest("ann"), found, 1, NOW, consume=True)
 
 
 def holding(found: Ruleset) -> PreparedRuleset:

@@ -8,6 +8,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from limits.models import Client, ClientChange, OverrideLimit
 from limits.publishing import clients
+from limits.store.clients import as_root
 from ratelimit_enforcer.domain.client import ClientRecord, Override
 from ratelimit_enforcer.domain.dates import microseconds
 from ratelimit_enforcer.domain.limit import Limit
@@ -65,7 +66,7 @@ def test_the_newest_record_wins_regardless_of_the_order(shop: Platform) -> None:
     late = shop.client("acme")
     Client.objects.update(status="blocked")
     clients.deliver()
-    assert shop.clients.put([late]) == 0
+    assert shop.clients.put([as_root(late)]) == 0
     assert shop.client("acme").status == "blocked"
 
 
@@ -138,9 +139,9 @@ def test_loading_writes_every_client_and_marks_every_shard(shop: Platform) -> No
 
 
 def test_loading_does_not_restore_clients_deleted_meanwhile(shop: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = list(clients.all_records())
+    read = list(clients.all_clients())
     Client.objects.all().delete()
     clients.deliver()
-    monkeypatch.setattr(clients, "all_records", lambda: iter(read))
+    monkeypatch.setattr(clients, "all_clients", lambda: iter(read))
     assert clients.load_all()
     assert shop.client("acme").deleted

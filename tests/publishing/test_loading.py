@@ -55,7 +55,7 @@ def test_a_killed_loader_releases_the_lock(shop: Platform, monkeypatch: pytest.M
 
     shop.empty()
     with monkeypatch.context() as patch:
-        patch.setattr(clients, "all_records", die)
+        patch.setattr(clients, "all_clients", die)
         with pytest.raises(Killed):
             clients.load_all()
     assert not shop.is_complete

@@ -11,6 +11,7 @@ from limits.models import Client, ClientChange, PolicyLimit, Publication
 from limits.models import Platform as PlatformRow
 from limits.publishing import clients, rules
 from limits.publishing.reconciler import reconcile
+from limits.store.clients import as_root
 from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.ruleset import Plan, Ruleset, Version, digest_of
 from tests.models import rows
@@ -53,7 +54,7 @@ def foreign(platform: Platform) -> Platform:
     """The store has version 9 and a client of another database; this database has a plan and a client."""
     data = Ruleset(plans=(Plan("theirs", "Theirs"),), default_plan="theirs").to_bytes()
     platform.rules.publish(Version("theirs", 9, digest_of(data)), data, lambda current: True)
-    assert platform.clients.load_all([ClientRecord("their-client", 7)])
+    assert platform.clients.load_all([as_root(ClientRecord("their-client", 7))])
     rows.default_plan("ours")
     rows.client("acme")
     rules.record("test")

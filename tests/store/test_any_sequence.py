@@ -15,11 +15,15 @@ from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.selection import EffectivePolicy
 from ratelimit_enforcer.store.deadline import Deadline
 from ratelimit_enforcer.store.decider import Decided
+from ratelimit_enforcer.store.keys import client_field, shard_of
 from tests.support.deciding import START, Desk, policy
 from tests.support.histories import COSTS, WAITS, history_settings, limit_lists
 
-CLIENTS = st.sampled_from(["ann", "bob"])
+TREE = {"ann": (), "bob": ("ann",), "cat": ("bob", "ann"), "dan": ("cat", "bob", "ann")}
+"""The ancestors of each client, from the parent up."""
+CLIENTS = st.sampled_from(list(TREE))
 SLUGS = ("one", "two", "all", "models", "everywhere")
+LEVELS = st.integers(0, 3)
 PARTITIONS = {"all": Partition.GLOBAL, "everywhere": Partition.GLOBAL}
 ATTRIBUTES = {"models": ("model",), "everywhere": ("model", "region")}
 VALUES = st.fixed_dictionaries({}, optional={"model": st.sampled_from("ab"), "region": st.just("eu")})
@@ -31,8 +35,10 @@ class Platform(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.desk = Desk(os.environ["REDIS_URL"], f"test-{secrets.token_hex(4)}")
+        records = {client_field(key): "1 {}" for key in TREE}
+        self.desk.redis.hset(self.desk.keys.shards[shard_of("ann")], mapping=records)
         self.model = Counters()
-        self.rules: dict[str, EffectivePolicy] = {}
+        self.rules: dict[tuple[str, int], EffectivePolicy] = {}
         self.now = START
 
     def teardown(self) -> None:
@@ -41,22 +47,31 @@ class Platform(RuleBasedStateMachine):
 
     @initialize(limits=limit_lists())
     def begin(self, limits: list[Limit]) -> None:
-        self.put("one", limits, Mode.ENFORCE)
+        self.put("one", 0, limits, Mode.ENFORCE)
 
-    @rule(slug=st.sampled_from(SLUGS), limits=limit_lists(), mode=st.sampled_from([Mode.ENFORCE, Mode.SHADOW]))
-    def put(self, slug: str, limits: list[Limit], mode: Mode) -> None:
+    @rule(
+        slug=st.sampled_from(SLUGS),
+        level=LEVELS,
+        limits=limit_lists(),
+        mode=st.sampled_from([Mode.ENFORCE, Mode.SHADOW]),
+    )
+    def put(self, slug: str, level: int, limits: list[Limit], mode: Mode) -> None:
+        """The same policy may apply to the client and to ancestors, as it does if they are on the same plan."""
         partition, attributes = PARTITIONS.get(slug, Partition.CLIENT), ATTRIBUTES.get(slug, ())
-        self.rules[slug] = policy(slug, *limits, mode=mode, partition=partition, attributes=attributes)
+        level = level if partition is Partition.CLIENT else 0
+        self.rules[slug, level] = policy(
+            slug, *limits, mode=mode, partition=partition, attributes=attributes, level=level
+        )
 
-    @rule(slug=st.sampled_from(SLUGS))
-    def remove(self, slug: str) -> None:
-        self.rules.pop(slug, None)
+    @rule(slug=st.sampled_from(SLUGS), level=LEVELS)
+    def remove(self, slug: str, level: int) -> None:
+        self.rules.pop((slug, level), None)
 
-    @rule(slug=st.sampled_from(SLUGS), quota=st.integers(0, 12))
-    def change_quota(self, slug: str, quota: int) -> None:
-        if before := self.rules.get(slug):
+    @rule(slug=st.sampled_from(SLUGS), level=LEVELS, quota=st.integers(0, 12))
+    def change_quota(self, slug: str, level: int, quota: int) -> None:
+        if before := self.rules.get((slug, level)):
             limits = tuple(replace(limit, quota=quota, burst=limit.burst and 1) for limit in before.limits)
-            self.rules[slug] = replace(before, policy=replace(before.policy, limits=limits), limits=limits)
+            self.rules[slug, level] = replace(before, policy=replace(before.policy, limits=limits), limits=limits)
 
     @rule(wait=WAITS)
     def pass_time(self, wait: int) -> None:
@@ -66,22 +81,31 @@ class Platform(RuleBasedStateMachine):
 
     @rule(client=CLIENTS, costs=st.lists(COSTS, min_size=1, max_size=4), values=VALUES)
     def check(self, client: str, costs: list[int], values: dict[str, str]) -> None:
-        requests = [self.desk.request(client, self.policies, cost, attributes=values) for cost in costs]
+        policies, ancestors = self.policies(client), TREE[client]
+        requests = [
+            self.desk.request(client, policies, cost, attributes=values, revision=1, ancestors=registered(ancestors))
+            for cost in costs
+        ]
         answers = self.desk.decider.decide_in_order(requests, Deadline(10))
         assert len(answers) == len(costs)
         for cost, answer in zip(costs, answers, strict=True):
-            expected = self.model.check(self.policies, cost, self.now, client=client, attributes=values)
+            expected = self.model.check(policies, cost, self.now, client=client, ancestors=ancestors, attributes=values)
             self.compare(answer, expected)
 
     @rule(client=CLIENTS, cost=COSTS, values=VALUES)
     def look(self, client: str, cost: int, values: dict[str, str]) -> None:
-        answer = self.desk.check(client, self.policies, cost, consume=False, attributes=values)
-        expected = self.model.check(self.policies, cost, self.now, client=client, attributes=values, consume=False)
+        policies, ancestors = self.policies(client), TREE[client]
+        answer = self.desk.check(
+            client, policies, cost, consume=False, attributes=values, revision=1, ancestors=registered(ancestors)
+        )
+        expected = self.model.check(
+            policies, cost, self.now, client=client, ancestors=ancestors, attributes=values, consume=False
+        )
         self.compare(answer, expected)
 
     @rule(client=CLIENTS)
     def reset(self, client: str) -> None:
-        CounterResetter(self.desk.redis, self.desk.keys).erase(client, SLUGS, ["models"])
+        CounterResetter(self.desk.redis, self.desk.keys).erase(client, SLUGS, ["models"], shard_key="ann")
         for slug in SLUGS:
             for key in [key for key in self.model.counters if key[:2] == (slug, client)]:
                 del self.model.counters[key]
@@ -91,9 +115,9 @@ class Platform(RuleBasedStateMachine):
         keys = self.desk.redis.keys(f"{self.desk.keys.namespace}:*:[ng]:*")
         assert all(self.desk.redis.pttl(key) > 0 for key in keys)
 
-    @property
-    def policies(self) -> list[EffectivePolicy]:
-        return list(self.rules.values())
+    def policies(self, client: str) -> list[EffectivePolicy]:
+        """Those of the client and of its ancestors."""
+        return [each for (_, level), each in self.rules.items() if level <= len(TREE[client])]
 
     @staticmethod
     def compare(answer: Any, expected: Any) -> None:
@@ -101,6 +125,10 @@ class Platform(RuleBasedStateMachine):
         assert isinstance(answer, Decided)
         assert answer.admitted == admitted
         assert answer.readings == tuple(reading for row in readings for reading in row)
+
+
+def registered(ancestors: tuple[str, ...]) -> list[tuple[str, int]]:
+    return [(key, 1) for key in ancestors]
 
 
 def test_script_and_model_agree_over_any_sequence() -> None:

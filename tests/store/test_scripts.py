@@ -9,7 +9,7 @@ from redis import Redis
 from ratelimit_enforcer.domain.sliding_window import NEVER
 from ratelimit_enforcer.domain.usage import PolicyKind, RequestKind
 from ratelimit_enforcer.store import decider, scripts
-from ratelimit_enforcer.store.scripts.packing import ALGORITHM_CODES, MODE_CODES, SEPARATE_VALUES
+from ratelimit_enforcer.store.scripts.packing import ALGORITHM_CODES, LEVEL, MODE_CODES, SEPARATE_VALUES
 
 FOLDER = Path(scripts.__file__).parent
 
@@ -45,7 +45,7 @@ FLAGS = ("COMPLETE", "UNCOUNTED", "COUNT_DAMAGED")
             | {mode.name: code for mode, code in MODE_CODES.items()}
             | {name: getattr(decider, name) for name in ANSWERS}
             | {name: getattr(decider, f"_{name}") for name in FLAGS}
-            | {"NEVER": NEVER, "SEPARATE_VALUES": SEPARATE_VALUES},
+            | {"NEVER": NEVER, "SEPARATE_VALUES": SEPARATE_VALUES, "LEVEL": LEVEL},
         ),
         ("kinds", {kind.name: kind.encode() for kind in RequestKind}),
         ("policy_kinds", {f"POLICY_{kind.name}": kind.encode() for kind in PolicyKind}),

@@ -32,10 +32,10 @@ TEST_CLOCK = "local clock = redis.call('MGET', 'clock:seconds', 'clock:rest')"
 START = 1_800_000_000_000_000
 
 
-def script_with_clock(*, expires: bool = False, consuming: bool = False) -> scripts.Script:
-    """The production script, which reads the time from two keys. Redis expires keys by the real clock, so counters
-    get a lifetime longer than any test, unless ``expires``. ``consuming``: the variant for a request in parts."""
-    load = scripts.load_consuming if consuming else partial(scripts.load, "decide")
+def script_with_clock(*variants: str, expires: bool = False) -> scripts.Script:
+    """The production script in these variants, which reads the time from two keys. Redis expires keys by the real
+    clock, so counters get a lifetime longer than any test, unless ``expires``."""
+    load = partial(scripts.load, "decide", *variants)
     return load(clock=TEST_CLOCK) if expires else load(clock=TEST_CLOCK, lifetime="local lifetime = 1000000000")
 
 
@@ -51,8 +51,10 @@ def policy(
     mode: Mode = Mode.ENFORCE,
     partition: Partition = Partition.CLIENT,
     attributes: tuple[str, ...] = (),
+    level: int = 0,
 ) -> EffectivePolicy:
-    return EffectivePolicy(Policy(slug, limits, partition=partition, attributes=attributes), mode, limits)
+    rule = Policy(slug, limits, partition=partition, attributes=attributes)
+    return EffectivePolicy(rule, mode, limits, level=level)
 
 
 def sliding(quota: int, window: int) -> Limit:
@@ -73,11 +75,12 @@ class Desk:
         self.connections = ServerConnections(lambda: pool.connection_class(**pool.connection_kwargs), 8)
         self.decider = Decider(self.connections, self.keys)
         self.now = START
-        self.consume_script = scripts.load_consuming()
+        self.consume_script = scripts.load("decide", scripts.CONSUME)
         self.pending = PendingEntries(self.connections, self.keys, COUNTS_PER_SHARD)
         if clock:
             self.decider._script = script_with_clock()
-            self.consume_script = script_with_clock(consuming=True)
+            self.decider._tree_script = script_with_clock(scripts.TREE)
+            self.consume_script = script_with_clock(scripts.CONSUME)
             self.pending._scripts = pending_scripts_with_clock()
             self.at(START)
         for name in self.keys.shards:
@@ -97,12 +100,18 @@ class Desk:
         token: str = TOKEN,
         revision: int | None = 0,
         attributes: Mapping[str, str] = NO_ATTRIBUTES,
+        ancestors: Sequence[tuple[str, int]] = (),
         **rules: Any,
     ) -> StoreRequest:
-        """``rules``: further arguments of :func:`pack_rules`."""
+        """``ancestors``: keys and revisions, from the parent up. ``rules``: further arguments of
+        :func:`pack_rules`."""
         counters = tuple(counter_of(each) for each in policies)
         packed = pack_rules(policies, self.now, **rules)
-        return StoreRequest(client, token, revision, counters, packed, cost, attributes=attributes)
+        request = StoreRequest(client, token, revision, counters, packed, cost, attributes=attributes)
+        if not ancestors:
+            return request
+        keys = tuple(key for key, _ in ancestors)
+        return request._replace(ancestors=tuple(ancestors), owners=(client, *keys), shard_key=keys[-1])
 
     def check(
         self, client: str, policies: Sequence[EffectivePolicy], cost: int = 1, *, consume: bool = True, **fields: Any

@@ -1,7 +1,9 @@
 """Several servers in one process: engines that share only a Redis."""
 
+from dataclasses import replace
+
 from limits.store.client import control_client_of
-from limits.store.clients import ClientWriter
+from limits.store.clients import ClientWriter, PlacedClient
 from limits.store.ruleset_writer import RulesetWriter
 from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.ruleset import Ruleset, Version, digest_of
@@ -25,6 +27,7 @@ class Store:
         self.rules = RulesetWriter(self.redis, self.keys)
         self.clients = ClientWriter(self.redis, self.keys)
         self.sequence = 0
+        self._records: dict[str, ClientRecord] = {}
 
     def publish(self, ruleset: Ruleset) -> Version:
         """Publishes the next version; it is live when this returns."""
@@ -35,7 +38,25 @@ class Store:
 
     def load(self, *records: ClientRecord) -> None:
         """Writes these records as the complete set of clients."""
-        assert self.clients.load_all(records)
+        self._records = {record.key: record for record in records}
+        assert self.clients.load_all(map(self._placed, records))
+
+    def put(self, *records: ClientRecord) -> int:
+        """Writes changed records, in the shard of the root that follows from the parents. Returns how many were not
+        older than those in the store."""
+        earlier = {record.key: self._root_of(record.key) for record in records if record.key in self._records}
+        self._records |= {record.key: record for record in records}
+        placed = [
+            replace(self._placed(each), earlier_roots=frozenset([earlier.get(each.key, each.key)])) for each in records
+        ]
+        return self.clients.put(placed)
+
+    def _placed(self, record: ClientRecord) -> PlacedClient:
+        return PlacedClient(record, self._root_of(record.key))
+
+    def _root_of(self, key: str) -> str:
+        parent = self._records[key].parent
+        return self._root_of(parent) if parent else key
 
     def engine(self, *, deadline: float = LONG_DEADLINE, cache_size: int = 1_000, connections: int = 32) -> Engine:
         """A new engine with separate connections, as in another process."""

@@ -17,8 +17,10 @@ _FOLDER = Path(__file__).parent
 _INCLUDE = re.compile(r"^ *-- include: (\w+)$", re.MULTILINE)
 """A line that is replaced by a file of the folder ``parts``, because Redis has no modules."""
 
-_CONSUME = re.compile(r"^ *-- consume: (\w+)$", re.MULTILINE)
-"""A line that is replaced by a part only in the variant of ``decide.lua`` that consumes one part of a request."""
+CONSUME, TREE = "consume", "tree"
+"""Variants of ``decide.lua``: for one part of a request, whose cost stays pending until the request is committed; and
+for clients that may have ancestors. Lines that begin with ``-- consume:`` and ``-- tree:`` are replaced by parts in
+these variants only, because a text that is not executed costs time too."""
 
 
 class Script:
@@ -45,17 +47,12 @@ class Script:
 
 
 @cache
-def load(name: str, **replaced: str) -> Script:
-    """The script with this file name, without extension. ``replaced``: another text for some of its parts, as for
-    :func:`assembled`."""
-    return Script(assembled(_read(name), **replaced))
-
-
-@cache
-def load_consuming(**replaced: str) -> Script:
-    """``decide.lua`` for one part of a request, whose cost stays pending until the request is committed.
-    ``replaced``: as for :func:`load`."""
-    text = _CONSUME.sub(lambda line: _read_part(line[1]), _read("decide"))
+def load(name: str, *variants: str, **replaced: str) -> Script:
+    """The script with this file name, without extension, in these variants. ``replaced``: another text for some of
+    its parts, as for :func:`assembled`."""
+    text = _read(name)
+    for variant in variants:
+        text = re.sub(rf"^ *-- {variant}: (\w+)$", lambda line: _read_part(line[1]), text, flags=re.MULTILINE)
     return Script(assembled(text, **replaced))
 
 

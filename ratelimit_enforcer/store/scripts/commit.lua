@@ -11,7 +11,7 @@
 --       3     how many new usage counts of unregistered clients a shard accepts per minute
 --       4     the client's field in the shard
 --       5, 6  the endpoint ("": an unregistered one) and the client, as they are counted
---       7...  kind, policy and amount, for each count
+--       7...  kind, policy, amount and client ("": as before), for each count
 --
 -- Returns 1; 2 if the request was committed and could not be counted, because the counts are damaged
 -- (parts/usage.lua); 0 if nothing was changed, because the entry is overdue or was refunded, or

@@ -8,7 +8,7 @@
 --       2     the client's field in the shard
 --       3     how many new usage counts of unregistered clients a shard accepts per minute
 --       4, 5  the endpoint ("": an unregistered one) and the client, as they are counted
---       6...  kind, policy and amount, for each count
+--       6...  kind, policy, amount and client ("": as before), for each count
 --
 -- Returns 1 if nothing could be counted, because the key of the counts is not a hash; else nothing. The counts
 -- do not expire; see parts/usage.lua.

@@ -12,8 +12,9 @@
 --       4...  one counter for each policy, in the order of the rules; then for each policy that counts values of
 --             attributes separately the key that counts new values, or the counter itself if the values are counted
 --             under (other)
--- For "consume", last: the shard's pending entries (when each is overdue, and its content). That is a
--- separate script with two additional parts, so that an ordinary check does not pay for them.
+-- For "consume", last: the shard's pending entries (when each is overdue, and its content). That is a variant
+-- of the script with two additional parts, so that an ordinary check does not pay for them. Another variant is
+-- for clients below a parent, whose shard is that of their root (lines that begin with "-- tree:").
 --
 -- For all requests
 -- ARGV  1     the version token of the caller's rules
@@ -37,13 +38,18 @@
 --             numbers: for a token bucket the time to refill one token and the time to refill the whole
 --             burst, each as whole microseconds and a rest in 1 / quota of one; for a calendar limit the
 --             end of its period, in microseconds; last, the slug of each policy
+-- In the variant for clients below a parent, for each request also
+-- ARGV  5...10  for each of three ancestors, from the parent up, its field in the shard and the head of its record,
+--             as above; "" for those that the client does not have. The mode of an ancestor's policy has 4 added
+--             for each level above the client.
 --
 -- Returns for each request one of
 --   packed: flags (1 if the store is complete, plus 2 if this request could not be counted, plus 4 if a
 --   count was damaged; see parts/usage.lua); admitted; now; for each limit a reading: whether it admits,
 --   and four figures of its state before this request (see the algorithms)
 --   {1, token of the rules in the store}       the caller's rules are not those in force
---   {2, record or false}                       the caller's record is not the one in force
+--   {2, record or false, ...}                  the caller's record is not the one in force, or that of an
+--                                              ancestor: then followed by those of all three
 --   {3, now}                                   the rules are not valid at this time
 --   {4}                                        whether the client is registered is not known here yet
 --   {5, kind}                                  data that this request depends on is damaged
@@ -115,6 +121,7 @@ while argument_offset < #ARGV do
       now = now < valid_from and valid_from or valid_until - 1
     end
   end
+  -- tree: ancestors
   if reply then
     replies[#replies + 1] = reply
     break
@@ -169,6 +176,7 @@ while argument_offset < #ARGV do
     --        new_states, readings, thresholds_reached, is_damaged, is_corrected, and corrections in counter
     local mode, limits
     mode, limits, rules_at = unpack('>BI2', rules, rules_at)
+    -- tree: level
     if mode >= SEPARATE_VALUES then
       -- include: separate_values
       if exhausted then break end
@@ -279,6 +287,7 @@ while argument_offset < #ARGV do
       for index = 1, policies do
         slugs[index], rules_at = unpack('Bc0', rules, rules_at)
         local denying_mode = denying_modes and denying_modes[index]
+        -- tree: once
         if denying_mode == ENFORCE then
           count(key_offset, record, POLICY_DENIED, endpoint, slugs[index], client, 1)
         elseif denying_mode and admitted then
@@ -286,7 +295,9 @@ while argument_offset < #ARGV do
         end
       end
       for _, reached in ipairs(admitted and thresholds_reached or {}) do
-        count(key_offset, record, reached[2], endpoint, slugs[reached[1]], client, 1)
+        local subject = client
+        -- tree: subject
+        count(key_offset, record, reached[2], endpoint, slugs[reached[1]], subject, 1)
       end
       if damage == 'all' then flags = flags + UNCOUNTED elseif damage then flags = flags + COUNT_DAMAGED end
     end
@@ -322,5 +333,6 @@ while argument_offset < #ARGV do
   replies[#replies + 1] = pack('>BBI8', flags, admitted and 1 or 0, now) .. readings
   -- consume: overdue
   key_offset, argument_offset = key_offset + 3 + policies + separate, argument_offset + 4
+  -- tree: arguments
 end
 return replies

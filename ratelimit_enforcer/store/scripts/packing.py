@@ -22,6 +22,8 @@ ALGORITHM_CODES = {
 MODE_CODES = {Mode.SHADOW: 0, Mode.ENFORCE: 1}
 SEPARATE_VALUES = 2
 """Added to the mode of a policy that counts values of attributes separately."""
+LEVEL = 4
+"""Added to the mode of an ancestor's policy, once for each level above the client."""
 
 MAX_VALUES = 10_000
 """The number of values of its attributes that a policy counts separately in one window: for each client, or, if it
@@ -75,7 +77,7 @@ def _pack_slug(policy: EffectivePolicy) -> bytes:
 
 
 def _pack_policy(policy: EffectivePolicy, now: int, max_values: int) -> bytes:
-    mode = MODE_CODES[policy.mode]
+    mode = MODE_CODES[policy.mode] + LEVEL * policy.level
     if policy.policy.attributes:
         head = _POLICY.pack(mode + SEPARATE_VALUES, len(policy.limits)) + _VALUES.pack(max_values, _window(policy))
     else:

@@ -7,7 +7,7 @@
 -- ARGV  1     the entry
 --       then, if the request is counted: 2 how many new usage counts of unregistered clients a shard
 --       accepts per minute; 3 the client's field in the shard; 4, 5 the endpoint ("": an unregistered
---       one) and the client, as they are counted; 6... kind, policy and amount, for each count
+--       one) and the client, as they are counted; 6... kind, policy, amount and client ("": as before), for each count
 --
 -- Returns 1; 2 if it was refunded and could not be counted, because the counts are damaged
 -- (parts/usage.lua); 0 if the entry does not exist, because it was refunded or committed: then nothing
@@ -79,7 +79,7 @@ local function limits_at(at)
   local limits, number, _ = {}, nil, nil
   local mode
   mode, number, at = unpack('>BI2', rules, at)
-  if mode >= SEPARATE_VALUES then at = at + 8 end
+  if mode % LEVEL >= SEPARATE_VALUES then at = at + 8 end
   for _ = 1, number do
     local algorithm, window, quota, token_time_or_period_end, token_time_rest
     algorithm, window, quota, token_time_or_period_end, token_time_rest, _, _, at = unpack('>BI4I4I8I4I8I4', rules, at)

@@ -1,0 +1,1 @@
+argument_offset = argument_offset + 6

@@ -1,0 +1,3 @@
+local level = floor(mode / LEVEL)
+mode = mode % LEVEL
+if level > 0 then levels[index] = level end

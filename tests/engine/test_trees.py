@@ -1,0 +1,256 @@
+"""Clients below a parent: one quota for all keys of an organisation, exact, all or nothing, and never stale."""
+
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from ratelimit_enforcer.domain.client import ClientRecord
+from ratelimit_enforcer.domain.enums import ClientStatus, OnStoreFailure, Partition, Reason
+from ratelimit_enforcer.domain.ruleset import Policy
+from ratelimit_enforcer.engine import CheckRequest, Engine
+from ratelimit_enforcer.store.keys import client_field, shard_of
+from ratelimit_platform.embedded.redis import RedisServer
+from tests.engine.rules import per_hour, policy, record, ruleset
+from tests.support.heartbeats import wait_for_heartbeat
+from tests.support.lasting_clusters import LastingCluster, lasting_cluster
+from tests.support.servers import Store
+
+pytestmark = pytest.mark.xdist_group("trees")
+
+OWN = policy("own", per_hour(3), plan="free", on_store_failure=OnStoreFailure.DENY)
+SHARED = policy("shared", per_hour(5), plan="pro", on_store_failure=OnStoreFailure.DENY)
+EVERYONE = policy("everyone", per_hour(7), partition=Partition.GLOBAL, on_store_failure=OnStoreFailure.DENY)
+
+ACME = record("acme", 1, plan="pro")
+TEAM = record("team", 2, parent="acme")
+KEY = record("key", 3, plan="free", parent="team")
+OTHER_KEY = record("other-key", 4, parent="team")
+TREE = (ACME, TEAM, KEY, OTHER_KEY)
+
+
+@pytest.fixture(scope="module")
+def masters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LastingCluster]:
+    with lasting_cluster(tmp_path_factory.mktemp("clusters"), replicas=0) as lasting:
+        yield lasting
+
+
+@pytest.fixture(params=["server", "cluster"])
+def anywhere(request: pytest.FixtureRequest, store: Store) -> Store:
+    """A platform on one server, and on a Cluster."""
+    if request.param == "server":
+        return store
+    return Store(request.getfixturevalue("masters").ready().url, store.keys.namespace)
+
+
+def serve(store: Store, *records: ClientRecord, policies: tuple[Policy, ...] = (OWN, SHARED)) -> Engine:
+    store.publish(ruleset(*policies))
+    store.load(*(records or TREE))
+    return store.engine()
+
+
+def answers(engine: Engine, *clients: str) -> list[bool]:
+    return [engine.check(CheckRequest(client, "search")).allowed for client in clients]
+
+
+def used(engine: Engine, client: str) -> dict[str, int]:
+    """What was consumed of each limit, by its name."""
+    states = engine.peek_client(client).decision.limits
+    return {state.name: state.limit.capacity - state.remaining for state in states}
+
+
+def test_all_keys_of_an_organisation_share_its_quota(anywhere: Store) -> None:
+    engine = serve(anywhere)
+    assert answers(engine, "key", "other-key", "team", "acme", "key", "other-key", "acme") == [True] * 5 + [False] * 2
+
+
+def test_a_denial_by_the_own_limit_consumes_nothing_of_the_organisation(anywhere: Store) -> None:
+    engine = serve(anywhere)
+    assert answers(engine, *["key"] * 10) == [True] * 3 + [False] * 7
+    assert used(engine, "key") == {"own:3600s": 3, "shared:3600s~2": 3}
+    assert answers(engine, *["other-key"] * 3) == [True, True, False]
+
+
+def test_a_denial_by_the_organisation_consumes_nothing_of_the_client(anywhere: Store) -> None:
+    engine = serve(anywhere)
+    assert answers(engine, *["other-key"] * 5) == [True] * 5
+    denied = engine.check(CheckRequest("key", "search"))
+    assert (denied.allowed, [state.name for state in denied.denying]) == (False, ["shared:3600s~2"])
+    assert used(engine, "key") == {"own:3600s": 0, "shared:3600s~2": 5}
+
+
+def test_one_quota_is_exact_under_concurrency(anywhere: Store) -> None:
+    keys = [record(f"key-{at}", 10 + at, parent="acme") for at in range(20)]
+    engines = [
+        serve(anywhere, record("acme", 1, plan="pro"), *keys, policies=(policy("big", per_hour(100), plan="pro"),))
+    ]
+    engines.append(anywhere.engine())
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(lambda at: answers(engines[at % 2], f"key-{at % 20}")[0], range(240)))
+    assert sum(found) == 100
+
+
+def test_a_batch_of_clients_of_several_trees(anywhere: Store) -> None:
+    engine = serve(anywhere, *TREE, record("single", 5, plan="free"))
+    clients = ("key", "single", "other-key", "stranger", "key", "acme", "single", "acme", "team")
+    for _ in range(2):
+        found = engine.check_in_order([CheckRequest(client, "search") for client in clients], consume=False)
+        assert [decision.allowed for decision in found] == [True] * 9
+    found = engine.check_in_order([CheckRequest(client, "search") for client in clients])
+    assert [decision.allowed for decision in found] == [True] * 8 + [False], "five of the tree's six"
+    assert used(engine, "key") == {"own:3600s": 2, "shared:3600s~2": 5}
+
+
+def test_with_a_policy_that_counts_all_clients_together(anywhere: Store) -> None:
+    engine = serve(anywhere, policies=(OWN, SHARED, EVERYONE))
+    assert answers(engine, "key", "stranger", "other-key", "key") == [True] * 4
+    assert answers(engine, "key", "key") == [True, False]
+    assert answers(engine, "stranger", "stranger", "stranger") == [True, True, False]
+    assert used(engine, "key") == {"own:3600s": 3, "shared:3600s~2": 4}
+
+
+def test_a_client_with_a_blocked_ancestor_is_blocked(store: Store) -> None:
+    engine = serve(store)
+    assert answers(engine, "key") == [True]
+    store.put(record("acme", 10, plan="pro", status=ClientStatus.BLOCKED))
+    decision = engine.check(CheckRequest("key", "search"))
+    assert (decision.allowed, decision.reason) == (False, Reason.BLOCKED)
+    assert store.engine().check(CheckRequest("team", "search")).reason is Reason.BLOCKED
+
+
+def test_an_exempt_client_consumes_nothing_of_its_ancestors(store: Store) -> None:
+    engine = serve(store, ACME, TEAM, record("key", 3, parent="team", status=ClientStatus.EXEMPT))
+    assert answers(engine, *["key"] * 9) == [True] * 9
+    assert used(engine, "acme") == {"shared:3600s": 0}
+
+
+@pytest.mark.parametrize("changed", [{"plan": "free"}, {"status": ClientStatus.EXEMPT}, {"tags": ("vip",)}])
+def test_every_change_of_an_ancestor_applies_to_the_next_check(anywhere: Store, changed: dict[str, Any]) -> None:
+    engine = serve(anywhere)
+    names = {"plan": ["own:3600s", "own:3600s~2"], "status": ["own:3600s"], "tags": ["own:3600s", "shared:3600s~2"]}
+    assert answers(engine, "key") == [True]
+    anywhere.put(record("acme", 10, **({"plan": "pro"} | changed)))
+    (field,) = changed
+    assert [state.name for state in engine.check(CheckRequest("key", "search")).limits] == names[field]
+
+
+def test_a_move_applies_to_the_next_check_of_every_descendant(anywhere: Store) -> None:
+    engine = serve(anywhere, *TREE, record("globex", 5, plan="pro"))
+    assert answers(engine, *["other-key"] * 5) == [True] * 5
+    moved = [record("team", 12, parent="globex", moved=12), record("other-key", 11, parent="team")]
+    moved.append(record("key", 10, plan="free", parent="team"))
+    anywhere.put(*reversed(moved))
+    assert answers(engine, *["other-key"] * 6) == [True] * 5 + [False]
+    assert used(anywhere.engine(), "globex") == {"shared:3600s": 5}
+    assert used(engine, "acme") == {"shared:3600s": 5}
+    assert [state.client for state in engine.check(CheckRequest("key", "search")).limits] == ["key", "globex"]
+
+
+def test_a_client_that_returns_to_a_parent_has_new_counters(anywhere: Store) -> None:
+    engine = serve(anywhere)
+    assert answers(engine, *["key"] * 4) == [True] * 3 + [False]
+    anywhere.put(record("key", 10, plan="free", moved=10))
+    assert answers(engine, *["key"] * 4) == [True] * 3 + [False]
+    anywhere.put(record("key", 11, plan="free", parent="team", moved=11))
+    assert answers(engine, *["key"] * 4) == [True, True, False, False], "two were left of the organisation's quota"
+    assert used(engine, "key") == {"own:3600s": 2, "shared:3600s~2": 5}
+
+
+def test_a_root_that_gets_a_parent(anywhere: Store) -> None:
+    engine = serve(anywhere)
+    assert answers(engine, "acme", "key") == [True, True]
+    anywhere.put(record("holding", 20, plan="free"))
+    below = [record(each.key, 20 + each.revision, plan=each.plan, parent=each.parent) for each in reversed(TREE[1:])]
+    anywhere.put(*below, record("acme", 30, plan="pro", parent="holding", moved=30))
+    for checked in (engine, anywhere.engine()):
+        states = checked.check(CheckRequest("key", "search"), consume=False).limits
+        assert [(state.name, state.client) for state in states] == [
+            *[("own:3600s", "key"), ("shared:3600s~2", "acme"), ("own:3600s~3", "holding")],
+        ]
+
+
+def test_a_removed_client_is_on_the_default_plan_again(anywhere: Store) -> None:
+    engine = serve(anywhere)
+    assert answers(engine, "other-key") == [True]
+    anywhere.put(record("other-key", 10, deleted=True))
+    for checked in (engine, anywhere.engine()):
+        states = checked.check(CheckRequest("other-key", "search"), consume=False).limits
+        assert [state.name for state in states] == ["own:3600s"]
+
+
+def test_a_first_check_takes_two_round_trips_more(anywhere: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = serve(anywhere)
+    calls: list[str] = []
+    connections = engine._decider._connections
+    execute = connections.execute
+
+    def counting(*command: Any, **options: Any) -> Any:
+        calls.append(command[0])
+        return execute(*command, **options)
+
+    engine.refresh()
+    assert answers(engine, "stranger") == [True]
+    monkeypatch.setattr(connections, "execute", counting)
+    assert answers(engine, "key") == [True]
+    first = [call for call in calls if call == "EVALSHA"]
+    calls.clear()
+    assert answers(engine, "key") == [True]
+    assert (len(first), calls) == (3, ["EVALSHA"])
+
+
+def test_requests_count_for_the_client_in_the_request(anywhere: Store) -> None:
+    engine = serve(anywhere, policies=(OWN, SHARED, EVERYONE))
+    assert answers(engine, *["key"] * 4) == [True] * 3 + [False]
+    found = {field: amount for field, amount in counts_by_client(anywhere).items() if field[1] in ("a", "d")}
+    assert found == {("key", "a", ""): 3, ("key", "d", ""): 1, ("key", "d", "own"): 1}
+
+
+def test_a_quota_threshold_counts_for_the_client_whose_quota_it_is(anywhere: Store) -> None:
+    """On a Cluster with a global policy the counts are written by another script."""
+    for rules in ((SHARED,), (SHARED, policy("everyone", per_hour(10**6), partition=Partition.GLOBAL))):
+        store = Store(anywhere.url, f"test-{secrets.token_hex(4)}")
+        engine = serve(store, policies=rules)
+        assert answers(engine, "key", "other-key", "key", "key", "key") == [True] * 5
+        found = {field: amount for field, amount in counts_by_client(store).items() if field[2]}
+        assert found == {("acme", mark, "shared"): 1 for mark in ("50", "80", "90", "100")}
+
+
+def test_a_policy_that_denies_twice_is_counted_once(anywhere: Store) -> None:
+    plan = {"plan": "pro"}
+    engine = serve(anywhere, record("acme", 1, **plan), record("key", 2, parent="acme", **plan), policies=(SHARED,))
+    assert answers(engine, *["key"] * 6) == [True] * 5 + [False]
+    assert counts_by_client(anywhere)["key", "d", "shared"] == 1
+
+
+def counts_by_client(store: Store) -> Counter[tuple[str, str, str]]:
+    """(client, kind, policy) → count."""
+    totals: Counter[tuple[str, str, str]] = Counter()
+    for key in store.keys.usage:
+        for field, amount in store.redis.hgetall(key).items():
+            _, kind, _, slug, client = field.decode().split("\n")
+            totals[client, kind, slug] += int(amount)
+    return totals
+
+
+def test_without_the_store_the_cached_ancestors_limit_too(redis_server: Callable[..., RedisServer]) -> None:
+    server = redis_server()
+    store = Store(server.url, "own")
+    local = policy("shared", per_hour(2), plan="pro", on_store_failure=OnStoreFailure.LOCAL)
+    engine = serve(store, policies=(local,))
+    assert answers(engine, "key", "other-key") == [True, True]
+    wait_for_heartbeat(engine)
+    server.kill()
+    found = [engine.check(CheckRequest(client, "search")) for client in ("key", "other-key", "acme")]
+    assert [decision.degraded for decision in found] == [True] * 3
+    assert [decision.allowed for decision in found] == [True, True, False]
+    assert [state.name for state in found[0].limits] == ["shared:3600s~2"]
+
+
+def test_a_pointer_without_a_record_is_no_unregistered_client(anywhere: Store) -> None:
+    engine = serve(anywhere, policies=(OWN, SHARED))
+    anywhere.redis.hdel(anywhere.keys.shards[shard_of("acme")], client_field("key"))
+    decision = engine.check(CheckRequest("key", "search"))
+    assert (decision.degraded, decision.allowed) == (True, False)
