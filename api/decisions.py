@@ -73,11 +73,12 @@ def decision_body(decision: Decision) -> dict[str, Any]:
 
 
 def _limit_body(state: LimitState) -> dict[str, Any]:
-    name, policy, mode, limit, _, allowed, remaining, reset_after, next_capacity_after, retry_after, _, _ = state
+    name, policy, mode, limit, _, allowed, remaining, reset_after, next_capacity_after, retry_after, *_, client = state
     algorithm = limit.algorithm
     return {
         "name": name,
         "policy": policy,
+        "client": client,
         "algorithm": algorithm,
         "mode": mode,
         "quota": limit.quota,

@@ -105,6 +105,12 @@ NOT_ACCEPTABLE = ProblemType(
     "The request accepts none of the available media types.",
     "The header “Accept”, if present, must allow application/json.",
 )
+HAS_CHILDREN = ProblemType(
+    "/problems/has-children",
+    409,
+    "The client has children.",
+    "Other clients have this client as their parent. Remove them first, or change their parent.",
+)
 BODY_TOO_SLOW = ProblemType(
     "/problems/body-too-slow",
     408,
@@ -183,6 +189,7 @@ PROBLEM_TYPES = (
     NOT_FOUND,
     METHOD_NOT_ALLOWED,
     NOT_ACCEPTABLE,
+    HAS_CHILDREN,
     BODY_TOO_SLOW,
     LENGTH_REQUIRED,
     BODY_TOO_LARGE,

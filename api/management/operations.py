@@ -30,6 +30,7 @@ _CLIENT: dict[str, Any] = {
     "plan": "pro",
     "status": "active",
     "tags": ["eu", "wholesale"],
+    "parent": None,
 }
 _SAVED = {**_CLIENT, "live": True}
 _LATER = {
@@ -90,6 +91,7 @@ list_operation = extend_schema(
         _query("status", {"type": "string", "enum": list(ClientStatus)}, "Only clients with this status."),
         _query("tag", {"type": "array", "items": TAG, "maxItems": MAX_TAGS}, "Only clients with all of these tags."),
         _query("prefix", _KEY_TEXT, "Only clients whose key begins with this text."),
+        _query("parent", _KEY_TEXT, "Only clients whose parent has this key."),
         CHALLENGE,
         RETRY_OUTAGE,
     ],
@@ -102,7 +104,8 @@ read_operation = extend_schema(
     operation_id="readClient",
     tags=["clients"],
     summary="Read a registered client",
-    description="The client's own fields. `plan` is null for a client on the default plan.",
+    description="The client's own fields. `plan` is null for a client on the default plan, and for a client that is "
+    "limited by its ancestors alone.",
     parameters=[_KEY, CHALLENGE, RETRY_OUTAGE],
     responses=json_answer("Client", "The client.", client=_CLIENT) | _BAD_QUERY | _UNKNOWN | _COMMON,
 )
@@ -151,6 +154,7 @@ remove_operation = extend_schema(
     )
     | _BAD_QUERY
     | _UNKNOWN
+    | problem_answers({problems.HAS_CHILDREN: {}})
     | _COMMON,
 )
 
@@ -159,8 +163,8 @@ reset_operation = extend_schema(
     tags=["clients"],
     summary="Reset the counters of a client",
     description=(
-        "Deletes the counters of the client, registered or not, on every endpoint. The counters of global policies, "
-        "which all clients share, are not affected. The reason is recorded."
+        "Deletes the counters of the client, registered or not, on every endpoint. The counters of its ancestors, and "
+        "those of global policies, which all clients share, are not affected. The reason is recorded."
     ),
     parameters=[_KEY, CHALLENGE, RETRY_OUTAGE],
     request=_request_body("Reset", {"reason": "Load test by the shop."}),

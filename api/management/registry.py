@@ -3,18 +3,19 @@
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import QuerySet, RestrictedError
 from django.db.models.functions import Collate
 
 from api.management.requests import PageRequest
-from api.problems import NOT_FOUND, ProblemResponse
+from api.problems import HAS_CHILDREN, NOT_FOUND, ProblemResponse
 from api.requests import invalid
 from limits.models import Client, Plan
+from limits.models.trees import tree_problems
 from limits.publishing import clients
 from limits.publishing.rules import Delivery
 from ratelimit_enforcer.domain.enums import ClientStatus
 
-DEFAULTS: dict[str, Any] = {"name": "", "plan": None, "status": ClientStatus.ACTIVE.value, "tags": ()}
+DEFAULTS: dict[str, Any] = {"name": "", "plan": None, "status": ClientStatus.ACTIVE.value, "tags": (), "parent": None}
 
 
 def page(wanted: PageRequest) -> list[Client]:
@@ -25,7 +26,7 @@ def page(wanted: PageRequest) -> list[Client]:
 def selected(wanted: PageRequest) -> QuerySet[Client]:
     """The clients of a page and of all following ones, in the order of the code points of their keys."""
     # The order of a language does not keep keys with the same beginning together, so its index cannot find them.
-    rows = Client.objects.select_related("plan").alias(ordered=Collate("key", "C")).order_by("ordered")
+    rows = Client.objects.select_related("plan", "parent").alias(ordered=Collate("key", "C")).order_by("ordered")
     return rows.filter(ordered__gt=wanted.after, **_conditions(wanted))
 
 
@@ -34,6 +35,7 @@ def _conditions(wanted: PageRequest) -> dict[str, Any]:
         "plan__slug": wanted.plan,
         "status": wanted.status,
         "ordered__startswith": wanted.prefix,
+        "parent__key": wanted.parent,
         "tags__contains": list(wanted.tag) or None,
     }
     return {lookup: value for lookup, value in conditions.items() if value is not None}
@@ -42,7 +44,7 @@ def _conditions(wanted: PageRequest) -> dict[str, Any]:
 def find(key: str, *, locked: bool = False) -> Client:
     """The client with this key. ``locked``: the row is locked until the transaction ends. Raises
     :class:`ProblemResponse` if the client is not registered."""
-    rows = Client.objects.select_related("plan").filter(key=key)
+    rows = Client.objects.select_related("plan", "parent").filter(key=key)
     row = (rows.select_for_update(of=("self",)) if locked else rows).first()
     if row is None:
         raise ProblemResponse(NOT_FOUND, f"There is no registered client “{key}”.")
@@ -52,7 +54,7 @@ def find(key: str, *, locked: bool = False) -> Client:
 def put(key: str, fields: dict[str, Any]) -> tuple[Client, bool, Delivery]:
     """Registers the client, or replaces its fields; missing fields get their defaults. Returns (row,
     whether it is new, the delivery). Raises :class:`ProblemResponse` for a plan that does not exist."""
-    columns = _columns(DEFAULTS | fields)
+    columns = _columns(key, DEFAULTS | fields)
     row, created = Client.objects.update_or_create(key=key, defaults=columns)
     return row, created, clients.deliver([key])
 
@@ -60,7 +62,7 @@ def put(key: str, fields: dict[str, Any]) -> tuple[Client, bool, Delivery]:
 def patch(key: str, fields: dict[str, Any]) -> tuple[Client, Delivery]:
     """Changes only these fields of a registered client. Returns the row and the delivery. Raises
     :class:`ProblemResponse` if the client or the plan does not exist."""
-    columns = _columns(fields)
+    columns = _columns(key, fields)
     with transaction.atomic():
         row = find(key, locked=True)
         for name, value in columns.items():
@@ -72,16 +74,35 @@ def patch(key: str, fields: dict[str, Any]) -> tuple[Client, Delivery]:
 def delete(key: str) -> Delivery:
     """Removes the client, which is on the default plan from then on. Raises :class:`ProblemResponse`."""
     with transaction.atomic():
-        find(key, locked=True).delete()
+        row = find(key, locked=True)
+        try:
+            row.delete()
+        except RestrictedError as error:
+            number = row.children.count()
+            children = f"{number:,} client{'s' if number != 1 else ''}"
+            raise ProblemResponse(HAS_CHILDREN, f"“{key}” is the parent of {children}.") from error
     return clients.deliver([key])
 
 
-def _columns(fields: dict[str, Any]) -> dict[str, Any]:
-    columns = fields | {"tags": sorted(fields["tags"])} if "tags" in fields else fields
-    slug = fields.get("plan")
-    if slug is None:
-        return columns
+def _columns(key: str, fields: dict[str, Any]) -> dict[str, Any]:
+    columns = dict(fields)
+    if "tags" in fields:
+        columns["tags"] = sorted(fields["tags"])
+    if fields.get("plan") is not None:
+        columns["plan"] = _plan(fields["plan"])
+    if fields.get("parent") is not None:
+        columns["parent"] = _parent(key, fields["parent"])
+    return columns
+
+
+def _plan(slug: str) -> Plan:
     plan = Plan.objects.filter(slug=slug).first()
     if plan is None:
         raise invalid({"plan": [f"There is no plan “{slug}”."]})
-    return columns | {"plan": plan}
+    return plan
+
+
+def _parent(key: str, parent: str) -> Client:
+    for _, message in tree_problems({key: parent}, Client.objects.all()):
+        raise invalid({"parent": [f"{message[0].upper()}{message[1:]}"]})
+    return Client.objects.get(key=parent)

@@ -26,13 +26,14 @@ _STATUSES = ", ".join(ClientStatus)
 @dataclass(frozen=True, slots=True)
 class PageRequest:
     """A page of clients: those after the key ``after``, at most ``limit``; only those on a plan, with a status, with
-    a key that begins with ``prefix`` (None: all), and with each ``tag``."""
+    a key that begins with ``prefix``, with a ``parent`` (None: all), and with each ``tag``."""
 
     limit: int = PAGE_SIZE
     after: str = ""
     plan: str | None = None
     status: str | None = None
     prefix: str | None = None
+    parent: str | None = None
     tag: Sequence[str] = ()
 
 
@@ -122,12 +123,25 @@ def _limit_problem(value: str) -> str | None:
     return None if valid else f"must be a whole number from 1 to {MAX_PAGE_SIZE:,}."
 
 
-_CLIENT_FIELDS = {"name": _name_problem, "plan": _plan_problem, "status": _status_problem, "tags": _tags_problem}
+def _parent_problem(value: Any) -> str | None:
+    if value is None:
+        return None
+    return key_problem(value) if isinstance(value, str) else "must be the key of a client, or null."
+
+
+_CLIENT_FIELDS = {
+    "name": _name_problem,
+    "plan": _plan_problem,
+    "status": _status_problem,
+    "tags": _tags_problem,
+    "parent": _parent_problem,
+}
 _PAGE_FIELDS = {
     "limit": _limit_problem,
     "after": key_problem,
     "plan": slug_problem,
     "status": _status_problem,
     "prefix": key_problem,
+    "parent": key_problem,
     "tag": _tags_problem,
 }

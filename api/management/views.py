@@ -118,7 +118,15 @@ def _reject_query(request: Request) -> None:
 
 def _body(row: Client) -> dict[str, Any]:
     plan = row.plan.slug if row.plan else None
-    return {"key": row.key, "name": row.name, "plan": plan, "status": row.status, "tags": row.tags}
+    parent = row.parent.key if row.parent else None
+    return {
+        "key": row.key,
+        "name": row.name,
+        "plan": plan,
+        "status": row.status,
+        "tags": row.tags,
+        "parent": parent,
+    }
 
 
 def _changed(row: Client, delivery: Delivery, status: int) -> HttpResponse:

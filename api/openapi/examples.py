@@ -11,6 +11,7 @@ BY_ROUTE: dict[str, Any] = {"client": "acme", "method": "GET", "path": "/api/pro
 _LIMIT: dict[str, Any] = {
     "name": "pro-search:60s",
     "policy": "pro-search",
+    "client": "acme",
     "algorithm": "sliding_window",
     "mode": "enforce",
     "quota": 100,

@@ -101,8 +101,14 @@ _RETRY_AFTER = _nullable(_seconds("until this request would be admitted; null if
 
 _LIMIT = _object(
     {
-        "name": _TEXT | {"description": "The name of the limit: its policy and window."},
+        "name": _TEXT
+        | {"description": "The name of the limit: its policy and window; `~1` is added for the parent, `~2` above it."},
         "policy": _TEXT,
+        "client": _nullable(_TEXT)
+        | {
+            "description": "The client that the limit belongs to: that of the check, or one of its ancestors. Null if "
+            "the limit counts all clients together."
+        },
         "algorithm": _one_of(Algorithm, "The algorithm of the limit."),
         "mode": _one_of(Mode, "A shadow limit is evaluated, counted and reported, but never denies."),
         "quota": _count("The cost that the limit admits in a window."),
@@ -208,7 +214,14 @@ _TAGS: Schema = {
     "uniqueItems": True,
     "description": "Words that group clients: overrides may apply to all clients with some tags. Sorted.",
 }
-_FIELDS = {"name": _NAME, "plan": _PLAN, "status": _STATUS, "tags": _TAGS}
+_PARENT: Schema = {
+    "type": ["string", "null"],
+    "minLength": 1,
+    "maxLength": MAX_KEY_LENGTH,
+    "description": "The key of the client that this one belongs to, such as an organisation; null: none. At most four "
+    "levels.",
+}
+_FIELDS = {"name": _NAME, "plan": _PLAN, "status": _STATUS, "tags": _TAGS, "parent": _PARENT}
 _LIVE = _FLAG | {"description": "Whether the change is in force on every server."}
 _LATER = _TEXT | {"description": "Why the change is not live yet."}
 _CHANGE = {"key": _TEXT, **_FIELDS, "live": _LIVE, "detail": _LATER}

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import ProtectedError, QuerySet
 
 from limits.configfile.blocks import prune_blocks, write_blocks
-from limits.configfile.document import Document
+from limits.configfile.document import ClientEntry, Document
 from limits.configfile.overrides import (
     override_reference_problems,
     prune_overrides,
@@ -20,6 +20,7 @@ from limits.configfile.reading import InvalidConfig
 from limits.configfile.rows import write_alert_rules, write_clients, write_rules
 from limits.domain.differences import differences
 from limits.models import AlertRule, Client, ClientChange, Endpoint, Plan, Policy
+from limits.models.trees import tree_problems
 from limits.publishing import clients, rules
 from limits.publishing.reconciler import go_live
 from limits.publishing.rules import Delivery, compile_ruleset, read_ruleset
@@ -66,7 +67,7 @@ def apply(
 
 
 def _change_rows(document: Document, *, prune: bool, prune_clients: bool) -> list[str]:
-    if problems := list(reference_problems(document)):
+    if problems := list(reference_problems(document, prune_clients=prune_clients)):
         raise InvalidConfig(problems)
     before, unpublished = read_ruleset(), read_unpublished()
     last_change = ClientChange.objects.order_by("-id").values_list("id", flat=True).first() or 0
@@ -147,17 +148,26 @@ def _positions(items: Sequence[Any] | None) -> dict[str, int]:
     return {item.slug: at for at, item in reversed(list(enumerate(items or ())))}
 
 
-def reference_problems(document: Document) -> Iterator[ValidationProblem]:
-    """Yields a problem for each name that does not exist, and for each override of a policy that cannot be
-    overridden."""
+def reference_problems(document: Document, *, prune_clients: bool = False) -> Iterator[ValidationProblem]:
+    """Yields a problem for each name that does not exist, for each parent that a client cannot have, and for each
+    override of a policy that cannot be overridden. ``prune_clients``: other clients than those in the document are
+    removed."""
     plans = {plan.slug for plan in document.plans or ()} | _all(Plan)
     endpoints = {endpoint.slug for endpoint in document.endpoints or ()} | _all(Endpoint)
     policies = document.policies or ()
     yield from _unknown_names("policies", "plan", (policy.plan for policy in policies), plans)
     yield from _unknown_names("policies", "endpoint", (policy.endpoint for policy in policies), endpoints)
     yield from _unknown_names("clients", "plan", (client.plan for client in document.clients or ()), plans)
+    yield from _parent_problems(document.clients or (), only_these=prune_clients)
     yield from override_reference_problems(document, plans)
     yield from _alert_rule_problems(document, plans, endpoints)
+
+
+def _parent_problems(clients: Sequence[ClientEntry], *, only_these: bool) -> Iterator[ValidationProblem]:
+    stored = Client.objects.none() if only_these else Client.objects.all()
+    positions = {client.key: at for at, client in enumerate(clients)}
+    for key, message in tree_problems({client.key: client.parent for client in clients}, stored):
+        yield ValidationProblem(("clients", positions[key], "parent"), message)
 
 
 def _alert_rule_problems(document: Document, plans: set[str], endpoints: set[str]) -> Iterator[ValidationProblem]:

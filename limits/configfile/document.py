@@ -40,13 +40,14 @@ _OPTIONAL_RULE_FIELDS = ("window", "cooldown", "min_requests", "notify_resolved"
 
 @dataclass(frozen=True, slots=True)
 class ClientEntry:
-    """A client in the file. ``plan`` None: the default plan."""
+    """A client in the file. ``plan`` None: the default plan, or none if there is a ``parent`` (the key)."""
 
     key: str
     name: str = ""
     plan: str | None = None
     status: ClientStatus = ClientStatus.ACTIVE
     tags: tuple[str, ...] = ()
+    parent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,8 @@ def _content_problems(data: dict[str, Any]) -> Iterator[ValidationProblem]:
     for at, item in enumerate(data.get("clients", ())):
         if message := tags_problem(item.get("tags", ())):
             yield ValidationProblem(("clients", at, "tags"), message)
+        if (parent := item.get("parent")) is not None and (message := key_problem(parent)):
+            yield ValidationProblem(("clients", at, "parent"), message)
 
 
 def _name_problems(
@@ -222,7 +225,7 @@ def _policy(item: dict[str, Any]) -> Policy:
 def _client(item: dict[str, Any]) -> ClientEntry:
     status = ClientStatus(item.get("status", ClientStatus.ACTIVE))
     tags = tuple(sorted(item.get("tags", ())))
-    return ClientEntry(item["key"], item.get("name", ""), item.get("plan"), status, tags)
+    return ClientEntry(item["key"], item.get("name", ""), item.get("plan"), status, tags, item.get("parent"))
 
 
 def _alert_rule(item: dict[str, Any]) -> AlertRule:

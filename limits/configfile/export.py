@@ -77,11 +77,17 @@ def _limit(limit: Limit) -> dict[str, Any]:
 
 
 def _clients() -> Iterator[dict[str, Any]]:
-    for row in Client.objects.order_by("key").select_related("plan").iterator(chunk_size=2_000):
-        plan = row.plan.slug if row.plan else None
-        status = _none_if_default(ClientStatus(row.status), ClientStatus.ACTIVE)
-        tags = row.tags or None
-        yield _without_empty({"key": row.key, "name": row.name or None, "plan": plan, "status": status, "tags": tags})
+    for row in Client.objects.order_by("key").select_related("plan", "parent").iterator(chunk_size=2_000):
+        yield _without_empty(
+            {
+                "key": row.key,
+                "name": row.name or None,
+                "plan": row.plan.slug if row.plan else None,
+                "status": _none_if_default(ClientStatus(row.status), ClientStatus.ACTIVE),
+                "tags": row.tags or None,
+                "parent": row.parent.key if row.parent else None,
+            }
+        )
 
 
 def _overrides() -> Iterator[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """A document → rows, inside the caller's transaction. Rows that are already correct are not written."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -106,6 +106,25 @@ def write_clients(clients: Sequence[ClientEntry]) -> None:
     plans = {row.slug: row for row in Plan.objects.all()}
     for start in range(0, len(clients), BATCH_SIZE):
         _write_clients(clients[start : start + BATCH_SIZE], plans)
+    write_parents({client.key: client.parent for client in clients})
+
+
+def write_parents(parents: Mapping[str, str | None]) -> None:
+    """Sets the parents of existing clients: key → key of the parent. They must not contradict each other
+    (:func:`~limits.models.trees.tree_problems`)."""
+    keys = list(parents)
+    moving = [
+        row
+        for start in range(0, len(keys), BATCH_SIZE)
+        for row in Client.objects.filter(key__in=keys[start : start + BATCH_SIZE]).select_related("parent")
+        if (row.parent.key if row.parent else None) != parents[row.key]
+    ]
+    # Otherwise, two clients that swap places would be below each other for a moment.
+    Client.objects.filter(pk__in=[row.pk for row in moving if row.parent]).update(parent=None)
+    ids = dict(Client.objects.filter(key__in={parents[row.key] for row in moving}).values_list("key", "pk"))
+    for row in moving:
+        row.parent_id = ids.get(parents[row.key] or "")
+    update_with_history(Client, moving, ["parent"])
 
 
 def _write_clients(clients: Sequence[ClientEntry], plans: dict[str, Plan]) -> None:

@@ -112,7 +112,15 @@ SCHEMA = _object(
         )
     ),
     clients=_list_of(
-        _object(("key",), key=_TEXT, name=_NAME, plan=_TEXT_OR_NULL, status=_one_of(ClientStatus), tags=_list_of(_TEXT))
+        _object(
+            ("key",),
+            key=_TEXT,
+            name=_NAME,
+            plan=_TEXT_OR_NULL,
+            status=_one_of(ClientStatus),
+            tags=_list_of(_TEXT),
+            parent=_TEXT_OR_NULL,
+        )
     ),
     overrides=_list_of(_OVERRIDE),
     blocks=_list_of(

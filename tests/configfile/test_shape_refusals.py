@@ -63,7 +63,7 @@ def test_unknown_fields_are_rejected(text: str, path: str) -> None:
 
 def test_the_error_for_an_unknown_field_lists_the_known_ones() -> None:
     assert refusal("clients: [{key: a, tier: b}]") == [
-        "clients[0].tier: is unknown; allowed here: key, name, plan, status, tags."
+        "clients[0].tier: is unknown; allowed here: key, name, plan, status, tags, parent."
     ]
 
 

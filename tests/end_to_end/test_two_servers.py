@@ -199,3 +199,32 @@ def test_an_emptied_redis_is_restored_and_limits_are_enforced_meanwhile(
     assert reconcile().clients_loaded
     answer = ask(http, servers[1])
     assert (answer["status"], answer["degraded"]) == (429, False)
+
+
+def organisation() -> list[str]:
+    """An organisation with 1,000 requests per hour for all of its 20 keys. The first key has a plan of 100."""
+    plans = {slug: Plan.objects.create(slug=slug, name=slug) for slug in ("enterprise", "small")}
+    for slug, quota in (("enterprise", 1_000), ("small", 100)):
+        policy(slug, (quota, 3_600), plan=slug)
+    publish()
+    acme = Client.objects.create(key="acme", plan=plans["enterprise"])
+    keys = [f"acme-{number}" for number in range(20)]
+    for key in keys:
+        Client.objects.create(key=key, parent=acme, plan=plans["small"] if key == keys[0] else None)
+    assert clients.deliver().live
+    return keys
+
+
+def test_an_organisation_with_20_keys_gets_exactly_its_quota(servers: list[WebServer], http: httpx.Client) -> None:
+    keys = organisation()
+
+    def admitted(key: str) -> list[bool]:
+        return [ask(http, server, client=key)["allowed"] for server in (servers if key != keys[0] else servers * 4)]
+
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        of_first = sum(sum(answers) for answers in pool.map(admitted, [keys[0]] * 25))
+        left = ask(http, servers[0], "peek", client=keys[0])["limits"]
+        of_others = sum(sum(answers) for answers in pool.map(admitted, keys[1:] * 30))
+    assert of_first == 100
+    assert {limit["name"]: limit["remaining"] for limit in left} == {"small:3600s": 0, "enterprise:3600s~1": 900}
+    assert of_others == 900
