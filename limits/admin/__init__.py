@@ -2,6 +2,7 @@
 
 from limits.admin import (
     alerts,
+    blocks,
     client_actions,
     client_files,
     clients,
@@ -21,6 +22,7 @@ from limits.admin import (
 
 __all__ = [
     "alerts",
+    "blocks",
     "client_actions",
     "client_files",
     "clients",

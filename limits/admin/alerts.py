@@ -201,7 +201,8 @@ class AlertAdmin(HasIntroduction, ReadOnlyAdmin, PlatformModelAdmin):
     ) -> HttpResponse:
         alert = Alert.objects.select_related("rule").filter(pk=object_id).first()
         key = client_key_of(alert) if alert else ""
-        context = {"client_key": key, "client": Client.objects.filter(key=key).first() if key else None}
+        client = Client.objects.filter(key=key).first() if key else None
+        context = {"client_key": key, "client": client, "alert_pk": alert.pk if alert else None}
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))
 
     @action(description="Acknowledge", permissions=["handle"])

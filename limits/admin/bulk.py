@@ -18,7 +18,7 @@ from django.template.response import TemplateResponse
 
 from limits.admin.forms import reason_field
 from limits.admin.permissions import require_permission
-from limits.admin.publishing import message_on_commit, publish_many_clients, publish_rules, reviewed
+from limits.admin.publishing import PublishesRules, message_on_commit, publish_many_clients, publish_rules, reviewed
 from limits.models.history import batched_history, change_reason
 
 CHUNK_ROWS = 1_000
@@ -161,6 +161,9 @@ def _delete(model_admin: Any, request: HttpRequest, rows: QuerySet[Any], why: st
             request, f"{left:,} matching rows remain: at most {MAX_ROWS:,} are deleted at a time. Repeat for the rest."
         )
     publish_many_clients(request, list(dict.fromkeys(keys)))
+    if isinstance(model_admin, PublishesRules):
+        with transaction.atomic():
+            publish_rules(request, why)
 
 
 def _review(model_admin: Any, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse:

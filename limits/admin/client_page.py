@@ -15,6 +15,7 @@ from limits.admin.tags import clients_url, raise_url
 from limits.domain.descriptions import duration, limit_sentence, limits_sentence
 from limits.models import Client, CounterReset, Publication
 from limits.monitoring.figures import client_by_hour
+from ratelimit_enforcer.domain import blocks
 from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.decision import LimitState
 from ratelimit_enforcer.domain.enums import ClientStatus, Mode, Partition
@@ -115,12 +116,14 @@ class LimitUsage:
 @dataclass(frozen=True, slots=True)
 class CurrentLimits:
     """``limits``: every limit that counts this client separately. ``shared``: sentences for the limits that
-    count all clients together. ``problem``: why the state is unknown, else empty."""
+    count all clients together. ``blocked_by``: the block of the client in words, if one is active. ``problem``: why
+    the state is unknown, else empty."""
 
     plan: str | None = None
     status: ClientStatus = ClientStatus.ACTIVE
     limits: tuple[LimitUsage, ...] = ()
     shared: tuple[str, ...] = ()
+    blocked_by: str = ""
     problem: str = ""
 
 
@@ -136,10 +139,16 @@ def current_limits(key: str) -> CurrentLimits:
     plan = plan_of(ruleset, client_state.record)
     return CurrentLimits(
         plan=next((each.name for each in ruleset.plans if each.slug == plan), None),
-        status=client_state.record.status,
+        status=client_state.status,
         limits=tuple(_limit_usages(client_state)),
         shared=tuple(_shared_limits(ruleset, client_state.record, client_state.now)),
+        blocked_by=_blocked_by(ruleset, key, client_state.now),
     )
+
+
+def _blocked_by(ruleset: Ruleset, key: str, now: int) -> str:
+    block = ruleset.blocks_by_subject.of((key,))
+    return blocks.described(block) if block and now < block.until else ""
 
 
 def missing_rules_reason() -> str:

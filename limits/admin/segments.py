@@ -4,14 +4,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db.models import Case, IntegerField, QuerySet, Subquery, When
-from django.forms import ChoiceField, ModelForm
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.decorators import display
 from unfold.utils import display_for_label
-from unfold.widgets import UnfoldAdminSelectWidget
 
 from limits.admin.base import MAX_COUNTED_ROWS, HasIntroduction, PlatformModelAdmin
 from limits.admin.forms import TagsField
@@ -19,55 +16,24 @@ from limits.admin.limits import SegmentOverrideLimitInline
 from limits.admin.overrides import STATE_COLOURS, set_author
 from limits.admin.publishing import PublishesRules, message_on_commit
 from limits.admin.row_history import ShowsHistory
+from limits.admin.whom import Answer, WhomForm, shown_if_chosen
 from limits.domain.descriptions import dates_state, limits_sentence
 from limits.models import Client, Plan, SegmentOverride, SegmentOverrideLimit
 from limits.publishing.impact import clients_in
 from ratelimit_enforcer.domain.enums import Mode
 
 _WHOM = {
-    "tags": "All clients with these tags",
-    "plan": "All clients on a plan",
-    "prefix": "All clients whose key begins with…",
-}
-"""Field → whom it is for."""
-
-_MISSING = {
-    "tags": "Enter at least one tag.",
-    "plan": "Choose a plan.",
-    "prefix": "Enter the beginning of the keys.",
+    "tags": Answer("All clients with these tags", [], "Enter at least one tag."),
+    "plan": Answer("All clients on a plan", None, "Choose a plan."),
+    "prefix": Answer("All clients whose key begins with…", "", "Enter the beginning of the keys."),
 }
 
 
-class SegmentOverrideForm(ModelForm):
-    """Asks whom the override is for, and uses only the field that belongs to the answer."""
-
-    whom = ChoiceField(label="For", choices=list(_WHOM.items()), widget=UnfoldAdminSelectWidget)
+class SegmentOverrideForm(WhomForm):
+    answers = _WHOM
     tags = TagsField(
         required=False, help_text="Separated by spaces or commas. A client that has all of them is included."
     )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.initial.setdefault("whom", next((name for name in _WHOM if self.initial.get(name)), "tags"))
-
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or {}
-        whom = cleaned.get("whom")
-        for name, empty in (("tags", []), ("plan", None), ("prefix", "")):
-            if name != whom:
-                # The errors of a field that is not used are hidden with it.
-                self.errors.pop(name, None)
-                cleaned[name] = empty
-                setattr(self.instance, name, empty)
-        if whom and whom not in self.errors and not cleaned.get(whom):
-            self.add_error(whom, _MISSING[whom])
-        return cleaned
-
-    def _update_errors(self, errors: ValidationError) -> None:
-        """A segment that has an error at its field needs no second error as a whole."""
-        if self.errors.keys() & _WHOM.keys():
-            getattr(errors, "error_dict", {}).pop(NON_FIELD_ERRORS, None)
-        super()._update_errors(errors)  # type: ignore[misc]
 
 
 class _Count(Subquery):
@@ -120,7 +86,7 @@ class SegmentOverrideAdmin(HasIntroduction, ShowsHistory, PublishesRules, Platfo
         (None, {"fields": ("whom", *_WHOM, "policy")}),
         ("Dates", {"fields": ("starts_at", "ends_at", "reason")}),
     )
-    conditional_fields = {name: f"whom == '{name}'" for name in _WHOM}
+    conditional_fields = shown_if_chosen(_WHOM)
     inlines = (SegmentOverrideLimitInline,)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SegmentOverride]:

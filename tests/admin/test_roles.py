@@ -15,6 +15,7 @@ from limits.models import (
     Alert,
     AlertRule,
     ApiToken,
+    Block,
     Client,
     Endpoint,
     Override,
@@ -67,6 +68,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "handle an alert": lambda: reverse("admin:limits_alert_handle", args=[Alert.objects.get().pk]),
     "add an override": lambda: reverse("admin:limits_override_add"),
     "add an override of a segment": lambda: reverse("admin:limits_segmentoverride_add"),
+    "add a block": lambda: reverse("admin:limits_block_add"),
     "add a token": lambda: reverse("admin:limits_apitoken_add"),
     "add an alert rule": lambda: reverse("admin:limits_alertrule_add"),
     "switch": lambda: reverse("admin:limits_platform_change", args=[PlatformRow.load().pk]),
@@ -74,11 +76,19 @@ PAGES: dict[str, Callable[[], str]] = {
 
 MAY = {
     VIEWERS: set(),
-    SUPPORT: {"give more", "block", "block an unregistered caller", "reset", "add an override", "handle an alert"},
+    SUPPORT: {
+        "give more",
+        "block",
+        "block an unregistered caller",
+        "reset",
+        "add an override",
+        "handle an alert",
+        "add a block",
+    },
     PRODUCT_MANAGERS: {
         *("change a policy", "add a plan", "copy a plan", "roll back", "change a client", "import clients"),
         *("give more", "block", "block an unregistered caller", "exempt", "reset", "add an override"),
-        "add an override of a segment",
+        *("add an override of a segment", "add a block"),
     },
     OPERATORS: {"add a token", "add an alert rule", "switch", "handle an alert"},
 }
@@ -94,7 +104,19 @@ def test_a_role_has_exactly_its_permissions(member: Callable[[str], Desk], role:
 @pytest.mark.parametrize("role", ROLES)
 def test_every_role_may_view_everything(member: Callable[[str], Desk], role: str) -> None:
     desk = member(role)
-    for model in (Plan, Endpoint, Policy, Client, Override, SegmentOverride, ApiToken, AlertRule, Publication, Usage):
+    for model in (
+        Plan,
+        Endpoint,
+        Policy,
+        Client,
+        Override,
+        SegmentOverride,
+        Block,
+        ApiToken,
+        AlertRule,
+        Publication,
+        Usage,
+    ):
         assert desk.list(model).status == 200
     for name in ("admin:index", "admin:limits_plan_compare", "admin:limits_client_explain"):
         assert desk.open(reverse(name)).status == 200

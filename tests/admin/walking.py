@@ -63,6 +63,10 @@ QUERIES: list[dict[str, str]] = [
     *_each("quota window_0 window_1 algorithm period timezone burst", HUGE, "9" * 5_000, "²", "-1", NUL),
     *({"quota": "1", "algorithm": word, "burst": HUGE, "period": "x"} for word in ("calendar", "token_bucket")),
     *_each("policy percent until last_day", NUL, "abc"),
+    *_each(
+        "client_key prefix network whom alert", NUL, "abc", HUGE, "ip:", "ip:203.0.113.7", "203.0.113.7/24", "x" * 300
+    ),
+    {"whom": "network", "client_key": "ip:203.0.113.7", "alert": HUGE, "ends_at_0": "²", "ends_at_1": "25:00"},
     {"term": NUL, "app_label": "limits", "model_name": "override", "field_name": "client"},
     {"term": "x", "app_label": "x", "model_name": "y", "field_name": "z"},
     *_each("tag tags", "abc", "Größe", "x" * 300, "a,b c"),
@@ -138,6 +142,7 @@ def a_row_of_every_kind() -> None:
     endpoint = rows.endpoint("search", "GET /search")
     rows.override_limit(rows.override(Client.objects.get(), Policy.objects.get()))
     rows.segment_override(Policy.objects.get(), tags=["wholesale"])
+    rows.block(client_key="globex")
     rows.policy("pro-search", plan=rows.plan("pro"), endpoint=endpoint)
     rows.token()
     rows.alert_rule("search-abuse", group_by="client")

@@ -121,6 +121,50 @@ def test_support_blocks_an_unknown_address(page: Page, servers: list[WebServer],
         assert answer.json()["reason"] == "blocked"
 
 
+def test_support_blocks_a_network_from_an_alert(page: Page, servers: list[WebServer], http: httpx.Client) -> None:
+    policy("all", (100, 60))
+    publish()
+    rule = rows.alert_rule("search-abuse", group_by="client")
+    alert = Alert.objects.create(rule=rule, group="ip:203.0.113.7", opened_at=timezone.now(), highest=60)
+    log_in_as(page, SUPPORT, "grace")
+    page.goto(reverse("admin:limits_alert_change", args=[alert.pk]))
+    picture(page, "alert-of-an-address")
+    page.get_by_role("link", name="Block network…").click()
+    expect(page.locator("#effect")).to_contain_text(
+        "Denies all requests from 203.0.113.0/24 (256 addresses, 203.0.113.0 to 203.0.113.255)"
+    )
+    assert page.locator("[name=client_key]").is_hidden()
+    picture(page, "block-a-network")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("Version 3 is live on every server.")).to_be_visible()
+    expect(page.locator("#result_list")).to_contain_text("Alert “search-abuse”: 60 requests denied.")
+    picture(page, "blocks")
+
+    def status(server: WebServer, **attributes: str) -> int:
+        body = {"client": "anyone", "endpoint": "search", "attributes": attributes}
+        return http.post(f"{server.url}/v1/check", json=body).status_code
+
+    for server in servers:
+        assert [status(server, ip=f"203.0.{part}.99") for part in (112, 113, 114)] == [200, 403, 200]
+        assert status(server) == 200
+
+
+def test_the_effect_of_a_block_follows_the_form(page: Page) -> None:
+    policy("all", (100, 60))
+    publish()
+    rows.client("acme-web")
+    log_in_as(page, SUPPORT, "grace")
+    page.goto(f"{reverse('admin:limits_block_add')}?client_key=acme-mobile")
+    effect = page.locator("#effect")
+    expect(effect).to_contain_text("Denies all requests of the client acme-mobile (unregistered), until ")
+    page.locator("[name=whom]").select_option("prefix")
+    expect(effect).to_contain_text("of clients whose key begins with “acme-” (1 registered, and all unregistered ones)")
+    page.locator("[name=whom]").select_option("network")
+    page.locator("[name=network]").fill("203.0.113.7/24")
+    expect(effect).to_contain_text("Has bits set after its prefix length: write 203.0.113.0/24.")
+    picture(page, "block-with-a-wrong-network")
+
+
 def test_a_forbidden_page_names_the_missing_permission(page: Page) -> None:
     policy("all", (100, 60))
     publish()
