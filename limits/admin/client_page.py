@@ -142,13 +142,8 @@ def current_limits(key: str) -> CurrentLimits:
         status=client_state.status,
         limits=tuple(_limit_usages(client_state)),
         shared=tuple(_shared_limits(ruleset, client_state.record, client_state.now)),
-        blocked_by=_blocked_by(ruleset, key, client_state.now),
+        blocked_by=blocks.described(client_state.block) if client_state.block else "",
     )
-
-
-def _blocked_by(ruleset: Ruleset, key: str, now: int) -> str:
-    block = ruleset.blocks_by_subject.of((key,))
-    return blocks.described(block) if block and now < block.until else ""
 
 
 def missing_rules_reason() -> str:

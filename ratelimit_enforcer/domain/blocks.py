@@ -85,6 +85,11 @@ class Blocks:
         found = [*(block for key in keys for block in self._of_key(key)), *self._of_address(address)]
         return max(found, key=lambda block: block.until, default=None)
 
+    def active(self, keys: Iterable[str], address: str, now: int) -> Block | None:
+        """As :meth:`of`; None if the block has ended at ``now`` (microseconds since 1970)."""
+        block = self.of(keys, address)
+        return block if block and now < block.until else None
+
     def _of_key(self, key: str) -> Iterator[Block]:
         if block := self._clients.get(key):
             yield block

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from ratelimit_enforcer.conf import once_per_settings, setting
-from ratelimit_enforcer.domain.attributes import NO_ATTRIBUTES
+from ratelimit_enforcer.domain.attributes import IP, NO_ATTRIBUTES
+from ratelimit_enforcer.domain.blocks import Block
 from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.decision import CheckRequest, Decision, at_cost, clamped_cost
 from ratelimit_enforcer.domain.enums import ClientStatus
@@ -69,7 +70,7 @@ class Readiness:
 class ClientState:
     """The state of every limit that counts one client separately, and the ruleset used. ``status``: blocked also while
     a block matches. ``endpoints``: policy slug → endpoint slug (None: all requests). ``now``: the store's time, in
-    microseconds since 1970."""
+    microseconds since 1970. ``block``: the active block that matches; None if there is none."""
 
     ruleset: Ruleset
     record: ClientRecord
@@ -77,6 +78,7 @@ class ClientState:
     decision: Decision
     endpoints: dict[str, str | None]
     now: int
+    block: Block | None = None
 
 
 class Engine:
@@ -110,6 +112,10 @@ class Engine:
     def now(self) -> int:
         """The store's time as this process estimates it, in microseconds since 1970."""
         return self._clock.now()
+
+    def lineage(self, client: str) -> tuple[str, ...]:
+        """The keys of a client and its ancestors, from the client up: all of them after a check of the client."""
+        return self._rulesets.lineage(client)
 
     def check(self, request: CheckRequest, *, consume: bool = True, guard: Guard | None = None) -> Decision:
         """Decides one request; with ``consume=False``, no cost is consumed and nothing is counted.
@@ -372,13 +378,16 @@ def _client_state(attempts: Sequence[Attempt], answers: Sequence[Decided]) -> Cl
     limits = tuple(state for decision in decisions for state in decision.limits)
     policies = [each.policy for attempt in attempts for each in attempt.layout.policies]
     endpoints = {policy.slug: policy.endpoint for policy in policies}
+    first, now = attempts[0], answers[0].now
+    ruleset, address = first.current.ruleset, first.request.attributes.get(IP, "")
     return ClientState(
-        attempts[0].current.ruleset,
-        attempts[0].record,
-        attempts[0].layout.status,
+        ruleset,
+        first.record,
+        first.layout.status,
         decisions[0]._replace(limits=limits, admitted_by_all=False),
         endpoints,
-        answers[0].now,
+        now,
+        ruleset.blocks_by_subject.active(first.subjects, address, now),
     )
 
 

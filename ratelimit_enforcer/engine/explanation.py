@@ -50,15 +50,14 @@ def explain(engine: Engine, request: CheckRequest) -> Explanation:
     # The ruleset of the last attempt is the one that decided.
     ruleset, now = rulesets[-1], engine.now()
     policies = tuple(_policies(ruleset, decision, now, request.attributes))
-    return Explanation(decision, ruleset, policies, _block(ruleset, decision, request, now))
+    return Explanation(decision, ruleset, policies, _block(engine, ruleset, decision, request.attributes.get(IP, "")))
 
 
-def _block(ruleset: Ruleset, decision: Decision, request: CheckRequest, now: int) -> Block | None:
+def _block(engine: Engine, ruleset: Ruleset, decision: Decision, address: str) -> Block | None:
     """The block behind a denial. A client whose status is blocked may have none."""
     if decision.reason is not Reason.BLOCKED:
         return None
-    block = ruleset.blocks_by_subject.of((decision.client,), request.attributes.get(IP, ""))
-    return block if block and now < block.until else None
+    return ruleset.blocks_by_subject.active(engine.lineage(decision.client), address, engine.now())
 
 
 def _policies(

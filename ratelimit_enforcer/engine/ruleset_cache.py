@@ -284,6 +284,12 @@ class ClientCache:
         ancestors = self.ancestors_of(record)
         return ancestors[-1].key if ancestors else record.root or key
 
+    def lineage(self, key: str) -> tuple[str, ...]:
+        """The keys of a client and its ancestors, as far as they are known, from the client up."""
+        record = self.get(key)
+        ancestors = self.ancestors_of(record) if record is not None and record.is_below else ()
+        return (key, *(ancestor.key for ancestor in ancestors or ()))
+
     def remove(self, key: str) -> None:
         """Removes the record of the client with this key, if it is cached."""
         with self._lock:
@@ -351,6 +357,10 @@ class RulesetCache:
     def root_of(self, client: str) -> str:
         """The key of the client's root, as far as this process knows it; else the client's key."""
         return self._state[1].root_of(client) if self._state else client
+
+    def lineage(self, client: str) -> tuple[str, ...]:
+        """The keys of a client and its ancestors, as far as this process knows them, from the client up."""
+        return self._state[1].lineage(client) if self._state else (client,)
 
     def state(self, deadline: Deadline) -> tuple[PreparedRuleset, ClientCache]:
         """The ruleset and the clients, read now if there are none yet. Raises :class:`RulesetMissing`."""

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from ratelimit_enforcer.domain.blocks import Block
 from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.enums import ClientStatus, OnStoreFailure, Partition, Reason
 from ratelimit_enforcer.domain.ruleset import Policy
 from ratelimit_enforcer.engine import CheckRequest, Engine
+from ratelimit_enforcer.engine.explanation import explain
 from ratelimit_enforcer.store.keys import client_field, shard_of
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.engine.rules import per_hour, policy, record, ruleset
@@ -254,3 +256,24 @@ def test_a_pointer_without_a_record_is_no_unregistered_client(anywhere: Store) -
     anywhere.redis.hdel(anywhere.keys.shards[shard_of("acme")], client_field("key"))
     decision = engine.check(CheckRequest("key", "search"))
     assert (decision.degraded, decision.allowed) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("block", "blocked"),
+    [
+        (Block("acme", reason="fraud"), {"key", "other-key", "team", "acme"}),
+        (Block("team", reason="fraud"), {"key", "other-key", "team"}),
+        (Block(prefix="te", reason="fraud"), {"key", "other-key", "team"}),
+        (Block("key", reason="fraud"), {"key"}),
+    ],
+)
+def test_a_block_of_an_ancestor_blocks_its_descendants_and_is_named(
+    anywhere: Store, block: Block, blocked: set[str]
+) -> None:
+    serve(anywhere)
+    anywhere.publish(ruleset(OWN, SHARED, blocks=(block,)))
+    for engine in (anywhere.engine(), anywhere.engine()):
+        found = {each.key: explain(engine, CheckRequest(each.key, "search")) for each in (*TREE, record("else", 0))}
+        assert {key for key, each in found.items() if each.decision.reason is Reason.BLOCKED} == blocked
+        assert {key for key, each in found.items() if each.block == block} == blocked
+        assert {each.key for each in TREE if engine.peek_client(each.key).status == "blocked"} == blocked
