@@ -22,7 +22,18 @@ from django.utils import timezone
 from django.utils.html import escape
 
 from limits.domain.client_csv import DELIMITERS, unescape_formula
-from limits.models import Alert, AlertRule, Client, ClientImport, CounterReset, Message, Override, OverrideLimit
+from limits.models import (
+    Alert,
+    AlertRule,
+    Block,
+    Client,
+    ClientImport,
+    CounterReset,
+    Message,
+    Override,
+    OverrideLimit,
+    Publication,
+)
 from limits.monitoring.drain import drain
 from limits.monitoring.messages import write_digest, write_message
 from limits.monitoring.statements import Statements
@@ -73,6 +84,47 @@ def erase_registration(client: str) -> bool:
     Override.history.filter(id__in=overrides).delete()
     Client.history.filter(id__in=clients).delete()
     return registered
+
+
+def erase_block(client: str) -> bool:
+    """Removes the block of the client's key with its history and its entries in the admin log. Returns whether there
+    was one: then the rules have changed."""
+    found = Block.objects.filter(client_key=client).delete()[0] > 0
+    blocks = _ids(Block.history.filter(client_key=client))
+    _erase_log(Block, blocks)
+    Block.history.filter(id__in=blocks).delete()
+    return found
+
+
+def erase_from_publications(client: str) -> None:
+    """Removes the block of the client's key from the content, the changes and the reasons of publications, which keep
+    the digest of what was published. Call it once the newest publication has no such block any more: servers verify
+    its digest."""
+    item, sentence = f'"client":{_json(client)}', _json(f"Block of client {client}")[1:-1]
+    publications = Publication.objects.annotate(sentences=Cast("changes", TextField()))
+    mentions = Q(content__contains=item) | Q(sentences__contains=sentence) | Q(reason__contains=_named(client))
+    for publication in publications.filter(mentions):
+        _erase_from_publication(publication, client)
+
+
+def _erase_from_publication(publication: Publication, client: str) -> None:
+    content = json.loads(publication.content)
+    if "blocks" in content:
+        content["blocks"] = [block for block in content["blocks"] if block.get("client") != client]
+    sentence = re.compile(rf"Block of client {re.escape(client)}( added|, end:|, reason:| removed)")
+    publication.content = _json(content)
+    publication.changes = [each for each in publication.changes if not sentence.match(each)]
+    publication.reason = "" if _named(client) in publication.reason else publication.reason
+    publication.save(update_fields=["content", "changes", "reason"])
+
+
+def _json(value: Any) -> str:
+    """Returns JSON as rulesets are serialized."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _named(client: str) -> str:
+    return f"block “client {client}”"
 
 
 def _ids(history: Any) -> list[int]:
@@ -178,21 +230,23 @@ _SQL = Statements("erasure")
 @dataclass(frozen=True, slots=True)
 class Erased:
     """The result: rows of usage that became part of “(other)”, alerts, resets, imports that named the client,
-    and whether the client was registered."""
+    whether the client was registered, and whether a block named its key."""
 
     rows: int
     alerts: int
     resets: int
     imports: int
     registered: bool
+    blocked: bool = False
 
 
 def erase(client: str, *, keep_registration: bool = False) -> Erased:
     """Removes all data that name a client from the database. The counted requests stay in the totals, as part
     of “(other)”. Later requests of the client are counted again.
 
-    ``keep_registration``: the client's row, the overrides and their history stay. Reasons that people typed
-    are not searched. Raises :class:`~ratelimit_enforcer.store.errors.StoreUnavailable` before anything is
+    ``keep_registration``: the client's row, the overrides, the block and their history stay. Otherwise the rules are to
+    be published afterwards, if there was a block, and then :func:`erase_from_publications` called. Reasons that people
+    typed are not searched. Raises :class:`~ratelimit_enforcer.store.errors.StoreUnavailable` before anything is
     changed: counts in the store are drained first.
     """
     if not client:
@@ -202,7 +256,8 @@ def erase(client: str, *, keep_registration: bool = False) -> Erased:
     with transaction.atomic():
         alerts, resets, imports = erase_alerts(client), erase_resets(client), erase_imports(client)
         registered = not keep_registration and erase_registration(client)
-    return Erased(rows, alerts, resets, imports, registered)
+        blocked = not keep_registration and erase_block(client)
+    return Erased(rows, alerts, resets, imports, registered, blocked)
 
 
 def _erase_usage(statement: str, client: str) -> int:

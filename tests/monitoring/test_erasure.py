@@ -14,13 +14,27 @@ from django.utils import timezone
 from django.utils.html import escape
 
 from limits.admin import client_files
-from limits.models import Alert, Client, ClientImport, CounterReset, Message, Progress, Usage, UsageDay, UsageHour, Work
+from limits.models import (
+    Alert,
+    Block,
+    Client,
+    ClientImport,
+    CounterReset,
+    Message,
+    Progress,
+    Publication,
+    Usage,
+    UsageDay,
+    UsageHour,
+    Work,
+)
 from limits.monitoring import erasure
 from limits.monitoring.drain import drain
 from limits.monitoring.erasure import erase
 from limits.monitoring.messages import write_digest, write_message
 from limits.publishing.clients import reset_counters
 from ratelimit_enforcer.domain.enums import Channel, MessageKind
+from ratelimit_enforcer.domain.ruleset import Ruleset, digest_of
 from ratelimit_enforcer.store.errors import StoreUnavailable
 from tests.admin.conftest import ada, desk, shop
 from tests.admin.desk import Desk
@@ -72,6 +86,33 @@ def test_no_data_of_an_erased_client_remain(desk: Desk, shop: Platform, key: str
     assert usage()["acme", "search", "admitted"] == (3, 3)
 
 
+def test_the_block_of_an_erased_client_is_lifted_and_those_of_others_stay(desk: Desk, shop: Platform) -> None:
+    endless = {"ends_at_0": "", "ends_at_1": "", "reason": "Scraping."}
+    for name in ("client_key", "prefix"):
+        desk.add(Block, whom=name, **{name: "unique"} | endless)
+    desk.add(Block, client_key="unique-7", **endless)
+    out = StringIO()
+    call_command("erase_client", "unique", stdout=out)
+    assert "The block of “unique” was removed." in out.getvalue()
+    assert [block.subject for block in shop.ruleset.blocks] == [("", "unique", ""), ("unique-7", "", "")]
+    newest, *earlier = Publication.objects.all()
+    assert newest.digest == digest_of(newest.content.encode())
+    assert (newest.state, newest.changes) == ("live", [])
+    assert [change for each in earlier for change in each.changes if "Block" in change] == [
+        "Block of client unique-7 added (end: none; reason: Scraping.).",
+        "Block of clients whose key begins with “unique” added (end: none; reason: Scraping.).",
+    ]
+    restored = [Ruleset.from_bytes(each.content.encode()).blocks for each in earlier]
+    assert [len(blocks) for blocks in restored] == [2, 1, 0, 0]
+
+
+def test_the_block_is_kept_with_the_registration(desk: Desk, shop: Platform) -> None:
+    desk.add(Block, client_key="acme", reason="Scraping.")
+    call_command("erase_client", "acme", "--keep-registration", stdout=StringIO())
+    assert Block.history.filter(client_key="acme").exists()
+    assert [block.client for block in shop.ruleset.blocks] == ["acme"]
+
+
 def create_all_data_of(desk: Desk, shop: Platform, key: str) -> None:
     """Creates all kinds of data about a client: registration, changes, override, usage, reset, alerts, imports."""
     policy = rows.policy("search", quota=5)
@@ -80,6 +121,8 @@ def create_all_data_of(desk: Desk, shop: Platform, key: str) -> None:
     desk.client.post(reverse("admin:limits_client_status", args=[client.pk, "blocked"]), {"why": "Scraping."})
     rows.override_limit(rows.override(client, policy, reason="Sale"))
     desk.change(client, name="Customer-Name Ltd")
+    desk.add(Block, client_key=key, reason="Scraping.")
+    desk.change(Block.objects.get(), reason="Still scraping.")
     upload(desk, f'key,name\n"{key.replace(chr(34), chr(34) * 2)}",Customer-Name\nacme,Acme\n')
     for client_key, amount in ((key, 2), ("acme", 3)):
         count(shop, client_key, amount)
