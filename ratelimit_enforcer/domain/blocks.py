@@ -82,24 +82,24 @@ class Blocks:
     def of(self, keys: Iterable[str], address: str = "") -> Block | None:
         """The block of one of these client keys or of this address, registered or not; None if there is none. Of
         several, the one that ends last; it may have ended. ``address``: empty if there is none."""
-        found = [*(block for key in keys for block in self._of_key(key)), *self._of_address(address)]
-        return max(found, key=lambda block: block.until, default=None)
+        found: list[Block] = []
+        # Plain loops: with blocks this is part of every check.
+        for key in keys:
+            if block := self._clients.get(key):
+                found.append(block)
+            for length in self._prefix_lengths:
+                if length <= len(key) and (block := self._prefixes.get(key[:length])):
+                    found.append(block)
+        if address and self._networks:
+            found += self._of_address(address)
+        return max(found, key=lambda block: block.until) if found else None
 
     def active(self, keys: Iterable[str], address: str, now: int) -> Block | None:
         """As :meth:`of`; None if the block has ended at ``now`` (microseconds since 1970)."""
         block = self.of(keys, address)
         return block if block and now < block.until else None
 
-    def _of_key(self, key: str) -> Iterator[Block]:
-        if block := self._clients.get(key):
-            yield block
-        for length in self._prefix_lengths:
-            if length <= len(key) and (block := self._prefixes.get(key[:length])):
-                yield block
-
     def _of_address(self, address: str) -> Iterator[Block]:
-        if not self._networks or not address:
-            return
         its_version, number = _number_of(address)
         for (version, shift), blocks in self._networks.items():
             if version == its_version and (block := blocks.get(number >> shift)):

@@ -260,10 +260,10 @@ MUTATIONS: tuple[Mutation, ...] = (
     Python(
         "domain.blocks",
         "Blocks.of",
-        "max(found, key=lambda block: block.until, default=None)",
-        "max(found, key=lambda block: -block.until, default=None)",
+        "max(found, key=lambda block: block.until)",
+        "max(found, key=lambda block: -block.until)",
     ),
-    Python("domain.blocks", "Blocks._of_key", "length <= len(key)", "length < len(key)"),
+    Python("domain.blocks", "Blocks.of", "length <= len(key)", "length < len(key)"),
     Python("domain.blocks", "Blocks._of_address", "version == its_version", "version >= its_version"),
     Python("domain.selection", "Selection.divided_at", "now < edge", "now <= edge"),
     Python("domain.selection", "Selection.divided_at", "min(edge, self.valid_until)", "self.valid_until"),
