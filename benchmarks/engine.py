@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from redis import Redis
@@ -11,13 +12,25 @@ from benchmarks.floor import floor
 from benchmarks.measuring import Sample, Series, Spread, Subject, interleaved, ratio, spread
 from benchmarks.report import Headline, Part, Table, Target
 from benchmarks.requests import CLIENTS, Prepared, configure, drf_request, no_requests
-from benchmarks.rules import ENDPOINTS, TIMEOUT, publish, ruleset
+from benchmarks.rules import (
+    ATTRIBUTES,
+    ENDPOINTS,
+    TIMEOUT,
+    TREE,
+    TREE_WITH_ATTRIBUTES,
+    keys_of_trees,
+    publish,
+    ruleset,
+    trees,
+)
 
 CALLS, TURNS = 500, 5
 BATCH = 100
 FLOOR = "minimal script by redis-py, 1 limit"
 SINGLE = "Engine.check, 3 limits"
 THROTTLE = "PolicyThrottle, 3 limits"
+BELOW = "Engine.check, 3 limits: of the client and two ancestors"
+BELOW_WITH_ATTRIBUTES = f"{BELOW}, 2 attributes"
 TOGETHER = f"Engine, {BATCH} checks together, 3 limits"
 
 Call = Callable[[], object]
@@ -33,7 +46,7 @@ class Asking(NamedTuple):
 def part(url: str, rounds: int) -> Part:
     """Measures with the Redis at this URL."""
     configure(url, RATELIMIT_PLATFORM={"REDIS": url, "CHECK_DEADLINE": TIMEOUT})
-    publish(url, ruleset())
+    publish(url, ruleset(), clients=trees())
     with Redis.from_url(url) as redis:
         calls = _calls(url)
         series = interleaved(_subjects(redis, calls), rounds, TURNS)
@@ -44,7 +57,8 @@ def part(url: str, rounds: int) -> Part:
 def _calls(url: str) -> dict[str, Asking]:
     singles = {f"Engine.check, {_limits(count)}": _check(slug) for count, slug in ENDPOINTS.items()}
     throttles = {f"PolicyThrottle, {_limits(count)}": _throttle(slug) for count, slug in ENDPOINTS.items()}
-    return {FLOOR: Asking(floor(url)), **singles, **throttles}
+    below = {BELOW: _check_below(TREE), BELOW_WITH_ATTRIBUTES: _check_below(TREE_WITH_ATTRIBUTES, ATTRIBUTES)}
+    return {FLOOR: Asking(floor(url)), **singles, **below, **throttles}
 
 
 def _limits(count: int) -> str:
@@ -56,6 +70,14 @@ def _check(endpoint: str) -> Asking:
 
     engine = get_engine()
     requests = itertools.cycle([CheckRequest(f"user:{number}", endpoint) for number in range(CLIENTS)])
+    return Asking(lambda: engine.check(next(requests)))
+
+
+def _check_below(endpoint: str, attributes: Mapping[str, str] = MappingProxyType({})) -> Asking:
+    from ratelimit_enforcer.engine import CheckRequest, get_engine
+
+    engine = get_engine()
+    requests = itertools.cycle([CheckRequest(key, endpoint, attributes=attributes) for key in keys_of_trees()])
     return Asking(lambda: engine.check(next(requests)))
 
 
@@ -111,8 +133,9 @@ def _table(series: Mapping[str, Series]) -> Table:
     columns = ("one decision", "µs", "× floor", "CPU of the process, µs", "CPU of Redis, µs", "× floor's")
     note = (
         f"{TURNS} × {CALLS} calls a round, {CLIENTS:,} clients in turn, one thread; ours are counted as well. "
-        "3 limits lie in 2 policies, 5 in 2. PolicyThrottle gets a prepared request of Django REST Framework, finds "
-        "the endpoint by method and path, and the client by the user. Median (least to most)."
+        "3 limits lie in 2 policies, 5 in 2; those of the client and two ancestors in one policy each. PolicyThrottle "
+        "gets a prepared request of Django REST Framework, finds the endpoint by method and path, and the client by the "
+        "user. Median (least to most)."
     )
     return Table("A decision", columns, rows, note)
 
@@ -128,6 +151,7 @@ def _targets(series: Mapping[str, Series], commands: Mapping[str, float]) -> lis
         Target(f"{THROTTLE}, time × floor", ratio(throttle, least, "us"), 1.4),
         Target(f"{SINGLE}, CPU of Redis × floor's", ratio(single, least, "redis_us"), 2.5),
         *exactly,
+        Target(f"{BELOW_WITH_ATTRIBUTES}, time × {SINGLE}", ratio(series[BELOW_WITH_ATTRIBUTES], single, "us"), 1.5),
         Target(
             f"in process, {BATCH} together: decisions per second × single checks",
             ratio(single, series[TOGETHER], "us"),
