@@ -144,12 +144,17 @@ def _total_timeout(connection: socket.socket) -> Iterator[None]:
 
     timer = threading.Timer(TOTAL_SECONDS, end)
     timer.start()
+    too_late = TimeoutError(f"no complete response within {TOTAL_SECONDS:g} s")
     try:
         yield
+    except (OSError, HTTPException) as error:
+        if is_over.is_set():
+            raise too_late from error
+        raise
     finally:
         timer.cancel()
     if is_over.is_set():
-        raise TimeoutError(f"no complete response within {TOTAL_SECONDS:g} s")
+        raise too_late
 
 
 def _status(connection: socket.socket, parts: SplitResult, target: str, body: bytes, headers: Mapping[str, str]) -> int:

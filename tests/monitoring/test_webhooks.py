@@ -154,6 +154,15 @@ def test_a_slow_response_is_aborted_after_the_total_time(alert: Alert, monkeypat
     assert "no complete response" in message.problem
 
 
+def test_an_error_after_the_total_time_is_reported_as_no_complete_response(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server may reset the connection that is closed at its other end."""
+    monkeypatch.setattr(delivery, "TOTAL_SECONDS", 0.01)
+    near, far = socket.socketpair()
+    with near, far, pytest.raises(TimeoutError, match="no complete response"), delivery._total_timeout(near):
+        near.recv(1)
+        raise ConnectionResetError
+
+
 def _drip(server: socket.socket) -> None:
     """Sends an endless header until the client disconnects."""
     connection, _ = server.accept()
