@@ -8,7 +8,7 @@ from ratelimit_enforcer.domain.decision import CheckRequest, Decision, LimitStat
 from ratelimit_enforcer.domain.enums import ClientStatus, Reason
 from ratelimit_enforcer.domain.ruleset import Ruleset
 from ratelimit_enforcer.engine.ruleset_cache import ClientCache, Layout, PreparedRuleset
-from ratelimit_enforcer.store.decider import AncestorsUnknown, Decided, StoreAnswer, StoreRequest, Undecidable
+from ratelimit_enforcer.store.decider import AncestorsUnknown, Decided, StoreRequest, Undecidable
 
 Guard = Callable[[Ruleset], None]
 """Called with the ruleset before each attempt; raises an exception if the caller may not check."""
@@ -17,12 +17,14 @@ Guard = Callable[[Ruleset], None]
 @dataclass(slots=True)
 class Attempt:
     """One attempt at a check. ``known``: this process has the client's record in its cache. ``ancestors``: the
-    records of the client's ancestors, from the parent up; None: this process does not have all of them."""
+    records of the client's ancestors, from the parent up. ``obstacle``: the reason why the attempt cannot be sent, in
+    the form of an answer; None if it can be."""
 
     current: PreparedRuleset
     clients: ClientCache
     record: ClientRecord
-    ancestors: tuple[ClientRecord, ...] | None
+    ancestors: tuple[ClientRecord, ...]
+    obstacle: AncestorsUnknown | Undecidable | None
     known: bool
     layout: Layout
     cost: int
@@ -35,42 +37,29 @@ class Attempt:
             return (self.record.key,)
         return (self.record.key, *[ancestor.key for ancestor in self.ancestors])
 
-    @property
-    def problem(self) -> str:
-        """The reason why this process cannot apply a record, or an empty text."""
-        if self.record.problem or not self.ancestors:
-            return self.record.problem
-        return next((ancestor.problem for ancestor in self.ancestors if ancestor.problem), "")
-
-    def obstacle(self) -> StoreAnswer | None:
-        """The reason why this attempt cannot be sent, in the form of an answer; None if it can be."""
-        if self.ancestors is None:
-            return AncestorsUnknown()
-        return Undecidable() if self.problem else None
-
     def store_request(self) -> StoreRequest:
         """The request that this attempt sends to the store."""
-        request = self._request_as_root()
-        ancestors = self.ancestors or ()
-        if not ancestors and not self.record.moved:
-            return request
+        layout, record, request = self.layout, self.record, self.request
+        store_request = StoreRequest(
+            client=record.key,
+            token=self.current.token,
+            revision=record.revision if self.known else None,
+            policies=layout.counters,
+            rules=layout.rules,
+            cost=self.cost,
+            parts=layout.parts,
+            attributes=request.attributes,
+            counted_together=request.counted_together,
+        )
+        if self.ancestors or record.moved:
+            return self._in_tree(store_request, self.ancestors)
+        return store_request
+
+    def _in_tree(self, request: StoreRequest, ancestors: tuple[ClientRecord, ...]) -> StoreRequest:
         return request._replace(
             shard_key=ancestors[-1].key if ancestors else "",
             ancestors=tuple((ancestor.key, ancestor.revision) for ancestor in ancestors),
             owners=counter_owners((self.record, *ancestors)),
-        )
-
-    def _request_as_root(self) -> StoreRequest:
-        return StoreRequest(
-            client=self.record.key,
-            token=self.current.token,
-            revision=self.record.revision if self.known else None,
-            policies=self.layout.counters,
-            rules=self.layout.rules,
-            cost=self.cost,
-            parts=self.layout.parts,
-            attributes=self.request.attributes,
-            counted_together=self.request.counted_together,
         )
 
 
@@ -78,12 +67,12 @@ def prepare(current: PreparedRuleset, clients: ClientCache, request: CheckReques
     """An attempt at a check with these rules, at about ``now`` (microseconds since 1970)."""
     cached = clients.get(request.client)
     record = cached or ClientRecord(request.client)
-    ancestors = clients.ancestors_of(record) if record.is_below else ()
+    ancestors, obstacle = _ancestors_of(record, clients) if record.is_below or record.problem else ((), None)
     endpoint = current.endpoint_of(request)
     slug = endpoint.slug if endpoint else None
-    layout = current.layout(record, slug, now, request.attributes, ancestors or ())
+    layout = current.layout(record, slug, now, request.attributes, ancestors)
     cost = request.cost or (endpoint.cost if endpoint else 1)
-    return Attempt(current, clients, record, ancestors, cached is not None, layout, cost, request)
+    return Attempt(current, clients, record, ancestors, obstacle, cached is not None, layout, cost, request)
 
 
 def prepare_all_limits(
@@ -94,10 +83,22 @@ def prepare_all_limits(
     1970."""
     cached = clients.get(request.client)
     record = cached or ClientRecord(request.client)
-    ancestors = clients.ancestors_of(record) if record.is_below else ()
+    ancestors, obstacle = _ancestors_of(record, clients)
     known = cached is not None
-    layouts = current.all_layouts(record, now, request.attributes, ancestors or ())
-    return [Attempt(current, clients, record, ancestors, known, layout, 1, request) for layout in layouts]
+    layouts = current.all_layouts(record, now, request.attributes, ancestors)
+    return [Attempt(current, clients, record, ancestors, obstacle, known, layout, 1, request) for layout in layouts]
+
+
+def _ancestors_of(
+    record: ClientRecord, clients: ClientCache
+) -> tuple[tuple[ClientRecord, ...], AncestorsUnknown | Undecidable | None]:
+    """The records of the client's ancestors, and the obstacle if this process does not have them all, or cannot apply
+    one of them or the client's own."""
+    ancestors = clients.ancestors_of(record)
+    if ancestors is None:
+        return (), AncestorsUnknown()
+    cannot_apply = record.problem or any(ancestor.problem for ancestor in ancestors)
+    return ancestors, Undecidable() if cannot_apply else None
 
 
 STATUS_REASONS = {ClientStatus.BLOCKED: Reason.BLOCKED, ClientStatus.EXEMPT: Reason.EXEMPT}
@@ -106,8 +107,10 @@ STATUS_REASONS = {ClientStatus.BLOCKED: Reason.BLOCKED, ClientStatus.EXEMPT: Rea
 def decision_of(attempt: Attempt, answer: Decided, *, consume: bool) -> Decision:
     """The decision that the store's answer means. ``consume``: the cost of an admitted request was consumed."""
     layout, readings = attempt.layout, answer.readings
-    consumes, subjects = consume and answer.admitted, attempt.subjects
-    limits = LimitStates(layout.policies, attempt.cost, readings, consumes=consumes, subjects=subjects)
+    subjects = attempt.subjects if attempt.ancestors else (attempt.record.key,)
+    limits = LimitStates(
+        layout.policies, attempt.cost, readings, consumes=consume and answer.admitted, subjects=subjects
+    )
     status, admitted = layout.status, answer.admitted
     return Decision(
         admitted and status is not ClientStatus.BLOCKED,
@@ -118,6 +121,6 @@ def decision_of(attempt: Attempt, answer: Decided, *, consume: bool) -> Decision
         attempt.cost,
         attempt.current.version.sequence,
         limits,
-        degraded=not answer.complete or bool(attempt.problem),
+        degraded=not answer.complete or attempt.obstacle is not None,
         admitted_by_all=False not in [reading[0] for reading in readings],
     )

@@ -184,7 +184,7 @@ class Engine:
         while True:
             current, clients = self._state(deadline, guard)
             attempts = prepare_all_limits(current, clients, request, self._clock.now())
-            if attempts[0].ancestors is None:
+            if isinstance(attempts[0].obstacle, AncestorsUnknown):
                 load_ancestors(self._ancestors, clients, client, deadline)
                 continue
             store_requests = [attempt.store_request() for attempt in attempts]
@@ -259,11 +259,11 @@ class Engine:
         the last. An attempt that this process cannot prepare completely is not sent. Raises
         :class:`StoreUnavailable`."""
         first = attempts[0]
-        if obstacle := first.obstacle():
-            return ((first, obstacle),)
+        if first.obstacle is not None:
+            return ((first, first.obstacle),)
         if len(attempts) == 1:
             return ((first, self._decider.decide(first.store_request(), deadline, verb)),)
-        sent = list(takewhile(lambda attempt: not attempt.obstacle(), attempts))
+        sent = list(takewhile(lambda attempt: attempt.obstacle is None, attempts))
         store_requests = [attempt.store_request() for attempt in sent]
         # The deadline is for waiting for the store, not for preparing a hundred attempts.
         answers = self._decider.decide_in_order(store_requests, Deadline(self._deadline), verb)

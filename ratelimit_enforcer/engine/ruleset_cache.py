@@ -167,9 +167,10 @@ class PreparedRuleset:
         blocked_until = self._blocked_until(record, ancestors, attributes) if self._has_blocks else UNBLOCKED
         if record.overrides or (ancestors and any(ancestor.overrides for ancestor in ancestors)):
             return self._layout(record, endpoint, now, attributes, ancestors, blocked_until)
-        key: LayoutKey | TreeLayoutKey = self._key(record, endpoint, attributes, blocked_until)
+        own = self._key(record, endpoint, attributes, blocked_until)
+        key: LayoutKey | TreeLayoutKey = own
         if ancestors:
-            key = tuple(self._key(each, endpoint, attributes, blocked_until) for each in (record, *ancestors))
+            key = (own, *(self._key(each, endpoint, attributes, blocked_until) for each in ancestors))
         layout = self._layouts.get(key)
         if layout is None or not layout.is_valid(now):
             layout = self._layouts[key] = self._layout(record, endpoint, now, attributes, ancestors, blocked_until)

@@ -203,8 +203,10 @@ class Decider:
         :class:`~ratelimit_enforcer.store.errors.CountInDoubt` if the request may have been counted."""
         shard = shard_of(shard_key_of(request))
         keys, client_arguments = self._keys_and_arguments(request, shard)
-        arguments = (*client_arguments, *rule_arguments(request))
-        (reply,) = self._run(self._script_for((request,)), request.token, verb, 1, keys, arguments, deadline)
+        script, arguments = self._script, (*client_arguments, request.rules)
+        if request.ancestors:
+            script, arguments = self._tree_script, (*arguments, *ancestor_arguments(request))
+        (reply,) = self._run(script, request.token, verb, 1, keys, arguments, deadline)
         return read_answer(reply, shard)
 
     def decide_in_order(
@@ -294,11 +296,6 @@ class Decider:
 def shard_key_of(request: StoreRequest) -> str:
     """The key whose shard decides."""
     return request.shard_key or request.client
-
-
-def rule_arguments(request: StoreRequest) -> tuple[Argument, ...]:
-    """The last arguments of a single request: its rules, and its ancestors if it has any."""
-    return (request.rules, *ancestor_arguments(request)) if request.ancestors else (request.rules,)
 
 
 def ancestor_arguments(request: StoreRequest) -> list[Argument]:

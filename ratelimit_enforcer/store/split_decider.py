@@ -18,6 +18,7 @@ from ratelimit_enforcer.store.completer import Completer, Confirmation, InDoubt,
 from ratelimit_enforcer.store.connections.server import StoreConnections
 from ratelimit_enforcer.store.deadline import Deadline
 from ratelimit_enforcer.store.decider import (
+    Argument,
     Decided,
     Decider,
     Part,
@@ -25,8 +26,8 @@ from ratelimit_enforcer.store.decider import (
     StoreRequest,
     ValuesExhausted,
     Verb,
+    ancestor_arguments,
     read_answer,
-    rule_arguments,
     shard_key_of,
 )
 from ratelimit_enforcer.store.errors import AnswerLost, CountInDoubt, StoreError, StoreUnavailable
@@ -209,11 +210,12 @@ class SplitDecider(Decider):
         head = request.token, Verb.CONSUME.value, pack_new(consumption.entry, timeout, check.home)
         keys += self._keys.pending[shard]
         check.add(consumption)
-        script = self._consume_tree_script if request.ancestors else self._consume_script
+        script, ancestors = self._consume_script, list[Argument]()
+        if request.ancestors:
+            script, ancestors = self._consume_tree_script, ancestor_arguments(request)
+        arguments = (*head, *client_arguments, request.rules, *ancestors)
         try:
-            reply, *overdue = script.run(
-                self._connections, keys, (*head, *client_arguments, *rule_arguments(request)), deadline
-            )
+            reply, *overdue = script.run(self._connections, keys, arguments, deadline)
         except StoreError as error:
             if not isinstance(error, AnswerLost):
                 check.remove_last()
