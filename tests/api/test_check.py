@@ -33,6 +33,7 @@ CHECK_FIELDS = [
 LIMIT_FIELDS = [
     "name",
     "policy",
+    "client",
     "algorithm",
     "mode",
     "quota",

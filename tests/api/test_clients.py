@@ -64,7 +64,15 @@ def test_creating_changing_and_deleting_a_client_affects_the_next_check(manager:
     made = manager.client("PUT", "acme", {"name": "Acme Ltd", "plan": "pro"})
     assert (made.status_code, made.json()) == (
         201,
-        {"key": "acme", "name": "Acme Ltd", "plan": "pro", "status": "active", "tags": [], "live": True},
+        {
+            "key": "acme",
+            "name": "Acme Ltd",
+            "plan": "pro",
+            "status": "active",
+            "tags": [],
+            "parent": None,
+            "live": True,
+        },
     )
     assert manager.decision("acme")["plan"] == "pro"
 
@@ -79,6 +87,7 @@ def test_creating_changing_and_deleting_a_client_affects_the_next_check(manager:
         "plan": None,
         "status": "active",
         "tags": [],
+        "parent": None,
     }
     assert manager.decision("acme")["plan"] == "free"
 
