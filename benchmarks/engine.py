@@ -133,9 +133,9 @@ def _table(series: Mapping[str, Series]) -> Table:
     columns = ("one decision", "µs", "× floor", "CPU of the process, µs", "CPU of Redis, µs", "× floor's")
     note = (
         f"{TURNS} × {CALLS} calls a round, {CLIENTS:,} clients in turn, one thread; ours are counted as well. "
-        "3 limits lie in 2 policies, 5 in 2; those of the client and two ancestors in one policy each. PolicyThrottle "
-        "gets a prepared request of Django REST Framework, finds the endpoint by method and path, the client by the user. "
-        "Median (least to most)."
+        "3 limits lie in 2 policies, 5 in 2; those of the client and two ancestors in one policy each. "
+        "PolicyThrottle gets a prepared request of Django REST Framework, finds the endpoint by method and path, and the "
+        "client by the user. Median (least to most)."
     )
     return Table("A decision", columns, rows, note)
 

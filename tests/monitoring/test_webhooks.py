@@ -158,9 +158,14 @@ def test_an_error_after_the_total_time_is_reported_as_no_complete_response(monke
     """The server may reset the connection that is closed at its other end."""
     monkeypatch.setattr(delivery, "TOTAL_SECONDS", 0.01)
     near, far = socket.socketpair()
-    with near, far, pytest.raises(TimeoutError, match="no complete response"), delivery._total_timeout(near):
-        near.recv(1)
-        raise ConnectionResetError
+
+    def receive() -> None:
+        with delivery._total_timeout(near):
+            near.recv(1)
+            raise ConnectionResetError
+
+    with near, far, pytest.raises(TimeoutError, match="no complete response"):
+        receive()
 
 
 def _drip(server: socket.socket) -> None:
