@@ -134,8 +134,8 @@ def _table(series: Mapping[str, Series]) -> Table:
     note = (
         f"{TURNS} × {CALLS} calls a round, {CLIENTS:,} clients in turn, one thread; ours are counted as well. "
         "3 limits lie in 2 policies, 5 in 2; those of the client and two ancestors in one policy each. "
-        "PolicyThrottle gets a prepared request of Django REST Framework, and finds the endpoint by method and path and "
-        "the client by the user. Median (least to most)."
+        "PolicyThrottle gets a prepared request of Django REST Framework, and finds endpoint and client. "
+        "Median (least to most)."
     )
     return Table("A decision", columns, rows, note)
 

@@ -234,10 +234,10 @@ def _rule_changes(name: str, old: str | None, new: str | None) -> Iterator[str]:
 
 
 def restore_rules(ruleset: Ruleset) -> None:
-    """Makes plans, endpoints, policies, overrides of segments and blocks those of ``ruleset``, inside the caller's
-    transaction.
+    """Makes plans, endpoints, policies and overrides of segments those of ``ruleset``, inside the caller's transaction.
 
-    Tokens are not changed, so that a revoked token stays revoked, and neither is the emergency switch. Raises
+    Tokens and blocks are not changed, so that a revoked token stays revoked and nobody is unblocked by accident, and
+    neither is the emergency switch. Raises
     :class:`~limits.configfile.reading.InvalidConfig` if a row to be removed is still used, such as a plan
     with clients.
     """
@@ -247,11 +247,9 @@ def restore_rules(ruleset: Ruleset) -> None:
         endpoints=ruleset.endpoints,
         policies=ruleset.policies,
         policy_names=_policy_names(),
-        blocks=ruleset.blocks,
     )
     write_rules(document, prune=True)
     restore_segment_overrides(ruleset)
-    write_blocks(ruleset.blocks)
     prune_rules(document)
 
 
