@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
-from limits.models import Client, Endpoint, Override, Plan, Policy, Publication
+from limits.models import Client, Endpoint, Override, Plan, Policy, PolicyLimit, Publication
 from limits.models.roles import PRODUCT_MANAGERS, VIEWERS
 from limits.publishing import clients
 from ratelimit_enforcer.domain.dates import date_and_time
@@ -255,6 +255,30 @@ def test_why_a_request_was_denied(pam: Page, servers: list[WebServer], http: htt
     pam.get_by_role("button", name="Explain").click()
     expect(pam.locator("#answer")).to_contain_text("A request now would be denied.")
     expect(pam.locator("#applying")).to_contain_text("10 of 10")
+
+
+def test_why_a_request_with_attributes_was_denied(
+    pam: Page, search: Policy, servers: list[WebServer], http: httpx.Client
+) -> None:
+    Policy.objects.filter(pk=search.pk).update(attributes=["model"])
+    other = Policy.objects.create(slug="large-models", match={"model": ["o1-*"]})
+    PolicyLimit.objects.create(policy=other, quota=5, window=60)
+    publish_rows()
+    asked = {"client": "acme", "endpoint": "search", "attributes": {"model": "gpt-x"}}
+    assert [http.post(f"{servers[0].url}/v1/check", json=asked).status_code for _ in range(11)] == [200] * 10 + [429]
+    pam.get_by_role("link", name="Why was this denied?").click()
+    pam.get_by_label("Client").fill("acme")
+    pam.get_by_label("Endpoint, or method and path").fill("search")
+    pam.get_by_label("Attributes").fill("model=gpt-x")
+    pam.get_by_role("button", name="Explain").click()
+    expect(pam.locator("#answer")).to_contain_text("A request now would be denied.")
+    expect(pam.locator("#applying")).to_contain_text("10 of 10")
+    pam.locator("details summary", has_text="not apply").click()
+    expect(pam.get_by_text("It applies only if model is “o1-*”.")).to_be_visible()
+    pam.get_by_label("Attributes").fill("model=gpt-y")
+    pam.get_by_role("button", name="Explain").click()
+    expect(pam.locator("#answer")).to_contain_text("A request now would be admitted.")
+    expect(pam.locator("#applying")).to_contain_text("0 of 10")
 
 
 def test_a_file_with_an_invalid_line_is_rejected_and_a_valid_one_imported(pam: Page) -> None:

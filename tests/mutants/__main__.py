@@ -28,6 +28,7 @@ STORE_TESTS = (
 FAST_TESTS = (
     "tests/store/test_decide_script.py",
     "tests/domain",
+    "tests/engine/test_trees.py",
     *(f"tests/store/test_{name}.py" for name in STORE_TESTS),
     "tests/engine/test_deciding.py",
     "tests/engine/test_policy_dates.py",
