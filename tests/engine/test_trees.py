@@ -4,6 +4,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from ratelimit_enforcer.domain.enums import ClientStatus, OnStoreFailure, Partit
 from ratelimit_enforcer.domain.ruleset import Policy
 from ratelimit_enforcer.engine import CheckRequest, Engine
 from ratelimit_enforcer.engine.explanation import explain
-from ratelimit_enforcer.store.keys import client_field, shard_of
+from ratelimit_enforcer.store.keys import COMPLETE_FIELD, client_field, shard_of
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.engine.rules import per_hour, policy, record, ruleset
 from tests.support.heartbeats import wait_for_heartbeat
@@ -277,3 +278,19 @@ def test_a_block_of_an_ancestor_blocks_its_descendants_and_is_named(
         assert {key for key, each in found.items() if each.decision.reason is Reason.BLOCKED} == blocked
         assert {key for key, each in found.items() if each.block == block} == blocked
         assert {each.key for each in TREE if engine.peek_client(each.key).status == "blocked"} == blocked
+
+
+def test_a_missing_ancestor_is_noticed_in_a_complete_shard_alone(anywhere: Store) -> None:
+    """As for the client: a shard that lost its records does not say that there are none."""
+    engine = serve(anywhere)
+    assert answers(engine, "key") == [True]
+    shard = anywhere.keys.shards[shard_of("acme")]
+    anywhere.redis.hdel(shard, client_field("team"))
+    decision = engine.check(CheckRequest("key", "search"))
+    assert (decision.degraded, decision.allowed) == (True, False)
+    anywhere.put(replace(TEAM, revision=5))
+    assert answers(engine, "key") == [True]
+    anywhere.redis.hdel(shard, client_field("team"), COMPLETE_FIELD)
+    decision = engine.check(CheckRequest("key", "search"))
+    assert (decision.degraded, decision.allowed) == (True, True)
+    assert [state.client for state in decision.limits] == ["key", "acme"]
