@@ -221,6 +221,23 @@ def test_a_quota_threshold_counts_for_the_client_whose_quota_it_is(anywhere: Sto
         assert found == {("acme", mark, "shared"): 1 for mark in ("50", "80", "90", "100")}
 
 
+def test_a_quota_threshold_of_the_parent_counts_for_the_parent(anywhere: Store) -> None:
+    engine = serve(anywhere, ACME, record("key", 2, parent="acme"), policies=(SHARED,))
+    assert answers(engine, *["key"] * 3) == [True] * 3
+    assert counts_by_client(anywhere)["acme", "50", "shared"] == 1
+
+
+def test_an_ancestor_s_policy_counts_values_of_attributes_separately(anywhere: Store) -> None:
+    models = policy("models", per_hour(2), plan="pro", attributes=("model",), on_store_failure=OnStoreFailure.DENY)
+    engine = serve(anywhere, policies=(models, OWN))
+
+    def admitted(client: str, model: str) -> bool:
+        return engine.check(CheckRequest(client, "search", attributes={"model": model})).allowed
+
+    assert [admitted(client, "a") for client in ("key", "other-key", "team")] == [True, True, False]
+    assert [admitted(client, "b") for client in ("team", "acme", "key")] == [True, True, False]
+
+
 def test_a_policy_that_denies_twice_is_counted_once(anywhere: Store) -> None:
     plan = {"plan": "pro"}
     engine = serve(anywhere, record("acme", 1, **plan), record("key", 2, parent="acme", **plan), policies=(SHARED,))
