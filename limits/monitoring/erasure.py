@@ -251,6 +251,10 @@ def erase(client: str, *, keep_registration: bool = False) -> Erased:
     """
     if not client:
         raise ValueError("The callers that were counted together have no name to erase.")
+    children = Client.objects.filter(parent__key=client).count()
+    if children and not keep_registration:
+        number = f"{children:,} client{'s' if children != 1 else ''}"
+        raise ValueError(f"“{client}” is the parent of {number}. Remove them first, or change their parent.")
     drain()
     rows = sum(_erase_usage(statement, client) for statement in _SQL.by_name)
     with transaction.atomic():

@@ -247,6 +247,15 @@ def test_without_the_store_nothing_is_erased(platform: Platform) -> None:
     assert "Nothing was changed" in errors.getvalue()
 
 
+def test_the_parent_of_other_clients_cannot_be_erased_before_them(shop: Platform) -> None:
+    rows.client("key", parent=rows.client("org"))
+    errors = StringIO()
+    with pytest.raises(SystemExit):
+        call_command("erase_client", "org", stderr=errors)
+    assert errors.getvalue() == "“org” is the parent of 1 client. Remove them first, or change their parent.\n"
+    assert Client.objects.filter(key="org").exists()
+
+
 def test_an_empty_key_cannot_be_erased() -> None:
     with pytest.raises(ValueError, match="no name"):
         erase("")
