@@ -20,7 +20,7 @@ from limits.models.clients import validate_key
 from ratelimit_enforcer.domain.decision import Decision, LimitState
 from ratelimit_enforcer.domain.enums import Reason
 from ratelimit_enforcer.engine import CheckRequest, RulesetMissing, get_engine
-from ratelimit_enforcer.engine.explanation import PolicyExplanation, explain
+from ratelimit_enforcer.engine.explanation import Explanation, PolicyExplanation, explain
 
 _ANSWERS = {
     None: "A request now would be admitted.",
@@ -111,9 +111,19 @@ def _answer(client: str, asked: str, attributes: Mapping[str, str]) -> dict[str,
         "endpoint": next((each for each in ruleset.endpoints if each.slug == decision.endpoint), None),
         "patterns": list(patterns_for(ruleset, method, path.strip())) if space else (),
         "row": Client.objects.filter(key=client).first(),
+        "ancestors": _ancestors(explanation),
         "applying": [_shown(policy) for policy in explanation.policies if policy.applies],
         "others": [policy for policy in explanation.policies if not policy.applies],
     }
+
+
+def _ancestors(explanation: Explanation) -> list[dict[str, Any]]:
+    """Returns a sentence about each ancestor, with the client's row (None: it was removed meanwhile)."""
+    keys = [record.key for record in explanation.records[1:]]
+    rows = {row.key: row for row in Client.objects.filter(key__in=keys)}
+    return [
+        {"row": rows.get(key), "sentence": sentence} for key, sentence in zip(keys, explanation.ancestors, strict=True)
+    ]
 
 
 def _waiting(decision: Decision) -> str:

@@ -99,16 +99,18 @@ class Match:
         """Whether all conditions match a check with these attributes by a client with these tags."""
         return next(self._unmatched(attributes, tags), None) is None
 
-    def unmatched(self, attributes: Mapping[str, str], tags: Collection[str]) -> str:
-        """The conditions that do not match, in words; empty if all match."""
-        return " and ".join(self._unmatched(attributes, tags))
+    def unmatched(self, attributes: Mapping[str, str], tags: Collection[str], whom: str = "the client") -> str:
+        """The conditions that do not match, in words; empty if all match. ``whom``: who has the tags, in words."""
+        return " and ".join(self._unmatched(attributes, tags, whom))
 
-    def _unmatched(self, attributes: Mapping[str, str], tags: Collection[str]) -> Iterator[str]:
+    def _unmatched(
+        self, attributes: Mapping[str, str], tags: Collection[str], whom: str = "the client"
+    ) -> Iterator[str]:
         for name, patterns in self.attributes:
             value = attributes.get(name, "")
             if not any(_matches(pattern, value) for pattern in patterns):
                 yield f"{name} is {patterns_in_words(patterns)}"
-        yield from (f"the client has the tag {tag}" for tag in self.client_tags if tag not in tags)
+        yield from (f"{whom} has the tag {tag}" for tag in self.client_tags if tag not in tags)
 
     def __str__(self) -> str:
         conditions = [f"{name} is {patterns_in_words(patterns)}" for name, patterns in self.attributes]

@@ -113,9 +113,10 @@ class Engine:
         """The store's time as this process estimates it, in microseconds since 1970."""
         return self._clock.now()
 
-    def lineage(self, client: str) -> tuple[str, ...]:
-        """The keys of a client and its ancestors, from the client up: all of them after a check of the client."""
-        return self._rulesets.lineage(client)
+    def records_of(self, client: str) -> tuple[ClientRecord, ...]:
+        """The records of a client and its ancestors that this process used last, from the client up: all of them after
+        a check of the client."""
+        return self._rulesets.records_of(client)
 
     def check(self, request: CheckRequest, *, consume: bool = True, guard: Guard | None = None) -> Decision:
         """Decides one request; with ``consume=False``, no cost is consumed and nothing is counted.

@@ -285,11 +285,10 @@ class ClientCache:
         ancestors = self.ancestors_of(record)
         return ancestors[-1].key if ancestors else record.root or key
 
-    def lineage(self, key: str) -> tuple[str, ...]:
-        """The keys of a client and its ancestors, as far as they are known, from the client up."""
-        record = self.get(key)
-        ancestors = self.ancestors_of(record) if record is not None and record.is_below else ()
-        return (key, *(ancestor.key for ancestor in ancestors or ()))
+    def records_of(self, key: str) -> tuple[ClientRecord, ...]:
+        """The records of a client and its ancestors, as far as they are cached, from the client up."""
+        record = self.get(key) or ClientRecord(key)
+        return (record, *(self.ancestors_of(record) or ()))
 
     def remove(self, key: str) -> None:
         """Removes the record of the client with this key, if it is cached."""
@@ -359,9 +358,9 @@ class RulesetCache:
         """The key of the client's root, as far as this process knows it; else the client's key."""
         return self._state[1].root_of(client) if self._state else client
 
-    def lineage(self, client: str) -> tuple[str, ...]:
-        """The keys of a client and its ancestors, as far as this process knows them, from the client up."""
-        return self._state[1].lineage(client) if self._state else (client,)
+    def records_of(self, client: str) -> tuple[ClientRecord, ...]:
+        """The records of a client and its ancestors, as far as this process has them, from the client up."""
+        return self._state[1].records_of(client) if self._state else (ClientRecord(client),)
 
     def state(self, deadline: Deadline) -> tuple[PreparedRuleset, ClientCache]:
         """The ruleset and the clients, read now if there are none yet. Raises :class:`RulesetMissing`."""

@@ -151,3 +151,22 @@ def test_a_link_with_incomplete_input_shows_no_error(desk: Desk, shop: Platform,
     page = desk.open(reverse("admin:limits_client_explain"), **query)
     assert "This field is required." not in page.text
     assert page.response.context["form"]["client"].value() == query.get("client")
+
+
+def test_the_ancestors_of_a_client_are_named_and_linked(desk: Desk, search: None) -> None:
+    acme = Client.objects.get()
+    Client.objects.update(plan=Policy.objects.get(slug="of-others").plan)
+    rows.client("acme-mobile", parent=acme)
+    assert clients.deliver().live
+    page = ask(desk, "acme-mobile", "search")
+    assert "The parent acme is on plan pro." in page.text
+    assert f'<a href="{reverse("admin:limits_client_change", args=[acme.pk])}">acme</a>' in page.text
+    applying = {item["policy"].slug: item["why"] for item in page.response.context["applying"]}
+    assert applying["of-others"] == (
+        "It applies to plan pro of the parent acme and all requests of acme and the clients below it."
+    )
+    assert "on the default plan" not in page.text
+    acme.status = "blocked"
+    acme.save()
+    assert clients.deliver().live
+    assert "The client is blocked: the parent acme is blocked." in ask(desk, "acme-mobile", "search").text

@@ -274,3 +274,15 @@ def test_counters_are_those_of_the_attributes(live: Platform) -> None:
 def test_invalid_attributes_are_rejected(attributes: list[str], message: str, live: Platform) -> None:
     options = [f"--attribute={pair}" for pair in attributes]
     assert run("explain_limit", "acme", "search", *options) == Outcome(1, "", f"{message}\n")
+
+
+def test_a_client_below_a_parent_is_explained_with_its_ancestors(live: Platform) -> None:
+    put("clients: [{key: acme, plan: pro}, {key: acme-mobile, parent: acme}]")
+    lines = run("explain_limit", "acme-mobile", "search").lines
+    assert lines[:3] == [
+        "Client acme-mobile, no plan, endpoint search.",
+        "The parent acme is on plan pro.",
+        "Version 1. A request now would be admitted.",
+    ]
+    applies = lines.index("applies: pro-search. It applies to plan pro of the parent acme and endpoint search.")
+    assert lines[applies + 1] == "  pro-search:60s~1: 100 per minute; 100 of 100 left."

@@ -64,7 +64,8 @@ def _request(client: str, endpoint: str) -> CheckRequest:
 def _lines(explanation: Explanation) -> Iterator[str]:
     decision = explanation.decision
     endpoint = f"endpoint {decision.endpoint}" if decision.endpoint else "unregistered endpoint"
-    yield f"Client {decision.client}, plan {decision.plan}, {endpoint}."
+    yield f"Client {decision.client}, {explanation.plan}, {endpoint}."
+    yield from explanation.ancestors
     yield f"Version {decision.ruleset}. {explanation.blocked_by or _ANSWERS[decision.reason]}"
     for policy in explanation.policies:
         yield ""
