@@ -178,3 +178,17 @@ def test_tags_among_many_clients_use_their_index(many_clients: None) -> None:
     plan = page(tag=("rare",)).explain(analyze=True)
     assert "Bitmap Index Scan on client_tags" in plan
     assert "Seq Scan on limits_client" not in plan
+
+
+@pytest.mark.parametrize("filters", [{"tag": ("late",)}, {"parent": "org"}])
+def test_clients_with_the_last_keys_are_found_without_reading_the_others(
+    many_clients: None, filters: dict[str, Any]
+) -> None:
+    """Frequent enough for PostgreSQL to expect a full page soon when it reads in the order of the keys."""
+    last = [f"key-{n}" for n in range(9_000, MANY) if str(n) >= "9"]
+    Client.objects.filter(key__in=last).update(tags=["late"], parent=rows.client("org"))
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE limits_client")
+    plan = page(**filters).explain(analyze=True)
+    assert "client_key_order" not in plan
+    assert [client.key for client in page(**filters)] == sorted(last)[:100]
