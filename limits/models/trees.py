@@ -60,6 +60,11 @@ def descendants_of(client: "Client") -> "QuerySet[Client]":
     return type(client).objects.filter(conditions)
 
 
+def keys_below(keys: Iterable[str], clients: "QuerySet[Client]") -> set[str]:
+    """Returns the keys of all descendants, among ``clients``, of those with these keys."""
+    return set(_with_descendants(keys, {}, clients))
+
+
 def _at_level(client: "Client", level: int) -> "QuerySet[Client]":
     return type(client).objects.filter(**{_ANCESTORS[level - 1]: client})
 

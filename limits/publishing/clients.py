@@ -23,7 +23,7 @@ from django.utils import timezone
 
 from limits.models import Client, ClientChange, CounterReset, Policy
 from limits.models import Override as OverrideRow
-from limits.models.trees import keys_of_ancestors, moves_above
+from limits.models.trees import keys_below, keys_of_ancestors, moves_above
 from limits.publishing.rules import (
     Delivery,
     ForeignRules,
@@ -109,10 +109,11 @@ def client_writer() -> ClientWriter:
 
 
 def deliver(keys: Collection[str] | None = None) -> Delivery:
-    """Delivers pending changes (of these clients; None: of all) to the store. Does not raise if the store is
-    unavailable."""
+    """Delivers pending changes (of these clients and their descendants; None: of all) to the store. Does not raise if
+    the store is unavailable."""
+    wanted = None if keys is None else {*keys, *keys_below(keys, Client.objects.all())}
     try:
-        while changes := list(_pending_changes(keys)[:CHUNK_SIZE]):
+        while changes := list(_pending_changes(wanted)[:CHUNK_SIZE]):
             _require_own_rules()
             _deliver(changes)
     except StoreError as error:

@@ -70,6 +70,13 @@ def test_a_move_takes_the_whole_subtree_along(organisation: Platform) -> None:
         assert {pointer.root for pointer in pointers if pointer} == {"globex"}
 
 
+def test_the_delivery_of_a_moved_client_includes_its_descendants(organisation: Platform) -> None:
+    move("team", "globex")
+    assert clients.deliver(["team"]).live
+    assert [whose(client) for client in ("key", "other", "team")] == [["globex"]] * 3
+    assert not ClientChange.objects.exists()
+
+
 def test_there_and_back(organisation: Platform) -> None:
     for parent, expected in (("globex", ["globex"]), ("org", ["org"]), (None, []), ("org", ["org"])):
         move("team", parent)
