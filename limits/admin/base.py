@@ -78,7 +78,9 @@ class SortsSearchResults:
         found, repeats = super().get_search_results(request, queryset, search_term)  # type: ignore[misc]
         narrows = bool(search_term) or any(request.GET.get(name) for name in self.narrow_filters)
         if narrows and found.order_by()[:MAX_SORTED_ROWS].count() < MAX_SORTED_ROWS:
-            found = found.order_by(*map(self._sorted, found.query.order_by))
+            # The search of an autocomplete field has the order of the model.
+            order = found.query.order_by or found.model._meta.ordering
+            found = found.order_by(*map(self._sorted, order))
         return found, repeats
 
     def _sorted(self, name: Any) -> Any:
@@ -177,6 +179,10 @@ class PlatformModelAdmin(ModelAdmin):
     def effect_of_deleting(self, queryset: QuerySet[Any], count: int) -> str:
         """Returns a sentence for the deletion page about the effect of deleting ``count`` rows on others; may
         be empty."""
+        return ""
+
+    def obstacle_to_deleting(self, queryset: QuerySet[Any]) -> str:
+        """Returns what to do before these rows can be deleted, as a sentence; empty if they can be."""
         return ""
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:

@@ -12,7 +12,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import model_ngettext
 from django.db import transaction
-from django.db.models import CASCADE, Model, ProtectedError, QuerySet
+from django.db.models import CASCADE, Model, ProtectedError, QuerySet, RestrictedError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
 
@@ -76,11 +76,13 @@ class DeletionForm(forms.Form):
 def delete_selected(model_admin: Any, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse | None:
     """The delete action of every list. Returns the confirmation page, or None once the rows are deleted."""
     require_cascade(request, rows.model)
+    if _is_obstructed(model_admin, request, rows):
+        return None
     try:
         if getattr(model_admin, "is_reviewed", False):
             return _review(model_admin, request, rows)
         return _ask_or_delete(model_admin, request, rows, back=request.get_full_path(), fields=selection(request))
-    except ProtectedError as error:
+    except (ProtectedError, RestrictedError) as error:
         _reject(request, error)
         return None
 
@@ -89,12 +91,23 @@ def delete_one(model_admin: Any, request: HttpRequest, row: Model, back: str) ->
     """Shows or handles the deletion page of one row. ``back``: the URL to redirect to afterwards."""
     require_cascade(request, type(row))
     rows = type(row)._default_manager.filter(pk=row.pk)
+    page_of_row = request.path.replace("/delete/", "/change/")
+    if _is_obstructed(model_admin, request, rows):
+        return HttpResponseRedirect(page_of_row)
     try:
-        page = _ask_or_delete(model_admin, request, rows, back=request.path.replace("/delete/", "/change/"), fields=[])
-    except ProtectedError as error:
+        page = _ask_or_delete(model_admin, request, rows, back=page_of_row, fields=[])
+    except (ProtectedError, RestrictedError) as error:
         _reject(request, error)
         page = None
     return page or HttpResponseRedirect(back)
+
+
+def _is_obstructed(model_admin: Any, request: HttpRequest, rows: QuerySet[Any]) -> bool:
+    """Whether other rows are in the way, which a message then names."""
+    obstacle: str = model_admin.obstacle_to_deleting(rows)
+    if obstacle:
+        messages.error(request, f"Nothing was deleted. {obstacle}")
+    return bool(obstacle)
 
 
 def require_cascade(request: HttpRequest, model: type[Model]) -> None:
@@ -191,9 +204,10 @@ def _delete_rules(model_admin: Any, request: HttpRequest, rows: QuerySet[Any], b
     return HttpResponseRedirect(back)
 
 
-def _reject(request: HttpRequest, error: ProtectedError) -> None:
+def _reject(request: HttpRequest, error: ProtectedError | RestrictedError) -> None:
     """Shows which rows prevent the deletion."""
-    users = sorted({f"{row._meta.verbose_name} “{row}”" for row in error.protected_objects})
+    rows = error.protected_objects if isinstance(error, ProtectedError) else error.restricted_objects
+    users = sorted({f"{row._meta.verbose_name} “{row}”" for row in rows})
     names = ", ".join(users[:NAMED_ROWS]) + (
         f" and {len(users) - NAMED_ROWS:,} more" if len(users) > NAMED_ROWS else ""
     )

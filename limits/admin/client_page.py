@@ -1,6 +1,6 @@
 """The page of a client above the form: current limits with their usage, buttons, and the chart of the last days."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from limits.admin.charts import Bars, chart, daily_bars
 from limits.admin.client_actions import may_set_status, status_verb
+from limits.admin.client_tree import tree
 from limits.admin.quick_overrides import end_of, raisable
 from limits.admin.tags import clients_url, raise_url
 from limits.domain.descriptions import duration, limit_sentence, limits_sentence
@@ -22,6 +23,7 @@ from ratelimit_enforcer.domain.enums import ClientStatus, Mode, Partition
 from ratelimit_enforcer.domain.ruleset import Policy, Ruleset
 from ratelimit_enforcer.domain.selection import described, plan_of
 from ratelimit_enforcer.engine import ClientState, RulesetMissing, StoreError, get_engine
+from ratelimit_enforcer.engine.explanation import name_at
 
 DAYS = 14
 
@@ -33,6 +35,7 @@ def client_page(request: HttpRequest, client: Client) -> dict[str, Any]:
     return limits_section(request, client) | {
         "statuses": [_action(client, status) for status in statuses if may_set_status(request, client.status, status)],
         "tags": _tags(request, client),
+        "tree": tree(client),
         "may_reset": request.user.has_perm("limits.reset_client"),
         "chart": chart(_days(client), "%-d %b", "%A %-d %B"),
         "resets": CounterReset.objects.filter(client_key=client.key)[:3],
@@ -49,7 +52,7 @@ def _tags(request: HttpRequest, client: Client) -> list[dict[str, str]]:
 
 
 def _days(client: Client) -> list[Bars]:
-    """Returns whole days; the last one is not over."""
+    """Returns whole days with the requests of the client and all below it; the last one is not over."""
     hours = (DAYS - 1) * 24 + timezone.now().hour + 1
     return daily_bars(client_by_hour(client.key, hours=hours))
 
@@ -92,7 +95,7 @@ NEARLY_FULL = 0.8
 @dataclass(frozen=True, slots=True)
 class LimitUsage:
     """One limit, shown as a bar. ``source``: the origin of the limit. ``used`` and ``capacity`` are whole units of
-    cost."""
+    cost. ``owner``: the ancestor that the limit belongs to; None: the client itself."""
 
     name: str
     policy: str
@@ -103,6 +106,7 @@ class LimitUsage:
     capacity: int
     mode: Mode
     available_again: str
+    owner: Client | None = None
 
     @property
     def is_full(self) -> bool:
@@ -115,15 +119,18 @@ class LimitUsage:
 
 @dataclass(frozen=True, slots=True)
 class CurrentLimits:
-    """``limits``: every limit that counts this client separately. ``shared``: sentences for the limits that
-    count all clients together. ``blocked_by``: the block of the client in words, if one is active. ``problem``: why
-    the state is unknown, else empty."""
+    """``limits``: every limit that counts this client or an ancestor separately. ``has_inherited``: some are those of
+    an ancestor. ``shared``: sentences for the limits that count all clients together. ``blocked_by``: the block of the
+    client in words, if one is active. ``blocked_ancestor``: the ancestor whose status blocks the client, in words.
+    ``problem``: why the state is unknown, else empty."""
 
     plan: str | None = None
     status: ClientStatus = ClientStatus.ACTIVE
     limits: tuple[LimitUsage, ...] = ()
+    has_inherited: bool = False
     shared: tuple[str, ...] = ()
     blocked_by: str = ""
+    blocked_ancestor: str = ""
     problem: str = ""
 
 
@@ -136,14 +143,24 @@ def current_limits(key: str) -> CurrentLimits:
     except StoreError:
         return CurrentLimits(problem=STORE_UNAVAILABLE)
     ruleset = client_state.ruleset
+    records = (client_state.record, *client_state.ancestors)
     plan = plan_of(ruleset, client_state.record)
+    limits = tuple(_limit_usages(client_state, records))
     return CurrentLimits(
         plan=next((each.name for each in ruleset.plans if each.slug == plan), None),
         status=client_state.status,
-        limits=tuple(_limit_usages(client_state)),
-        shared=tuple(_shared_limits(ruleset, client_state.record, client_state.now)),
+        limits=limits,
+        has_inherited=any(usage.owner for usage in limits),
+        shared=tuple(_shared_limits(ruleset, records, client_state.now)),
         blocked_by=blocks.described(client_state.block) if client_state.block else "",
+        blocked_ancestor=_blocked_ancestor(records),
     )
+
+
+def _blocked_ancestor(records: Sequence[ClientRecord]) -> str:
+    """“the parent acme” if the client is blocked because of that ancestor's status, else empty."""
+    blocked = [each for each in enumerate(records) if each[1].status is ClientStatus.BLOCKED]
+    return name_at(*blocked[0]) if blocked and blocked[0][0] else ""
 
 
 def missing_rules_reason() -> str:
@@ -151,23 +168,26 @@ def missing_rules_reason() -> str:
     return STORE_UNAVAILABLE if Publication.objects.exists() else "Nothing has been published yet, so no limits apply."
 
 
-def _limit_usages(client_state: ClientState) -> Iterator[LimitUsage]:
+def _limit_usages(client_state: ClientState, records: Sequence[ClientRecord]) -> Iterator[LimitUsage]:
     ruleset = client_state.ruleset
     policies = {policy.slug: policy for policy in ruleset.policies}
     names = {endpoint.slug: endpoint.name for endpoint in ruleset.endpoints}
-    sources = _Sources(ruleset, client_state.record)
+    sources = {record.key: _Sources(ruleset, record) for record in records}
+    owners = {row.key: row for row in Client.objects.filter(key__in=[record.key for record in records[1:]])}
     for state in client_state.decision.limits:
         endpoint = client_state.endpoints[state.policy]
+        whose = state.client or client_state.record.key
         yield LimitUsage(
             name=state.name,
             policy=state.policy,
             endpoint=names.get(endpoint, endpoint) if endpoint else "All requests",
             sentence=limit_sentence(state.limit),
-            source=sources.of(state, policies[state.policy]),
+            source=sources[whose].of(state, policies[state.policy]) if whose in sources else "",
             used=used(state),
             capacity=state.limit.capacity,
             mode=state.mode,
             available_again=available_again(state),
+            owner=owners.get(whose),
         )
 
 
@@ -211,10 +231,11 @@ class _Sources:
         return f"default plan ({name})" if self._is_default else f"plan {name}"
 
 
-def _shared_limits(ruleset: Ruleset, record: ClientRecord, now: int) -> Iterator[str]:
-    plan = plan_of(ruleset, record)
+def _shared_limits(ruleset: Ruleset, records: Sequence[ClientRecord], now: int) -> Iterator[str]:
+    above = [record for record in records[1:] if record.status is not ClientStatus.EXEMPT]
+    plans = {None, *(plan_of(ruleset, record) for record in (records[0], *above))}
     for policy in ruleset.policies:
-        is_on = policy.plan in (None, plan) and ruleset.mode_of(policy) is not Mode.DISABLED
+        is_on = policy.plan in plans and ruleset.mode_of(policy) is not Mode.DISABLED
         if is_on and policy.is_active(now) and policy.partition is Partition.GLOBAL:
             where = f"on {policy.endpoint}" if policy.endpoint else "on all requests"
             yield f"{limits_sentence(policy.limits)} {where} ({policy.slug})"

@@ -10,7 +10,8 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 from unfold.decorators import action, display
 
 from limits.admin.base import BigTablePaginator, HasIntroduction, PlatformModelAdmin, SortsSearchResults
@@ -25,6 +26,7 @@ from limits.admin.publishing import PublishesClients
 from limits.admin.quick_overrides import quick_override_view
 from limits.admin.row_history import ShowsHistory
 from limits.admin.tags import TagFilter, raise_links
+from limits.admin.trees import PARENT, TreeFilter, children_in_the_way, parent_links
 from limits.models import Client, Override, OverrideLimit
 from ratelimit_enforcer.domain.enums import ClientStatus
 
@@ -45,16 +47,17 @@ class ClientAdmin(HasIntroduction, ShowsHistory, SortsSearchResults, PublishesCl
         "Registered clients: customers, tenants, API keys. Unregistered clients are limited too, by the default plan."
     )
     form = ClientForm
-    list_display = ("key", "name", "plan_or_default", "tags_text", "status_label", "updated_at")
-    list_filter = (TagFilter, "status", "plan")
-    narrow_filters = (TagFilter.parameter_name,)
-    list_select_related = ("plan",)
+    list_display = ("key", "name", "parent_link", "plan_or_default", "tags_text", "status_label", "updated_at")
+    list_filter = (TagFilter, "status", "plan", TreeFilter)
+    narrow_filters = (TagFilter.parameter_name, PARENT)
+    list_select_related = ("plan", "parent")
+    autocomplete_fields = ("parent",)
     search_fields = ("^key", "^name")
     search_help_text = "Search by the beginning of the key or name"
     sortable_by = ("key",)
     show_full_result_count = False
     paginator = BigTablePaginator
-    fields = ("key", "name", ("plan", "status"), "tags")
+    fields = ("key", "name", ("plan", "status"), "parent", "tags")
     inlines = (OverrideInline,)
     actions = ("move_to_plan", "add_tags", "remove_tags")
     actions_list = ("import_clients", "export_clients")
@@ -114,7 +117,11 @@ class ClientAdmin(HasIntroduction, ShowsHistory, SortsSearchResults, PublishesCl
         return request.user.has_perm("limits.add_clientimport") and self.has_change_permission(request)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        return super().changelist_view(request, {"filtered_links": raise_links(request)} | (extra_context or {}))
+        links = [*parent_links(request), *raise_links(request)]
+        return super().changelist_view(request, {"filtered_links": links} | (extra_context or {}))
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        return lookup == PARENT or super().lookup_allowed(lookup, value, request)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -137,6 +144,9 @@ class ClientAdmin(HasIntroduction, ShowsHistory, SortsSearchResults, PublishesCl
         clients = "The client is" if count == 1 else f"{blocked:,} of the clients {'is' if blocked == 1 else 'are'}"
         return f"{sentence} {clients} blocked now, and will no longer be blocked."
 
+    def obstacle_to_deleting(self, queryset: QuerySet[Client]) -> str:
+        return children_in_the_way(queryset)
+
     def client_keys_of(self, queryset: QuerySet[Client]) -> list[str]:
         return list(queryset.values_list("key", flat=True))
 
@@ -153,9 +163,19 @@ class ClientAdmin(HasIntroduction, ShowsHistory, SortsSearchResults, PublishesCl
         changed = [each for each in overrides if each.has_changed() or "plan" in form.changed_data]
         warn_about_inactive(request, [each.instance.pk for each in changed])
 
+    @display(description="Parent")
+    def parent_link(self, client: Client) -> str:
+        if client.parent is None:
+            return ""
+        return format_html(
+            '<a href="{}">{}</a>', reverse("admin:limits_client_change", args=[client.parent.pk]), client.parent
+        )
+
     @display(description="Plan")
     def plan_or_default(self, client: Client) -> str:
-        return str(client.plan) if client.plan else "default plan"
+        if client.plan:
+            return str(client.plan)
+        return f"limits of {client.parent}" if client.parent else "default plan"
 
     @display(description="Tags")
     def tags_text(self, client: Client) -> str:

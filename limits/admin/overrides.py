@@ -94,9 +94,11 @@ def inactive_reason(override: Override) -> str:
     policy, client = override.policy, override.client
     if policy.mode == Mode.DISABLED:
         return f"the policy “{policy}” is disabled"
-    plan = client.plan_id or override.default_plan  # type: ignore[attr-defined]
-    if policy.plan_id in (None, plan):
+    default = override.default_plan if client.parent_id is None else None  # type: ignore[attr-defined]
+    if policy.plan_id in (None, client.plan_id or default):
         return ""
+    if client.plan is None and client.parent_id is not None:
+        return f"“{client}” has a parent and no plan, but the policy is for {policy.plan}"
     return f"“{client}” is on {client.plan or 'the default plan'}, but the policy is for {policy.plan}"
 
 

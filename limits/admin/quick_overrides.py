@@ -19,7 +19,7 @@ from limits.admin.forms import form_page, reason_field
 from limits.admin.permissions import require_permission
 from limits.admin.publishing import publish_clients
 from limits.domain.descriptions import limits_sentence
-from limits.models import Client, Override, OverrideLimit, Plan, Policy, PolicyLimit
+from limits.models import Client, Override, OverrideLimit, Policy, PolicyLimit
 from limits.models.clients import active_between
 from limits.models.history import change_reason
 from ratelimit_enforcer.domain.dates import date_and_time, microseconds
@@ -89,8 +89,8 @@ class QuickOverrideForm(forms.Form):
 
 
 def policies_of(client: Client) -> QuerySet[Policy]:
-    """Returns the policies that count this client separately."""
-    plan = client.plan or Plan.objects.filter(is_default=True).first()
+    """Returns the client's own policies that count it separately: not those of its ancestors."""
+    plan = client.plan_in_effect
     rows = Policy.objects.filter(Q(plan=plan) | Q(plan=None), partition=Partition.CLIENT.value)
     rows = rows.exclude(mode=Mode.DISABLED.value).select_related("endpoint")
     return rows.prefetch_related("limits", "segment_overrides__limits", "segment_overrides__plan")
@@ -99,7 +99,7 @@ def policies_of(client: Client) -> QuerySet[Policy]:
 def limits_of(client: Client, policy: Policy) -> tuple[Limit, ...]:
     """Returns the limits that a policy from :func:`policies_of` has for the client now, unless the client has an
     override: those of the client's segment, or of the policy."""
-    plan = client.plan or Plan.objects.filter(is_default=True).first()
+    plan = client.plan_in_effect
     overrides = SegmentOverrides(row.as_domain() for row in policy.segment_overrides.all())
     matching = overrides.of(client.key, client.tags, plan.slug if plan else None)
     now = microseconds(timezone.now())

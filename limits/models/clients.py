@@ -108,6 +108,13 @@ class Client(models.Model):
     def __str__(self) -> str:
         return self.name or self.key
 
+    @property
+    def plan_in_effect(self) -> Plan | None:
+        """The client's plan; for a root without one, the default plan; None for a client below a parent."""
+        if self.plan is not None or self.parent_id is not None:
+            return self.plan
+        return Plan.objects.filter(is_default=True).first()
+
     def clean(self) -> None:
         self.tags = sorted(self.tags)
         before = type(self).objects.filter(pk=self.pk).values_list("key", flat=True).first()

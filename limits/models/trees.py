@@ -19,6 +19,15 @@ def keys_of_ancestors(clients: "QuerySet[Client]") -> dict[int, tuple[str, ...]]
     return {pk: tuple(key for key in keys if key is not None) for pk, *keys in rows}
 
 
+def ancestors_of(client: "Client") -> "list[Client]":
+    """Returns the ancestors of a client with their plans, from the parent up."""
+    if client.parent_id is None:
+        return []
+    pks = _pks_above(client)
+    rows = type(client).objects.select_related("plan").in_bulk(pks)
+    return [rows[pk] for pk in pks if pk in rows]
+
+
 def moves_above(clients: "QuerySet[Client]") -> list[tuple[str, int]]:
     """Returns key and ``moved`` of the first of these clients and of its ancestors, from the client up; empty if there
     is no client."""

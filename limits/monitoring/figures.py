@@ -14,7 +14,8 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
-from limits.models import Alert, Progress, QuotaThreshold, Work
+from limits.models import Alert, Client, Progress, QuotaThreshold, Work
+from limits.models.trees import keys_below
 from limits.models.usage import OTHER, UNKNOWN_ENDPOINT
 from limits.monitoring.rollups import TimeRange
 from limits.monitoring.statements import Statements
@@ -81,9 +82,45 @@ def requests_by_hour(now: datetime | None = None, hours: int = HOURS_PER_DAY) ->
 
 @transaction.atomic
 def client_by_hour(client: str, now: datetime | None = None, hours: int = HOURS_PER_DAY) -> list[HourOfRequests]:
-    """Returns ``hours`` hours with the requests of one client, as :func:`requests_by_hour` does for all."""
+    """Returns ``hours`` hours with the requests of one client and of all clients below it, as
+    :func:`requests_by_hour` does for all."""
+    keys = [client, *keys_below([client], Client.objects.all())]
     period = TimeRange.hours(now or timezone.now(), hours)
-    return _by_hour(period, _SQL.rows("client_by_hour", client=client, **period.parameters()))
+    return _by_hour(period, _SQL.rows("clients_by_hour", names=keys, **period.parameters()))
+
+
+@dataclass(frozen=True, slots=True)
+class TreeUsage:
+    """A client, and its own requests of the last 24 hours and of the last hour. ``share``: its
+    fraction of the requests of all clients of the tree, 0 to 1."""
+
+    client: str
+    requests: int
+    denied: int
+    last_hour: int
+    share: float
+
+    @property
+    def percent(self) -> str:
+        """The share in percent, with one decimal below ten: “42”, “0.7”."""
+        percent = 100 * self.share
+        return f"{percent:.0f}" if percent >= 10 else f"{percent:.1f}"
+
+
+@transaction.atomic
+def most_requests_in_tree(client: str, now: datetime | None = None, count: int = 10) -> list[TreeUsage]:
+    """Returns up to ``count`` clients among a client and all below it, those with the most requests of the last 24
+    hours first. The requests are each client's own, without those of the clients below it."""
+    keys = [client, *keys_below([client], Client.objects.all())]
+    now = now or timezone.now()
+    day = TimeRange.hours(now, HOURS_PER_DAY).parameters()
+    rows = _SQL.rows("most_requests_of_clients", names=keys, count=count, **day)
+    minute = now.replace(second=0, microsecond=0) + timedelta(minutes=1)
+    hour = TimeRange.between(minute - ONE_HOUR, minute).parameters()
+    recent = dict(_SQL.rows("requests_of_clients", names=[row[0] for row in rows], **hour)) if rows else {}
+    return [
+        TreeUsage(key, requests, denied, recent.get(key, 0), requests / total) for key, requests, denied, total in rows
+    ]
 
 
 def _by_hour(period: TimeRange, rows: Sequence[tuple[Any, ...]]) -> list[HourOfRequests]:

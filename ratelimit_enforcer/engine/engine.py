@@ -70,7 +70,8 @@ class Readiness:
 class ClientState:
     """The state of every limit that counts one client separately, and the ruleset used. ``status``: blocked also while
     a block matches. ``endpoints``: policy slug → endpoint slug (None: all requests). ``now``: the store's time, in
-    microseconds since 1970. ``block``: the active block that matches; None if there is none."""
+    microseconds since 1970. ``block``: the active block that matches; None if there is none. ``ancestors``: from the
+    parent up."""
 
     ruleset: Ruleset
     record: ClientRecord
@@ -79,6 +80,7 @@ class ClientState:
     endpoints: dict[str, str | None]
     now: int
     block: Block | None = None
+    ancestors: tuple[ClientRecord, ...] = ()
 
 
 class Engine:
@@ -389,6 +391,7 @@ def _client_state(attempts: Sequence[Attempt], answers: Sequence[Decided]) -> Cl
         endpoints,
         now,
         ruleset.blocks_by_subject.active(first.subjects, address, now),
+        first.ancestors,
     )
 
 

@@ -13,8 +13,8 @@ FROM (
 ) AS rows
 GROUP BY 1, 2;
 
--- name: client_by_hour
--- Requests of one client by hour and outcome.
+-- name: clients_by_hour
+-- Requests of some clients, all together, by hour and outcome.
 SELECT date_trunc('hour', moment, 'UTC'), outcome, sum(requests)::bigint
 FROM (
     SELECT hour AS moment, client_key, outcome, requests FROM limits_usagehour
@@ -25,7 +25,7 @@ FROM (
     SELECT minute, client_key, outcome, requests FROM limits_usage
     WHERE minute >= %(rolled_up_until)s AND minute < %(end)s
 ) AS rows
-WHERE client_key = %(client)s
+WHERE client_key = ANY(%(names)s)
 GROUP BY 1, 2;
 
 -- name: most_denied_clients
@@ -53,6 +53,21 @@ FROM (
 ) AS rows
 WHERE client_key = ANY(%(names)s)
 GROUP BY 1;
+
+-- name: most_requests_of_clients
+-- Those of some clients with the most requests, with the denied ones, and next to each the requests of all of them.
+SELECT
+    client_key, sum(requests)::bigint, coalesce(sum(requests) FILTER (WHERE outcome = 'denied'), 0)::bigint,
+    (sum(sum(requests)) OVER ())::bigint
+FROM (
+    SELECT client_key, outcome, requests FROM limits_usagehour WHERE hour >= %(first_hour)s AND hour < %(last_hour)s
+    UNION ALL
+    SELECT client_key, outcome, requests FROM limits_usage WHERE minute >= %(begin)s AND minute < %(first_hour)s
+    UNION ALL
+    SELECT client_key, outcome, requests FROM limits_usage WHERE minute >= %(rolled_up_until)s AND minute < %(end)s
+) AS rows
+WHERE client_key = ANY(%(names)s)
+GROUP BY 1 HAVING sum(requests) > 0 ORDER BY 2 DESC, 1 LIMIT %(count)s;
 
 -- name: most_denied_endpoints
 -- The endpoints with the most denied requests, read from the partial indexes of denied rows.
