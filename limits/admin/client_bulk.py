@@ -1,11 +1,14 @@
-"""Actions on selected clients: move them to another plan, add tags, remove tags. Each asks for a reason."""
+"""Actions on selected clients: move them to another plan or below a parent, add tags, remove tags. Each asks for a
+reason."""
 
 from collections.abc import Callable
+from itertools import islice
+from typing import Any
 
 from django import forms
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.contrib.admin import AdminSite
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -13,23 +16,56 @@ from django.urls import reverse
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from limits.admin.bulk import MAX_ROWS, NAMED_ROWS, chunks, selection
-from limits.admin.forms import TagsField, reason_field
+from limits.admin.forms import RowSelect, TagsField, reason_field
 from limits.admin.publishing import publish_many_clients
+from limits.configfile.rows import write_parents
 from limits.models import Client, Plan
 from limits.models.history import change_reason, update_with_history
+from limits.models.trees import tree_problems
 from ratelimit_enforcer.domain.validation import MAX_TAGS
 
-MOVE, ADD_TAGS, REMOVE_TAGS = "_move", "_add_tags", "_remove_tags"
+MOVE, MOVE_BELOW, ADD_TAGS, REMOVE_TAGS = "_move", "_move_below", "_add_tags", "_remove_tags"
 """Names of the buttons that confirm an action."""
+MAX_PROBLEMS = 5
+"""Maximum number of clients that cannot be moved and are named."""
 
 
 class MoveForm(forms.Form):
     """The form for the target plan, and the reason."""
 
     plan = forms.ModelChoiceField(
-        Plan.objects.all(), required=False, empty_label="Default plan", widget=UnfoldAdminSelectWidget
+        Plan.objects.all(),
+        required=False,
+        empty_label="Default plan (below a parent: no plan)",
+        widget=UnfoldAdminSelectWidget,
     )
     why = reason_field("Bought Pro at the trade fair.")
+
+
+class MoveBelowForm(forms.Form):
+    """The form for the new parent (none: the clients become roots), and the reason."""
+
+    parent = forms.ModelChoiceField(
+        Client.objects.all(),
+        required=False,
+        widget=RowSelect(Client._meta.get_field("parent"), admin.site),
+        help_text="Empty: no parent. The clients and all clients below them start with new counters.",
+    )
+    why = reason_field("Keys of Acme, which now share its quota.")
+
+    def __init__(self, clients: QuerySet[Client], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.clients = clients
+
+    def clean_parent(self) -> Client | None:
+        parent: Client | None = self.cleaned_data["parent"]
+        keys = [key for chunk in chunks(self.clients) for key in chunk.values_list("key", flat=True)]
+        self.parents = dict.fromkeys(keys, parent.key if parent else None)
+        problems = list(islice(tree_problems(self.parents, Client.objects.all()), MAX_PROBLEMS + 1))
+        if problems:
+            named = [f"{key}: {message}" for key, message in problems[:MAX_PROBLEMS]]
+            raise forms.ValidationError([*named, *(["… and others."] if len(problems) > MAX_PROBLEMS else [])])
+        return parent
 
 
 class TagsForm(forms.Form):
@@ -53,6 +89,31 @@ def move_view(request: HttpRequest, admin_site: AdminSite, clients: QuerySet[Cli
     moved = _change(request, moving, move, "plan_id", form.cleaned_data["why"])
     messages.success(request, f"{_number(moved)} moved to {plan or 'the default plan'}.")
     return None
+
+
+def move_below_view(request: HttpRequest, admin_site: AdminSite, clients: QuerySet[Client]) -> HttpResponse | None:
+    """Shows a form for the parent, and moves the clients below it. Returns None once done."""
+    form = MoveBelowForm(clients, request.POST if MOVE_BELOW in request.POST else None)
+    if not form.is_valid():
+        title = "Move clients below a parent"
+        return _page(request, admin_site, form, clients, title=title, button=MOVE_BELOW, submit="Move")
+    parent = form.cleaned_data["parent"]
+    moving = list(Client.objects.filter(key__in=form.parents).exclude(parent=parent).values_list("key", flat=True))
+    try:
+        with transaction.atomic(), change_reason(form.cleaned_data["why"]):
+            write_parents(dict.fromkeys(moving, parent.key if parent else None))
+    except IntegrityError:
+        messages.error(request, "Nothing was moved: another user moved clients of these trees at the same time.")
+        return None
+    messages.success(request, f"{_number(len(moving))} moved below {parent}." if parent else _now_roots(len(moving)))
+    if len(form.parents) == MAX_ROWS and clients.count() > MAX_ROWS:
+        messages.warning(request, f"Only the first {MAX_ROWS:,} of the selected clients were moved.")
+    publish_many_clients(request, moving)
+    return None
+
+
+def _now_roots(clients: int) -> str:
+    return f"{_number(clients)} now without a parent."
 
 
 def add_tags_view(request: HttpRequest, admin_site: AdminSite, clients: QuerySet[Client]) -> HttpResponse | None:

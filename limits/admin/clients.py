@@ -16,7 +16,7 @@ from unfold.decorators import action, display
 
 from limits.admin.base import BigTablePaginator, HasIntroduction, PlatformModelAdmin, SortsSearchResults
 from limits.admin.client_actions import block_view, reset_view, status_view
-from limits.admin.client_bulk import add_tags_view, move_view, remove_tags_view
+from limits.admin.client_bulk import add_tags_view, move_below_view, move_view, remove_tags_view
 from limits.admin.client_files import export_view, import_view
 from limits.admin.client_page import client_page, limits_section
 from limits.admin.explain import explain_view
@@ -59,7 +59,7 @@ class ClientAdmin(HasIntroduction, ShowsHistory, SortsSearchResults, PublishesCl
     paginator = BigTablePaginator
     fields = ("key", "name", ("plan", "status"), "parent", "tags")
     inlines = (OverrideInline,)
-    actions = ("move_to_plan", "add_tags", "remove_tags")
+    actions = ("move_to_plan", "move_below_parent", "add_tags", "remove_tags")
     actions_list = ("import_clients", "export_clients")
     change_form_outer_before_template = "admin/limits/client/page.html"
 
@@ -104,6 +104,10 @@ class ClientAdmin(HasIntroduction, ShowsHistory, SortsSearchResults, PublishesCl
     @action(description="Move selected clients to a plan…", permissions=["change"])
     def move_to_plan(self, request: HttpRequest, queryset: QuerySet[Client]) -> HttpResponse | None:
         return move_view(request, self.admin_site, queryset)
+
+    @action(description="Move selected clients below a parent…", permissions=["change"])
+    def move_below_parent(self, request: HttpRequest, queryset: QuerySet[Client]) -> HttpResponse | None:
+        return move_below_view(request, self.admin_site, queryset)
 
     @action(description="Add tags to selected clients…", permissions=["change"])
     def add_tags(self, request: HttpRequest, queryset: QuerySet[Client]) -> HttpResponse | None:
