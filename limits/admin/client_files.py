@@ -67,9 +67,10 @@ def import_view(request: HttpRequest, admin_site: admin.AdminSite) -> HttpRespon
         form,
         title="Import clients",
         intro=[
-            "The first line names the columns: key (required), name, plan, status and tags (separated by spaces). "
-            "Existing clients are updated, new clients are added, and no client is removed. Values of missing columns "
-            "stay unchanged; an empty plan means the default plan, and an empty cell of tags removes all tags.",
+            "The first line names the columns: key (required), name, plan, status, tags (separated by spaces) and "
+            "parent (the key of a client that exists, or of any line of the file). Existing clients are updated, new "
+            "clients are added, and no client is removed. Values of missing columns stay unchanged; an empty plan "
+            "means the default plan, or no plan below a parent; an empty cell of tags or parent removes them.",
             "You can review the changes before anything is imported. If any line has an error, nothing is imported and "
             "all errors are listed.",
         ],

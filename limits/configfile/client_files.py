@@ -1,9 +1,9 @@
 """Clients as a CSV file: checked as a whole, imported in steps, exported line by line.
 
-The first line names the columns, in any order: ``key``, and any of ``name``, ``plan``, ``status`` and ``tags``
-(separated by spaces). A missing column leaves the present value; an empty plan is the default plan, an empty status
-is active, and an empty cell of tags removes them. A step that is killed is repeated: rows that it imported already
-are then unchanged.
+The first line names the columns, in any order: ``key``, and any of ``name``, ``plan``, ``status``, ``tags``
+(separated by spaces) and ``parent`` (a key). A missing column leaves the present value; an empty plan is the default
+plan, an empty status is active, and an empty cell of tags or parent removes them. A step that is killed is repeated:
+rows that it imported already are then unchanged.
 """
 
 import time
@@ -16,6 +16,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from limits.configfile.client_file_parents import FileParents, place_new_clients
 from limits.domain.client_csv import InvalidClientFile, Line, format_lines, parse_lines
 from limits.models import Client, ClientImport, Plan
 from limits.models.history import change_reason, create_with_history, update_with_history
@@ -42,7 +43,7 @@ PROGRESS_FIELDS = (
 """The fields that each completed chunk updates."""
 KEY_WITH_SPACES = "new, with spaces around the key: not the same client as the key without spaces"
 _FIELDS = ("name", "plan", "status", "tags")
-"""The fields of a client that a file can change."""
+"""The fields of a client that a file can change, except for the parent."""
 _STATES = ClientImport.State
 
 
@@ -118,23 +119,40 @@ def _fail(row: ClientImport, message: str) -> None:
     row.save(update_fields=["state", "finished_at", "leased_until", "problems"])
 
 
+def _fail_at(row: ClientImport, line: int, message: str) -> bool:
+    _fail(row, f"{message} Clients were changed since the check. All other values of the file were imported.")
+    row.problems[0]["line"] = line
+    row.save(update_fields=["problems"])
+    return True
+
+
 def _check(row: ClientImport, seconds: float) -> bool:
     end = time.monotonic() + seconds
-    seen: set[str] = set()
+    seen, parents = set[str](), FileParents()
     plans = dict.fromkeys(Plan.objects.order_by("slug").values_list("slug", flat=True))
     try:
         for at, chunk in _chunks(row.content):
+            parents.add(chunk)
             if at >= row.line:
                 _check_chunk(row, chunk, seen, plans)
                 _save_progress(row)
                 if time.monotonic() > end:
                     return False
             seen.update(line.key for line in chunk)
+        _check_parents(row, parents)
     except InvalidClientFile as error:
         row.problem_count += 1
         row.problems = [*row.problems[: MAX_LISTED_PROBLEMS - 1], {"line": error.line, "message": str(error)}]
     _finish_check(row)
     return True
+
+
+def _check_parents(row: ClientImport, parents: FileParents) -> None:
+    """Adds the problems of lines that have no other problem."""
+    listed = {problem["line"] for problem in row.problems}
+    found = [{"line": line, "message": message} for line, message in parents.problems() if line not in listed]
+    row.problem_count += len(found)
+    row.problems = sorted([*row.problems, *found], key=lambda problem: problem["line"])[:MAX_LISTED_PROBLEMS]
 
 
 def _save_progress(row: ClientImport) -> None:
@@ -190,6 +208,8 @@ def _field_problems(fields: Mapping[str, str], plans: Mapping[str, None]) -> Ite
         yield "status", f"“{fields['status']}” is not a status; use active, exempt or blocked."
     if message := tags_problem(typed_tags(fields.get("tags", ""))):
         yield "tags", message
+    if fields.get("parent") and (message := key_problem(fields["parent"]) or ""):
+        yield "parent", message
 
 
 def _count(row: ClientImport, line: Line, client: Client | None) -> None:
@@ -216,6 +236,7 @@ def _add_example(row: ClientImport, line: Line, what: str, changes: list[dict[st
 def _changes(client: Client, line: Line, plan: str) -> Iterator[tuple[str, str, str]]:
     """Yields (field, before, after) for the changes of the line to an existing client."""
     now = {"name": client.name, "plan": plan, "status": client.status, "tags": " ".join(client.tags)}
+    now["parent"] = client.parent.key if client.parent else ""
     for field, before in now.items():
         after = _value(field, line.fields[field]) if field in line.fields else before
         if before != after:
@@ -231,11 +252,17 @@ def _value(field: str, cell: str) -> str:
 
 def _import(row: ClientImport, seconds: float) -> bool:
     end = time.monotonic() + seconds
+    parents = FileParents()
     for at, chunk in _chunks(row.content):
+        parents.add(chunk)
         if at >= row.line:
             _import_chunk(row, chunk)
             if time.monotonic() > end:
                 return False
+    if problem := next(parents.problems(), None):
+        return _fail_at(row, *problem)
+    with change_reason(row.reason):
+        parents.write(row.user)
     row.state, row.content, row.finished_at = _STATES.DONE, "", timezone.now()
     row.save(update_fields=["state", "content", "finished_at"])
     clients.deliver()
@@ -256,6 +283,7 @@ def _import_chunk(row: ClientImport, chunk: list[Line]) -> None:
             _fill(known[line.key], line, plans)
     with change_reason(row.reason):
         create_with_history(Client, new, row.user)
+        place_new_clients([line for line in chunk if line.key not in known], row.user)
         update_with_history(Client, changed, _FIELDS, row.user)
     row.line += len(chunk)
     _save_progress(row)
@@ -279,7 +307,7 @@ def _fill(client: Client, line: Line, plans: Mapping[str, Plan]) -> Client:
 
 
 def _registered_clients(chunk: Iterable[Line]) -> dict[str, Client]:
-    rows = Client.objects.filter(key__in=[line.key for line in chunk]).select_related("plan")
+    rows = Client.objects.filter(key__in=[line.key for line in chunk]).select_related("plan", "parent")
     return {row.key: row for row in rows}
 
 
@@ -293,5 +321,7 @@ def _chunks(content: str) -> Iterator[tuple[int, list[Line]]]:
 
 def export_lines(rows: QuerySet[Client]) -> Iterator[str]:
     """Yields the lines of the CSV file for these clients."""
-    fields = rows.order_by("key").values_list("key", "name", "plan__slug", "status", "tags")
-    return format_lines((*cells, " ".join(tags)) for *cells, tags in fields.iterator(chunk_size=CHUNK_SIZE))
+    fields = rows.order_by("key").values_list("key", "name", "plan__slug", "status", "tags", "parent__key")
+    return format_lines(
+        (*cells, " ".join(tags), parent) for *cells, tags, parent in fields.iterator(chunk_size=CHUNK_SIZE)
+    )

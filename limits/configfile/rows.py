@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Model
 
 from limits.configfile.document import ClientEntry, Document
@@ -109,9 +110,9 @@ def write_clients(clients: Sequence[ClientEntry]) -> None:
     write_parents({client.key: client.parent for client in clients})
 
 
-def write_parents(parents: Mapping[str, str | None]) -> None:
+def write_parents(parents: Mapping[str, str | None], user: AbstractBaseUser | None = None) -> None:
     """Sets the parents of existing clients: key → key of the parent. They must not contradict each other
-    (:func:`~limits.models.trees.tree_problems`)."""
+    (:func:`~limits.models.trees.tree_problems`). ``user``: the author in the history."""
     keys = list(parents)
     moving = [
         row
@@ -124,7 +125,7 @@ def write_parents(parents: Mapping[str, str | None]) -> None:
     ids = dict(Client.objects.filter(key__in={parents[row.key] for row in moving}).values_list("key", "pk"))
     for row in moving:
         row.parent_id = ids.get(parents[row.key] or "")
-    update_with_history(Client, moving, ["parent"])
+    update_with_history(Client, moving, ["parent"], user)
 
 
 def _write_clients(clients: Sequence[ClientEntry], plans: dict[str, Plan]) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from limits.domain.descriptions import quantity
 
-COLUMNS = ("key", "name", "plan", "status", "tags")
+COLUMNS = ("key", "name", "plan", "status", "tags", "parent")
 _COLUMNS_IN_WORDS = f"{', '.join(COLUMNS[:-1])} and {COLUMNS[-1]}"
 BYTE_ORDER_MARK = "\ufeff"
 DELIMITERS = ",;\t"

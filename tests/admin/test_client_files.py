@@ -294,7 +294,7 @@ def test_a_name_like_a_formula_is_exported_as_text_and_can_be_imported(desk: Des
     rows.client("two\u2028lines", name="a\u2029b")
     answer = desk.client.get(reverse("admin:limits_client_export_clients"))
     content = b"".join(answer.streaming_content)  # type: ignore[attr-defined]
-    assert content.startswith(b"\xef\xbb\xbfkey,name,plan,status,tags\r\n")
+    assert content.startswith(b"\xef\xbb\xbfkey,name,plan,status,tags,parent\r\n")
     assert "\r\n'=1+1,\"'=HYPERLINK(" in content.decode()
     assert upload(desk, content).response.context["row"].unchanged == 3
 
@@ -316,4 +316,4 @@ def test_a_file_in_utf_16_is_read(desk: Desk) -> None:
 def test_an_export_can_be_filtered_by_plan_or_status(desk: Desk) -> None:
     rows.client("globex", status="blocked")
     answer = desk.client.get(reverse("admin:limits_client_export_clients"), {"status": "blocked"})
-    assert b"".join(answer.streaming_content).decode().split("\r\n")[1:] == ["globex,,,blocked,", ""]  # type: ignore[attr-defined]
+    assert b"".join(answer.streaming_content).decode().split("\r\n")[1:] == ["globex,,,blocked,,", ""]  # type: ignore[attr-defined]

