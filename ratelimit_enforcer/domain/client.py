@@ -110,11 +110,13 @@ class ClientRecord:
         ``ValueError`` for any other text. An override in a time zone that this machine does not know is left
         out, and named in ``problem``."""
         revision, _, body = text.partition(" ")
+        if str(int(revision)) != revision:
+            raise ValueError("The script compares revisions as text.")
         if not body:
             return cls(key, int(revision), deleted=True)
         content = json.loads(body)
         if "root" in content:
-            return cls(key, int(revision), root=str(content["root"]))
+            return cls(key, int(revision), root=_key(content["root"]))
         overrides = [_override_from_json(item) for item in content["overrides"]]
         unknown = {each.policy: zone for each in overrides if (zone := unknown_timezone(each.limits))}
         return cls(
@@ -124,7 +126,7 @@ class ClientRecord:
             status=ClientStatus(content["status"]),
             overrides=tuple(each for each in overrides if each.policy not in unknown),
             tags=tuple(content.get("tags", ())),
-            parent=content.get("parent"),
+            parent=_key(content["parent"]) if content.get("parent") is not None else None,
             moved=int(content.get("moved", 0)),
             problem=next((_unknown_zone(*each) for each in unknown.items()), ""),
         )
@@ -139,6 +141,12 @@ def counter_owners(records: Sequence[ClientRecord]) -> tuple[str, ...]:
         # No key contains a line break.
         names.append(f"{record.key}\n{moved}" if moved else record.key)
     return tuple(reversed(names))
+
+
+def _key(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("A client's key is a text.")
+    return value
 
 
 def _json(body: dict[str, Any]) -> str:

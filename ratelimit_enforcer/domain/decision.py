@@ -24,7 +24,7 @@ class CheckRequest(NamedTuple):
 
     The endpoint is named by its slug, or found by method and path. ``decoded``: the path was decoded
     by a framework, and is matched as it is. ``cost`` None: the endpoint's cost. ``attributes`` are normalized
-    (:func:`~ratelimit_enforcer.domain.attributes.normalized`). ``counted_together``: the slugs of policies that
+    (:func:`~ratelimit_enforcer.domain.attributes.normalized`). ``counted_together``: slug and level of policies that
     count no further value separately, so that this request is counted under ``(other)``.
     """
 
@@ -35,7 +35,7 @@ class CheckRequest(NamedTuple):
     cost: int | None = None
     decoded: bool = False
     attributes: Mapping[str, str] = NO_ATTRIBUTES
-    counted_together: frozenset[str] = frozenset()
+    counted_together: frozenset[tuple[str, int]] = frozenset()
 
 
 class LimitState(NamedTuple):

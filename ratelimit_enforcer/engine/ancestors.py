@@ -6,7 +6,7 @@ from ratelimit_enforcer.domain.client import MAX_LEVELS, ClientRecord
 from ratelimit_enforcer.engine.ruleset_cache import ClientCache, parse_record
 from ratelimit_enforcer.store.ancestor_reader import AncestorReader
 from ratelimit_enforcer.store.deadline import Deadline
-from ratelimit_enforcer.store.errors import StoreUnavailable
+from ratelimit_enforcer.store.errors import AncestorsNotLoaded
 
 MAX_READS = MAX_LEVELS + 2
 """One pointer leads to the root. There may be more while clients are being moved."""
@@ -16,7 +16,7 @@ def load_ancestors(reader: AncestorReader, clients: ClientCache, client: str, de
     """Reads the records of a client and its ancestors into the cache. A client without a record in its own shard is
     removed from the cache.
 
-    Raises :class:`StoreUnavailable` if a record is missing, because the store is being loaded, and
+    Raises :class:`AncestorsNotLoaded` if a record is missing, because the store is being loaded, and
     :class:`~ratelimit_enforcer.store.errors.StoreDataError` if one is damaged.
     """
     cached = clients.get(client)
@@ -38,7 +38,7 @@ def load_ancestors(reader: AncestorReader, clients: ClientCache, client: str, de
         else:
             # The pointer was that of an earlier root.
             shard_key = client
-    raise StoreUnavailable("The store has not loaded the ancestors of this client yet.")
+    raise AncestorsNotLoaded("The store has not loaded the ancestors of this client yet.")
 
 
 def _parsed(client: str, texts: Iterable[str | None]) -> Iterator[ClientRecord]:

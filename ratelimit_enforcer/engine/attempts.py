@@ -37,6 +37,13 @@ class Attempt:
             return (self.record.key,)
         return (self.record.key, *[ancestor.key for ancestor in self.ancestors])
 
+    def drop_records_with_problems(self) -> None:
+        """Removes records from the cache that this process cannot apply: the next check reads them again, since only
+        the store knows whether they have changed."""
+        for record in (self.record, *self.ancestors):
+            if record.problem:
+                self.clients.remove(record.key)
+
     def store_request(self) -> StoreRequest:
         """The request that this attempt sends to the store."""
         layout, record, request = self.layout, self.record, self.request

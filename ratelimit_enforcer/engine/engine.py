@@ -45,13 +45,34 @@ from ratelimit_enforcer.store.decider import (
     ValuesExhausted,
     Verb,
 )
-from ratelimit_enforcer.store.errors import AnswerLost, StoreDataError, StoreError, StoreUnavailable
+from ratelimit_enforcer.store.errors import AncestorsNotLoaded, AnswerLost, StoreDataError, StoreError, StoreUnavailable
 from ratelimit_enforcer.store.heartbeats import Heartbeats
 from ratelimit_enforcer.store.keys import Keys
 from ratelimit_enforcer.store.ruleset_reader import RulesetReader
 from ratelimit_enforcer.store.scripts.packing import MAX_VALUES
 from ratelimit_enforcer.store.split_decider import SplitDecider
 from ratelimit_enforcer.store.usage import UsageBuffer, UsageWriter
+
+MAX_ROUNDS = 50
+"""How often one request of a batch may be repeated because of newer data."""
+
+
+class Rounds:
+    """The round trips of a batch, each with a deadline of its own."""
+
+    def __init__(self, deadline: float) -> None:
+        self._deadline = deadline
+        self._decided, self._repeated = 0, 0
+
+    def next_deadline(self, decided: int) -> Deadline:
+        """The deadline of the next round trip. ``decided``: how many requests have their decisions. Raises
+        :class:`StoreUnavailable` if a request is repeated without end, because the store and this process disagree
+        about data that does not change."""
+        self._repeated = self._repeated + 1 if decided == self._decided else 0
+        self._decided = decided
+        if self._repeated > MAX_ROUNDS:
+            raise StoreUnavailable("The store and this process disagree about the data of a client.")
+        return Deadline(self._deadline)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,8 +258,11 @@ class Engine:
         requests = list(requests)
         decisions: list[Decision] = []
         changes, verb = 0, Verb.COUNT if consume else Verb.PEEK
+        rounds = Rounds(self._deadline) if len(requests) > 1 else None
         try:
             while len(decisions) < len(requests):
+                if rounds is not None:
+                    deadline = rounds.next_deadline(len(decisions))
                 attempts = self._attempts(requests[len(decisions) :], deadline, guard)
                 for attempt, answer in self._send(attempts, deadline, verb):
                     if isinstance(answer, ValuesExhausted):
@@ -326,13 +350,14 @@ class Engine:
         the store, so that later requests are not affected."""
         try:
             self._load_difference(attempt, answer, deadline, agreed=agreed)
-        except StoreDataError:
+        except (StoreDataError, AncestorsNotLoaded):
             return self._without_store(attempt, consume=consume, count=consume)
         return None
 
     def _decision(self, attempt: Attempt, answer: StoreAnswer, deadline: Deadline, *, consume: bool) -> Decision | None:
         """The decision; None if this process has to load newer data (:meth:`_load_difference`) and repeat the check."""
         if isinstance(answer, NotLoaded | Undecidable):
+            attempt.drop_records_with_problems()
             return self._without_store(attempt, consume=consume, count=consume)
         if not isinstance(answer, Decided):
             return None
@@ -369,11 +394,11 @@ class Engine:
 def _counted_together(attempt: Attempt, answer: ValuesExhausted) -> CheckRequest:
     """The request, to be counted under ``(other)`` by the policy that counts no further value separately. Raises
     :class:`StoreUnavailable` if it was."""
-    slug = attempt.layout.policies[answer.position].policy.slug
-    request = attempt.request
-    if slug in request.counted_together:
+    policy = attempt.layout.policies[answer.position]
+    counted, request = (policy.policy.slug, policy.level), attempt.request
+    if counted in request.counted_together:
         raise StoreUnavailable("The store and this process disagree about the counters of this request.")
-    return request._replace(counted_together=request.counted_together | {slug})
+    return request._replace(counted_together=request.counted_together | {counted})
 
 
 def _client_state(attempts: Sequence[Attempt], answers: Sequence[Decided]) -> ClientState:

@@ -118,6 +118,9 @@ LayoutKey = tuple[ClientStatus, str | None, str | None, tuple[int, ...], int, in
 """Status, plan, endpoint, the overrides of segments that include the client, the conditions that match, and the end
 of the blocks that match."""
 
+MAX_LAYOUTS = 10_000
+"""Beyond this number all layouts are dropped, and computed again when they are needed."""
+
 UNBLOCKED = 0
 """The end of the blocks of a check that none matches."""
 
@@ -173,6 +176,8 @@ class PreparedRuleset:
             key = (own, *(self._key(each, endpoint, attributes, blocked_until) for each in ancestors))
         layout = self._layouts.get(key)
         if layout is None or not layout.is_valid(now):
+            if len(self._layouts) >= MAX_LAYOUTS:
+                self._layouts.clear()
             layout = self._layouts[key] = self._layout(record, endpoint, now, attributes, ancestors, blocked_until)
         return layout
 

@@ -90,7 +90,7 @@ class StoreRequest(NamedTuple):
     parts: tuple[Part, ...] = ()
     shard_key: str = ""
     attributes: Mapping[str, str] = NO_ATTRIBUTES
-    counted_together: frozenset[str] = frozenset()
+    counted_together: frozenset[tuple[str, int]] = frozenset()
     ancestors: tuple[tuple[str, int], ...] = ()
     owners: tuple[str, ...] = ()
 
@@ -285,7 +285,7 @@ class Decider:
         policy, client = counter.policy, "" if counter.shared else owners[counter.level]
         if counter.shared:
             shard = shard_of(policy)
-        if policy in request.counted_together:
+        if (policy, counter.level) in request.counted_together:
             other = self._keys.attribute_counter(shard, policy, OTHER, client)
             return other, other
         digest = values_digest(counter.attributes, request.attributes)

@@ -59,6 +59,10 @@ class StillConnecting(NotSent):
     """The connection was not open in time. It is still being opened; if that fails, the breaker opens."""
 
 
+class AncestorsNotLoaded(StoreUnavailable):
+    """The store does not have the records of a client's ancestors, because it is being loaded."""
+
+
 class AnswerLost(StoreUnavailable):
     """The command was sent and no answer arrived: it may have run, or may still run."""
 

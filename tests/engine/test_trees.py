@@ -10,11 +10,16 @@ from typing import Any
 import pytest
 
 from ratelimit_enforcer.domain.blocks import Block
-from ratelimit_enforcer.domain.client import ClientRecord
-from ratelimit_enforcer.domain.enums import ClientStatus, OnStoreFailure, Partition, Reason
+from ratelimit_enforcer.domain.client import ClientRecord, Override
+from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, OnStoreFailure, Partition, Period, Reason
+from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.ruleset import Policy
 from ratelimit_enforcer.engine import CheckRequest, Engine
+from ratelimit_enforcer.engine.engine import MAX_ROUNDS, Rounds, make_engine
 from ratelimit_enforcer.engine.explanation import explain
+from ratelimit_enforcer.store.connections.factory import store_connections_of
+from ratelimit_enforcer.store.connections.redis_url import parse
+from ratelimit_enforcer.store.errors import StoreUnavailable
 from ratelimit_enforcer.store.keys import COMPLETE_FIELD, client_field, shard_of
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.engine.rules import per_hour, policy, record, ruleset
@@ -311,3 +316,80 @@ def test_a_missing_ancestor_is_noticed_in_a_complete_shard_alone(anywhere: Store
     decision = engine.check(CheckRequest("key", "search"))
     assert (decision.degraded, decision.allowed) == (True, True)
     assert [state.client for state in decision.limits] == ["key", "acme"]
+
+
+def test_a_tree_that_is_not_loaded_affects_no_other_check_of_a_batch(anywhere: Store) -> None:
+    engine = serve(anywhere, *TREE, record("single", 9))
+    anywhere.redis.hdel(anywhere.keys.shards[shard_of("acme")], client_field("key"))
+    found = engine.check_in_order(
+        [CheckRequest(client, "search") for client in ("single", "key", "single", "other-key")]
+    )
+    assert [decision.degraded for decision in found] == [False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        "007 {}",
+        "+7 {}",
+        '7 {"parent": ["x"]}',
+        '7 {"parent": 5}',
+        '7 {"root": ""}',
+        '7 {"parent": "VICTIM"}',
+        "7 []",
+        "",
+    ],
+)
+@pytest.mark.parametrize("victim", ["key", "team"])
+def test_a_damaged_record_affects_the_checks_below_it_alone(store: Store, damaged: str, victim: str) -> None:
+    valid = '"plan": null, "status": "active", "overrides": []'
+    engine = serve(store, *TREE, record("single", 9))
+    damaged = damaged.replace("VICTIM", victim)
+    text = damaged.replace("{", f"{{{valid}, ") if "root" not in damaged else damaged
+    store.redis.hset(store.keys.shards[shard_of("acme")], client_field(victim), text.replace(", }", "}"))
+    found = engine.check_in_order([CheckRequest(client, "search") for client in ("single", "key", "key", "single")])
+    assert [decision.degraded for decision in found] == [False, True, True, False]
+
+
+def test_a_shard_of_the_wrong_type_degrades_the_checks_of_its_trees(store: Store) -> None:
+    engine = serve(store)
+    store.redis.set(store.keys.shards[shard_of("acme")], "no hash")
+    assert engine.check(CheckRequest("key", "search")).degraded
+
+
+def test_a_record_that_could_not_be_applied_is_read_again(store: Store) -> None:
+    mars = Override("shared", (Limit(5, algorithm=Algorithm.CALENDAR, period=Period.DAY, timezone="Mars/Olympus"),))
+    engine = serve(store, record("acme", 1, plan="pro", overrides=(mars,)), *TREE[1:])
+    assert engine.check(CheckRequest("key", "search")).degraded
+    store.put(replace(ACME, revision=9, status=ClientStatus.BLOCKED))
+    decision = engine.check(CheckRequest("key", "search"))
+    assert (decision.degraded, decision.reason) == (False, Reason.BLOCKED)
+
+
+def test_values_of_an_ancestor_beyond_the_maximum_leave_those_of_the_client_alone(store: Store) -> None:
+    own = policy("models", per_hour(1), plan="pro", attributes=("model",), on_store_failure=OnStoreFailure.DENY)
+    store.publish(ruleset(own))
+    more = Override("models", (Limit(1_000, 3_600),))
+    store.load(
+        record("acme", 1, plan="pro", overrides=(more,)),
+        *(record(f"k{at}", 2 + at, parent="acme", plan="pro") for at in range(2)),
+    )
+    connections = store_connections_of(parse(store.url), 4, store.keys)
+    engine = make_engine(connections, store.keys, deadline=10, cache_size=100, max_values=3)
+
+    def admitted(client: str, model: str) -> bool:
+        return engine.check(CheckRequest(client, "search", attributes={"model": model})).allowed
+
+    assert [admitted("k0", model) for model in "abc"] == [True] * 3
+    assert [admitted("k1", model) for model in "def"] == [True] * 3
+    assert not admitted("k1", "d")
+
+
+def test_a_batch_ends_where_the_store_and_the_process_disagree_forever() -> None:
+    rounds = Rounds(10)
+    for decided in range(3 * MAX_ROUNDS):
+        rounds.next_deadline(decided)
+    for _ in range(MAX_ROUNDS + 1):
+        rounds.next_deadline(3 * MAX_ROUNDS)
+    with pytest.raises(StoreUnavailable, match="disagree"):
+        rounds.next_deadline(3 * MAX_ROUNDS)

@@ -11,7 +11,7 @@ while field and #records < 4 do
   local found = redis.pcall('HMGET', KEYS[1], field)
   if found.err and not found.err:find('WRONGTYPE', 1, true) then return found end
   local record = found[1]
-  records[#records + 1] = record
+  records[#records + 1] = record or false
   local is_valid, content = pcall(cjson.decode, record and record:match('{.*') or '')
   local parent = is_valid and type(content) == 'table' and content.parent
   field = type(parent) == 'string' and 'c:' .. parent
