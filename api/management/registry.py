@@ -10,7 +10,7 @@ from api.management.requests import PageRequest
 from api.problems import HAS_CHILDREN, NOT_FOUND, ProblemResponse
 from api.requests import invalid
 from limits.models import Client, Plan
-from limits.models.trees import tree_problems
+from limits.models.trees import lock_trees, tree_problems
 from limits.publishing import clients
 from limits.publishing.rules import Delivery
 from ratelimit_enforcer.domain.enums import ClientStatus
@@ -62,16 +62,21 @@ def find(key: str, *, locked: bool = False) -> Client:
 def put(key: str, fields: dict[str, Any]) -> tuple[Client, bool, Delivery]:
     """Registers the client, or replaces its fields; missing fields get their defaults. Returns (row,
     whether it is new, the delivery). Raises :class:`ProblemResponse` for a plan that does not exist."""
-    columns = _columns(key, DEFAULTS | fields)
-    row, created = Client.objects.update_or_create(key=key, defaults=columns)
+    with transaction.atomic():
+        if fields.get("parent") is not None or Client.objects.filter(key=key, parent__isnull=False).exists():
+            lock_trees()
+        columns = _columns(key, DEFAULTS | fields)
+        row, created = Client.objects.update_or_create(key=key, defaults=columns)
     return row, created, clients.deliver([key])
 
 
 def patch(key: str, fields: dict[str, Any]) -> tuple[Client, Delivery]:
     """Changes only these fields of a registered client. Returns the row and the delivery. Raises
     :class:`ProblemResponse` if the client or the plan does not exist."""
-    columns = _columns(key, fields)
     with transaction.atomic():
+        if "parent" in fields:
+            lock_trees()
+        columns = _columns(key, fields)
         row = find(key, locked=True)
         for name, value in columns.items():
             setattr(row, name, value)

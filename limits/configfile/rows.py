@@ -12,6 +12,7 @@ from limits.configfile.reading import InvalidConfig
 from limits.domain.alert_rules import AlertRule as DomainAlertRule
 from limits.models import AlertRule, Client, Endpoint, Plan, Policy, PolicyLimit, Route
 from limits.models.history import create_with_history, update_with_history
+from limits.models.trees import lock_trees
 from ratelimit_enforcer.domain.attributes import conditions_of
 from ratelimit_enforcer.domain.dates import moment_of
 from ratelimit_enforcer.domain.limit import Limit
@@ -114,6 +115,9 @@ def write_parents(parents: Mapping[str, str | None], user: AbstractBaseUser | No
     """Sets the parents of existing clients: key → key of the parent. They must not contradict each other
     (:func:`~limits.models.trees.tree_problems`). ``user``: the author in the history."""
     keys = list(parents)
+    if not any(parents.values()) and not Client.objects.filter(parent__isnull=False).exists():
+        return
+    lock_trees()
     moving = [
         row
         for start in range(0, len(keys), BATCH_SIZE)

@@ -42,6 +42,9 @@ BEGIN
         RETURN NEW;
     END IF;
     IF TG_OP = 'UPDATE' OR NEW.parent_id IS NOT NULL THEN
+        -- One change at a time: two could close a circle that neither of them sees, and a client that is moved must
+        -- take those along that are being added below it.
+        PERFORM pg_advisory_xact_lock(hashtext('limits_client_tree'));
         NEW.moved := NEW.revision;
     END IF;
     IF NEW.parent_id IS NOT NULL THEN
@@ -50,14 +53,12 @@ BEGIN
     RETURN NEW;
 END $$;
 
--- Two simultaneous changes could close a circle that neither of them sees: so there is one at a time.
 CREATE FUNCTION limits_client_check_parent(client_id bigint, parent_id bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     levels_above integer;
     levels_below integer;
     closes_circle boolean;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtext('limits_client_tree'));
     WITH RECURSIVE above (id, level) AS (
         SELECT limits_client_check_parent.parent_id, 1
         UNION ALL

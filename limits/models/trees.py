@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from django.db import connection
 from django.db.models import Q, QuerySet
 
 from ratelimit_enforcer.domain.client import MAX_LEVELS
@@ -34,6 +35,13 @@ def moves_above(clients: "QuerySet[Client]") -> list[tuple[str, int]]:
     columns = [column for path in _ANCESTORS for column in (f"{path}__key", f"{path}__moved")]
     row = clients.values_list("key", "moved", *columns).first() or ()
     return [(key, moved) for key, moved in zip(row[::2], row[1::2], strict=True) if key is not None]
+
+
+def lock_trees() -> None:
+    """Waits until no other transaction changes parents, and lets none change them until this one ends. Triggers take
+    the same lock; whoever takes it before locking rows causes no deadlock, and sees the trees that it will change."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('limits_client_tree'))")
 
 
 def parent_problem(client: "Client", parent: "Client") -> str | None:

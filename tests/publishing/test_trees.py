@@ -1,10 +1,11 @@
 """Trees of clients on a real platform: from the rows to the decisions, also while clients are being moved."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import pytest
+from django.db import connection, transaction
 
 from limits.models import Client, ClientChange, PolicyLimit
 from limits.publishing import clients, rules
@@ -13,6 +14,7 @@ from ratelimit_enforcer.engine import CheckRequest, get_engine
 from ratelimit_enforcer.store.keys import client_field, shard_of
 from tests.models import rows
 from tests.publishing.platforms import Platform
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -183,3 +185,37 @@ def test_a_reset_concerns_the_counters_of_the_client_alone(organisation: Platfor
     assert remaining == {"all:60s": 100, "shared:60s~2": 0}
     clients.reset_counters("org", reason="test", author="test")
     assert engine.check(key).allowed
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_client_that_is_added_below_one_that_leaves_its_parent_goes_along(organisation: Platform) -> None:
+    """The one that comes second waits for the first: it sees the tree as it will be."""
+    assert whose("key") == ["org"]
+    began = Event()
+
+    def add() -> None:
+        began.set()
+        rows.client("late", parent=Client.objects.get(key="team"))
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            move("team", None)
+            adding = pool.submit(in_own_connection, add)
+            began.wait(10)
+            wait_until(waits_for_a_lock)
+        adding.result(10)
+    assert clients.deliver().live
+    assert [whose(client) for client in ("key", "late")] == [[], []]
+
+
+def waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+        return bool(cursor.fetchone()[0])
+
+
+def in_own_connection(work: Callable[[], None]) -> None:
+    try:
+        work()
+    finally:
+        connection.close()
