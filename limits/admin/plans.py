@@ -109,7 +109,8 @@ class PlanForm(ModelForm):
 @admin.register(Plan)
 class PlanAdmin(HasIntroduction, ShowsHistory, ImmutableSlugAdmin, PublishesRules, PlatformModelAdmin):
     introduction = (
-        "Tiers, such as Free and Pro. Clients without a plan and unregistered clients are on the default plan."
+        "Tiers, such as Free and Pro. Clients with neither a plan nor a parent, and unregistered clients, are on the "
+        "default plan."
     )
     introduction_links = (("Compare plans", "admin:limits_plan_compare"),)
     is_reviewed = True

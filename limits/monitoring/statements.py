@@ -1,10 +1,13 @@
 """The SQL statements that the ORM cannot express as one statement: files in the folder ``sql``, one for each subject.
 
 A file contains statements that begin with a line ``-- name: NAME`` and end with a semicolon. Parameters are bound by
-name: ``%(name)s``.
+name: ``%(name)s``. A condition that several statements share is a fragment: it begins with a line ``-- fragment: NAME``
+before the first statement, and ``{NAME(parameter)}`` in a statement stands for it, with the name of the parameter in
+place of ``{parameter}``.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +20,9 @@ class Statements:
     """The statements of one file, named without its extension."""
 
     def __init__(self, file: str) -> None:
-        text = (FOLDER / f"{file}.sql").read_text(encoding="utf-8")
-        self.by_name = dict(map(_parse, text.split("-- name: ")[1:]))
+        beginning, *statements = (FOLDER / f"{file}.sql").read_text(encoding="utf-8").split("-- name: ")
+        fragments = dict(map(_parse, beginning.split("-- fragment: ")[1:]))
+        self.by_name = {name: _expanded(text, fragments) for name, text in map(_parse, statements)}
 
     def rows(self, name: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """Runs a statement and returns its rows; none if it returns none."""
@@ -35,6 +39,12 @@ def _parse(text: str) -> tuple[str, str]:
     """Returns the name and the statement, without comments."""
     name, *lines = text.splitlines()
     return name, "\n".join(line for line in lines if line and not line.lstrip().startswith("--")).rstrip(";")
+
+
+def _expanded(statement: str, fragments: Mapping[str, str]) -> str:
+    return re.sub(
+        r"\{(\w+)\((\w+)\)\}", lambda use: fragments[use[1]].replace("{parameter}", use[2]).strip(), statement
+    )
 
 
 def arrays(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, list[Any]]:

@@ -7,6 +7,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from limits.models import Client, Override
+from ratelimit_enforcer.domain.client import MAX_LEVELS
 from ratelimit_enforcer.domain.enums import Partition
 from ratelimit_enforcer.domain.ruleset import Policy, Ruleset
 from ratelimit_enforcer.domain.segments import Segment
@@ -14,7 +15,7 @@ from ratelimit_enforcer.domain.segments import Segment
 
 @dataclass(frozen=True, slots=True)
 class Impact:
-    """``clients``: number of registered clients on the affected plans and in the affected segments.
+    """``clients``: number of registered clients on the affected plans, in the affected segments, and below those.
     ``unregistered``: unregistered clients are affected too. ``overridden``: number of those clients that
     currently have an override of a changed policy. ``blocks``: number of blocks that begin, change or end."""
 
@@ -43,7 +44,7 @@ class Impact:
 
 
 def impact(old: Ruleset, new: Ruleset) -> Impact:
-    """Returns the clients affected by the change from ``old`` to ``new``. Takes two or three queries."""
+    """Returns the clients affected by the change from ``old`` to ``new``. Takes three or four queries."""
     changed = list(_changed_policies(old, new))
     plans = set(_plans(old, new, changed))
     segments = {override.segment for override in set(old.segment_overrides) ^ set(new.segment_overrides)}
@@ -51,9 +52,7 @@ def impact(old: Ruleset, new: Ruleset) -> Impact:
     if not plans and not segments:
         return Impact(blocks=blocks)
     all_plans = None in plans
-    affected = _clients_on(plans, new.default_plan)
-    for segment in segments:
-        affected |= clients_in(segment, new.default_plan)
+    affected = _affected(plans, segments, _inherited_segments(old, new), new.default_plan)
     clients = Client.objects.all() if all_plans else Client.objects.filter(affected)
     return Impact(
         clients=clients.count(),
@@ -87,16 +86,45 @@ def _requests_differ(old: Ruleset, new: Ruleset) -> bool:
     return before != after
 
 
-def _clients_on(plans: set[str | None], default: str | None) -> Q:
-    on = Q(plan__slug__in=[plan for plan in plans if plan is not None])
-    return on | Q(plan=None) if default in plans else on
+def _inherited_segments(old: Ruleset, new: Ruleset) -> set[Segment]:
+    """The segments with changed overrides of policies that belong to a plan: those limit the descendants of a client
+    too."""
+    of_a_plan = {policy.slug for policy in (*old.policies, *new.policies) if policy.plan is not None}
+    changed = set(old.segment_overrides) ^ set(new.segment_overrides)
+    return {override.segment for override in changed if override.policy in of_a_plan}
 
 
-def clients_in(segment: Segment, default: str | None) -> Q:
-    """Returns a filter for the registered clients of a segment. ``default``: the slug of the default plan."""
+_ABOVE = tuple("parent__" * level for level in range(1, MAX_LEVELS))
+"""Prefixes of lookups: of the parent, of the ancestor above it, and so on."""
+
+
+def _affected(plans: set[str | None], segments: set[Segment], inherited: set[Segment], default: str | None) -> Q:
+    """Returns a filter for the clients on these plans and in these segments, and for their descendants."""
+    affected = _clients_on(plans, default)
+    for segment in segments:
+        affected |= clients_in(segment, default)
+    for above in _ABOVE if Client.objects.filter(parent__isnull=False).exists() else ():
+        affected |= _clients_on(plans, default, above)
+        for segment in inherited:
+            affected |= clients_in(segment, default, above)
+    return affected
+
+
+def _clients_on(plans: set[str | None], default: str | None, above: str = "") -> Q:
+    on = Q(**{f"{above}plan__slug__in": [plan for plan in plans if plan is not None]})
+    # Without the primary key this would include the ancestors that there are not.
+    without = Q(**{f"{above}pk__isnull": False, f"{above}plan": None, f"{above}parent": None})
+    return on | without if default in plans else on
+
+
+def clients_in(segment: Segment, default: str | None, above: str = "") -> Q:
+    """Returns a filter for the registered clients of a segment. ``default``: the slug of the default plan. ``above``:
+    for clients of which an ancestor is in the segment, the prefix of its lookups, such as ``parent__``."""
     if segment.prefix:
-        return Q(key__startswith=segment.prefix)
-    return Q(tags__contains=list(segment.tags)) if segment.tags else _clients_on({segment.plan}, default)
+        return Q(**{f"{above}key__startswith": segment.prefix})
+    if segment.tags:
+        return Q(**{f"{above}tags__contains": list(segment.tags)})
+    return _clients_on({segment.plan}, default, above)
 
 
 def _includes_unregistered(segment: Segment, ruleset: Ruleset) -> bool:

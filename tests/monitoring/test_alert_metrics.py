@@ -4,10 +4,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 
-from limits.models import Alert, Message, PolicyDenial, Progress, Publication, QuotaThreshold, Usage, Work
+from limits.models import Alert, Message, Plan, PolicyDenial, Progress, Publication, QuotaThreshold, Usage, Work
 from limits.monitoring import problems
 from limits.monitoring.alerts import evaluate
+from limits.monitoring.metrics import firing_values, largest_contributions
 from limits.monitoring.rollups import roll_up
 from tests.models import rows
 from tests.monitoring.counting import AT, MINUTE, count
@@ -31,6 +33,29 @@ def crossing(mark: int, client: str = "acme", policy: str = "tight", *, minute: 
     QuotaThreshold.objects.create(
         client_key=client, endpoint="search", policy=policy, mark=mark, minute=minute, requests=1
     )
+
+
+class Explaining:
+    """Collects the plans of the queries on denied requests, with the number of times that each node was run."""
+
+    def __init__(self) -> None:
+        self.plans: list[dict[str, Any]] = []
+
+    def __call__(self, execute: Any, sql: str, parameters: Any, many: bool, context: Any) -> Any:
+        if "limits_usage" in sql:
+            with context["connection"].connection.cursor() as cursor:
+                cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", parameters)
+                self.plans.append(cursor.fetchone()[0][0]["Plan"])
+        return execute(sql, parameters, many, context)
+
+    def nodes(self, alias: str) -> list[dict[str, Any]]:
+        """The nodes that read the table with this alias."""
+        found, waiting = [], list(self.plans)
+        while waiting:
+            node = waiting.pop()
+            waiting += node.get("Plans", ())
+            found += [node] if node.get("Alias") == alias else []
+        return found
 
 
 def fired() -> dict[str, float]:
@@ -71,6 +96,80 @@ def test_a_filter_on_a_plan_uses_the_plan_of_the_client(plan: str, clients: set[
         requests("denied", 2, client)
     evaluate(NOW)
     assert set(fired()) == clients
+
+
+@pytest.fixture
+def trees() -> None:
+    """A tree of four levels whose second level is on the plan pro, and one whose root is on the default plan."""
+    plans = {"free": rows.default_plan("free"), "pro": rows.plan("pro"), "other": rows.plan("other")}
+    team = rows.client("team", plan=plans["pro"], parent=rows.client("org", plan=plans["other"]))
+    rows.client("key", parent=rows.client("group", parent=team))
+    rows.client("own", plan=plans["free"], parent=team)
+    rows.client("below-default", parent=rows.client("root-without-plan"))
+    for client in ("org", "team", "group", "key", "own", "root-without-plan", "below-default", "stranger"):
+        requests("denied", 2, client)
+        crossing(90, client)
+        PolicyDenial.objects.create(
+            client_key=client, endpoint="search", policy="tight", mode="enforce", minute=AT, requests=2
+        )
+
+
+BY_PLAN = {
+    "pro": {"team", "group", "key", "own"},
+    "other": {"org", "team", "group", "key", "own"},
+    "free": {"own", "root-without-plan", "below-default", "stranger"},
+}
+RULES = [
+    {"threshold": 1},
+    {"metric": "throttled_ratio", "threshold": 0.5},
+    {"metric": "usage_ratio", "threshold": 0.8},
+]
+
+
+@pytest.mark.parametrize("plan", BY_PLAN)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("metric", "throttled"))
+def test_a_client_below_a_parent_is_on_the_plans_of_its_ancestors(trees: None, plan: str, rule: dict[str, Any]) -> None:
+    row = rows.alert_rule(group_by="client", plan=Plan.objects.get(slug=plan), **rule)
+    evaluate(NOW)
+    assert set(fired()) == BY_PLAN[plan]
+    ungrouped = rows.alert_rule("ungrouped", plan=row.plan, **rule)
+    evaluate(NOW)
+    assert {figure.client for figure in largest_contributions(ungrouped, "", AT, 20)} == BY_PLAN[plan]
+
+
+@pytest.mark.parametrize("plan", BY_PLAN)
+def test_the_denials_by_a_policy_are_filtered_by_the_plans_of_ancestors(trees: None, plan: str) -> None:
+    policy = rows.policy("tight")
+    rule = rows.alert_rule(group_by="client", plan=Plan.objects.get(slug=plan), policy=policy, threshold=1)
+    evaluate(NOW)
+    assert set(fired()) == BY_PLAN[plan]
+    rule.group_by = ""
+    assert {figure.client for figure in largest_contributions(rule, "", AT, 20)} == BY_PLAN[plan]
+
+
+@pytest.mark.parametrize(("plan", "requests_of_plan"), [("pro", 8), ("other", 10), ("free", 8)])
+def test_a_policy_of_a_plan_applied_to_the_requests_of_clients_below(
+    trees: None, plan: str, requests_of_plan: int
+) -> None:
+    """All of the policy's denials are those of one client, so that the ratio tells the number of requests."""
+    policy = rows.policy("narrow", plan=Plan.objects.get(slug=plan))
+    rows.alert_rule(metric="throttled_ratio", threshold=0.01, policy=policy)
+    PolicyDenial.objects.create(
+        client_key="own", endpoint="search", policy="narrow", mode="enforce", minute=AT, requests=1
+    )
+    evaluate(NOW)
+    assert fired() == {"": 1 / requests_of_plan}
+
+
+def test_ancestors_are_looked_up_only_for_clients_that_have_any(trees: None) -> None:
+    rule = rows.alert_rule(plan=Plan.objects.get(slug="pro"), client_key="org", threshold=1)
+    with connection.execute_wrapper(explaining := Explaining()):
+        firing_values(rule, AT)
+    assert [node["Actual Loops"] for node in explaining.nodes("one")] == [0]
+    rule.client_key = "key"
+    with connection.execute_wrapper(explaining := Explaining()):
+        firing_values(rule, AT)
+    assert [node["Actual Loops"] > 0 for node in explaining.nodes("one")] == [True]
 
 
 def test_a_ratio_of_too_few_requests_does_not_fire() -> None:

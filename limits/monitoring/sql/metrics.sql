@@ -2,8 +2,26 @@
 --
 -- A filter that a rule does not have is NULL, and group_by is empty for a rule without groups. psycopg binds parameters
 -- on the client, as literals, so PostgreSQL plans each rule without the conditions that do not apply, and without the
--- join if there is no filter on the plan. The plan is the client's present plan; the default plan includes
--- unregistered callers.
+-- join if there is no filter on the plan. A client is on its present plan and on those of its ancestors; the default
+-- plan includes roots without a plan, and unregistered callers.
+
+-- fragment: is_on
+(
+    client.plan_id = %({parameter})s
+    OR (%({parameter}_is_default)s AND client.plan_id IS NULL AND client.parent_id IS NULL)
+    -- Ancestors are looked up only for clients that have any.
+    OR (client.parent_id IS NOT NULL AND EXISTS (
+        SELECT FROM limits_client AS one
+        LEFT JOIN limits_client AS two ON two.id = one.parent_id
+        LEFT JOIN limits_client AS three ON three.id = two.parent_id
+        WHERE one.id = client.parent_id AND (
+            %({parameter})s IN (one.plan_id, two.plan_id, three.plan_id)
+            OR (%({parameter}_is_default)s AND CASE
+                WHEN three.id IS NOT NULL THEN three.plan_id WHEN two.id IS NOT NULL THEN two.plan_id ELSE one.plan_id
+            END IS NULL)
+        )
+    ))
+)
 
 -- name: denied_requests
 -- Denied requests of each group, if at least as many as the threshold.
@@ -24,7 +42,7 @@ LEFT JOIN limits_client AS client ON client.key = client_key
 WHERE outcome = 'denied'
     AND (%(client)s::text IS NULL OR client_key = %(client)s)
     AND (%(endpoint)s::text IS NULL OR endpoint = %(endpoint)s)
-    AND (%(plan)s::bigint IS NULL OR client.plan_id = %(plan)s OR (%(plan_is_default)s AND client.plan_id IS NULL))
+    AND (%(plan)s::bigint IS NULL OR {is_on(plan)})
 GROUP BY 1 HAVING sum(requests) >= %(threshold)s AND sum(requests) >= %(min_requests)s
 ORDER BY 2 DESC, 1 LIMIT %(count)s;
 
@@ -50,7 +68,7 @@ WHERE mode = 'enforce'
     AND (%(policy)s::text IS NULL OR policy = %(policy)s)
     AND (%(client)s::text IS NULL OR client_key = %(client)s)
     AND (%(endpoint)s::text IS NULL OR endpoint = %(endpoint)s)
-    AND (%(plan)s::bigint IS NULL OR client.plan_id = %(plan)s OR (%(plan_is_default)s AND client.plan_id IS NULL))
+    AND (%(plan)s::bigint IS NULL OR {is_on(plan)})
 GROUP BY 1 HAVING sum(requests) >= %(threshold)s AND sum(requests) >= %(min_requests)s
 ORDER BY 2 DESC, 1 LIMIT %(count)s;
 
@@ -72,7 +90,7 @@ FROM (
 LEFT JOIN limits_client AS client ON client.key = client_key
 WHERE (%(client)s::text IS NULL OR client_key = %(client)s)
     AND (%(endpoint)s::text IS NULL OR endpoint = %(endpoint)s)
-    AND (%(plan)s::bigint IS NULL OR client.plan_id = %(plan)s OR (%(plan_is_default)s AND client.plan_id IS NULL))
+    AND (%(plan)s::bigint IS NULL OR {is_on(plan)})
 GROUP BY 1 HAVING sum(requests) FILTER (WHERE outcome = 'denied') / nullif(sum(requests), 0) >= %(threshold)s
     AND sum(requests) >= %(min_requests)s
 ORDER BY 2 DESC, 1 LIMIT %(count)s;
@@ -93,12 +111,9 @@ FROM (
 LEFT JOIN limits_client AS client ON client.key = client_key
 WHERE (%(client)s::text IS NULL OR client_key = %(client)s)
     AND (%(endpoint)s::text IS NULL OR endpoint = %(endpoint)s)
-    AND (%(plan)s::bigint IS NULL OR client.plan_id = %(plan)s OR (%(plan_is_default)s AND client.plan_id IS NULL))
+    AND (%(plan)s::bigint IS NULL OR {is_on(plan)})
     AND (%(policy_endpoint)s::text IS NULL OR endpoint = %(policy_endpoint)s)
-    AND (
-        %(policy_plan)s::bigint IS NULL OR client.plan_id = %(policy_plan)s
-        OR (%(policy_plan_is_default)s AND client.plan_id IS NULL)
-    );
+    AND (%(policy_plan)s::bigint IS NULL OR {is_on(policy_plan)});
 
 -- name: quota_usage_ratio
 -- The highest quota threshold that each group reached, as a fraction.
@@ -115,7 +130,7 @@ WHERE minute >= %(begin)s AND minute < %(end)s AND mark >= %(min_mark)s
     AND (%(policy)s::text IS NULL OR policy = %(policy)s)
     AND (%(client)s::text IS NULL OR client_key = %(client)s)
     AND (%(endpoint)s::text IS NULL OR endpoint = %(endpoint)s)
-    AND (%(plan)s::bigint IS NULL OR client.plan_id = %(plan)s OR (%(plan_is_default)s AND client.plan_id IS NULL))
+    AND (%(plan)s::bigint IS NULL OR {is_on(plan)})
 GROUP BY 1 HAVING sum(requests) >= %(min_requests)s
 ORDER BY 2 DESC, 1 LIMIT %(count)s;
 
@@ -136,7 +151,7 @@ LEFT JOIN limits_client AS client ON client.key = client_key
 WHERE outcome = 'denied'
     AND (%(client)s::text IS NULL OR client_key = %(client)s)
     AND (%(endpoint)s::text IS NULL OR endpoint = %(endpoint)s)
-    AND (%(plan)s::bigint IS NULL OR client.plan_id = %(plan)s OR (%(plan_is_default)s AND client.plan_id IS NULL))
+    AND (%(plan)s::bigint IS NULL OR {is_on(plan)})
     AND CASE %(group_by)s::text
         WHEN 'client' THEN client_key = %(group)s WHEN 'endpoint' THEN endpoint = %(group)s ELSE true
     END
@@ -160,7 +175,7 @@ WHERE mode = 'enforce'
     AND (%(policy)s::text IS NULL OR policy = %(policy)s)
     AND (%(client)s::text IS NULL OR client_key = %(client)s)
     AND (%(endpoint)s::text IS NULL OR endpoint = %(endpoint)s)
-    AND (%(plan)s::bigint IS NULL OR client.plan_id = %(plan)s OR (%(plan_is_default)s AND client.plan_id IS NULL))
+    AND (%(plan)s::bigint IS NULL OR {is_on(plan)})
     AND CASE %(group_by)s::text
         WHEN 'client' THEN client_key = %(group)s WHEN 'endpoint' THEN endpoint = %(group)s
         WHEN 'policy' THEN policy = %(group)s ELSE true
@@ -178,7 +193,7 @@ WHERE minute >= %(begin)s AND minute < %(end)s AND mark >= %(min_mark)s
     AND (%(policy)s::text IS NULL OR policy = %(policy)s)
     AND (%(client)s::text IS NULL OR client_key = %(client)s)
     AND (%(endpoint)s::text IS NULL OR endpoint = %(endpoint)s)
-    AND (%(plan)s::bigint IS NULL OR client.plan_id = %(plan)s OR (%(plan_is_default)s AND client.plan_id IS NULL))
+    AND (%(plan)s::bigint IS NULL OR {is_on(plan)})
     AND CASE %(group_by)s::text
         WHEN 'client' THEN client_key = %(group)s WHEN 'endpoint' THEN endpoint = %(group)s
         WHEN 'policy' THEN policy = %(group)s ELSE true
