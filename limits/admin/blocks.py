@@ -100,7 +100,7 @@ class BlockAdmin(HasIntroduction, ShowsHistory, PublishesRules, PlatformModelAdm
         if not self.has_add_permission(request) and not self.has_change_permission(request):
             raise PermissionDenied
         form = self.get_form(request)(request.GET)
-        wrong = [error for name in (*WHOM, "ends_at") for error in form.errors.get(name, ())]
+        wrong = [error for name in ("whom", *WHOM, "ends_at") for error in form.errors.get(name, ())]
         text = str(wrong[0]) if wrong else effect(form.instance.as_domain())
         return TemplateResponse(request, "admin/limits/block/effect_text.html", {"effect": text, "wrong": bool(wrong)})
 

@@ -9,7 +9,7 @@ from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import DateTimeRangeField, RangeOperators
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import connection, models
 from django.db.models import F, Func, Q, Value
 from django.db.models.functions import Collate, Length, Upper
 
@@ -25,7 +25,7 @@ from limits.models.rules import (
     limit_uniques,
     require_end_after_start,
 )
-from limits.models.trees import parent_problem
+from limits.models.trees import lock_trees, parent_problem
 from ratelimit_enforcer.domain.client import MAX_KEY_LENGTH, key_problem
 from ratelimit_enforcer.domain.dates import date_and_time
 from ratelimit_enforcer.domain.enums import ClientStatus, Partition
@@ -117,9 +117,13 @@ class Client(models.Model):
 
     def clean(self) -> None:
         self.tags = sorted(self.tags)
-        before = type(self).objects.filter(pk=self.pk).values_list("key", flat=True).first()
-        if before is not None and before != self.key:
-            raise ValidationError({"key": f"The key “{before}” cannot be changed."})
+        stored = type(self).objects.filter(pk=self.pk).values_list("key", "parent_id").first()
+        key, parent = stored or (self.key, None)
+        if key != self.key:
+            raise ValidationError({"key": f"The key “{key}” cannot be changed."})
+        if parent != self.parent_id and connection.in_atomic_block:
+            # A form is checked and saved in one transaction: the parent is still possible when it is saved.
+            lock_trees()
         if self.parent is not None and (message := parent_problem(self, self.parent)):
             raise ValidationError({"parent": message})
 

@@ -221,6 +221,7 @@ EFFECTS = (
         "Has bits set after its prefix length: write 203.0.113.0/24.",
     ),
     ({"whom": "client_key"}, "Enter the key of the client."),
+    ({"whom": "everybody"}, "Select a valid choice. everybody is not one of the available choices."),
 )
 
 
