@@ -130,7 +130,8 @@ class ClientAdmin(HasIntroduction, ShowsHistory, SortsSearchResults, PublishesCl
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        client = Client.objects.select_related("plan").filter(pk=object_id).first() if object_id.isdigit() else None
+        rows = Client.objects.select_related("plan", "parent")
+        client = rows.filter(pk=object_id).first() if object_id.isdigit() else None
         page = client_page(request, client) if client and request.method == "GET" else {}
         return super().change_view(request, object_id, form_url, page | (extra_context or {}))
 
@@ -171,9 +172,8 @@ class ClientAdmin(HasIntroduction, ShowsHistory, SortsSearchResults, PublishesCl
     def parent_link(self, client: Client) -> str:
         if client.parent is None:
             return ""
-        return format_html(
-            '<a href="{}">{}</a>', reverse("admin:limits_client_change", args=[client.parent.pk]), client.parent
-        )
+        url = reverse("admin:limits_client_change", args=[client.parent.pk])
+        return format_html('<a class="rl-link" href="{}">{}</a>', url, client.parent)
 
     @display(description="Plan")
     def plan_or_default(self, client: Client) -> str:

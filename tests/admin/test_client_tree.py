@@ -67,6 +67,7 @@ def test_inherited_limits_are_shown_with_their_client_source_and_usage(desk: Des
     text = page_of(desk, "key").text
     assert f'<td><a href="{address("acme")}">Acme Ltd</a></td>' in text
     assert "this client" in text
+    assert "Current limits (plan: none, limits of team)" in text
     assert "default plan (" not in text
 
 

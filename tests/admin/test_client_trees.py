@@ -69,7 +69,7 @@ def test_a_fifth_level_is_reported_at_the_parent(desk: Desk, acme: Client) -> No
 
 def test_the_list_shows_parents_and_whose_limits_apply(desk: Desk, acme: Client) -> None:
     text = desk.list(Client).text
-    assert f'<a href="{reverse("admin:limits_client_change", args=[acme.pk])}">acme</a>' in text
+    assert f'<a class="rl-link" href="{reverse("admin:limits_client_change", args=[acme.pk])}">acme</a>' in text
     admin = site.get_model_admin(Client)
     plans = {client.key: admin.plan_or_default(client) for client in Client.objects.all()}
     assert plans == {"acme": "default plan", "mobile": "limits of acme", "batch": "Free", "globex": "default plan"}
