@@ -30,6 +30,13 @@ _EFFECTS = {
     ClientStatus.BLOCKED: "From the next request on, all requests are denied, regardless of plan and overrides.",
 }
 
+_EFFECTS_BELOW = {
+    ClientStatus.ACTIVE: "Its limits apply to the clients below it too.",
+    ClientStatus.EXEMPT: "The clients below it keep their own limits, without those of this client.",
+    ClientStatus.BLOCKED: "All requests of the clients below it are denied too.",
+}
+"""For clients with children, in addition."""
+
 
 class StatusForm(forms.Form):
     """The form for the reason of a change of status."""
@@ -63,7 +70,7 @@ def status_view(request: HttpRequest, admin_site: AdminSite, client: Client, nam
         admin_site,
         form,
         title=f"{status_verb(client, status)}: {client}",
-        intro=[_EFFECTS[status]],
+        intro=[_EFFECTS[status], *([_EFFECTS_BELOW[status]] if client.children.exists() else [])],
         submit=status_verb(client, status),
         danger=status is ClientStatus.BLOCKED,
         back=back,
@@ -175,8 +182,8 @@ def reset_view(request: HttpRequest, admin_site: AdminSite, client: Client) -> H
         form,
         title=f"Reset counters of “{client}”",
         intro=[
-            f"Resets all counters of “{client.key}”, on every endpoint. Counters shared by all clients and recorded "
-            "usage are not affected."
+            f"Resets all counters of “{client.key}”, on every endpoint. Counters shared by all clients, those of the "
+            "clients above and below it, and recorded usage are not affected."
         ],
         submit="Reset counters",
         back=reverse("admin:limits_client_change", args=[client.pk]),

@@ -144,6 +144,8 @@ class ClientAdmin(HasIntroduction, ShowsHistory, SortsSearchResults, PublishesCl
         """Returns a sentence about the effect on the clients' requests."""
         blocked = queryset.filter(status=ClientStatus.BLOCKED).count()
         sentence = "Requests of unregistered clients are limited by the default plan."
+        if queryset.filter(parent__isnull=False).exists():
+            sentence += " They no longer count towards the limits of a parent."
         if not blocked:
             return sentence
         clients = "The client is" if count == 1 else f"{blocked:,} of the clients {'is' if blocked == 1 else 'are'}"

@@ -138,6 +138,28 @@ def test_a_whole_tree_is_deleted_together(desk: Desk, acme: Client) -> None:
     assert list(Client.objects.values_list("key", flat=True)) == ["globex"]
 
 
+def test_deleting_a_client_below_a_parent_shows_that_it_leaves_the_tree(desk: Desk, acme: Client) -> None:
+    words = "They no longer count towards the limits of a parent."
+    for key, shown in (("mobile", True), ("globex", False)):
+        address = reverse("admin:limits_client_delete", args=[Client.objects.get(key=key).pk])
+        assert (words in desk.open(address).text) == shown
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("blocked", "All requests of the clients below it are denied too."),
+        ("exempt", "The clients below it keep their own limits, without those of this client."),
+    ],
+)
+def test_a_change_of_status_shows_its_effect_on_the_clients_below(
+    desk: Desk, acme: Client, status: str, words: str
+) -> None:
+    for key, shown in (("acme", True), ("mobile", False)):
+        address = reverse("admin:limits_client_status", args=[Client.objects.get(key=key).pk, status])
+        assert (words in desk.open(address).text) == shown
+
+
 MANY = 12_000
 
 

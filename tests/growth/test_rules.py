@@ -3,6 +3,7 @@ pages."""
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -176,8 +177,10 @@ def all_layouts(size: int) -> Call:
 
 
 def explained(size: int) -> Call:
+    """For a client below a parent, which has a plan too."""
     found, answered = rules(size), decision(size, allowed=True)
-    return lambda: list(explanation._policies(found, answered, NOW, {}))
+    records = (replace(record(size), parent="acme"), ClientRecord("acme", 1, plan="plan-0"))
+    return lambda: list(explanation._policies(found, answered, records, NOW, {}))
 
 
 def bars(size: int) -> Call:
@@ -185,7 +188,11 @@ def bars(size: int) -> Call:
     seen = ClientState(
         found, record(size), ClientStatus.ACTIVE, decision(size, allowed=True), dict.fromkeys(words("p", size)), NOW
     )
-    return lambda: (list(client_page._limit_usages(seen)), list(client_page._shared_limits(found, seen.record, NOW)))
+    records = (seen.record,)
+    return lambda: (
+        list(client_page._limit_usages(seen, records)),
+        list(client_page._shared_limits(found, records, NOW)),
+    )
 
 
 def typed_overrides(size: int) -> Call:
