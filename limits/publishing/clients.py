@@ -109,9 +109,9 @@ def client_writer() -> ClientWriter:
 
 
 def deliver(keys: Collection[str] | None = None) -> Delivery:
-    """Delivers pending changes (of these clients and their descendants; None: of all) to the store. Does not raise if
-    the store is unavailable."""
-    wanted = None if keys is None else {*keys, *keys_below(keys, Client.objects.all())}
+    """Delivers pending changes (of these clients and of those that moved with them; None: of all) to the store. Does
+    not raise if the store is unavailable."""
+    wanted = None if keys is None else {*keys, *_moved_with(keys)}
     try:
         while changes := list(_pending_changes(wanted)[:CHUNK_SIZE]):
             _require_own_rules()
@@ -123,6 +123,12 @@ def deliver(keys: Collection[str] | None = None) -> Delivery:
         log.warning("clients_refused", found=str(error.found))
         return Delivery(False, problem=str(error))
     return Delivery(True)
+
+
+def _moved_with(keys: Collection[str]) -> set[str]:
+    """The descendants of those clients that got another parent: only these are waiting with them."""
+    moved = ClientChange.objects.filter(client_key__in=keys, earlier_root__isnull=False)
+    return keys_below(set(moved.values_list("client_key", flat=True)), Client.objects.all())
 
 
 def _pending_changes(keys: Collection[str] | None) -> QuerySet[ClientChange]:
