@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from ratelimit_enforcer.domain.client import MAX_LEVELS
 
@@ -67,14 +67,6 @@ def levels_below(client: "Client") -> int:
         return 0
     levels = range(MAX_LEVELS - 1, 0, -1)
     return next((level for level in levels if _at_level(client, level).exists()), 0)
-
-
-def descendants_of(client: "Client") -> "QuerySet[Client]":
-    """Returns all descendants of a client."""
-    conditions = Q()
-    for path in _ANCESTORS:
-        conditions |= Q(**{path: client})
-    return type(client).objects.filter(conditions)
 
 
 def keys_below(keys: Iterable[str], clients: "QuerySet[Client]") -> set[str]:

@@ -84,7 +84,7 @@ def requests_by_hour(now: datetime | None = None, hours: int = HOURS_PER_DAY) ->
 def client_by_hour(client: str, now: datetime | None = None, hours: int = HOURS_PER_DAY) -> list[HourOfRequests]:
     """Returns ``hours`` hours with the requests of one client and of all clients below it, as
     :func:`requests_by_hour` does for all."""
-    keys = [client, *keys_below([client], Client.objects.all())]
+    keys = _keys_of_tree(client)
     period = TimeRange.hours(now or timezone.now(), hours)
     return _by_hour(period, _SQL.rows("clients_by_hour", names=keys, **period.parameters()))
 
@@ -111,7 +111,7 @@ class TreeUsage:
 def most_requests_in_tree(client: str, now: datetime | None = None, count: int = 10) -> list[TreeUsage]:
     """Returns up to ``count`` clients among a client and all below it, those with the most requests of the last 24
     hours first. The requests are each client's own, without those of the clients below it."""
-    keys = [client, *keys_below([client], Client.objects.all())]
+    keys = _keys_of_tree(client)
     now = now or timezone.now()
     day = TimeRange.hours(now, HOURS_PER_DAY).parameters()
     rows = _SQL.rows("most_requests_of_clients", names=keys, count=count, **day)
@@ -121,6 +121,10 @@ def most_requests_in_tree(client: str, now: datetime | None = None, count: int =
     return [
         TreeUsage(key, requests, denied, recent.get(key, 0), requests / total) for key, requests, denied, total in rows
     ]
+
+
+def _keys_of_tree(client: str) -> list[str]:
+    return [client, *keys_below([client], Client.objects.all())]
 
 
 def _by_hour(period: TimeRange, rows: Sequence[tuple[Any, ...]]) -> list[HourOfRequests]:
