@@ -14,6 +14,7 @@ from limits.models.trees import lock_trees, tree_problems
 from limits.publishing import clients
 from limits.publishing.rules import Delivery
 from ratelimit_enforcer.domain.enums import ClientStatus
+from ratelimit_enforcer.domain.validation import capitalized
 
 DEFAULTS: dict[str, Any] = {"name": "", "plan": None, "status": ClientStatus.ACTIVE.value, "tags": (), "parent": None}
 
@@ -117,5 +118,5 @@ def _plan(slug: str) -> Plan:
 
 def _parent(key: str, parent: str) -> Client:
     for _, message in tree_problems({key: parent}, Client.objects.all()):
-        raise invalid({"parent": [f"{message[0].upper()}{message[1:]}"]})
+        raise invalid({"parent": [capitalized(message)]})
     return Client.objects.get(key=parent)

@@ -22,6 +22,7 @@ from limits.domain.descriptions import quantity
 from limits.models import Block
 from limits.models.history import update_with_history
 from ratelimit_enforcer.domain.dates import date_and_time
+from ratelimit_enforcer.domain.validation import capitalized
 
 _COLOURS = {"active": "danger", "ended": "info"}
 
@@ -125,8 +126,7 @@ class BlockAdmin(HasIntroduction, ShowsHistory, PublishesRules, PlatformModelAdm
 
     @display(description="Blocked", ordering="client_key")
     def subject(self, block: Block) -> str:
-        text = str(block)
-        return text[:1].upper() + text[1:]
+        return capitalized(str(block))
 
     @display(description="State", ordering="ends_at", header=True)
     def state(self, block: Block) -> tuple[str, str]:

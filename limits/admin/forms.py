@@ -20,7 +20,7 @@ from unfold.widgets import UnfoldAdminSplitDateTimeWidget, UnfoldAdminTextInputW
 
 from limits.models.fields import validate_printable, validate_tags
 from limits.models.tags import known_tags, typed_tags
-from ratelimit_enforcer.domain.validation import MAX_REASON_LENGTH, ValidationProblem
+from ratelimit_enforcer.domain.validation import MAX_REASON_LENGTH, ValidationProblem, capitalized
 
 _KEY = re.compile("[0-9]{1,18}")
 
@@ -201,7 +201,7 @@ def add_problems(form: ModelForm, problems: Iterable[ValidationProblem]) -> None
     """Adds the problems that the compiler found in the rules, each to its field if the form has the field."""
     for problem in problems:
         field = str(problem.location[-1])
-        message = problem.message[:1].upper() + problem.message[1:]
+        message = capitalized(problem.message)
         if len(problem.location) == 3 and field in form.fields:
             form.add_error(field, message)
         else:
@@ -258,7 +258,7 @@ def _of_inline(inline: Any, place: str) -> Iterator[ListedError]:
 
 
 def _joined(place: str, label: str) -> str:
-    return f"{place}, {label.lower()}" if place else label[:1].upper() + label[1:]
+    return f"{place}, {label.lower()}" if place else capitalized(label)
 
 
 def _label(form: BaseForm, name: str) -> str:

@@ -20,6 +20,7 @@ from limits.models import OverrideLimit, PolicyLimit, SegmentOverrideLimit
 from ratelimit_enforcer.domain.calendar import DEFAULT_TIMEZONE, timezones
 from ratelimit_enforcer.domain.enums import Algorithm
 from ratelimit_enforcer.domain.limit import MAX_WINDOW_SECONDS
+from ratelimit_enforcer.domain.validation import capitalized
 
 _UNITS = {1: "seconds", 60: "minutes", 3_600: "hours", 86_400: "days", 604_800: "weeks"}
 _MINUTES = 60
@@ -189,4 +190,4 @@ def sentence_view(request: HttpRequest) -> HttpResponse:
         return JsonResponse({"problem": problem})
     limit = form.instance.as_domain()
     sentence = limit_sentence(limit)
-    return JsonResponse({"sentence": sentence[:1].upper() + sentence[1:] + ".", "meaning": limit_meaning(limit)})
+    return JsonResponse({"sentence": capitalized(sentence) + ".", "meaning": limit_meaning(limit)})

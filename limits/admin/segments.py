@@ -21,6 +21,7 @@ from limits.domain.descriptions import dates_state, limits_sentence
 from limits.models import Client, Plan, SegmentOverride, SegmentOverrideLimit
 from limits.publishing.impact import clients_in
 from ratelimit_enforcer.domain.enums import Mode
+from ratelimit_enforcer.domain.validation import capitalized
 
 _WHOM = {
     "tags": Answer("All clients with these tags", [], "Enter at least one tag."),
@@ -126,8 +127,7 @@ class SegmentOverrideAdmin(HasIntroduction, ShowsHistory, PublishesRules, Platfo
 
     @display(description="For")
     def whom(self, override: SegmentOverride) -> str:
-        text = str(override.segment)
-        return text[:1].upper() + text[1:]
+        return capitalized(str(override.segment))
 
     @display(description="Limits")
     def limits_text(self, override: SegmentOverride) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from ratelimit_enforcer.domain.attributes import normalized, problems
+from ratelimit_enforcer.domain.validation import capitalized
 
 
 class InvalidAttributes(ValueError):
@@ -20,5 +21,5 @@ def typed_attributes(pairs: Iterable[str]) -> Mapping[str, str]:
             raise InvalidAttributes(f"“{name}” has two values.")
         attributes[name] = value
     for name, message in problems(attributes):
-        raise InvalidAttributes(f"{name} {message}" if name else message[:1].upper() + message[1:])
+        raise InvalidAttributes(f"{name} {message}" if name else capitalized(message))
     return normalized(attributes)

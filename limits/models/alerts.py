@@ -19,6 +19,7 @@ from limits.models.usage import OTHER, UNKNOWN_ENDPOINT
 from ratelimit_enforcer.conf import networks, setting
 from ratelimit_enforcer.domain.dates import date_and_time
 from ratelimit_enforcer.domain.enums import AlertMetric, Channel, GroupBy, MessageKind
+from ratelimit_enforcer.domain.validation import capitalized
 
 
 class AlertRule(models.Model):
@@ -133,7 +134,7 @@ class AlertRule(models.Model):
         known = self.metric in list(AlertMetric) and self.group_by in ["", *GroupBy]
         if not known or None in (self.threshold, self.window, self.cooldown, self.min_requests, self.emails):
             return
-        errors = {field: message[:1].upper() + message[1:] for field, message in self._problems()}
+        errors = {field: capitalized(message) for field, message in self._problems()}
         if errors:
             raise ValidationError(errors)
 

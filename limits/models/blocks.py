@@ -13,7 +13,7 @@ from ratelimit_enforcer.domain.addresses import parse_network
 from ratelimit_enforcer.domain.blocks import Block as DomainBlock
 from ratelimit_enforcer.domain.client import MAX_KEY_LENGTH
 from ratelimit_enforcer.domain.dates import optional_microseconds
-from ratelimit_enforcer.domain.validation import MAX_REASON_LENGTH
+from ratelimit_enforcer.domain.validation import MAX_REASON_LENGTH, capitalized
 
 MAX_NETWORK_LENGTH = 64
 
@@ -82,5 +82,4 @@ class Block(models.Model):
         try:
             self.network = str(parse_network(self.network))
         except ValueError as error:
-            message = str(error)
-            raise ValidationError({"network": message[:1].upper() + message[1:]}) from None
+            raise ValidationError({"network": capitalized(str(error))}) from None

@@ -14,6 +14,7 @@ from ratelimit_enforcer.domain.validation import (
     NOT_PRINTABLE,
     PRINTABLE,
     SLUG,
+    capitalized,
     slug_problem,
     tags_problem,
 )
@@ -56,7 +57,7 @@ def choices_check(model: str, field: str, enumeration: type[StrEnum]) -> models.
 def validate_tags(tags: list[str]) -> None:
     """Raises ``ValidationError`` for a list that cannot be the tags of a client or segment."""
     if message := tags_problem(tags):
-        raise ValidationError(message[:1].upper() + message[1:], code="invalid_tags")
+        raise ValidationError(capitalized(message), code="invalid_tags")
 
 
 def tags_field(help_text: str) -> ArrayField:

@@ -15,7 +15,13 @@ from limits.models.history import RowHistory
 from ratelimit_enforcer.domain.enums import Algorithm, Mode, OnStoreFailure, Partition, Period
 from ratelimit_enforcer.domain.limit import MAX_BURST, MAX_COST, MAX_QUOTA, MAX_WINDOW_SECONDS, Limit, limit_problems
 from ratelimit_enforcer.domain.routes import Route as Pattern
-from ratelimit_enforcer.domain.validation import MAX_SLUG_LENGTH, conditions_problems, partition_problem, route_problem
+from ratelimit_enforcer.domain.validation import (
+    MAX_SLUG_LENGTH,
+    capitalized,
+    conditions_problems,
+    partition_problem,
+    route_problem,
+)
 
 ENDS_BEFORE_START = "The end must be after the start."
 
@@ -177,7 +183,7 @@ class LimitFields(models.Model):
             return
         errors: dict[str, list[str]] = {}
         for field, message in limit_problems(self.as_domain()):
-            errors.setdefault(field, []).append(message[:1].upper() + message[1:])
+            errors.setdefault(field, []).append(capitalized(message))
         if errors:
             raise ValidationError(errors)
 
@@ -248,7 +254,7 @@ class PolicyLimit(LimitFields):
 def validate_partition(attributes: list[str]) -> None:
     """Raises ``ValidationError`` for attributes that a policy cannot count separately."""
     if message := partition_problem(attributes):
-        raise ValidationError(message[:1].upper() + message[1:], code="invalid_partition")
+        raise ValidationError(capitalized(message), code="invalid_partition")
 
 
 def validate_match(conditions: Any) -> None:

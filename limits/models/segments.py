@@ -24,7 +24,7 @@ from ratelimit_enforcer.domain.dates import optional_microseconds
 from ratelimit_enforcer.domain.enums import Partition
 from ratelimit_enforcer.domain.segments import Segment
 from ratelimit_enforcer.domain.segments import SegmentOverride as DomainSegmentOverride
-from ratelimit_enforcer.domain.validation import MAX_REASON_LENGTH, segment_problems
+from ratelimit_enforcer.domain.validation import MAX_REASON_LENGTH, capitalized, segment_problems
 
 
 class SegmentOverride(models.Model):
@@ -117,7 +117,7 @@ class SegmentOverride(models.Model):
         for field, message in segment_problems(self.segment):
             if not field:
                 raise ValidationError("Choose exactly one of tags, plan and key prefix.")
-            raise ValidationError({field: message[:1].upper() + message[1:]})
+            raise ValidationError({field: capitalized(message)})
 
 
 class SegmentOverrideLimit(LimitFields):

@@ -43,6 +43,11 @@ class ValidationProblem:
         return f"{'.'.join(map(str, self.location))}: {self.message}"
 
 
+def capitalized(text: str) -> str:
+    """The text with a capital letter at its beginning, as a sentence of its own."""
+    return text[:1].upper() + text[1:]
+
+
 class InvalidRuleset(Exception):
     """The current rules cannot be published; ``problems`` lists why."""
 

@@ -15,6 +15,7 @@ from ratelimit_enforcer.domain.enums import ClientStatus, Mode, Partition, Reaso
 from ratelimit_enforcer.domain.ruleset import Policy, Ruleset
 from ratelimit_enforcer.domain.segments import SegmentOverride
 from ratelimit_enforcer.domain.selection import described, plan_of
+from ratelimit_enforcer.domain.validation import capitalized
 from ratelimit_enforcer.engine.engine import Engine
 
 
@@ -62,7 +63,7 @@ class Explanation:
     def ancestors(self) -> tuple[str, ...]:
         """A sentence about each ancestor, from the parent up."""
         return tuple(
-            f"{_capitalized(name_at(level, record))} {_contribution(self.ruleset, record)}."
+            f"{capitalized(name_at(level, record))} {_contribution(self.ruleset, record)}."
             for level, record in enumerate(self.records)
             if level
         )
@@ -73,10 +74,6 @@ def name_at(level: int, record: ClientRecord) -> str:
     if not level:
         return "the client"
     return f"the {'parent' if level == 1 else 'ancestor'} {record.key}"
-
-
-def _capitalized(words: str) -> str:
-    return words[0].upper() + words[1:]
 
 
 def _contribution(ruleset: Ruleset, record: ClientRecord) -> str:
