@@ -17,7 +17,7 @@ from limits.monitoring.messages import format_value
 from ratelimit_enforcer.domain.addresses import IPV6_PREFIX, parse_address, parse_network
 from ratelimit_enforcer.domain.blocks import Block as DomainBlock
 from ratelimit_enforcer.domain.client import key_problem
-from ratelimit_enforcer.domain.dates import date_and_time, moment_of
+from ratelimit_enforcer.domain.dates import end_in_words
 from ratelimit_enforcer.domain.validation import MAX_REASON_LENGTH
 
 USUAL_DURATION = timedelta(days=1)
@@ -126,8 +126,7 @@ def _reason_of_usage(request: HttpRequest, key: str) -> str:
 
 def effect(block: DomainBlock) -> str:
     """Returns what a block does, in words."""
-    end = f"until {date_and_time(moment_of(block.ends_at))}" if block.ends_at is not None else "with no end"
-    return f"Denies all requests {_requests(block)}, {end}."
+    return f"Denies all requests {_requests(block)}, {end_in_words(block.ends_at)}."
 
 
 def _requests(block: DomainBlock) -> str:

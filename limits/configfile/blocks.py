@@ -8,7 +8,7 @@ from limits.models import Block as BlockRow
 from limits.models.history import create_with_history, update_with_history
 from ratelimit_enforcer.domain.addresses import parse_network
 from ratelimit_enforcer.domain.blocks import Block
-from ratelimit_enforcer.domain.dates import moment_of, optional_microseconds
+from ratelimit_enforcer.domain.dates import optional_microseconds, optional_moment
 from ratelimit_enforcer.domain.validation import ValidationProblem, block_problems
 
 Subject = tuple[str, str, str]
@@ -45,7 +45,7 @@ def write_blocks(blocks: Sequence[Block]) -> None:
     """Creates and changes blocks, which are identified by client, prefix or network."""
     rows, new, changed = _rows(), [], []
     for block in blocks:
-        ends_at = None if block.ends_at is None else moment_of(block.ends_at)
+        ends_at = optional_moment(block.ends_at)
         row = rows.get(block.subject)
         if row is None:
             client, prefix, network = block.subject
@@ -67,4 +67,4 @@ def prune_blocks(blocks: Sequence[Block]) -> None:
 
 
 def _rows() -> dict[Subject, BlockRow]:
-    return {(row.client_key, row.prefix, row.network): row for row in BlockRow.objects.all()}
+    return {row.as_domain().subject: row for row in BlockRow.objects.all()}

@@ -12,7 +12,7 @@ from limits.models import Policy as PolicyRow
 from limits.publishing.rules import read_ruleset
 from ratelimit_enforcer.domain.attributes import conditions_of
 from ratelimit_enforcer.domain.blocks import Block
-from ratelimit_enforcer.domain.dates import moment_of
+from ratelimit_enforcer.domain.dates import optional_moment
 from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Mode, OnStoreFailure, Partition
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.ruleset import Endpoint, Plan, Policy, Ruleset, limit_to_json
@@ -160,7 +160,7 @@ def _alert_rule(rule: DomainAlertRule) -> dict[str, Any]:
 
 
 def _date(microseconds: int | None) -> str | None:
-    return None if microseconds is None else _moment(moment_of(microseconds))
+    return _moment(optional_moment(microseconds))
 
 
 def _moment(moment: datetime | None) -> str | None:

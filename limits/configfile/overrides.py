@@ -12,7 +12,7 @@ from limits.configfile.rows import limit_rows, write_row
 from limits.models import Client, Override, OverrideLimit, Plan, Policy, SegmentOverride, SegmentOverrideLimit
 from limits.models.history import create_with_history
 from ratelimit_enforcer.domain.client import Override as DomainOverride
-from ratelimit_enforcer.domain.dates import moment_of, optional_microseconds
+from ratelimit_enforcer.domain.dates import optional_microseconds, optional_moment
 from ratelimit_enforcer.domain.enums import Partition
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.ruleset import Ruleset
@@ -189,6 +189,6 @@ _HISTORICAL_IDENTITY = ("tags", "plan__slug", "prefix", "policy__slug", "starts_
 
 def _entry(override: DomainSegmentOverride, reasons: Mapping[Any, str]) -> SegmentOverrideEntry:
     segment = override.segment
-    starts_at, ends_at = (None if date is None else moment_of(date) for date in (override.starts_at, override.ends_at))
+    starts_at, ends_at = optional_moment(override.starts_at), optional_moment(override.ends_at)
     reason = reasons.get((segment.tags, segment.plan, segment.prefix, override.policy, starts_at), "")
     return SegmentOverrideEntry(segment, override.policy, override.limits, starts_at, ends_at, reason)

@@ -1,7 +1,6 @@
 """A document → rows, inside the caller's transaction. Rows that are already correct are not written."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -14,7 +13,7 @@ from limits.models import AlertRule, Client, Endpoint, Plan, Policy, PolicyLimit
 from limits.models.history import create_with_history, update_with_history
 from limits.models.trees import lock_trees
 from ratelimit_enforcer.domain.attributes import conditions_of
-from ratelimit_enforcer.domain.dates import moment_of
+from ratelimit_enforcer.domain.dates import optional_moment
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.routes import Route as DomainRoute
 from ratelimit_enforcer.domain.ruleset import Endpoint as DomainEndpoint
@@ -90,17 +89,13 @@ def _write_policy(policy: DomainPolicy, name: str, parents: dict[str, Any]) -> N
         "match": conditions_of(policy.match),
         "mode": policy.mode.value,
         "on_store_failure": policy.on_store_failure.value,
-        "starts_at": _moment(policy.starts_at),
-        "ends_at": _moment(policy.ends_at),
+        "starts_at": optional_moment(policy.starts_at),
+        "ends_at": optional_moment(policy.ends_at),
     }
     row = write_row(Policy, {"slug": policy.slug}, values | parents)
     if tuple(limit.as_domain() for limit in row.limits.all()) != policy.limits:
         row.limits.all().delete()
         create_with_history(PolicyLimit, limit_rows(PolicyLimit, policy.limits, policy=row))
-
-
-def _moment(date: int | None) -> datetime | None:
-    return None if date is None else moment_of(date)
 
 
 def write_clients(clients: Sequence[ClientEntry]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from limits.domain.descriptions import dates_sentence, limits_sentence
 from ratelimit_enforcer.domain.blocks import Block
-from ratelimit_enforcer.domain.dates import date_and_time, moment_of
+from ratelimit_enforcer.domain.dates import date_and_time, moment_of, optional_moment
 from ratelimit_enforcer.domain.ruleset import ApiToken, Endpoint, Policy, Ruleset
 from ratelimit_enforcer.domain.segments import SegmentOverride
 
@@ -81,7 +81,7 @@ def _override_facts(override: SegmentOverride) -> dict[str, str]:
 
 
 def _dates(dated: Policy | SegmentOverride) -> dict[str, str]:
-    starts_at, ends_at = (None if date is None else moment_of(date) for date in (dated.starts_at, dated.ends_at))
+    starts_at, ends_at = optional_moment(dated.starts_at), optional_moment(dated.ends_at)
     return {"dates": dates_sentence(starts_at, ends_at)} if starts_at or ends_at else {}
 
 

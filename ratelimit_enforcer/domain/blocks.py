@@ -12,10 +12,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from ratelimit_enforcer.domain.addresses import parse_address
-from ratelimit_enforcer.domain.dates import date_and_time, moment_of
-
-FOREVER = 2**63 - 1
-"""Later than any time that a store's clock can show, in microseconds since 1970."""
+from ratelimit_enforcer.domain.dates import FOREVER, end_in_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +45,7 @@ class Block:
 
 def described(block: Block) -> str:
     """“block of addresses in 203.0.113.0/24 until 24 Dec 2026, 00:00 UTC (reason: scraping)”."""
-    end = "with no end" if block.ends_at is None else f"until {date_and_time(moment_of(block.ends_at))}"
-    return f"block of {block} {end} (reason: {block.reason})"
+    return f"block of {block} {end_in_words(block.ends_at)} (reason: {block.reason})"
 
 
 class Blocks:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ratelimit_enforcer.domain.attributes import NO_ATTRIBUTES
 from ratelimit_enforcer.domain.client import ClientRecord, Override
-from ratelimit_enforcer.domain.dates import date_and_time, moment_of
+from ratelimit_enforcer.domain.dates import end_in_words
 from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Mode, Partition
 from ratelimit_enforcer.domain.fixed_window import window_bounds
 from ratelimit_enforcer.domain.limit import Limit
@@ -78,8 +78,7 @@ class Selection:
 def described(override: Override | SegmentOverride) -> str:
     """“override until 24 Dec 2026, 00:00 UTC”, “override for clients with the tag wholesale with no end”."""
     whom = f" for {override.segment}" if isinstance(override, SegmentOverride) else ""
-    end = "with no end" if override.ends_at is None else f"until {date_and_time(moment_of(override.ends_at))}"
-    return f"override{whom} {end}"
+    return f"override{whom} {end_in_words(override.ends_at)}"
 
 
 def plan_of(ruleset: Ruleset, record: ClientRecord) -> str | None:

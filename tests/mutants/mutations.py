@@ -149,8 +149,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Python(
         "store.scripts.packing",
         "pack_rules",
-        "ALWAYS if valid_until is None else valid_until",
-        "ALWAYS if valid_until is None else valid_until + 1",
+        "FOREVER if valid_until is None else valid_until",
+        "FOREVER if valid_until is None else valid_until + 1",
     ),
     Python("domain.sliding_window", "advance", "run.at + limit.window_us > now", "run.at + limit.window_us >= now"),
     Python("domain.sliding_window", "admits", "window.used + cost <= limit.quota", "window.used + cost < limit.quota"),

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Sequence
 
+from ratelimit_enforcer.domain.dates import FOREVER
 from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Mode, Period
 from ratelimit_enforcer.domain.fixed_window import window_bounds
 from ratelimit_enforcer.domain.limit import Limit
@@ -38,9 +39,6 @@ PERIOD_SECONDS = {
     Period.YEAR: 366 * _DAY,
 }
 
-ALWAYS = 2**63
-"""Later than any time that a store's clock can show, in microseconds since 1970."""
-
 KINDS = {
     ClientStatus.ACTIVE: RequestKind.ADMITTED,
     ClientStatus.BLOCKED: RequestKind.BLOCKED,
@@ -65,7 +63,7 @@ def pack_rules(
     the request is counted. ``max_values``: see :data:`MAX_VALUES`.
     """
     slug = (endpoint or "").encode()
-    until = ALWAYS if valid_until is None else valid_until
+    until = FOREVER if valid_until is None else valid_until
     head = _HEAD.pack(len(policies), valid_from or 0, until, KINDS[status].encode(), len(slug))
     limits = b"".join(_pack_policy(policy, now, max_values) for policy in policies)
     return head + slug + limits + b"".join(_pack_slug(policy) for policy in policies)
