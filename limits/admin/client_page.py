@@ -23,7 +23,7 @@ from ratelimit_enforcer.domain.enums import ClientStatus, Mode, Partition
 from ratelimit_enforcer.domain.ruleset import Policy, Ruleset
 from ratelimit_enforcer.domain.selection import described, plan_of
 from ratelimit_enforcer.engine import ClientState, RulesetMissing, StoreError, get_engine
-from ratelimit_enforcer.engine.explanation import name_at
+from ratelimit_enforcer.engine.explanation import blocked_ancestor
 
 DAYS = 14
 
@@ -153,14 +153,8 @@ def current_limits(key: str) -> CurrentLimits:
         has_inherited=any(usage.owner for usage in limits),
         shared=tuple(_shared_limits(ruleset, records, client_state.now)),
         blocked_by=blocks.described(client_state.block) if client_state.block else "",
-        blocked_ancestor=_blocked_ancestor(records),
+        blocked_ancestor=blocked_ancestor(records),
     )
-
-
-def _blocked_ancestor(records: Sequence[ClientRecord]) -> str:
-    """“the parent acme” if the client is blocked because of that ancestor's status, else empty."""
-    blocked = [each for each in enumerate(records) if each[1].status is ClientStatus.BLOCKED]
-    return name_at(*blocked[0]) if blocked and blocked[0][0] else ""
 
 
 def missing_rules_reason() -> str:

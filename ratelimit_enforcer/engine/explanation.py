@@ -49,10 +49,8 @@ class Explanation:
         """The block or the blocked ancestor in words; empty if there is none."""
         if self.block:
             return f"The client is blocked: the {blocks.described(self.block)}."
-        if self.decision.reason is not Reason.BLOCKED or self.records[0].status is ClientStatus.BLOCKED:
-            return ""
-        blocked = (each for each in enumerate(self.records) if each[1].status is ClientStatus.BLOCKED)
-        return next((f"The client is blocked: {name_at(*each)} is blocked." for each in blocked), "")
+        ancestor = blocked_ancestor(self.records) if self.decision.reason is Reason.BLOCKED else ""
+        return f"The client is blocked: {ancestor} is blocked." if ancestor else ""
 
     @property
     def plan(self) -> str:
@@ -74,6 +72,14 @@ def name_at(level: int, record: ClientRecord) -> str:
     if not level:
         return "the client"
     return f"the {'parent' if level == 1 else 'ancestor'} {record.key}"
+
+
+def blocked_ancestor(records: Sequence[ClientRecord]) -> str:
+    """The ancestor whose status blocks the client, in words: “the parent acme”; empty if there is none, or if the
+    client's own status does. ``records``: from the client up."""
+    blocked = (each for each in enumerate(records) if each[1].status is ClientStatus.BLOCKED)
+    level, record = next(blocked, (0, None))
+    return name_at(level, record) if level and record else ""
 
 
 def _contribution(ruleset: Ruleset, record: ClientRecord) -> str:
