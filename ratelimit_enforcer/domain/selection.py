@@ -71,8 +71,8 @@ class Selection:
         if not edge:
             return self
         if now < edge:
-            return replace(self, valid_until=edge if self.valid_until is None else min(edge, self.valid_until))
-        return replace(self, valid_from=edge if self.valid_from is None else max(edge, self.valid_from))
+            return replace(self, valid_until=_earliest(edge, self.valid_until))
+        return replace(self, valid_from=_latest(edge, self.valid_from))
 
 
 def described(override: Override | SegmentOverride) -> str:
@@ -170,13 +170,17 @@ def _combined(lower: Selection, upper: Selection) -> Selection:
     shared = {each.policy.slug for each in lower.policies if each.policy.partition is Partition.GLOBAL}
     return Selection(
         lower.policies + tuple(each for each in upper.policies if each.policy.slug not in shared),
-        valid_from=max(_known(lower.valid_from, upper.valid_from), default=None),
-        valid_until=min(_known(lower.valid_until, upper.valid_until), default=None),
+        valid_from=_latest(lower.valid_from, upper.valid_from),
+        valid_until=_earliest(lower.valid_until, upper.valid_until),
     )
 
 
-def _known(*edges: int | None) -> list[int]:
-    return [edge for edge in edges if edge is not None]
+def _latest(*edges: int | None) -> int | None:
+    return max((edge for edge in edges if edge is not None), default=None)
+
+
+def _earliest(*edges: int | None) -> int | None:
+    return min((edge for edge in edges if edge is not None), default=None)
 
 
 def effective(

@@ -114,10 +114,8 @@ STATUS_REASONS = {ClientStatus.BLOCKED: Reason.BLOCKED, ClientStatus.EXEMPT: Rea
 def decision_of(attempt: Attempt, answer: Decided, *, consume: bool) -> Decision:
     """The decision that the store's answer means. ``consume``: the cost of an admitted request was consumed."""
     layout, readings = attempt.layout, answer.readings
-    subjects = attempt.subjects if attempt.ancestors else (attempt.record.key,)
-    limits = LimitStates(
-        layout.policies, attempt.cost, readings, consumes=consume and answer.admitted, subjects=subjects
-    )
+    consumes = consume and answer.admitted
+    limits = LimitStates(layout.policies, attempt.cost, readings, consumes=consumes, subjects=attempt.subjects)
     status, admitted = layout.status, answer.admitted
     return Decision(
         admitted and status is not ClientStatus.BLOCKED,

@@ -266,8 +266,18 @@ MUTATIONS: tuple[Mutation, ...] = (
     Python("domain.blocks", "Blocks.of", "length <= len(key)", "length < len(key)"),
     Python("domain.blocks", "Blocks._of_address", "version == its_version", "version >= its_version"),
     Python("domain.selection", "Selection.divided_at", "now < edge", "now <= edge"),
-    Python("domain.selection", "Selection.divided_at", "min(edge, self.valid_until)", "self.valid_until"),
-    Python("domain.selection", "Selection.divided_at", "max(edge, self.valid_from)", "self.valid_from"),
+    Python(
+        "domain.selection",
+        "Selection.divided_at",
+        "replace(self, valid_until=_earliest(edge, self.valid_until))",
+        "replace(self, valid_until=self.valid_until)",
+    ),
+    Python(
+        "domain.selection",
+        "Selection.divided_at",
+        "replace(self, valid_from=_latest(edge, self.valid_from))",
+        "replace(self, valid_from=self.valid_from)",
+    ),
     Python("engine.ruleset_cache", "_status_of", "now < blocked_until", "now <= blocked_until"),
     Python(
         "engine.ruleset_cache",
