@@ -9,6 +9,7 @@ from django.db.models.functions import Collate, Concat
 from api.management.requests import PageRequest
 from api.problems import HAS_CHILDREN, NOT_FOUND, ProblemResponse
 from api.requests import invalid
+from limits.domain.descriptions import quantity
 from limits.models import Client, Plan
 from limits.models.trees import lock_trees, tree_problems
 from limits.publishing import clients
@@ -92,8 +93,7 @@ def delete(key: str) -> Delivery:
         try:
             row.delete()
         except RestrictedError as error:
-            number = row.children.count()
-            children = f"{number:,} client{'s' if number != 1 else ''}"
+            children = quantity(row.children.count(), "client")
             raise ProblemResponse(HAS_CHILDREN, f"“{key}” is the parent of {children}.") from error
     return clients.deliver([key])
 

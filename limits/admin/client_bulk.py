@@ -19,6 +19,7 @@ from limits.admin.bulk import MAX_ROWS, NAMED_ROWS, chunks, selection
 from limits.admin.forms import RowSelect, TagsField, reason_field
 from limits.admin.publishing import publish_many_clients
 from limits.configfile.rows import write_parents
+from limits.domain.descriptions import quantity
 from limits.models import Client, Plan
 from limits.models.history import change_reason, update_with_history
 from limits.models.trees import tree_problems
@@ -87,7 +88,7 @@ def move_view(request: HttpRequest, admin_site: AdminSite, clients: QuerySet[Cli
 
     moving = clients.exclude(plan=plan) if plan else clients.exclude(plan=None)
     moved = _change(request, moving, move, "plan_id", form.cleaned_data["why"])
-    messages.success(request, f"{_number(moved)} moved to {plan or 'the default plan'}.")
+    messages.success(request, f"{quantity(moved, 'client')} moved to {plan or 'the default plan'}.")
     return None
 
 
@@ -105,7 +106,9 @@ def move_below_view(request: HttpRequest, admin_site: AdminSite, clients: QueryS
     except IntegrityError:
         messages.error(request, "Nothing was moved: another user moved clients of these trees at the same time.")
         return None
-    messages.success(request, f"{_number(len(moving))} moved below {parent}." if parent else _now_roots(len(moving)))
+    messages.success(
+        request, f"{quantity(len(moving), 'client')} moved below {parent}." if parent else _now_roots(len(moving))
+    )
     if len(form.parents) == MAX_ROWS and clients.count() > MAX_ROWS:
         messages.warning(request, f"Only the first {MAX_ROWS:,} of the selected clients were moved.")
     publish_many_clients(request, moving)
@@ -113,7 +116,7 @@ def move_below_view(request: HttpRequest, admin_site: AdminSite, clients: QueryS
 
 
 def _now_roots(clients: int) -> str:
-    return f"{_number(clients)} now without a parent."
+    return f"{quantity(clients, 'client')} now without a parent."
 
 
 def add_tags_view(request: HttpRequest, admin_site: AdminSite, clients: QuerySet[Client]) -> HttpResponse | None:
@@ -129,7 +132,7 @@ def add_tags_view(request: HttpRequest, admin_site: AdminSite, clients: QuerySet
 
     untagged = clients.exclude(tags__contains=tags)
     added = _change(request, untagged, add, "tags", form.cleaned_data["why"])
-    messages.success(request, f"{_number(added)} now tagged {' and '.join(tags)}.")
+    messages.success(request, f"{quantity(added, 'client')} now tagged {' and '.join(tags)}.")
     return None
 
 
@@ -146,7 +149,7 @@ def remove_tags_view(request: HttpRequest, admin_site: AdminSite, clients: Query
 
     tagged = clients.filter(tags__overlap=tags)
     removed = _change(request, tagged, remove, "tags", form.cleaned_data["why"])
-    messages.success(request, f"{_number(removed)} no longer tagged {' or '.join(tags)}.")
+    messages.success(request, f"{quantity(removed, 'client')} no longer tagged {' or '.join(tags)}.")
     return None
 
 
@@ -175,10 +178,6 @@ def _page(
     return TemplateResponse(request, "admin/limits/client/selected.html", context)
 
 
-def _number(clients: int) -> str:
-    return f"{clients:,} client{'' if clients == 1 else 's'}"
-
-
 def _change(
     request: HttpRequest, clients: QuerySet[Client], change: Callable[[Client], None], field: str, why: str
 ) -> int:
@@ -189,7 +188,7 @@ def _change(
         rows, changed = _change_chunk(chunk, change, field, why)
         seen, keys = seen + rows, keys + changed
     if unchanged := seen - len(keys):
-        messages.warning(request, f"{_number(unchanged)} not changed: a client has at most {MAX_TAGS} tags.")
+        messages.warning(request, f"{quantity(unchanged, 'client')} not changed: a client has at most {MAX_TAGS} tags.")
     if seen == MAX_ROWS and (left := clients.count() - unchanged):
         messages.warning(
             request,

@@ -22,6 +22,7 @@ from django.utils import timezone
 from django.utils.html import escape
 
 from limits.domain.client_csv import DELIMITERS, unescape_formula
+from limits.domain.descriptions import quantity
 from limits.models import (
     Alert,
     AlertRule,
@@ -253,7 +254,7 @@ def erase(client: str, *, keep_registration: bool = False) -> Erased:
         raise ValueError("The callers that were counted together have no name to erase.")
     children = Client.objects.filter(parent__key=client).count()
     if children and not keep_registration:
-        number = f"{children:,} client{'s' if children != 1 else ''}"
+        number = quantity(children, "client")
         raise ValueError(f"“{client}” is the parent of {number}. Remove them first, or change their parent.")
     drain()
     rows = sum(_erase_usage(statement, client) for statement in _SQL.by_name)
