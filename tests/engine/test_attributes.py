@@ -1,7 +1,6 @@
 """Policies that count values of attributes separately, and policies with conditions."""
 
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -19,7 +18,6 @@ from ratelimit_enforcer.store.keys import shard_of
 from tests.engine.rules import per_hour, policy, record, ruleset
 from tests.support.counts import counted
 from tests.support.deciding import START, script_with_clock
-from tests.support.lasting_clusters import LastingCluster, lasting_cluster
 from tests.support.servers import Store
 
 pytestmark = pytest.mark.xdist_group("attributes")
@@ -39,20 +37,6 @@ def serve(store: Store, *policies: Policy, max_values: int = 10_000) -> Engine:
     store.load()
     connections = store_connections_of(parse(store.url), 32, store.keys)
     return make_engine(connections, store.keys, deadline=10, cache_size=1_000, max_values=max_values)
-
-
-@pytest.fixture(scope="module")
-def masters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LastingCluster]:
-    with lasting_cluster(tmp_path_factory.mktemp("clusters"), replicas=0) as lasting:
-        yield lasting
-
-
-@pytest.fixture(params=["server", "cluster"])
-def anywhere(request: pytest.FixtureRequest, store: Store) -> Store:
-    """A platform on one server, and on a Cluster."""
-    if request.param == "server":
-        return store
-    return Store(request.getfixturevalue("masters").ready().url, store.keys.namespace)
 
 
 def admitted(engine: Engine, *requests: CheckRequest) -> list[bool]:

@@ -1,8 +1,7 @@
 """Clients below a parent: one quota for all keys of an organisation, exact, all or nothing, and never stale."""
 
 import secrets
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -23,8 +22,8 @@ from ratelimit_enforcer.store.errors import StoreUnavailable
 from ratelimit_enforcer.store.keys import COMPLETE_FIELD, client_field, shard_of
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.engine.rules import per_hour, policy, record, ruleset
+from tests.support.counts import counted_by_client
 from tests.support.heartbeats import wait_for_heartbeat
-from tests.support.lasting_clusters import LastingCluster, lasting_cluster
 from tests.support.servers import Store
 
 pytestmark = pytest.mark.xdist_group("trees")
@@ -38,20 +37,6 @@ TEAM = record("team", 2, parent="acme")
 KEY = record("key", 3, plan="free", parent="team")
 OTHER_KEY = record("other-key", 4, parent="team")
 TREE = (ACME, TEAM, KEY, OTHER_KEY)
-
-
-@pytest.fixture(scope="module")
-def masters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LastingCluster]:
-    with lasting_cluster(tmp_path_factory.mktemp("clusters"), replicas=0) as lasting:
-        yield lasting
-
-
-@pytest.fixture(params=["server", "cluster"])
-def anywhere(request: pytest.FixtureRequest, store: Store) -> Store:
-    """A platform on one server, and on a Cluster."""
-    if request.param == "server":
-        return store
-    return Store(request.getfixturevalue("masters").ready().url, store.keys.namespace)
 
 
 def serve(store: Store, *records: ClientRecord, policies: tuple[Policy, ...] = (OWN, SHARED)) -> Engine:
@@ -212,7 +197,7 @@ def test_a_first_check_takes_two_round_trips_more(anywhere: Store, monkeypatch: 
 def test_requests_count_for_the_client_in_the_request(anywhere: Store) -> None:
     engine = serve(anywhere, policies=(OWN, SHARED, EVERYONE))
     assert answers(engine, *["key"] * 4) == [True] * 3 + [False]
-    found = {field: amount for field, amount in counts_by_client(anywhere).items() if field[1] in ("a", "d")}
+    found = {field: amount for field, amount in counted_by_client(anywhere).items() if field[1] in ("a", "d")}
     assert found == {("key", "a", ""): 3, ("key", "d", ""): 1, ("key", "d", "own"): 1}
 
 
@@ -222,14 +207,14 @@ def test_a_quota_threshold_counts_for_the_client_whose_quota_it_is(anywhere: Sto
         store = Store(anywhere.url, f"test-{secrets.token_hex(4)}")
         engine = serve(store, policies=rules)
         assert answers(engine, "key", "other-key", "key", "key", "key") == [True] * 5
-        found = {field: amount for field, amount in counts_by_client(store).items() if field[2]}
+        found = {field: amount for field, amount in counted_by_client(store).items() if field[2]}
         assert found == {("acme", mark, "shared"): 1 for mark in ("50", "80", "90", "100")}
 
 
 def test_a_quota_threshold_of_the_parent_counts_for_the_parent(anywhere: Store) -> None:
     engine = serve(anywhere, ACME, record("key", 2, parent="acme"), policies=(SHARED,))
     assert answers(engine, *["key"] * 3) == [True] * 3
-    assert counts_by_client(anywhere)["acme", "50", "shared"] == 1
+    assert counted_by_client(anywhere)["acme", "50", "shared"] == 1
 
 
 def test_an_ancestor_s_policy_counts_values_of_attributes_separately(anywhere: Store) -> None:
@@ -247,17 +232,7 @@ def test_a_policy_that_denies_twice_is_counted_once(anywhere: Store) -> None:
     plan = {"plan": "pro"}
     engine = serve(anywhere, record("acme", 1, **plan), record("key", 2, parent="acme", **plan), policies=(SHARED,))
     assert answers(engine, *["key"] * 6) == [True] * 5 + [False]
-    assert counts_by_client(anywhere)["key", "d", "shared"] == 1
-
-
-def counts_by_client(store: Store) -> Counter[tuple[str, str, str]]:
-    """(client, kind, policy) → count."""
-    totals: Counter[tuple[str, str, str]] = Counter()
-    for key in store.keys.usage:
-        for field, amount in store.redis.hgetall(key).items():
-            _, kind, _, slug, client = field.decode().split("\n")
-            totals[client, kind, slug] += int(amount)
-    return totals
+    assert counted_by_client(anywhere)["key", "d", "shared"] == 1
 
 
 def test_without_the_store_the_cached_ancestors_limit_too(redis_server: Callable[..., RedisServer]) -> None:
