@@ -33,12 +33,30 @@ class PolicyKind(StrEnum):
     """Counted in shadow mode only, for a request that was admitted."""
 
 
+class SettlementKind(StrEnum):
+    """The letters under which reservations and their settlements are counted in Redis, in the minute in which each
+    happens, with an empty policy. The amounts are cost, except for the number of settlements."""
+
+    RESERVED = "v"
+    """Consumed by an admitted reservation, which is also counted as a request with this cost."""
+    SETTLEMENTS = "n"
+    """The number of settlements."""
+    SETTLED = "t"
+    """The actual cost of settled reservations."""
+    REFUNDED = "r"
+    DEBITED = "x"
+    """By which settlements exceeded the reserved cost, and the cost of charges."""
+    OVERDRAWN = "o"
+    """The part of the debited cost that was beyond a quota."""
+
+
 _STATUS_KINDS = {Reason.BLOCKED: RequestKind.BLOCKED, Reason.EXEMPT: RequestKind.EXEMPT}
 
 
 class Count(NamedTuple):
-    """One count and the ``amount`` to add. ``kind``: a :class:`RequestKind` if ``policy`` is empty, else a
-    :class:`PolicyKind` or a mark. ``client``: an ancestor whose limit it concerns; empty: the request's client."""
+    """One count and the ``amount`` to add. ``kind``: a :class:`RequestKind` or :class:`SettlementKind` if ``policy`` is
+    empty, else a :class:`PolicyKind` or a mark. ``client``: an ancestor whose limit it concerns; empty: the request's
+    client."""
 
     kind: str
     policy: str

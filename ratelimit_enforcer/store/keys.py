@@ -19,6 +19,7 @@
 ``<ns>:{<tag>}:pending``              hash: costs consumed by parts of requests not committed yet
 ``<ns>:{<tag>}:due``                  sorted set: when each of these entries is overdue
 ``<ns>:{<tag>}:committed``            sorted set: recently committed requests, and when
+``<ns>:{<tag>}:open``                 sorted set: unsettled reservations, and when each expires
 ====================================  ======================================================
 
 Pointer and ruleset share a slot: on a Cluster, either both are available or neither is. The client's key
@@ -139,6 +140,12 @@ class Keys:
     def committed(self) -> tuple[str, ...]:
         """The recently committed requests of each shard's clients."""
         return tuple(f"{prefix}:committed" for prefix in self._prefixes)
+
+    @cached_property
+    def open_reservations(self) -> tuple[str, ...]:
+        """The ids of the unsettled reservations of each shard's clients, until 24 hours after they expired. Scores:
+        when each expires, in microseconds since 1970."""
+        return tuple(f"{prefix}:open" for prefix in self._prefixes)
 
     @cached_property
     def set_aside(self) -> tuple[str, ...]:
