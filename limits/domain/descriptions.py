@@ -35,12 +35,19 @@ def limit_sentence(limit: Limit) -> str:
     quota = f"{limit.quota:,}"
     if limit.algorithm is Algorithm.CALENDAR:
         return f"{quota} per {limit.period} in {limit.timezone or 'UTC'}"
+    if limit.algorithm is Algorithm.CONCURRENCY:
+        return _concurrent(limit)
     sentence = f"{quota} per {duration(limit.window or 0)}"
     if limit.algorithm is Algorithm.TOKEN_BUCKET:
         return f"{sentence}, bursts of {limit.capacity:,}"
     if limit.algorithm is Algorithm.FIXED_WINDOW:
         return f"{sentence}, fixed window"
     return sentence
+
+
+def _concurrent(limit: Limit) -> str:
+    requests = quantity(limit.quota, "concurrent request")
+    return f"at most {requests}, {'each ' if limit.quota > 1 else ''}for at most {_length(limit.window or 0)}"
 
 
 def limits_sentence(limits: Iterable[Limit]) -> str:
@@ -100,11 +107,19 @@ def _calendar(limit: Limit) -> str:
     )
 
 
+def _concurrency(limit: Limit) -> str:
+    return (
+        f"Never more than {quantity(limit.quota, 'request')} at the same time, whatever they cost. A request counts "
+        f"until it ends, and for at most {_length(limit.window or 0)}."
+    )
+
+
 _MEANINGS = {
     Algorithm.SLIDING_WINDOW: _sliding_window,
     Algorithm.TOKEN_BUCKET: _token_bucket,
     Algorithm.FIXED_WINDOW: _fixed_window,
     Algorithm.CALENDAR: _calendar,
+    Algorithm.CONCURRENCY: _concurrency,
 }
 
 

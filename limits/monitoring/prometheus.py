@@ -54,6 +54,7 @@ _OUTCOMES = {
     None: Outcome.ADMITTED,
     Reason.LIMIT: Outcome.DENIED,
     Reason.COST_EXCEEDS_QUOTA: Outcome.DENIED,
+    Reason.TOO_MANY_RESERVATIONS: Outcome.DENIED,
     Reason.BLOCKED: Outcome.BLOCKED,
     Reason.EXEMPT: Outcome.EXEMPT,
 }

@@ -150,6 +150,11 @@ class Decision(NamedTuple):
         return None if longest == inf else longest
 
 
+CONCURRENCY_RETRY_AFTER = 1.0
+"""Seconds after which a caller should try again that a concurrency limit denied: nobody knows when one of the
+requests in progress will end."""
+
+
 def _room(state: LimitState) -> tuple[int, float, str]:
     return state.remaining, -state.reset_after, state.name
 
@@ -202,6 +207,23 @@ def _fixed_window(named: NamedLimit, client: str | None, cost: int, reading: Rea
     )
 
 
+def _concurrency(named: NamedLimit, client: str | None, cost: int, reading: Reading, consumed: bool) -> LimitState:
+    """``reading``: the places taken before the request, and the microseconds until the windows of the first
+    (:data:`NEVER`: none is taken) and of the last have passed. A request takes one place, whatever its cost."""
+    admits, used, next_capacity, reset, _ = reading
+    limit = named.limit
+    quota = limit.quota
+    if consumed:
+        used, reset = used + 1, limit.window_us
+        next_capacity = reset if next_capacity == NEVER else next_capacity
+    remaining = quota - used if used < quota else 0
+    next_capacity_after = None if next_capacity == NEVER else next_capacity / SECOND_US
+    retry_after = CONCURRENCY_RETRY_AFTER if quota and not admits else None
+    return LimitState(
+        *named, admits, remaining, reset / SECOND_US, next_capacity_after, retry_after, quota > 0, None, client
+    )
+
+
 def _refill_seconds(units: int, quota: int) -> float:
     """The seconds to refill ``units`` (microseconds times quota), rounded up to a microsecond."""
     return -(-units // quota) / SECOND_US
@@ -212,6 +234,7 @@ _READERS = {
     Algorithm.TOKEN_BUCKET: _token_bucket,
     Algorithm.FIXED_WINDOW: _fixed_window,
     Algorithm.CALENDAR: _fixed_window,
+    Algorithm.CONCURRENCY: _concurrency,
 }
 
 

@@ -10,6 +10,7 @@ class Algorithm(StrEnum):
     TOKEN_BUCKET = "token_bucket"
     FIXED_WINDOW = "fixed_window"
     CALENDAR = "calendar"
+    CONCURRENCY = "concurrency"
 
 
 class Period(StrEnum):
@@ -112,3 +113,4 @@ class Reason(StrEnum):
     BLOCKED = "blocked"
     EXEMPT = "exempt"
     STORE_UNAVAILABLE = "store_unavailable"
+    TOO_MANY_RESERVATIONS = "too_many_reservations"

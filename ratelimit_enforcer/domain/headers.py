@@ -72,13 +72,16 @@ def _standard(decision: Decision) -> dict[str, str]:
 
 
 def _policy_item(state: LimitState) -> str:
-    """``"pro-search:60s";q=100;w=60``. A calendar limit has no window of a fixed length."""
+    """``"pro-search:60s";q=100;w=60``. A calendar limit has no window of a fixed length, and the quota of a
+    concurrency limit is not one of requests in a window (``qu``: the unit of the quota)."""
+    if state.limit.algorithm is Algorithm.CONCURRENCY:
+        return f'"{state.name}";q={state.limit.quota};qu="concurrent-requests"'
     window = _window(state.limit)
     return f'"{state.name}";q={state.limit.capacity}' + ("" if window is None else f";w={window}")
 
 
 def _item(state: LimitState, seconds: int | None) -> str:
-    """``"pro-search:60s";r=41;t=58``. Without ``t``, waiting does not help."""
+    """``"pro-search:60s";r=41;t=58``. Without ``t``, waiting does not help, or it is not known how long."""
     return f'"{state.name}";r={state.remaining}' + ("" if seconds is None else f";t={seconds}")
 
 
@@ -89,10 +92,12 @@ def _window(limit: Limit) -> int | None:
     return -(-limit.capacity * limit.window // limit.quota)
 
 
-def _spread(state: LimitState) -> int:
+def _spread(state: LimitState) -> int | None:
     """The seconds over which a client can spread the remaining units, and then continue at that pace: until
     the full capacity of the limit is available again, and no faster than ``q`` in ``w``; at most until the
-    period ends."""
+    period ends. None for a concurrency limit, which does not count over time."""
+    if state.limit.algorithm is Algorithm.CONCURRENCY:
+        return None
     window = _window(state.limit)
     if window is None:
         return ceil(state.ends_after or 0)
@@ -101,7 +106,9 @@ def _spread(state: LimitState) -> int:
 
 
 def _wait(state: LimitState) -> int | None:
-    return None if state.retry_after is None else whole_seconds(state.retry_after)
+    if state.retry_after is None or state.limit.algorithm is Algorithm.CONCURRENCY:
+        return None
+    return whole_seconds(state.retry_after)
 
 
 def _legacy(leading: LimitState) -> dict[str, str]:

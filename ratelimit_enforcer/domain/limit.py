@@ -14,6 +14,8 @@ MAX_WINDOW_SECONDS = 31_622_400
 MAX_QUOTA = 10**9
 MAX_BURST = 10**9
 MAX_COST = 10**6
+MAX_CONCURRENCY = 10_000
+"""The largest quota of a concurrency limit: the store has an entry for each place."""
 
 MAX_SKEW_US = SECOND_US
 """Maximum difference between the clocks of two masters of a store, in microseconds."""
@@ -33,7 +35,8 @@ class Limit:
     """A quota of cost per window (seconds), or per calendar period of a time zone.
 
     ``burst`` is the size of a token bucket (None: the quota). ``window`` is None for calendar
-    limits only; ``period`` and ``timezone`` are None for all others.
+    limits only; ``period`` and ``timezone`` are None for all others. The quota of a concurrency limit is a
+    number of requests, whatever their cost, and ``window`` the longest that one of them counts.
     """
 
     quota: int
@@ -45,7 +48,9 @@ class Limit:
 
     @property
     def label(self) -> str:
-        """The limit's name within its policy: ``60s``, ``60s-bucket``, ``60s-fixed``, ``day``."""
+        """The limit's name within its policy: ``60s``, ``60s-bucket``, ``60s-fixed``, ``day``, ``concurrent``."""
+        if self.algorithm is Algorithm.CONCURRENCY:
+            return "concurrent"
         if self.algorithm is Algorithm.CALENDAR:
             return str(self.period)
         return f"{self.window}s{_NAME_SUFFIX[self.algorithm]}"
@@ -92,13 +97,20 @@ def unknown_timezone(limits: Iterable[Limit]) -> str | None:
 
 def limit_problems(limit: Limit) -> Iterator[tuple[str, str]]:
     """Yields (field, message) for every problem of one limit."""
-    if not 0 <= limit.quota <= MAX_QUOTA:
-        yield "quota", f"must be between 0 and {MAX_QUOTA:,}."
+    if message := _quota_problem(limit):
+        yield "quota", message
     if limit.algorithm is Algorithm.CALENDAR:
         yield from _calendar_problems(limit)
     else:
         yield from _window_problems(limit)
     yield from _burst_problems(limit)
+
+
+def _quota_problem(limit: Limit) -> str | None:
+    if limit.algorithm is Algorithm.CONCURRENCY:
+        fits = 0 <= limit.quota <= MAX_CONCURRENCY
+        return None if fits else f"must be between 0 and {MAX_CONCURRENCY:,} concurrent requests."
+    return None if 0 <= limit.quota <= MAX_QUOTA else f"must be between 0 and {MAX_QUOTA:,}."
 
 
 def _calendar_problems(limit: Limit) -> Iterator[tuple[str, str]]:
@@ -119,7 +131,8 @@ def timezone_problem(timezone: str) -> str | None:
 
 def _window_problems(limit: Limit) -> Iterator[tuple[str, str]]:
     if limit.window is None:
-        yield "window", "is required: the length of the window in seconds."
+        what = "longest duration of a request" if limit.algorithm is Algorithm.CONCURRENCY else "length of the window"
+        yield "window", f"is required: the {what} in seconds."
     elif not 1 <= limit.window <= MAX_WINDOW_SECONDS:
         yield "window", f"must be between 1 and {MAX_WINDOW_SECONDS:,} seconds (366 days)."
     if limit.period is not None:

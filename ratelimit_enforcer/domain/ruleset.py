@@ -18,11 +18,12 @@ from ratelimit_enforcer.domain.routes import Route
 from ratelimit_enforcer.domain.segments import Segment, SegmentOverride, SegmentOverrides
 from ratelimit_enforcer.per_process import cached_property
 
-FORMATS = (1, 2)
+FORMATS = (1, 2, 3)
 """The versions of this serialization that this release reads. A ruleset is written in the earliest one that can
 express it, so that servers of earlier releases can use it as long as possible; they reject a later one.
 
 2: policies with dates, attributes or conditions; calendar years; overrides of segments; blocks.
+3: concurrency limits.
 """
 
 
@@ -240,9 +241,8 @@ def limit_from_json(item: dict[str, Any]) -> Limit:
 def _as_json(ruleset: Ruleset) -> dict[str, Any]:
     segments = [_segment_override_as_json(override) for override in ruleset.segment_overrides]
     blocks = [block_to_json(block) for block in ruleset.blocks]
-    needs_format_2 = bool(segments or blocks) or any(_needs_format_2(policy) for policy in ruleset.policies)
     return {
-        "format": 2 if needs_format_2 else 1,
+        "format": _format_of(ruleset),
         "plans": [{"slug": plan.slug, "name": plan.name} for plan in ruleset.plans],
         "default_plan": ruleset.default_plan,
         "endpoints": [
@@ -280,6 +280,13 @@ def _segment_override(item: dict[str, Any]) -> SegmentOverride:
         starts_at=item["starts_at"],
         ends_at=item["ends_at"],
     )
+
+
+def _format_of(ruleset: Ruleset) -> int:
+    owners: tuple[Policy | SegmentOverride, ...] = (*ruleset.policies, *ruleset.segment_overrides)
+    if any(limit.algorithm is Algorithm.CONCURRENCY for owner in owners for limit in owner.limits):
+        return 3
+    return 2 if ruleset.segment_overrides or ruleset.blocks or any(map(_needs_format_2, ruleset.policies)) else 1
 
 
 def _needs_format_2(policy: Policy) -> bool:

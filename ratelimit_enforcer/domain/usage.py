@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from ratelimit_enforcer.domain.decision import Decision, LimitState
-from ratelimit_enforcer.domain.enums import Mode, Reason
+from ratelimit_enforcer.domain.enums import Algorithm, Mode, Reason
 from ratelimit_enforcer.domain.limit import MAX_COST
 
 THRESHOLDS = (50, 80, 90, 100)
@@ -95,6 +95,9 @@ def _request_kind(decision: Decision) -> RequestKind:
 
 
 def _thresholds_reached(state: LimitState, decision: Decision) -> Iterator[Count]:
+    """Yields nothing for a concurrency limit: the requests in progress at one moment are no usage of a quota."""
+    if state.limit.algorithm is Algorithm.CONCURRENCY:
+        return
     capacity = state.limit.capacity
     after = capacity - state.remaining
     before = after - decision.cost

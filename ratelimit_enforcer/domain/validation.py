@@ -21,7 +21,7 @@ from ratelimit_enforcer.domain.attributes import (
 )
 from ratelimit_enforcer.domain.blocks import Block
 from ratelimit_enforcer.domain.client import Override, key_problem
-from ratelimit_enforcer.domain.enums import Partition
+from ratelimit_enforcer.domain.enums import Algorithm, Partition
 from ratelimit_enforcer.domain.limit import MAX_COST, Limit, limit_problems
 from ratelimit_enforcer.domain.routes import PatternError, Route
 from ratelimit_enforcer.domain.ruleset import Endpoint, Policy, Ruleset
@@ -63,6 +63,7 @@ MAX_NAME_LENGTH = 200
 MAX_REASON_LENGTH = 500
 MAX_ROUTE_LENGTH = 500
 
+ONE_CONCURRENCY_LIMIT = "only one concurrency limit is allowed in a policy or an override."
 NOT_OVERRIDABLE = "only a policy that counts each client separately can be overridden."
 
 PRINTABLE = re.compile(r"\A[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z")
@@ -187,10 +188,13 @@ def limits_problems(limits: Sequence[Limit]) -> Iterator[tuple[tuple[str | int, 
         is_known = limit.label in labels
         labels.add(limit.label)
         if is_known and not wrong:
-            yield (
-                ("limits", at),
-                f"another limit is already named “{limit.label}”: use one limit per algorithm and window.",
-            )
+            yield _same_name(at, limit)
+
+
+def _same_name(at: int, limit: Limit) -> tuple[tuple[str | int, ...], str]:
+    if limit.algorithm is Algorithm.CONCURRENCY:
+        return ("limits", at, "algorithm"), ONE_CONCURRENCY_LIMIT
+    return ("limits", at), f"another limit is already named “{limit.label}”: use one limit per algorithm and window."
 
 
 def ruleset_problems(ruleset: Ruleset) -> Iterator[ValidationProblem]:

@@ -1,11 +1,13 @@
 """The leading limit of a decision, and the reason for a denial."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from ratelimit_enforcer.domain.decision import Decision, LimitState, denial_reason, states_of
-from ratelimit_enforcer.domain.enums import Mode, Reason
+from ratelimit_enforcer.domain.counters import Reading
+from ratelimit_enforcer.domain.decision import Decision, LimitState, at_cost, denial_reason, states_of
+from ratelimit_enforcer.domain.enums import Algorithm, Mode, Reason
 from ratelimit_enforcer.domain.limit import SECOND_US, Limit
 from ratelimit_enforcer.domain.sliding_window import NEVER
 from tests.support.deciding import policy
@@ -91,6 +93,64 @@ def test_figures_are_converted_to_seconds_and_never_to_none() -> None:
     assert (read.next_capacity_after, read.retry_after, read.remaining, read.can_ever_admit) == (None, None, 0, False)
     read = _denied(Limit(3, 60), (5, SECOND_US, 2 * SECOND_US, SECOND_US // 2))
     assert (read.next_capacity_after, read.reset_after, read.retry_after, read.remaining) == (1.0, 2.0, 0.5, 0)
+
+
+FIVE = Limit(5, 60, Algorithm.CONCURRENCY)
+
+
+def _concurrency(limit: Limit, reading: Reading, *, cost: int = 1, consumes: bool = False) -> dict[str, Any]:
+    (found,) = states_of([policy("p", limit)], cost, [reading], consumes=consumes, subjects=("acme",))
+    assert (found.name, found.limit, found.client, found.ends_after) == ("p:concurrent", limit, "acme", None)
+    names = "allowed", "remaining", "reset_after", "next_capacity_after", "retry_after", "can_ever_admit"
+    return {name: getattr(found, name) for name in names}
+
+
+UNUSED = (True, 0, NEVER, 0, 0)
+THREE = (True, 3, 20 * SECOND_US, 55 * SECOND_US, 0)
+FULL = (False, 5, 20 * SECOND_US, 55 * SECOND_US, 0)
+
+
+@pytest.mark.parametrize(
+    ("limit", "reading", "cost", "consumes", "figures"),
+    [
+        (FIVE, UNUSED, 1, False, (True, 5, 0.0, None, None, True)),
+        (FIVE, UNUSED, 1, True, (True, 4, 60.0, 60.0, None, True)),
+        (FIVE, THREE, 1, False, (True, 2, 55.0, 20.0, None, True)),
+        (FIVE, THREE, 10**6, True, (True, 1, 60.0, 20.0, None, True)),
+        (FIVE, FULL, 10**6, False, (False, 0, 55.0, 20.0, 1.0, True)),
+        (replace(FIVE, quota=2), FULL, 1, False, (False, 0, 55.0, 20.0, 1.0, True)),
+        (replace(FIVE, quota=0), (False, *UNUSED[1:]), 1, False, (False, 0, 0.0, None, None, False)),
+    ],
+    ids=[
+        "unused",
+        "the first place",
+        "three places taken",
+        "one place whatever the cost",
+        "denied",
+        "more taken than a lowered quota",
+        "nothing admitted",
+    ],
+)
+def test_the_state_of_a_concurrency_limit(
+    limit: Limit, reading: Reading, cost: int, consumes: bool, figures: tuple[Any, ...]
+) -> None:
+    assert tuple(_concurrency(limit, reading, cost=cost, consumes=consumes).values()) == figures
+
+
+def test_a_denial_by_a_concurrency_limit_is_never_because_of_the_cost() -> None:
+    denied = states_of([policy("p", FIVE)], 10**6, [FULL], consumes=False)
+    assert denial_reason(denied) is Reason.LIMIT
+
+
+def test_a_request_of_cost_0_needs_no_place_and_one_of_a_cost_out_of_range_gets_none() -> None:
+    peeked = decision(*states_of([policy("p", FIVE)], 1, [FULL], consumes=False), allowed=False)
+
+    free = at_cost(peeked._replace(reason=Reason.LIMIT), 0)
+    assert (free.allowed, free.reason, free.retry_after, free.denying) == (True, None, None, ())
+    assert [(state.allowed, state.remaining, state.retry_after) for state in free.limits] == [(True, 0, None)]
+
+    beyond = at_cost(peeked._replace(reason=Reason.LIMIT), 10**6 + 1)
+    assert (beyond.allowed, beyond.reason, beyond.retry_after) == (False, Reason.COST_EXCEEDS_QUOTA, None)
 
 
 @pytest.mark.parametrize("readings", [1, 3])

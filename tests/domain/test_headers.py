@@ -54,6 +54,7 @@ def test_the_fields_of_the_documentation() -> None:
 
 BUCKET = Limit(10, 1, Algorithm.TOKEN_BUCKET, 25)
 DAY = Limit(1_000, None, Algorithm.CALENDAR, period=Period.DAY)
+FIVE = Limit(5, 60, Algorithm.CONCURRENCY)
 
 
 def test_one_item_for_each_enforcing_limit() -> None:
@@ -121,6 +122,31 @@ def test_a_denial_lists_the_denying_limits_with_their_waits() -> None:
         ("b:60s", {"r": 3, "t": 13}),
     ]
     assert retry_after_header(decision(never, late)) == {}
+
+
+def test_a_concurrency_limit_has_a_unit_and_no_times() -> None:
+    found = state("pro-search:concurrent", limit=FIVE, remaining=3, reset_after=60.0)
+
+    assert rate_limit_headers(decision(found)) == {
+        "RateLimit-Policy": '"pro-search:concurrent";q=5;qu="concurrent-requests"',
+        "RateLimit": '"pro-search:concurrent";r=3',
+    }
+
+
+def test_a_denial_by_a_concurrency_limit_has_retry_after_and_no_t() -> None:
+    concurrent = state("pro-search:concurrent", limit=FIVE, allowed=False, remaining=0, retry_after=1.0)
+    late = state("b:60s", allowed=False, remaining=3, reset_after=60.0, retry_after=12.5)
+
+    alone = decision(state(), concurrent)
+    assert rate_limit_headers(alone) == {
+        "RateLimit-Policy": '"pro-search:60s";q=100;w=60, "pro-search:concurrent";q=5;qu="concurrent-requests"',
+        "RateLimit": '"pro-search:concurrent";r=0',
+    }
+    assert retry_after_header(alone) == {"Retry-After": "1"}
+    assert rate_limit_headers(decision(concurrent, late))["RateLimit"] == (
+        '"pro-search:concurrent";r=0, "b:60s";r=3;t=13'
+    )
+    assert retry_after_header(decision(concurrent, late)) == {"Retry-After": "13"}
 
 
 @pytest.mark.parametrize(

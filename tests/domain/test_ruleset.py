@@ -23,6 +23,7 @@ from ratelimit_enforcer.domain.enums import (
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.routes import Route
 from ratelimit_enforcer.domain.ruleset import ApiToken, Endpoint, Plan, Policy, Ruleset, UnknownFormat, Version
+from ratelimit_enforcer.domain.segments import Segment, SegmentOverride
 from ratelimit_enforcer.domain.validation import overlaps, ruleset_problems
 
 FULL = Ruleset(
@@ -40,15 +41,25 @@ FULL = Ruleset(
 
 DATED = replace(FULL, policies=(replace(FULL.policies[0], starts_at=0, ends_at=2**52), FULL.policies[1]))
 YEARLY = Ruleset(policies=(Policy("all", (Limit(1, None, Algorithm.CALENDAR, period=Period.YEAR),)),))
+FIVE = Limit(5, 60, Algorithm.CONCURRENCY)
+CONCURRENT = replace(FULL, policies=(*FULL.policies, Policy("slow", (Limit(3, 60), FIVE))))
+CONCURRENT_OVERRIDE = replace(FULL, segment_overrides=(SegmentOverride(Segment(plan="pro"), "all", (FIVE,)),))
 
 
-@pytest.mark.parametrize("ruleset", [FULL, Ruleset(), DATED, YEARLY], ids=["full", "empty", "dated", "yearly"])
+@pytest.mark.parametrize(
+    "ruleset",
+    [FULL, Ruleset(), DATED, YEARLY, CONCURRENT, CONCURRENT_OVERRIDE],
+    ids=["full", "empty", "dated", "yearly", "concurrent", "concurrent override"],
+)
 def test_a_ruleset_survives_serialization(ruleset: Ruleset) -> None:
     assert Ruleset.from_bytes(ruleset.to_bytes()) == ruleset
     assert Ruleset.from_bytes(ruleset.to_bytes()).to_bytes() == ruleset.to_bytes()
 
 
-@pytest.mark.parametrize(("ruleset", "number"), [(FULL, 1), (Ruleset(), 1), (DATED, 2), (YEARLY, 2)])
+@pytest.mark.parametrize(
+    ("ruleset", "number"),
+    [(FULL, 1), (Ruleset(), 1), (DATED, 2), (YEARLY, 2), (CONCURRENT, 3), (CONCURRENT_OVERRIDE, 3)],
+)
 def test_a_ruleset_has_the_earliest_format_that_can_express_it(ruleset: Ruleset, number: int) -> None:
     assert json.loads(ruleset.to_bytes())["format"] == number
 
@@ -63,7 +74,7 @@ def test_a_ruleset_without_dates_has_the_same_bytes_as_in_earlier_releases() -> 
 
 
 def test_an_unknown_format_is_rejected() -> None:
-    with pytest.raises(UnknownFormat, match="format 99; this release reads formats up to 2"):
+    with pytest.raises(UnknownFormat, match="format 99; this release reads formats up to 3"):
         Ruleset.from_bytes(FULL.to_bytes().replace(b'"format":1', b'"format":99'))
 
 
@@ -80,6 +91,7 @@ def test_a_version_survives_serialization() -> None:
         ClientRecord("ä key: 1", 7),
         ClientRecord("acme", 8, "pro", ClientStatus.BLOCKED, (Override("all", (Limit(5, 60),), None, 9),)),
         ClientRecord("acme", 9, deleted=True),
+        ClientRecord("acme", 10, overrides=(Override("all", (FIVE,)),)),
     ],
 )
 def test_a_client_record_survives_serialization(record: ClientRecord) -> None:
@@ -122,6 +134,10 @@ ONE = (Limit(1, 60),)
         (
             {"policies": (Policy("p", (Limit(1, None, Algorithm.CALENDAR, period=Period.DAY, timezone="Mars"),)),)},
             "policies.p.limits.0.timezone: “Mars” is not a time zone",
+        ),
+        (
+            {"policies": (Policy("p", (FIVE, Limit(9, 3_600, Algorithm.CONCURRENCY))),)},
+            "policies.p.limits.1.algorithm: only one concurrency limit is allowed in a policy or an override.",
         ),
     ],
 )
@@ -183,7 +199,10 @@ def test_differences_are_sentences() -> None:
         (Limit(5, 604_800), "5 per week"),
         (Limit(10, 1, Algorithm.TOKEN_BUCKET, 20), "10 per second, bursts of 20"),
         (Limit(10, 1, Algorithm.TOKEN_BUCKET), "10 per second, bursts of 10"),
+        (FIVE, "at most 5 concurrent requests, each for at most one minute"),
+        (Limit(1, 90, Algorithm.CONCURRENCY), "at most 1 concurrent request, for at most 90 seconds"),
         (Limit(0, 60), "nothing admitted"),
+        (Limit(0, 60, Algorithm.CONCURRENCY), "nothing admitted"),
     ],
 )
 def test_limits_are_sentences(limit: Limit, sentence: str) -> None:

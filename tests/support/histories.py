@@ -44,7 +44,7 @@ def history_settings(examples: int, **options: Any) -> settings:
 @st.composite
 def limits(draw: st.DrawFn) -> Limit:
     quota, window = draw(QUOTAS), draw(WINDOWS)
-    match draw(st.sampled_from(Algorithm)):
+    match draw(st.sampled_from([algorithm for algorithm in Algorithm if algorithm is not Algorithm.CONCURRENCY])):
         case Algorithm.SLIDING_WINDOW:
             return sliding(quota, window)
         case Algorithm.FIXED_WINDOW:
