@@ -31,6 +31,7 @@ _ALGORITHM_LABELS = {
     Algorithm.TOKEN_BUCKET: "Token bucket: steady refill, allows bursts after a pause",
     Algorithm.FIXED_WINDOW: "Fixed window: resets at each full minute, hour, …",
     Algorithm.CALENDAR: "Calendar: per hour, day, week, month or year in a time zone",
+    Algorithm.CONCURRENCY: "Concurrency: requests in progress at the same time",
 }
 
 

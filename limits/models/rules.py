@@ -13,10 +13,19 @@ from limits.domain.descriptions import limit_sentence, limits_sentence
 from limits.models.fields import ImmutableSlugModel, choices, choices_check, slug_check, slug_field, validate_printable
 from limits.models.history import RowHistory
 from ratelimit_enforcer.domain.enums import Algorithm, Mode, OnStoreFailure, Partition, Period
-from ratelimit_enforcer.domain.limit import MAX_BURST, MAX_COST, MAX_QUOTA, MAX_WINDOW_SECONDS, Limit, limit_problems
+from ratelimit_enforcer.domain.limit import (
+    MAX_BURST,
+    MAX_CONCURRENCY,
+    MAX_COST,
+    MAX_QUOTA,
+    MAX_WINDOW_SECONDS,
+    Limit,
+    limit_problems,
+)
 from ratelimit_enforcer.domain.routes import Route as Pattern
 from ratelimit_enforcer.domain.validation import (
     MAX_SLUG_LENGTH,
+    ONE_CONCURRENCY_LIMIT,
     capitalized,
     conditions_problems,
     partition_problem,
@@ -131,9 +140,14 @@ class Route(models.Model):
 class LimitFields(models.Model):
     """The columns of one limit."""
 
-    quota = models.PositiveBigIntegerField(help_text="Maximum in the window. 0 denies all requests.")
+    quota = models.PositiveBigIntegerField(
+        help_text="Maximum in the window, or at the same time. 0 denies all requests."
+    )
     window = models.PositiveIntegerField(
-        null=True, blank=True, help_text="In seconds: 60 is a minute, 3600 an hour. Empty for calendar limits."
+        null=True,
+        blank=True,
+        help_text="In seconds: 60 is a minute, 3600 an hour. Empty for calendar limits. Of a concurrency limit: the "
+        "longest duration of a request.",
     )
     algorithm = models.CharField(
         max_length=20,
@@ -141,7 +155,7 @@ class LimitFields(models.Model):
         default=Algorithm.SLIDING_WINDOW.value,
         help_text="A sliding window never admits more than the quota in any period of that length. A token bucket "
         "refills steadily and allows bursts. A fixed window resets at each full minute, hour, …; a calendar limit at "
-        "each full hour, day, week, month or year in a time zone.",
+        "each full hour, day, week, month or year in a time zone. A concurrency limit counts requests in progress.",
     )
     burst = models.PositiveBigIntegerField(
         null=True,
@@ -196,9 +210,11 @@ def limit_checks(model: str) -> list[models.CheckConstraint]:
     of_window = windowed & window & Q(period=None, timezone=None)
     of_calendar = calendar & Q(window=None, period__isnull=False, period__in=[member.value for member in Period])
     of_bucket = Q(algorithm=Algorithm.TOKEN_BUCKET.value, burst__gte=1, burst__lte=MAX_BURST)
+    of_concurrency = Q(algorithm=Algorithm.CONCURRENCY.value)
+    quota = Q(quota__lte=MAX_CONCURRENCY) | (~of_concurrency & Q(quota__lte=MAX_QUOTA))
     refills = Q(quota=0) | Q(burst__lte=F("quota") * MAX_WINDOW_SECONDS / F("window"))
     conditions = {
-        "quota_in_range": Q(quota__gte=0, quota__lte=MAX_QUOTA),
+        "quota_in_range": Q(quota__gte=0) & quota,
         "fields_of_algorithm": of_window | of_calendar,
         "burst_of_bucket": Q(burst=None) | (of_bucket & refills),
     }
@@ -220,6 +236,12 @@ def limit_uniques(model: str, parent: str) -> list[models.UniqueConstraint]:
             condition=Q(period__isnull=False),
             name=f"{model}_one_per_period",
             violation_error_message=message,
+        ),
+        models.UniqueConstraint(
+            fields=[parent],
+            condition=Q(algorithm=Algorithm.CONCURRENCY.value),
+            name=f"{model}_one_concurrency",
+            violation_error_message=capitalized(ONE_CONCURRENCY_LIMIT),
         ),
     ]
 

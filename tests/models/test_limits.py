@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 
-from limits.models import OverrideLimit, PolicyLimit
+from limits.models import OverrideLimit, PolicyLimit, SegmentOverride, SegmentOverrideLimit
 from tests.models import rows
 from tests.models.conftest import Refused
 
@@ -13,6 +13,7 @@ pytestmark = pytest.mark.django_db
 
 BUCKET = {"algorithm": "token_bucket"}
 CALENDAR = {"algorithm": "calendar", "window": None}
+CONCURRENCY = {"algorithm": "concurrency", "window": 60}
 YEAR = 31_622_400
 
 BAD = {
@@ -33,6 +34,12 @@ BAD = {
     "calendar with a window": (CALENDAR | {"window": 60, "period": "day"}, "fields_of_algorithm", "window"),
     "calendar with an unknown period": (CALENDAR | {"period": "decade"}, "fields_of_algorithm", "period"),
     "calendar with a burst": (CALENDAR | {"period": "day", "burst": 5}, "burst_of_bucket", "burst"),
+    "concurrency below 0": (CONCURRENCY | {"quota": -1}, "check", "quota"),
+    "concurrency above 10,000": (CONCURRENCY | {"quota": 10_001}, "quota_in_range", "quota"),
+    "concurrency without a window": (CONCURRENCY | {"window": None}, "fields_of_algorithm", "window"),
+    "concurrency with a burst": (CONCURRENCY | {"burst": 5}, "burst_of_bucket", "burst"),
+    "concurrency with a period": (CONCURRENCY | {"period": "day"}, "fields_of_algorithm", "period"),
+    "concurrency in a zone": (CONCURRENCY | {"timezone": "Europe/Berlin"}, "fields_of_algorithm", "timezone"),
 }
 GOOD = {
     "quota of 0": {"quota": 0},
@@ -45,6 +52,9 @@ GOOD = {
     "refill of exactly 366 days": BUCKET | {"quota": 7, "burst": 7 * YEAR, "window": 1},
     "calendar": CALENDAR | {"period": "day", "timezone": "Europe/Berlin"},
     "calendar in UTC": CALENDAR | {"period": "week"},
+    "concurrency": CONCURRENCY,
+    "concurrency of 0": CONCURRENCY | {"quota": 0},
+    "concurrency of 10,000 for 366 days": CONCURRENCY | {"quota": 10_000, "window": YEAR},
 }
 
 
@@ -57,7 +67,15 @@ def override_limit(**fields: Any) -> OverrideLimit:
     return OverrideLimit(override=override, **{"quota": 100, "window": 600} | fields)
 
 
-@pytest.mark.parametrize("make", [policy_limit, override_limit])
+def segment_override_limit(**fields: Any) -> SegmentOverrideLimit:
+    override = SegmentOverride.objects.create(prefix="acme-", policy=rows.policy(), reason="Sale")
+    return SegmentOverrideLimit(override=override, **{"quota": 100, "window": 600} | fields)
+
+
+MAKERS = [policy_limit, override_limit, segment_override_limit]
+
+
+@pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize(("fields", "constraint", "field"), BAD.values(), ids=BAD)
 def test_the_database_rejects_invalid_limits(
     make: Any, fields: dict[str, Any], constraint: str, field: str, refused: Refused
@@ -67,7 +85,7 @@ def test_the_database_rejects_invalid_limits(
         type(row).objects.bulk_create([row])
 
 
-@pytest.mark.parametrize("make", [policy_limit, override_limit])
+@pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize(("fields", "constraint", "field"), BAD.values(), ids=BAD)
 def test_the_form_reports_invalid_limits_at_their_field(
     make: Any, fields: dict[str, Any], constraint: str, field: str
@@ -77,7 +95,7 @@ def test_the_form_reports_invalid_limits_at_their_field(
     assert field in caught.value.message_dict
 
 
-@pytest.mark.parametrize("make", [policy_limit, override_limit])
+@pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize("fields", GOOD.values(), ids=GOOD)
 def test_form_and_database_accept_valid_limits(make: Any, fields: dict[str, Any]) -> None:
     row = make(**fields)
@@ -109,6 +127,17 @@ def test_a_policy_has_one_limit_of_each_calendar_period(refused: Refused) -> Non
     rows.limit(policy, **CALENDAR, period="day")
     with refused("policylimit_one_per_period"):
         PolicyLimit.objects.bulk_create([PolicyLimit(policy=policy, quota=5, **CALENDAR, period="day", timezone="UTC")])
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_there_is_one_concurrency_limit_whatever_the_windows(make: Any, refused: Refused) -> None:
+    second = make(**CONCURRENCY)
+    fields = {field.name: getattr(second, field.name) for field in second._meta.fields if not field.primary_key}
+    type(second).objects.create(**fields | {"window": 90})
+    with pytest.raises(ValidationError, match="Only one concurrency limit is allowed in a policy or an override"):
+        second.full_clean()
+    with refused(f"{type(second).__name__.lower()}_one_concurrency"):
+        type(second).objects.bulk_create([second])
 
 
 def test_limits_may_differ_in_window_or_algorithm() -> None:
