@@ -6,6 +6,7 @@ from limits.models.clients import Client, ClientImport, CounterReset, Override, 
 from limits.models.publishing import ClientChange, Platform, Publication, RuleChange
 from limits.models.rules import Endpoint, Plan, Policy, PolicyLimit, Route
 from limits.models.segments import SegmentOverride, SegmentOverrideLimit
+from limits.models.settlements import Settlement, SettlementDay, SettlementHour, SettlementTotal
 from limits.models.tokens import ApiToken
 from limits.models.usage import (
     PolicyDenial,
@@ -47,6 +48,10 @@ __all__ = [
     "RuleChange",
     "SegmentOverride",
     "SegmentOverrideLimit",
+    "Settlement",
+    "SettlementDay",
+    "SettlementHour",
+    "SettlementTotal",
     "Usage",
     "UsageDay",
     "UsageHour",

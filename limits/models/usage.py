@@ -23,12 +23,11 @@ UNKNOWN_ENDPOINT = "(unknown)"
 
 
 class Counts(models.Model):
-    """Requests of one client on one endpoint in some period. An empty ``client_key`` stands for callers that
+    """What was counted of one client on one endpoint in some period. An empty ``client_key`` stands for callers that
     were counted together, an empty ``endpoint`` for unregistered endpoints."""
 
     client_key = models.CharField("client", max_length=256, blank=True)
     endpoint = models.CharField(max_length=64, blank=True)
-    requests = models.BigIntegerField()
 
     class Meta:
         abstract = True
@@ -44,7 +43,16 @@ class Counts(models.Model):
         return self.endpoint or UNKNOWN_ENDPOINT
 
 
-class OutcomeCounts(Counts):
+class RequestCounts(Counts):
+    """Requests of one client on one endpoint in some period."""
+
+    requests = models.BigIntegerField()
+
+    class Meta:
+        abstract = True
+
+
+class OutcomeCounts(RequestCounts):
     """The number of requests with one outcome, and their total cost."""
 
     outcome = models.CharField(max_length=10, choices=choices(Outcome))
@@ -54,7 +62,7 @@ class OutcomeCounts(Counts):
         abstract = True
 
 
-class DenialCounts(Counts):
+class DenialCounts(RequestCounts):
     """The number of requests that a policy denied (``enforce``) or would have denied (``shadow``)."""
 
     policy = models.CharField(max_length=64)
@@ -182,7 +190,7 @@ class PolicyDenialDay(DenialCounts):
         return f"{self.policy} {self.verb} {self.requests:,}: {self.client_name}, {self.day:%F}"
 
 
-class QuotaThreshold(Counts):
+class QuotaThreshold(RequestCounts):
     """The number of times that a client's requests made a limit of a policy reach ``mark`` percent of the quota.
     The client is empty if the policy counts all clients together."""
 

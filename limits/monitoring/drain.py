@@ -5,7 +5,7 @@ only then are they removed from the store. If a process crashes in between, the 
 next drain checks whether the id is in the database, and continues from there.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,13 +15,13 @@ from django.utils import timezone
 
 from limits.models import Policy, Progress, UsageParcel, Work
 from limits.monitoring import rollups
-from limits.monitoring.rollups import DENIALS, USAGE
+from limits.monitoring.rollups import DENIALS, SETTLEMENTS, USAGE
 from limits.monitoring.statements import Statements, arrays
 from limits.store.client import control_client
 from limits.store.usage import CountKey, Parcel, UsageCounts
 from ratelimit_enforcer.conf import setting
 from ratelimit_enforcer.domain.enums import Mode, Outcome, Partition
-from ratelimit_enforcer.domain.usage import PolicyKind, RequestKind
+from ratelimit_enforcer.domain.usage import PolicyKind, RequestKind, SettlementKind
 from ratelimit_enforcer.store.keys import Keys
 
 PARCELS_PER_TRANSACTION = 32
@@ -38,6 +38,7 @@ _OUTCOMES: dict[str, Outcome] = {
     RequestKind.EXEMPT: Outcome.EXEMPT,
 }
 _MODES: dict[str, Mode] = {PolicyKind.DENIED: Mode.ENFORCE, PolicyKind.WOULD_DENY: Mode.SHADOW}
+_SETTLEMENT_KINDS = frozenset(SettlementKind)
 
 _SQL = Statements("drain")
 _THRESHOLDS = ("minutes", "clients", "endpoints", "policies", "marks", "requests")
@@ -86,6 +87,10 @@ def write(contents: Mapping[str, Mapping[CountKey, int]]) -> int:
     if denials := sorted(_denial_rows(counts)):
         _SQL.rows("add_denials", **arrays(DENIALS.columns, denials))
         rollups.add_late(DENIALS, denials, marks)
+    if settlements := sorted(_settlement_rows(counts)):
+        _SQL.rows("add_settlements", **arrays(SETTLEMENTS.columns, settlements))
+        rollups.add_late(SETTLEMENTS, settlements, marks)
+        _SQL.rows("add_settlement_totals", **arrays(SETTLEMENTS.columns, settlements))
     if thresholds := sorted(_threshold_rows(counts)):
         _SQL.rows("add_quota_thresholds", **arrays(_THRESHOLDS, thresholds))
     return len(ids)
@@ -96,12 +101,21 @@ def _usage_rows(counts: Mapping[CountKey, int]) -> Iterator[tuple[Any, ...]]:
     requests: Counter[tuple[Any, ...]] = Counter()
     cost: Counter[tuple[Any, ...]] = Counter()
     for key, amount in counts.items():
-        if not key.policy:
-            row = (_moment(key), key.client, key.endpoint, _OUTCOMES[key.kind.lower()].value)
+        if not key.policy and (outcome := _OUTCOMES.get(key.kind.lower())):
+            row = (_moment(key), key.client, key.endpoint, outcome.value)
             cost[row] += amount
             requests[row] += amount if key.kind.islower() else 0
     # Damaged counts may have been skipped, while the cost beyond one each was not.
     return ((*row, requests[row], max(0, cost[row])) for row in cost)
+
+
+def _settlement_rows(counts: Mapping[CountKey, int]) -> Iterator[tuple[Any, ...]]:
+    """Yields all figures in one row for each client, endpoint and minute."""
+    rows: dict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
+    for key, amount in counts.items():
+        if key.kind in _SETTLEMENT_KINDS:
+            rows[_moment(key), key.client, key.endpoint][key.kind] += amount
+    return ((*row, *(figures[kind] for kind in SettlementKind)) for row, figures in rows.items())
 
 
 def _denial_rows(counts: Mapping[CountKey, int]) -> Iterator[tuple[Any, ...]]:

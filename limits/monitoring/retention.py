@@ -22,9 +22,9 @@ MIN_RETENTION_DAYS = 2
 """Alerts look back up to a day, and begin within an hour."""
 
 _SQL = Statements("retention")
-_MINUTES = ("remove_usage", "remove_denials", "remove_thresholds")
-_HOURS = ("remove_usage_hours", "remove_denial_hours")
-_DAYS = ("remove_usage_days", "remove_denial_days")
+_MINUTES = ("remove_usage", "remove_denials", "remove_settlements", "remove_thresholds")
+_HOURS = ("remove_usage_hours", "remove_denial_hours", "remove_settlement_hours")
+_DAYS = ("remove_usage_days", "remove_denial_days", "remove_settlement_days")
 
 
 def remove_expired(now: datetime | None = None, seconds: float = 60.0) -> int:

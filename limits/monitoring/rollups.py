@@ -20,7 +20,8 @@ from django.db.models import Min
 from django.db.transaction import TransactionManagementError
 from django.utils import timezone
 
-from limits.models import PolicyDenial, PolicyDenialHour, Progress, Usage, UsageHour, Work
+from limits.models import PolicyDenial, PolicyDenialHour, Progress, Settlement, SettlementHour, Usage, UsageHour, Work
+from limits.models.settlements import FIGURES
 from limits.monitoring.statements import Statements, arrays
 
 _SQL = Statements("rollups")
@@ -91,6 +92,7 @@ class Series:
 
 USAGE = Series(("minutes", "clients", "endpoints", "outcomes", "requests", "costs"))
 DENIALS = Series(("minutes", "clients", "endpoints", "policies", "modes", "requests"))
+SETTLEMENTS = Series(("minutes", "clients", "endpoints", *FIGURES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ HOURS = Resolution(
     (
         Rollup(USAGE, Usage, "roll_up_usage_into_hours", "add_late_usage_to_hours"),
         Rollup(DENIALS, PolicyDenial, "roll_up_denials_into_hours", "add_late_denials_to_hours"),
+        Rollup(SETTLEMENTS, Settlement, "roll_up_settlements_into_hours", "add_late_settlements_to_hours"),
     ),
 )
 DAYS = Resolution(
@@ -131,6 +134,7 @@ DAYS = Resolution(
     (
         Rollup(USAGE, UsageHour, "roll_up_usage_into_days", "add_late_usage_to_days"),
         Rollup(DENIALS, PolicyDenialHour, "roll_up_denials_into_days", "add_late_denials_to_days"),
+        Rollup(SETTLEMENTS, SettlementHour, "roll_up_settlements_into_days", "add_late_settlements_to_days"),
     ),
 )
 RESOLUTIONS = (HOURS, DAYS)

@@ -9,7 +9,7 @@ from typing import Any
 
 from limits.store.client import ControlClient, script_source
 from ratelimit_enforcer.domain.client import key_problem
-from ratelimit_enforcer.domain.usage import THRESHOLDS, PolicyKind, RequestKind
+from ratelimit_enforcer.domain.usage import THRESHOLDS, PolicyKind, RequestKind, SettlementKind
 from ratelimit_enforcer.domain.validation import slug_problem
 from ratelimit_enforcer.store import damage
 from ratelimit_enforcer.store.errors import translating_redis_errors
@@ -18,7 +18,8 @@ from ratelimit_enforcer.store.keys import Keys, shard_of
 ID_FIELD = b"id"
 _MINUTE_PATTERN = re.compile(r"[0-9]{1,9}")
 _AMOUNT_PATTERN = re.compile(rb"-?[0-9]{1,15}")
-_KINDS_OF_REQUESTS = frozenset((*RequestKind, *(kind.upper() for kind in RequestKind)))
+_KINDS_OF_SETTLEMENTS = frozenset(SettlementKind)
+_KINDS_WITHOUT_POLICY = frozenset((*RequestKind, *(kind.upper() for kind in RequestKind), *SettlementKind))
 _KINDS_OF_POLICIES = frozenset((*PolicyKind, *map(str, THRESHOLDS)))
 SCAN_COUNT = 1_000
 
@@ -117,7 +118,7 @@ def _counts(fields: Mapping[bytes, bytes], now: int) -> Mapping[CountKey, int]:
         if field == ID_FIELD:
             continue
         key, count = _parse_key(field), _parse_amount(amount)
-        if key is None or count is None or (count < 1 and not key.kind.isupper()):
+        if key is None or count is None or not _is_possible(key.kind, count):
             damaged += 1
         else:
             counts[replace(key, minute=key.minute if key.minute <= now + 1 else now)] += count
@@ -126,13 +127,18 @@ def _counts(fields: Mapping[bytes, bytes], now: int) -> Mapping[CountKey, int]:
     return counts
 
 
+def _is_possible(kind: str, amount: int) -> bool:
+    """Costs of settlements may be 0, and a cost beyond 1 each is negative where the cost is 0."""
+    return kind.isupper() or amount >= (0 if kind in _KINDS_OF_SETTLEMENTS else 1)
+
+
 def _parse_key(field: bytes) -> CountKey | None:
     """Returns the key that a field stands for; None if the platform cannot have written the field."""
     try:
         minute, kind, endpoint, policy, client = field.decode().split("\n")
     except ValueError:
         return None
-    kinds = _KINDS_OF_POLICIES if policy else _KINDS_OF_REQUESTS
+    kinds = _KINDS_OF_POLICIES if policy else _KINDS_WITHOUT_POLICY
     slugs_are_right = all(not slug or slug_problem(slug) is None for slug in (endpoint, policy))
     client_is_right = not client or key_problem(client) is None
     is_right = _MINUTE_PATTERN.fullmatch(minute) and kind in kinds and slugs_are_right and client_is_right

@@ -6,6 +6,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from limits.models import QuotaThreshold
+from limits.models.roles import ROLES, create_roles
 
 
 @pytest.mark.django_db
@@ -46,6 +47,21 @@ def test_quota_thresholds_keep_their_rows_and_permissions_under_the_new_name() -
     }
     assert not Permission.objects.filter(codename__endswith="quotacrossing").exists()
     assert QuotaThreshold.objects.get().mark == 80
+
+
+@pytest.mark.django_db(transaction=True)
+def test_every_role_may_view_settlements_from_their_migration_on() -> None:
+    try:
+        call_command("migrate", "limits", "0026", verbosity=0)
+        create_roles(Group.objects, Permission.objects)
+        Group.objects.create(name="on duty")
+        for group in Group.objects.all():
+            group.permissions.clear()
+    finally:
+        call_command("migrate", "limits", verbosity=0)
+    views = {f"view_settlement{suffix}" for suffix in ("", "hour", "day", "total")}
+    may = {group.name: set(group.permissions.values_list("codename", flat=True)) for group in Group.objects.all()}
+    assert may == dict.fromkeys(ROLES, views) | {"on duty": set()}
 
 
 @pytest.mark.django_db

@@ -3,7 +3,9 @@
 from collections import Counter
 from datetime import UTC, datetime
 
-from limits.models import PolicyDenial, Usage
+from django.db.models import Model
+
+from limits.models import PolicyDenial, Settlement, Usage
 from ratelimit_enforcer.domain.enums import Outcome
 from ratelimit_enforcer.store.keys import shard_of
 from tests.publishing.platforms import Platform
@@ -43,3 +45,27 @@ def denials() -> Counter[tuple[str, str, str]]:
     for row in PolicyDenial.objects.all():
         found[row.client_key, row.policy, row.mode] += row.requests
     return found
+
+
+Figures = tuple[int, int, int, int, int, int]
+"""Reserved cost, number of settlements, settled, refunded, debited and overdrawn cost."""
+
+
+def count_settlements(
+    platform: Platform, client: str, figures: Figures, *, endpoint: str = "search", minute: int = MINUTE
+) -> None:
+    """Writes what reservations and settlements count, in the same way as their scripts."""
+    for kind, amount in zip("vntrxo", figures, strict=True):
+        if amount:
+            count(platform, client, amount, kind=kind, endpoint=endpoint, minute=minute)
+
+
+def figures_of(row: Model) -> Figures:
+    names = ("reserved", "settlements", "settled", "refunded", "debited", "overdrawn")
+    reserved, settlements, settled, refunded, debited, overdrawn = (getattr(row, name) for name in names)
+    return reserved, settlements, settled, refunded, debited, overdrawn
+
+
+def settlements() -> dict[tuple[datetime, str, str], Figures]:
+    """(minute, client, endpoint) → the figures."""
+    return {(row.minute, row.client_key, row.endpoint): figures_of(row) for row in Settlement.objects.all()}

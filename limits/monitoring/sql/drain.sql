@@ -34,3 +34,34 @@ SELECT * FROM unnest(
 )
 ON CONFLICT (minute, client_key, endpoint, policy, mark)
 DO UPDATE SET requests = stored.requests + EXCLUDED.requests;
+
+-- name: add_settlements
+-- Adds the figures of reservations and settlements.
+INSERT INTO limits_settlement AS stored (
+    minute, client_key, endpoint, reserved, settlements, settled, refunded, debited, overdrawn
+)
+SELECT * FROM unnest(
+    %(minutes)s::timestamptz[], %(clients)s::text[], %(endpoints)s::text[], %(reserved)s::bigint[],
+    %(settlements)s::bigint[], %(settled)s::bigint[], %(refunded)s::bigint[], %(debited)s::bigint[],
+    %(overdrawn)s::bigint[]
+)
+ON CONFLICT (minute, client_key, endpoint) DO UPDATE SET
+    reserved = stored.reserved + EXCLUDED.reserved, settlements = stored.settlements + EXCLUDED.settlements,
+    settled = stored.settled + EXCLUDED.settled, refunded = stored.refunded + EXCLUDED.refunded,
+    debited = stored.debited + EXCLUDED.debited, overdrawn = stored.overdrawn + EXCLUDED.overdrawn;
+
+-- name: add_settlement_totals
+-- Adds the same to the totals of each endpoint. Sorted: two concurrent drains wait for each other without a deadlock.
+INSERT INTO limits_settlementtotal AS stored (
+    endpoint, reserved, settlements, settled, refunded, debited, overdrawn
+)
+SELECT endpoint, sum(reserved), sum(settlements), sum(settled), sum(refunded), sum(debited), sum(overdrawn)
+FROM unnest(
+    %(endpoints)s::text[], %(reserved)s::bigint[], %(settlements)s::bigint[], %(settled)s::bigint[],
+    %(refunded)s::bigint[], %(debited)s::bigint[], %(overdrawn)s::bigint[]
+) AS counted (endpoint, reserved, settlements, settled, refunded, debited, overdrawn)
+GROUP BY 1 ORDER BY 1
+ON CONFLICT (endpoint) DO UPDATE SET
+    reserved = stored.reserved + EXCLUDED.reserved, settlements = stored.settlements + EXCLUDED.settlements,
+    settled = stored.settled + EXCLUDED.settled, refunded = stored.refunded + EXCLUDED.refunded,
+    debited = stored.debited + EXCLUDED.debited, overdrawn = stored.overdrawn + EXCLUDED.overdrawn;

@@ -99,3 +99,60 @@ WITH removed AS (
     DO UPDATE SET requests = stored.requests + EXCLUDED.requests
 )
 SELECT count(*) FROM removed;
+
+-- name: settlements_by_minute
+-- Settlements by minute.
+WITH removed AS (
+    DELETE FROM limits_settlement
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM limits_settlement WHERE client_key = %(client)s LIMIT %(count)s))
+    RETURNING minute, endpoint, reserved, settlements, settled, refunded, debited, overdrawn
+), added AS (
+    INSERT INTO limits_settlement AS stored (
+        minute, endpoint, client_key, reserved, settlements, settled, refunded, debited, overdrawn
+    )
+    SELECT minute, endpoint, '', reserved, settlements, settled, refunded, debited, overdrawn FROM removed
+    ORDER BY minute, endpoint
+    ON CONFLICT (minute, endpoint, client_key) DO UPDATE SET
+        reserved = stored.reserved + EXCLUDED.reserved, settlements = stored.settlements + EXCLUDED.settlements,
+        settled = stored.settled + EXCLUDED.settled, refunded = stored.refunded + EXCLUDED.refunded,
+        debited = stored.debited + EXCLUDED.debited, overdrawn = stored.overdrawn + EXCLUDED.overdrawn
+)
+SELECT count(*) FROM removed;
+
+-- name: settlements_by_hour
+-- Settlements by hour.
+WITH removed AS (
+    DELETE FROM limits_settlementhour
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM limits_settlementhour WHERE client_key = %(client)s LIMIT %(count)s))
+    RETURNING hour, endpoint, reserved, settlements, settled, refunded, debited, overdrawn
+), added AS (
+    INSERT INTO limits_settlementhour AS stored (
+        hour, endpoint, client_key, reserved, settlements, settled, refunded, debited, overdrawn
+    )
+    SELECT hour, endpoint, '', reserved, settlements, settled, refunded, debited, overdrawn FROM removed
+    ORDER BY hour, endpoint
+    ON CONFLICT (hour, endpoint, client_key) DO UPDATE SET
+        reserved = stored.reserved + EXCLUDED.reserved, settlements = stored.settlements + EXCLUDED.settlements,
+        settled = stored.settled + EXCLUDED.settled, refunded = stored.refunded + EXCLUDED.refunded,
+        debited = stored.debited + EXCLUDED.debited, overdrawn = stored.overdrawn + EXCLUDED.overdrawn
+)
+SELECT count(*) FROM removed;
+
+-- name: settlements_by_day
+-- Settlements by day.
+WITH removed AS (
+    DELETE FROM limits_settlementday
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM limits_settlementday WHERE client_key = %(client)s LIMIT %(count)s))
+    RETURNING day, endpoint, reserved, settlements, settled, refunded, debited, overdrawn
+), added AS (
+    INSERT INTO limits_settlementday AS stored (
+        day, endpoint, client_key, reserved, settlements, settled, refunded, debited, overdrawn
+    )
+    SELECT day, endpoint, '', reserved, settlements, settled, refunded, debited, overdrawn FROM removed
+    ORDER BY day, endpoint
+    ON CONFLICT (day, endpoint, client_key) DO UPDATE SET
+        reserved = stored.reserved + EXCLUDED.reserved, settlements = stored.settlements + EXCLUDED.settlements,
+        settled = stored.settled + EXCLUDED.settled, refunded = stored.refunded + EXCLUDED.refunded,
+        debited = stored.debited + EXCLUDED.debited, overdrawn = stored.overdrawn + EXCLUDED.overdrawn
+)
+SELECT count(*) FROM removed;

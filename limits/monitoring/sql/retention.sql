@@ -64,3 +64,30 @@ WITH removed AS (
     RETURNING 1
 )
 SELECT count(*) FROM removed;
+
+-- name: remove_settlements
+-- Settlements by minute.
+WITH removed AS (
+    DELETE FROM limits_settlement
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM limits_settlement WHERE minute < %(before)s LIMIT %(count)s))
+    RETURNING 1
+)
+SELECT count(*) FROM removed;
+
+-- name: remove_settlement_hours
+-- Settlements by hour.
+WITH removed AS (
+    DELETE FROM limits_settlementhour
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM limits_settlementhour WHERE hour < %(before)s LIMIT %(count)s))
+    RETURNING 1
+)
+SELECT count(*) FROM removed;
+
+-- name: remove_settlement_days
+-- Settlements by day.
+WITH removed AS (
+    DELETE FROM limits_settlementday
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM limits_settlementday WHERE day < %(before)s LIMIT %(count)s))
+    RETURNING 1
+)
+SELECT count(*) FROM removed;

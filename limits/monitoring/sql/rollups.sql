@@ -100,3 +100,77 @@ FROM unnest(
 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
 ON CONFLICT (day, client_key, endpoint, policy, mode)
 DO UPDATE SET requests = stored.requests + EXCLUDED.requests;
+
+-- name: roll_up_settlements_into_hours
+-- Adds the settlements of some minutes to the hours.
+INSERT INTO limits_settlementhour AS stored (
+    hour, client_key, endpoint, reserved, settlements, settled, refunded, debited, overdrawn
+)
+SELECT
+    date_trunc('hour', minute, 'UTC'), client_key, endpoint,
+    sum(reserved), sum(settlements), sum(settled), sum(refunded), sum(debited), sum(overdrawn)
+FROM limits_settlement WHERE minute >= %(begin)s AND minute < %(end)s
+GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+ON CONFLICT (hour, client_key, endpoint) DO UPDATE SET
+    reserved = stored.reserved + EXCLUDED.reserved, settlements = stored.settlements + EXCLUDED.settlements,
+    settled = stored.settled + EXCLUDED.settled, refunded = stored.refunded + EXCLUDED.refunded,
+    debited = stored.debited + EXCLUDED.debited, overdrawn = stored.overdrawn + EXCLUDED.overdrawn;
+
+-- name: roll_up_settlements_into_days
+-- Adds the settlements of some hours to the days.
+INSERT INTO limits_settlementday AS stored (
+    day, client_key, endpoint, reserved, settlements, settled, refunded, debited, overdrawn
+)
+SELECT
+    date_trunc('day', hour, 'UTC'),
+    CASE WHEN EXISTS (SELECT FROM limits_client WHERE key = client_key) THEN client_key ELSE '' END,
+    endpoint, sum(reserved), sum(settlements), sum(settled), sum(refunded), sum(debited), sum(overdrawn)
+FROM limits_settlementhour WHERE hour >= %(begin)s AND hour < %(end)s
+GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+ON CONFLICT (day, client_key, endpoint) DO UPDATE SET
+    reserved = stored.reserved + EXCLUDED.reserved, settlements = stored.settlements + EXCLUDED.settlements,
+    settled = stored.settled + EXCLUDED.settled, refunded = stored.refunded + EXCLUDED.refunded,
+    debited = stored.debited + EXCLUDED.debited, overdrawn = stored.overdrawn + EXCLUDED.overdrawn;
+
+-- name: add_late_settlements_to_hours
+-- Adds settlements that were drained after their minute had been rolled up to the hours.
+INSERT INTO limits_settlementhour AS stored (
+    hour, client_key, endpoint, reserved, settlements, settled, refunded, debited, overdrawn
+)
+SELECT
+    date_trunc('hour', minute, 'UTC'), client_key, endpoint,
+    sum(reserved), sum(settlements), sum(settled), sum(refunded), sum(debited), sum(overdrawn)
+FROM unnest(
+    %(minutes)s::timestamptz[], %(clients)s::text[], %(endpoints)s::text[], %(reserved)s::bigint[],
+    %(settlements)s::bigint[], %(settled)s::bigint[], %(refunded)s::bigint[], %(debited)s::bigint[],
+    %(overdrawn)s::bigint[]
+) AS late (
+    minute, client_key, endpoint, reserved, settlements, settled, refunded, debited, overdrawn
+)
+GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+ON CONFLICT (hour, client_key, endpoint) DO UPDATE SET
+    reserved = stored.reserved + EXCLUDED.reserved, settlements = stored.settlements + EXCLUDED.settlements,
+    settled = stored.settled + EXCLUDED.settled, refunded = stored.refunded + EXCLUDED.refunded,
+    debited = stored.debited + EXCLUDED.debited, overdrawn = stored.overdrawn + EXCLUDED.overdrawn;
+
+-- name: add_late_settlements_to_days
+-- Adds settlements that were drained after their hour had been rolled up to the days.
+INSERT INTO limits_settlementday AS stored (
+    day, client_key, endpoint, reserved, settlements, settled, refunded, debited, overdrawn
+)
+SELECT
+    date_trunc('day', minute, 'UTC'),
+    CASE WHEN EXISTS (SELECT FROM limits_client WHERE key = client_key) THEN client_key ELSE '' END,
+    endpoint, sum(reserved), sum(settlements), sum(settled), sum(refunded), sum(debited), sum(overdrawn)
+FROM unnest(
+    %(minutes)s::timestamptz[], %(clients)s::text[], %(endpoints)s::text[], %(reserved)s::bigint[],
+    %(settlements)s::bigint[], %(settled)s::bigint[], %(refunded)s::bigint[], %(debited)s::bigint[],
+    %(overdrawn)s::bigint[]
+) AS late (
+    minute, client_key, endpoint, reserved, settlements, settled, refunded, debited, overdrawn
+)
+GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+ON CONFLICT (day, client_key, endpoint) DO UPDATE SET
+    reserved = stored.reserved + EXCLUDED.reserved, settlements = stored.settlements + EXCLUDED.settlements,
+    settled = stored.settled + EXCLUDED.settled, refunded = stored.refunded + EXCLUDED.refunded,
+    debited = stored.debited + EXCLUDED.debited, overdrawn = stored.overdrawn + EXCLUDED.overdrawn;
