@@ -52,7 +52,7 @@ def test_quota_thresholds_keep_their_rows_and_permissions_under_the_new_name() -
 @pytest.mark.django_db(transaction=True)
 def test_every_role_may_view_settlements_from_their_migration_on() -> None:
     try:
-        call_command("migrate", "limits", "0026", verbosity=0)
+        call_command("migrate", "limits", "0027", verbosity=0)
         create_roles(Group.objects, Permission.objects)
         Group.objects.create(name="on duty")
         for group in Group.objects.all():
