@@ -19,7 +19,7 @@ from limits.monitoring.figures import client_by_hour
 from ratelimit_enforcer.domain import blocks
 from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.decision import LimitState
-from ratelimit_enforcer.domain.enums import ClientStatus, Mode, Partition
+from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Mode, Partition
 from ratelimit_enforcer.domain.ruleset import Policy, Ruleset
 from ratelimit_enforcer.domain.selection import described, plan_of
 from ratelimit_enforcer.engine import ClientState, RulesetMissing, StoreError, get_engine
@@ -192,9 +192,11 @@ def used(state: LimitState) -> int:
 
 def available_again(state: LimitState) -> str:
     """“some in 12 seconds, all in 58 seconds”: when used capacity becomes available again; empty if nothing is
-    used."""
+    used. For a concurrency limit the latest time, since requests usually end earlier."""
     if state.next_capacity_after is None:
         return ""
+    if state.limit.algorithm is Algorithm.CONCURRENCY:
+        return f"as requests end, all within {about(state.reset_after)}"
     return f"some in {about(state.next_capacity_after)}, all in {about(state.reset_after)}"
 
 

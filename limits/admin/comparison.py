@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -166,7 +166,7 @@ def _times(left: tuple[Entry, ...], right: tuple[Entry, ...]) -> float | None:
     if [len(each.limits) for each in (*left, *right)] != [1, 1] or len(left) != len(right):
         return None
     one, other = left[0].limits[0], right[0].limits[0]
-    same = one.label == other.label and one.algorithm is not Algorithm.TOKEN_BUCKET and one.timezone == other.timezone
+    same = one.algorithm is not Algorithm.TOKEN_BUCKET and replace(one, quota=0) == replace(other, quota=0)
     if not same or not one.quota or left[0].badges != right[0].badges:
         return None
     return round(other.quota / one.quota, 2)

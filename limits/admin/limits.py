@@ -19,8 +19,8 @@ from limits.domain.descriptions import limit_meaning, limit_sentence
 from limits.models import OverrideLimit, PolicyLimit, SegmentOverrideLimit
 from ratelimit_enforcer.domain.calendar import DEFAULT_TIMEZONE, timezones
 from ratelimit_enforcer.domain.enums import Algorithm
-from ratelimit_enforcer.domain.limit import MAX_WINDOW_SECONDS
-from ratelimit_enforcer.domain.validation import capitalized
+from ratelimit_enforcer.domain.limit import MAX_WINDOW_SECONDS, Limit
+from ratelimit_enforcer.domain.validation import ONE_CONCURRENCY_LIMIT, capitalized
 
 _UNITS = {1: "seconds", 60: "minutes", 3_600: "hours", 86_400: "days", 604_800: "weeks"}
 _MINUTES = 60
@@ -45,14 +45,21 @@ class LimitFormSet(BaseInlineFormSet):
         if self.is_bound and not rows and not any(self.errors):
             raise ValidationError("Add at least one limit.")
         for form in rows:
-            label = form.instance.as_domain().label
-            if label in labels:
-                form.add_error("window", f"Another limit is already named “{label}”.")
-            labels.add(label)
+            limit = form.instance.as_domain()
+            if limit.label in labels:
+                form.add_error(*_same_name(limit))
+            labels.add(limit.label)
 
     def save_new(self, form: Any, commit: bool = True) -> Any:
         form.instance.position = self.forms.index(form)
         return super().save_new(form, commit)
+
+
+def _same_name(limit: Limit) -> tuple[str, str]:
+    """Returns the field and the message for a limit whose name another one has."""
+    if limit.algorithm is Algorithm.CONCURRENCY:
+        return "algorithm", capitalized(ONE_CONCURRENCY_LIMIT)
+    return "window", f"Another limit is already named “{limit.label}”."
 
 
 def _is_row(formset: Any, form: Any) -> bool:
@@ -126,7 +133,9 @@ class LimitForm(InlineRow):
         self.fields["quota"].widget.attrs["data-sentence-url"] = reverse("admin:limits_policy_sentence")
         self.fields["window"].widget = WindowWidget()
         label_inputs(self.fields["window"])
-        self.fields["window"].help_text = "The period that the quota applies to."
+        self.fields[
+            "window"
+        ].help_text = "The period that the quota applies to; of a concurrency limit, the longest duration of a request."
         self._require_a_window()
         self.fields["algorithm"].choices = [(algorithm.value, label) for algorithm, label in _ALGORITHM_LABELS.items()]  # type: ignore[attr-defined]
         self.fields["algorithm"].help_text = ""
@@ -136,8 +145,10 @@ class LimitForm(InlineRow):
     def _require_a_window(self) -> None:
         """Every limit needs a window except a calendar limit, whose form does not show the field."""
         field = self.fields["window"]
-        field.required = self.data.get(self.add_prefix("algorithm")) != Algorithm.CALENDAR
-        field.error_messages["required"] = "Enter the length of the window, such as 1 minute."
+        algorithm = self.data.get(self.add_prefix("algorithm"))
+        field.required = algorithm != Algorithm.CALENDAR
+        what = "longest duration of a request" if algorithm == Algorithm.CONCURRENCY else "length of the window"
+        field.error_messages["required"] = f"Enter the {what}, such as 1 minute."
         field.validators = [_validate_window]
 
     def _update_errors(self, errors: ValidationError) -> None:

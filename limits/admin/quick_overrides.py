@@ -24,7 +24,7 @@ from limits.models.clients import active_between
 from limits.models.history import change_reason
 from ratelimit_enforcer.domain.dates import date_and_time, microseconds
 from ratelimit_enforcer.domain.enums import Mode, Partition
-from ratelimit_enforcer.domain.limit import MAX_BURST, MAX_QUOTA, Limit
+from ratelimit_enforcer.domain.limit import MAX_BURST, Limit, max_quota
 from ratelimit_enforcer.domain.ruleset import limit_to_json
 from ratelimit_enforcer.domain.segments import SegmentOverrides
 
@@ -153,7 +153,7 @@ def scaled(limits: Iterable[Limit], percent: int) -> list[Limit]:
     return [
         replace(
             limit,
-            quota=times(limit.quota, MAX_QUOTA),
+            quota=times(limit.quota, max_quota(limit.algorithm)),
             burst=None if limit.burst is None else times(limit.burst, MAX_BURST),
         )
         for limit in limits

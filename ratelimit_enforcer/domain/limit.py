@@ -89,6 +89,11 @@ class Limit:
         return self.window * SECOND_US
 
 
+def max_quota(algorithm: Algorithm) -> int:
+    """The largest quota that a limit of this algorithm may have."""
+    return MAX_CONCURRENCY if algorithm is Algorithm.CONCURRENCY else MAX_QUOTA
+
+
 def unknown_timezone(limits: Iterable[Limit]) -> str | None:
     """The first time zone of these limits that this machine does not know; None if it knows all of them."""
     zones = (limit.timezone for limit in limits if limit.timezone is not None)
@@ -107,10 +112,9 @@ def limit_problems(limit: Limit) -> Iterator[tuple[str, str]]:
 
 
 def _quota_problem(limit: Limit) -> str | None:
-    if limit.algorithm is Algorithm.CONCURRENCY:
-        fits = 0 <= limit.quota <= MAX_CONCURRENCY
-        return None if fits else f"must be between 0 and {MAX_CONCURRENCY:,} concurrent requests."
-    return None if 0 <= limit.quota <= MAX_QUOTA else f"must be between 0 and {MAX_QUOTA:,}."
+    highest = max_quota(limit.algorithm)
+    unit = " concurrent requests" if limit.algorithm is Algorithm.CONCURRENCY else ""
+    return None if 0 <= limit.quota <= highest else f"must be between 0 and {highest:,}{unit}."
 
 
 def _calendar_problems(limit: Limit) -> Iterator[tuple[str, str]]:

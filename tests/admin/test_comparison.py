@@ -6,7 +6,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from limits.admin.comparison import Row
-from limits.models import Endpoint, Plan, Policy
+from limits.models import Endpoint, Plan, Policy, PolicyLimit
 from tests.admin.desk import Desk, Page
 from tests.models import rows
 from tests.publishing.platforms import Platform
@@ -50,6 +50,18 @@ def test_cells_show_the_limits_of_a_plan_and_the_differences(desk: Desk, plans: 
         ],
         "Search": [(["10 per minute"], ""), (["100 per minute"], "10 × Free"), (["100 per minute"], "")],
     }
+
+
+@pytest.mark.parametrize(("window", "difference"), [(60, "10 × Free"), (90, "differs from Free")])
+def test_concurrency_limits_are_multiples_only_if_requests_may_take_as_long(
+    desk: Desk, plans: None, window: int, difference: str
+) -> None:
+    limits = PolicyLimit.objects.filter(policy__slug__in=["free-search", "pro-search"])
+    limits.update(algorithm="concurrency")
+    limits.filter(policy__slug="pro-search").update(window=window)
+    free, pro, _ = table(desk)["Search"]
+    assert free == (["at most 10 concurrent requests, each for at most one minute"], "")
+    assert pro[1] == difference
 
 
 def test_rows_and_columns_can_be_filtered(desk: Desk, plans: None) -> None:

@@ -5,6 +5,8 @@ from django.test import Client as Browser
 from django.urls import reverse
 
 from limits.models import Policy, PolicyLimit
+from ratelimit_enforcer.domain.enums import Algorithm
+from ratelimit_enforcer.domain.limit import Limit
 from tests.admin.desk import Desk
 from tests.publishing.platforms import Platform
 
@@ -48,6 +50,12 @@ BUCKET = {"algorithm": "token_bucket", "quota": "10", "window_0": "1", "window_1
             "resets on the first of the month at midnight, Europe/Berlin time",
         ),
         (
+            {"algorithm": "concurrency", "quota": "5", "window_0": "1", "window_1": "60"},
+            "At most 5 concurrent requests, each for at most one minute.",
+            "Never more than 5 requests at the same time, whatever they cost. A request counts until it ends, and for "
+            "at most one minute.",
+        ),
+        (
             {"algorithm": "sliding_window", "quota": "0", "window_0": "1", "window_1": "60"},
             "Nothing admitted.",
             "denied",
@@ -67,6 +75,11 @@ def test_typed_limits_are_described_by_a_sentence(
     [
         ({"algorithm": "sliding_window", "quota": "ten", "window_0": "1", "window_1": "60"}, "Enter a whole number."),
         ({"algorithm": "sliding_window", "quota": "10"}, "Enter the length of the window, such as 1 minute."),
+        ({"algorithm": "concurrency", "quota": "10"}, "Enter the longest duration of a request, such as 1 minute."),
+        (
+            {"algorithm": "concurrency", "quota": "10001", "window_0": "1", "window_1": "60"},
+            "Must be between 0 and 10,000 concurrent requests.",
+        ),
         ({"algorithm": "calendar", "quota": "10"}, "Is required for a calendar limit: hour, day, week, month or year."),
     ],
 )
@@ -125,3 +138,27 @@ def test_an_invalid_window_has_one_message_without_a_unit(
 def test_a_window_is_marked_as_required(desk: Desk, shop: Platform) -> None:
     form = desk.open(reverse("admin:limits_policy_add")).response.context["inline_admin_formsets"][0].formset.forms[0]
     assert form.fields["window"].required
+
+
+CONCURRENCY = {"limits__0__algorithm": "concurrency", "limits__0__quota": "5"}
+
+
+def test_a_concurrency_limit_is_reviewed_and_saved(desk: Desk, shop: Platform) -> None:
+    review = desk.send(reverse("admin:limits_policy_change", args=[Policy.objects.get().pk]), **CONCURRENCY)
+    assert [str(change) for change in review.response.context["changes"]] == [
+        "Policy all, limits: 100 per minute → at most 5 concurrent requests, each for at most one minute."
+    ]
+
+    desk.confirm(review)
+    assert PolicyLimit.objects.get().as_domain() == Limit(5, 60, Algorithm.CONCURRENCY)
+    assert shop.ruleset.policies[0].limits == (Limit(5, 60, Algorithm.CONCURRENCY),)
+
+
+def test_a_second_concurrency_limit_is_reported_at_its_algorithm(desk: Desk, shop: Platform) -> None:
+    desk.change(Policy.objects.get(), **CONCURRENCY)
+    second = {"limits-1-algorithm": "concurrency", "limits-1-quota": "9", "limits-1-window_0": "90"}
+    page = desk.change(Policy.objects.get(), **{"limits-TOTAL_FORMS": "2", "limits-1-window_1": "1"} | second)
+    assert page.errors == {
+        "limits-1-algorithm": ["Only one concurrency limit is allowed in a policy or an override."],
+    }
+    assert PolicyLimit.objects.count() == 1

@@ -7,11 +7,18 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
+from limits.admin.client_page import available_again
+from limits.admin.quick_overrides import scaled
 from limits.models import Client, Override, Policy, PolicyLimit
+from ratelimit_enforcer.domain.decision import states_of
+from ratelimit_enforcer.domain.enums import Algorithm
+from ratelimit_enforcer.domain.limit import SECOND_US, Limit
+from ratelimit_enforcer.domain.sliding_window import NEVER
 from tests.admin.desk import Desk, Page
 from tests.admin.test_saving import NEW_LIMIT
 from tests.models import rows
 from tests.publishing.platforms import Platform
+from tests.support.deciding import policy
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -158,3 +165,18 @@ def test_raising_limits_temporarily_is_offered_only_where_possible(desk: Desk, a
     assert page.response.context["until_sunday"] == {"later"}
     answer = desk.client.post(path, {"policy": "all", "percent": "150", "until": "sunday", "why": "Sale."})
     assert "change or end that override instead" in answer.content.decode()
+
+
+def test_a_raised_concurrency_limit_stays_within_the_bound() -> None:
+    limits = [Limit(5, 60, Algorithm.CONCURRENCY), Limit(9_000, 60, Algorithm.CONCURRENCY)]
+    assert scaled(limits, 150) == [Limit(8, 60, Algorithm.CONCURRENCY), Limit(10_000, 60, Algorithm.CONCURRENCY)]
+
+
+def test_places_become_available_as_requests_end() -> None:
+    rules = [policy("slow", Limit(5, 60, Algorithm.CONCURRENCY))]
+    unused, used = (
+        states_of(rules, 1, [(True, *figures, 0)], consumes=False)[0]
+        for figures in ((0, NEVER, 0), (3, 20 * SECOND_US, 55 * SECOND_US))
+    )
+    assert available_again(unused) == ""
+    assert available_again(used) == "as requests end, all within 55 seconds"

@@ -102,6 +102,24 @@ def test_the_algorithm_determines_the_visible_fields(pam: Page, search: Policy) 
     assert str(search.limits.get()) == "10 per month in Europe/Berlin"
 
 
+def test_the_window_of_a_concurrency_limit_is_a_longest_duration(pam: Page, search: Policy) -> None:
+    pam.goto(reverse("admin:limits_policy_change", args=[search.pk]))
+    line = pam.locator(".field-line", has=pam.locator("[name=limits-0-window_0]"))
+    expect(line.locator("label")).to_contain_text("Window")
+    pam.locator("[name=limits-0-algorithm]").select_option("concurrency")
+    expect(line.locator("label")).to_have_text("Longest duration*")
+    expect(pam.get_by_label("Longest duration: number")).to_have_value("1")
+    expect(pam.get_by_label("Longest duration: unit")).to_have_value("3600")
+    for field in ("burst", "period", "timezone"):
+        expect(pam.locator(f"[name=limits-0-{field}]")).to_be_hidden()
+    expect(pam.locator(".rl-meaning").first).to_contain_text(
+        "At most 10 concurrent requests, each for at most one hour."
+    )
+    pam.get_by_role("button", name="Save", exact=True).click()
+    publish(pam)
+    assert str(search.limits.get()) == "at most 10 concurrent requests, each for at most one hour"
+
+
 def test_partition_and_conditions_are_described_while_they_are_typed(
     pam: Page, search: Policy, servers: list[WebServer], http: httpx.Client
 ) -> None:

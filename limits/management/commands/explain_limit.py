@@ -11,7 +11,7 @@ from limits.domain.descriptions import limit_sentence
 from limits.domain.typed_attributes import InvalidAttributes, typed_attributes
 from limits.management.output import SAVED_NOT_LIVE, reject
 from ratelimit_enforcer.domain.decision import LimitState
-from ratelimit_enforcer.domain.enums import Reason
+from ratelimit_enforcer.domain.enums import Algorithm, Reason
 from ratelimit_enforcer.engine import CheckRequest, RulesetMissing, get_engine
 from ratelimit_enforcer.engine.explanation import Explanation, PolicyExplanation, explain
 
@@ -80,7 +80,9 @@ def _policy_lines(explanation: PolicyExplanation) -> Iterator[str]:
 
 def _state_in_words(state: LimitState) -> str:
     standing = f"{state.remaining:,} of {state.limit.capacity:,} left"
-    if state.next_capacity_after is not None:
+    if state.next_capacity_after is not None and state.limit.algorithm is Algorithm.CONCURRENCY:
+        standing += f", more as requests end, all available within {state.reset_after:.1f} s"
+    elif state.next_capacity_after is not None:
         standing += f", more in {state.next_capacity_after:.1f} s, all available in {state.reset_after:.1f} s"
     if not state.allowed:
         standing += ", denies" if state.is_enforced else ", would deny"

@@ -9,6 +9,7 @@
     period: (algorithm) => algorithm === "calendar",
     timezone: (algorithm) => algorithm === "calendar",
   };
+  const WINDOW_LABELS = { concurrency: "Longest duration" };
   const WAIT = 150;
 
   function fieldsOf(quota) {
@@ -26,6 +27,13 @@
       element.disabled = !shown;
       (element.closest(".field-line") ?? element).hidden = !shown;
     }
+  }
+
+  function labelWindow(fields) {
+    const words = WINDOW_LABELS[fields.algorithm.value] ?? "Window";
+    fields.window_0.closest(".field-line").querySelector("label").firstChild.textContent = words;
+    fields.window_0.setAttribute("aria-label", `${words}: number`);
+    fields.window_1.setAttribute("aria-label", `${words}: unit`);
   }
 
   function addSentence(quota) {
@@ -59,6 +67,7 @@
     let timer;
     const changed = () => {
       showWhatBelongs(fields);
+      labelWindow(fields);
       clearTimeout(timer);
       timer = setTimeout(() => say(fields, sentence), WAIT);
     };
@@ -67,6 +76,7 @@
       element.addEventListener("change", changed);
     }
     showWhatBelongs(fields);
+    labelWindow(fields);
     say(fields, sentence);
   }
 
