@@ -16,7 +16,7 @@ from ratelimit_enforcer.domain.enums import (
     Partition,
     Period,
 )
-from ratelimit_enforcer.domain.limit import MAX_BURST, MAX_COST, MAX_QUOTA, MAX_WINDOW_SECONDS
+from ratelimit_enforcer.domain.limit import MAX_BURST, MAX_COST, MAX_QUOTA, MAX_WINDOW_SECONDS, max_quota
 from ratelimit_enforcer.domain.routes import Route
 from tests.support.histories import ZONES
 
@@ -70,7 +70,7 @@ def limits(draw: st.DrawFn) -> Item:
         fields = {"period": draw(words(Period))} | ({"timezone": zone} if zone else {})
         return {"quota": quota, "algorithm": algorithm.value, **fields}
     window = draw(st.integers(1, MAX_WINDOW_SECONDS) | st.sampled_from([1, 60, MAX_WINDOW_SECONDS]))
-    item: Item = {"quota": quota, "window": window, "algorithm": algorithm.value}
+    item: Item = {"quota": min(quota, max_quota(algorithm)), "window": window, "algorithm": algorithm.value}
     if algorithm is Algorithm.TOKEN_BUCKET and draw(st.booleans()):
         item["burst"] = draw(
             st.integers(1, min(MAX_BURST, MAX_WINDOW_SECONDS * quota // window) if quota else MAX_BURST)
@@ -78,9 +78,13 @@ def limits(draw: st.DrawFn) -> Item:
     return item
 
 
-LIMITS = st.lists(
-    limits(), min_size=1, max_size=4, unique_by=lambda item: item.get("period") or (item["algorithm"], item["window"])
-)
+def _name(item: Item) -> Any:
+    if item["algorithm"] == Algorithm.CONCURRENCY:
+        return Algorithm.CONCURRENCY
+    return item.get("period") or (item["algorithm"], item["window"])
+
+
+LIMITS = st.lists(limits(), min_size=1, max_size=4, unique_by=_name)
 
 
 def _optional(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Item]:

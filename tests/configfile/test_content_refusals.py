@@ -89,6 +89,7 @@ QUOTA = "quota: must be between 0 and 1,000,000,000."
 WINDOW = "window: must be between 1 and 31,622,400 seconds (366 days)."
 BURST = "burst: must be between 1 and 1,000,000,000."
 REFILL = "burst: would take more than 366 days to refill at this quota."
+CONCURRENCY = "quota: must be between 0 and 10,000 concurrent requests."
 CALENDAR_ONLY = "is allowed for calendar limits only."
 BAD_LIMITS = [
     ("{quota: -1, window: 60}", QUOTA),
@@ -121,6 +122,16 @@ BAD_LIMITS = [
         "{quota: 1, period: day, algorithm: calendar, timezone: Mars}",
         "timezone: “Mars” is not a time zone; an example is “Europe/Berlin”.",
     ),
+    ("{quota: -1, window: 60, algorithm: concurrency}", CONCURRENCY),
+    ("{quota: 10001, window: 60, algorithm: concurrency}", CONCURRENCY),
+    (
+        "{quota: 1, algorithm: concurrency}",
+        "window: is required: the longest duration of a request in seconds.",
+    ),
+    ("{quota: 1, window: 31622401, algorithm: concurrency}", WINDOW),
+    ("{quota: 1, window: 60, algorithm: concurrency, burst: 5}", "burst: is allowed for token buckets only."),
+    ("{quota: 1, window: 60, algorithm: concurrency, period: day}", f"period: {CALENDAR_ONLY}"),
+    ("{quota: 1, window: 60, algorithm: concurrency, timezone: UTC}", f"timezone: {CALENDAR_ONLY}"),
     ("{quota: 1, algorithm: calendar}", "period: is required for a calendar limit: hour, day, week, month or year."),
 ]
 
@@ -145,6 +156,8 @@ def test_limits_of_overrides_have_the_same_ranges(limit: str, message: str) -> N
         "{quota: 1, window: 60, algorithm: token_bucket, burst: 527040}",
         "{quota: 0, window: 60, algorithm: token_bucket, burst: 1000000000}",
         "{quota: 1000000000, window: 31622400, algorithm: token_bucket, burst: 1000000000}",
+        "{quota: 0, window: 1, algorithm: concurrency}",
+        "{quota: 10000, window: 31622400, algorithm: concurrency}",
     ],
 )
 def test_limits_at_the_ends_of_their_ranges_are_accepted(limit: str) -> None:
@@ -164,6 +177,14 @@ def test_two_limits_with_one_name_are_rejected(algorithm: str, name: str) -> Non
     assert refusal(text) == [
         f"policies[0].limits[2]: another limit is already named “{name}”: use one limit per algorithm and window."
     ]
+
+
+def test_a_second_concurrency_limit_is_rejected_whatever_the_windows() -> None:
+    one, other = "{quota: 1, window: 60, algorithm: concurrency}", "{quota: 1, window: 90, algorithm: concurrency}"
+    problem = "algorithm: only one concurrency limit is allowed in a policy or an override."
+    assert refusal(limits(f"{one}, {{quota: 1, window: 90}}, {other}")) == [f"policies[0].limits[2].{problem}"]
+    override = f"overrides: [{{clients: {{plan: pro}}, policy: all, limits: [{one}, {other}]}}]"
+    assert refusal(override) == [f"overrides[0].limits[1].{problem}"]
 
 
 def test_one_window_may_have_two_algorithms() -> None:

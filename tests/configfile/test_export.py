@@ -9,6 +9,8 @@ import pytest
 from limits.configfile.export import export
 from limits.models import Client, Override
 from limits.publishing.rules import compile_ruleset
+from ratelimit_enforcer.domain.enums import Algorithm
+from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.ruleset import digest_of
 from tests.configfile.files import STORE, empty_tables, put
 from tests.models import rows
@@ -191,3 +193,30 @@ def test_an_export_restores_unusual_routes(path: str, shop: Platform) -> None:
     empty_tables()
     put(text)
     assert meaning() == before
+
+
+CONCURRENT = """
+plans: [{slug: free, default: true}]
+policies:
+- {slug: slow, limits: [{quota: 100, window: 60}, {quota: 5, window: 60, algorithm: concurrency}]}
+clients: [{key: acme}]
+overrides:
+- {client: acme, policy: slow, limits: [{quota: 9, window: 90, algorithm: concurrency}]}
+- {clients: {prefix: partner-}, policy: slow, limits: [{quota: 7, window: 30, algorithm: concurrency}]}
+"""
+
+
+def test_an_export_restores_concurrency_limits(platform: Platform) -> None:
+    sentence = "limits: 100 per minute; and at most 5 concurrent requests, each for at most one minute"
+    assert sentence in " ".join(put(CONCURRENT).changes)
+    before, text = meaning(), export()
+    assert text.count("algorithm: concurrency") == 3
+    assert "  - quota: 5\n    algorithm: concurrency\n    window: 60\n" in text
+    empty_tables()
+    put(text)
+    assert meaning() == before
+    assert export() == text
+    record = platform.client("acme")
+    assert record
+    assert record.overrides[0].limits == (Limit(9, 90, Algorithm.CONCURRENCY),)
+    assert platform.ruleset.segment_overrides[0].limits == (Limit(7, 30, Algorithm.CONCURRENCY),)

@@ -138,7 +138,7 @@ WRONG = [
     *typed(
         "policies[0].limits[0].algorithm",
         ["null", "leaky_bucket", "1"],
-        "must be one of: sliding_window, token_bucket, fixed_window, calendar.",
+        "must be one of: sliding_window, token_bucket, fixed_window, calendar, concurrency.",
     ),
     *typed("clients[0].key", NO_TEXTS, TEXT),
     *typed("clients[0].status", ["null", "Blocked", "true"], "must be one of: active, exempt, blocked."),
