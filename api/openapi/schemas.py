@@ -94,15 +94,27 @@ _PATH: Schema = {
     "description": "The path of the request; a query string is ignored.",
 }
 
-_REMAINING = _count("Whole units of cost that would still be admitted now.")
+_REMAINING = _count("Whole units of cost that would still be admitted now; of a concurrency limit, requests.")
 _RESET_AFTER = _seconds("until the full capacity of the limit is available again.")
-_NEXT_CAPACITY_AFTER = _nullable(_seconds("until some capacity becomes available again; null if nothing is used."))
-_RETRY_AFTER = _nullable(_seconds("until this request would be admitted; null if admitted, or if waiting cannot help."))
+_NEXT_CAPACITY_AFTER = _nullable(
+    _seconds(
+        "until some capacity becomes available again, for a concurrency limit at the latest; null if nothing is used."
+    )
+)
+_RETRY_AFTER = _nullable(
+    _seconds(
+        "until this request would be admitted; null if admitted, or if waiting cannot help. 1 for a concurrency limit, "
+        "since it is not known when a request will end."
+    )
+)
 
 _LIMIT = _object(
     {
         "name": _TEXT
-        | {"description": "The name of the limit: its policy and window; `~1` is added for the parent, `~2` above it."},
+        | {
+            "description": "The name of the limit: its policy, and its window or `concurrent`; `~1` is added for the "
+            "parent, `~2` above it."
+        },
         "policy": _TEXT,
         "client": _nullable(_TEXT)
         | {
@@ -111,8 +123,15 @@ _LIMIT = _object(
         },
         "algorithm": _one_of(Algorithm, "The algorithm of the limit."),
         "mode": _one_of(Mode, "A shadow limit is evaluated, counted and reported, but never denies."),
-        "quota": _count("The cost that the limit admits in a window."),
-        "window": _nullable(_seconds("the length of the window; null for a calendar limit.")),
+        "quota": _count(
+            "The cost that the limit admits in a window; of a concurrency limit, the number of concurrent requests."
+        ),
+        "window": _nullable(
+            _seconds(
+                "the length of the window; of a concurrency limit, the longest that a request counts. Null for a "
+                "calendar limit."
+            )
+        ),
         "burst": _nullable(_count("The size of a token bucket; null for others.")),
         "allowed": _FLAG | {"description": "Whether this limit admits the request."},
         "remaining": _REMAINING,
