@@ -54,7 +54,7 @@ def alert_rule_problems(rule: AlertRule) -> Iterator[tuple[str, str]]:
         yield "min_requests", f"must be a whole number from 1 to {MAX_THRESHOLD:,}."
     if not rule.emails and not rule.webhooks:
         yield "emails", "must contain at least one address, unless there is a webhook."
-    yield from _platform_problems(rule)
+    yield from _problems_of_metric(rule)
 
 
 def _threshold_problem(rule: AlertRule) -> str | None:
@@ -62,9 +62,13 @@ def _threshold_problem(rule: AlertRule) -> str | None:
     return None if is_right(rule.threshold) else message
 
 
+def _is_number(threshold: float) -> bool:
+    return 1 <= threshold <= MAX_THRESHOLD and threshold == int(threshold)
+
+
 _THRESHOLDS: dict[AlertMetric, tuple[Callable[[float], bool], str]] = {
     AlertMetric.THROTTLED: (
-        lambda threshold: 1 <= threshold <= MAX_THRESHOLD and threshold == int(threshold),
+        _is_number,
         f"must be a whole number of requests, from 1 to {MAX_THRESHOLD:,}.",
     ),
     AlertMetric.THROTTLED_RATIO: (
@@ -75,6 +79,10 @@ _THRESHOLDS: dict[AlertMetric, tuple[Callable[[float], bool], str]] = {
         lambda threshold: threshold in USAGE_THRESHOLDS,
         "must be 0.5, 0.8, 0.9 or 1.",
     ),
+    AlertMetric.OVERDRAWN: (
+        _is_number,
+        f"must be a whole number of units of cost, from 1 to {MAX_THRESHOLD:,}.",
+    ),
     AlertMetric.PLATFORM: (
         lambda threshold: threshold == 1,
         "must be 1 for platform problems.",
@@ -82,12 +90,17 @@ _THRESHOLDS: dict[AlertMetric, tuple[Callable[[float], bool], str]] = {
 }
 
 
-def _platform_problems(rule: AlertRule) -> Iterator[tuple[str, str]]:
+def _problems_of_metric(rule: AlertRule) -> Iterator[tuple[str, str]]:
     """A platform problem is not specific to clients or endpoints, and each problem is a separate alert."""
     if rule.metric is AlertMetric.PLATFORM:
         for field in ("client", "plan", "endpoint", "policy", "group_by"):
             if getattr(rule, field) is not None:
                 yield field, "must be empty for platform problems."
+    if rule.metric is AlertMetric.OVERDRAWN:
+        if rule.policy is not None:
+            yield "policy", "must be empty: overdrawn cost is not counted by policy."
+        if rule.group_by is GroupBy.POLICY:
+            yield "group_by", "must be client, endpoint or none: overdrawn cost is not counted by policy."
 
 
 def alert_rule_sentence(rule: AlertRule) -> str:
@@ -109,9 +122,16 @@ def _condition(rule: AlertRule) -> str:
             return f"{format_percent(rule.threshold)}{least} denied in {window}"
         case AlertMetric.USAGE_RATIO:
             return f"{format_percent(rule.threshold)} of a quota reached in {window}"
+        case AlertMetric.OVERDRAWN:
+            return f"{units_of_cost(rule.threshold)} overdrawn in {window}"
         case AlertMetric.PLATFORM:
             return "a platform problem"
     return f"{quantity(rule.threshold, 'request')} denied in {window}"
+
+
+def units_of_cost(cost: float) -> str:
+    """Returns a cost in words, such as “1 unit of cost” or “2,000 units of cost”."""
+    return f"{quantity(cost, 'unit')} of cost"
 
 
 def format_minutes(seconds: int) -> str:

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.template.loader import render_to_string
 from django.urls import reverse
 
-from limits.domain.alert_rules import format_minutes, format_percent
+from limits.domain.alert_rules import format_minutes, format_percent, units_of_cost
 from limits.domain.descriptions import quantity
 from limits.models import Alert, AlertRule, Message
 from limits.monitoring import problems
@@ -31,6 +31,8 @@ MAX_DIGEST_LINES = 50
 MAX_SUBJECT = 200
 
 _PREFIXES = {MessageKind.REMINDER: "Reminder: ", MessageKind.RESOLVED: "Resolved: ", MessageKind.TEST: "Test: "}
+_AMOUNTS = {AlertMetric.USAGE_RATIO: "highest", AlertMetric.OVERDRAWN: "overdrawn"}
+"""The heading of the figures in a message, where it is not “denied”."""
 _VERBS = {MessageKind.OPENED: "opened", MessageKind.REMINDER: "still open", MessageKind.RESOLVED: "resolved"}
 
 
@@ -126,7 +128,7 @@ def _context(alert: Alert, kind: MessageKind) -> dict[str, Any]:
         "begin": alert.last_minute - timedelta(seconds=rule.window) + ONE_MINUTE,
         "end": alert.last_minute + ONE_MINUTE,
         "figures": largest_contributions(rule, alert.group, alert.last_minute, MAX_FIGURES),
-        "amounts": "highest" if rule.metric == AlertMetric.USAGE_RATIO else "denied",
+        "amounts": _AMOUNTS.get(AlertMetric(rule.metric), "denied"),
         "places": "policy" if rule.metric == AlertMetric.USAGE_RATIO else "endpoint",
         "highest": format_value(alert.highest, rule),
         "alert_url": _url("admin:limits_alert_change", alert.pk),
@@ -138,12 +140,14 @@ def _context(alert: Alert, kind: MessageKind) -> dict[str, Any]:
 def headline(alert: Alert) -> str:
     """Returns a sentence with the event and the client, endpoint or policy concerned."""
     rule, value = alert.rule, alert.value
+    named = f"{alert.group_name}: " if rule.group_by else ""
     match AlertMetric(rule.metric):
         case AlertMetric.PLATFORM:
             return alert.group
         case AlertMetric.THROTTLED_RATIO:
-            subject = f"{alert.group_name}: " if rule.group_by else ""
-            return f"{subject}{format_percent(value)} of the requests denied in {_window_in_words(rule)}"
+            return f"{named}{format_percent(value)} of the requests denied in {_window_in_words(rule)}"
+        case AlertMetric.OVERDRAWN:
+            return f"{named}{format_value(value, rule)} in {_window_in_words(rule)}"
         case AlertMetric.USAGE_RATIO:
             return _threshold_headline(alert)
     subject = {
@@ -164,7 +168,8 @@ def _threshold_headline(alert: Alert) -> str:
 
 
 def format_value(value: float, rule: AlertRule) -> str:
-    """Returns a value of a rule's metric in words: “60 requests denied”, “45 % denied”, “80 % of a quota”."""
+    """Returns a value of a rule's metric in words: “60 requests denied”, “45 % denied”, “80 % of a quota”,
+    “500 units of cost overdrawn”."""
     match AlertMetric(rule.metric):
         case AlertMetric.PLATFORM:
             return "platform problem"
@@ -172,6 +177,8 @@ def format_value(value: float, rule: AlertRule) -> str:
             return f"{format_percent(value)} denied"
         case AlertMetric.USAGE_RATIO:
             return f"{format_percent(value)} of a quota"
+        case AlertMetric.OVERDRAWN:
+            return f"{units_of_cost(value)} overdrawn"
     return f"{quantity(value, 'request')} denied"
 
 

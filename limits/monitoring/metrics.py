@@ -78,6 +78,10 @@ def _usage_ratio(rule: AlertRule, last_minute: datetime) -> Values:
     return _found(_SQL.rows("quota_usage_ratio", **_of_rule(rule, last_minute)))
 
 
+def _overdrawn(rule: AlertRule, last_minute: datetime) -> Values:
+    return _found(_SQL.rows("overdrawn_cost", **_of_rule(rule, last_minute)))
+
+
 def _platform(rule: AlertRule, last_minute: datetime) -> Values:
     return {problem.name: 1.0 for problem in problems.current_problems(last_minute + ONE_MINUTE)}
 
@@ -86,6 +90,7 @@ _METRICS: dict[AlertMetric, Callable[[AlertRule, datetime], Values]] = {
     AlertMetric.THROTTLED: _throttled,
     AlertMetric.THROTTLED_RATIO: _throttled_ratio,
     AlertMetric.USAGE_RATIO: _usage_ratio,
+    AlertMetric.OVERDRAWN: _overdrawn,
     AlertMetric.PLATFORM: _platform,
 }
 
@@ -134,7 +139,11 @@ def largest_contributions(rule: AlertRule, group: str, last_minute: datetime, co
         case AlertMetric.USAGE_RATIO:
             rows = _SQL.rows("highest_quota_usage", **parameters)
             return [Figure(f"{mark} %", client or OTHER, policy) for client, policy, mark in rows]
-    rows = _SQL.rows("most_denials_by_policies" if _is_about_policies(rule) else "most_denied_requests", **parameters)
-    return [
-        Figure(f"{requests:,}", client or OTHER, endpoint or UNKNOWN_ENDPOINT) for client, endpoint, requests in rows
-    ]
+    rows = _SQL.rows(_statement_of_contributions(rule), **parameters)
+    return [Figure(f"{amount:,}", client or OTHER, endpoint or UNKNOWN_ENDPOINT) for client, endpoint, amount in rows]
+
+
+def _statement_of_contributions(rule: AlertRule) -> str:
+    if rule.metric == AlertMetric.OVERDRAWN:
+        return "most_overdrawn_cost"
+    return "most_denials_by_policies" if _is_about_policies(rule) else "most_denied_requests"

@@ -69,6 +69,7 @@ class AlertMetric(StrEnum):
     THROTTLED = "throttled"
     THROTTLED_RATIO = "throttled_ratio"
     USAGE_RATIO = "usage_ratio"
+    OVERDRAWN = "overdrawn"
     PLATFORM = "platform"
 
 

@@ -79,6 +79,8 @@ def test_saved_addresses_are_shown_in_the_form(desk: Desk) -> None:
         ({"metric": "usage_ratio", "threshold": "0.7"}, "threshold", "0.5, 0.8, 0.9 or 1"),
         ({"metric": "throttled_ratio", "threshold": "1.2"}, "threshold", "ratio above 0"),
         ({"metric": "platform", "threshold": "1"}, "group_by", "ust be empty"),
+        ({"metric": "overdrawn", "threshold": "0.5"}, "threshold", "whole number of units of cost"),
+        ({"metric": "overdrawn", "group_by": "policy"}, "group_by", "not counted by policy"),
         ({"webhooks": "https://127.0.0.1/hook"}, "webhooks", "neither public"),
         ({"webhooks": "ftp://example.com/"}, "webhooks", "must begin with https://"),
         ({"min_requests": "0"}, "min_requests", "from 1 to"),

@@ -27,6 +27,7 @@ THRESHOLDS = {
     AlertMetric.THROTTLED: st.integers(1, 10**12),
     AlertMetric.THROTTLED_RATIO: st.floats(0, 1, exclude_min=True),
     AlertMetric.USAGE_RATIO: st.sampled_from([0.5, 0.8, 0.9, 1, 1.0]),
+    AlertMetric.OVERDRAWN: st.integers(1, 10**12),
     AlertMetric.PLATFORM: st.just(1),
 }
 MISLEADING = ["0100", "1:30", "0x1f", "yes", "Off", "null", "~", "1_000", "1e3", ".inf", "2026-12-01", "=", "<<", "- a"]
@@ -181,12 +182,16 @@ def _alert_rule(draw: st.DrawFn, document: Item) -> Item:
             )
         ),
     }
-    return item if metric is AlertMetric.PLATFORM else item | _filters(draw, document)
+    if metric is AlertMetric.PLATFORM:
+        return item
+    return item | _filters(draw, document, of_policies=metric is not AlertMetric.OVERDRAWN)
 
 
-def _filters(draw: st.DrawFn, document: Item) -> Item:
-    sections = {"plan": "plans", "endpoint": "endpoints", "policy": "policies"}
+def _filters(draw: st.DrawFn, document: Item, *, of_policies: bool) -> Item:
+    sections = {"plan": "plans", "endpoint": "endpoints"} | ({"policy": "policies"} if of_policies else {})
     names = {field: [item["slug"] for item in document[section]] for field, section in sections.items()}
     filters = {field: st.sampled_from([None, *known]) for field, known in names.items()}
-    groups = st.sampled_from([None, "none", *(word.value for word in GroupBy)])
+    groups = st.sampled_from(
+        [None, "none", *(word.value for word in GroupBy if of_policies or word is not GroupBy.POLICY)]
+    )
     return draw(_optional(client=texts(20, least=1), group_by=groups, **filters))

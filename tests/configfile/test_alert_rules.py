@@ -63,7 +63,7 @@ def test_pruning_removes_rules_that_the_section_does_not_contain(shop: Platform)
         ),
         ("metric: throttled_ratio", "threshold: must be a ratio above 0 and at most 1, such as 0.2."),
         ("metric: platform", "threshold: must be 1 for platform problems."),
-        ("metric: loudness", "metric: must be one of: throttled, throttled_ratio, usage_ratio, platform."),
+        ("metric: loudness", "metric: must be one of: throttled, throttled_ratio, usage_ratio, overdrawn, platform."),
         ("webhooks: ['http://example.com/']", "webhooks: http://example.com/ must begin with https://."),
         (
             "webhooks: ['https://10.0.0.1/']",
@@ -90,6 +90,33 @@ def test_an_invalid_rule_is_rejected(fields: str, line: str | None, settings: Se
     kept = [part for part in RULE.split(", ") if not part.startswith(f"{name}:")]
     (found,) = refusal(f"alert_rules: [{{{', '.join([*kept, fields])}}}]")
     assert found.startswith(f"alert_rules[0].{line or name}")
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ("group_by: policy", "group_by: must be client, endpoint or none: overdrawn cost is not counted by policy."),
+        ("policy: all", "policy: must be empty: overdrawn cost is not counted by policy."),
+        ("threshold: 0.5", "threshold: must be a whole number of units of cost, from 1 to 1,000,000,000,000."),
+    ],
+)
+def test_an_invalid_rule_on_overdrawn_cost_is_rejected(fields: str, line: str) -> None:
+    threshold = "" if "threshold" in fields else "threshold: 1, "
+    item = f"name: debt, metric: overdrawn, {threshold}{fields}, emails: [ops@example.com]"
+    assert refusal(f"alert_rules: [{{{item}}}]") == [f"alert_rules[0].{line}"]
+
+
+def test_a_rule_on_overdrawn_cost_is_restored_from_an_export(shop: Platform) -> None:
+    rule = "{name: debt, metric: overdrawn, threshold: 5000, group_by: client, emails: [a@b.de]}"
+    assert put(f"alert_rules: [{rule}]").changes == [
+        "Alert rule “debt” added (5,000 units of cost overdrawn in 1 minute, for each client; to a@b.de; at most one "
+        "message every 600 seconds)."
+    ]
+    before = AlertRule.objects.get().as_domain()
+    text = export()
+    AlertRule.objects.all().delete()
+    put(text)
+    assert AlertRule.objects.get().as_domain() == before
 
 
 def test_a_rule_with_unknown_references_is_rejected(shop: Platform) -> None:

@@ -231,6 +231,7 @@ def test_alert_rules_are_sentences_and_have_bounds() -> None:
         (AlertMetric.THROTTLED, [1, 50, 10**12], [0, 0.5, 1.5, -1, 10**13]),
         (AlertMetric.THROTTLED_RATIO, [0.001, 0.5, 1], [0, 1.01, -0.5]),
         (AlertMetric.USAGE_RATIO, [0.5, 0.8, 0.9, 1], [0, 0.79, 0.81, 1.1]),
+        (AlertMetric.OVERDRAWN, [1, 50, 10**12], [0, 0.5, 1.5, -1, 10**13]),
         (AlertMetric.PLATFORM, [1], [0, 2, 0.5]),
     ],
 )
@@ -250,6 +251,16 @@ def test_rules_for_platform_problems_have_neither_filters_nor_groups() -> None:
     assert [field for field, _ in alert_rule_problems(rule)] == ["client", "plan", "endpoint", "policy", "group_by"]
 
 
+def test_rules_for_overdrawn_cost_are_not_about_policies() -> None:
+    rule = AlertRule("r", AlertMetric.OVERDRAWN, 1, 60, "acme", "pro", "search", emails=("a@example.com",))
+    for group_by in (GroupBy.CLIENT, GroupBy.ENDPOINT, None):
+        assert list(alert_rule_problems(replace(rule, group_by=group_by))) == []
+    assert list(alert_rule_problems(replace(rule, policy="all", group_by=GroupBy.POLICY))) == [
+        ("policy", "must be empty: overdrawn cost is not counted by policy."),
+        ("group_by", "must be client, endpoint or none: overdrawn cost is not counted by policy."),
+    ]
+
+
 @pytest.mark.parametrize(
     ("rule", "sentence"),
     [
@@ -263,6 +274,11 @@ def test_rules_for_platform_problems_have_neither_filters_nor_groups() -> None:
             AlertRule("r", AlertMetric.USAGE_RATIO, 0.8, 3_600, plan="free"),
             "80 % of a quota reached in 60 minutes, of plan free",
         ),
+        (
+            AlertRule("r", AlertMetric.OVERDRAWN, 2_000, 300, endpoint="chat", group_by=GroupBy.CLIENT),
+            "2,000 units of cost overdrawn in 5 minutes, for each client, on endpoint chat",
+        ),
+        (AlertRule("r", AlertMetric.OVERDRAWN, 1), "1 unit of cost overdrawn in 1 minute"),
         (AlertRule("r", AlertMetric.PLATFORM, 1), "a platform problem"),
     ],
 )

@@ -199,3 +199,49 @@ WHERE minute >= %(begin)s AND minute < %(end)s AND mark >= %(min_mark)s
         WHEN 'policy' THEN policy = %(group)s ELSE true
     END
 GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT %(count)s;
+
+-- name: overdrawn_cost
+-- Overdrawn cost of each group, if at least the threshold, read from the partial indexes of such rows.
+SELECT
+    CASE %(group_by)s::text WHEN 'client' THEN client_key WHEN 'endpoint' THEN endpoint ELSE '' END,
+    sum(overdrawn)::bigint
+FROM (
+    SELECT client_key, endpoint, overdrawn FROM limits_settlementhour
+    WHERE hour >= %(first_hour)s AND hour < %(last_hour)s
+    UNION ALL
+    SELECT client_key, endpoint, overdrawn FROM limits_settlement
+    WHERE minute >= %(begin)s AND minute < %(first_hour)s
+    UNION ALL
+    SELECT client_key, endpoint, overdrawn FROM limits_settlement
+    WHERE minute >= %(rolled_up_until)s AND minute < %(end)s
+) AS rows
+LEFT JOIN limits_client AS client ON client.key = client_key
+WHERE overdrawn > 0
+    AND (%(client)s::text IS NULL OR client_key = %(client)s)
+    AND (%(endpoint)s::text IS NULL OR endpoint = %(endpoint)s)
+    AND (%(plan)s::bigint IS NULL OR {is_on(plan)})
+GROUP BY 1 HAVING sum(overdrawn) >= %(threshold)s
+ORDER BY 2 DESC, 1 LIMIT %(count)s;
+
+-- name: most_overdrawn_cost
+-- The clients and endpoints with the highest overdrawn cost of one group.
+SELECT client_key, endpoint, sum(overdrawn)::bigint
+FROM (
+    SELECT client_key, endpoint, overdrawn FROM limits_settlementhour
+    WHERE hour >= %(first_hour)s AND hour < %(last_hour)s
+    UNION ALL
+    SELECT client_key, endpoint, overdrawn FROM limits_settlement
+    WHERE minute >= %(begin)s AND minute < %(first_hour)s
+    UNION ALL
+    SELECT client_key, endpoint, overdrawn FROM limits_settlement
+    WHERE minute >= %(rolled_up_until)s AND minute < %(end)s
+) AS rows
+LEFT JOIN limits_client AS client ON client.key = client_key
+WHERE overdrawn > 0
+    AND (%(client)s::text IS NULL OR client_key = %(client)s)
+    AND (%(endpoint)s::text IS NULL OR endpoint = %(endpoint)s)
+    AND (%(plan)s::bigint IS NULL OR {is_on(plan)})
+    AND CASE %(group_by)s::text
+        WHEN 'client' THEN client_key = %(group)s WHEN 'endpoint' THEN endpoint = %(group)s ELSE true
+    END
+GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT %(count)s;
