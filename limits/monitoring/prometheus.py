@@ -3,41 +3,28 @@
 The former are updated as decisions and store calls happen. Their labels have few values: endpoints, policies,
 outcomes, kinds of errors. Never a client.
 
-The latter are read during the scrape: whether the stores are available, and what waits in them. An
-unavailable store is reported as such; the values read from it are then left out.
+The latter are read during the scrape: ``platform_metrics.py``.
 """
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
-from django.db import DatabaseError, InterfaceError
-from django.utils import timezone
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from limits.models import Alert, Message, Progress, Publication, Work
 from limits.models.usage import UNKNOWN_ENDPOINT
-from limits.monitoring.drain import usage_counts
+from limits.monitoring.platform_metrics import platform_metrics
 from limits.monitoring.prometheus_folder import FOLDER_VARIABLE, remove_gauges_of_ended_processes
-from ratelimit_enforcer.conf import setting
 from ratelimit_enforcer.domain.decision import Decision
 from ratelimit_enforcer.domain.enums import Outcome, Reason
-from ratelimit_enforcer.domain.ruleset import Version
 from ratelimit_enforcer.per_process import once, renew_after_fork
 from ratelimit_enforcer.store import observers
-from ratelimit_enforcer.store.connections.factory import store_connections
-from ratelimit_enforcer.store.deadline import Deadline
-from ratelimit_enforcer.store.errors import StoreError
-from ratelimit_enforcer.store.keys import Keys
 from ratelimit_enforcer.store.observers import Observer
-from ratelimit_enforcer.store.ruleset_reader import RulesetReader
 
 log = structlog.get_logger(__name__)
 
@@ -190,72 +177,6 @@ def _policy_outcomes(decision: Decision) -> dict[str, str]:
     return outcomes
 
 
-@dataclass(frozen=True, slots=True)
-class GaugeValue:
-    """The present value of one gauge."""
-
-    name: str
-    text: str
-    value: float
-
-
-def gauge_values() -> Iterator[GaugeValue]:
-    """Yields all values that can be read now."""
-    yield from _store()
-    yield from _database()
-
-
-def _store() -> Iterator[GaugeValue]:
-    name, text = "ratelimit_store_up", "Whether Redis is available to this server: 1 or 0."
-    reader = RulesetReader(store_connections(), Keys(setting("NAMESPACE")))
-    try:
-        token = reader.pointer(Deadline(setting("CHECK_DEADLINE")))
-    except StoreError:
-        yield GaugeValue(name, text, 0)
-        return
-    yield GaugeValue(name, text, 1)
-    yield from _damage()
-    if token is not None:
-        text = "The ruleset in force in the store."
-        yield GaugeValue("ratelimit_ruleset_published_version", text, Version.parse(token).sequence)
-
-
-def _damage() -> Iterator[GaugeValue]:
-    try:
-        found = usage_counts().damage_found()
-    except StoreError:
-        return
-    text = "Damaged entries found in Redis in the last days. They were set aside."
-    yield GaugeValue("ratelimit_damaged_entries", text, sum(found.kinds.values()) if found else 0)
-
-
-def _database() -> Iterator[GaugeValue]:
-    name, text = "ratelimit_database_up", "Whether PostgreSQL is available to this server: 1 or 0."
-    try:
-        found = [*_work(), *_alerts()]
-    except (DatabaseError, InterfaceError):
-        yield GaugeValue(name, text, 0)
-        return
-    yield GaugeValue(name, text, 1)
-    yield from found
-
-
-def _work() -> Iterator[GaugeValue]:
-    latest = Publication.objects.order_by("-sequence").values_list("state", flat=True).first()
-    waiting = latest not in (None, Publication.State.LIVE)
-    text = "Whether the newest publication is not live everywhere yet: 1 or 0."
-    yield GaugeValue("ratelimit_publication_waiting", text, waiting)
-    if (drained := Progress.of(Work.DRAIN)) is not None:
-        text = "Time since all usage counts were copied from Redis to PostgreSQL."
-        yield GaugeValue("ratelimit_drain_lag_seconds", text, max(0.0, (timezone.now() - drained).total_seconds()))
-
-
-def _alerts() -> Iterator[GaugeValue]:
-    yield GaugeValue("ratelimit_alerts_open", "Alerts that are open.", Alert.objects.filter(resolved_at=None).count())
-    waiting = Message.objects.filter(sent_at=None).exclude(next_attempt_at=None).count()
-    yield GaugeValue("ratelimit_messages_waiting", "Messages about alerts that are not delivered yet.", waiting)
-
-
 OPENMETRICS = "application/openmetrics-text"
 
 
@@ -297,5 +218,4 @@ class PlatformMetrics(Collector):
         yield from ()
 
     def collect(self) -> Iterator[Metric]:
-        for reading in gauge_values():
-            yield GaugeMetricFamily(reading.name, reading.text, value=reading.value)
+        yield from platform_metrics()

@@ -16,6 +16,8 @@ from ratelimit_enforcer.store.errors import StoreUnavailable
 from tests.api.conftest import CLIENTS
 from tests.metrics.scraping import Samples, Scraper
 from tests.metrics.test_page import WATCHED
+from tests.monitoring.counting import count_settlements
+from tests.publishing.platforms import Platform
 from tests.support.servers import Store
 
 pytestmark = pytest.mark.django_db
@@ -29,7 +31,7 @@ BY_PROMETHEUS = {"instance", "job", "le"}
 
 
 @pytest.fixture
-def exported(store: Store, scraper: Scraper) -> Samples:
+def exported(store: Store, platform: Platform, scraper: Scraper) -> Samples:
     """The samples of a server in which each counter has been counted once."""
     store.publish(WATCHED)
     store.load(*CLIENTS)
@@ -38,6 +40,7 @@ def exported(store: Store, scraper: Scraper) -> Samples:
     instruments().store_failed(StoreUnavailable("gone"))
     instruments().breaker_changed(is_open=True)
     instruments()._degraded.labels("search", "admitted").inc()
+    count_settlements(platform, "ann", (1, 1, 1, 1, 1, 1))
     drain()
     return scraper.scrape()
 
