@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from ratelimit_enforcer.domain.calendar import period_around
 from ratelimit_enforcer.domain.enums import Algorithm
-from ratelimit_enforcer.domain.limit import SECOND_US, Limit
+from ratelimit_enforcer.domain.limit import MAX_DEBT, SECOND_US, Limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,21 @@ def consume(window: FixedWindow, limit: Limit, cost: int) -> FixedWindow:
     (:func:`advance`)."""
     since = max(window.now, window.since) if window.since < window.end else window.now
     return replace(window, since=since, used=window.used + cost)
+
+
+def refund(window: FixedWindow, cost: int, end: int) -> FixedWindow:
+    """The counter as if a request in the window that lasts until ``end`` had cost ``cost`` less; unchanged in any
+    other window."""
+    return replace(window, used=max(0, window.used - cost)) if window.end == end else window
+
+
+def debit(window: FixedWindow, limit: Limit, cost: int) -> tuple[FixedWindow, int]:
+    """The counter after consuming ``cost``, beyond the quota if necessary, and the excess over the quota. The excess is
+    at most :data:`~ratelimit_enforcer.domain.limit.MAX_DEBT`. ``window`` must be at the present time
+    (:func:`advance`)."""
+    debited = min(cost, max(0, limit.quota + MAX_DEBT - window.used))
+    after = consume(window, limit, debited) if debited else window
+    return after, max(0, after.used - limit.quota)
 
 
 def figures(window: FixedWindow) -> tuple[int, int, int, int]:

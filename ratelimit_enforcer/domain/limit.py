@@ -16,6 +16,8 @@ MAX_BURST = 10**9
 MAX_COST = 10**6
 MAX_CONCURRENCY = 10_000
 """The largest quota of a concurrency limit: the store has an entry for each place."""
+MAX_DEBT = 10**9
+"""The cost beyond its quota that a limit remembers at most, after settlements and charges."""
 
 MAX_SKEW_US = SECOND_US
 """Maximum difference between the clocks of two masters of a store, in microseconds."""

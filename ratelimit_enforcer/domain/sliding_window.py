@@ -12,7 +12,7 @@ This is the reference for ``store/scripts/decide.lua``; the same vectors run thr
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ratelimit_enforcer.domain.limit import Limit
+from ratelimit_enforcer.domain.limit import MAX_DEBT, Limit
 
 EXACT_RUNS = 64
 CELLS = 64
@@ -73,11 +73,43 @@ def consume(window: SlidingWindow, limit: Limit, cost: int) -> SlidingWindow:
     the last one."""
     cell = limit.window_us // CELLS
     runs, at = window.runs, max(window.now, window.last_at)
+    if runs and runs[-1].cost == 0:
+        runs = runs[:-1]
     shares_last_run = len(runs) >= EXACT_RUNS and runs[-1].at // cell == at // cell
     if shares_last_run:
         cost += runs[-1].cost
         runs = runs[:-1]
     return replace(window, runs=(*runs, Run(at, cost)))
+
+
+def last_run_at(window: SlidingWindow) -> int:
+    """The time by which :func:`refund` finds the request that was admitted last."""
+    return window.runs[-1].at
+
+
+def refund(window: SlidingWindow, limit: Limit, cost: int, at: int) -> SlidingWindow:
+    """The counter as if the request at ``at`` had cost ``cost`` less. ``window`` must be at the present time
+    (:func:`advance`). The request is in the first run that is not older; nothing is refunded if it has expired."""
+    if max(window.now, window.last_at) >= at + limit.window_us:
+        return window
+    cell = limit.window_us // CELLS
+    found = next((index for index, run in enumerate(window.runs) if run.at >= at), None)
+    if found is None or window.runs[found].at > at + cell:
+        return window
+    run = window.runs[found]
+    shrunk = replace(run, cost=max(0, run.cost - cost))
+    # The last run has the counter's time, so it remains.
+    is_kept = shrunk.cost > 0 or found == len(window.runs) - 1
+    return replace(window, runs=window.runs[:found] + ((shrunk,) if is_kept else ()) + window.runs[found + 1 :])
+
+
+def debit(window: SlidingWindow, limit: Limit, cost: int) -> tuple[SlidingWindow, int]:
+    """The counter after consuming ``cost``, beyond the quota if necessary, and the excess over the quota. The excess is
+    at most :data:`~ratelimit_enforcer.domain.limit.MAX_DEBT`. ``window`` must be at the present time
+    (:func:`advance`)."""
+    debited = min(cost, max(0, limit.quota + MAX_DEBT - window.used))
+    after = consume(window, limit, debited) if debited else window
+    return after, max(0, after.used - limit.quota)
 
 
 def figures(window: SlidingWindow, limit: Limit, cost: int, admitted: bool) -> tuple[int, int, int, int]:

@@ -15,7 +15,7 @@ from functools import partial
 from ratelimit_enforcer.domain.attributes import IP, NO_ATTRIBUTES, Match
 from ratelimit_enforcer.domain.client import MAX_LEVELS, ClientRecord
 from ratelimit_enforcer.domain.decision import CheckRequest
-from ratelimit_enforcer.domain.enums import ClientStatus, Partition
+from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Partition
 from ratelimit_enforcer.domain.routes import Router
 from ratelimit_enforcer.domain.ruleset import Endpoint, Ruleset, Version
 from ratelimit_enforcer.domain.selection import (
@@ -89,7 +89,8 @@ class Layout:
 def counter_of(policy: EffectivePolicy) -> CounterRef:
     """The counter of a policy, as the decider names it."""
     shared = policy.policy.partition is Partition.GLOBAL
-    return CounterRef(policy.policy.slug, shared, policy.policy.attributes, policy.level)
+    has_places = any(limit.algorithm is Algorithm.CONCURRENCY for limit in policy.limits)
+    return CounterRef(policy.policy.slug, shared, policy.policy.attributes, policy.level, has_places)
 
 
 def _parts(policies: Sequence[EffectivePolicy], pack: Callable[[Sequence[EffectivePolicy]], bytes]) -> tuple[Part, ...]:

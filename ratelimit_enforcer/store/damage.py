@@ -17,13 +17,14 @@ from redis.exceptions import ResponseError
 from ratelimit_enforcer.log_limiter import RateLimitedLog
 from ratelimit_enforcer.store import observers
 
-COUNTER, COUNTS, CLIENT, RULES, PROCESSES, RATE_LOG = KINDS = (
+COUNTER, COUNTS, CLIENT, RULES, PROCESSES, RATE_LOG, RESERVATION = KINDS = (
     "counter",
     "usage counts",
     "client records",
     "rules",
     "processes",
     "rate log",
+    "reservations",
 )
 
 RETENTION_SECONDS = 7 * 86_400

@@ -3,12 +3,13 @@
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from ratelimit_enforcer.domain.attributes import NO_ATTRIBUTES, values_digest
 from ratelimit_enforcer.domain.client import MAX_LEVELS
 from ratelimit_enforcer.domain.counters import Reading
+from ratelimit_enforcer.domain.reservations import ID_SIZE, MAX_OPEN
 from ratelimit_enforcer.domain.usage import Count
 from ratelimit_enforcer.store import damage, scripts
 from ratelimit_enforcer.store.connections.server import StoreConnections
@@ -16,7 +17,7 @@ from ratelimit_enforcer.store.deadline import Deadline
 from ratelimit_enforcer.store.errors import AnswerLost, CountInDoubt
 from ratelimit_enforcer.store.keys import TOKEN_ENCODING, Keys, client_field, shard_of
 
-RULES_CHANGED, CLIENT_CHANGED, OUTSIDE_VALIDITY, NOT_LOADED, DAMAGED, VALUES_EXHAUSTED = range(1, 7)
+RULES_CHANGED, CLIENT_CHANGED, OUTSIDE_VALIDITY, NOT_LOADED, DAMAGED, VALUES_EXHAUSTED, RESERVED = range(1, 8)
 
 COUNTS_PER_SHARD = 128
 """New usage counts that a shard accepts per minute; beyond that, unregistered clients are counted together."""
@@ -26,6 +27,9 @@ MAX_BATCH = 100
 
 Argument = str | int | bytes
 
+NO_NAME = bytes(ID_SIZE)
+"""In place of the name of a reservation, for a request that makes none."""
+
 _UNKNOWN_REVISION = ""
 """Sent in place of a revision: this process does not know whether the client is registered."""
 
@@ -33,8 +37,18 @@ _SAME_RULES = ""
 """Sent in place of a request's rules: those of the request before it."""
 
 _HEAD = struct.Struct(">B?q")
-_COMPLETE, _UNCOUNTED, _COUNT_DAMAGED = 1, 2, 4
+_COMPLETE, _UNCOUNTED, _COUNT_DAMAGED, _TOO_MANY = 1, 2, 4, 8
 _READING = struct.Struct(">?qqqq")
+_SETTLEABLE = struct.Struct(">BHQII16s")
+
+
+class SettleableKind(IntEnum):
+    """A reservation; a request that takes places of concurrency limits; a charge; one part of a request."""
+
+    RESERVATION = 1
+    REQUEST = 2
+    CHARGE = 3
+    PART = 4
 
 
 class Verb(StrEnum):
@@ -52,12 +66,26 @@ OTHER = "(other)"
 
 class CounterRef(NamedTuple):
     """The counter of a policy: that of the client (``level`` 0) or an ancestor, or one shared by all clients; for
-    policies with ``attributes``, one for each combination of their values."""
+    policies with ``attributes``, one for each combination of their values. ``has_places``: one of the limits is a
+    concurrency limit."""
 
     policy: str
     shared: bool = False
     attributes: tuple[str, ...] = ()
     level: int = 0
+    has_places: bool = False
+
+
+class Settleable(NamedTuple):
+    """Why the cost of a request may be settled later. ``name`` identifies the reservation; ``ttl`` is in microseconds;
+    at least ``at_least`` is consumed (None: the cost); ``max_open``: the maximum number of unsettled reservations of
+    the client."""
+
+    kind: SettleableKind
+    name: bytes
+    ttl: int
+    at_least: int | None = None
+    max_open: int = MAX_OPEN
 
 
 class Part(NamedTuple):
@@ -79,6 +107,7 @@ class StoreRequest(NamedTuple):
     the key whose shard decides, if that is not the client's. ``attributes`` and ``counted_together``: as for
     :class:`~ratelimit_enforcer.domain.decision.CheckRequest`. ``ancestors``: keys and revisions, from the parent
     up. ``owners``: the names under which the client and its ancestors have their counters; empty: the client's key.
+    ``settleable``: if the cost may be settled later, or if a limit is a concurrency limit.
     """
 
     client: str
@@ -93,6 +122,7 @@ class StoreRequest(NamedTuple):
     counted_together: frozenset[tuple[str, int]] = frozenset()
     ancestors: tuple[tuple[str, int], ...] = ()
     owners: tuple[str, ...] = ()
+    settleable: Settleable | None = None
 
 
 class Uncommitted(Protocol):
@@ -120,6 +150,12 @@ class Decided(NamedTuple):
     uncommitted: Uncommitted | None = None
     counted: bool = True
     """False if the counts in the store are damaged, so that the request is still to be counted."""
+    cost: int | None = None
+    """The cost that was decided, if the request left it to the store."""
+    expires_at: int | None = None
+    """Until when the cost is refundable or the places last (microseconds since 1970); None: nothing to settle."""
+    too_many: bool = False
+    """Denied, because the client has too many unsettled reservations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +207,17 @@ class ValuesExhausted:
     position: int
 
 
+@dataclass(frozen=True, slots=True)
+class ReservedBefore:
+    """There is a reservation with this id already; ``record``: as :mod:`ratelimit_enforcer.store.reservations` reads
+    it."""
+
+    record: bytes
+
+
 StoreAnswer = (
     ValuesExhausted
+    | ReservedBefore
     | Decided
     | RulesChanged
     | ClientChanged
@@ -192,6 +237,7 @@ class Decider:
         self._counts_per_shard = counts_per_shard
         self._script = scripts.load("decide")
         self._tree_script = scripts.load("decide", scripts.TREE)
+        self._reserve_script = scripts.load("decide", scripts.TREE, scripts.RESERVE)
 
     def batch_size(self, clients: Sequence[str], root_of: Callable[[str], str]) -> int:
         """The number of these clients' requests, from the first one on, that a single call can decide. ``root_of``:
@@ -204,7 +250,10 @@ class Decider:
         shard = shard_of(shard_key_of(request))
         keys, client_arguments = self._keys_and_arguments(request, shard)
         script, arguments = self._script, (*client_arguments, request.rules)
-        if request.ancestors:
+        if request.settleable is not None:
+            script, arguments = self._reserve_script, (*arguments, *settleable_arguments(request, keys))
+            keys += self._settleable_keys(request, shard)
+        elif request.ancestors:
             script, arguments = self._tree_script, (*arguments, *ancestor_arguments(request))
         (reply,) = self._run(script, request.token, verb, 1, keys, arguments, deadline)
         return read_answer(reply, shard)
@@ -224,16 +273,21 @@ class Decider:
         script = self._script_for(requests)
         for request, shard in zip(requests, shards, strict=True):
             request_keys, client_arguments = self._keys_and_arguments(request, shard)
-            keys += request_keys
             arguments += client_arguments
             arguments.append(_SAME_RULES if request.rules is before else request.rules)
             before = request.rules
-            if script is self._tree_script:
+            if script is self._reserve_script:
+                arguments += settleable_arguments(request, request_keys)
+                request_keys += self._settleable_keys(request, shard)
+            elif script is self._tree_script:
                 arguments += ancestor_arguments(request)
+            keys += request_keys
         replies = self._run(script, requests[0].token, verb, len(requests), keys, arguments, deadline)
         return list(map(read_answer, replies, shards))
 
     def _script_for(self, requests: Sequence[StoreRequest]) -> scripts.Script:
+        if any(request.settleable for request in requests):
+            return self._reserve_script
         return self._tree_script if any(request.ancestors for request in requests) else self._script
 
     def _keys_and_arguments(self, request: StoreRequest, shard: int) -> tuple[list[str], tuple[Argument, ...]]:
@@ -241,6 +295,24 @@ class Decider:
         keys = [*self._keys.of_request[shard], *self._counters(request, shard)]
         revision = _UNKNOWN_REVISION if request.revision is None else f"{request.revision} "
         return keys, (client_field(request.client), revision, request.cost)
+
+    def _settleable_keys(self, request: StoreRequest, shard: int) -> list[str]:
+        """The additional keys of a request whose cost may be settled: its record, the unsettled reservations of the
+        client and of the shard, and the places of its concurrency limits."""
+        name = request.settleable.name if request.settleable else NO_NAME
+        keys = [
+            self._keys.reservation(shard, name),
+            self._keys.open_reservations_of(shard, request.client),
+            self._keys.open_reservations[shard],
+        ]
+        if any(counter.has_places for counter in request.policies):
+            counters = self._counters(request, shard)
+            keys += [
+                self._keys.places(key)
+                for key, counter in zip(counters, request.policies, strict=False)
+                if counter.has_places
+            ]
+        return keys
 
     def _run(
         self,
@@ -306,6 +378,15 @@ def ancestor_arguments(request: StoreRequest) -> list[Argument]:
     return known + [""] * (2 * (MAX_LEVELS - 1) - len(known))
 
 
+def settleable_arguments(request: StoreRequest, keys: Sequence[str]) -> list[Argument]:
+    """The arguments of the variant for requests whose cost may be settled. ``keys``: those before the additional ones
+    (:meth:`Decider._settleable_keys`)."""
+    settleable = request.settleable or Settleable(SettleableKind.REQUEST, NO_NAME, 0)
+    at_least = request.cost if settleable.at_least is None else settleable.at_least
+    kind, name, ttl, _, max_open = settleable
+    return [*ancestor_arguments(request), _SETTLEABLE.pack(kind, len(keys) + 1, ttl, at_least, max_open, name)]
+
+
 def read_answer(reply: Any, shard: int) -> StoreAnswer:
     """The script's answer for one request to this shard."""
     if isinstance(reply, bytes):
@@ -313,9 +394,13 @@ def read_answer(reply: Any, shard: int) -> StoreAnswer:
         readings = tuple(_READING.iter_unpack(reply[_HEAD.size :]))
         if flags <= _COMPLETE:
             return Decided(admitted, flags == _COMPLETE, now, readings)
-        damage.record(damage.COUNTS)
-        return Decided(admitted, bool(flags & _COMPLETE), now, readings, counted=not flags & _UNCOUNTED)
+        if flags & (_UNCOUNTED | _COUNT_DAMAGED):
+            damage.record(damage.COUNTS)
+        counted, too_many = not flags & _UNCOUNTED, bool(flags & _TOO_MANY)
+        return Decided(admitted, bool(flags & _COMPLETE), now, readings, counted=counted, too_many=too_many)
     kind = reply[0]
+    if kind == RESERVED:
+        return _read_reserved(reply, shard)
     if kind == RULES_CHANGED:
         return RulesChanged(reply[1].decode(TOKEN_ENCODING), shard)
     if kind == CLIENT_CHANGED:
@@ -329,3 +414,12 @@ def read_answer(reply: Any, shard: int) -> StoreAnswer:
         damage.record(damaged)
         return Undecidable(damaged)
     return NotLoaded()
+
+
+def _read_reserved(reply: Any, shard: int) -> StoreAnswer:
+    if len(reply) == len((RESERVED, "record")):
+        return ReservedBefore(reply[1])
+    _, packed, cost, is_settleable, expires_at = reply
+    answer = read_answer(packed, shard)
+    assert isinstance(answer, Decided)
+    return answer._replace(cost=cost, expires_at=expires_at if is_settleable else None)

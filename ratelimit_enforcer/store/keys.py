@@ -19,6 +19,10 @@
 ``<ns>:{<tag>}:pending``              hash: costs consumed by parts of requests not committed yet
 ``<ns>:{<tag>}:due``                  sorted set: when each of these entries is overdue
 ``<ns>:{<tag>}:committed``            sorted set: recently committed requests, and when
+``<ns>:{<tag>}:r:<id>``               the record of a reservation, or of its settlement
+``<ns>:{<tag>}:o:<client>``           sorted set: unsettled reservations of a client, and until when each can be
+                                      settled
+``<ns>:{<tag>}:p:<counter>``          sorted set: places of a counter's concurrency limit, and until when they last
 ``<ns>:{<tag>}:open``                 sorted set: unsettled reservations, and when each expires
 ====================================  ======================================================
 
@@ -178,6 +182,19 @@ class Keys:
         """The number of values of a policy's attributes that are new in this window (client empty: of all clients
         together)."""
         return f"{self._prefixes[shard]}:v:{policy}:{client}"
+
+    def reservation(self, shard: int, name: bytes) -> str:
+        """The record of the reservation with this name."""
+        return f"{self._prefixes[shard]}:r:{name.hex()}"
+
+    def open_reservations_of(self, shard: int, client: str) -> str:
+        """The unsettled reservations of a client; ``shard``: that of the client, or of the client's root."""
+        return f"{self._prefixes[shard]}:o:{client}"
+
+    def places(self, counter: str) -> str:
+        """The places of the concurrency limit that belongs to a counter."""
+        tag, _, name = counter.partition("}:")
+        return f"{tag}}}:p:{name}"
 
     @cached_property
     def _prefixes(self) -> tuple[str, ...]:

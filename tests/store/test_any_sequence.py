@@ -6,16 +6,25 @@ from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from limits.store.clients import CounterResetter
-from ratelimit_enforcer.domain.counters import Counters
+from ratelimit_enforcer.domain.counters import Counters, Reserved
 from ratelimit_enforcer.domain.enums import Mode, Partition
-from ratelimit_enforcer.domain.limit import Limit
+from ratelimit_enforcer.domain.limit import SECOND_US, Limit
+from ratelimit_enforcer.domain.reservations import ReservationId, Store
 from ratelimit_enforcer.domain.selection import EffectivePolicy
 from ratelimit_enforcer.store.deadline import Deadline
-from ratelimit_enforcer.store.decider import Decided
+from ratelimit_enforcer.store.decider import Decided, Settleable, SettleableKind
 from ratelimit_enforcer.store.keys import client_field, shard_of
+from ratelimit_enforcer.store.reservations import OpenRecord, SettledRecord
 from tests.support.deciding import START, Desk, policy
 from tests.support.histories import COSTS, WAITS, history_settings, limit_lists
 
@@ -40,6 +49,7 @@ class Platform(RuleBasedStateMachine):
         self.model = Counters()
         self.rules: dict[tuple[str, int], EffectivePolicy] = {}
         self.now = START
+        self.reserved: list[tuple[ReservationId, Reserved]] = []
 
     def teardown(self) -> None:
         self.desk.delete_counters()
@@ -102,6 +112,54 @@ class Platform(RuleBasedStateMachine):
             policies, cost, self.now, client=client, ancestors=ancestors, attributes=values, consume=False
         )
         self.compare(answer, expected)
+
+    @rule(
+        client=CLIENTS,
+        cost=COSTS,
+        at_least=st.one_of(st.none(), st.integers(1, 12)),
+        ttl=st.sampled_from([SECOND_US, 60 * SECOND_US, 3_600 * SECOND_US]),
+        values=VALUES,
+    )
+    def reserve(self, client: str, cost: int, at_least: int | None, ttl: int, values: dict[str, str]) -> None:
+        policies, ancestors, name = self.policies(client), TREE[client], secrets.token_bytes(16)
+        at_least = at_least and min(at_least, cost)
+        request = self.desk.request(
+            client, policies, cost, attributes=values, revision=1, ancestors=registered(ancestors)
+        )
+        settleable = Settleable(SettleableKind.RESERVATION, name, ttl, at_least)
+        answer = self.desk.decide(request._replace(settleable=settleable))
+        reserved, decided, readings = self.model.reserve(
+            policies,
+            cost,
+            self.now,
+            name=name,
+            until=self.now + ttl,
+            at_least=at_least,
+            client=client,
+            ancestors=ancestors,
+            attributes=values,
+        )
+        self.compare(answer, (reserved is not None, readings))
+        assert answer.cost == decided
+        assert answer.expires_at == (self.now + ttl if reserved else None)
+        if reserved:
+            self.reserved.append((ReservationId(Store.SHARD, shard_of("ann"), name), reserved))
+
+    @precondition(lambda self: self.reserved)
+    @rule(data=st.data(), cost=st.one_of(st.none(), st.integers(0, 12), st.integers(0, 10**9)))
+    def settle(self, data: st.DataObject, cost: int | None) -> None:
+        """Repeated, as after a lost answer."""
+        at = data.draw(st.integers(0, len(self.reserved) - 1))
+        name, reserved = self.reserved.pop(at)
+        record = self.desk.reservations.read(name, Deadline(10))
+        assert isinstance(record, OpenRecord)
+        settled = self.desk.reservations.settle(name, record, cost, self.now, Deadline(10))
+        assert isinstance(settled, SettledRecord)
+        assert settled.cost == (reserved.cost if cost is None else cost)
+        assert settled.overdrawn == self.model.settle(reserved, settled.cost, self.now)
+        assert settled.refunded == (max(0, reserved.cost - settled.cost) if self.now < reserved.until else 0)
+        assert self.desk.reservations.settle(name, record, cost, self.now, Deadline(10)) is None
+        assert self.desk.reservations.read(name, Deadline(10)) == settled
 
     @rule(client=CLIENTS)
     def reset(self, client: str) -> None:

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from ratelimit_enforcer.domain.limit import SECOND_US
+from ratelimit_enforcer.domain.reservations import RETENTION
 from ratelimit_enforcer.domain.sliding_window import NEVER
-from ratelimit_enforcer.domain.usage import PolicyKind, RequestKind
-from ratelimit_enforcer.store import decider, scripts
+from ratelimit_enforcer.domain.usage import PolicyKind, RequestKind, SettlementKind
+from ratelimit_enforcer.store import decider, reservations, scripts
 from ratelimit_enforcer.store.scripts.packing import ALGORITHM_CODES, LEVEL, MODE_CODES, SEPARATE_VALUES
 
 FOLDER = Path(scripts.__file__).parent
@@ -32,8 +34,26 @@ def test_the_time_is_read_in_one_part_only() -> None:
     assert with_time == ["parts/clock.lua"]
 
 
-ANSWERS = ("RULES_CHANGED", "CLIENT_CHANGED", "OUTSIDE_VALIDITY", "NOT_LOADED", "DAMAGED", "VALUES_EXHAUSTED")
-FLAGS = ("COMPLETE", "UNCOUNTED", "COUNT_DAMAGED")
+ANSWERS = (
+    "RULES_CHANGED",
+    "CLIENT_CHANGED",
+    "OUTSIDE_VALIDITY",
+    "NOT_LOADED",
+    "DAMAGED",
+    "VALUES_EXHAUSTED",
+    "RESERVED",
+)
+FLAGS = ("COMPLETE", "UNCOUNTED", "COUNT_DAMAGED", "TOO_MANY")
+
+
+SETTLEMENT_KINDS = {
+    "RESERVED_COST": SettlementKind.RESERVED,
+    "SETTLEMENTS": SettlementKind.SETTLEMENTS,
+    "SETTLED_COST": SettlementKind.SETTLED,
+    "REFUNDED_COST": SettlementKind.REFUNDED,
+    "DEBITED_COST": SettlementKind.DEBITED,
+    "OVERDRAWN_COST": SettlementKind.OVERDRAWN,
+}
 
 
 @pytest.mark.parametrize(
@@ -45,8 +65,11 @@ FLAGS = ("COMPLETE", "UNCOUNTED", "COUNT_DAMAGED")
             | {mode.name: code for mode, code in MODE_CODES.items()}
             | {name: getattr(decider, name) for name in ANSWERS}
             | {name: getattr(decider, f"_{name}") for name in FLAGS}
-            | {"NEVER": NEVER, "SEPARATE_VALUES": SEPARATE_VALUES, "LEVEL": LEVEL},
+            | {kind.name: kind for kind in decider.SettleableKind}
+            | {"NEVER": NEVER, "SEPARATE_VALUES": SEPARATE_VALUES, "LEVEL": LEVEL}
+            | {"OPEN": reservations.OPEN, "SETTLED": reservations.SETTLED, "RETENTION_US": RETENTION * SECOND_US},
         ),
+        ("settlement_kinds", {name: kind.encode() for name, kind in SETTLEMENT_KINDS.items()}),
         ("kinds", {kind.name: kind.encode() for kind in RequestKind}),
         ("policy_kinds", {f"POLICY_{kind.name}": kind.encode() for kind in PolicyKind}),
     ],

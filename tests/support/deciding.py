@@ -25,18 +25,23 @@ from ratelimit_enforcer.store.decider import (
 )
 from ratelimit_enforcer.store.keys import COMPLETE_FIELD, TOKEN_FIELD, Keys, shard_of
 from ratelimit_enforcer.store.pending import Consumption, PendingEntries, entry_of, new_request_id, pack_new
+from ratelimit_enforcer.store.reservations import Reservations
 from ratelimit_enforcer.store.scripts.packing import pack_rules
 
 TOKEN = "epoch:1:digest"
 TEST_CLOCK = "local clock = redis.call('MGET', 'clock:seconds', 'clock:rest')"
+LONG_LIFETIME = "local lifetime = 1000000000"
+LONG_PLACES = "local places_lifetime = 1000000000"
 START = 1_800_000_000_000_000
 
 
 def script_with_clock(*variants: str, expires: bool = False) -> scripts.Script:
     """The production script in these variants, which reads the time from two keys. Redis expires keys by the real
     clock, so counters get a lifetime longer than any test, unless ``expires``."""
-    load = partial(scripts.load, "decide", *variants)
-    return load(clock=TEST_CLOCK) if expires else load(clock=TEST_CLOCK, lifetime="local lifetime = 1000000000")
+    load = partial(scripts.load, "decide", *variants, clock=TEST_CLOCK)
+    if expires:
+        return load()
+    return load(lifetime=LONG_LIFETIME, **({"places_lifetime": LONG_PLACES} if scripts.RESERVE in variants else {}))
 
 
 def pending_scripts_with_clock() -> dict[str, scripts.Script]:
@@ -77,10 +82,13 @@ class Desk:
         self.now = START
         self.consume_script = scripts.load("decide", scripts.CONSUME)
         self.pending = PendingEntries(self.connections, self.keys, COUNTS_PER_SHARD)
+        self.reservations = Reservations(self.connections, self.keys, COUNTS_PER_SHARD)
         if clock:
             self.decider._script = script_with_clock()
             self.decider._tree_script = script_with_clock(scripts.TREE)
+            self.decider._reserve_script = script_with_clock(scripts.TREE, scripts.RESERVE)
             self.consume_script = script_with_clock(scripts.CONSUME)
+            self.reservations._script = scripts.load("settle", clock=TEST_CLOCK, lifetime=LONG_LIFETIME)
             self.pending._scripts = pending_scripts_with_clock()
             self.at(START)
         for name in self.keys.shards:
@@ -146,7 +154,7 @@ class Desk:
 
     def delete_counters(self) -> None:
         """Deletes all counters, pending entries and records of commits."""
-        self.redis.delete(*(self.redis.keys("*:[ngav]:*") or ["none"]))
+        self.redis.delete(*(self.redis.keys("*:[ngavpro]:*") or ["none"]))
         self.redis.delete(*(key for keys in self.keys.pending for key in keys), *self.keys.committed)
 
     def close(self) -> None:

@@ -14,13 +14,15 @@ from ratelimit_enforcer.store.connections.server import StoreConnections
 from ratelimit_enforcer.store.deadline import Deadline
 
 _FOLDER = Path(__file__).parent
-_INCLUDE = re.compile(r"^ *-- include: (\w+)$", re.MULTILINE)
-"""A line that is replaced by a file of the folder ``parts``, because Redis has no modules."""
+CONSUME, TREE, RESERVE = "consume", "tree", "reserve"
+"""Variants of ``decide.lua``: for one part of a request, whose cost stays pending until the request is committed; for
+clients that may have ancestors; and for requests whose cost may be settled later. Lines that begin with ``-- consume:``,
+``-- tree:`` and ``-- reserve:`` are replaced by parts in these variants only, because a text that is not executed costs
+time too; ``-- marked:`` in the first and the last."""
 
-CONSUME, TREE = "consume", "tree"
-"""Variants of ``decide.lua``: for one part of a request, whose cost stays pending until the request is committed; and
-for clients that may have ancestors. Lines that begin with ``-- consume:`` and ``-- tree:`` are replaced by parts in
-these variants only, because a text that is not executed costs time too."""
+_MARKED = {CONSUME, RESERVE}
+_LINE = re.compile(r"^ *-- (\w+): (\w+)$", re.MULTILINE)
+"""A line that is replaced by a file of the folder ``parts``, because Redis has no modules: ``-- include: clock``."""
 
 
 class Script:
@@ -50,22 +52,27 @@ class Script:
 def load(name: str, *variants: str, **replaced: str) -> Script:
     """The script with this file name, without extension, in these variants. ``replaced``: another text for some of
     its parts, as for :func:`assembled`."""
-    text = _read(name)
-    for variant in variants:
-        text = re.sub(rf"^ *-- {variant}: (\w+)$", lambda line: _read_part(line[1]), text, flags=re.MULTILINE)
-    return Script(assembled(text, **replaced))
+    return Script(assembled(_read(name), *variants, **replaced))
 
 
-def assembled(text: str, **replaced: str) -> str:
-    """A script with its parts inserted. ``replaced``: the texts to insert in place of the parts with these names,
-    such as a ``clock`` set by a test. Raises ``ValueError`` if the script has no part of that name."""
-    if missing := replaced.keys() - _INCLUDE.findall(text):
+def assembled(text: str, *variants: str, **replaced: str) -> str:
+    """A script with its parts inserted, and those of these variants. ``replaced``: the texts to insert in place of the
+    parts with these names, such as a ``clock`` set by a test. Raises ``ValueError`` if the script has no part of that
+    name."""
+    kinds = {"include", *variants} | ({"marked"} if _MARKED & set(variants) else set())
+    missing = set(replaced)
+
+    def part(line: re.Match[str]) -> str:
+        kind, name = line.groups()
+        if kind not in kinds:
+            return line[0]
+        missing.discard(name)
+        return _LINE.sub(part, replaced.get(name) or _read(f"parts/{name}").rstrip())
+
+    text = _LINE.sub(part, text)
+    if missing:
         raise ValueError(f"The script does not include the part {', '.join(sorted(missing))}.")
-    return _INCLUDE.sub(lambda line: replaced.get(line[1]) or _read_part(line[1]), text)
-
-
-def _read_part(name: str) -> str:
-    return _read(f"parts/{name}").rstrip()
+    return text
 
 
 def _read(name: str) -> str:

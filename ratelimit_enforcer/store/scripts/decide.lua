@@ -122,6 +122,8 @@ while argument_offset < #ARGV do
     end
   end
   -- tree: ancestors
+  -- marked: settleable
+  -- reserve: known
   if reply then
     replies[#replies + 1] = reply
     break
@@ -148,77 +150,10 @@ while argument_offset < #ARGV do
   --        counter yet; exhausted: the policy that counts no further value separately
   local separate, new_values, exhausted = 0, nil, nil
   local new_expiries, denying_modes, waits_until, corrected_counters, thresholds_reached, damaged_counters
+  -- reserve: amount
   for index = 1, policies do
-    -- SECTION: one counter
-    -- Reads  index
-    -- Sets   counter (nil: never used), counter_size; states_begin: where its states begin
-    --        expiry: its present expiry (0: none)
-    --        new_states: the counter after the request, as far as it is known: the expiry
-    --        is_damaged, is_corrected: whether the counter is, or was
-    local counter, counter_size = try('GET', KEYS[key_offset + 3 + index]), 0
-    local states_begin, expiry, new_states, is_damaged, is_corrected = 1, 0, '', false, false
-    if counter then counter_size = #counter end
-    if counter and counter_size < EXPIRY_SIZE then
-      if counter.err and not counter.err:find('WRONGTYPE', 1, true) then return counter end
-      counter, is_damaged = nil, true
-    elseif counter then
-      local code, _, _, stored_expiry, following = unpack(EXPIRY, counter)
-      if code == EXPIRY_CODE then
-        states_begin, expiry, new_states = following, stored_expiry, counter:sub(1, EXPIRY_SIZE)
-      end
-    end
-
-    -- SECTION: the limits of the policy
-    -- Reads  counter, counter_size, states_begin, cost; rules, from rules_at
-    -- Sets   mode; policy_admits: all limits admit the request
-    --        counter_needed_until: until when the state of any limit matters, after the request
-    --        bucket_waits_until: as waits_until (0: no bucket was converted)
-    --        new_states, readings, thresholds_reached, is_damaged, is_corrected, and corrections in counter
-    local mode, limits
-    mode, limits, rules_at = unpack('>BI2', rules, rules_at)
-    -- tree: level
-    if mode >= SEPARATE_VALUES then
-      -- include: separate_values
-      if exhausted then break end
-    end
-    local policy_admits, counter_needed_until, bucket_waits_until = true, 0, 0
-    for _ = 1, limits do
-      local algorithm, window, quota, token_time_or_period_end, token_time_rest, burst_time, burst_time_rest
-      algorithm, window, quota, token_time_or_period_end, token_time_rest, burst_time, burst_time_rest, rules_at =
-        unpack('>BI4I4I8I4I8I4', rules, rules_at)
-      local state_begin, state_end
-      if counter then
-        -- include: find_state
-      end
-      -- Each algorithm
-      -- Reads  counter, counter_size, state_begin, state_end, cost, and the numbers of the limit
-      -- Sets   limit_admits; used, capacity: before the request, in whole units of cost
-      --        readings: appends that of the limit
-      --        new_states: appends that of the limit, if it admits the request
-      --        needed_until: until when that state matters
-      --        is_damaged, is_corrected, and corrections in counter
-      local limit_admits, needed_until, used, capacity = false, 0, 0, quota
-      if algorithm == SLIDING_WINDOW then
-        -- include: sliding_window
-      elseif algorithm == TOKEN_BUCKET then
-        -- include: token_bucket
-      else
-        -- include: fixed_window
-      end
-      if not limit_admits then
-        policy_admits = false
-      else
-        if needed_until > counter_needed_until then counter_needed_until = needed_until end
-        if (used + cost) * 2 >= capacity and mode == ENFORCE then
-          thresholds_reached = thresholds_reached or {}
-          for _, threshold in ipairs({50, 80, 90, 100}) do
-            if used * 100 < threshold * capacity and (used + cost) * 100 >= threshold * capacity then
-              thresholds_reached[#thresholds_reached + 1] = {index, threshold}
-            end
-          end
-        end
-      end
-    end
+    -- include: policy
+    if exhausted then break end
 
     -- SECTION: the counter after the request
     -- Reads  what the two sections before have set
@@ -234,11 +169,14 @@ while argument_offset < #ARGV do
       admitted = admitted and mode == SHADOW
       denying_modes = denying_modes or {}
       denying_modes[index] = mode
-    elseif counter_needed_until <= expiry and expiry - counter_needed_until <= (counter_needed_until - now) / 8 then
+    elseif beginning and counter_needed_until <= expiry
+        and expiry - counter_needed_until <= (counter_needed_until - now) / 8 then
       new_counters[index] = new_states
     else
       local new_expiry = counter_needed_until + floor((counter_needed_until - now) / 8)
-      new_counters[index] = pack(EXPIRY, EXPIRY_CODE, 0, 8, new_expiry) .. new_states:sub(states_begin)
+      -- A counter begins when one of its limits does; two beginnings within 71 minutes differ.
+      beginning = beginning or now % 4294967296
+      new_counters[index] = pack(EXPIRY, EXPIRY_CODE, beginning, 8, new_expiry) .. new_states:sub(states_begin)
       new_expiries = new_expiries or {}
       new_expiries[index] = new_expiry
     end
@@ -246,6 +184,7 @@ while argument_offset < #ARGV do
       waits_until = waits_until or {}
       waits_until[index] = bucket_waits_until
     end
+    -- marked: policy_ends
   end
 
   if exhausted then
@@ -268,13 +207,15 @@ while argument_offset < #ARGV do
   -- Sets   flags
   -- Why    the functions of parts/usage.lua are created only for a request that needs more than one HINCRBY
   local flags = token_in_force and complete and COMPLETE or 0
+  -- reserve: bound
   if verb == 'count' then
     if kind == ADMITTED and not admitted then kind = DENIED end
     local minute, client = floor(clock[1] / 60), client_field:sub(3)
     local field = minute .. '\n' .. kind .. '\n' .. endpoint .. '\n\n' .. client
     local total = try('HINCRBY', KEYS[key_offset + 2], field, '1')
-    local is_new = total == 1
-    if is_new or cost > 1 or thresholds_reached or denying_modes or type(total) ~= 'number' then
+    local is_new, counts_more = total == 1, cost > 1 or thresholds_reached or denying_modes or type(total) ~= 'number'
+    -- reserve: counts_more
+    if is_new or counts_more then
       local max_new_counts = ARGV[3]
       -- include: policy_kinds
       -- include: usage
@@ -299,6 +240,7 @@ while argument_offset < #ARGV do
         -- tree: subject
         count(key_offset, record, reached[2], endpoint, slugs[reached[1]], subject, 1)
       end
+      -- reserve: count_reserved
       if damage == 'all' then flags = flags + UNCOUNTED elseif damage then flags = flags + COUNT_DAMAGED end
     end
   end
@@ -330,9 +272,12 @@ while argument_offset < #ARGV do
       end
     end
   end
+  -- reserve: reserve
   replies[#replies + 1] = pack('>BBI8', flags, admitted and 1 or 0, now) .. readings
+  -- reserve: reply_settleable
   -- consume: overdue
   key_offset, argument_offset = key_offset + 3 + policies + separate, argument_offset + 4
   -- tree: arguments
+  -- marked: next_request
 end
 return replies

@@ -19,6 +19,7 @@ ALGORITHM_CODES = {
     Algorithm.TOKEN_BUCKET: 2,
     Algorithm.FIXED_WINDOW: 3,
     Algorithm.CALENDAR: 4,
+    Algorithm.CONCURRENCY: 5,
 }
 MODE_CODES = {Mode.SHADOW: 0, Mode.ENFORCE: 1}
 SEPARATE_VALUES = 2

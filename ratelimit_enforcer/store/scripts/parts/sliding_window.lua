@@ -42,7 +42,7 @@ if state_begin then
   while first_run < state_end do
     local run_time, run_cost, following = unpack(RUN, counter, first_run)
     if run_time + window_us > now then
-      next_capacity, reset = run_time + window_us - now, newest + window_us - now
+      next_capacity, reset = used > 0 and run_time + window_us - now or NEVER, newest + window_us - now
       break
     end
     used, first_run = used - run_cost, following
@@ -51,10 +51,15 @@ if state_begin then
     used, next_capacity, reset, is_damaged = 0, NEVER, 0, true
   elseif used + cost <= quota then
     local new_run_cost, kept_end = cost, state_end
-    if state_end - first_run >= EXACT_RUNS * RUN_SIZE then
+    if newest_cost == 0 then
+      -- A refund left nothing of it.
+      kept_end = state_end - RUN_SIZE
+      if kept_end > first_run then newest, newest_cost = unpack(RUN, counter, kept_end - RUN_SIZE) end
+    end
+    if kept_end - first_run >= EXACT_RUNS * RUN_SIZE then
       local cell = window_us / CELLS
       if floor(newest / cell) == floor(request_time / cell) then
-        new_run_cost, kept_end = cost + newest_cost, state_end - RUN_SIZE
+        new_run_cost, kept_end = cost + newest_cost, kept_end - RUN_SIZE
       end
     end
     local state_size = 4 + kept_end - first_run + RUN_SIZE

@@ -1,0 +1,1 @@
+counts_more = counts_more or consumption == RESERVATION

@@ -1,0 +1,60 @@
+-- SECTION: debits the excess from one counter, whatever its limits
+-- Reads  index, consumed, debit, period
+-- Sets   writes, overdrawn, period
+local key_offset = 3
+-- include: counter
+local counter_needed_until, bucket_waits_until, readings, debited, excess = 0, 0, '', {}, 0
+for _, limit in ipairs(consumed.limits) do
+  local algorithm, window, quota, token_time_or_period_end = limit.algorithm, limit.window, limit.quota, 0
+  local state_begin, state_end
+  if counter then
+    -- include: find_state
+  end
+  if not state_begin and algorithm ~= CONCURRENCY then beginning = nil end
+  if algorithm == CALENDAR then
+    token_time_or_period_end, period = tonumber(ARGV[period]), period + 1
+  end
+  local limit_admits, needed_until, used, cost = false, 0, 0, debit
+  if algorithm == TOKEN_BUCKET and quota > 0 then
+    -- include: debit_bucket
+  elseif algorithm ~= TOKEN_BUCKET and algorithm ~= CONCURRENCY
+      and (algorithm ~= CALENDAR or token_time_or_period_end > 0) then
+    -- Admitted up to the largest debt: if the cost exceeds that, what is left of it.
+    quota = quota + MAX_DEBT
+    for _ = 1, 2 do
+      if algorithm == SLIDING_WINDOW then
+        -- include: sliding_window
+      else
+        -- include: fixed_window
+      end
+      if limit_admits or used >= quota then break end
+      cost = quota - used
+    end
+    excess = math.max(excess, used + (limit_admits and cost or 0) - limit.quota)
+  end
+  if limit_admits then
+    debited[algorithm .. ':' .. window] = true
+    counter_needed_until = math.max(counter_needed_until, needed_until)
+  end
+end
+if consumed.mode == ENFORCE then overdrawn = math.max(overdrawn, math.min(excess, debit)) end
+if not is_damaged and next(debited) then
+  -- States of limits that the reservation did not consume from.
+  local at = states_begin
+  while at + 6 <= counter_size do
+    local algorithm, window, length, following = unpack('>BI4I2', counter, at)
+    if not debited[algorithm .. ':' .. window] then
+      new_states = new_states .. counter:sub(at, following + length - 1)
+    end
+    at = following + length
+  end
+  if beginning and counter_needed_until <= expiry then
+    writes[#writes + 1] = {consumed.key, new_states}
+  else
+    local new_expiries = {[index] = math.max(expiry, counter_needed_until + floor((counter_needed_until - now) / 8))}
+    -- include: lifetime
+    new_states = pack(EXPIRY, EXPIRY_CODE, beginning or now % 4294967296, 8, new_expiries[index])
+      .. new_states:sub(states_begin)
+    writes[#writes + 1] = {consumed.key, new_states, lifetime}
+  end
+end

@@ -1,0 +1,1 @@
+local mark, limits_consumed, place_until = 0, '', nil
