@@ -151,7 +151,7 @@ class Counters:
         refunded until ``until`` (microseconds since 1970). Other arguments are those of :meth:`check`. Returns what
         was consumed (None: denied), the cost that was decided, and the readings of each policy's limits."""
         rows = self._rows(policies, now, (client, *ancestors), attributes)
-        cost = cost if at_least is None else max(at_least, min(cost, _available(rows)))
+        cost = _amount(rows, cost, at_least)
         readings = [row.readings(cost) for row in rows]
         if not _all_admit(rows, cost):
             return None, cost, readings
@@ -164,21 +164,41 @@ class Counters:
         limits = [Consumed(limit, mark) for (_, mark), limit in zip(marked, row.policy.limits, strict=True)]
         return ConsumedFrom(row.key, beginning, row.policy.mode, tuple(limits))
 
+    def amount(
+        self,
+        policies: Sequence[EffectivePolicy],
+        cost: int,
+        at_least: int | None,
+        now: int,
+        *,
+        client: str = "",
+        ancestors: Sequence[str] = (),
+        attributes: Mapping[str, str] = NO_ATTRIBUTES,
+    ) -> int:
+        """The cost that :meth:`reserve` would decide with these arguments."""
+        return _amount(self._rows(policies, now, (client, *ancestors), attributes), cost, at_least)
+
     def settle(self, reserved: Reserved, cost: int, now: int) -> int:
         """Refunds the difference to ``cost``, or debits it, and frees the places. Returns the largest excess over an
         enforcing limit that the debit caused. To be called once for each reservation."""
         refund = reserved.cost - cost if now < reserved.until else 0
         overdrawn = 0
         for counter in reserved.counters:
-            self.places[counter.key] = {
-                name: until for name, until in self.places.get(counter.key, {}).items() if name != reserved.name
-            }
+            self._release(counter.key, reserved.name)
             if refund > 0:
                 self._refund(counter, refund, reserved.cost, now)
             elif cost > reserved.cost:
                 excess = self._debit(counter, cost - reserved.cost, now)
                 overdrawn = max(overdrawn, excess if counter.mode is Mode.ENFORCE else 0)
         return overdrawn
+
+    def release(self, name: Hashable) -> None:
+        """Frees all places that were taken under this name."""
+        for key in [key for key, taken in self.places.items() if name in taken]:
+            self._release(key, name)
+
+    def _release(self, key: CounterKey, name: Hashable) -> None:
+        self.places[key] = concurrency.release(Places(self.places.get(key, {})), name).taken
 
     def _refund(self, counter: ConsumedFrom, cost: int, reserved: int, now: int) -> None:
         found = self.counters.get(counter.key)
@@ -247,6 +267,11 @@ BEGINNINGS = 2**32
 def _all_admit(rows: Sequence[Row], cost: int) -> bool:
     """Whether every policy in enforce mode admits this cost."""
     return all(all(row.admits(cost)) for row in rows if row.policy.mode is Mode.ENFORCE)
+
+
+def _amount(rows: Sequence[Row], cost: int, at_least: int | None) -> int:
+    """What the enforcing limits admit between ``at_least`` (None: ``cost``) and ``cost``."""
+    return cost if at_least is None else max(at_least, min(cost, _available(rows)))
 
 
 def _available(rows: Sequence[Row]) -> int:

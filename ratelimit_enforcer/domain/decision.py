@@ -14,6 +14,7 @@ from ratelimit_enforcer.domain.client import Override
 from ratelimit_enforcer.domain.counters import Reading, readings_by_policy, require_reading_for_each_limit
 from ratelimit_enforcer.domain.enums import Algorithm, Mode, Partition, Reason
 from ratelimit_enforcer.domain.limit import MAX_COST, SECOND_US, Limit
+from ratelimit_enforcer.domain.reservations import Reserve
 from ratelimit_enforcer.domain.segments import SegmentOverride
 from ratelimit_enforcer.domain.selection import EffectivePolicy, NamedLimit
 from ratelimit_enforcer.domain.sliding_window import NEVER
@@ -25,7 +26,8 @@ class CheckRequest(NamedTuple):
     The endpoint is named by its slug, or found by method and path. ``decoded``: the path was decoded
     by a framework, and is matched as it is. ``cost`` None: the endpoint's cost. ``attributes`` are normalized
     (:func:`~ratelimit_enforcer.domain.attributes.normalized`). ``counted_together``: slug and level of policies that
-    count no further value separately, so that this request is counted under ``(other)``.
+    count no further value separately, so that this request is counted under ``(other)``. ``reserve``: the cost may be
+    settled later.
     """
 
     client: str
@@ -36,6 +38,7 @@ class CheckRequest(NamedTuple):
     decoded: bool = False
     attributes: Mapping[str, str] = NO_ATTRIBUTES
     counted_together: frozenset[tuple[str, int]] = frozenset()
+    reserve: Reserve | None = None
 
 
 class LimitState(NamedTuple):
@@ -123,6 +126,10 @@ class Decision(NamedTuple):
     degraded: bool = False
     admitted_by_all: bool = False
     """True: every limit admitted the request, those in shadow mode too; known without reading the limits."""
+    reservation: str | None = None
+    """Identifies what was reserved; None unless the cost may be settled, or places are to be released."""
+    expires_at: int | None = None
+    """Until when the reservation may be refunded, or the places last (microseconds since 1970)."""
 
     @property
     def denying(self) -> tuple[LimitState, ...]:

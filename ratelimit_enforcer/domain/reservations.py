@@ -5,6 +5,8 @@ import binascii
 from enum import IntEnum
 from typing import NamedTuple
 
+from ratelimit_enforcer.domain.enums import Reason
+
 MAX_SETTLED_COST = 10**9
 """The maximum cost of a settlement or a charge."""
 
@@ -53,6 +55,17 @@ class ReservationId(NamedTuple):
         return found
 
 
+class Reserve(NamedTuple):
+    """A request to reserve the cost of a check: refundable for ``ttl`` seconds; at least ``at_least``, and what is
+    available up to the cost (None: the whole cost). ``name``: 128 bits, so that a repeated request reserves once
+    (None: random ones). ``for_charge``: consumes nothing, since the cost is debited at once."""
+
+    ttl: int = DEFAULT_TTL
+    at_least: int | None = None
+    name: bytes | None = None
+    for_charge: bool = False
+
+
 class Settlement(NamedTuple):
     """The result of settling a reservation at ``cost``. ``refunded``: the part of the reserved cost that was refunded;
     ``overdrawn``: the largest excess over an enforcing limit that the debit caused."""
@@ -61,6 +74,19 @@ class Settlement(NamedTuple):
     cost: int
     refunded: int
     overdrawn: int
+
+
+class Charge(NamedTuple):
+    """A cost that was debited without a check. ``cost`` is 0 if nothing was debited, because the client is blocked or
+    exempt (``reason``). ``overdrawn``: as for :class:`Settlement`."""
+
+    client: str
+    plan: str | None
+    endpoint: str | None
+    cost: int
+    overdrawn: int
+    ruleset: int
+    reason: Reason | None
 
 
 class UnknownReservation(Exception):

@@ -1,14 +1,28 @@
 """One attempt at a check: the request to the store, and the decision that follows from the answer."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from ratelimit_enforcer.domain.client import ClientRecord, counter_owners
 from ratelimit_enforcer.domain.decision import CheckRequest, Decision, LimitStates, denial_reason
 from ratelimit_enforcer.domain.enums import ClientStatus, Reason
+from ratelimit_enforcer.domain.limit import SECOND_US
+from ratelimit_enforcer.domain.reservations import ID_SIZE, ReservationId, Reserve, Store
 from ratelimit_enforcer.domain.ruleset import Ruleset
 from ratelimit_enforcer.engine.ruleset_cache import ClientCache, Layout, PreparedRuleset
-from ratelimit_enforcer.store.decider import AncestorsUnknown, Decided, StoreRequest, Undecidable
+from ratelimit_enforcer.store.decider import (
+    NO_NAME,
+    AncestorsUnknown,
+    Decided,
+    Settleable,
+    SettleableKind,
+    StoreRequest,
+    Undecidable,
+    shard_key_of,
+)
+from ratelimit_enforcer.store.keys import shard_of
+from ratelimit_enforcer.store.reservations import OpenRecord, Record
 
 Guard = Callable[[Ruleset], None]
 """Called with the ruleset before each attempt; raises an exception if the caller may not check."""
@@ -29,6 +43,7 @@ class Attempt:
     layout: Layout
     cost: int
     request: CheckRequest
+    settleable: Settleable | None = None
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -57,6 +72,7 @@ class Attempt:
             parts=layout.parts,
             attributes=request.attributes,
             counted_together=request.counted_together,
+            settleable=self.settleable,
         )
         if self.ancestors or record.moved:
             return self._in_tree(store_request, self.ancestors)
@@ -79,7 +95,19 @@ def prepare(current: PreparedRuleset, clients: ClientCache, request: CheckReques
     slug = endpoint.slug if endpoint else None
     layout = current.layout(record, slug, now, request.attributes, ancestors)
     cost = request.cost or (endpoint.cost if endpoint else 1)
-    return Attempt(current, clients, record, ancestors, obstacle, cached is not None, layout, cost, request)
+    known = cached is not None
+    attempt = Attempt(current, clients, record, ancestors, obstacle, known, layout, cost, request)
+    if request.reserve is not None or layout.longest_place:
+        attempt.settleable = _settleable(request.reserve, layout)
+    return attempt
+
+
+def _settleable(reserve: Reserve | None, layout: Layout) -> Settleable:
+    """Each attempt has a name of its own, unless the caller has chosen one."""
+    if reserve is None:
+        return Settleable(SettleableKind.REQUEST, os.urandom(ID_SIZE), layout.longest_place)
+    kind = SettleableKind.CHARGE if reserve.for_charge else SettleableKind.RESERVATION
+    return Settleable(kind, reserve.name or os.urandom(ID_SIZE), reserve.ttl * SECOND_US, reserve.at_least)
 
 
 def prepare_all_limits(
@@ -93,7 +121,21 @@ def prepare_all_limits(
     ancestors, obstacle = _ancestors_of(record, clients)
     known = cached is not None
     layouts = current.all_layouts(record, now, request.attributes, ancestors)
-    return [Attempt(current, clients, record, ancestors, obstacle, known, layout, 1, request) for layout in layouts]
+    return [
+        Attempt(
+            current,
+            clients,
+            record,
+            ancestors,
+            obstacle,
+            known,
+            layout,
+            1,
+            request,
+            _settleable(None, layout) if layout.longest_place else None,
+        )
+        for layout in layouts
+    ]
 
 
 def _ancestors_of(
@@ -114,18 +156,67 @@ STATUS_REASONS = {ClientStatus.BLOCKED: Reason.BLOCKED, ClientStatus.EXEMPT: Rea
 def decision_of(attempt: Attempt, answer: Decided, *, consume: bool) -> Decision:
     """The decision that the store's answer means. ``consume``: the cost of an admitted request was consumed."""
     layout, readings = attempt.layout, answer.readings
+    cost = attempt.cost if answer.cost is None else answer.cost
     consumes = consume and answer.admitted
-    limits = LimitStates(layout.policies, attempt.cost, readings, consumes=consumes, subjects=attempt.subjects)
+    limits = LimitStates(layout.policies, cost, readings, consumes=consumes, subjects=attempt.subjects)
     status, admitted = layout.status, answer.admitted
-    return Decision(
+    decision = Decision(
         admitted and status is not ClientStatus.BLOCKED,
         STATUS_REASONS.get(status) or (None if admitted else denial_reason(limits)),
         attempt.record.key,
         layout.plan,
         layout.endpoint,
-        attempt.cost,
+        cost,
         attempt.current.version.sequence,
         limits,
         degraded=not answer.complete or attempt.obstacle is not None,
         admitted_by_all=False not in [reading[0] for reading in readings],
+    )
+    return decision if attempt.settleable is None else _with_reservation(decision, attempt, answer)
+
+
+def _with_reservation(decision: Decision, attempt: Attempt, answer: Decided) -> Decision:
+    """The decision with what identifies the reservation, if there is one."""
+    if answer.too_many:
+        return decision._replace(reason=Reason.TOO_MANY_RESERVATIONS)
+    if answer.expires_at is None or attempt.settleable is None:
+        return decision
+    shard = shard_of(shard_key_of(attempt.store_request()))
+    reservation = ReservationId(Store.SHARD, shard, attempt.settleable.name)
+    return decision._replace(reservation=str(reservation), expires_at=answer.expires_at)
+
+
+def nothing_to_settle(decision: Decision, reserve: Reserve, now: int) -> Decision:
+    """An admitted reservation always has an id: also if there is nothing to settle, because the client is exempt or the
+    store is unavailable. ``now``: the store's time in microseconds since 1970."""
+    if reserve.for_charge or not decision.allowed or decision.reservation is not None:
+        return decision
+    reservation = ReservationId(Store.NOWHERE, 0, os.urandom(ID_SIZE))
+    return decision._replace(reservation=str(reservation), expires_at=now + reserve.ttl * SECOND_US)
+
+
+def with_local_reservation(decision: Decision, attempt: Attempt, now: int) -> Decision:
+    """The decision of a process without the store, with a reservation that frees the places in this process, and that
+    has nothing else to settle. ``now``: in microseconds since 1970."""
+    reserve, settleable = attempt.request.reserve, attempt.settleable
+    if settleable is None or not decision.allowed or settleable.kind is SettleableKind.CHARGE:
+        return decision
+    if not attempt.layout.longest_place:
+        return nothing_to_settle(decision, reserve, now) if reserve else decision
+    reservation = ReservationId(Store.PROCESS, 0, settleable.name)
+    return decision._replace(reservation=str(reservation), expires_at=now + settleable.ttl)
+
+
+def with_record(peeked: Decision, attempt: Attempt, record: Record, now: int) -> Decision:
+    """The decision on a request that has reserved before: with what is recorded. ``now``: in microseconds since
+    1970."""
+    shard = shard_of(shard_key_of(attempt.store_request()))
+    name = attempt.settleable.name if attempt.settleable else NO_NAME
+    cost, expires_at = (record.cost, record.expires_at) if isinstance(record, OpenRecord) else (record.reserved, now)
+    return peeked._replace(
+        allowed=True,
+        reason=None,
+        cost=cost,
+        reservation=str(ReservationId(Store.SHARD, shard, name)),
+        expires_at=expires_at,
     )

@@ -16,12 +16,22 @@ from ratelimit_enforcer.domain.blocks import Block
 from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.decision import CheckRequest, Decision, at_cost, clamped_cost
 from ratelimit_enforcer.domain.enums import ClientStatus
+from ratelimit_enforcer.domain.reservations import Charge, Reserve, Settlement
 from ratelimit_enforcer.domain.ruleset import Ruleset
 from ratelimit_enforcer.domain.usage import counts_of
 from ratelimit_enforcer.engine.ancestors import load_ancestors
-from ratelimit_enforcer.engine.attempts import Attempt, Guard, decision_of, prepare, prepare_all_limits
+from ratelimit_enforcer.engine.attempts import (
+    Attempt,
+    Guard,
+    decision_of,
+    nothing_to_settle,
+    prepare,
+    prepare_all_limits,
+    with_record,
+)
 from ratelimit_enforcer.engine.fallback import Fallback
 from ratelimit_enforcer.engine.ruleset_cache import ClientCache, PreparedRuleset, RulesetCache, StoreClock, parse_record
+from ratelimit_enforcer.engine.settling import Settler
 from ratelimit_enforcer.per_process import once
 from ratelimit_enforcer.store import observers
 from ratelimit_enforcer.store.ancestor_reader import AncestorReader
@@ -38,6 +48,7 @@ from ratelimit_enforcer.store.decider import (
     Decider,
     NotLoaded,
     OutsideValidity,
+    ReservedBefore,
     RulesChanged,
     StoreAnswer,
     Uncommitted,
@@ -48,6 +59,7 @@ from ratelimit_enforcer.store.decider import (
 from ratelimit_enforcer.store.errors import AncestorsNotLoaded, AnswerLost, StoreDataError, StoreError, StoreUnavailable
 from ratelimit_enforcer.store.heartbeats import Heartbeats
 from ratelimit_enforcer.store.keys import Keys
+from ratelimit_enforcer.store.reservations import Reservations, read_record
 from ratelimit_enforcer.store.ruleset_reader import RulesetReader
 from ratelimit_enforcer.store.scripts.packing import MAX_VALUES
 from ratelimit_enforcer.store.split_decider import SplitDecider
@@ -114,6 +126,7 @@ class Engine:
         ancestors: AncestorReader,
         fallback: Fallback,
         usage: UsageWriter,
+        reservations: Reservations,
         *,
         deadline: float,
     ) -> None:
@@ -126,6 +139,7 @@ class Engine:
         self._usage_buffer = UsageBuffer(usage)
         self._deadline = deadline
         self._clock = StoreClock()
+        self._settler = Settler(reservations, fallback, self._clock)
 
     @property
     def current(self) -> PreparedRuleset | None:
@@ -194,6 +208,52 @@ class Engine:
         if consume:
             self._observe(decisions, began)
         return decisions
+
+    def settle(self, reservation: str, cost: int | None = None) -> Settlement:
+        """Settles a reservation at its actual cost, 0 to
+        :data:`~ratelimit_enforcer.domain.reservations.MAX_SETTLED_COST` (None: what was reserved), and frees the
+        places. Less than what was reserved is refunded, as long as it is refundable; more is debited, even beyond the
+        quota. The same call again returns the same answer.
+
+        Raises :class:`~ratelimit_enforcer.domain.reservations.UnknownReservation`,
+        :class:`~ratelimit_enforcer.domain.reservations.SettledAtAnotherCost`, and
+        :class:`~ratelimit_enforcer.store.errors.StoreError`: then the call may be repeated.
+        """
+        return self._settler.settle(reservation, cost, Deadline(self._deadline))
+
+    def release(self, reservation: str) -> None:
+        """Settles a reservation at a cost of 0; of a check that took places, frees them and keeps the cost. Raises the
+        same exceptions as :meth:`settle`."""
+        self._settler.release(reservation, Deadline(self._deadline))
+
+    def charge(
+        self, request: CheckRequest, cost: int, *, name: bytes | None = None, guard: Guard | None = None
+    ) -> Charge:
+        """Debits a cost without a check, 1 to :data:`~ratelimit_enforcer.domain.reservations.MAX_SETTLED_COST`, even
+        beyond the quota; nothing if the client is blocked or exempt. The cost of ``request`` is not used. ``name``: 128
+        bits, so that a repeated call debits once.
+
+        Raises :class:`~ratelimit_enforcer.domain.reservations.SettledAtAnotherCost` if this name was charged another
+        cost, :class:`~ratelimit_enforcer.store.errors.StoreError`, :class:`RulesetMissing`, and any exception of
+        ``guard``.
+        """
+        deadline = Deadline(self._deadline)
+        asked = request._replace(cost=1, reserve=Reserve(name=name, for_charge=True))
+        (decision,) = self._decide((asked,), deadline, guard, consume=False)
+        if decision.degraded:
+            raise StoreUnavailable("Nothing can be charged while the store is unavailable.")
+        overdrawn = 0
+        if decision.reservation is not None:
+            overdrawn = self._settler.settle(decision.reservation, cost, deadline).overdrawn
+        return Charge(
+            decision.client,
+            decision.plan,
+            decision.endpoint,
+            0 if decision.reservation is None else cost,
+            overdrawn,
+            decision.ruleset,
+            decision.reason if decision.reservation is None else None,
+        )
 
     def peek_client(
         self, client: str, *, attributes: Mapping[str, str] = NO_ATTRIBUTES, guard: Guard | None = None
@@ -356,6 +416,8 @@ class Engine:
 
     def _decision(self, attempt: Attempt, answer: StoreAnswer, deadline: Deadline, *, consume: bool) -> Decision | None:
         """The decision; None if this process has to load newer data (:meth:`_load_difference`) and repeat the check."""
+        if isinstance(answer, ReservedBefore):
+            return self._reserved_before(attempt, answer, deadline)
         if isinstance(answer, NotLoaded | Undecidable):
             attempt.drop_records_with_problems()
             return self._without_store(attempt, consume=consume, count=consume)
@@ -363,11 +425,19 @@ class Engine:
             return None
         self._cache_unregistered(attempt, answer)
         decision = decision_of(attempt, answer, consume=consume)
+        if attempt.request.reserve is not None:
+            decision = nothing_to_settle(decision, attempt.request.reserve, answer.now)
         if consume and answer.uncommitted is not None:
             self._conclude(answer.uncommitted, decision, deadline, admitted=answer.admitted)
         elif consume and not answer.counted:
             self._count(decision, deadline)
         return decision
+
+    def _reserved_before(self, attempt: Attempt, answer: ReservedBefore, deadline: Deadline) -> Decision:
+        """The decision on a repeated request: what was reserved the first time, and the present state of the limits."""
+        asked = attempt.request._replace(reserve=None, cost=1)
+        (peeked,) = self._decide((asked,), deadline, None, consume=False)
+        return with_record(peeked, attempt, read_record(answer.record), self._clock.now())
 
     def _conclude(self, request: Uncommitted, decision: Decision, deadline: Deadline, *, admitted: bool) -> None:
         """Commits or refunds. Raises :class:`StoreUnavailable` if an admitted request could not be committed."""
@@ -464,5 +534,6 @@ def make_engine(
         AncestorReader(connections, keys),
         Fallback(connections.outages, Heartbeats(connections, keys)),
         UsageWriter(connections, keys, counts_per_shard),
+        Reservations(connections, keys, counts_per_shard),
         deadline=deadline,
     )

@@ -8,16 +8,16 @@ far as the number of live processes is known.
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypedDict, TypeVar
 
 from ratelimit_enforcer.domain.counters import Counter, CounterKey, Counters
 from ratelimit_enforcer.domain.decision import CheckRequest, Decision, LimitState, denial_reason, states_of
 from ratelimit_enforcer.domain.enums import Algorithm, Mode, OnStoreFailure, Reason
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.selection import EffectivePolicy
-from ratelimit_enforcer.engine.attempts import STATUS_REASONS, Attempt
+from ratelimit_enforcer.engine.attempts import STATUS_REASONS, Attempt, with_local_reservation
 from ratelimit_enforcer.per_process import renew_after_fork
 from ratelimit_enforcer.store.connections.server import Outages
 from ratelimit_enforcer.store.deadline import Deadline
@@ -59,6 +59,14 @@ def _portion(whole: int, share: Share) -> int:
     return whole // share.processes + (1 if share.rank < whole % share.processes else 0)
 
 
+class Whose(TypedDict):
+    """Whose counters a request consumes from, as arguments of :class:`Counters`."""
+
+    client: str
+    ancestors: Sequence[str]
+    attributes: Mapping[str, str]
+
+
 class LocalCounters:
     """The counters of one process during one outage. Thread-safe."""
 
@@ -82,9 +90,11 @@ class LocalCounters:
         now: int,
         *,
         consume: bool,
-    ) -> tuple[LimitState, ...]:
-        """The state of each limit after one request at ``now`` (microseconds since 1970). ``subjects``: the client and
-        its ancestors, from the client up.
+        name: bytes | None = None,
+    ) -> tuple[int, tuple[LimitState, ...]]:
+        """The cost that was decided, and the state of each limit after one request at ``now`` (microseconds since
+        1970). ``subjects``: the client and its ancestors, from the client up. ``name``: under which the request takes
+        places of concurrency limits.
 
         A different ``outage`` than in the last call starts with empty counters.
         """
@@ -92,20 +102,21 @@ class LocalCounters:
         with self._lock:
             if outage != self._outage:
                 counters: BoundedMapping[CounterKey, Counter] = BoundedMapping(self._size)
-                self._outage, self._counters = outage, Counters(counters)
-            admitted, readings = self._counters.check(
-                shares,
-                cost,
-                now,
-                client=subjects[0],
-                ancestors=subjects[1:],
-                attributes=request.attributes,
-                consume=consume,
-            )
+                places: BoundedMapping[CounterKey, Mapping[Hashable, int]] = BoundedMapping(self._size)
+                self._outage, self._counters = outage, Counters(counters, places)
+            whose = Whose(client=subjects[0], ancestors=subjects[1:], attributes=request.attributes)
+            if request.reserve is not None:
+                cost = self._counters.amount(shares, cost, request.reserve.at_least, now, **whose)
+            admitted, readings = self._counters.check(shares, cost, now, consume=consume, name=name, **whose)
         flat = [reading for row in readings for reading in row]
         states = states_of(shares, cost, flat, consumes=consume and admitted, subjects=subjects)
         wholes = [(each, limit) for each in policies for limit in each.limits]
-        return tuple(_with_whole_limit(state, *whole, cost) for state, whole in zip(states, wholes, strict=True))
+        return cost, tuple(_with_whole_limit(state, *whole, cost) for state, whole in zip(states, wholes, strict=True))
+
+    def release(self, name: bytes) -> None:
+        """Frees the places that were taken under this name."""
+        with self._lock:
+            self._counters.release(name)
 
 
 def _shares(policy: EffectivePolicy, share: Share) -> tuple[Limit, ...]:
@@ -114,7 +125,8 @@ def _shares(policy: EffectivePolicy, share: Share) -> tuple[Limit, ...]:
 
 def _with_whole_limit(state: LimitState, policy: EffectivePolicy, whole: Limit, cost: int) -> LimitState:
     """The limit with its own name and quota, and the remainder of the process's share."""
-    return state._replace(name=policy.name_of(whole), limit=whole, can_ever_admit=cost <= whole.capacity)
+    needed = 1 if whole.algorithm is Algorithm.CONCURRENCY else cost
+    return state._replace(name=policy.name_of(whole), limit=whole, can_ever_admit=needed <= whole.capacity)
 
 
 BEAT_TIMEOUT = 0.5
@@ -161,13 +173,19 @@ class Fallback:
         enforced = {each.policy.on_store_failure for each in attempt.layout.policies if each.mode is Mode.ENFORCE}
         if OnStoreFailure.DENY in enforced:
             return _decision(attempt, Reason.STORE_UNAVAILABLE, allowed=False)
-        states = self._check_locally(attempt, now, consume=consume)
+        cost, states = self._check_locally(attempt, now, consume=consume)
         reason = STATUS_REASONS.get(attempt.layout.status) or denial_reason(states)
+        allowed = reason in (None, Reason.EXEMPT)
         if reason is None and OnStoreFailure.ALLOW in enforced:
-            return _decision(attempt, Reason.STORE_UNAVAILABLE, states, allowed=True)
-        return _decision(attempt, reason, states, allowed=reason in (None, Reason.EXEMPT))
+            reason = Reason.STORE_UNAVAILABLE
+        decision = _decision(attempt, reason, states, allowed=allowed)._replace(cost=cost)
+        return with_local_reservation(decision, attempt, now) if consume else decision
 
-    def _check_locally(self, attempt: Attempt, now: int, *, consume: bool) -> tuple[LimitState, ...]:
+    def release(self, name: bytes) -> None:
+        """Frees the places that were taken under this name in this process."""
+        self._local.release(name)
+
+    def _check_locally(self, attempt: Attempt, now: int, *, consume: bool) -> tuple[int, tuple[LimitState, ...]]:
         policies = [each for each in attempt.layout.policies if each.policy.on_store_failure is OnStoreFailure.LOCAL]
         return self._local.check(
             self._outages.trips,
@@ -178,6 +196,7 @@ class Fallback:
             attempt.cost,
             now,
             consume=consume,
+            name=attempt.settleable.name if attempt.settleable else None,
         )
 
 

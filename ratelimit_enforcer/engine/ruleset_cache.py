@@ -52,6 +52,8 @@ class Layout:
     parts: tuple[Part, ...]
     valid_from: int | None
     valid_until: int | None
+    longest_place: int = 0
+    """The longest window of the concurrency limits in microseconds; 0: there are none."""
 
     @classmethod
     def of(
@@ -78,12 +80,17 @@ class Layout:
         counters = tuple(counter_of(each) for each in policies)
         parts = _parts(policies, pack) if any(counter.shared for counter in counters) else ()
         valid = selection.valid_from, selection.valid_until
-        return cls(status, plan, endpoint, policies, counters, pack(policies), parts, *valid)
+        return cls(status, plan, endpoint, policies, counters, pack(policies), parts, *valid, _longest_place(policies))
 
     def is_valid(self, now: int) -> bool:
         """Whether the layout is valid at ``now`` (microseconds since 1970)."""
         begun = self.valid_from is None or self.valid_from <= now
         return begun and (self.valid_until is None or now < self.valid_until)
+
+
+def _longest_place(policies: Sequence[EffectivePolicy]) -> int:
+    limits = (limit for policy in policies for limit in policy.limits)
+    return max((limit.window_us for limit in limits if limit.algorithm is Algorithm.CONCURRENCY), default=0)
 
 
 def counter_of(policy: EffectivePolicy) -> CounterRef:

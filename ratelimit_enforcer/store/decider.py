@@ -390,17 +390,10 @@ def settleable_arguments(request: StoreRequest, keys: Sequence[str]) -> list[Arg
 def read_answer(reply: Any, shard: int) -> StoreAnswer:
     """The script's answer for one request to this shard."""
     if isinstance(reply, bytes):
-        flags, admitted, now = _HEAD.unpack_from(reply)
-        readings = tuple(_READING.iter_unpack(reply[_HEAD.size :]))
-        if flags <= _COMPLETE:
-            return Decided(admitted, flags == _COMPLETE, now, readings)
-        if flags & (_UNCOUNTED | _COUNT_DAMAGED):
-            damage.record(damage.COUNTS)
-        counted, too_many = not flags & _UNCOUNTED, bool(flags & _TOO_MANY)
-        return Decided(admitted, bool(flags & _COMPLETE), now, readings, counted=counted, too_many=too_many)
+        return _read_decided(reply)
     kind = reply[0]
     if kind == RESERVED:
-        return _read_reserved(reply, shard)
+        return _read_reserved(reply)
     if kind == RULES_CHANGED:
         return RulesChanged(reply[1].decode(TOKEN_ENCODING), shard)
     if kind == CLIENT_CHANGED:
@@ -416,10 +409,19 @@ def read_answer(reply: Any, shard: int) -> StoreAnswer:
     return NotLoaded()
 
 
-def _read_reserved(reply: Any, shard: int) -> StoreAnswer:
+def _read_decided(reply: bytes) -> Decided:
+    flags, admitted, now = _HEAD.unpack_from(reply)
+    readings = tuple(_READING.iter_unpack(reply[_HEAD.size :]))
+    if flags <= _COMPLETE:
+        return Decided(admitted, flags == _COMPLETE, now, readings)
+    if flags & (_UNCOUNTED | _COUNT_DAMAGED):
+        damage.record(damage.COUNTS)
+    counted, too_many = not flags & _UNCOUNTED, bool(flags & _TOO_MANY)
+    return Decided(admitted, bool(flags & _COMPLETE), now, readings, counted=counted, too_many=too_many)
+
+
+def _read_reserved(reply: Any) -> StoreAnswer:
     if len(reply) == len((RESERVED, "record")):
         return ReservedBefore(reply[1])
     _, packed, cost, is_settleable, expires_at = reply
-    answer = read_answer(packed, shard)
-    assert isinstance(answer, Decided)
-    return answer._replace(cost=cost, expires_at=expires_at if is_settleable else None)
+    return _read_decided(packed)._replace(cost=cost, expires_at=expires_at if is_settleable else None)

@@ -121,7 +121,7 @@ class Reservations:
     def settle(
         self, reservation: ReservationId, record: OpenRecord, cost: int | None, now: int, deadline: Deadline
     ) -> SettledRecord | int | None:
-        """Settles a reservation (``cost`` None: at what it consumed) if its record is still this one; else returns None.
+        """Settles a reservation (``cost`` None: at what it consumed) if this is still its record; else returns None.
         ``now``: the store's time in microseconds since 1970, as the caller estimates it; if the present period of a
         calendar limit differs at the store's time, returns that time."""
         shard = reservation.shard

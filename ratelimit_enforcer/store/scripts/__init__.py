@@ -16,9 +16,9 @@ from ratelimit_enforcer.store.deadline import Deadline
 _FOLDER = Path(__file__).parent
 CONSUME, TREE, RESERVE = "consume", "tree", "reserve"
 """Variants of ``decide.lua``: for one part of a request, whose cost stays pending until the request is committed; for
-clients that may have ancestors; and for requests whose cost may be settled later. Lines that begin with ``-- consume:``,
-``-- tree:`` and ``-- reserve:`` are replaced by parts in these variants only, because a text that is not executed costs
-time too; ``-- marked:`` in the first and the last."""
+clients that may have ancestors; and for requests whose cost may be settled later. Lines that begin with
+``-- consume:``, ``-- tree:`` and ``-- reserve:`` are replaced by parts in these variants only, because a text that is
+not executed costs time too; ``-- marked:`` in the first and the last."""
 
 _MARKED = {CONSUME, RESERVE}
 _LINE = re.compile(r"^ *-- (\w+): (\w+)$", re.MULTILINE)

@@ -4,5 +4,6 @@
 --        it is refundable; cost; number of counters; for each counter mode, beginning, key, number of limits, and for
 --        each limit algorithm, window, quota, burst (or quota), and the mark by which a refund finds the request
 --        (parts/limit.lua); endpoint; client
-local entry_content = pack('>BI2I8I8I4B', consumption, home_shard, now, refundable_until, cost, counters_consumed)
+local entry_content = pack('>BI2I8I8I4B', consumption, home_shard, now, refundable_until,
+  consumption == CHARGE and 0 or cost, counters_consumed)
   .. consumed .. pack('>B', #endpoint) .. endpoint .. client_field:sub(3)
