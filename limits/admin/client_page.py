@@ -8,14 +8,14 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
-from limits.admin.charts import Bars, chart, daily_bars
+from limits.admin.charts import chart, daily_bars
 from limits.admin.client_actions import may_set_status, status_verb
 from limits.admin.client_tree import tree
 from limits.admin.quick_overrides import end_of, raisable
 from limits.admin.tags import clients_url, raise_url
 from limits.domain.descriptions import duration, limit_sentence, limits_sentence
 from limits.models import Client, CounterReset, Publication
-from limits.monitoring.figures import client_by_hour
+from limits.monitoring.figures import client_by_hour, client_reserved_cost
 from ratelimit_enforcer.domain import blocks
 from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.decision import LimitState
@@ -37,7 +37,8 @@ def client_page(request: HttpRequest, client: Client) -> dict[str, Any]:
         "tags": _tags(request, client),
         "tree": tree(client),
         "may_reset": request.user.has_perm("limits.reset_client"),
-        "chart": chart(_days(client), "%-d %b", "%A %-d %B"),
+        "chart": chart(daily_bars(client_by_hour(client.key, hours=_hours())), "%-d %b", "%A %-d %B"),
+        "reserved_cost": client_reserved_cost(client.key, hours=_hours()),
         "resets": CounterReset.objects.filter(client_key=client.key)[:3],
     }
 
@@ -51,10 +52,9 @@ def _tags(request: HttpRequest, client: Client) -> list[dict[str, str]]:
     ]
 
 
-def _days(client: Client) -> list[Bars]:
-    """Returns whole days with the requests of the client and all below it; the last one is not over."""
-    hours = (DAYS - 1) * 24 + timezone.now().hour + 1
-    return daily_bars(client_by_hour(client.key, hours=hours))
+def _hours() -> int:
+    """Returns the number of hours of whole days, the last of which is not over."""
+    return (DAYS - 1) * 24 + timezone.now().hour + 1
 
 
 def limits_section(request: HttpRequest, client: Client) -> dict[str, Any]:

@@ -232,6 +232,7 @@ def _figures() -> dict[str, Any]:
     pages = dict(Client.objects.filter(key__in=keys).values_list("key", "pk"))
     return {
         "chart": chart(hourly_bars(figures.requests_by_hour()), "%H:%M", "%A %H:%M"),
+        "reserved_cost": figures.reserved_cost(),
         "throttled_clients": [(each, pages.get(each.name)) for each in clients],
         "throttled_endpoints": figures.most_throttled_endpoints(count=LIST_LENGTH),
         "close": [(each, pages.get(each.client)) for each in close],

@@ -5,13 +5,22 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.formats import date_format
 from unfold.decorators import display
 
 from limits.admin.base import BigTablePaginator, HasIntroduction, PlatformModelAdmin
 from limits.admin.forms import ReadOnlyAdmin
-from limits.models import PolicyDenial, QuotaThreshold, Usage, UsageDay, UsageHour
+from limits.models import (
+    PolicyDenial,
+    QuotaThreshold,
+    Settlement,
+    SettlementDay,
+    SettlementHour,
+    Usage,
+    UsageDay,
+    UsageHour,
+)
 from limits.models.usage import Counts, OutcomeCounts
 
 _OUTCOME_COLOURS = {"admitted": "success", "denied": "danger", "blocked": "warning", "exempt": "info"}
@@ -54,6 +63,15 @@ class OutcomeAdmin(CountsAdmin):
     """Usage by outcome."""
 
     list_filter = ("outcome",)
+    settlements: type[Settlement | SettlementHour | SettlementDay]
+    """Reservations and settlements in the same resolution."""
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Adds a link to the list of settlements, if there are any that the user may view."""
+        name, rows = self.settlements._meta.model_name, self.settlements._default_manager
+        link = ("Reserved, settled and overdrawn cost", f"admin:limits_{name}_changelist")
+        links = [link] if request.user.has_perm(f"limits.view_{name}") and rows.exists() else []
+        return super().changelist_view(request, {"introduction_links": links} | (extra_context or {}))
 
     @display(description="Outcome", label=_OUTCOME_COLOURS)
     def outcome_label(self, row: OutcomeCounts) -> str:
@@ -63,12 +81,14 @@ class OutcomeAdmin(CountsAdmin):
 @admin.register(Usage)
 class UsageAdmin(OutcomeAdmin):
     introduction = "Decided requests by minute, client, endpoint and outcome."
+    settlements = Settlement
     list_display = ("minute", "client_text", "endpoint_text", "outcome_label", "requests", "cost")
 
 
 @admin.register(UsageHour)
 class UsageHourAdmin(OutcomeAdmin):
     introduction = "Usage by hour, which is stored for longer than usage by minute."
+    settlements = SettlementHour
     list_display = ("hour", "client_text", "endpoint_text", "outcome_label", "requests", "cost")
     time = "hour"
     sortable_by = (time,)
@@ -77,6 +97,7 @@ class UsageHourAdmin(OutcomeAdmin):
 @admin.register(UsageDay)
 class UsageDayAdmin(OutcomeAdmin):
     introduction = "Usage by day. Unregistered clients are counted together."
+    settlements = SettlementDay
     list_display = ("date", "client_text", "endpoint_text", "outcome_label", "requests", "cost")
     time = "day"
     sortable_by = ("date",)

@@ -123,6 +123,37 @@ def most_requests_in_tree(client: str, now: datetime | None = None, count: int =
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class ReservedCost:
+    """The cost of reservations in some period, and the number of settlements. ``debited`` includes charges."""
+
+    reserved: int
+    settlements: int
+    settled: int
+    refunded: int
+    debited: int
+    overdrawn: int
+
+
+@transaction.atomic
+def reserved_cost(now: datetime | None = None, hours: int = HOURS_PER_DAY) -> ReservedCost | None:
+    """Returns the figures of all clients in the last ``hours`` clock hours; None if there were neither reservations nor
+    settlements nor charges."""
+    return _reserved_cost(None, now, hours)
+
+
+@transaction.atomic
+def client_reserved_cost(client: str, now: datetime | None = None, hours: int = HOURS_PER_DAY) -> ReservedCost | None:
+    """Returns the figures of one client and of all clients below it, as :func:`reserved_cost` does for all."""
+    return _reserved_cost(_keys_of_tree(client), now, hours)
+
+
+def _reserved_cost(keys: list[str] | None, now: datetime | None, hours: int) -> ReservedCost | None:
+    period = TimeRange.hours(now or timezone.now(), hours)
+    (row,) = _SQL.rows("reserved_cost", names=keys, **period.parameters())
+    return ReservedCost(*row) if any(row) else None
+
+
 def _keys_of_tree(client: str) -> list[str]:
     return [client, *keys_below([client], Client.objects.all())]
 

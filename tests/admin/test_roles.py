@@ -23,6 +23,9 @@ from limits.models import (
     Policy,
     Publication,
     SegmentOverride,
+    Settlement,
+    SettlementDay,
+    SettlementHour,
     Usage,
 )
 from limits.models import Platform as PlatformRow
@@ -116,6 +119,9 @@ def test_every_role_may_view_everything(member: Callable[[str], Desk], role: str
         AlertRule,
         Publication,
         Usage,
+        Settlement,
+        SettlementHour,
+        SettlementDay,
     ):
         assert desk.list(model).status == 200
     for name in ("admin:index", "admin:limits_plan_compare", "admin:limits_client_explain"):

@@ -26,6 +26,9 @@ from limits.models import (
     PolicyDenial,
     Publication,
     QuotaThreshold,
+    Settlement,
+    SettlementDay,
+    SettlementHour,
     Usage,
     UsageDay,
     UsageHour,
@@ -126,11 +129,16 @@ def full(servers: list[WebServer]) -> None:
     for model, time in ((UsageHour, "hour"), (UsageDay, "day")):
         at = {time: now.replace(minute=0)}
         model.objects.create(**at, client_key="", endpoint="", outcome="denied", requests=60, cost=60)
+    figures = {"reserved": 500, "settlements": 2, "settled": 450, "refunded": 100, "debited": 50, "overdrawn": 20}
+    Settlement.objects.create(minute=now, client_key="acme", endpoint="search", **figures)
+    for settlements, time in ((SettlementHour, "hour"), (SettlementDay, "day")):
+        settlements.objects.create(**{time: now.replace(minute=0)}, client_key="", endpoint="", **figures)
     assert evaluate() == 1
 
 
 MODELS = ["plan", "endpoint", "policy", "client", "override", "segmentoverride", "apitoken", "alertrule"]
 READ_ONLY = ["publication", "usage", "usagehour", "usageday", "policydenial", "quotathreshold", "alert", "message"]
+READ_ONLY += ["settlement", "settlementhour", "settlementday"]
 LISTS = ["clientimport", "counterreset"]
 
 

@@ -16,8 +16,10 @@ from limits.models import (
     Work,
 )
 from limits.monitoring import drain as module
+from limits.monitoring import figures
 from limits.monitoring.drain import drain
 from limits.monitoring.erasure import erase
+from limits.monitoring.figures import ReservedCost
 from limits.monitoring.retention import remove_expired
 from limits.monitoring.rollups import roll_up
 from limits.store.usage import UsageCounts
@@ -123,8 +125,8 @@ def test_requests_denials_and_settlements_of_one_minute(platform: Platform) -> N
 
 
 def test_later_counts_are_added_to_the_row_of_their_minute(platform: Platform) -> None:
-    for figures in (ONE, TWO):
-        count_settlements(platform, "acme", figures)
+    for each in (ONE, TWO):
+        count_settlements(platform, "acme", each)
         drain()
     assert settlements() == {(AT, "acme", "search"): THREE}
 
@@ -277,3 +279,27 @@ def test_settlements_of_an_erased_client_stay_in_the_totals(platform: Platform) 
     assert settlements() == {(NOON, "", "search"): THREE, (NOON, "globex", "search"): ONE}
     assert hours() == {(NOON, ""): THREE, (NOON, "globex"): ONE}
     assert days() == {"": (400, 8, 360, 120, 80, 20)}
+
+
+# -- figures for people
+
+
+@pytest.mark.parametrize("added_up", [False, True])
+def test_the_cost_of_reservations_from_hours_and_minutes(platform: Platform, added_up: bool) -> None:
+    for work in (Work.HOURS, Work.DAYS):
+        Progress.note(work, NOON - timedelta(days=3))
+    rows.client("child", parent=rows.client("acme"))
+    count_settlements(platform, "acme", ONE, minute=NOON_MINUTE + 30)
+    count_settlements(platform, "child", ONE, minute=NOON_MINUTE - 20 * HOUR, endpoint="")
+    count_settlements(platform, "globex", TWO, minute=NOON_MINUTE - 23 * HOUR)
+    count_settlements(platform, "globex", THREE, minute=NOON_MINUTE - 23 * HOUR - 1)
+    drain()
+    now = later(30.5)
+    if added_up:
+        roll_up(now)
+        assert SettlementHour.objects.exists()
+    assert figures.reserved_cost(now) == ReservedCost(400, 8, 360, 120, 80, 20)
+    assert figures.client_reserved_cost("acme", now) == ReservedCost(*TWO)
+    assert figures.client_reserved_cost("acme", now, hours=20) == ReservedCost(*ONE)
+    assert figures.client_reserved_cost("child", now, hours=20) is None
+    assert figures.reserved_cost(later(-40 * HOUR)) is None

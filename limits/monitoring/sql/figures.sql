@@ -119,3 +119,20 @@ FROM (
     SELECT client_key, requests FROM limits_usage WHERE minute >= %(rolled_up_until)s AND minute < %(end)s
 ) AS rows
 WHERE client_key = '';
+
+-- name: reserved_cost
+-- The figures of reservations and settlements, of some clients together, or of all if there are no names.
+SELECT
+    coalesce(sum(reserved), 0)::bigint, coalesce(sum(settlements), 0)::bigint, coalesce(sum(settled), 0)::bigint,
+    coalesce(sum(refunded), 0)::bigint, coalesce(sum(debited), 0)::bigint, coalesce(sum(overdrawn), 0)::bigint
+FROM (
+    SELECT client_key, reserved, settlements, settled, refunded, debited, overdrawn FROM limits_settlementhour
+    WHERE hour >= %(first_hour)s AND hour < %(last_hour)s
+    UNION ALL
+    SELECT client_key, reserved, settlements, settled, refunded, debited, overdrawn FROM limits_settlement
+    WHERE minute >= %(begin)s AND minute < %(first_hour)s
+    UNION ALL
+    SELECT client_key, reserved, settlements, settled, refunded, debited, overdrawn FROM limits_settlement
+    WHERE minute >= %(rolled_up_until)s AND minute < %(end)s
+) AS rows
+WHERE (%(names)s::text[] IS NULL OR client_key = ANY(%(names)s));
