@@ -5,6 +5,7 @@ marks and no clients. Its steps can run twice at once, be interrupted anywhere, 
 it also resolves pending entries of requests, so that these need not wait for the next check.
 """
 
+import time
 from dataclasses import dataclass
 
 import structlog
@@ -13,7 +14,7 @@ from limits.models import Client, ClientChange, Publication, RuleChange
 from limits.publishing import clients, rules
 from limits.publishing.rules import Delivery, postponed_delivery, ruleset_writer
 from limits.store.client import TIMEOUT_SECONDS, ClusterClient, control_client
-from limits.store.overdue import resolve_all
+from limits.store.overdue import finish_all, resolve_all
 from ratelimit_enforcer.conf import setting
 from ratelimit_enforcer.domain.validation import InvalidRuleset
 from ratelimit_enforcer.store.completer import Resolver
@@ -21,6 +22,7 @@ from ratelimit_enforcer.store.connections.factory import store_connections
 from ratelimit_enforcer.store.errors import StoreError
 from ratelimit_enforcer.store.keys import Keys
 from ratelimit_enforcer.store.pending import PendingEntries
+from ratelimit_enforcer.store.reservations import Reservations
 
 log = structlog.get_logger(__name__)
 
@@ -50,8 +52,8 @@ def _load_missing_clients() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """The repairs of one run. ``resolved``: pending entries of a Cluster. ``problem`` says what could not be
-    done, else it is empty."""
+    """The repairs of one run. ``resolved``: pending entries and settlements of a Cluster. ``problem`` says what could
+    not be done, else it is empty."""
 
     recorded: bool = False
     published: bool = False
@@ -127,10 +129,12 @@ def _incomplete_shards() -> list[int]:
 
 
 def resolve_pending() -> int:
-    """Refunds or confirms overdue pending entries. Returns the number of entries; 0 on a single server.
-    Raises :class:`~ratelimit_enforcer.store.errors.StoreUnavailable` if no node of the Cluster answers."""
+    """Refunds or confirms overdue pending entries, and finishes settlements. Returns their number; 0 on a single
+    server. Raises :class:`~ratelimit_enforcer.store.errors.StoreUnavailable` if no node of the Cluster answers."""
     redis, keys = control_client(), Keys(setting("NAMESPACE"))
     if not isinstance(redis, ClusterClient):
         return 0
-    pending = PendingEntries(store_connections(), keys, setting("COUNTS_PER_BUCKET"))
-    return resolve_all(Resolver(pending), redis, keys, TIMEOUT_SECONDS)
+    services = store_connections(), keys, setting("COUNTS_PER_BUCKET")
+    resolved = resolve_all(Resolver(PendingEntries(*services)), redis, keys, TIMEOUT_SECONDS)
+    now = time.time_ns() // 1_000
+    return resolved + finish_all(Reservations(*services), redis, keys, now, TIMEOUT_SECONDS)

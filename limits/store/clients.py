@@ -15,7 +15,7 @@ from itertools import islice
 from limits.store.client import ClusterClient, ControlClient, script_source
 from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.store.errors import translating_redis_errors
-from ratelimit_enforcer.store.keys import LOADING_FIELD, SHARDS, Keys, client_field, shard_of
+from ratelimit_enforcer.store.keys import LOADING_FIELD, SHARDS, Keys, client_field, places_of, shard_of
 
 BATCH_SIZE = 8_000
 """Records that are written together: one pipeline, at most one script call for each shard."""
@@ -132,8 +132,8 @@ class CounterResetter:
     def erase(
         self, owner: str, policies: Iterable[str], with_attributes: Collection[str] = (), *, shard_key: str = ""
     ) -> int:
-        """Resets a client's counters of these policies in one command; cost that requests consumed from
-        them is no longer refunded. ``owner``: the name under which they are stored
+        """Resets a client's counters of these policies in one command, and frees their places; cost
+        that requests consumed before is no longer refunded. ``owner``: the name under which they are stored
         (:func:`~ratelimit_enforcer.domain.client.counter_owners`). ``with_attributes``: policies that count values of
         attributes; their counters are found by a scan of the server's keys, and reset a thousand at a time.
         ``shard_key``: the root of a client below a parent. Returns the number of counters that existed. Raises
@@ -145,11 +145,13 @@ class CounterResetter:
                 counters += [self._keys.attribute_values(shard, policy, owner) for policy in with_attributes]
                 counters += self._attribute_counters(shard, owner)
             batches = (counters[start : start + BATCH_SIZE] for start in range(0, len(counters), BATCH_SIZE))
-            return sum(self._erase(shard, batch) for batch in batches)
+            return sum(map(self._erase, batches))
 
-    def _erase(self, shard: int, counters: Sequence[str]) -> int:
-        keys = (self._keys.pending[shard][1], *counters)
-        return int(self._redis.eval(script_source("erase"), len(keys), *keys))
+    def _erase(self, counters: Sequence[str]) -> int:
+        """With the places of concurrency limits. A later counter of the same name has another beginning, so that
+        nothing is refunded into it."""
+        self._redis.unlink(*map(places_of, counters))
+        return int(self._redis.unlink(*counters))
 
     def _attribute_counters(self, shard: int, owner: str) -> Iterator[str]:
         prefix = self._keys.attribute_counters(shard)

@@ -1,5 +1,5 @@
-"""Overdue pending entries in all shards of a Cluster. The reconciler resolves them, so that they need not
-wait for the next check on the shard."""
+"""Overdue pending entries and unfinished settlements in all shards of a Cluster. The reconciler resolves and finishes
+them, so that they need not wait for the next check on the shard, or for the caller to settle again."""
 
 import logging
 
@@ -8,8 +8,10 @@ from redis.exceptions import ResponseError
 from limits.store.client import ClusterClient
 from ratelimit_enforcer.store import scripts
 from ratelimit_enforcer.store.completer import Resolver
-from ratelimit_enforcer.store.errors import StoreUnavailable, is_outage, translating_redis_errors
+from ratelimit_enforcer.store.deadline import Deadline
+from ratelimit_enforcer.store.errors import StoreError, StoreUnavailable, is_outage, translating_redis_errors
 from ratelimit_enforcer.store.keys import Keys
+from ratelimit_enforcer.store.reservations import Reservations, SettledRecord
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,39 @@ def _shards_with_overdue(redis: ClusterClient, keys: Keys) -> list[int]:
             pipeline.eval(source, 2, *pending, 1)
         answers = pipeline.execute(raise_on_error=False)
     return [shard for shard, answer in enumerate(answers) if _has_overdue(answer)]
+
+
+UNFINISHED_AFTER_US = 5_000_000
+"""A settlement is left to the process that settles for this time, in microseconds."""
+
+
+def finish_all(reservations: Reservations, redis: ClusterClient, keys: Keys, now: int, timeout: float) -> int:
+    """Settles the other parts of reservations whose first part was settled, but whose process was lost before it had
+    settled all; with a timeout of ``timeout`` seconds for each. ``now``: the store's time in microseconds since 1970.
+    Returns the number of reservations. Raises :class:`StoreUnavailable` if no node of the Cluster answers."""
+    return sum(_finish(reservations, shard, now, timeout) for shard in _shards_with_unfinished(redis, keys))
+
+
+def _finish(reservations: Reservations, shard: int, now: int, timeout: float) -> int:
+    finished = 0
+    try:
+        for found in reservations.unfinished(shard, now - UNFINISHED_AFTER_US, Deadline(timeout)):
+            record = reservations.read(found, Deadline(timeout))
+            if isinstance(record, SettledRecord):
+                reservations.finish(found, record, now, Deadline(timeout))
+                finished += 1
+    except (StoreError, ResponseError) as error:
+        _report_unread(error)
+    return finished
+
+
+def _shards_with_unfinished(redis: ClusterClient, keys: Keys) -> list[int]:
+    with translating_redis_errors():
+        pipeline = redis.pipeline()
+        for key in keys.unfinished_settlements:
+            pipeline.exists(key)
+        answers = pipeline.execute(raise_on_error=False)
+    return [shard for shard, answer in enumerate(answers) if answer == 1]
 
 
 def _has_overdue(answer: object) -> bool:

@@ -75,8 +75,8 @@ def consume(window: SlidingWindow, limit: Limit, cost: int) -> SlidingWindow:
     runs, at = window.runs, max(window.now, window.last_at)
     if runs and runs[-1].cost == 0:
         runs = runs[:-1]
-    shares_last_run = len(runs) >= EXACT_RUNS and runs[-1].at // cell == at // cell
-    if shares_last_run:
+    is_full = len(runs) >= EXACT_RUNS
+    if runs and (runs[-1].at == at or (is_full and runs[-1].at // cell == at // cell)):
         cost += runs[-1].cost
         runs = runs[:-1]
     return replace(window, runs=(*runs, Run(at, cost)))

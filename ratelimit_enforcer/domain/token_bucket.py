@@ -67,9 +67,11 @@ def advance(bucket: TokenBucket, limit: Limit, now: int) -> TokenBucket:
     After a change of the limit, the bucket is as if the new values had applied since the last request. So
     every wait that a caller was given remains correct, regardless of checks in between.
     """
+    if limit.quota == 0:
+        return TokenBucket(now)
     if bucket.tracked_until <= now:
         bucket = replace(bucket, tracked_until=0, reserved=0, minima=())
-    if bucket.quota not in (0, limit.quota) and limit.quota:
+    if bucket.quota not in (0, limit.quota):
         bucket = _convert(bucket, limit.quota)
     return _refill(bucket, now)
 

@@ -15,7 +15,7 @@ from ratelimit_enforcer.domain.attributes import IP, NO_ATTRIBUTES
 from ratelimit_enforcer.domain.blocks import Block
 from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.decision import CheckRequest, Decision, at_cost, clamped_cost
-from ratelimit_enforcer.domain.enums import ClientStatus
+from ratelimit_enforcer.domain.enums import ClientStatus, Reason
 from ratelimit_enforcer.domain.reservations import Charge, Reserve, Settlement
 from ratelimit_enforcer.domain.ruleset import Ruleset
 from ratelimit_enforcer.domain.usage import counts_of
@@ -56,7 +56,14 @@ from ratelimit_enforcer.store.decider import (
     ValuesExhausted,
     Verb,
 )
-from ratelimit_enforcer.store.errors import AncestorsNotLoaded, AnswerLost, StoreDataError, StoreError, StoreUnavailable
+from ratelimit_enforcer.store.errors import (
+    AncestorsNotLoaded,
+    AnswerLost,
+    StoreDataError,
+    StoreError,
+    StoreUnavailable,
+    TooManyReservations,
+)
 from ratelimit_enforcer.store.heartbeats import Heartbeats
 from ratelimit_enforcer.store.keys import Keys
 from ratelimit_enforcer.store.reservations import Reservations, read_record
@@ -428,7 +435,7 @@ class Engine:
         if attempt.request.reserve is not None:
             decision = nothing_to_settle(decision, attempt.request.reserve, answer.now)
         if consume and answer.uncommitted is not None:
-            self._conclude(answer.uncommitted, decision, deadline, admitted=answer.admitted)
+            decision = self._concluded(answer.uncommitted, decision, deadline, admitted=answer.admitted)
         elif consume and not answer.counted:
             self._count(decision, deadline)
         return decision
@@ -439,8 +446,18 @@ class Engine:
         (peeked,) = self._decide((asked,), deadline, None, consume=False)
         return with_record(peeked, attempt, read_record(answer.record), self._clock.now())
 
-    def _conclude(self, request: Uncommitted, decision: Decision, deadline: Deadline, *, admitted: bool) -> None:
+    def _concluded(self, request: Uncommitted, decision: Decision, deadline: Deadline, *, admitted: bool) -> Decision:
         """Commits or refunds. Raises :class:`StoreUnavailable` if an admitted request could not be committed."""
+        try:
+            self._conclude(request, decision, deadline, admitted=admitted)
+        except TooManyReservations:
+            decision = decision._replace(
+                allowed=False, reason=Reason.TOO_MANY_RESERVATIONS, reservation=None, expires_at=None
+            )
+            self._conclude(request, decision, deadline, admitted=False)
+        return decision
+
+    def _conclude(self, request: Uncommitted, decision: Decision, deadline: Deadline, *, admitted: bool) -> None:
         counts = tuple(counts_of(decision))
         counted = request.conclude(admitted=admitted, endpoint=decision.endpoint, counts=counts, deadline=deadline)
         if not counted:

@@ -58,9 +58,11 @@ class Settler:
         while not isinstance(record, SettledRecord):
             answer = self._reservations.settle(reservation, record, cost, self._clock.now(), deadline)
             if isinstance(answer, SettledRecord):
-                return answer
-            if answer is None:
+                record = answer
+            elif answer is None:
                 record = self._read(reservation, deadline)
             else:
                 self._clock.set(answer)
+        if record.parts:
+            return self._reservations.finish(reservation, record, self._clock.now(), deadline)
         return record

@@ -14,10 +14,12 @@ from ratelimit_enforcer.domain.usage import Count
 from ratelimit_enforcer.store import damage, scripts
 from ratelimit_enforcer.store.connections.server import StoreConnections
 from ratelimit_enforcer.store.deadline import Deadline
-from ratelimit_enforcer.store.errors import AnswerLost, CountInDoubt
-from ratelimit_enforcer.store.keys import TOKEN_ENCODING, Keys, client_field, shard_of
+from ratelimit_enforcer.store.errors import AnswerLost, CountInDoubt, StoreUnavailable
+from ratelimit_enforcer.store.keys import TOKEN_ENCODING, Keys, client_field, places_of, shard_of
 
-RULES_CHANGED, CLIENT_CHANGED, OUTSIDE_VALIDITY, NOT_LOADED, DAMAGED, VALUES_EXHAUSTED, RESERVED = range(1, 8)
+RULES_CHANGED, CLIENT_CHANGED, OUTSIDE_VALIDITY, NOT_LOADED, DAMAGED, VALUES_EXHAUSTED, RESERVED, UNRESOLVED = range(
+    1, 9
+)
 
 COUNTS_PER_SHARD = 128
 """New usage counts that a shard accepts per minute; beyond that, unregistered clients are counted together."""
@@ -40,15 +42,18 @@ _HEAD = struct.Struct(">B?q")
 _COMPLETE, _UNCOUNTED, _COUNT_DAMAGED, _TOO_MANY = 1, 2, 4, 8
 _READING = struct.Struct(">?qqqq")
 _SETTLEABLE = struct.Struct(">BHQII16s")
+_SHARD = struct.Struct(">H")
 
 
 class SettleableKind(IntEnum):
-    """A reservation; a request that takes places of concurrency limits; a charge; one part of a request."""
+    """A reservation; a request that takes places of concurrency limits; a charge; one part of a request, pending until
+    the request is committed; the same of a reservation, in another shard than the client's."""
 
     RESERVATION = 1
     REQUEST = 2
     CHARGE = 3
     PART = 4
+    RESERVATION_PART = 5
 
 
 class Verb(StrEnum):
@@ -79,13 +84,16 @@ class CounterRef(NamedTuple):
 class Settleable(NamedTuple):
     """Why the cost of a request may be settled later. ``name`` identifies the reservation; ``ttl`` is in microseconds;
     at least ``at_least`` is consumed (None: the cost); ``max_open``: the maximum number of unsettled reservations of
-    the client."""
+    the client. ``part`` is the number of a part of a request on a Cluster, and ``shards`` those of the parts after the
+    client's."""
 
     kind: SettleableKind
     name: bytes
     ttl: int
     at_least: int | None = None
     max_open: int = MAX_OPEN
+    part: int = 0
+    shards: tuple[int, ...] = ()
 
 
 class Part(NamedTuple):
@@ -134,7 +142,9 @@ class Uncommitted(Protocol):
 
         Raises :class:`~ratelimit_enforcer.store.errors.StoreUnavailable` if an admitted request could not be
         committed: then it is not admitted, and the cost that it consumed will be refunded. Raises
-        :class:`~ratelimit_enforcer.store.errors.CountInDoubt` if it may have been committed.
+        :class:`~ratelimit_enforcer.store.errors.CountInDoubt` if it may have been committed, and
+        :class:`~ratelimit_enforcer.store.errors.TooManyReservations` if the client has too many: then it can still be
+        concluded as denied.
         """
 
 
@@ -299,18 +309,16 @@ class Decider:
     def _settleable_keys(self, request: StoreRequest, shard: int) -> list[str]:
         """The additional keys of a request whose cost may be settled: its record, the unsettled reservations of the
         client and of the shard, and the places of its concurrency limits."""
-        name = request.settleable.name if request.settleable else NO_NAME
+        name, part = (request.settleable.name, request.settleable.part) if request.settleable else (NO_NAME, 0)
         keys = [
-            self._keys.reservation(shard, name),
+            self._keys.reservation(shard, name, part),
             self._keys.open_reservations_of(shard, request.client),
             self._keys.open_reservations[shard],
         ]
         if any(counter.has_places for counter in request.policies):
             counters = self._counters(request, shard)
             keys += [
-                self._keys.places(key)
-                for key, counter in zip(counters, request.policies, strict=False)
-                if counter.has_places
+                places_of(key) for key, counter in zip(counters, request.policies, strict=False) if counter.has_places
             ]
         return keys
 
@@ -383,8 +391,11 @@ def settleable_arguments(request: StoreRequest, keys: Sequence[str]) -> list[Arg
     (:meth:`Decider._settleable_keys`)."""
     settleable = request.settleable or Settleable(SettleableKind.REQUEST, NO_NAME, 0)
     at_least = request.cost if settleable.at_least is None else settleable.at_least
-    kind, name, ttl, _, max_open = settleable
-    return [*ancestor_arguments(request), _SETTLEABLE.pack(kind, len(keys) + 1, ttl, at_least, max_open, name)]
+    packed = _SETTLEABLE.pack(
+        settleable.kind, len(keys) + 1, settleable.ttl, at_least, settleable.max_open, settleable.name
+    )
+    shards = b"".join(map(_SHARD.pack, settleable.shards))
+    return [*ancestor_arguments(request), packed + shards]
 
 
 def read_answer(reply: Any, shard: int) -> StoreAnswer:
@@ -392,8 +403,6 @@ def read_answer(reply: Any, shard: int) -> StoreAnswer:
     if isinstance(reply, bytes):
         return _read_decided(reply)
     kind = reply[0]
-    if kind == RESERVED:
-        return _read_reserved(reply)
     if kind == RULES_CHANGED:
         return RulesChanged(reply[1].decode(TOKEN_ENCODING), shard)
     if kind == CLIENT_CHANGED:
@@ -402,11 +411,20 @@ def read_answer(reply: Any, shard: int) -> StoreAnswer:
         return OutsideValidity(reply[1])
     if kind == VALUES_EXHAUSTED:
         return ValuesExhausted(reply[1])
-    if kind == DAMAGED:
-        damaged = reply[1].decode()
-        damage.record(damaged)
-        return Undecidable(damaged)
-    return NotLoaded()
+    if kind == RESERVED:
+        return _read_reserved(reply)
+    return _read_obstacle(reply)
+
+
+def _read_obstacle(reply: Any) -> StoreAnswer:
+    """The answer if the request cannot be decided by the store. Raises :class:`StoreUnavailable`."""
+    if reply[0] == UNRESOLVED:
+        raise StoreUnavailable("An earlier attempt at this request is not resolved yet.")
+    if reply[0] != DAMAGED:
+        return NotLoaded()
+    damaged = reply[1].decode()
+    damage.record(damaged)
+    return Undecidable(damaged)
 
 
 def _read_decided(reply: bytes) -> Decided:

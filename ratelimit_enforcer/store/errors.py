@@ -33,6 +33,10 @@ class StoreDataError(StoreError):
         self.kind = kind
 
 
+class TooManyReservations(StoreError):
+    """The client has too many unsettled reservations; nothing was changed."""
+
+
 class RulesetUnreadable(StoreError):
     """The rules in force are intact, but this process cannot use them: a later release wrote them, or this
     machine does not know a time zone."""

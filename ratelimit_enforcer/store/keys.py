@@ -19,10 +19,11 @@
 ``<ns>:{<tag>}:pending``              hash: costs consumed by parts of requests not committed yet
 ``<ns>:{<tag>}:due``                  sorted set: when each of these entries is overdue
 ``<ns>:{<tag>}:committed``            sorted set: recently committed requests, and when
-``<ns>:{<tag>}:r:<id>``               the record of a reservation, or of its settlement
+``<ns>:{<tag>}:r:<id>``               the record of a reservation, or of its settlement; with the number of a part
 ``<ns>:{<tag>}:o:<client>``           sorted set: unsettled reservations of a client, and until when each can be
                                       settled
 ``<ns>:{<tag>}:p:<counter>``          sorted set: places of a counter's concurrency limit, and until when they last
+``<ns>:{<tag>}:unfinished``           sorted set: settlements whose other parts are not settled yet, on a Cluster
 ``<ns>:{<tag>}:open``                 sorted set: unsettled reservations, and when each expires
 ====================================  ======================================================
 
@@ -183,18 +184,18 @@ class Keys:
         together)."""
         return f"{self._prefixes[shard]}:v:{policy}:{client}"
 
-    def reservation(self, shard: int, name: bytes) -> str:
-        """The record of the reservation with this name."""
-        return f"{self._prefixes[shard]}:r:{name.hex()}"
+    def reservation(self, shard: int, name: bytes, part: int = 0) -> str:
+        """The record of the reservation with this name, or of one part of it on a Cluster."""
+        return f"{self._prefixes[shard]}:r:{name.hex()}" + (f":{part}" if part else "")
+
+    @cached_property
+    def unfinished_settlements(self) -> tuple[str, ...]:
+        """The settlements of each shard whose other parts are not settled yet, on a Cluster."""
+        return tuple(f"{prefix}:unfinished" for prefix in self._prefixes)
 
     def open_reservations_of(self, shard: int, client: str) -> str:
         """The unsettled reservations of a client; ``shard``: that of the client, or of the client's root."""
         return f"{self._prefixes[shard]}:o:{client}"
-
-    def places(self, counter: str) -> str:
-        """The places of the concurrency limit that belongs to a counter."""
-        tag, _, name = counter.partition("}:")
-        return f"{tag}}}:p:{name}"
 
     @cached_property
     def _prefixes(self) -> tuple[str, ...]:
@@ -204,3 +205,8 @@ class Keys:
 def client_field(client: str) -> str:
     """The field of a client's record in its shard."""
     return f"c:{client}"
+
+
+def places_of(counter: str) -> str:
+    """The key of the places of the concurrency limit that belongs to the counter with this key."""
+    return counter.replace("}:", "}:p:", 1)

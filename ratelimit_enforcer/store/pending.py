@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum, auto
 from typing import Any, NamedTuple
 
+from ratelimit_enforcer.domain.reservations import ID_SIZE, MAX_OPEN
 from ratelimit_enforcer.domain.usage import Count
 from ratelimit_enforcer.store import damage, scripts
 from ratelimit_enforcer.store.connections.server import StoreConnections
 from ratelimit_enforcer.store.deadline import Deadline
 from ratelimit_enforcer.store.keys import SHARDS, Keys, client_field
+from ratelimit_enforcer.store.reservations import read_entry
 
 CONFIRM_WITHIN = 2.0
 """Seconds after a check's deadline within which the process confirms the parts other than the client's.
@@ -27,21 +29,23 @@ COMMIT_RETENTION = 3_600
 
 MAX_OVERDUE = 100
 
-_ID_SIZE = 16
 _PART = struct.Struct(">H")
 _NEW = struct.Struct(">18sQH")
-_RECORD = struct.Struct(">QIHH")
-_LENGTH = struct.Struct(">H")
 
 
 def new_request_id() -> bytes:
     """The id of a request: 128 random bits."""
-    return secrets.token_bytes(_ID_SIZE)
+    return secrets.token_bytes(ID_SIZE)
 
 
 def entry_of(request_id: bytes, part: int) -> bytes:
     """The entry of one part of a request. The first part, 0, is in the client's shard."""
     return request_id + _PART.pack(part)
+
+
+def name_of(entry: bytes) -> bytes:
+    """The id of the request."""
+    return entry[:ID_SIZE]
 
 
 def is_home(entry: bytes) -> bool:
@@ -51,7 +55,7 @@ def is_home(entry: bytes) -> bool:
 
 def home_of(entry: bytes) -> bytes:
     """The entry of the client's part of the same request."""
-    return entry_of(entry[:_ID_SIZE], 0)
+    return entry_of(name_of(entry), 0)
 
 
 def pack_new(entry: bytes, timeout: float, home: int) -> bytes:
@@ -61,7 +65,7 @@ def pack_new(entry: bytes, timeout: float, home: int) -> bytes:
 
 
 class Consumption(NamedTuple):
-    """An entry, its shard, and the keys of the counters that it may have consumed from."""
+    """An entry, its shard, and the keys of the counters that it may have consumed from, and of their places."""
 
     shard: int
     entry: bytes
@@ -95,11 +99,13 @@ class Outcome(Enum):
 
 class EndResult(IntEnum):
     """Whether this call ended an entry and counted the request. ``UNCHANGED``: nothing was changed;
-    ``UNCOUNTED``: the entry was ended, but the counts in the store are damaged."""
+    ``UNCOUNTED``: the entry was ended, but the counts in the store are damaged; ``TOO_MANY``: nothing was changed,
+    because the client has too many unsettled reservations."""
 
     UNCHANGED = 0
     COUNTED = 1
     UNCOUNTED = 2
+    TOO_MANY = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +134,17 @@ class PendingEntries:
         self._scripts = {name: scripts.load(name) for name in ("commit", "refund", "confirm", "overdue", "outcome")}
 
     def commit(self, home: Consumption, usage: Usage, deadline: Deadline) -> EndResult:
-        """Commits and counts a request; ``UNCHANGED``: it is too late to commit it."""
+        """Commits and counts a request, and records it if it is a reservation; ``UNCHANGED``: it is too late to commit
+        it."""
         keys = (
             *self._keys.of_request[home.shard],
             *self._keys.pending[home.shard],
             self._keys.committed[home.shard],
+            _record_key(self._keys, home.shard, home.entry),
+            self._keys.open_reservations_of(home.shard, usage.client),
+            self._keys.open_reservations[home.shard],
         )
-        arguments = home.entry, COMMIT_RETENTION, *usage.arguments(self._counts_per_shard)
+        arguments = home.entry, COMMIT_RETENTION, MAX_OPEN, *usage.arguments(self._counts_per_shard)
         return _ended(self._run("commit", keys, arguments, deadline))
 
     def refund(self, consumption: Consumption, deadline: Deadline, usage: Usage | None = None) -> EndResult:
@@ -149,8 +159,9 @@ class PendingEntries:
         )
 
     def confirm(self, shard: int, entries: Sequence[bytes], deadline: Deadline) -> None:
-        """Ends entries of a shard without a refund: their cost stays consumed."""
-        self._run("confirm", self._keys.pending[shard], entries, deadline)
+        """Ends entries of a shard without a refund: their cost stays consumed. A reservation's become records."""
+        keys = *self._keys.pending[shard], *(_record_key(self._keys, shard, entry) for entry in entries)
+        self._run("confirm", keys, entries, deadline)
 
     def drop_committed(self, shard: int, entries: Sequence[bytes], deadline: Deadline) -> None:
         """Drops the records of committed requests all of whose parts are confirmed."""
@@ -188,21 +199,16 @@ def _ended(reply: int) -> EndResult:
     return ended
 
 
-def _overdue(shard: int, entry: bytes, record: bytes | None, now: int) -> Overdue:
+def _overdue(shard: int, entry: bytes, content: bytes | None, now: int) -> Overdue:
     try:
-        consumed_at, _, home, policies = _RECORD.unpack_from(record or b"")
-        counters = tuple(_counters(record or b"", policies))
-    except (struct.error, UnicodeDecodeError) as error:
+        record = read_entry(content or b"")
+    except (IndexError, struct.error, ValueError) as error:
         raise UnreadableEntry(entry) from error
-    if home >= SHARDS:
+    if record.home >= SHARDS:
         raise UnreadableEntry(entry)
-    return Overdue(Consumption(shard, entry, counters), now - consumed_at, home)
+    return Overdue(Consumption(shard, entry, tuple(record.keys)), now - record.made_at, record.home)
 
 
-def _counters(record: bytes, policies: int) -> Iterator[str]:
-    """The keys of the counters, each preceded by its length."""
-    at = _RECORD.size + policies
-    for _ in range(policies):
-        (length,) = _LENGTH.unpack_from(record, at)
-        at += _LENGTH.size + length
-        yield record[at - length : at].decode()
+def _record_key(keys: Keys, shard: int, entry: bytes) -> str:
+    """The record that an entry becomes if it is part of a reservation."""
+    return keys.reservation(shard, name_of(entry), *_PART.unpack(entry[ID_SIZE:]))

@@ -9,18 +9,20 @@ from ratelimit_enforcer.domain.calendar import timezones
 from ratelimit_enforcer.domain.enums import Algorithm, Period
 from ratelimit_enforcer.domain.fixed_window import window_bounds
 from ratelimit_enforcer.domain.limit import Limit
-from ratelimit_enforcer.domain.reservations import ReservationId
+from ratelimit_enforcer.domain.reservations import ReservationId, Store
 from ratelimit_enforcer.store import damage, scripts
 from ratelimit_enforcer.store.connections.server import StoreConnections
 from ratelimit_enforcer.store.damage import RESERVATION
 from ratelimit_enforcer.store.deadline import Deadline
 from ratelimit_enforcer.store.decider import SettleableKind
 from ratelimit_enforcer.store.errors import StoreDataError
-from ratelimit_enforcer.store.keys import Keys
+from ratelimit_enforcer.store.keys import Keys, places_of
 from ratelimit_enforcer.store.scripts.packing import ALGORITHM_CODES
 
 OPEN, SETTLED = 1, 2
-_HEAD = struct.Struct(">BBHQQIB")
+_ENTRY = struct.Struct(">BHQQIB")
+_LENGTH = struct.Struct(">H")
+_SHARD = struct.Struct(">H")
 _SETTLED = struct.Struct(">BBIIII")
 _COUNTER = struct.Struct(">BIH")
 _LIMIT = struct.Struct(">BIIIQ")
@@ -33,12 +35,16 @@ class ConsumedCounter(NamedTuple):
     limits: tuple[tuple[int, int], ...]
 
     @property
-    def has_places(self) -> bool:
-        return any(algorithm == ALGORITHM_CODES[Algorithm.CONCURRENCY] for algorithm, _ in self.limits)
+    def places(self) -> str | None:
+        """The key of the places of the concurrency limit; None if there is none."""
+        has_places = any(algorithm == ALGORITHM_CODES[Algorithm.CONCURRENCY] for algorithm, _ in self.limits)
+        return places_of(self.key) if has_places else None
 
 
 class OpenRecord(NamedTuple):
-    """An unsettled reservation. Times are in microseconds since 1970. ``content``: the whole record."""
+    """An unsettled reservation, or a part of it. Times are in microseconds since 1970. ``home``: the shard where a
+    request in parts is committed; ``parts``: the shards of its parts after the client's. ``content``: the whole record.
+    """
 
     kind: SettleableKind
     made_at: int
@@ -47,7 +53,15 @@ class OpenRecord(NamedTuple):
     counters: tuple[ConsumedCounter, ...]
     endpoint: str | None
     client: str
+    home: int
+    parts: tuple[int, ...]
     content: bytes
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of the counters, and of the places that belong to them."""
+        places = [counter.places for counter in self.counters if counter.places]
+        return [counter.key for counter in self.counters] + places
 
     @property
     def calendar_codes(self) -> list[int]:
@@ -57,13 +71,19 @@ class OpenRecord(NamedTuple):
 
 
 class SettledRecord(NamedTuple):
-    """A settled reservation: the cost that was reserved, and the result of the settlement."""
+    """A settled reservation: the cost that was reserved, and the result of the settlement. ``parts``: the shards of the
+    parts after the client's that are not known to be settled yet, on a Cluster."""
 
     kind: SettleableKind
     reserved: int
     cost: int
     refunded: int
     overdrawn: int
+    parts: tuple[int, ...] = ()
+
+    def pack(self) -> bytes:
+        """The record, as the scripts write it, without parts."""
+        return _SETTLED.pack(SETTLED, self.kind, self.reserved, self.cost, self.refunded, self.overdrawn)
 
 
 Record = OpenRecord | SettledRecord
@@ -72,24 +92,34 @@ Record = OpenRecord | SettledRecord
 def read_record(content: bytes) -> Record:
     """Raises :class:`~ratelimit_enforcer.store.errors.StoreDataError`."""
     try:
-        if content[0] == SETTLED:
-            _, kind, *figures = _SETTLED.unpack(content)
-            return SettledRecord(SettleableKind(kind), *figures)
-        return _read_open(content)
+        return _read_settled(content) if content[0] == SETTLED else read_entry(content, 1)
     except (IndexError, struct.error, ValueError) as error:
         damage.record(RESERVATION)
         raise StoreDataError(RESERVATION, "The record of a reservation in the store is damaged.") from error
 
 
-def _read_open(content: bytes) -> OpenRecord:
-    _, kind, _, made_at, expires_at, cost, number = _HEAD.unpack_from(content)
-    at, counters = _HEAD.size, []
+def _read_settled(content: bytes) -> SettledRecord:
+    _, kind, *figures = _SETTLED.unpack_from(content)
+    parts = tuple(shard for (shard,) in _SHARD.iter_unpack(content[_SETTLED.size :]))
+    reserved, cost, refunded, overdrawn = figures
+    return SettledRecord(SettleableKind(kind), reserved, cost, refunded, overdrawn, parts)
+
+
+def read_entry(content: bytes, at: int = 0) -> OpenRecord:
+    """What a request consumed, as ``scripts/parts/entry.lua`` writes it. Raises ``struct.error``, ``IndexError`` or
+    ``ValueError`` if it is damaged."""
+    kind, home, made_at, expires_at, cost, number = _ENTRY.unpack_from(content, at)
+    at, counters = at + _ENTRY.size, []
     for _ in range(number):
         counter, at = _read_counter(content, at)
         counters.append(counter)
     end = at + 1 + content[at]
-    endpoint, client = content[at + 1 : end].decode() or None, content[end:].decode()
-    return OpenRecord(SettleableKind(kind), made_at, expires_at, cost, tuple(counters), endpoint, client, content)
+    endpoint, (length,) = content[at + 1 : end].decode() or None, _LENGTH.unpack_from(content, end)
+    client = content[end + _LENGTH.size : end + _LENGTH.size + length].decode()
+    parts = tuple(shard for (shard,) in _SHARD.iter_unpack(content[end + _LENGTH.size + length :]))
+    return OpenRecord(
+        SettleableKind(kind), made_at, expires_at, cost, tuple(counters), endpoint, client, home, parts, content
+    )
 
 
 def _read_counter(content: bytes, at: int) -> tuple[ConsumedCounter, int]:
@@ -111,10 +141,15 @@ class Reservations:
         self._keys = keys
         self._counts_per_shard = counts_per_shard
         self._script = scripts.load("settle")
+        self._finish_script = scripts.load("finish_settlement")
+        self._confirm_script = scripts.load("confirm")
 
     def read(self, reservation: ReservationId, deadline: Deadline) -> Record | None:
         """The record of a reservation; None if there is none."""
-        key = self._keys.reservation(reservation.shard, reservation.name)
+        return self._read(reservation.shard, reservation.name, 0, deadline)
+
+    def _read(self, shard: int, name: bytes, part: int, deadline: Deadline) -> Record | None:
+        key = self._keys.reservation(shard, name, part)
         content = self._connections.execute("GET", key, key=key, deadline=deadline)
         return None if content is None else read_record(content)
 
@@ -123,27 +158,72 @@ class Reservations:
     ) -> SettledRecord | int | None:
         """Settles a reservation (``cost`` None: at what it consumed) if this is still its record; else returns None.
         ``now``: the store's time in microseconds since 1970, as the caller estimates it; if the present period of a
-        calendar limit differs at the store's time, returns that time."""
-        shard = reservation.shard
+        calendar limit differs at the store's time, returns that time. Other parts are not settled."""
+        return self._settle(reservation.shard, reservation.name, 0, record, cost, now, deadline)
+
+    def _settle(
+        self,
+        shard: int,
+        name: bytes,
+        part: int,
+        record: OpenRecord,
+        cost: int | None,
+        now: int,
+        deadline: Deadline,
+    ) -> SettledRecord | int | None:
         keys = [
-            self._keys.reservation(shard, reservation.name),
+            self._keys.reservation(shard, name, part),
             self._keys.open_reservations_of(shard, record.client),
             self._keys.open_reservations[shard],
             *self._keys.of_request[shard],
-            *(counter.key for counter in record.counters),
-            *(self._keys.places(counter.key) for counter in record.counters if counter.has_places),
+            self._keys.unfinished_settlements[shard],
+            *record.keys,
         ]
-        arguments = [
-            record.content,
-            reservation.name,
-            "" if cost is None else cost,
-            self._counts_per_shard,
-            *period_ends(record.calendar_codes, now),
-        ]
+        given = "" if cost is None else cost
+        arguments = record.content, name, given, self._counts_per_shard, *period_ends(record.calendar_codes, now)
         reply: Any = self._script.run(self._connections, keys, arguments, deadline)
-        if isinstance(reply, list):
-            return SettledRecord(record.kind, record.cost, *reply)
-        return reply
+        if not isinstance(reply, list):
+            return reply
+        settled, refunded, overdrawn = reply
+        return SettledRecord(record.kind, record.cost, settled, refunded, overdrawn, record.parts)
+
+    def finish(self, reservation: ReservationId, settled: SettledRecord, now: int, deadline: Deadline) -> SettledRecord:
+        """Settles the other parts of a settled reservation. ``now``: as for :meth:`settle`."""
+        overdrawn = [settled.overdrawn]
+        for part, shard in enumerate(settled.parts, 1):
+            overdrawn.append(self._finish_part(reservation.name, part, shard, settled.cost, now, deadline))
+        finished = settled._replace(overdrawn=max(overdrawn), parts=())
+        shard = reservation.shard
+        keys = self._keys.reservation(shard, reservation.name), self._keys.unfinished_settlements[shard]
+        self._finish_script.run(self._connections, keys, (reservation.name, finished.pack()), deadline)
+        return finished
+
+    def _finish_part(self, name: bytes, part: int, shard: int, cost: int, now: int, deadline: Deadline) -> int:
+        """Returns the excess over an enforcing limit of this part; 0 if the store has lost its record."""
+        self._confirm(name, part, shard, deadline)
+        record = self._read(shard, name, part, deadline)
+        while isinstance(record, OpenRecord):
+            answer = self._settle(shard, name, part, record, cost, now, deadline)
+            if isinstance(answer, SettledRecord):
+                return answer.overdrawn
+            if answer is None:
+                record = self._read(shard, name, part, deadline)
+            else:
+                now = answer
+        return record.overdrawn if record else 0
+
+    def _confirm(self, name: bytes, part: int, shard: int, deadline: Deadline) -> None:
+        """The part may still be a pending entry, if the reservation is settled at once."""
+        keys = *self._keys.pending[shard], self._keys.reservation(shard, name, part)
+        self._confirm_script.run(self._connections, keys, [name + _SHARD.pack(part)], deadline)
+
+    def unfinished(self, shard: int, before: int, deadline: Deadline) -> list[ReservationId]:
+        """Up to 100 settlements of a shard made before this time whose other parts are not settled yet."""
+        key = self._keys.unfinished_settlements[shard]
+        names = self._connections.execute(
+            "ZRANGEBYSCORE", key, "-inf", before, "LIMIT", 0, 100, key=key, deadline=deadline
+        )
+        return [ReservationId(Store.SHARD, shard, name) for name in names]
 
 
 def period_ends(codes: Sequence[int], now: int) -> Iterator[int]:

@@ -18,20 +18,28 @@ from ratelimit_enforcer.store.completer import Completer, Confirmation, InDoubt,
 from ratelimit_enforcer.store.connections.server import StoreConnections
 from ratelimit_enforcer.store.deadline import Deadline
 from ratelimit_enforcer.store.decider import (
-    Argument,
+    NO_NAME,
     Decided,
     Decider,
     Part,
+    Settleable,
+    SettleableKind,
     StoreAnswer,
     StoreRequest,
     ValuesExhausted,
     Verb,
-    ancestor_arguments,
     read_answer,
+    settleable_arguments,
     shard_key_of,
 )
-from ratelimit_enforcer.store.errors import AnswerLost, CountInDoubt, StoreError, StoreUnavailable
-from ratelimit_enforcer.store.keys import Keys, shard_of
+from ratelimit_enforcer.store.errors import (
+    AnswerLost,
+    CountInDoubt,
+    StoreError,
+    StoreUnavailable,
+    TooManyReservations,
+)
+from ratelimit_enforcer.store.keys import Keys, places_of, shard_of
 from ratelimit_enforcer.store.pending import (
     CONFIRM_WITHIN,
     Consumption,
@@ -43,6 +51,9 @@ from ratelimit_enforcer.store.pending import (
     pack_new,
 )
 from ratelimit_enforcer.store.usage import UsageWriter
+
+REFUNDABLE_US = 1_800_000_000
+"""For this time a part that was not committed can be refunded exactly, in microseconds: a resolver may find it late."""
 
 
 class Services(NamedTuple):
@@ -57,11 +68,11 @@ class SplitCheck:
     """One request in parts. Records which parts have consumed, or may have. However it ends, each of them is
     confirmed or refunded: here, by the completer, or, if this process ends, by a resolver."""
 
-    def __init__(self, services: Services, client: str, home: int) -> None:
+    def __init__(self, services: Services, client: str, home: int, request_id: bytes) -> None:
         """``home``: the client's shard, or that of the client's root."""
         self._services = services
         self._client = client
-        self._request_id = new_request_id()
+        self._request_id = request_id
         self._parts: list[Consumption] = []
         self.home = home
         """The shard where the request is committed."""
@@ -106,6 +117,8 @@ class SplitCheck:
         except BaseException:
             self.refund_later()
             raise
+        if committed is EndResult.TOO_MANY:
+            raise TooManyReservations
         if not committed:
             self.refund_later()
             raise StoreUnavailable("The request was not committed in time and is refunded.")
@@ -138,8 +151,7 @@ class SplitDecider(Decider):
 
     def __init__(self, connections: StoreConnections, keys: Keys, counts_per_shard: int) -> None:
         super().__init__(connections, keys, counts_per_shard)
-        self._consume_script = scripts.load("decide", scripts.CONSUME)
-        self._consume_tree_script = scripts.load("decide", scripts.CONSUME, scripts.TREE)
+        self._consume_script = scripts.load("decide", scripts.TREE, scripts.CONSUME)
         pending = PendingEntries(connections, keys, counts_per_shard)
         self._completer = Completer(pending)
         self._services = Services(pending, self._completer, UsageWriter(connections, keys, counts_per_shard))
@@ -171,23 +183,42 @@ class SplitDecider(Decider):
         return [self.decide(requests[0], deadline, verb)]
 
     def _consume_parts(self, request: StoreRequest, deadline: Deadline) -> StoreAnswer:
-        check = SplitCheck(self._services, request.client, shard_of(shard_key_of(request)))
+        if request.settleable is not None and request.settleable.at_least is not None:
+            return self._consume_available(request, request.settleable.at_least, deadline)
+        return self._consume_cost(request, deadline)[1]
+
+    def _consume_available(self, request: StoreRequest, at_least: int, deadline: Deadline) -> StoreAnswer:
+        """Asks each part what it admits, and consumes the least of that; again if another request came in between."""
+        while True:
+            available = self._decide_parts(request, None, deadline)
+            if not isinstance(available, Decided):
+                return available
+            exact = _at_exactly(request, at_least if available.cost is None else available.cost)
+            check, answer = self._consume_cost(exact, deadline)
+            if not isinstance(answer, Decided) or answer.admitted or exact.cost == at_least:
+                return answer
+            check.refund(deadline)
+
+    def _consume_cost(self, request: StoreRequest, deadline: Deadline) -> tuple[SplitCheck, StoreAnswer]:
+        """A decision must be concluded, or the check refunded."""
+        name = request.settleable.name if request.settleable else new_request_id()
+        check = SplitCheck(self._services, request.client, shard_of(shard_key_of(request)), name)
         try:
             answer = self._decide_parts(request, check, deadline)
         except BaseException:
             check.refund_later()
             raise
         if isinstance(answer, Decided):
-            return answer._replace(uncommitted=check)
+            return check, answer._replace(uncommitted=check)
         check.refund(deadline)
-        return answer
+        return check, answer
 
     def _decide_parts(self, request: StoreRequest, check: SplitCheck | None, deadline: Deadline) -> StoreAnswer:
         """Decides one part after another. With a ``check``, the parts are consumed as long as all admit."""
         answers: list[Decided] = []
         for number, part in enumerate(request.parts):
             admitted = all(answer.admitted for answer in answers)
-            part_request = _request_for_part(request, part)
+            part_request = _request_for_part(request, part, number)
             if check is not None and admitted:
                 answer = self._consume(part_request, check, number, deadline)
             else:
@@ -205,17 +236,17 @@ class SplitDecider(Decider):
         keys, client_arguments = self._keys_and_arguments(request, shard)
         first = len(self._keys.of_request[shard])
         counters = tuple(keys[first : first + len(request.policies)])
-        consumption = Consumption(shard, check.entry(number), counters)
+        consumption = Consumption(shard, check.entry(number), (*counters, *map(places_of, counters)))
         timeout = deadline.remaining() + (CONFIRM_WITHIN if number else 0)
         head = request.token, Verb.CONSUME.value, pack_new(consumption.entry, timeout, check.home)
+        if request.settleable is None:
+            request = request._replace(settleable=Settleable(SettleableKind.PART, NO_NAME, REFUNDABLE_US))
         keys += self._keys.pending[shard]
+        arguments = (*head, *client_arguments, request.rules, *settleable_arguments(request, keys))
+        keys += self._settleable_keys(request, shard)
         check.add(consumption)
-        script, ancestors = self._consume_script, list[Argument]()
-        if request.ancestors:
-            script, ancestors = self._consume_tree_script, ancestor_arguments(request)
-        arguments = (*head, *client_arguments, request.rules, *ancestors)
         try:
-            reply, *overdue = script.run(self._connections, keys, arguments, deadline)
+            reply, *overdue = self._consume_script.run(self._connections, keys, arguments, deadline)
         except StoreError as error:
             if not isinstance(error, AnswerLost):
                 check.remove_last()
@@ -233,24 +264,59 @@ def _leading(shards: Sequence[int]) -> int:
     return next((at for at, shard in enumerate(shards) if shard != shards[0]), len(shards))
 
 
-def _request_for_part(request: StoreRequest, part: Part) -> StoreRequest:
+def _request_for_part(request: StoreRequest, part: Part, number: int) -> StoreRequest:
     """The request for one part. The shard of a global policy has no record of the client."""
     policies, rules = part.counters, part.rules
+    settleable = _settleable_of_part(request, number)
     if policies and policies[0].shared:
         slug = policies[0].policy
         return request._replace(
-            client="", shard_key=slug, revision=0, policies=policies, rules=rules, ancestors=(), owners=()
+            client="",
+            shard_key=slug,
+            revision=0,
+            policies=policies,
+            rules=rules,
+            ancestors=(),
+            owners=(),
+            settleable=settleable,
         )
-    return request._replace(policies=policies, rules=rules)
+    return request._replace(policies=policies, rules=rules, settleable=settleable)
+
+
+def _settleable_of_part(request: StoreRequest, number: int) -> Settleable | None:
+    """The first part is in the client's shard; its record names the shards of the others."""
+    settleable = request.settleable
+    if settleable is None:
+        return None
+    if number == 0:
+        return settleable._replace(shards=tuple(_shard_of(part) for part in request.parts[1:]))
+    if settleable.kind is SettleableKind.CHARGE:
+        return settleable._replace(part=number)
+    return settleable._replace(kind=SettleableKind.RESERVATION_PART, part=number)
+
+
+def _shard_of(part: Part) -> int:
+    """The shard of a part after the client's: that of its global policy."""
+    return shard_of(part.counters[0].policy)
+
+
+def _at_exactly(request: StoreRequest, cost: int) -> StoreRequest:
+    """The request at this cost, and no other."""
+    settleable = request.settleable and request.settleable._replace(at_least=None)
+    return request._replace(cost=cost, settleable=settleable)
 
 
 def _combined(request: StoreRequest, answers: Sequence[Decided]) -> Decided:
     rows: dict[int, Sequence[Reading]] = {}
     for part, answer in zip(request.parts, answers, strict=True):
         rows.update(zip(part.positions, readings_by_policy(answer.readings, part.sizes), strict=True))
+    admitted, settleable = all(answer.admitted for answer in answers), request.settleable
+    costs = [answer.cost for answer in answers if answer.cost is not None]
     return Decided(
-        admitted=all(answer.admitted for answer in answers),
+        admitted=admitted,
         complete=all(answer.complete for answer in answers),
         now=answers[0].now,
         readings=[reading for position in sorted(rows) for reading in rows[position]],
+        cost=min(costs) if costs else request.cost,
+        expires_at=answers[0].now + settleable.ttl if settleable and admitted else None,
     )

@@ -173,6 +173,7 @@ def test_nothing_is_refunded_into_counters_after_a_reset(desk: Desk) -> None:
     desk.redis.hset(desk.keys.pending[HOME][1], "garbage", "garbage")
     assert home
     assert CounterResetter(desk.redis, desk.keys).erase("ann", ["own", "never used"]) == 1
+    desk.at(START + 1)
     consumed(desk, 3)
     assert desk.pending.refund(home, WITHIN)
     assert (used(desk), desk.check("ann", rules[1:], consume=False).readings[0][1]) == (3, 0)

@@ -17,16 +17,21 @@ from ratelimit_enforcer.store.connections.server import ServerConnections
 from ratelimit_enforcer.store.deadline import Deadline
 from ratelimit_enforcer.store.decider import (
     COUNTS_PER_SHARD,
+    NO_NAME,
     Decided,
     Decider,
+    Settleable,
+    SettleableKind,
     StoreAnswer,
     StoreRequest,
     Verb,
+    settleable_arguments,
 )
 from ratelimit_enforcer.store.keys import COMPLETE_FIELD, TOKEN_FIELD, Keys, shard_of
 from ratelimit_enforcer.store.pending import Consumption, PendingEntries, entry_of, new_request_id, pack_new
 from ratelimit_enforcer.store.reservations import Reservations
 from ratelimit_enforcer.store.scripts.packing import pack_rules
+from ratelimit_enforcer.store.split_decider import REFUNDABLE_US
 
 TOKEN = "epoch:1:digest"
 TEST_CLOCK = "local clock = redis.call('MGET', 'clock:seconds', 'clock:rest')"
@@ -41,13 +46,17 @@ def script_with_clock(*variants: str, expires: bool = False) -> scripts.Script:
     load = partial(scripts.load, "decide", *variants, clock=TEST_CLOCK)
     if expires:
         return load()
-    return load(lifetime=LONG_LIFETIME, **({"places_lifetime": LONG_PLACES} if scripts.RESERVE in variants else {}))
+    return load(
+        lifetime=LONG_LIFETIME,
+        **({"places_lifetime": LONG_PLACES} if set(variants) & {scripts.RESERVE, scripts.CONSUME} else {}),
+    )
 
 
 def pending_scripts_with_clock() -> dict[str, scripts.Script]:
     """The scripts for pending entries, which read the time from two keys."""
-    timed = ("commit", "refund", "overdue", "outcome")
-    return {name: scripts.load(name, clock=TEST_CLOCK) for name in timed} | {"confirm": scripts.load("confirm")}
+    return {
+        name: scripts.load(name, clock=TEST_CLOCK) for name in ("commit", "refund", "confirm", "overdue", "outcome")
+    }
 
 
 def policy(
@@ -80,14 +89,14 @@ class Desk:
         self.connections = ServerConnections(lambda: pool.connection_class(**pool.connection_kwargs), 8)
         self.decider = Decider(self.connections, self.keys)
         self.now = START
-        self.consume_script = scripts.load("decide", scripts.CONSUME)
+        self.consume_script = scripts.load("decide", scripts.TREE, scripts.CONSUME)
         self.pending = PendingEntries(self.connections, self.keys, COUNTS_PER_SHARD)
         self.reservations = Reservations(self.connections, self.keys, COUNTS_PER_SHARD)
         if clock:
             self.decider._script = script_with_clock()
             self.decider._tree_script = script_with_clock(scripts.TREE)
             self.decider._reserve_script = script_with_clock(scripts.TREE, scripts.RESERVE)
-            self.consume_script = script_with_clock(scripts.CONSUME)
+            self.consume_script = script_with_clock(scripts.TREE, scripts.CONSUME)
             self.reservations._script = scripts.load("settle", clock=TEST_CLOCK, lifetime=LONG_LIFETIME)
             self.pending._scripts = pending_scripts_with_clock()
             self.at(START)
@@ -139,10 +148,14 @@ class Desk:
         shard, entry = self.shard(request.client), entry or entry_of(new_request_id(), 0)
         keys, client_arguments = self.decider._keys_and_arguments(request, shard)
         head = request.token, Verb.CONSUME.value, pack_new(entry, timeout, shard if home is None else home)
-        arguments = (*head, *client_arguments, request.rules)
+        first = len(self.keys.of_request[shard])
+        counters = tuple(keys[first:])
         keys += self.keys.pending[shard]
+        settleable = Settleable(SettleableKind.PART, NO_NAME, REFUNDABLE_US)
+        request = request._replace(settleable=settleable)
+        arguments = (*head, *client_arguments, request.rules, *settleable_arguments(request, keys))
+        keys += self.decider._settleable_keys(request, shard)
         reply, self.overdue = self.consume_script.run(self.connections, keys, arguments, Deadline(10))
-        counters = tuple(keys[3:-2])
         return Consumption(shard, entry, counters) if reply[1] else None
 
     def shard(self, client: str) -> int:

@@ -53,6 +53,7 @@
 --   {3, now}                                   the rules are not valid at this time
 --   {4}                                        whether the client is registered is not known here yet
 --   {5, kind}                                  data that this request depends on is damaged
+--   {8}                                        an earlier attempt at this request is not resolved yet
 --   {6, position}                              the policy at this position counts no further value separately
 -- and after "consume", if it was decided, whether entries of the shard are overdue (1 or 0).
 -- Only the first changes anything: counters if the request is admitted, usage always. The others
@@ -123,7 +124,7 @@ while argument_offset < #ARGV do
   end
   -- tree: ancestors
   -- marked: settleable
-  -- reserve: known
+  -- marked: known
   if reply then
     replies[#replies + 1] = reply
     break

@@ -2,7 +2,7 @@
 -- request, if the caller asks for that.
 --
 -- KEYS  1, 2  the shard's pending entries: when each is overdue, and its content (parts/pending.lua)
---       3...  the counters of the entry, in its order; then the places of its concurrency limits
+--       3...  the counters that the request may have consumed from, and the places of their concurrency limits
 --       then, if the request is counted: the client's shard, its usage counts, and the number of new ones
 -- ARGV  1     the entry
 --       then, if the request is counted: 2 how many new usage counts of unregistered clients a shard
@@ -29,22 +29,15 @@ local content_at = 1
 -- include: refill_time
 -- include: refunding
 
-local new_counters, key_offset = {}, 2 + #counters
+local declared, new_counters = {}, {}
+for _, key in ipairs(KEYS) do declared[key] = true end
 for index, consumed in ipairs(counters) do
-  if consumed.key ~= KEYS[2 + index] then return redis.error_reply('ERR entry of other counters') end
+  if not declared[consumed.key] then return redis.error_reply('ERR entry of other counters') end
   local counter = redis.call('GET', consumed.key)
   if counter then new_counters[index] = with_refund(counter, consumed, reserved_cost, reserved_cost) end
 end
-local places = {}
-for _, consumed in ipairs(counters) do
-  for _, limit in ipairs(consumed.limits) do
-    if limit.algorithm == CONCURRENCY then
-      key_offset = key_offset + 1
-      places[#places + 1] = KEYS[key_offset]
-    end
-  end
-end
 
+local key_offset = #KEYS - 3
 local max_new_counts, minute = ARGV[2], floor(clock[1] / 60)
 
 -- include: usage
@@ -56,8 +49,8 @@ endpoint, client = ARGV[4], ARGV[5]
 
 redis.call('HDEL', KEYS[2], entry)
 redis.call('ZREM', KEYS[1], entry)
-for index, counter in pairs(new_counters) do
-  redis.call('SET', KEYS[2 + index], counter, 'KEEPTTL')
+for index, consumed in ipairs(counters) do
+  if new_counters[index] then redis.call('SET', consumed.key, new_counters[index], 'KEEPTTL') end
+  if consumed.places then redis.call('ZREM', consumed.places, entry:sub(1, 16)) end
 end
-for _, key in ipairs(places) do redis.call('ZREM', key, entry:sub(1, 16)) end
 return damage == 'all' and 2 or 1

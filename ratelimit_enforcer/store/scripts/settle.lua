@@ -5,7 +5,8 @@
 --       3     the unsettled reservations of the shard
 --       4     the client's shard
 --       5, 6  the usage counts of the shard, and the number of new ones in this minute
---       7...  the counters of the record, in its order; then the places of its concurrency limits
+--       7     the unfinished settlements of the shard
+--       8...  the counters of the record, in its order; then the places of its concurrency limits
 -- ARGV  1     the record, as the caller has read it
 --       2     the id of the reservation
 --       3     the cost, 0 to 10^9 ("": what was reserved)
@@ -14,6 +15,9 @@
 --
 -- Returns {cost, cost refunded, cost overdrawn}: the largest excess over an enforcing limit that the debit caused; or
 -- nothing if the record has changed or has expired, or the time if one of the periods is over: then nothing changes.
+--
+-- The other parts of a request in parts are settled afterwards, with records of their own. Until then the settlement is
+-- unfinished, and has their shards at the end of the record.
 --
 -- Counter: see decide.lua. A debit is bounded: a limit remembers at most 10^9 beyond the quota, and a bucket what is
 -- refilled in 366 days.
@@ -42,7 +46,7 @@ for at = period, #ARGV do
 end
 
 for index, consumed in ipairs(counters) do
-  if consumed.key ~= KEYS[6 + index] then return redis.error_reply('ERR reservation of other counters') end
+  if consumed.key ~= KEYS[7 + index] then return redis.error_reply('ERR reservation of other counters') end
   if refund > 0 then
     local counter = call('GET', consumed.key)
     if counter then
@@ -50,16 +54,6 @@ for index, consumed in ipairs(counters) do
     end
   elseif debit > 0 then
     -- include: debit
-  end
-end
-
-local key_offset, places = 6 + #counters, {}
-for _, consumed in ipairs(counters) do
-  for _, limit in ipairs(consumed.limits) do
-    if limit.algorithm == CONCURRENCY then
-      key_offset = key_offset + 1
-      places[#places + 1] = KEYS[key_offset]
-    end
   end
 end
 
@@ -81,9 +75,15 @@ end
 for _, write in ipairs(writes) do
   if write[3] then call('SET', write[1], write[2], 'PX', write[3]) else call('SET', write[1], write[2], 'KEEPTTL') end
 end
-for _, key in ipairs(places) do call('ZREM', key, id) end
+for _, consumed in ipairs(counters) do
+  if consumed.places then call('ZREM', consumed.places, id) end
+end
 call('ZREM', KEYS[2], id)
 call('ZREM', KEYS[3], id)
-local settled = pack('>BBI4I4I4I4', SETTLED, consumption, reserved_cost, settled_cost, refund, overdrawn)
+if parts ~= '' then
+  call('ZADD', KEYS[7], now, id)
+  call('EXPIRE', KEYS[7], RETENTION_US / 1000000)
+end
+local settled = pack('>BBI4I4I4I4', SETTLED, consumption, reserved_cost, settled_cost, refund, overdrawn) .. parts
 call('SET', KEYS[1], settled, 'PX', RETENTION_US / 1000)
 return {settled_cost, refund, overdrawn}

@@ -1,4 +1,4 @@
--- SECTION: is there a bound on further reservations of this client?
+-- SECTION: has the client too many unsettled reservations?
 -- Reads  admitted, kind, verb, consumption, taken, max_open
 -- Sets   is_settleable: the request is admitted, and may be settled; else admitted and flags
 local is_settleable = consumption ~= REQUEST or #taken > 0

@@ -1,7 +1,7 @@
 -- SECTION: debits the excess from one counter, whatever its limits
 -- Reads  index, consumed, debit, period
 -- Sets   writes, overdrawn, period
-local key_offset = 3
+local key_offset = 4
 -- include: counter
 local counter_needed_until, bucket_waits_until, readings, debited, excess = 0, 0, '', {}, 0
 for _, limit in ipairs(consumed.limits) do

@@ -1,8 +1,8 @@
 -- SECTION: reads what a request consumed (parts/entry.lua)
 -- Reads  content, content_at: where it begins
--- Sets   consumption, home_shard, consumed_at, refundable_until, reserved_cost; endpoint, client
---        counters: a list, each with mode, beginning, key, and limits: a list, each with algorithm, window, quota,
---        capacity (burst or quota) and mark
+-- Sets   consumption, home_shard, consumed_at, refundable_until, reserved_cost; endpoint, client; parts: shards, packed
+--        counters: a list, each with mode, beginning, key; places: the key of the places of a concurrency limit (nil:
+--        there is none); limits: a list, each with algorithm, window, quota, capacity (burst or quota) and mark
 local consumption, home_shard, consumed_at, refundable_until, reserved_cost, number_of_counters, read_at =
   unpack('>BI2I8I8I4B', content, content_at)
 local counters = {}
@@ -14,8 +14,9 @@ for number = 1, number_of_counters do
     limit.algorithm, limit.window, limit.quota, limit.capacity, limit.mark, read_at =
       unpack('>BI4I4I4I8', content, read_at)
     counter.limits[at] = limit
+    if limit.algorithm == CONCURRENCY then counter.places = counter.key:gsub('}:', '}:p:', 1) end
   end
   counters[number] = counter
 end
-local endpoint, client_at = unpack('>Bc0', content, read_at)
-local client = content:sub(client_at)
+local endpoint, client, parts_at = unpack('>Bc0I2c0', content, read_at)
+local parts = content:sub(parts_at)

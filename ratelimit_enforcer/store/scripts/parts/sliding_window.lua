@@ -51,16 +51,14 @@ if state_begin then
     used, next_capacity, reset, is_damaged = 0, NEVER, 0, true
   elseif used + cost <= quota then
     local new_run_cost, kept_end = cost, state_end
-    if newest_cost == 0 then
+    if newest_cost == 0 and first_run < state_end then
       -- A refund left nothing of it.
       kept_end = state_end - RUN_SIZE
       if kept_end > first_run then newest, newest_cost = unpack(RUN, counter, kept_end - RUN_SIZE) end
     end
-    if kept_end - first_run >= EXACT_RUNS * RUN_SIZE then
-      local cell = window_us / CELLS
-      if floor(newest / cell) == floor(request_time / cell) then
-        new_run_cost, kept_end = cost + newest_cost, kept_end - RUN_SIZE
-      end
+    local cell = kept_end - first_run >= EXACT_RUNS * RUN_SIZE and window_us / CELLS
+    if newest == request_time or (cell and floor(newest / cell) == floor(request_time / cell)) then
+      new_run_cost, kept_end = new_run_cost + newest_cost, math.max(first_run, kept_end - RUN_SIZE)
     end
     local state_size = 4 + kept_end - first_run + RUN_SIZE
     new_states = new_states .. pack('>BI4I2I4', SLIDING_WINDOW, window, state_size, used + cost)
