@@ -9,9 +9,11 @@ from api.problems import CLIENT_BLOCKED, QUOTA_EXCEEDED, STORE_UNAVAILABLE, Prob
 from api.rendering import json_response
 from ratelimit_enforcer import protection
 from ratelimit_enforcer.conf import setting
+from ratelimit_enforcer.domain.dates import moment_of
 from ratelimit_enforcer.domain.decision import Decision, LimitState
 from ratelimit_enforcer.domain.enums import Algorithm, Reason
 from ratelimit_enforcer.domain.headers import LegacyHeaders, rate_limit_headers, retry_after_header, violated_policies
+from ratelimit_enforcer.domain.reservations import MAX_OPEN
 from ratelimit_enforcer.engine import ClientState
 
 STORE_RETRY_AFTER = {"Retry-After": str(protection.STORE_RETRY_AFTER)}
@@ -61,6 +63,8 @@ def decision_body(decision: Decision) -> dict[str, Any]:
         "plan": decision.plan,
         "endpoint": decision.endpoint,
         "cost": decision.cost,
+        "reservation": decision.reservation,
+        "expires_at": None if decision.expires_at is None else rfc3339(decision.expires_at),
         "limit": leading.limit.capacity if leading else None,
         "remaining": leading.remaining if leading else None,
         "reset_after": leading.reset_after if leading else None,
@@ -70,6 +74,11 @@ def decision_body(decision: Decision) -> dict[str, Any]:
         "ruleset": decision.ruleset,
         "limits": [_limit_body(state) for state in decision.limits],
     }
+
+
+def rfc3339(microseconds: int) -> str:
+    """A time as in RFC 3339, in UTC, such as ``2026-11-27T22:57:00.000000Z``, from microseconds since 1970."""
+    return f"{moment_of(microseconds).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def _limit_body(state: LimitState) -> dict[str, Any]:
@@ -112,6 +121,8 @@ def _explanation(decision: Decision) -> tuple[ProblemType, str]:
         case Reason.COST_EXCEEDS_QUOTA:
             never = ", ".join(state.name for state in decision.denying if not state.can_ever_admit)
             return QUOTA_EXCEEDED, f"A cost of {decision.cost:,} is more than {never} can ever admit."
+        case Reason.TOO_MANY_RESERVATIONS:
+            return QUOTA_EXCEEDED, f"The client has {MAX_OPEN:,} unsettled reservations. Settle or delete some of them."
         case _:
             names = ", ".join(state.name for state in decision.denying)
             return QUOTA_EXCEEDED, f"Denied by {names}."

@@ -31,6 +31,8 @@ ADMITTED: dict[str, Any] = {
     "plan": "pro",
     "endpoint": "search",
     "cost": 1,
+    "reservation": None,
+    "expires_at": None,
     "limit": 100,
     "remaining": 41,
     "reset_after": 31.2,

@@ -141,6 +141,17 @@ _LIMIT = _object(
     }
 )
 
+_ID = _TEXT | {"description": "The id of a reservation, an opaque string."}
+_RESERVATION = _nullable(_TEXT) | {
+    "description": "The id of the reservation, with which it is settled or deleted. Null if the request was denied, and "
+    "for a check unless it counts for a concurrency limit until it is deleted."
+}
+_EXPIRES_AT = _nullable(_TEXT) | {
+    "format": "date-time",
+    "description": "The time until which less cost can be refunded, by the clock of the store, in UTC with "
+    "microseconds; for a check, the end of the time that it counts for concurrency limits. Null without a reservation.",
+}
+
 _DECISION = _object(
     {
         "allowed": _FLAG | {"description": "Whether to serve the request."},
@@ -153,7 +164,9 @@ _DECISION = _object(
         "plan": _nullable(_TEXT),
         "endpoint": _nullable(_TEXT)
         | {"description": "The slug of the endpoint; null: no registered endpoint matches."},
-        "cost": _count("The cost of the request."),
+        "cost": _count("The cost of the request; of a reservation with `at_least`, the cost that is reserved."),
+        "reservation": _RESERVATION,
+        "expires_at": _EXPIRES_AT,
         "limit": _nullable(
             _count(
                 "The quota, or the burst of a token bucket, of one enforcing limit: the denying limit with the longest "
