@@ -9,4 +9,4 @@ class ApiConfig(AppConfig):
 
     def ready(self) -> None:
         """Registers the token scheme for the OpenAPI document."""
-        from api.openapi import schemas  # noqa: F401
+        from api.openapi import document  # noqa: F401

@@ -6,6 +6,7 @@ host name of the platform, and resolves to a page on that host.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from django.http import HttpResponse
@@ -93,6 +94,13 @@ NOT_FOUND = ProblemType(
     "There is nothing at this address.",
     "The API is documented at /api/docs/.",
 )
+UNKNOWN_RESERVATION = ProblemType(
+    "/problems/unknown-reservation",
+    404,
+    "There is no such reservation.",
+    "The id is not that of a reservation, or the reservation has ended: 24 hours after it was settled or expired; one "
+    "of a check, once it no longer counts for concurrency limits.",
+)
 METHOD_NOT_ALLOWED = ProblemType(
     "/problems/method-not-allowed",
     405,
@@ -111,6 +119,13 @@ HAS_CHILDREN = ProblemType(
     "The client has children.",
     "Other clients have this client as their parent. Remove them first, or change their parent.",
 )
+SETTLED_AT_ANOTHER_COST = ProblemType(
+    "/problems/settled-at-another-cost",
+    409,
+    "The cost was settled before, at another amount.",
+    "The reservation was settled before, or the Idempotency-Key was used for a charge before, at the “cost” in this "
+    "document. Nothing was changed.",
+)
 BODY_TOO_SLOW = ProblemType(
     "/problems/body-too-slow",
     408,
@@ -127,8 +142,9 @@ BODY_TOO_LARGE = ProblemType(
     "/problems/body-too-large",
     413,
     "The body is too large.",
-    "A body may have at most 64 KiB, a batch of checks at most 4 MiB, a config file at most 8 MiB. In the admin, users "
-    "who are not logged in may send at most 64 KiB; others at most 2.5 MiB, or 64 MiB for an import of clients.",
+    "A body may have at most 64 KiB, a batch of checks or settlements at most 4 MiB, a config file at most 8 MiB. In "
+    "the admin, users who are not logged in may send at most 64 KiB; others at most 2.5 MiB, or 64 MiB for an import "
+    "of clients.",
 )
 UNSUPPORTED_MEDIA_TYPE = ProblemType(
     "/problems/unsupported-media-type",
@@ -187,9 +203,11 @@ PROBLEM_TYPES = (
     INSUFFICIENT_SCOPE,
     CLIENT_BLOCKED,
     NOT_FOUND,
+    UNKNOWN_RESERVATION,
     METHOD_NOT_ALLOWED,
     NOT_ACCEPTABLE,
     HAS_CHILDREN,
+    SETTLED_AT_ANOTHER_COST,
     BODY_TOO_SLOW,
     LENGTH_REQUIRED,
     BODY_TOO_LARGE,
@@ -207,18 +225,34 @@ class ProblemResponse(Exception):
     """An error as the caller sees it; may be raised anywhere in the API, and is answered as a problem document."""
 
     def __init__(
-        self, kind: ProblemType, detail: str, *, errors: Errors | None = None, headers: Mapping[str, str] | None = None
+        self,
+        kind: ProblemType,
+        detail: str,
+        *,
+        errors: Errors | None = None,
+        members: Mapping[str, Any] = MappingProxyType({}),
+        headers: Mapping[str, str] | None = None,
     ) -> None:
+        """``members``: extension members of the document (RFC 9457, section 3.2), besides ``errors``."""
         super().__init__(detail)
         self.kind = kind
         self.detail = detail
         self.errors = errors
+        self.members = members if errors is None else {**members, "errors": errors}
         self.headers = headers
 
     def response(self) -> HttpResponse:
         """The response to the caller, a problem document."""
-        members = {} if self.errors is None else {"errors": self.errors}
-        return problem_response(self.kind, self.detail, members, headers=self.headers)
+        return problem_response(self.kind, self.detail, self.members, headers=self.headers)
+
+    def document(self) -> dict[str, Any]:
+        """The problem document."""
+        return problem_document(self.kind, self.detail, self.members)
+
+
+def problem_document(kind: ProblemType, detail: str, members: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A problem document; ``members`` are its extension members (RFC 9457, section 3.2)."""
+    return {"type": kind.uri, "title": kind.title, "status": kind.status, "detail": detail, **(members or {})}
 
 
 def problem_response(
@@ -228,8 +262,8 @@ def problem_response(
     *,
     headers: Mapping[str, str] | None = None,
 ) -> HttpResponse:
-    """A problem document; ``members`` are its extension members (RFC 9457, section 3.2)."""
-    content = {"type": kind.uri, "title": kind.title, "status": kind.status, "detail": detail, **(members or {})}
+    """A response with a problem document; ``members`` are its extension members."""
+    content = problem_document(kind, detail, members)
     response = json_response(content, status=kind.status, headers=headers, content_type=PROBLEM_JSON)
     # Django logs a line for every response of 400 and above without this mark. Denials are routine for
     # this platform: a line for each would turn a flood of requests into a flood of log lines.

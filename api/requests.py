@@ -9,6 +9,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NoReturn
 from urllib.parse import parse_qs
 
@@ -30,6 +31,9 @@ from ratelimit_enforcer.domain.attributes import normalized, problems
 from ratelimit_enforcer.domain.client import key_problem
 from ratelimit_enforcer.domain.limit import MAX_COST
 from ratelimit_enforcer.engine import CheckRequest
+
+FieldProblems = Mapping[str, Callable[[Any], str | None]]
+"""Field → a function that returns what is wrong with a value, or None."""
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_BATCH_BODY_BYTES = 4 * 1024 * 1024
@@ -129,8 +133,8 @@ def parse_check(body: Any) -> CheckRequest:
     """The check in a JSON body. Raises :class:`ProblemResponse`, which lists every invalid field."""
     if not isinstance(body, dict):
         raise invalid({"body": ["must be a JSON object."]})
-    reject_invalid(_check_problems(body))
-    return _check(body)
+    reject_invalid(check_problems(body))
+    return check_of(body)
 
 
 def parse_batch(body: Any) -> list[CheckRequest]:
@@ -138,10 +142,11 @@ def parse_batch(body: Any) -> list[CheckRequest]:
     if not isinstance(body, dict) or not isinstance(body.get("checks"), list):
         raise invalid({"checks": [f"must be a list of 1 to {MAX_CHECKS:,} checks."]})
     reject_invalid(_batch_problems(body))
-    return [_check(check) for check in body["checks"]]
+    return [check_of(check) for check in body["checks"]]
 
 
-def _check(fields: Mapping[str, Any]) -> CheckRequest:
+def check_of(fields: Mapping[str, Any]) -> CheckRequest:
+    """The check with these valid fields."""
     if "attributes" not in fields:
         return CheckRequest(**fields)
     return CheckRequest(**{**fields, "attributes": normalized(fields["attributes"])})
@@ -197,13 +202,17 @@ def reject_invalid(problems: Iterable[tuple[str, str]]) -> None:
         raise invalid({name: list(messages) for name, messages in errors.items()}, more)
 
 
-def _check_problems(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def check_problems(
+    fields: Mapping[str, Any], more: FieldProblems = MappingProxyType({}), what: str = "check"
+) -> Iterator[tuple[str, str]]:
+    """Yields (field, message) for each invalid field of a check. ``more``: the fields that ``what`` has besides, or
+    checks otherwise."""
     for name, value in fields.items():
         if name == "attributes":
             yield from _attribute_problems(value)
             continue
-        problem_of = _CHECK_FIELDS.get(name)
-        message = problem_of(value) if problem_of else "is not a field of a check."
+        problem_of = more.get(name) or _CHECK_FIELDS.get(name)
+        message = problem_of(value) if problem_of else f"is not a field of a {what}."
         if message:
             yield name, message
     yield from _missing(fields)
@@ -219,7 +228,7 @@ def _batch_problems(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if not isinstance(check, dict):
             yield f"checks[{at}]", "must be a JSON object."
             continue
-        for name, message in _check_problems(check):
+        for name, message in check_problems(check):
             yield f"checks[{at}].{name}", message
 
 
@@ -269,18 +278,23 @@ def _path_problem(value: Any) -> str | None:
     return "must not contain control characters." if _FORBIDDEN.search(value) else None
 
 
-def _cost_problem(value: Any) -> str | None:
-    # `true` is an int in Python, but not a number in JSON.
-    valid = type(value) is int and 1 <= value <= MAX_COST
-    return None if valid else f"must be a whole number from 1 to {MAX_COST:,}."
+def whole_number(least: int, most: int) -> Callable[[Any], str | None]:
+    """A function that returns what is wrong with a value that must be a whole number in this range, or None."""
+
+    def problem_of(value: Any) -> str | None:
+        # `true` is an int in Python, but not a number in JSON.
+        valid = type(value) is int and least <= value <= most
+        return None if valid else f"must be a whole number from {least:,} to {most:,}."
+
+    return problem_of
 
 
-_CHECK_FIELDS: Mapping[str, Callable[[Any], str | None]] = {
+_CHECK_FIELDS: FieldProblems = {
     "client": _name_problem,
     "endpoint": _name_problem,
     "method": _method_problem,
     "path": _path_problem,
-    "cost": _cost_problem,
+    "cost": whole_number(1, MAX_COST),
 }
 
 

@@ -5,6 +5,7 @@ from django.urls import path, re_path
 from api.errors import unknown_address
 from api.management.views import ClientsView, ClientView, ResetView
 from api.metrics import MetricsView
+from api.reservations import ChargeView, ReservationsView, ReservationView, SettlementsView, SettlementView
 from api.views import (
     BatchView,
     CheckView,
@@ -22,6 +23,11 @@ urlpatterns = [
     path("v1/check/batch", BatchView.as_view(), name="batch"),
     path("v1/usage", UsageView.as_view(), name="usage"),
     path("v1/peek", PeekView.as_view(), name="peek"),
+    path("v1/reservations", ReservationsView.as_view(), name="reservations"),
+    path("v1/reservations/settle", SettlementsView.as_view(), name="settlements"),
+    path("v1/reservations/<str:reservation>/settle", SettlementView.as_view(), name="settlement"),
+    path("v1/reservations/<str:reservation>", ReservationView.as_view(), name="reservation"),
+    path("v1/charge", ChargeView.as_view(), name="charge"),
     path("v1/clients", ClientsView.as_view(), name="clients"),
     path("v1/clients/<path:key>/reset", ResetView.as_view(), name="client-reset"),
     path("v1/clients/<path:key>", ClientView.as_view(), name="client"),

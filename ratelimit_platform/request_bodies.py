@@ -30,6 +30,7 @@ MAX_IMPORT_BYTES = 65 * KIB * KIB
 
 LARGEST_BODIES = (
     ("/v1/check/batch", MAX_BATCH_BODY_BYTES),
+    ("/v1/reservations/settle", MAX_BATCH_BODY_BYTES),
     ("/v1/config", MAX_CONFIG_BYTES),
     ("/v1/", MAX_BODY_BYTES),
     ("/admin/login/", MAX_BODY_BYTES),

@@ -256,7 +256,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_URLCONF": "api.urls",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_AUTHENTICATION": [],
-    "POSTPROCESSING_HOOKS": ["api.openapi.schemas.complete"],
+    "POSTPROCESSING_HOOKS": ["api.openapi.document.complete"],
     "TAGS": [
         {"name": "checks", "description": "Decisions about requests."},
         {"name": "clients", "description": "The registered clients; for tokens with the scope `manage`."},

@@ -58,12 +58,12 @@ BAD_INPUT = (
 
 NO_TOKEN = problem_answers({problems.MISSING_TOKEN: {}, problems.INVALID_TOKEN: {}})
 
-_FORBIDDEN: dict[ProblemType, dict[str, Any]] = {problems.INSUFFICIENT_SCOPE: {}, problems.HTTPS_REQUIRED: {}}
+FORBIDDEN_TYPES: dict[ProblemType, dict[str, Any]] = {problems.INSUFFICIENT_SCOPE: {}, problems.HTTPS_REQUIRED: {}}
 
-FORBIDDEN = problem_answers(_FORBIDDEN)
+FORBIDDEN = problem_answers(FORBIDDEN_TYPES)
 
-_UNDECIDED = {problems.STORE_UNAVAILABLE: examples.UNDECIDED, problems.RULESET_MISSING: {}}
-_DENIAL_OR_PROBLEM: Schema = {"anyOf": [ref("Denial"), ref("Problem")]}
+UNDECIDED = {problems.STORE_UNAVAILABLE: examples.UNDECIDED, problems.RULESET_MISSING: {}}
+DENIAL_OR_PROBLEM: Schema = {"anyOf": [ref("Denial"), ref("Problem")]}
 
 _CHECK_REQUEST = {
     JSON: OpenApiRequest(
@@ -76,10 +76,10 @@ _CHECK_REQUEST = {
     )
 }
 
-_STATUS = OpenApiParameter("status", int, enum=[200], description="200: every decision has status 200; see `allowed`.")
+STATUS = OpenApiParameter("status", int, enum=[200], description="200: every decision has status 200; see `allowed`.")
 
 
-def _rate_limit_headers(*statuses: int) -> list[OpenApiParameter]:
+def rate_limit_headers(*statuses: int) -> list[OpenApiParameter]:
     """The fields of draft-ietf-httpapi-ratelimit-headers-11; absent if no limit is enforced."""
     return [
         _header("RateLimit-Policy", 'One item per enforcing limit: `"pro-search:60s";q=100;w=60`.', *statuses),
@@ -94,7 +94,7 @@ def _rate_limit_headers(*statuses: int) -> list[OpenApiParameter]:
 
 
 CHALLENGE = _header("WWW-Authenticate", "A challenge as defined in RFC 6750.", 401, required=True)
-_RETRY_DENIED = _header("Retry-After", "In seconds; absent if waiting cannot help.", 429, kind=int)
+RETRY_DENIED = _header("Retry-After", "In seconds; absent if waiting cannot help.", 429, kind=int)
 RETRY_OUTAGE = _header("Retry-After", "In seconds.", 503, kind=int, required=True)
 
 check_operation = extend_schema(
@@ -102,14 +102,14 @@ check_operation = extend_schema(
     tags=["checks"],
     summary="Decide a request and count it",
     description="Decides whether to serve a request, and counts it if admitted. A denied request costs nothing.",
-    parameters=[_STATUS, *_rate_limit_headers(200, 429), _RETRY_DENIED, RETRY_OUTAGE, CHALLENGE],
+    parameters=[STATUS, *rate_limit_headers(200, 429), RETRY_DENIED, RETRY_OUTAGE, CHALLENGE],
     request=_CHECK_REQUEST,
     responses=json_answer("Decision", "Admitted; with `?status=200`, any decision.", admitted=examples.ADMITTED)
     | BAD_INPUT
     | NO_TOKEN
-    | problem_answers({problems.CLIENT_BLOCKED: examples.BLOCKED} | _FORBIDDEN, schema=_DENIAL_OR_PROBLEM)
+    | problem_answers({problems.CLIENT_BLOCKED: examples.BLOCKED} | FORBIDDEN_TYPES, schema=DENIAL_OR_PROBLEM)
     | problem_answers({problems.QUOTA_EXCEEDED: examples.DENIED}, schema=ref("QuotaExceeded"))
-    | problem_answers(_UNDECIDED, schema=_DENIAL_OR_PROBLEM)
+    | problem_answers(UNDECIDED, schema=DENIAL_OR_PROBLEM)
     | ALWAYS,
 )
 
@@ -118,7 +118,7 @@ peek_operation = extend_schema(
     tags=["checks"],
     summary="Preview a decision without counting it",
     description="Returns the decision that a check would return, and consumes nothing. The status is always 200.",
-    parameters=[*_rate_limit_headers(200), RETRY_OUTAGE, CHALLENGE],
+    parameters=[*rate_limit_headers(200), RETRY_OUTAGE, CHALLENGE],
     request=_CHECK_REQUEST,
     responses=json_answer("Decision", "The decision that a check would return now.", admitted=examples.ADMITTED)
     | BAD_INPUT

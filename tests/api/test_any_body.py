@@ -23,7 +23,12 @@ from tests.api.conftest import Caller
 from tests.api.test_clients import Manager, begin
 from tests.support.histories import history_settings
 
-FIELDS = st.sampled_from(["client", "endpoint", "method", "path", "cost", "checks", "x", "client\ud800"])
+FIELDS = st.sampled_from(
+    [
+        *("client", "endpoint", "method", "path", "cost", "checks", "ttl", "at_least", "settlements", "reservation"),
+        *("x", "client\ud800"),
+    ]
+)
 SENSIBLE = st.sampled_from(["acme", "search", "orders", "GET", "/api/search", "/api/search/../orders", 1, 5, 10**6])
 VALUES = st.one_of(
     SENSIBLE,
@@ -34,12 +39,20 @@ VALUES = st.one_of(
     ),
 )
 BODIES = st.one_of(
-    st.fixed_dictionaries({"client": SENSIBLE, "endpoint": SENSIBLE}, optional={"cost": VALUES}),
+    st.fixed_dictionaries(
+        {"client": SENSIBLE, "endpoint": SENSIBLE}, optional={"cost": VALUES, "ttl": VALUES, "at_least": VALUES}
+    ),
     st.dictionaries(FIELDS, VALUES, max_size=5),
     st.fixed_dictionaries({"checks": st.lists(st.dictionaries(FIELDS, VALUES, max_size=4), max_size=4)}),
+    st.fixed_dictionaries({"settlements": st.lists(st.dictionaries(FIELDS, VALUES, max_size=4), max_size=4)}),
     VALUES,
 )
-PATHS = st.sampled_from(["/v1/check", "/v1/check?status=200", "/v1/check/batch", "/v1/peek"])
+PATHS = st.sampled_from(
+    [
+        *("/v1/check", "/v1/check?status=200", "/v1/check/batch", "/v1/peek"),
+        *("/v1/reservations", "/v1/reservations/settle", "/v1/charge"),
+    ]
+)
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -104,7 +117,7 @@ def manager(settings: Settings, redis_url: str, transactional_db: None) -> Manag
 def test_every_operation_conforms_to_the_document(manager: Manager) -> None:
     document = schemathesis.openapi.from_wsgi("/api/schema/", get_wsgi_application())
     operations = [found.ok() for found in document.get_all_operations()]
-    assert len(operations) == 13
+    assert len(operations) == 18
     for operation in operations:
         hold_operation(operation, manager.manage if "/clients" in operation.path else manager.check)
 

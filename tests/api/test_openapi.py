@@ -38,6 +38,7 @@ def test_it_is_openapi_3_1(document: Document) -> None:
     assert document["openapi"].startswith("3.1")
     assert set(operations(document)) == {
         *("check", "checkBatch", "peek", "usage", "health", "readiness", "metrics"),
+        *("reserve", "settle", "deleteReservation", "settleAll", "charge"),
         *("listClients", "readClient", "putClient", "changeClient", "removeClient", "resetClient"),
     }
 
@@ -67,6 +68,11 @@ def test_the_document_is_generated_once_per_format(caller: Caller, monkeypatch: 
         ("check", [200, 400, 401, 403, 405, 406, 408, 411, 413, 415, 429, 500, 503]),
         ("peek", [200, 400, 401, 403, 405, 406, 408, 411, 413, 415, 500, 503]),
         ("checkBatch", [200, 400, 401, 403, 405, 406, 408, 411, 413, 415, 500, 503]),
+        ("reserve", [200, 400, 401, 403, 405, 406, 408, 411, 413, 415, 429, 500, 503]),
+        ("settle", [200, 400, 401, 403, 404, 405, 406, 408, 409, 411, 413, 415, 500, 503]),
+        ("deleteReservation", [204, 400, 401, 403, 404, 405, 406, 409, 500, 503]),
+        ("settleAll", [200, 400, 401, 403, 405, 406, 408, 411, 413, 415, 500, 503]),
+        ("charge", [200, 400, 401, 403, 405, 406, 408, 409, 411, 413, 415, 500, 503]),
         ("usage", [200, 400, 401, 403, 405, 406, 500, 503]),
         ("listClients", [200, 400, 401, 403, 405, 406, 500, 503]),
         ("readClient", [200, 400, 401, 403, 404, 405, 406, 500, 503]),

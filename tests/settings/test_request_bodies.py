@@ -58,6 +58,9 @@ def test_a_body_in_time_is_read_completely_or_up_to_its_early_end(rate: float, l
     [
         ("/v1/check", 64 * 1024),
         ("/v1/check/batch", 4 * 1024 * 1024),
+        ("/v1/reservations", 64 * 1024),
+        ("/v1/reservations/settle", 4 * 1024 * 1024),
+        ("/v1/charge", 64 * 1024),
         ("/admin/limits/client/import/", 65 * 1024 * 1024),
         ("/admin/login/", 64 * 1024),
         ("//admin/limits/client/import/", 64 * 1024),
