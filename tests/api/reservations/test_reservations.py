@@ -6,14 +6,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 
 from ratelimit_enforcer.domain.enums import ClientStatus, Scope
 from ratelimit_enforcer.domain.reservations import MAX_OPEN, ReservationId
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.api.conftest import CLIENTS, token
-from tests.api.reservations.conftest import RULES, UNKNOWN_ID, WRONG_IDS, Reserver
+from tests.api.reservations.conftest import RULES, UNKNOWN_ID, WRONG_IDS, Reserver, with_key
 from tests.api.test_check import CHECK_FIELDS
 from tests.support.servers import Store
+from tests.support.waiting import wait_until
 
 COST = "must be a whole number from 1 to 1,000,000."
 SETTLED_COST = "must be a whole number from 0 to 1,000,000,000."
@@ -359,6 +361,21 @@ class TestOutages:
         charge = caller.charge(1)
         assert (charge.status_code, charge["Retry-After"]) == (503, "1")
         assert charge.json()["type"] == "/problems/store-unavailable"
+
+    def test_what_is_sent_again_after_an_outage_is_carried_out_once(
+        self, caller: Reserver, lone: RedisServer, settings: Settings
+    ) -> None:
+        """The paused server carries out what it received as soon as it continues."""
+        reservation = caller.reserved(600)
+        settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"CHECK_DEADLINE": 0.5}
+        wait_until(lambda: caller.charge(100, headers=with_key("first")).status_code == 200)
+        lone.pause()
+        charged, settled = caller.charge(30, headers=with_key("second")), caller.settle(reservation, 20)
+        lone.resume()
+        assert (charged.status_code, settled.status_code) == (503, 503)
+        wait_until(lambda: caller.charge(30, headers=with_key("second")).status_code == 200)
+        wait_until(lambda: caller.settle(reservation, 20).status_code == 200)
+        assert caller.left() == [1_000 - 100 - 30 - 20]
 
     def test_a_degraded_reservation_is_settled_without_the_store(self, caller: Reserver, lone: RedisServer) -> None:
         assert caller.reserve(2, endpoint="search").status_code == 200
