@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 
 from limits.store.clients import CounterResetter
 from ratelimit_enforcer.domain.counters import Counters, Reserved
-from ratelimit_enforcer.domain.enums import Mode, Partition
+from ratelimit_enforcer.domain.enums import Algorithm, Mode, Partition
 from ratelimit_enforcer.domain.limit import SECOND_US, Limit
 from ratelimit_enforcer.domain.reservations import ReservationId, Store
 from ratelimit_enforcer.domain.selection import EffectivePolicy
@@ -31,7 +31,9 @@ from tests.support.histories import COSTS, WAITS, history_settings, limit_lists
 TREE = {"ann": (), "bob": ("ann",), "cat": ("bob", "ann"), "dan": ("cat", "bob", "ann")}
 """The ancestors of each client, from the parent up."""
 CLIENTS = st.sampled_from(list(TREE))
-SLUGS = ("one", "two", "all", "models", "everywhere")
+SLUGS = ("one", "two", "all", "models", "everywhere", "places")
+PLACES = st.builds(Limit, st.integers(0, 3), st.sampled_from([60, 3_600]), st.just(Algorithm.CONCURRENCY))
+"""Long windows, because Redis removes the record of a request by the real clock."""
 LEVELS = st.integers(0, 3)
 PARTITIONS = {"all": Partition.GLOBAL, "everywhere": Partition.GLOBAL}
 ATTRIBUTES = {"models": ("model",), "everywhere": ("model", "region")}
@@ -55,18 +57,21 @@ class Platform(RuleBasedStateMachine):
         self.desk.delete_counters()
         self.desk.close()
 
-    @initialize(limits=limit_lists())
-    def begin(self, limits: list[Limit]) -> None:
-        self.put("one", 0, limits, Mode.ENFORCE)
+    @initialize(limits=limit_lists(), places=PLACES)
+    def begin(self, limits: list[Limit], places: Limit) -> None:
+        self.put("one", 0, limits, Mode.ENFORCE, places)
 
     @rule(
         slug=st.sampled_from(SLUGS),
         level=LEVELS,
         limits=limit_lists(),
         mode=st.sampled_from([Mode.ENFORCE, Mode.SHADOW]),
+        places=PLACES,
     )
-    def put(self, slug: str, level: int, limits: list[Limit], mode: Mode) -> None:
+    def put(self, slug: str, level: int, limits: list[Limit], mode: Mode, places: Limit) -> None:
         """The same policy may apply to the client and to ancestors, as it does if they are on the same plan."""
+        if slug == "places":
+            limits = [places, *limits[1:]]
         partition, attributes = PARTITIONS.get(slug, Partition.CLIENT), ATTRIBUTES.get(slug, ())
         level = level if partition is Partition.CLIENT else 0
         self.rules[slug, level] = policy(
@@ -96,17 +101,33 @@ class Platform(RuleBasedStateMachine):
             self.desk.request(client, policies, cost, attributes=values, revision=1, ancestors=registered(ancestors))
             for cost in costs
         ]
+        longest = longest_place(policies)
+        if longest:
+            requests = [request._replace(settleable=taking_places(longest)) for request in requests]
         answers = self.desk.decider.decide_in_order(requests, Deadline(10))
         assert len(answers) == len(costs)
-        for cost, answer in zip(costs, answers, strict=True):
-            expected = self.model.check(policies, cost, self.now, client=client, ancestors=ancestors, attributes=values)
-            self.compare(answer, expected)
+        whose = {"client": client, "ancestors": ancestors, "attributes": values}
+        for request, answer in zip(requests, answers, strict=True):
+            if request.settleable is None:
+                self.compare(answer, self.model.check(policies, request.cost, self.now, **whose))
+                continue
+            name, until = request.settleable.name, self.now + longest
+            reserved, _, readings = self.model.reserve(
+                policies, request.cost, self.now, name=name, until=until, **whose
+            )
+            self.compare(answer, (reserved is not None, readings))
+            if answer.expires_at:
+                self.reserved.append((ReservationId(Store.SHARD, shard_of("ann"), name), reserved))
 
     @rule(client=CLIENTS, cost=COSTS, values=VALUES)
     def look(self, client: str, cost: int, values: dict[str, str]) -> None:
         policies, ancestors = self.policies(client), TREE[client]
-        answer = self.desk.check(
-            client, policies, cost, consume=False, attributes=values, revision=1, ancestors=registered(ancestors)
+        request = self.desk.request(
+            client, policies, cost, attributes=values, revision=1, ancestors=registered(ancestors)
+        )
+        longest = longest_place(policies)
+        answer = self.desk.decide(
+            request._replace(settleable=taking_places(longest) if longest else None), consume=False
         )
         expected = self.model.check(
             policies, cost, self.now, client=client, ancestors=ancestors, attributes=values, consume=False
@@ -167,6 +188,8 @@ class Platform(RuleBasedStateMachine):
         for slug in SLUGS:
             for key in [key for key in self.model.counters if key[:2] == (slug, client)]:
                 del self.model.counters[key]
+            for key in [key for key in self.model.places if key[:2] == (slug, client)]:
+                del self.model.places[key]
 
     @invariant()
     def every_counter_expires(self) -> None:
@@ -183,6 +206,15 @@ class Platform(RuleBasedStateMachine):
         assert isinstance(answer, Decided)
         assert answer.admitted == admitted
         assert answer.readings == tuple(reading for row in readings for reading in row)
+
+
+def longest_place(policies: list[EffectivePolicy]) -> int:
+    limits = [limit for policy in policies for limit in policy.limits]
+    return max((limit.window_us for limit in limits if limit.algorithm is Algorithm.CONCURRENCY), default=0)
+
+
+def taking_places(longest: int) -> Settleable:
+    return Settleable(SettleableKind.REQUEST, secrets.token_bytes(16), longest)
 
 
 def registered(ancestors: tuple[str, ...]) -> list[tuple[str, int]]:
