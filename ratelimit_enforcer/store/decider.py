@@ -247,7 +247,7 @@ class Decider:
         self._counts_per_shard = counts_per_shard
         self._script = scripts.load("decide")
         self._tree_script = scripts.load("decide", scripts.TREE)
-        self._reserve_script = scripts.load("decide", scripts.TREE, scripts.RESERVE)
+        self._reserve_script = scripts.load("decide", scripts.RESERVE)
 
     def batch_size(self, clients: Sequence[str], root_of: Callable[[str], str]) -> int:
         """The number of these clients' requests, from the first one on, that a single call can decide. ``root_of``:

@@ -151,7 +151,7 @@ class SplitDecider(Decider):
 
     def __init__(self, connections: StoreConnections, keys: Keys, counts_per_shard: int) -> None:
         super().__init__(connections, keys, counts_per_shard)
-        self._consume_script = scripts.load("decide", scripts.TREE, scripts.CONSUME)
+        self._consume_script = scripts.load("decide", scripts.CONSUME)
         pending = PendingEntries(connections, keys, counts_per_shard)
         self._completer = Completer(pending)
         self._services = Services(pending, self._completer, UsageWriter(connections, keys, counts_per_shard))

@@ -1,6 +1,7 @@
 """Reservations through the engine: reserve, settle, release, charge."""
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -17,6 +18,7 @@ from ratelimit_enforcer.domain.reservations import (
     UnknownReservation,
 )
 from ratelimit_enforcer.engine import CheckRequest, Engine
+from ratelimit_platform.embedded.redis import RedisServer
 from tests.engine.rules import per_hour, policy, record, ruleset, simple
 from tests.support.servers import Store
 
@@ -104,7 +106,7 @@ def test_a_least_above_the_quota_is_never_admitted(engine: Engine) -> None:
     assert (denied.reason, denied.retry_after) == (Reason.COST_EXCEEDS_QUOTA, None)
 
 
-@pytest.mark.parametrize("text", ["", "x", "AAAA", "A" * 24, "é" * 24, "-" * 23])
+@pytest.mark.parametrize("text", ["", "x", "AAAA", "A" * 24, "é" * 24, "-" * 23], ids=range(6))
 def test_unknown_ids(engine: Engine, text: str) -> None:
     with pytest.raises(UnknownReservation):
         engine.settle(text, 1)
@@ -140,6 +142,7 @@ def test_a_charge_is_debited_beyond_the_quota(engine: Engine) -> None:
     assert engine.charge(CheckRequest("acme", "search"), 400)[3:5] == (400, 0)
     assert remaining(engine) == 600
     assert engine.charge(CheckRequest("acme", "search"), 10**6)[3:5] == (10**6, 10**6 - 600)
+    assert engine.charge(CheckRequest("acme", "search"), 7)[3:] == (7, 7, 1, None)
     assert remaining(engine) == 0
 
 
@@ -277,6 +280,25 @@ class TestConcurrency:
         for _ in range(6):
             decision = engine.check(CheckRequest("acme", "search"), consume=False)
             assert (decision.allowed, decision.reservation) == (True, None)
+
+    def test_places_during_an_outage_are_those_of_the_process(
+        self, redis_server: Callable[..., RedisServer], limit: Limit
+    ) -> None:
+        server = redis_server()
+        store = Store(server.url, "own")
+        store.publish(ruleset(policy("all", limit, per_hour(100), on_store_failure=OnStoreFailure.LOCAL)))
+        store.load(record("acme", 1))
+        engine = store.engine(deadline=0.5)
+        assert engine.check(CheckRequest("acme", "search")).allowed
+        server.kill()
+        taken = [engine.check(CheckRequest("acme", "search")) for _ in range(6)]
+        assert [decision.allowed for decision in taken] == [True] * 5 + [False]
+        assert all(decision.degraded for decision in taken)
+        engine.release(taken[0].reservation or "")
+        decision = reserve(engine, 200, at_least=1)
+        assert (decision.allowed, decision.cost) == (True, 95)
+        assert settle(engine, decision, 10)[1:] == (10, 0, 0)
+        assert engine.check(CheckRequest("acme", "search")).retry_after is not None
 
     def test_usage_shows_the_places(self, engine: Engine) -> None:
         engine.check(CheckRequest("acme", "search"))

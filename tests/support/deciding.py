@@ -89,14 +89,14 @@ class Desk:
         self.connections = ServerConnections(lambda: pool.connection_class(**pool.connection_kwargs), 8)
         self.decider = Decider(self.connections, self.keys)
         self.now = START
-        self.consume_script = scripts.load("decide", scripts.TREE, scripts.CONSUME)
+        self.consume_script = scripts.load("decide", scripts.CONSUME)
         self.pending = PendingEntries(self.connections, self.keys, COUNTS_PER_SHARD)
         self.reservations = Reservations(self.connections, self.keys, COUNTS_PER_SHARD)
         if clock:
             self.decider._script = script_with_clock()
             self.decider._tree_script = script_with_clock(scripts.TREE)
-            self.decider._reserve_script = script_with_clock(scripts.TREE, scripts.RESERVE)
-            self.consume_script = script_with_clock(scripts.TREE, scripts.CONSUME)
+            self.decider._reserve_script = script_with_clock(scripts.RESERVE)
+            self.consume_script = script_with_clock(scripts.CONSUME)
             self.reservations._script = scripts.load("settle", clock=TEST_CLOCK, lifetime=LONG_LIFETIME)
             self.pending._scripts = pending_scripts_with_clock()
             self.at(START)

@@ -18,7 +18,7 @@ CONSUME, TREE, RESERVE = "consume", "tree", "reserve"
 """Variants of ``decide.lua``: for one part of a request, whose cost stays pending until the request is committed; for
 clients that may have ancestors; and for requests whose cost may be settled later. Lines that begin with
 ``-- consume:``, ``-- tree:`` and ``-- reserve:`` are replaced by parts in these variants only, because a text that is
-not executed costs time too; ``-- marked:`` in the first and the last."""
+not executed costs time too; ``-- marked:`` and ``-- tree:`` in the first and the last."""
 
 _MARKED = {CONSUME, RESERVE}
 _LINE = re.compile(r"^ *-- (\w+): (\w+)$", re.MULTILINE)
@@ -59,7 +59,7 @@ def assembled(text: str, *variants: str, **replaced: str) -> str:
     """A script with its parts inserted, and those of these variants. ``replaced``: the texts to insert in place of the
     parts with these names, such as a ``clock`` set by a test. Raises ``ValueError`` if the script has no part of that
     name."""
-    kinds = {"include", *variants} | ({"marked"} if _MARKED & set(variants) else set())
+    kinds = {"include", *variants} | ({"marked", TREE} if _MARKED & set(variants) else set())
     missing = set(replaced)
 
     def part(line: re.Match[str]) -> str:
