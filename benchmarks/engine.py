@@ -31,6 +31,7 @@ SINGLE = "Engine.check, 3 limits"
 THROTTLE = "PolicyThrottle, 3 limits"
 BELOW = "Engine.check, 3 limits: of the client and two ancestors"
 BELOW_WITH_ATTRIBUTES = f"{BELOW}, 2 attributes"
+SETTLED = "Engine: reserve and settle, 3 limits"
 TOGETHER = f"Engine, {BATCH} checks together, 3 limits"
 
 Call = Callable[[], object]
@@ -58,7 +59,7 @@ def _calls(url: str) -> dict[str, Asking]:
     singles = {f"Engine.check, {_limits(count)}": _check(slug) for count, slug in ENDPOINTS.items()}
     throttles = {f"PolicyThrottle, {_limits(count)}": _throttle(slug) for count, slug in ENDPOINTS.items()}
     below = {BELOW: _check_below(TREE), BELOW_WITH_ATTRIBUTES: _check_below(TREE_WITH_ATTRIBUTES, ATTRIBUTES)}
-    return {FLOOR: Asking(floor(url)), **singles, **below, **throttles}
+    return {FLOOR: Asking(floor(url)), **singles, SETTLED: _reserve_and_settle(), **below, **throttles}
 
 
 def _limits(count: int) -> str:
@@ -71,6 +72,22 @@ def _check(endpoint: str) -> Asking:
     engine = get_engine()
     requests = itertools.cycle([CheckRequest(f"user:{number}", endpoint) for number in range(CLIENTS)])
     return Asking(lambda: engine.check(next(requests)))
+
+
+def _reserve_and_settle() -> Asking:
+    """A reservation of 10, settled at 3."""
+    from ratelimit_enforcer.domain.reservations import Reserve
+    from ratelimit_enforcer.engine import CheckRequest, get_engine
+
+    engine, reserve = get_engine(), Reserve()
+    requests = itertools.cycle(
+        [CheckRequest(f"user:{number}", ENDPOINTS[3], cost=10, reserve=reserve) for number in range(CLIENTS)]
+    )
+
+    def call() -> None:
+        engine.settle(str(engine.check(next(requests)).reservation), 3)
+
+    return Asking(call)
 
 
 def _check_below(endpoint: str, attributes: Mapping[str, str] = MappingProxyType({})) -> Asking:
@@ -134,6 +151,7 @@ def _table(series: Mapping[str, Series]) -> Table:
     note = (
         f"{TURNS} × {CALLS} calls a round, {CLIENTS:,} clients in turn, one thread; ours are counted as well. "
         "3 limits lie in 2 policies, 5 in 2; those of the client and two ancestors in one policy each. "
+        "Reserving and settling takes three round trips; all its figures are for both. "
         "PolicyThrottle gets a prepared request of Django REST Framework, and finds endpoint and client. "
         "Median (least to most)."
     )
@@ -151,6 +169,7 @@ def _targets(series: Mapping[str, Series], commands: Mapping[str, float]) -> lis
         Target(f"{THROTTLE}, time × floor", ratio(throttle, least, "us"), 1.4),
         Target(f"{SINGLE}, CPU of Redis × floor's", ratio(single, least, "redis_us"), 2.5),
         *exactly,
+        Target(f"{SETTLED}, time × {SINGLE}", ratio(series[SETTLED], single, "us"), 5),
         Target(f"{BELOW_WITH_ATTRIBUTES}, time × {SINGLE}", ratio(series[BELOW_WITH_ATTRIBUTES], single, "us"), 1.5),
         Target(
             f"in process, {BATCH} together: decisions per second × single checks",
