@@ -203,23 +203,22 @@ def test_a_shadow_policy_follows_what_the_others_admit(anywhere: Store) -> None:
     assert remaining(engine) == 480
 
 
-def test_at_most_ten_at_once_and_all_in_the_end(engine: Engine) -> None:
-    """50 concurrent requests reserve 100 of 1,000 each, and settle at 20."""
-    used = threading.Semaphore(10)
+def test_at_most_ten_at_once_and_all_in_the_end(anywhere: Store) -> None:
+    """50 concurrent requests reserve 100 of 1,000 in two seconds each, and settle at 20."""
+    anywhere.publish(ruleset(policy("all", Limit(1_000, 2))))
+    anywhere.load(record("acme", 1))
+    engine, unsettled, never = anywhere.engine(), threading.Semaphore(10), threading.Event()
 
     def request(_: int) -> int:
-        attempts = 0
-        while True:
-            decision = reserve(engine, 100)
-            attempts += 1
-            if decision.allowed:
-                assert used.acquire(blocking=False)
-                used.release()
-                return settle(engine, decision, 20).cost
+        while not (decision := reserve(engine, 100)).allowed:
+            assert decision.retry_after is not None
+            never.wait(decision.retry_after)
+        assert unsettled.acquire(blocking=False)
+        unsettled.release()
+        return settle(engine, decision, 20).cost
 
     with ThreadPoolExecutor(50) as pool:
-        assert sum(pool.map(request, range(45))) == 900
-    assert remaining(engine) == 100
+        assert sum(pool.map(request, range(50))) == 1_000
 
 
 def test_the_bound_on_unsettled_reservations(store: Store) -> None:

@@ -23,7 +23,7 @@ BASE_DIR = Path(__file__).resolve().parents[2]
 COPIES = 2
 STORE_TESTS = (
     *("promises", "expiry", "usage_counts", "thresholds", "usage_writer", "drift", "wrong_clocks", "damaged_counters"),
-    *("pending", "completer", "refund", "split_histories"),
+    *("pending", "completer", "refund", "split_histories", "settling", "any_sequence"),
 )
 FAST_TESTS = (
     "tests/store/test_decide_script.py",
@@ -34,6 +34,8 @@ FAST_TESTS = (
     "tests/engine/test_policy_dates.py",
     "tests/engine/test_attributes.py",
     "tests/engine/test_blocks.py",
+    "tests/engine/test_reservations.py",
+    "tests/engine/test_reservations_in_parts.py",
     "tests/engine/test_split_failures.py",
     "tests/engine/test_fresh_rules.py",
     "tests/engine/test_store_trouble.py",
