@@ -18,7 +18,7 @@ from ratelimit_enforcer.domain.decision import CheckRequest, Decision, at_cost, 
 from ratelimit_enforcer.domain.enums import ClientStatus, Reason
 from ratelimit_enforcer.domain.reservations import Charge, Reserve, Settlement
 from ratelimit_enforcer.domain.ruleset import Ruleset
-from ratelimit_enforcer.domain.usage import counts_of
+from ratelimit_enforcer.domain.usage import Count, SettlementKind, counts_of
 from ratelimit_enforcer.engine.ancestors import load_ancestors
 from ratelimit_enforcer.engine.attempts import (
     Attempt,
@@ -51,7 +51,6 @@ from ratelimit_enforcer.store.decider import (
     ReservedBefore,
     RulesChanged,
     StoreAnswer,
-    Uncommitted,
     Undecidable,
     ValuesExhausted,
     Verb,
@@ -435,7 +434,7 @@ class Engine:
         if attempt.request.reserve is not None:
             decision = nothing_to_settle(decision, attempt.request.reserve, answer.now)
         if consume and answer.uncommitted is not None:
-            decision = self._concluded(answer.uncommitted, decision, deadline, admitted=answer.admitted)
+            decision = self._concluded(attempt, answer, decision, deadline)
         elif consume and not answer.counted:
             self._count(decision, deadline)
         return decision
@@ -446,20 +445,28 @@ class Engine:
         (peeked,) = self._decide((asked,), deadline, None, consume=False)
         return with_record(peeked, attempt, read_record(answer.record), self._clock.now())
 
-    def _concluded(self, request: Uncommitted, decision: Decision, deadline: Deadline, *, admitted: bool) -> Decision:
+    def _concluded(self, attempt: Attempt, answer: Decided, decision: Decision, deadline: Deadline) -> Decision:
         """Commits or refunds. Raises :class:`StoreUnavailable` if an admitted request could not be committed."""
         try:
-            self._conclude(request, decision, deadline, admitted=admitted)
+            self._conclude(attempt, answer, decision, deadline, admitted=answer.admitted)
         except TooManyReservations:
             decision = decision._replace(
                 allowed=False, reason=Reason.TOO_MANY_RESERVATIONS, reservation=None, expires_at=None
             )
-            self._conclude(request, decision, deadline, admitted=False)
+            self._conclude(attempt, answer, decision, deadline, admitted=False)
         return decision
 
-    def _conclude(self, request: Uncommitted, decision: Decision, deadline: Deadline, *, admitted: bool) -> None:
-        counts = tuple(counts_of(decision))
-        counted = request.conclude(admitted=admitted, endpoint=decision.endpoint, counts=counts, deadline=deadline)
+    def _conclude(
+        self, attempt: Attempt, answer: Decided, decision: Decision, deadline: Deadline, *, admitted: bool
+    ) -> None:
+        if answer.uncommitted is None:
+            return
+        counts = list(counts_of(decision))
+        if attempt.request.reserve is not None and decision.reservation is not None:
+            counts.append(Count(SettlementKind.RESERVED, "", decision.cost))
+        counted = answer.uncommitted.conclude(
+            admitted=admitted, endpoint=decision.endpoint, counts=counts, deadline=deadline
+        )
         if not counted:
             self._usage_buffer.add(decision, self._clock.now())
 

@@ -49,6 +49,8 @@ def test_a_refund_reaches_all_masters(world_of: Callable[..., SplitWorld]) -> No
     assert world.used() == (600, 600)
     assert engine.settle(decision.reservation or "", 20)[1:] == (20, 580, 0)
     assert world.used() == (20, 20)
+    counts = world.counted()
+    assert [counts[kind, ""] for kind in "avntr"] == [1, 600, 1, 20, 580]
     assert engine.settle(decision.reservation or "", 20)[1:] == (20, 580, 0)
     assert world.used() == (20, 20)
 
