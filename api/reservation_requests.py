@@ -22,14 +22,14 @@ class AskedSettlement(NamedTuple):
     cost: int | None
 
 
-def parse_reservation(body: Any) -> CheckRequest:
-    """The check in a JSON body, with what it reserves. Raises :class:`~api.problems.ProblemResponse`, which lists every
+def parse_reservation(body: Any) -> tuple[CheckRequest, Reserve]:
+    """The check in a JSON body, and what it reserves. Raises :class:`~api.problems.ProblemResponse`, which lists every
     invalid field."""
     fields = _require_object(body)
     reject_invalid(_reservation_problems(fields))
     reserve = Reserve(fields.get("ttl", DEFAULT_TTL), fields.get("at_least"))
     check = check_of({name: value for name, value in fields.items() if name not in _RESERVATION_FIELDS})
-    return check._replace(reserve=reserve)
+    return check, reserve
 
 
 def parse_charge(body: Any) -> CheckRequest:

@@ -31,7 +31,6 @@ from api.reservation_requests import (
 from api.views import CheckingView, ExceptionHandler
 from ratelimit_enforcer.domain.reservations import (
     ReservationId,
-    Reserve,
     SettledAtAnotherCost,
     Store,
     UnknownReservation,
@@ -46,19 +45,16 @@ class ReservationsView(CheckingView):
     @reserve_operation
     def post(self, request: Request) -> HttpResponse:
         always_ok = bool(parse_query(_query_of(request), {"status": "200"}))
-        check = parse_reservation(read_json(request))
-        reserve = check.reserve or Reserve()
-        named = check._replace(reserve=reserve._replace(name=name_of(request, "reservation", check.client)))
-        engine = get_engine()
-        guard = _with_least(engine, named, self.guard(request))
-        return decision_response(engine.check(named, guard=guard), always_ok=always_ok)
+        check, reserve = parse_reservation(read_json(request))
+        named = reserve._replace(name=name_of(request, "reservation", check.client))
+        engine, guard = get_engine(), self.guard(request)
+        if check.cost is None and reserve.at_least is not None:
+            guard = _with_least(engine, check, reserve.at_least, guard)
+        return decision_response(engine.check(check._replace(reserve=named), guard=guard), always_ok=always_ok)
 
 
-def _with_least(engine: Engine, check: CheckRequest, guard: Guard) -> Guard:
-    """A guard that also requires that ``at_least`` is at most the endpoint's cost, by the rules that decide."""
-    least = check.reserve.at_least if check.reserve else None
-    if least is None or check.cost is not None:
-        return guard
+def _with_least(engine: Engine, check: CheckRequest, least: int, guard: Guard) -> Guard:
+    """A guard that also requires that ``least`` is at most the endpoint's cost, by the rules that decide."""
 
     def guard_with_least(ruleset: Ruleset) -> None:
         guard(ruleset)
@@ -130,30 +126,22 @@ def _results(engine: Engine, asked: Sequence[AskedSettlement]) -> Iterator[dict[
         try:
             if outage is not None and _is_in_store(each.reservation):
                 raise outage
-            settlement = engine.settle(*each)
-        except StoreDataError as error:
-            yield _failure(each, error)
-        except StoreError as error:
-            outage = error
-            yield _failure(each, error)
-        except (UnknownReservation, SettledAtAnotherCost) as error:
-            yield _failure(each, error)
-        else:
-            yield {"status": 200, **settlement._asdict()}
+            yield {"status": 200, **engine.settle(*each)._asdict()}
+        except SETTLING_ERRORS as error:
+            if isinstance(error, StoreError) and not isinstance(error, StoreDataError):
+                outage = error
+            document = _settling_problem(error).document()
+            yield {"status": document["status"], "reservation": printable(each.reservation), **document}
 
 
 def _is_in_store(reservation: str) -> bool:
     return ReservationId.parse(reservation).store is Store.SHARD
 
 
-def _failure(asked: AskedSettlement, error: Exception) -> dict[str, Any]:
-    problem = _settling_problem(error)
-    assert problem is not None
-    document = problem.document()
-    return {"status": document["status"], "reservation": printable(asked.reservation), **document}
+SETTLING_ERRORS = (UnknownReservation, SettledAtAnotherCost, StoreError)
 
 
-def _settling_problem(error: Exception) -> ProblemResponse | None:
+def _settling_problem(error: UnknownReservation | SettledAtAnotherCost | StoreError) -> ProblemResponse:
     match error:
         case UnknownReservation():
             return ProblemResponse(UNKNOWN_RESERVATION, str(error))
@@ -161,15 +149,14 @@ def _settling_problem(error: Exception) -> ProblemResponse | None:
             return ProblemResponse(SETTLED_AT_ANOTHER_COST, str(error), members=settlement._asdict())
         case StoreDataError():
             return ProblemResponse(STORE_UNAVAILABLE, str(error), headers=STORE_RETRY_AFTER)
-        case StoreError():
-            detail = "The store is unavailable. The settlement may be sent again."
-            return ProblemResponse(STORE_UNAVAILABLE, detail, headers=STORE_RETRY_AFTER)
-    return None
+    detail = "The store is unavailable. The settlement may be sent again."
+    return ProblemResponse(STORE_UNAVAILABLE, detail, headers=STORE_RETRY_AFTER)
 
 
 def _handle_settling_errors(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
-    problem = _settling_problem(error)
-    return problem.response() if problem else exception_response(error, context)
+    if isinstance(error, SETTLING_ERRORS):
+        return _settling_problem(error).response()
+    return exception_response(error, context)
 
 
 class ChargeView(CheckingView):

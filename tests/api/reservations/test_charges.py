@@ -36,6 +36,16 @@ def test_a_charge_is_debited_beyond_the_quota(caller: Reserver) -> None:
 
 
 @pytest.mark.usefixtures("shop")
+def test_a_client_that_has_nothing_left_is_charged(caller: Reserver) -> None:
+    caller.reserve(1_000)
+    for _ in range(2):
+        body = caller.charge(5).json()
+        assert (body["cost"], body["overdrawn"], body["reason"]) == (5, 5, None)
+    assert caller.charge(5, endpoint="closed").json()["cost"] == 5
+    assert caller.left() == [0]
+
+
+@pytest.mark.usefixtures("shop")
 def test_method_path_and_attributes(caller: Reserver) -> None:
     body = {"client": "ann", "method": "POST", "path": "/api/orders", "cost": 3, "attributes": {"ip": "192.0.2.7"}}
     response = caller.post("/v1/charge", body)

@@ -94,19 +94,19 @@ def test_keys_are_separate_for_each_token_client_and_kind(caller: Reserver, shop
 
 
 @pytest.mark.usefixtures("shop")
-@pytest.mark.parametrize("kind", ["reserve", "charge"])
-def test_in_parallel_it_is_carried_out_once(caller: Reserver, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "cost"), [("reserve", 100), ("reserve", 1_000), ("charge", 100), ("charge", 1_000)])
+def test_in_parallel_it_is_carried_out_once(caller: Reserver, kind: str, cost: int) -> None:
     barrier = Barrier(THREADS)
 
     def request(_: int) -> Any:
         barrier.wait()
-        return getattr(Reserver(), kind)(100, headers=with_key("k1")).json()
+        return getattr(Reserver(), kind)(cost, headers=with_key("k1")).json()
 
     with ThreadPoolExecutor(THREADS) as pool:
         bodies = list(pool.map(request, range(THREADS)))
-    assert [body["cost"] for body in bodies] == [100] * THREADS
+    assert [body["cost"] for body in bodies] == [cost] * THREADS
     assert len({body.get("reservation") for body in bodies}) == 1
-    assert caller.left() == [900]
+    assert caller.left() == [1_000 - cost]
 
 
 def test_any_server_recognizes_the_key(caller: Reserver, shop: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,6 +131,7 @@ def test_any_server_recognizes_the_key(caller: Reserver, shop: Store, monkeypatc
         ('a"b', 'a"b'),
         ("!~", "!~"),
     ],
+    ids=range(8),
 )
 def test_valid_keys(header: str, key: str) -> None:
     assert _parse(header) == key

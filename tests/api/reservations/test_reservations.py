@@ -227,7 +227,7 @@ class TestSettling:
     def test_invalid_bodies(self, caller: Reserver, body: bytes, errors: Any) -> None:
         assert refused(caller.send(f"/v1/reservations/{UNKNOWN_ID}/settle", body)) == (400, errors)
 
-    @pytest.mark.parametrize("reservation", WRONG_IDS)
+    @pytest.mark.parametrize("reservation", WRONG_IDS, ids=range(len(WRONG_IDS)))
     def test_unknown_ids(self, caller: Reserver, reservation: str) -> None:
         response = caller.settle(reservation, 1)
         assert (response.status_code, response.json()["type"]) == (404, "/problems/unknown-reservation")
@@ -259,7 +259,7 @@ class TestDeleting:
         response = caller.delete(reservation)
         assert (response.status_code, response.json()["cost"]) == (409, 20)
 
-    @pytest.mark.parametrize("reservation", [each for each in WRONG_IDS if each != "settle"])
+    @pytest.mark.parametrize("reservation", WRONG_IDS[:-1], ids=range(len(WRONG_IDS) - 1))
     def test_unknown_ids(self, caller: Reserver, reservation: str) -> None:
         response = caller.delete(reservation)
         assert (response.status_code, response.json()["type"]) == (404, "/problems/unknown-reservation")
