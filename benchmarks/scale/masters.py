@@ -12,7 +12,7 @@ from benchmarks.measuring import Subject, interleaved, spread, timed
 from benchmarks.report import Cell, Table
 from benchmarks.rules import ENDPOINTS, TIMEOUT, publish, ruleset
 from ratelimit_enforcer.engine import CheckRequest, Engine
-from ratelimit_enforcer.engine.engine import make_engine
+from ratelimit_enforcer.engine.factory import make_engine
 from ratelimit_enforcer.store.connections.factory import store_connections_of
 from ratelimit_enforcer.store.connections.redis_url import parse
 from ratelimit_enforcer.store.keys import Keys

@@ -7,17 +7,13 @@ process loads these and repeats the check.
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import takewhile
 
-from ratelimit_enforcer.conf import once_per_settings, setting
-from ratelimit_enforcer.domain.attributes import IP, NO_ATTRIBUTES
-from ratelimit_enforcer.domain.blocks import Block
+from ratelimit_enforcer.domain.attributes import NO_ATTRIBUTES
 from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.decision import CheckRequest, Decision, at_cost, clamped_cost
-from ratelimit_enforcer.domain.enums import ClientStatus, Reason
+from ratelimit_enforcer.domain.enums import Reason
 from ratelimit_enforcer.domain.reservations import Charge, Reserve, Settlement
-from ratelimit_enforcer.domain.ruleset import Ruleset
 from ratelimit_enforcer.domain.usage import Count, SettlementKind, counts_of
 from ratelimit_enforcer.engine.ancestors import load_ancestors
 from ratelimit_enforcer.engine.attempts import (
@@ -30,18 +26,15 @@ from ratelimit_enforcer.engine.attempts import (
     with_record,
 )
 from ratelimit_enforcer.engine.fallback import Fallback
+from ratelimit_enforcer.engine.rounds import Rounds
 from ratelimit_enforcer.engine.ruleset_cache import ClientCache, PreparedRuleset, RulesetCache, StoreClock, parse_record
 from ratelimit_enforcer.engine.settling import Settler
-from ratelimit_enforcer.per_process import once
+from ratelimit_enforcer.engine.states import ClientState, Readiness, client_state_of
 from ratelimit_enforcer.store import observers
 from ratelimit_enforcer.store.ancestor_reader import AncestorReader
-from ratelimit_enforcer.store.connections.cluster import ClusterConnections
-from ratelimit_enforcer.store.connections.factory import store_connections
-from ratelimit_enforcer.store.connections.server import StoreConnections
 from ratelimit_enforcer.store.damage import CLIENT
 from ratelimit_enforcer.store.deadline import Deadline
 from ratelimit_enforcer.store.decider import (
-    COUNTS_PER_SHARD,
     AncestorsUnknown,
     ClientChanged,
     Decided,
@@ -63,63 +56,8 @@ from ratelimit_enforcer.store.errors import (
     StoreUnavailable,
     TooManyReservations,
 )
-from ratelimit_enforcer.store.heartbeats import Heartbeats
-from ratelimit_enforcer.store.keys import Keys
 from ratelimit_enforcer.store.reservations import Reservations, read_record
-from ratelimit_enforcer.store.ruleset_reader import RulesetReader
-from ratelimit_enforcer.store.scripts.packing import MAX_VALUES
-from ratelimit_enforcer.store.split_decider import SplitDecider
 from ratelimit_enforcer.store.usage import UsageBuffer, UsageWriter
-
-MAX_ROUNDS = 50
-"""How often one request of a batch may be repeated because of newer data."""
-
-
-class Rounds:
-    """The round trips of a batch, each with a deadline of its own."""
-
-    def __init__(self, deadline: float) -> None:
-        self._deadline = deadline
-        self._decided, self._repeated = 0, 0
-
-    def next_deadline(self, decided: int) -> Deadline:
-        """The deadline of the next round trip. ``decided``: how many requests have their decisions. Raises
-        :class:`StoreUnavailable` if a request is repeated without end, because the store and this process disagree
-        about data that does not change."""
-        self._repeated = self._repeated + 1 if decided == self._decided else 0
-        self._decided = decided
-        if self._repeated > MAX_ROUNDS:
-            raise StoreUnavailable("The store and this process disagree about the data of a client.")
-        return Deadline(self._deadline)
-
-
-@dataclass(frozen=True, slots=True)
-class Readiness:
-    """Whether this process can decide, and what is missing (``store``, ``ruleset``)."""
-
-    ready: bool
-    missing: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
-    """The reasons why this process cannot use the published data, as sentences."""
-    store_ruleset: int | None = None
-    """The sequence number of the store's current ruleset; None if there is none, or the store does not answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClientState:
-    """The state of every limit that counts one client separately, and the ruleset used. ``status``: blocked also while
-    a block matches. ``endpoints``: policy slug → endpoint slug (None: all requests). ``now``: the store's time, in
-    microseconds since 1970. ``block``: the active block that matches; None if there is none. ``ancestors``: from the
-    parent up."""
-
-    ruleset: Ruleset
-    record: ClientRecord
-    status: ClientStatus
-    decision: Decision
-    endpoints: dict[str, str | None]
-    now: int
-    block: Block | None = None
-    ancestors: tuple[ClientRecord, ...] = ()
 
 
 class Engine:
@@ -281,7 +219,7 @@ class Engine:
             answers = self._decider.decide_in_order(store_requests, deadline, Verb.PEEK)
             peeks = [answer for answer in answers if isinstance(answer, Decided)]
             if len(peeks) == len(attempts):
-                return _client_state(attempts, peeks)
+                return client_state_of(attempts, peeks)
             if isinstance(answers[-1], ValuesExhausted):
                 request = _counted_together(attempts[len(answers) - 1], answers[-1])
                 continue
@@ -493,71 +431,3 @@ def _counted_together(attempt: Attempt, answer: ValuesExhausted) -> CheckRequest
     if counted in request.counted_together:
         raise StoreUnavailable("The store and this process disagree about the counters of this request.")
     return request._replace(counted_together=request.counted_together | {counted})
-
-
-def _client_state(attempts: Sequence[Attempt], answers: Sequence[Decided]) -> ClientState:
-    decisions = [decision_of(*pair, consume=False) for pair in zip(attempts, answers, strict=True)]
-    limits = tuple(state for decision in decisions for state in decision.limits)
-    policies = [each.policy for attempt in attempts for each in attempt.layout.policies]
-    endpoints = {policy.slug: policy.endpoint for policy in policies}
-    first, now = attempts[0], answers[0].now
-    ruleset, address = first.current.ruleset, first.request.attributes.get(IP, "")
-    return ClientState(
-        ruleset,
-        first.record,
-        first.layout.status,
-        decisions[0]._replace(limits=limits, admitted_by_all=False),
-        endpoints,
-        now,
-        ruleset.blocks_by_subject.active(first.subjects, address, now),
-        first.ancestors,
-    )
-
-
-@once_per_settings
-def get_engine() -> Engine:
-    """The engine of this process, as ``RATELIMIT_PLATFORM`` configures it. Raises ``ImproperlyConfigured``."""
-    names = ("NAMESPACE", "CHECK_DEADLINE", "CLIENT_CACHE_SIZE", "COUNTS_PER_BUCKET", "ATTRIBUTE_VALUES")
-    return _engine(store_connections(), *map(setting, names))
-
-
-@once
-def _engine(
-    connections: StoreConnections,
-    namespace: str,
-    deadline: float,
-    cache_size: int,
-    counts_per_shard: int,
-    max_values: int,
-) -> Engine:
-    return make_engine(
-        connections,
-        Keys(namespace),
-        deadline=deadline,
-        cache_size=cache_size,
-        counts_per_shard=counts_per_shard,
-        max_values=max_values,
-    )
-
-
-def make_engine(
-    connections: StoreConnections,
-    keys: Keys,
-    *,
-    deadline: float,
-    cache_size: int,
-    counts_per_shard: int = COUNTS_PER_SHARD,
-    max_values: int = MAX_VALUES,
-) -> Engine:
-    """An engine that uses these connections. ``deadline`` is in seconds and covers one whole check;
-    ``max_values``: see :data:`~ratelimit_enforcer.store.scripts.packing.MAX_VALUES`."""
-    kind = SplitDecider if isinstance(connections, ClusterConnections) else Decider
-    return Engine(
-        kind(connections, keys, counts_per_shard),
-        RulesetCache(RulesetReader(connections, keys), cache_size, max_values),
-        AncestorReader(connections, keys),
-        Fallback(connections.outages, Heartbeats(connections, keys)),
-        UsageWriter(connections, keys, counts_per_shard),
-        Reservations(connections, keys, counts_per_shard),
-        deadline=deadline,
-    )

@@ -11,7 +11,7 @@ from ratelimit_enforcer.domain.enums import Mode, OnStoreFailure, Partition
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.ruleset import Policy
 from ratelimit_enforcer.engine import CheckRequest, Engine
-from ratelimit_enforcer.engine.engine import make_engine
+from ratelimit_enforcer.engine.factory import make_engine
 from ratelimit_enforcer.store.connections.factory import store_connections_of
 from ratelimit_enforcer.store.connections.redis_url import parse
 from ratelimit_enforcer.store.keys import shard_of

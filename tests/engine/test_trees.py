@@ -14,8 +14,9 @@ from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, OnStoreFail
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.ruleset import Policy
 from ratelimit_enforcer.engine import CheckRequest, Engine
-from ratelimit_enforcer.engine.engine import MAX_ROUNDS, Rounds, make_engine
 from ratelimit_enforcer.engine.explanation import explain
+from ratelimit_enforcer.engine.factory import make_engine
+from ratelimit_enforcer.engine.rounds import MAX_ROUNDS, Rounds
 from ratelimit_enforcer.store.connections.factory import store_connections_of
 from ratelimit_enforcer.store.connections.redis_url import parse
 from ratelimit_enforcer.store.errors import StoreUnavailable

@@ -27,8 +27,7 @@ from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.routes import Route
 from ratelimit_enforcer.domain.ruleset import Endpoint, Plan, Policy, Ruleset, Version
 from ratelimit_enforcer.domain.selection import EffectivePolicy, effective, select
-from ratelimit_enforcer.engine import explanation, ruleset_cache
-from ratelimit_enforcer.engine.engine import ClientState
+from ratelimit_enforcer.engine import ClientState, explanation, ruleset_cache
 from ratelimit_enforcer.engine.fallback import LocalCounters
 from ratelimit_enforcer.engine.ruleset_cache import PreparedRuleset
 from ratelimit_enforcer.store.heartbeats import ALONE

@@ -80,7 +80,7 @@ def _cache_client() -> object:
 
 
 SINGLETONS: dict[str, tuple[Callable[[], object], str]] = {
-    "engine": (get_engine, "ratelimit_enforcer.engine.engine.make_engine"),
+    "engine": (get_engine, "ratelimit_enforcer.engine.factory.make_engine"),
     "store connections": (store_connections, "ratelimit_enforcer.store.connections.factory.store_connections_of"),
     "config plane's client": (control_client, "limits.store.client.control_client_of"),
     "advisor": (advisor, "limits.store.advice.Advisor"),

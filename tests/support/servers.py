@@ -8,7 +8,7 @@ from limits.store.ruleset_writer import RulesetWriter
 from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.ruleset import Ruleset, Version, digest_of
 from ratelimit_enforcer.engine import Engine
-from ratelimit_enforcer.engine.engine import make_engine
+from ratelimit_enforcer.engine.factory import make_engine
 from ratelimit_enforcer.store.connections.factory import store_connections_of
 from ratelimit_enforcer.store.connections.redis_url import parse
 from ratelimit_enforcer.store.keys import Keys
