@@ -4,7 +4,8 @@ from ratelimit_enforcer.domain.decision import CheckRequest
 from ratelimit_enforcer.engine.attempts import Guard
 from ratelimit_enforcer.engine.engine import Engine
 from ratelimit_enforcer.engine.factory import get_engine
-from ratelimit_enforcer.engine.ruleset_cache import PreparedRuleset, RulesetMissing
+from ratelimit_enforcer.engine.prepared_ruleset import PreparedRuleset
+from ratelimit_enforcer.engine.ruleset_cache import RulesetMissing
 from ratelimit_enforcer.engine.states import ClientState, Readiness
 from ratelimit_enforcer.store.errors import StoreDataError, StoreError, StoreUnavailable
 

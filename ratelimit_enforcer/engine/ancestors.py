@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator
 
 from ratelimit_enforcer.domain.client import MAX_LEVELS, ClientRecord
-from ratelimit_enforcer.engine.ruleset_cache import ClientCache, parse_record
+from ratelimit_enforcer.engine.client_cache import ClientCache
+from ratelimit_enforcer.engine.ruleset_cache import parse_record
 from ratelimit_enforcer.store.ancestor_reader import AncestorReader
 from ratelimit_enforcer.store.deadline import Deadline
 from ratelimit_enforcer.store.errors import AncestorsNotLoaded

@@ -10,7 +10,9 @@ from ratelimit_enforcer.domain.enums import ClientStatus, Reason
 from ratelimit_enforcer.domain.limit import SECOND_US
 from ratelimit_enforcer.domain.reservations import ID_SIZE, ReservationId, Reserve, Store
 from ratelimit_enforcer.domain.ruleset import Ruleset
-from ratelimit_enforcer.engine.ruleset_cache import ClientCache, Layout, PreparedRuleset
+from ratelimit_enforcer.engine.client_cache import ClientCache
+from ratelimit_enforcer.engine.layouts import Layout
+from ratelimit_enforcer.engine.prepared_ruleset import PreparedRuleset
 from ratelimit_enforcer.store.decider import (
     NO_NAME,
     AncestorsUnknown,

@@ -25,9 +25,11 @@ from ratelimit_enforcer.engine.attempts import (
     prepare_all_limits,
     with_record,
 )
+from ratelimit_enforcer.engine.client_cache import ClientCache
 from ratelimit_enforcer.engine.fallback import Fallback
+from ratelimit_enforcer.engine.prepared_ruleset import PreparedRuleset
 from ratelimit_enforcer.engine.rounds import Rounds
-from ratelimit_enforcer.engine.ruleset_cache import ClientCache, PreparedRuleset, RulesetCache, StoreClock, parse_record
+from ratelimit_enforcer.engine.ruleset_cache import RulesetCache, StoreClock, parse_record
 from ratelimit_enforcer.engine.settling import Settler
 from ratelimit_enforcer.engine.states import ClientState, Readiness, client_state_of
 from ratelimit_enforcer.store import observers

@@ -6,7 +6,7 @@ from ratelimit_enforcer.domain.client import Override
 from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Mode, Reason
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.engine import CheckRequest, Engine, RulesetMissing
-from ratelimit_enforcer.engine.ruleset_cache import MAX_POLICIES_PER_CALL
+from ratelimit_enforcer.engine.layouts import MAX_POLICIES_PER_CALL
 from tests.engine.rules import SHADOW, per_hour, policy, record, ruleset, simple
 from tests.support.heartbeats import wait_for_heartbeat
 from tests.support.servers import Store

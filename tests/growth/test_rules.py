@@ -27,9 +27,9 @@ from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.routes import Route
 from ratelimit_enforcer.domain.ruleset import Endpoint, Plan, Policy, Ruleset, Version
 from ratelimit_enforcer.domain.selection import EffectivePolicy, effective, select
-from ratelimit_enforcer.engine import ClientState, explanation, ruleset_cache
+from ratelimit_enforcer.engine import ClientState, explanation, layouts, prepared_ruleset
 from ratelimit_enforcer.engine.fallback import LocalCounters
-from ratelimit_enforcer.engine.ruleset_cache import PreparedRuleset
+from ratelimit_enforcer.engine.prepared_ruleset import PreparedRuleset
 from ratelimit_enforcer.store.heartbeats import ALONE
 from tests.support.work import MOST, Call, Case, Word, counted_enumerate, counted_range, growth, words
 
@@ -42,7 +42,8 @@ _POSITIONS = (
     differences,
     explanation,
     export,
-    ruleset_cache,
+    layouts,
+    prepared_ruleset,
     selection,
     apply,
     validation,

@@ -280,9 +280,9 @@ MUTATIONS: tuple[Mutation, ...] = (
         "replace(self, valid_from=_latest(edge, self.valid_from))",
         "replace(self, valid_from=self.valid_from)",
     ),
-    Python("engine.ruleset_cache", "_status_of", "now < blocked_until", "now <= blocked_until"),
+    Python("engine.prepared_ruleset", "_status_of", "now < blocked_until", "now <= blocked_until"),
     Python(
-        "engine.ruleset_cache",
+        "engine.prepared_ruleset",
         "PreparedRuleset._key",
         "(record.status, plan, endpoint, segments, conditions, blocked_until)",
         "(record.status, plan, endpoint, segments, conditions, 0)",

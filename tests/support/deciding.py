@@ -11,7 +11,7 @@ from ratelimit_enforcer.domain.enums import Algorithm, Mode, Partition
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.ruleset import Policy
 from ratelimit_enforcer.domain.selection import EffectivePolicy
-from ratelimit_enforcer.engine.ruleset_cache import counter_of
+from ratelimit_enforcer.engine.layouts import counter_of
 from ratelimit_enforcer.store import scripts
 from ratelimit_enforcer.store.connections.server import ServerConnections
 from ratelimit_enforcer.store.deadline import Deadline

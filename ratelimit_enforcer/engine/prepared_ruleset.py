@@ -1,0 +1,147 @@
+"""A ruleset with everything that can be computed before checks arrive."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from ratelimit_enforcer.domain.attributes import IP, NO_ATTRIBUTES, Match
+from ratelimit_enforcer.domain.client import ClientRecord
+from ratelimit_enforcer.domain.decision import CheckRequest
+from ratelimit_enforcer.domain.enums import ClientStatus
+from ratelimit_enforcer.domain.routes import Router
+from ratelimit_enforcer.domain.ruleset import Endpoint, Ruleset, Version
+from ratelimit_enforcer.domain.selection import Selection, matching, plan_of, select, select_all, status_of
+from ratelimit_enforcer.engine.layouts import MAX_POLICIES_PER_CALL, Layout
+from ratelimit_enforcer.per_process import cached_property
+from ratelimit_enforcer.store.scripts.packing import MAX_VALUES
+
+LayoutKey = tuple[ClientStatus, str | None, str | None, tuple[int, ...], int, int]
+"""Status, plan, endpoint, the overrides of segments that include the client, the conditions that match, and the end
+of the blocks that match."""
+
+MAX_LAYOUTS = 10_000
+"""Beyond this number all layouts are dropped, and computed again when they are needed."""
+
+UNBLOCKED = 0
+"""The end of the blocks of a check that none matches."""
+
+TreeLayoutKey = tuple[LayoutKey, ...]
+"""The same for a client and each of its ancestors."""
+
+
+class PreparedRuleset:
+    """A ruleset with everything that can be computed before checks arrive."""
+
+    def __init__(self, version: Version, ruleset: Ruleset, max_values: int = MAX_VALUES) -> None:
+        """``max_values``: see :data:`~ratelimit_enforcer.store.scripts.packing.MAX_VALUES`."""
+        self._max_values = max_values
+        self.version = version
+        self.ruleset = ruleset
+        self.token = str(version)
+        self._segments = ruleset.overrides_by_segment
+        self._blocks = ruleset.blocks_by_subject
+        self._has_blocks = bool(self._blocks)
+        self._endpoints = {endpoint.slug: endpoint for endpoint in ruleset.endpoints}
+        self._layouts: dict[LayoutKey | TreeLayoutKey, Layout] = {}
+        self._matches: dict[tuple[str | None, str | None], tuple[Match, ...]] = {}
+        self._has_conditions = any(policy.match for policy in ruleset.policies)
+
+    @cached_property
+    def _router(self) -> Router:
+        endpoints = self.ruleset.endpoints
+        return Router((route, endpoint.slug) for endpoint in endpoints for route in endpoint.routes)
+
+    def endpoint_of(self, request: CheckRequest) -> Endpoint | None:
+        """The endpoint that a request names or matches; None if it is not registered."""
+        slug = request.endpoint
+        if slug is None and request.method is not None and request.path is not None:
+            slug = self._router.match(request.method, request.path, decoded=request.decoded)
+        return self._endpoints.get(slug) if slug is not None else None
+
+    def layout(
+        self,
+        record: ClientRecord,
+        endpoint: str | None,
+        now: int,
+        attributes: Mapping[str, str] = NO_ATTRIBUTES,
+        ancestors: Sequence[ClientRecord] = (),
+    ) -> Layout:
+        """The limits that apply to a client on an endpoint at ``now`` (microseconds since 1970); no limits if
+        the client is blocked or exempt. ``ancestors``: the client's, from the parent up."""
+        blocked_until = self._blocked_until(record, ancestors, attributes) if self._has_blocks else UNBLOCKED
+        if record.overrides or (ancestors and any(ancestor.overrides for ancestor in ancestors)):
+            return self._layout(record, endpoint, now, attributes, ancestors, blocked_until)
+        own = self._key(record, endpoint, attributes, blocked_until)
+        key: LayoutKey | TreeLayoutKey = own
+        if ancestors:
+            key = (own, *(self._key(each, endpoint, attributes, blocked_until) for each in ancestors))
+        layout = self._layouts.get(key)
+        if layout is None or not layout.is_valid(now):
+            if len(self._layouts) >= MAX_LAYOUTS:
+                self._layouts.clear()
+            layout = self._layouts[key] = self._layout(record, endpoint, now, attributes, ancestors, blocked_until)
+        return layout
+
+    def _key(
+        self, record: ClientRecord, endpoint: str | None, attributes: Mapping[str, str], blocked_until: int
+    ) -> LayoutKey:
+        plan = plan_of(self.ruleset, record)
+        conditions = self._conditions(record, plan, endpoint, attributes) if self._has_conditions else 0
+        segments = self._segments.positions(record.key, record.tags, plan)
+        return record.status, plan, endpoint, segments, conditions, blocked_until
+
+    def _blocked_until(
+        self, record: ClientRecord, ancestors: Sequence[ClientRecord], attributes: Mapping[str, str]
+    ) -> int:
+        """The end of the blocks of the client, its ancestors, and the check's address, in microseconds since 1970. The
+        attributes of a view are computed when they are read: only if there are networks."""
+        address = attributes.get(IP, "") if self._blocks.has_networks else ""
+        block = self._blocks.of((record.key, *(ancestor.key for ancestor in ancestors)), address)
+        return UNBLOCKED if block is None else block.until
+
+    def _conditions(
+        self, record: ClientRecord, plan: str | None, endpoint: str | None, attributes: Mapping[str, str]
+    ) -> int:
+        """Which of the conditions of this plan's policies on this endpoint match: one bit for each."""
+        matches = self._matches.get((plan, endpoint))
+        if matches is None:
+            policies = matching(self.ruleset, plan, endpoint)
+            matches = tuple(dict.fromkeys(policy.match for policy in policies if policy.match))
+            self._matches[plan, endpoint] = matches
+        return sum(match.includes(attributes, record.tags) << at for at, match in enumerate(matches))
+
+    def _layout(
+        self,
+        record: ClientRecord,
+        endpoint: str | None,
+        now: int,
+        attributes: Mapping[str, str],
+        ancestors: Sequence[ClientRecord],
+        blocked_until: int,
+    ) -> Layout:
+        status, selection = _status_of(record, ancestors, now, blocked_until), Selection(())
+        if status is ClientStatus.ACTIVE:
+            selection = select(self.ruleset, record, endpoint, now, attributes, ancestors)
+        selection = selection.divided_at(blocked_until, now)
+        return Layout.of(selection, status, plan_of(self.ruleset, record), endpoint, now, self._max_values)
+
+    def all_layouts(
+        self,
+        record: ClientRecord,
+        now: int,
+        attributes: Mapping[str, str] = NO_ATTRIBUTES,
+        ancestors: Sequence[ClientRecord] = (),
+    ) -> list[Layout]:
+        """All limits that count this client or an ancestor separately, on any endpoint, split into several layouts.
+        ``now`` is in microseconds since 1970."""
+        blocked_until = self._blocked_until(record, ancestors, attributes) if self._has_blocks else UNBLOCKED
+        whole = select_all(self.ruleset, record, now, attributes, ancestors).divided_at(blocked_until, now)
+        starts = range(0, max(len(whole.policies), 1), MAX_POLICIES_PER_CALL)
+        selections = [
+            replace(whole, policies=whole.policies[start : start + MAX_POLICIES_PER_CALL]) for start in starts
+        ]
+        plan, status = plan_of(self.ruleset, record), _status_of(record, ancestors, now, blocked_until)
+        return [Layout.of(selection, status, plan, None, now, self._max_values) for selection in selections]
+
+
+def _status_of(record: ClientRecord, ancestors: Sequence[ClientRecord], now: int, blocked_until: int) -> ClientStatus:
+    return ClientStatus.BLOCKED if now < blocked_until else status_of(record, ancestors)
