@@ -15,8 +15,9 @@ from ratelimit_enforcer.domain.ruleset import Policy
 from ratelimit_enforcer.domain.selection import EffectivePolicy
 from ratelimit_enforcer.store.connections.server import ServerConnections, StoreConnections
 from ratelimit_enforcer.store.deadline import Deadline
-from ratelimit_enforcer.store.decider import CounterRef, Decider, StoreRequest
+from ratelimit_enforcer.store.decider import Decider
 from ratelimit_enforcer.store.keys import COMPLETE_FIELD, TOKEN_FIELD, Keys
+from ratelimit_enforcer.store.requests import CounterRef, StoreRequest
 from ratelimit_enforcer.store.scripts import Script
 from ratelimit_enforcer.store.scripts.packing import pack_rules
 

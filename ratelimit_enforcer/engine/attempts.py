@@ -13,17 +13,9 @@ from ratelimit_enforcer.domain.ruleset import Ruleset
 from ratelimit_enforcer.engine.client_cache import ClientCache
 from ratelimit_enforcer.engine.layouts import Layout
 from ratelimit_enforcer.engine.prepared_ruleset import PreparedRuleset
-from ratelimit_enforcer.store.decider import (
-    NO_NAME,
-    AncestorsUnknown,
-    Decided,
-    Settleable,
-    SettleableKind,
-    StoreRequest,
-    Undecidable,
-    shard_key_of,
-)
+from ratelimit_enforcer.store.answers import AncestorsUnknown, Decided, Undecidable
 from ratelimit_enforcer.store.keys import shard_of
+from ratelimit_enforcer.store.requests import NO_NAME, Settleable, SettleableKind, StoreRequest, shard_key_of
 from ratelimit_enforcer.store.reservations import OpenRecord, Record
 
 Guard = Callable[[Ruleset], None]

@@ -34,13 +34,10 @@ from ratelimit_enforcer.engine.settling import Settler
 from ratelimit_enforcer.engine.states import ClientState, Readiness, client_state_of
 from ratelimit_enforcer.store import observers
 from ratelimit_enforcer.store.ancestor_reader import AncestorReader
-from ratelimit_enforcer.store.damage import CLIENT
-from ratelimit_enforcer.store.deadline import Deadline
-from ratelimit_enforcer.store.decider import (
+from ratelimit_enforcer.store.answers import (
     AncestorsUnknown,
     ClientChanged,
     Decided,
-    Decider,
     NotLoaded,
     OutsideValidity,
     ReservedBefore,
@@ -48,8 +45,10 @@ from ratelimit_enforcer.store.decider import (
     StoreAnswer,
     Undecidable,
     ValuesExhausted,
-    Verb,
 )
+from ratelimit_enforcer.store.damage import CLIENT
+from ratelimit_enforcer.store.deadline import Deadline
+from ratelimit_enforcer.store.decider import Decider
 from ratelimit_enforcer.store.errors import (
     AncestorsNotLoaded,
     AnswerLost,
@@ -58,6 +57,7 @@ from ratelimit_enforcer.store.errors import (
     StoreUnavailable,
     TooManyReservations,
 )
+from ratelimit_enforcer.store.requests import Verb
 from ratelimit_enforcer.store.reservations import Reservations, read_record
 from ratelimit_enforcer.store.usage import UsageBuffer, UsageWriter
 

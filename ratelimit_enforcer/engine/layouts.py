@@ -6,7 +6,7 @@ from functools import partial
 
 from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Partition
 from ratelimit_enforcer.domain.selection import EffectivePolicy, Selection
-from ratelimit_enforcer.store.decider import CounterRef, Part
+from ratelimit_enforcer.store.requests import CounterRef, Part
 from ratelimit_enforcer.store.scripts.packing import MAX_VALUES, pack_rules
 
 

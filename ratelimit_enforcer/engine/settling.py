@@ -10,7 +10,7 @@ from ratelimit_enforcer.domain.reservations import (
 from ratelimit_enforcer.engine.fallback import Fallback
 from ratelimit_enforcer.engine.ruleset_cache import StoreClock
 from ratelimit_enforcer.store.deadline import Deadline
-from ratelimit_enforcer.store.decider import SettleableKind
+from ratelimit_enforcer.store.requests import SettleableKind
 from ratelimit_enforcer.store.reservations import Record, Reservations, SettledRecord
 
 

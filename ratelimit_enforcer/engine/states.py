@@ -10,7 +10,7 @@ from ratelimit_enforcer.domain.decision import Decision
 from ratelimit_enforcer.domain.enums import ClientStatus
 from ratelimit_enforcer.domain.ruleset import Ruleset
 from ratelimit_enforcer.engine.attempts import Attempt, decision_of
-from ratelimit_enforcer.store.decider import Decided
+from ratelimit_enforcer.store.answers import Decided
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from ratelimit_enforcer.store import damage, scripts
 from ratelimit_enforcer.store.connections.server import StoreConnections
 from ratelimit_enforcer.store.damage import RESERVATION
 from ratelimit_enforcer.store.deadline import Deadline
-from ratelimit_enforcer.store.decider import SettleableKind
 from ratelimit_enforcer.store.errors import StoreDataError
 from ratelimit_enforcer.store.keys import Keys, places_of
+from ratelimit_enforcer.store.requests import SettleableKind
 from ratelimit_enforcer.store.scripts.packing import ALGORITHM_CODES
 
 OPEN, SETTLED = 1, 2

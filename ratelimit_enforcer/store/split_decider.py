@@ -14,24 +14,11 @@ from typing import NamedTuple
 from ratelimit_enforcer.domain.counters import Reading, readings_by_policy
 from ratelimit_enforcer.domain.usage import Count
 from ratelimit_enforcer.store import scripts
+from ratelimit_enforcer.store.answers import Decided, StoreAnswer, ValuesExhausted, read_answer
 from ratelimit_enforcer.store.completer import Completer, Confirmation, InDoubt, Refund
 from ratelimit_enforcer.store.connections.server import StoreConnections
 from ratelimit_enforcer.store.deadline import Deadline
-from ratelimit_enforcer.store.decider import (
-    NO_NAME,
-    Decided,
-    Decider,
-    Part,
-    Settleable,
-    SettleableKind,
-    StoreAnswer,
-    StoreRequest,
-    ValuesExhausted,
-    Verb,
-    read_answer,
-    settleable_arguments,
-    shard_key_of,
-)
+from ratelimit_enforcer.store.decider import Decider
 from ratelimit_enforcer.store.errors import (
     AnswerLost,
     CountInDoubt,
@@ -49,6 +36,16 @@ from ratelimit_enforcer.store.pending import (
     entry_of,
     new_request_id,
     pack_new,
+)
+from ratelimit_enforcer.store.requests import (
+    NO_NAME,
+    Part,
+    Settleable,
+    SettleableKind,
+    StoreRequest,
+    Verb,
+    settleable_arguments,
+    shard_key_of,
 )
 from ratelimit_enforcer.store.usage import UsageWriter
 
@@ -103,7 +100,7 @@ class SplitCheck:
         self._services.completer.add(map(Refund, self._parts))
 
     def conclude(self, *, admitted: bool, endpoint: str | None, counts: Sequence[Count], deadline: Deadline) -> bool:
-        """See :meth:`~ratelimit_enforcer.store.decider.Uncommitted.conclude`."""
+        """See :meth:`~ratelimit_enforcer.store.answers.Uncommitted.conclude`."""
         usage = Usage(self._client, endpoint, counts)
         return self._commit(usage, deadline) if admitted else self._deny(usage, deadline)
 

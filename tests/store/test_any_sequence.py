@@ -21,9 +21,10 @@ from ratelimit_enforcer.domain.enums import Algorithm, Mode, Partition
 from ratelimit_enforcer.domain.limit import SECOND_US, Limit
 from ratelimit_enforcer.domain.reservations import ReservationId, Store
 from ratelimit_enforcer.domain.selection import EffectivePolicy
+from ratelimit_enforcer.store.answers import Decided
 from ratelimit_enforcer.store.deadline import Deadline
-from ratelimit_enforcer.store.decider import Decided, Settleable, SettleableKind
 from ratelimit_enforcer.store.keys import client_field, shard_of
+from ratelimit_enforcer.store.requests import Settleable, SettleableKind
 from ratelimit_enforcer.store.reservations import OpenRecord, SettledRecord
 from tests.support.deciding import START, Desk, policy
 from tests.support.histories import COSTS, WAITS, history_settings, limit_lists

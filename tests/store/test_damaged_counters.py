@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from ratelimit_enforcer.store.decider import Decided, Undecidable
+from ratelimit_enforcer.store.answers import Decided, Undecidable
 from tests.support.deciding import START, Desk, policy, sliding
 
 RULES = [policy("all", sliding(10, 60))]

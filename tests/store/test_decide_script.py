@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from ratelimit_enforcer.domain.counters import Counters, Reading
 from ratelimit_enforcer.domain.limit import SECOND_US
 from ratelimit_enforcer.domain.selection import EffectivePolicy
+from ratelimit_enforcer.store.answers import ClientChanged, Decided, OutsideValidity
 from ratelimit_enforcer.store.deadline import Deadline
-from ratelimit_enforcer.store.decider import ClientChanged, Decided, OutsideValidity
 from ratelimit_enforcer.store.keys import shard_of
 from tests.support.deciding import START, Desk, policy, sliding, token_bucket
 from tests.support.histories import STEPS, Step, editions, history_settings

@@ -10,7 +10,7 @@ from ratelimit_enforcer.domain.limit import SECOND_US
 from ratelimit_enforcer.domain.reservations import RETENTION
 from ratelimit_enforcer.domain.sliding_window import NEVER
 from ratelimit_enforcer.domain.usage import PolicyKind, RequestKind, SettlementKind
-from ratelimit_enforcer.store import decider, reservations, scripts
+from ratelimit_enforcer.store import answers, requests, reservations, scripts
 from ratelimit_enforcer.store.scripts.packing import ALGORITHM_CODES, LEVEL, MODE_CODES, SEPARATE_VALUES
 
 FOLDER = Path(scripts.__file__).parent
@@ -64,9 +64,9 @@ SETTLEMENT_KINDS = {
             "codes",
             {algorithm.name: code for algorithm, code in ALGORITHM_CODES.items()}
             | {mode.name: code for mode, code in MODE_CODES.items()}
-            | {name: getattr(decider, name) for name in ANSWERS}
-            | {name: getattr(decider, f"_{name}") for name in FLAGS}
-            | {kind.name: kind for kind in decider.SettleableKind}
+            | {name: getattr(answers, name) for name in ANSWERS}
+            | {name: getattr(answers, f"_{name}") for name in FLAGS}
+            | {kind.name: kind for kind in requests.SettleableKind}
             | {"NEVER": NEVER, "SEPARATE_VALUES": SEPARATE_VALUES, "LEVEL": LEVEL}
             | {"OPEN": reservations.OPEN, "SETTLED": reservations.SETTLED, "RETENTION_US": RETENTION * SECOND_US},
         ),

@@ -15,7 +15,7 @@ from ratelimit_enforcer.domain.limit import SECOND_US, Limit
 from ratelimit_enforcer.domain.reservations import ReservationId, Store
 from ratelimit_enforcer.domain.selection import EffectivePolicy
 from ratelimit_enforcer.store.deadline import Deadline
-from ratelimit_enforcer.store.decider import Settleable, SettleableKind
+from ratelimit_enforcer.store.requests import Settleable, SettleableKind
 from ratelimit_enforcer.store.reservations import OpenRecord, SettledRecord
 from tests.support.deciding import START, Desk, policy, sliding, token_bucket
 from tests.support.histories import history_settings

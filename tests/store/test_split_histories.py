@@ -15,11 +15,12 @@ from ratelimit_enforcer.domain.enums import Algorithm
 from ratelimit_enforcer.domain.limit import SECOND_US, Limit
 from ratelimit_enforcer.domain.usage import Count
 from ratelimit_enforcer.store import scripts
+from ratelimit_enforcer.store.answers import Decided
 from ratelimit_enforcer.store.completer import Completer, Resolver
 from ratelimit_enforcer.store.deadline import Deadline
-from ratelimit_enforcer.store.decider import CounterRef, Decided, Part, StoreRequest
 from ratelimit_enforcer.store.errors import AnswerLost, StoreUnavailable
 from ratelimit_enforcer.store.keys import shard_of
+from ratelimit_enforcer.store.requests import CounterRef, Part, StoreRequest
 from ratelimit_enforcer.store.scripts.packing import pack_rules
 from ratelimit_enforcer.store.split_decider import SplitDecider, _combined
 from tests.support.deciding import START, TOKEN, Desk, policy

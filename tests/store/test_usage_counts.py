@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from ratelimit_enforcer.domain.enums import ClientStatus, Mode
-from ratelimit_enforcer.store import decider
+from ratelimit_enforcer.store.answers import Decided
 from ratelimit_enforcer.store.keys import client_field, shard_of
 from tests.support.deciding import START, TOKEN, Desk, policy, sliding
 
@@ -81,7 +81,7 @@ def test_peeks_and_checks_with_old_rules_are_not_counted(desk: Desk) -> None:
         desk.request("acme", rules, revision=7),
         desk.request("acme", rules, valid_from=START + 1),
     ):
-        assert not isinstance(desk.decide(stale), decider.Decided)
+        assert not isinstance(desk.decide(stale), Decided)
     assert counts(desk) == {}
     assert desk.request("acme", rules).token == TOKEN
 

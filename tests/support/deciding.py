@@ -13,22 +13,20 @@ from ratelimit_enforcer.domain.ruleset import Policy
 from ratelimit_enforcer.domain.selection import EffectivePolicy
 from ratelimit_enforcer.engine.layouts import counter_of
 from ratelimit_enforcer.store import scripts
+from ratelimit_enforcer.store.answers import Decided, StoreAnswer
 from ratelimit_enforcer.store.connections.server import ServerConnections
 from ratelimit_enforcer.store.deadline import Deadline
-from ratelimit_enforcer.store.decider import (
-    COUNTS_PER_SHARD,
+from ratelimit_enforcer.store.decider import COUNTS_PER_SHARD, Decider
+from ratelimit_enforcer.store.keys import COMPLETE_FIELD, TOKEN_FIELD, Keys, shard_of
+from ratelimit_enforcer.store.pending import Consumption, PendingEntries, entry_of, new_request_id, pack_new
+from ratelimit_enforcer.store.requests import (
     NO_NAME,
-    Decided,
-    Decider,
     Settleable,
     SettleableKind,
-    StoreAnswer,
     StoreRequest,
     Verb,
     settleable_arguments,
 )
-from ratelimit_enforcer.store.keys import COMPLETE_FIELD, TOKEN_FIELD, Keys, shard_of
-from ratelimit_enforcer.store.pending import Consumption, PendingEntries, entry_of, new_request_id, pack_new
 from ratelimit_enforcer.store.reservations import Reservations
 from ratelimit_enforcer.store.scripts.packing import pack_rules
 from ratelimit_enforcer.store.split_decider import REFUNDABLE_US
