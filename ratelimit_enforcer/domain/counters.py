@@ -5,22 +5,30 @@
 
 from collections.abc import Hashable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import accumulate, pairwise
 from typing import NamedTuple
 
-from ratelimit_enforcer.domain import concurrency, fixed_window, sliding_window, token_bucket
+from ratelimit_enforcer.domain import concurrency
 from ratelimit_enforcer.domain.attributes import NO_ATTRIBUTES, counted_values
 from ratelimit_enforcer.domain.concurrency import Places
 from ratelimit_enforcer.domain.enums import Algorithm, Mode, Partition
-from ratelimit_enforcer.domain.fixed_window import FixedWindow
 from ratelimit_enforcer.domain.limit import MAX_COST, Limit
+from ratelimit_enforcer.domain.readings import Reading
 from ratelimit_enforcer.domain.selection import EffectivePolicy
-from ratelimit_enforcer.domain.sliding_window import SlidingWindow
-from ratelimit_enforcer.domain.token_bucket import TokenBucket
-
-State = SlidingWindow | TokenBucket | FixedWindow
-StateKey = tuple[Algorithm, int]
-"""Algorithm and window (or period and zone) of a limit, so that it never reads the state of another kind of limit."""
+from ratelimit_enforcer.domain.states import (
+    State,
+    StateKey,
+    admits_cost,
+    can_have_debts,
+    consumed_state,
+    corrected_state,
+    debited_state,
+    figures_of,
+    marked_state,
+    refunded_state,
+    room_of,
+    state_at,
+    state_key,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,27 +38,6 @@ class Counter:
 
     beginning: int
     states: Mapping[StateKey, State]
-
-
-Reading = tuple[bool, int, int, int, int]
-"""One limit as a check found it: whether the limit admits the request, and four figures of the state
-before the request. Their meaning depends on the algorithm (``figures`` of :mod:`sliding_window`,
-:mod:`token_bucket` and :mod:`fixed_window`)."""
-
-
-def readings_by_policy(readings: Sequence[Reading], limits: Sequence[int]) -> list[Sequence[Reading]]:
-    """The readings of each policy, given how many ``limits`` each policy has. Raises ``ValueError`` unless there
-    is one reading for each limit."""
-    require_reading_for_each_limit(readings, sum(limits))
-    ends = list(accumulate(limits, initial=0))
-    return [readings[begin:end] for begin, end in pairwise(ends)]
-
-
-def require_reading_for_each_limit(readings: Sequence[Reading], limits: int) -> None:
-    """Raises ``ValueError`` if the number of readings is not the number of limits: then the rules that the
-    script read are not those that the caller packed, and no reading can be assigned to a limit."""
-    if len(readings) != limits:
-        raise ValueError(f"The script returned {len(readings)} readings for {limits} limits.")
 
 
 CounterKey = tuple[str, str | None, tuple[str, ...]]
@@ -96,11 +83,12 @@ class Row(NamedTuple):
         return list(zip(self.states, self.policy.limits, strict=True))
 
     def admits(self, cost: int) -> list[bool]:
-        return [_admits(state, limit, cost) for state, limit in self.pairs]
+        return [admits_cost(state, limit, cost) for state, limit in self.pairs]
 
     def readings(self, cost: int) -> list[Reading]:
         return [
-            (admits, *_figures(*pair, cost, admits)) for admits, pair in zip(self.admits(cost), self.pairs, strict=True)
+            (admits, *figures_of(*pair, cost, admits))
+            for admits, pair in zip(self.admits(cost), self.pairs, strict=True)
         ]
 
 
@@ -131,7 +119,7 @@ class Counters:
         admitted = _all_admit(rows, cost)
         for row in rows:
             if consume and admitted and all(row.admits(cost)):
-                self._write(row, [_consume(*pair, cost, name) for pair in row.pairs], now)
+                self._write(row, [consumed_state(*pair, cost, name) for pair in row.pairs], now)
         return admitted, [row.readings(cost) for row in rows]
 
     def reserve(
@@ -159,7 +147,7 @@ class Counters:
         return Reserved(name, cost, until, tuple(counters)), cost, readings
 
     def _reserve(self, row: Row, cost: int, now: int, name: Hashable, until: int) -> ConsumedFrom:
-        marked = [_consume_with_mark(*pair, cost, name, until) for pair in row.pairs]
+        marked = [marked_state(*pair, cost, name, until) for pair in row.pairs]
         beginning = self._write(row, [state for state, _ in marked], now)
         limits = [Consumed(limit, mark) for (_, mark), limit in zip(marked, row.policy.limits, strict=True)]
         return ConsumedFrom(row.key, beginning, row.policy.mode, tuple(limits))
@@ -206,8 +194,8 @@ class Counters:
             return
         states = dict(found.states)
         for limit, mark in counter.limits:
-            if (state := states.get(_state_key(limit))) is not None:
-                states[_state_key(limit)] = _refunded(state, limit, cost, reserved, mark, now)
+            if (state := states.get(state_key(limit))) is not None:
+                states[state_key(limit)] = refunded_state(state, limit, cost, reserved, mark, now)
         self.counters[counter.key] = replace(found, states=states)
 
     def _debit(self, counter: ConsumedFrom, cost: int, now: int) -> int:
@@ -215,10 +203,10 @@ class Counters:
         found = self.counters.get(counter.key)
         states, missing, overdrawn = dict(found.states) if found else {}, found is None, 0
         for limit, _ in counter.limits:
-            if _can_have_debts(limit):
-                state = states.get(_state_key(limit))
+            if can_have_debts(limit):
+                state = states.get(state_key(limit))
                 missing = missing or state is None
-                states[_state_key(limit)], excess = _debited(state, limit, cost, now)
+                states[state_key(limit)], excess = debited_state(state, limit, cost, now)
                 overdrawn = max(overdrawn, min(excess, cost))
         beginning = found.beginning if found and not missing else now % BEGINNINGS
         self.counters[counter.key] = Counter(beginning, states)
@@ -237,12 +225,12 @@ class Counters:
         if limit.algorithm is Algorithm.CONCURRENCY:
             return concurrency.advance(Places(self.places.get(key, {})), now)
         counter = self.counters.get(key)
-        state = counter.states.get(_state_key(limit)) if counter else None
-        if counter and state is not None and (corrected := _corrected(state, limit, now)) is not state:
+        state = counter.states.get(state_key(limit)) if counter else None
+        if counter and state is not None and (corrected := corrected_state(state, limit, now)) is not state:
             # Even if the request is denied: so a wrong clock blocks no client for longer than a window.
-            self.counters[key] = replace(counter, states={**counter.states, _state_key(limit): corrected})
+            self.counters[key] = replace(counter, states={**counter.states, state_key(limit): corrected})
             state = corrected
-        return _advanced(state, limit, now)
+        return state_at(state, limit, now)
 
     def _write(self, row: Row, states: Sequence[State | Places], now: int) -> int:
         """Writes the states after a request. Returns the beginning of the counter: a new one unless every limit had a
@@ -253,7 +241,7 @@ class Counters:
             if isinstance(state, Places):
                 self.places[row.key] = state.taken
             else:
-                written[_state_key(limit)] = state
+                written[state_key(limit)] = state
         continues = counter is not None and written.keys() <= counter.states.keys()
         beginning = counter.beginning if counter and continues else now % BEGINNINGS
         self.counters[row.key] = Counter(beginning, written)
@@ -277,129 +265,9 @@ def _amount(rows: Sequence[Row], cost: int, at_least: int | None) -> int:
 def _available(rows: Sequence[Row]) -> int:
     """The largest cost that every policy in enforce mode admits; below zero if a limit has debts."""
     enforced = [pair for row in rows if row.policy.mode is Mode.ENFORCE for pair in row.pairs]
-    return min((_room(*pair) for pair in enforced), default=MAX_COST)
-
-
-def _room(state: State | Places, limit: Limit) -> int:
-    match state:
-        case Places():
-            return MAX_COST if concurrency.admits(state, limit) else 0
-        case TokenBucket():
-            return token_bucket.room(state, limit)
-        case SlidingWindow() | FixedWindow():
-            return limit.quota - state.used
+    return min((room_of(*pair) for pair in enforced), default=MAX_COST)
 
 
 def _key(policy: EffectivePolicy, counted: str, attributes: Mapping[str, str]) -> CounterKey:
     subject = counted if policy.policy.partition is Partition.CLIENT else None
     return policy.policy.slug, subject, counted_values(policy.policy.attributes, attributes)
-
-
-def _state_key(limit: Limit) -> StateKey:
-    return limit.algorithm, limit.window_code
-
-
-def _advanced(state: State | None, limit: Limit, now: int) -> State:
-    if limit.algorithm is Algorithm.SLIDING_WINDOW:
-        return sliding_window.advance(state if isinstance(state, SlidingWindow) else SlidingWindow(), limit, now)
-    if limit.algorithm is Algorithm.TOKEN_BUCKET:
-        return token_bucket.advance(state if isinstance(state, TokenBucket) else TokenBucket(), limit, now)
-    return fixed_window.advance(state if isinstance(state, FixedWindow) else FixedWindow(), limit, now)
-
-
-def _corrected(state: State, limit: Limit, now: int) -> State:
-    match state:
-        case SlidingWindow():
-            return sliding_window.corrected(state, limit, now)
-        case TokenBucket():
-            return token_bucket.corrected(state, limit, now)
-        case FixedWindow():
-            return fixed_window.corrected(state, limit, now)
-
-
-def _admits(state: State | Places, limit: Limit, cost: int) -> bool:
-    match state:
-        case SlidingWindow():
-            return sliding_window.admits(state, limit, cost)
-        case TokenBucket():
-            return token_bucket.admits(state, limit, cost)
-        case FixedWindow():
-            return fixed_window.admits(state, limit, cost)
-        case Places():
-            return concurrency.admits(state, limit)
-
-
-def _consume(state: State | Places, limit: Limit, cost: int, name: Hashable) -> State | Places:
-    match state:
-        case SlidingWindow():
-            return sliding_window.consume(state, limit, cost)
-        case TokenBucket():
-            return token_bucket.consume(state, limit, cost)
-        case FixedWindow():
-            return fixed_window.consume(state, limit, cost)
-        case Places():
-            return concurrency.take(state, limit, name)
-
-
-def _consume_with_mark(
-    state: State | Places, limit: Limit, cost: int, name: Hashable, until: int
-) -> tuple[State | Places, int]:
-    if isinstance(state, TokenBucket):
-        return token_bucket.reserve(state, limit, cost, until)
-    after = _consume(state, limit, cost, name)
-    match after:
-        case SlidingWindow():
-            return after, after.last_at
-        case FixedWindow():
-            return after, after.end
-    return after, 0
-
-
-def _refunded(state: State, limit: Limit, cost: int, reserved: int, mark: int, now: int) -> State:
-    match state:
-        case SlidingWindow():
-            return sliding_window.refund(sliding_window.advance(state, limit, now), limit, cost, mark)
-        case TokenBucket():
-            limit = _at_quota_of(state, limit)
-            current = token_bucket.advance(token_bucket.corrected(state, limit, now), limit, now)
-            return token_bucket.refund(current, limit, cost, reserved, mark)
-        case FixedWindow():
-            return fixed_window.refund(state, cost, mark)
-
-
-def _debited(state: State | None, limit: Limit, cost: int, now: int) -> tuple[State, int]:
-    """The state after a debit, and the excess over the limit."""
-    if isinstance(state, TokenBucket):
-        limit = _at_quota_of(state, limit)
-    current = _advanced(state and _corrected(state, limit, now), limit, now)
-    match current:
-        case SlidingWindow():
-            return sliding_window.debit(current, limit, cost)
-        case TokenBucket():
-            return token_bucket.debit(current, limit, cost)
-        case FixedWindow():
-            return fixed_window.debit(current, limit, cost)
-
-
-def _can_have_debts(limit: Limit) -> bool:
-    """Nothing is ever refilled into a bucket with a quota of 0."""
-    return limit.algorithm is not Algorithm.CONCURRENCY and (
-        limit.algorithm is not Algorithm.TOKEN_BUCKET or limit.quota > 0
-    )
-
-
-def _at_quota_of(bucket: TokenBucket, limit: Limit) -> Limit:
-    """The limit with the quota for which the bucket's state was computed, and the same burst."""
-    return replace(limit, quota=bucket.quota or limit.quota, burst=limit.capacity)
-
-
-def _figures(state: State | Places, limit: Limit, cost: int, admits: bool) -> tuple[int, int, int, int]:
-    match state:
-        case SlidingWindow():
-            return sliding_window.figures(state, limit, cost, admits)
-        case TokenBucket():
-            return token_bucket.figures(state)
-        case FixedWindow():
-            return fixed_window.figures(state)
-        case Places():
-            return concurrency.figures(state)

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from ratelimit_enforcer.domain.attributes import NO_ATTRIBUTES
 from ratelimit_enforcer.domain.client import Override
-from ratelimit_enforcer.domain.counters import Reading, readings_by_policy, require_reading_for_each_limit
 from ratelimit_enforcer.domain.enums import Algorithm, Mode, Partition, Reason
 from ratelimit_enforcer.domain.limit import MAX_COST, SECOND_US, Limit
+from ratelimit_enforcer.domain.readings import Reading, readings_by_policy, require_reading_for_each_limit
 from ratelimit_enforcer.domain.reservations import Reserve
 from ratelimit_enforcer.domain.segments import SegmentOverride
 from ratelimit_enforcer.domain.selection import EffectivePolicy, NamedLimit

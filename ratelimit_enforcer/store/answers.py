@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from ratelimit_enforcer.domain.counters import Reading
+from ratelimit_enforcer.domain.readings import Reading
 from ratelimit_enforcer.domain.usage import Count
 from ratelimit_enforcer.store import damage
 from ratelimit_enforcer.store.deadline import Deadline

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
-from ratelimit_enforcer.domain.counters import Reading, readings_by_policy
+from ratelimit_enforcer.domain.readings import Reading, readings_by_policy
 from ratelimit_enforcer.domain.usage import Count
 from ratelimit_enforcer.store import scripts
 from ratelimit_enforcer.store.answers import Decided, StoreAnswer, ValuesExhausted, read_answer

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from ratelimit_enforcer.domain.counters import Reading
 from ratelimit_enforcer.domain.decision import Decision, LimitState, at_cost, denial_reason, states_of
 from ratelimit_enforcer.domain.enums import Algorithm, Mode, Reason
 from ratelimit_enforcer.domain.limit import SECOND_US, Limit
+from ratelimit_enforcer.domain.readings import Reading
 from ratelimit_enforcer.domain.sliding_window import NEVER
 from tests.support.deciding import policy
 

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit_enforcer.domain.counters import Counters, Reading
+from ratelimit_enforcer.domain.counters import Counters
 from ratelimit_enforcer.domain.limit import SECOND_US
+from ratelimit_enforcer.domain.readings import Reading
 from ratelimit_enforcer.domain.selection import EffectivePolicy
 from ratelimit_enforcer.store.answers import ClientChanged, Decided, OutsideValidity
 from ratelimit_enforcer.store.deadline import Deadline

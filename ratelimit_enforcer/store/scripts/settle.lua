@@ -63,11 +63,9 @@ local max_new_counts, minute = ARGV[4], floor(clock[1] / 60)
 -- include: settlement_kinds
 local stored_record = redis.pcall('HMGET', KEYS[4], 'c:' .. client)
 local client_record = not stored_record.err and stored_record[1]
-local amounts = {[DEBITED_COST] = debit, [OVERDRAWN_COST] = overdrawn}
-if consumption == RESERVATION then
-  amounts = {[SETTLEMENTS] = 1, [SETTLED_COST] = settled_cost, [REFUNDED_COST] = refund, [DEBITED_COST] = debit,
-    [OVERDRAWN_COST] = overdrawn}
-end
+local amounts = {[REFUNDED_COST] = refund, [DEBITED_COST] = debit, [OVERDRAWN_COST] = overdrawn}
+if consumption == RESERVATION then amounts[SETTLEMENTS], amounts[SETTLED_COST] = 1, settled_cost end
+if consumption == RESERVATION_PART then amounts = {} end
 for kind, amount in pairs(amounts) do
   if amount > 0 then count(3, client_record, kind, endpoint, '', client, amount) end
 end
