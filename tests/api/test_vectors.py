@@ -152,9 +152,9 @@ def test_a_quota_reduced_below_the_usage_admits_when_enough_has_expired(platform
     assert (denied["remaining"], denied["next_capacity_after"], denied["retry_after"]) == (0, 57.0, 57.0)
 
 
-def test_a_burst_reduced_below_the_usage_is_an_empty_bucket(platform: Platform) -> None:
+def test_usage_above_a_reduced_burst_is_kept_as_debt(platform: Platform) -> None:
     platform.limits(Limit(1, 1, Algorithm.TOKEN_BUCKET, 20))
     platform.check(20)
     platform.limits(Limit(1, 1, Algorithm.TOKEN_BUCKET, 5))
     denied = platform.check()
-    assert (denied["remaining"], denied["retry_after"], denied["reset_after"]) == (0, 1.0, 5.0)
+    assert (denied["remaining"], denied["retry_after"], denied["reset_after"]) == (0, 16.0, 20.0)
