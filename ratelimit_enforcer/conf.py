@@ -41,6 +41,10 @@ DEFAULTS: dict[str, Any] = {
     # Without rules, "allow" admits and "deny" answers 503. This applies until a ruleset was loaded, and
     # to the throttle classes with rates while the store is unavailable.
     "WITHOUT_RULESET": "allow",
+    # Seconds for which a view may settle its reservation with a refund, 1 to 3,600.
+    "RESERVATION_TTL": 3_600,
+    # The part of a quota that failed requests may get back in each window, in one process, 0 to 1.
+    "REFUND_SHARE": 0.1,
     # The admin's URL, for the links in emails.
     "PUBLIC_URL": "http://127.0.0.1:8000",
     # Retention of usage in days: by minute, by hour and by day.

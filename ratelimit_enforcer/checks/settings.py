@@ -12,6 +12,7 @@ from rest_framework.settings import api_settings
 from ratelimit_enforcer.conf import DEFAULTS
 from ratelimit_enforcer.domain.attributes import name_problem
 from ratelimit_enforcer.domain.rate import InvalidRate, parse_rate
+from ratelimit_enforcer.domain.reservations import MAX_TTL
 from ratelimit_enforcer.store.connections.factory import is_redis, not_redis
 
 PROXY_SETTINGS = ("SECURE_PROXY_SSL_HEADER", "USE_X_FORWARDED_HOST", "USE_X_FORWARDED_PORT")
@@ -170,6 +171,16 @@ def _count(value: Any) -> str | None:
     return None if type(value) is int and value > 0 else "a whole number above 0"
 
 
+def _ttl(value: Any) -> str | None:
+    valid = type(value) is int and 1 <= value <= MAX_TTL
+    return None if valid else f"a whole number of seconds from 1 to {MAX_TTL:,}"
+
+
+def _share(value: Any) -> str | None:
+    valid = type(value) in (int, float) and 0 <= value <= 1
+    return None if valid else "a number from 0 to 1"
+
+
 def _text(value: Any) -> str | None:
     return None if isinstance(value, str) else "a string"
 
@@ -203,6 +214,8 @@ _VALUES: dict[str, Callable[[Any], str | None]] = {
     "ATTRIBUTE_VALUES": _count,
     "ATTRIBUTES": _paths,
     "CLIENT_IDENTIFIER": _text,
+    "RESERVATION_TTL": _ttl,
+    "REFUND_SHARE": _share,
     "WITHOUT_RULESET": _one_of("allow", "deny"),
     "PUBLIC_URL": _text,
     "LEGACY_HEADERS": _one_of("off", "beside", "instead"),
