@@ -56,6 +56,8 @@ class RateLimitHeadersMixin:
 
     throttle_endpoint: Any = None
     throttle_cost: Any = None
+    throttle_reserve: Any = None
+    throttle_refund: Any = None
 
     def finalize_response(self, request: Any, response: Any, *arguments: Any, **named: Any) -> HttpResponseBase:
         """The response of the framework, with the rate limit headers of the request's decisions."""

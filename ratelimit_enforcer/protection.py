@@ -5,25 +5,23 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ImproperlyConfigured
-from django.http import HttpRequest
 
 from ratelimit_enforcer.client_identifier import AnyRequest
 from ratelimit_enforcer.conf import setting
 from ratelimit_enforcer.domain.attributes import NO_ATTRIBUTES
 from ratelimit_enforcer.domain.decision import Decision, is_in_range
 from ratelimit_enforcer.domain.enums import Reason
+from ratelimit_enforcer.domain.reservations import Reserve
 from ratelimit_enforcer.domain.validation import cost_problem
 from ratelimit_enforcer.engine import CheckRequest, RulesetMissing, get_engine
 from ratelimit_enforcer.log_limiter import HOUR_SECONDS, RateLimitedLog
+from ratelimit_enforcer.request_limit import Hold, Refund, RequestLimit, bare_request, limit_of
 
 OK, FORBIDDEN, TOO_MANY_REQUESTS, UNAVAILABLE = 200, 403, 429, 503
 
 STORE_RETRY_AFTER = 1
 """``Retry-After`` in seconds during an outage: a server notices that the store is available again within a
 second or two."""
-
-_DECISIONS = "_rate_limit_decisions"
-"""The attribute of Django's request with the decisions, which the headers are made from."""
 
 _without_ruleset = RateLimitedLog(logging.getLogger(__name__))
 _counted_twice = RateLimitedLog(logging.getLogger(__name__), HOUR_SECONDS)
@@ -52,32 +50,45 @@ def judge(
     endpoint: str | None,
     cost: int | None,
     attributes: Mapping[str, str] = NO_ATTRIBUTES,
+    reserves: bool = False,
+    refund: Refund | None = None,
 ) -> Verdict:
-    """Checks a request, and stores the decision on it.
+    """Checks a request, and stores the decision on it, in ``request.rate_limit``.
 
     ``endpoint`` is a slug; None: found by method and path. ``cost`` None: the endpoint's cost. A cost of 0
-    is admitted and consumes nothing; a cost above the maximum is denied. ``attributes`` are normalized.
+    is admitted and consumes nothing; a cost above the maximum is denied. ``attributes`` are normalized. ``reserves``:
+    the view may settle the cost. ``refund``: whether a request with this response costs nothing.
 
     Raises ``ImproperlyConfigured`` for a cost that is not a whole number of 0 or more. Admits everything if the
     setting ``ENABLED`` is off.
     """
     if cost is not None:
         _require_whole(cost)
+    bare, limit = bare_request(request), limit_of(request)
     if not setting("ENABLED"):
         return Verdict(OK)
-    bare = bare_request(request)
     # Not `path`, which includes the prefix under which the project is mounted (SCRIPT_NAME).
     path = bare.path_info or "/"
-    check = CheckRequest(client, endpoint, bare.method, path, cost, decoded=True, attributes=attributes)
+    reserve = Reserve(setting("RESERVATION_TTL")) if reserves or refund else None
+    check = CheckRequest(client, endpoint, bare.method, path, cost, True, attributes, reserve=reserve)
     try:
         decision = _check(check, cost)
     except RulesetMissing as error:
-        return Verdict(OK if admits_without_rules(error, _without_ruleset) else UNAVAILABLE)
-    decisions = decisions_on(bare)
-    if decisions:
-        _warn_of_second_count(decisions, decision)
-    decisions.append(decision)
-    return Verdict(_status(decision), decision)
+        verdict = Verdict(OK if admits_without_rules(error, _without_ruleset) else UNAVAILABLE)
+    else:
+        verdict = Verdict(_status(decision), decision)
+        _record(limit, decision)
+        if decision.reservation is not None:
+            limit.hold(bare, Hold(get_engine(), decision, reserves=reserves, refund=refund))
+    if verdict.status != OK:
+        limit.deny()
+    return verdict
+
+
+def _record(limit: RequestLimit, decision: Decision) -> None:
+    if limit.decisions:
+        _warn_of_second_count(limit.decisions, decision)
+    limit.decisions.append(decision)
 
 
 def _warn_of_second_count(before: list[Decision], decision: Decision) -> None:
@@ -92,7 +103,7 @@ def _warn_of_second_count(before: list[Decision], decision: Decision) -> None:
 def _check(check: CheckRequest, cost: int | None) -> Decision:
     if cost is None or is_in_range(cost):
         return get_engine().check(check)
-    return get_engine().check_cost_out_of_range(check, cost)
+    return get_engine().check_cost_out_of_range(check._replace(reserve=None), cost)
 
 
 def _status(decision: Decision) -> int:
@@ -130,11 +141,5 @@ def _require_whole(cost: Any) -> None:
 
 def decisions_on(request: AnyRequest) -> list[Decision]:
     """All decisions about this request so far."""
-    decisions: list[Decision] = bare_request(request).__dict__.setdefault(_DECISIONS, [])
-    return decisions
-
-
-def bare_request(request: AnyRequest) -> HttpRequest:
-    """Django's request, without the framework's wrapper."""
-    bare: HttpRequest = getattr(request, "_request", request)
-    return bare
+    limit = bare_request(request).__dict__.get("rate_limit")
+    return limit.decisions if isinstance(limit, RequestLimit) else []

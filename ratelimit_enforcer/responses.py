@@ -11,6 +11,7 @@ from django.utils.cache import patch_cache_control
 from ratelimit_enforcer.client_identifier import AnyRequest
 from ratelimit_enforcer.conf import setting
 from ratelimit_enforcer.domain.decision import Decision
+from ratelimit_enforcer.domain.enums import Reason
 from ratelimit_enforcer.domain.headers import (
     PROBLEM_JSON,
     QUOTA_EXCEEDED_TITLE,
@@ -20,7 +21,8 @@ from ratelimit_enforcer.domain.headers import (
     rate_limit_headers,
     violated_policies,
 )
-from ratelimit_enforcer.protection import FORBIDDEN, TOO_MANY_REQUESTS, Verdict, bare_request, decisions_on
+from ratelimit_enforcer.protection import FORBIDDEN, TOO_MANY_REQUESTS, Verdict, decisions_on
+from ratelimit_enforcer.request_limit import bare_request
 
 EXPOSABLE_HEADERS = (
     "RateLimit-Policy",
@@ -105,14 +107,20 @@ def denial_response(verdict: Verdict) -> HttpResponse:
 
 
 def _problem(verdict: Verdict) -> dict[str, Any]:
-    if verdict.status == TOO_MANY_REQUESTS and verdict.decision:
-        names = violated_policies(verdict.decision)
+    decision = verdict.decision
+    if verdict.status == TOO_MANY_REQUESTS and decision and decision.denying:
+        names = violated_policies(decision)
         kind = {"type": QUOTA_EXCEEDED_TYPE, "title": QUOTA_EXCEEDED_TITLE, "violated-policies": names}
         detail = f"Denied by {', '.join(names)}."
     else:
         kind = {"type": "about:blank", "title": HTTPStatus(verdict.status).phrase}
-        detail = "This client is blocked." if verdict.status == FORBIDDEN else _UNDECIDED
+        detail = _detail_without_limit(verdict)
     return kind | {"status": verdict.status, "detail": detail}
 
 
-_UNDECIDED = "The rate limit of this request could not be decided. Try again."
+def _detail_without_limit(verdict: Verdict) -> str:
+    if verdict.status == FORBIDDEN:
+        return "This client is blocked."
+    if verdict.decision and verdict.decision.reason is Reason.TOO_MANY_RESERVATIONS:
+        return "This client has too many unsettled reservations."
+    return "The rate limit of this request could not be decided. Try again."

@@ -12,9 +12,8 @@ The framework imports its throttle classes while it defines ``APIView``, so noth
 
 import logging
 from collections.abc import Mapping, Sequence
-from inspect import ismethod
 from time import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from django.core.cache import cache as default_cache
 from django.core.cache import caches
@@ -50,14 +49,15 @@ from ratelimit_enforcer.protection import (
     admits_without_rules,
     decisions_on,
     judge,
-    require_cost,
 )
 from ratelimit_enforcer.request_attributes import RequestAttributes
+from ratelimit_enforcer.request_limit import RequestLimit, limit_of
 from ratelimit_enforcer.store.connections.factory import redis_alias_of, store_connections
 from ratelimit_enforcer.store.deadline import Deadline
 from ratelimit_enforcer.store.errors import StoreError
 from ratelimit_enforcer.store.keys import Keys
 from ratelimit_enforcer.store.rate_log import Admission, RateLog
+from ratelimit_enforcer.view_options import attributes_of_view, cost_of, option, refund_of
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView
@@ -101,9 +101,12 @@ class PolicyThrottle(BaseThrottle):
     """Checks each request once, against all limits together.
 
     A view may set ``throttle_endpoint`` (a slug; default: found by method and path) and ``throttle_cost``
-    (a number, or a callable that takes the request; default: the endpoint's cost). A viewset may set
-    mappings of its actions to such values. ``throttle_attributes``: attribute → value or callable that takes the
-    request; or a callable that takes the request and returns such a mapping.
+    (a number, or a callable that takes the request; default: the endpoint's cost). ``throttle_reserve`` instead of the
+    cost reserves it, and the view settles it with ``request.rate_limit``
+    (:class:`~ratelimit_enforcer.request_limit.RequestLimit`). ``throttle_refund``: ``"5xx"``, or a callable that takes
+    the response: such a request costs nothing. A viewset may set mappings of its actions to such values.
+    ``throttle_attributes``: attribute → value or callable that takes the request; or a callable that takes the request
+    and returns such a mapping.
     """
 
     def __init__(self) -> None:
@@ -112,13 +115,18 @@ class PolicyThrottle(BaseThrottle):
     def allow_request(self, request: Request, view: "APIView") -> bool:
         """Whether the request is admitted. Raises ``PermissionDenied`` if the client is blocked, and
         :class:`~ratelimit_enforcer.throttling.CannotDecide`."""
+        limit, (cost, is_reserved) = limit_of(request), cost_of(request, view)
         verdict = self._verdict = judge(
             request,
             self.get_client(request, view),
-            endpoint=_view_option(view, "throttle_endpoint"),
-            cost=_cost(request, view),
-            attributes=RequestAttributes(request, _own_attributes(view), self),
+            endpoint=option(view, "throttle_endpoint"),
+            cost=cost,
+            attributes=RequestAttributes(request, attributes_of_view(view), self),
+            reserves=is_reserved,
+            refund=refund_of(view),
         )
+        if limit.is_holding:
+            _connect(limit, view)
         if verdict.status not in (OK, TOO_MANY_REQUESTS):
             raise exception_of(verdict)
         return verdict.status == OK
@@ -132,34 +140,18 @@ class PolicyThrottle(BaseThrottle):
         return client_of(request, self)
 
 
-def _view_option(view: "APIView", name: str) -> Any:
-    value = getattr(view, name, None)
-    if isinstance(value, Mapping):
-        return value.get(getattr(view, "action", None))
-    return value
+def _connect(limit: RequestLimit, view: "APIView") -> None:
+    """Lets the limit see the view's response, and whether another throttle class, such as one of the framework's,
+    denies: then the framework calls ``throttled`` of the view."""
+    throttled = getattr(view, "throttled", None)
 
+    def deny(request: Request, wait: float | None) -> Any:
+        limit.deny()
+        return throttled(request, wait) if throttled else None
 
-def _cost(request: Request, view: "APIView") -> int | None:
-    cost = _view_option(view, "throttle_cost")
-    if cost is None:
-        return None
-    if not callable(cost):
-        require_cost(cost)
-        return cast(int, cost)
-    if ismethod(cost) and _takes_only_the_request(cost.__func__):
-        # A function of the request became a method because it is an attribute of the class.
-        cost = cost.__func__
-    return cost(request)
-
-
-def _own_attributes(view: "APIView") -> Any:
-    own = getattr(view, "throttle_attributes", None)
-    return own.__func__ if ismethod(own) and _takes_only_the_request(own.__func__) else own
-
-
-def _takes_only_the_request(function: Any) -> bool:
-    code = getattr(function, "__code__", None)
-    return code is not None and code.co_argcount == 1
+    if limit.view is not view:
+        limit.view = view
+        view.throttled = deny  # type: ignore[method-assign]
 
 
 _store_unavailable = RateLimitedLog(logging.getLogger(__name__))
