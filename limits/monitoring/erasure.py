@@ -1,7 +1,7 @@
 """Erasing a client: counts stay in the totals, without the client's name.
 
-Besides usage, this covers alerts, history, imports and the registration. Messages that were sent are removed;
-pending ones are rewritten without the client.
+Besides usage, this covers unsettled reservations, alerts, history, imports and the registration. Messages that were
+sent are removed; pending ones are rewritten without the client.
 """
 
 import csv
@@ -38,7 +38,11 @@ from limits.models import (
 from limits.monitoring.drain import drain
 from limits.monitoring.messages import write_digest, write_message
 from limits.monitoring.statements import Statements
+from limits.store.client import control_client
+from limits.store.open_reservations import ClientReservations
+from ratelimit_enforcer.conf import setting
 from ratelimit_enforcer.domain.enums import Channel, GroupBy, MessageKind
+from ratelimit_enforcer.store.keys import Keys
 
 _REJECTED = "The file named a client that was erased. Upload it again without that client."
 
@@ -231,7 +235,7 @@ _SQL = Statements("erasure")
 @dataclass(frozen=True, slots=True)
 class Erased:
     """The result: rows of usage that became part of “(other)”, alerts, resets, imports that named the client,
-    whether the client was registered, and whether a block named its key."""
+    whether the client was registered, whether a block named its key, and unsettled reservations."""
 
     rows: int
     alerts: int
@@ -239,16 +243,17 @@ class Erased:
     imports: int
     registered: bool
     blocked: bool = False
+    reservations: int = 0
 
 
 def erase(client: str, *, keep_registration: bool = False) -> Erased:
-    """Removes all data that name a client from the database. The counted requests stay in the totals, as part
-    of “(other)”. Later requests of the client are counted again.
+    """Removes all data that name a client from the database, and the client's unsettled reservations from the store.
+    The counted requests stay in the totals, as part of “(other)”. Later requests of the client are counted again.
 
     ``keep_registration``: the client's row, the overrides, the block and their history stay. Otherwise the rules are to
     be published afterwards, if there was a block, and then :func:`erase_from_publications` called. Reasons that people
-    typed are not searched. Raises :class:`~ratelimit_enforcer.store.errors.StoreUnavailable` before anything is
-    changed: counts in the store are drained first.
+    typed are not searched. Raises :class:`~ratelimit_enforcer.store.errors.StoreUnavailable` before anything in the
+    database is changed: reservations are removed and counts are drained first.
     """
     if not client:
         raise ValueError("The callers that were counted together have no name to erase.")
@@ -256,13 +261,14 @@ def erase(client: str, *, keep_registration: bool = False) -> Erased:
     if children and not keep_registration:
         number = quantity(children, "client")
         raise ValueError(f"“{client}” is the parent of {number}. Remove them first, or change their parent.")
+    reservations = ClientReservations(control_client(), Keys(setting("NAMESPACE"))).erase(client)
     drain()
     rows = sum(_erase_usage(statement, client) for statement in _SQL.by_name)
     with transaction.atomic():
         alerts, resets, imports = erase_alerts(client), erase_resets(client), erase_imports(client)
         registered = not keep_registration and erase_registration(client)
         blocked = not keep_registration and erase_block(client)
-    return Erased(rows, alerts, resets, imports, registered, blocked)
+    return Erased(rows, alerts, resets, imports, registered, blocked, reservations)
 
 
 def _erase_usage(statement: str, client: str) -> int:

@@ -34,8 +34,11 @@ from limits.monitoring.erasure import erase
 from limits.monitoring.messages import write_digest, write_message
 from limits.publishing.clients import reset_counters
 from ratelimit_enforcer.domain.enums import Channel, MessageKind
+from ratelimit_enforcer.domain.reservations import Reserve, UnknownReservation
 from ratelimit_enforcer.domain.ruleset import Ruleset, digest_of
+from ratelimit_enforcer.engine import CheckRequest, get_engine
 from ratelimit_enforcer.store.errors import StoreUnavailable
+from ratelimit_enforcer.store.keys import shard_of
 from tests.admin.conftest import ada, desk, shop
 from tests.admin.desk import Desk
 from tests.models import rows
@@ -111,6 +114,21 @@ def test_the_block_is_kept_with_the_registration(desk: Desk, shop: Platform) -> 
     call_command("erase_client", "acme", "--keep-registration", stdout=StringIO())
     assert Block.history.filter(client_key="acme").exists()
     assert [block.client for block in shop.ruleset.blocks] == ["acme"]
+
+
+def test_the_reservations_of_an_erased_client_are_removed(shop: Platform) -> None:
+    engine = get_engine()
+    reserved = {
+        key: engine.check(CheckRequest(key, "search", cost=7, reserve=Reserve())).reservation or ""
+        for key in ("acme", "acme-mobile")
+    }
+    out = StringIO()
+    call_command("erase_client", "acme", stdout=out)
+    assert out.getvalue().splitlines()[1:] == ["Removed 1 unsettled reservation."]
+    with pytest.raises(UnknownReservation):
+        engine.settle(reserved["acme"], 5)
+    assert engine.settle(reserved["acme-mobile"], 5).refunded == 2
+    assert not shop.redis.exists(shop.keys.open_reservations_of(shard_of("acme"), "acme"))
 
 
 def create_all_data_of(desk: Desk, shop: Platform, key: str) -> None:

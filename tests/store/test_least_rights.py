@@ -9,13 +9,14 @@ from redis import Redis, exceptions
 
 from limits.store.advice import warnings_of
 from limits.store.clients import CounterResetter
-from limits.store.open_reservations import Unsettled, unsettled
+from limits.store.open_reservations import ClientReservations, Unsettled, unsettled
 from limits.store.usage import UsageCounts
 from ratelimit_enforcer.domain.enums import Algorithm, Partition
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.reservations import Reserve
 from ratelimit_enforcer.engine import CheckRequest, Engine
 from ratelimit_enforcer.store.connections.redis_url import parse
+from ratelimit_enforcer.store.keys import shard_of
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.engine.rules import per_hour, policy, record, ruleset, simple
 from tests.package.conftest import PASSWORD, acl_command
@@ -108,7 +109,7 @@ def publish_reservable(url: str, namespace: str) -> Store:
     """Rules with places, and with a policy that is on another master than the client, on a Cluster."""
     store = Store(url, namespace)
     places = Limit(1, 60, Algorithm.CONCURRENCY)
-    shared = policy("shared", per_hour(1_000), partition=Partition.GLOBAL)
+    shared = policy("shared", per_hour(10_000), partition=Partition.GLOBAL)
     store.publish(ruleset(policy("own", places, per_hour(1_000)), shared))
     store.load(record("acme", 1))
     return store
@@ -127,10 +128,15 @@ def reserve_settle_and_charge(engine: Engine) -> None:
     assert [state.remaining for state in engine.peek_client("acme").decision.limits] == [1, 0]
 
 
-def test_reserving_settling_charging_and_counting_what_is_unsettled(url: str) -> None:
+def test_reserving_settling_charging_reading_and_erasing(url: str) -> None:
     store = publish_reservable(url, NAMESPACE)
-    reserve_settle_and_charge(store.engine())
-    assert unsettled(store.redis, store.keys) == Unsettled(0, 0)
+    engine = store.engine()
+    reserve_settle_and_charge(engine)
+    assert engine.check(CheckRequest("globex", "search", reserve=Reserve())).reservation
+    assert unsettled(store.redis, store.keys) == Unsettled(1, 0)
+    reservations = ClientReservations(store.redis, store.keys)
+    assert len(reservations.read("globex", shard_of("globex"), 50).newest) == 1
+    assert reservations.erase("globex") == 1
 
 
 def test_the_user_of_a_project_reserves_settles_and_charges(topology: Topology, project_url: str) -> None:

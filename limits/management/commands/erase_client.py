@@ -1,4 +1,4 @@
-"""``erase_client``: removes the data of a client from the database."""
+"""``erase_client``: removes the data of a client from the database, and its reservations from Redis."""
 
 from argparse import ArgumentParser
 from collections.abc import Iterable
@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from limits.domain.descriptions import quantity
 from limits.management.output import SAVED_NOT_LIVE, author, reject
 from limits.models import Client
 from limits.monitoring.erasure import Erased, erase, erase_from_publications
@@ -18,7 +19,8 @@ from ratelimit_enforcer.store.errors import StoreError
 class Command(BaseCommand):
     help = (
         "Erases a client: the registration with overrides, block and history, alerts and messages about the client, "
-        "and the name in usage figures. The counts become part of “(other)”, so that totals stay exact."
+        "unsettled reservations, and the name in usage figures. The counts become part of “(other)”, so that totals "
+        "stay exact."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -37,7 +39,8 @@ class Command(BaseCommand):
         except StoreError as error:
             reject(
                 self.stderr,
-                f"Redis is unavailable and has counts that are not drained yet. Nothing was changed. {error}",
+                "Redis is unavailable, and may have reservations of the client and counts that are not drained yet. "
+                f"Nothing was changed in the database. {error}",
             )
         else:
             deliveries = [clients.deliver([client])]
@@ -53,6 +56,8 @@ class Command(BaseCommand):
             f"Erased: usage rows {erased.rows:,}, alerts {erased.alerts:,}, resets {erased.resets:,}, "
             f"imports {erased.imports:,}, registration {'yes' if erased.registered else 'no'}."
         )
+        if erased.reservations:
+            self.stdout.write(f"Removed {quantity(erased.reservations, 'unsettled reservation')}.")
         if erased.blocked:
             self.stdout.write(f"The block of “{client}” was removed.")
         if Client.objects.filter(key=client).exists():
