@@ -1,0 +1,139 @@
+"""A concurrency limit over several servers, whose views count what is in progress."""
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import httpx
+import pytest
+
+from ratelimit_enforcer.domain.enums import Algorithm
+from ratelimit_enforcer.domain.limit import Limit
+from ratelimit_enforcer.domain.ruleset import Endpoint, Plan, Policy, Ruleset
+from tests.support.servers import Store
+from tests.support.waiting import wait_until
+from tests.throttling.granian import Server, serving
+from tests.throttling.reserving import left
+from tests.throttling.served import AT_MOST, IN_PROGRESS, MAY_END, TOO_MANY, WORKERS
+
+pytestmark = pytest.mark.xdist_group("views-on-servers")
+
+CONNECTIONS = 64
+SHORT, LONG = 2, 600
+FOREVER = "100000"
+
+
+def rules(window: int) -> Ruleset:
+    at_most = Limit(AT_MOST, window, Algorithm.CONCURRENCY)
+    return Ruleset(
+        plans=(Plan("free", "Free"),),
+        default_plan="free",
+        endpoints=(Endpoint("reports", "Reports"),),
+        policies=(Policy("reports", (at_most,), endpoint="reports"),),
+    )
+
+
+@pytest.fixture
+def place(store: Store) -> Iterator[Store]:
+    """A platform with at most five requests in progress, for up to ten minutes."""
+    store.publish(rules(LONG))
+    store.load()
+    names = [IN_PROGRESS, TOO_MANY, MAY_END, WORKERS]
+    store.redis.delete(*names)
+    yield store
+    store.redis.delete(*names)
+
+
+def start(stack: ExitStack, place: Store, interface: str, count: int = 1, workers: int = 2) -> list[Server]:
+    variables = {"REDIS_URL": place.url, "NAMESPACE": place.keys.namespace}
+    return [
+        stack.enter_context(serving(f"tests.throttling.served:{interface}", interface, workers=workers, **variables))
+        for _ in range(count)
+    ]
+
+
+def free() -> int:
+    """The number of free places."""
+    (number,) = left("ann", "reports")
+    return number
+
+
+def in_progress(place: Store) -> int:
+    return int(place.redis.get(IN_PROGRESS) or 0)
+
+
+@pytest.mark.parametrize(
+    ("interface", "view"), [("wsgi", "Report"), ("wsgi", "report"), ("asgi", "Report"), ("asgi", "later")]
+)
+def test_never_six_are_in_progress_and_all_are_served(place: Store, interface: str, view: str) -> None:
+    with ExitStack() as stack:
+        servers = start(stack, place, interface, count=2)
+        http = stack.enter_context(httpx.Client(timeout=60, limits=httpx.Limits(max_connections=CONNECTIONS)))
+
+        def ask(number: int) -> int:
+            """The number of denials until the request was served."""
+            denials = 0
+            while True:
+                answer = http.get(f"{servers[number % 2].url}/{view}", headers={"X-Key": "ann"})
+                if answer.status_code == 200:
+                    return denials
+                assert answer.status_code == 429
+                denials += 1
+
+        pool = stack.enter_context(ThreadPoolExecutor(CONNECTIONS))
+        denials = list(pool.map(ask, range(2 * CONNECTIONS)))
+        assert sum(denials) > 0, "The limit was never reached."
+        assert place.redis.get(TOO_MANY) is None
+        wait_until(lambda: free() == AT_MOST)
+
+
+def test_a_killed_worker_holds_its_places_for_one_window(place: Store) -> None:
+    place.publish(rules(SHORT))
+    with ExitStack() as stack:
+        (server,) = start(stack, place, "wsgi", workers=1)
+        other, *_ = start(stack, place, "wsgi", workers=1)
+        pool = stack.enter_context(ThreadPoolExecutor(AT_MOST))
+
+        def hold(_: int) -> None:
+            with pytest.raises(httpx.TransportError):
+                httpx.get(f"{server.url}/report?seconds={FOREVER}", headers={"X-Key": "ann"}, timeout=60)
+
+        held = [pool.submit(hold, number) for number in range(AT_MOST)]
+        wait_until(lambda: in_progress(place) == AT_MOST)
+        (worker,) = map(int, place.redis.smembers(WORKERS))
+        os.kill(worker, signal.SIGKILL)
+        for each in held:
+            each.result()
+        place.redis.delete(IN_PROGRESS)
+        wait_until(lambda: free() == AT_MOST)
+        assert httpx.get(f"{other.url}/report", headers={"X-Key": "ann"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("interface", "view"),
+    [
+        ("wsgi", "stream"),
+        ("wsgi", "Stream"),
+        ("asgi", "stream_async"),
+        ("asgi", "Stream?async=1"),
+        ("asgi", f"later?seconds={FOREVER}"),
+        ("asgi", f"report?seconds={FOREVER}"),
+        ("asgi", f"Report?seconds={FOREVER}"),
+    ],
+)
+def test_a_client_that_disconnects_frees_its_place(place: Store, interface: str, view: str) -> None:
+    """Long before the window ends; a sync view first runs to its end."""
+    with ExitStack() as stack:
+        (server,) = start(stack, place, interface, workers=1)
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(f"GET /{view} HTTP/1.1\r\nHost: localhost\r\nX-Key: ann\r\n\r\n".encode())
+            if "seconds" in view:
+                wait_until(lambda: in_progress(place) == 1)
+            else:
+                assert connection.recv(1)
+            assert free() == AT_MOST - 1
+        place.redis.rpush(MAY_END, "now")
+        wait_until(lambda: free() == AT_MOST)
