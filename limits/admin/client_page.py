@@ -11,6 +11,7 @@ from django.utils import timezone
 from limits.admin.charts import chart, daily_bars
 from limits.admin.client_actions import may_set_status, status_verb
 from limits.admin.client_tree import tree
+from limits.admin.open_reservations import ReservationList, unsettled_reservations
 from limits.admin.quick_overrides import end_of, raisable
 from limits.admin.tags import clients_url, raise_url
 from limits.domain.descriptions import duration, limit_sentence, limits_sentence
@@ -59,9 +60,11 @@ def _hours() -> int:
 
 def limits_section(request: HttpRequest, client: Client) -> dict[str, Any]:
     """Returns the context of the part of the page that is refreshed periodically."""
+    current, reservations = current_state(client.key)
     return {
         "client": client,
-        "current_limits": current_limits(client.key),
+        "current_limits": current,
+        "reservations": reservations,
         **_possible_overrides(request, client),
     }
 
@@ -122,7 +125,7 @@ class CurrentLimits:
     """``limits``: every limit that counts this client or an ancestor separately. ``has_inherited``: some are those of
     an ancestor. ``shared``: sentences for the limits that count all clients together. ``blocked_by``: the block of the
     client in words, if one is active. ``blocked_ancestor``: the ancestor whose status blocks the client, in words.
-    ``problem``: why the state is unknown, else empty."""
+    ``problem``: why the state is unknown, else empty. ``root``: the key of the client's root."""
 
     plan: str | None = None
     status: ClientStatus = ClientStatus.ACTIVE
@@ -132,6 +135,7 @@ class CurrentLimits:
     blocked_by: str = ""
     blocked_ancestor: str = ""
     problem: str = ""
+    root: str = ""
 
 
 def current_limits(key: str) -> CurrentLimits:
@@ -154,7 +158,18 @@ def current_limits(key: str) -> CurrentLimits:
         shared=tuple(_shared_limits(ruleset, records, client_state.now)),
         blocked_by=blocks.described(client_state.block) if client_state.block else "",
         blocked_ancestor=blocked_ancestor(records),
+        root=records[-1].key,
     )
+
+
+def current_state(key: str) -> tuple[CurrentLimits, ReservationList]:
+    """Reads the counters and the unsettled reservations of a client without consuming anything."""
+    current = current_limits(key)
+    try:
+        reservations = ReservationList() if current.problem else unsettled_reservations(key, current.root)
+    except StoreError:
+        return CurrentLimits(problem=STORE_UNAVAILABLE), ReservationList()
+    return current, reservations
 
 
 def missing_rules_reason() -> str:

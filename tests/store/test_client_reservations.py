@@ -9,8 +9,8 @@ from ratelimit_enforcer.domain.enums import Algorithm, Partition
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.reservations import RETENTION, ReservationId, Reserve, UnknownReservation
 from ratelimit_enforcer.engine import CheckRequest, Engine
-from ratelimit_enforcer.store.decider import SettleableKind
 from ratelimit_enforcer.store.keys import shard_of
+from ratelimit_enforcer.store.requests import SettleableKind
 from tests.engine.conftest import anywhere, masters, store
 from tests.engine.rules import per_hour, policy, record, ruleset
 from tests.support.lasting_clusters import LastingCluster
