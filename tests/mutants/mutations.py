@@ -386,7 +386,6 @@ MUTATIONS: tuple[Mutation, ...] = (
     Lua("refund", "if not declared[consumed.key] then", "if declared[consumed.key] then"),
     Lua("refund", "redis.call('HDEL', KEYS[2], entry)", "redis.call('HDEL', KEYS[2], 'none')"),
     Lua("refund", "local keys = #KEYS - 3", "local keys = #KEYS - 2"),
-    Lua("parts/refunding", ">= limit.mark + length then return state", "> limit.mark + length then return state"),
     Lua("parts/refunding", "if at >= limit.mark then if at", "if at > limit.mark then if at"),
     Lua("parts/refunding", "and following <= #state then", "then"),
     Lua("parts/refunding", "if tracked_until <= now then return state", "if tracked_until < now then return state"),

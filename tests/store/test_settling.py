@@ -192,6 +192,17 @@ def test_a_debt_is_bounded(desk: Desk) -> None:
     assert bucket.retry_after <= 366 * 86_400 + 6
 
 
+def test_a_lowered_quota_makes_no_debt_longer_than_two_years(desk: Desk) -> None:
+    """Usage is kept, but not what would take longer than a burst and a debt may."""
+    desk.delete_counters()
+    year = 366 * 86_400
+    desk.check("ann", [policy("alone", token_bucket(300, year))], 200)
+    state = ask(desk, [policy("alone", token_bucket(1, year))], 1, consume=False)
+    assert state.retry_after == 2 * year
+    counter = desk.keys.counter(desk.shard("ann"), "alone", "ann")
+    assert desk.redis.pttl(counter) >= 2 * year * 1_000 - 60_000
+
+
 def test_a_policy_that_got_another_limit_meanwhile(desk: Desk) -> None:
     """The counter begins again, so nothing is refunded into it."""
     desk.delete_counters()
