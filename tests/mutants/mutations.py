@@ -388,7 +388,6 @@ MUTATIONS: tuple[Mutation, ...] = (
     Lua("refund", "local keys = #KEYS - 3", "local keys = #KEYS - 2"),
     Lua("parts/refunding", "if at >= limit.mark then if at", "if at > limit.mark then if at"),
     Lua("parts/refunding", "and following <= #state then", "then"),
-    Lua("parts/refunding", "if tracked_until <= now then return state", "if tracked_until < now then return state"),
     Lua("parts/refunding", "if label >= limit.mark then least", "if label > limit.mark then least"),
     Lua("parts/refunding", "if least < UNBOUNDED then least, rest", "if least == UNBOUNDED then least, rest"),
     Lua("parts/refunding", "if label < mark then", "if label <= mark then"),

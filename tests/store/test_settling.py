@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ratelimit_enforcer.domain.counters import Counters
 from ratelimit_enforcer.domain.decision import LimitState, states_of
 from ratelimit_enforcer.domain.enums import Algorithm
 from ratelimit_enforcer.domain.fixed_window import window_bounds
@@ -143,6 +144,65 @@ def test_a_full_bucket_forgets(desk: Desk) -> None:
     assert ask(desk, rules, 50).allowed
     settle(desk, reservation, 20)
     assert ask(desk, rules, 1, consume=False).remaining == 150
+
+
+def test_a_refund_lowers_the_bounds_of_later_ones(desk: Desk) -> None:
+    """Both reservations could be refunded 40 alone, but not one after the other: only the last request remains used."""
+    desk.delete_counters()
+    rules = [policy("alone", token_bucket(100, 100))]
+    one, other = reserve(desk, rules, 50), reserve(desk, rules, 50)
+    desk.at(START + 60 * SECOND_US)
+    assert ask(desk, rules, 1).allowed
+    for reservation in (one, other):
+        assert reservation
+        settle(desk, reservation, 0)
+        assert ask(desk, rules, 1, consume=False).remaining == 99
+
+
+def test_a_refund_lowers_the_bounds_of_earlier_ones(desk: Desk) -> None:
+    """Usage was least before the second reservation; its refund makes it least after that."""
+    desk.delete_counters()
+    rules = [policy("alone", token_bucket(100, 100))]
+    one = reserve(desk, rules, 50)
+    desk.at(START + 40 * SECOND_US)
+    other = reserve(desk, rules, 40)
+    desk.at(START + 75 * SECOND_US)
+    assert ask(desk, rules, 1).allowed
+    for reservation in (other, one):
+        assert reservation
+        settle(desk, reservation, 0)
+        assert ask(desk, rules, 1, consume=False).remaining == 99
+
+
+@history_settings(120)
+@given(
+    data=st.data(),
+    steps=st.lists(st.tuples(st.integers(0, 9_000_000), st.integers(1, 9)), min_size=25, max_size=45),
+)
+def test_with_many_reservations_script_and_model_merge_the_same_bounds(
+    desk: Desk, data: st.DataObject, steps: list[tuple[int, int]]
+) -> None:
+    """More than a bucket stores. Merged, they refund less than the definition, never more."""
+    desk.delete_counters()
+    rules, model, now, events = [policy("alone", token_bucket(1_000, 1_000))], Counters(), START, list[Event]()
+    reserved = []
+    for number, (wait, cost) in enumerate([(0, 400), (390 * SECOND_US, 9), *steps]):
+        now += wait
+        desk.at(now)
+        name, until = reserve(desk, rules, cost), now + 3_600 * SECOND_US
+        reserved.append((name, model.reserve(rules, cost, now, name=number, until=until)[0], Event(now, cost)))
+        events.append(reserved[-1][2])
+    for at in data.draw(st.permutations(range(len(reserved)))):
+        name, in_model, event = reserved[at]
+        assert name
+        assert in_model
+        settle(desk, name, 0)
+        model.settle(in_model, 0, now)
+        event.cost = 0
+        expected = states_of(rules, 1, model.check(rules, 1, now, consume=False)[1][0], consumes=False)[0]
+        state = ask(desk, rules, 1, consume=False)
+        assert state == expected
+        assert state.remaining <= int(1_000 - used(rules[0].limits[0], events, now))
 
 
 def test_the_next_request_is_admitted_at_the_microsecond_after_a_refund(desk: Desk) -> None:
