@@ -13,6 +13,7 @@ E007   error    a throttle scope without a rate
 E008   error    a rate that cannot be read
 W010   warning  a cache or ConditionalGetMiddleware before the headers middleware
 W011   warning  a view that counts each request twice
+E012   error    an invalid ``throttle_reserve`` or ``throttle_refund``
 =====  =======  ==============================================================================
 
 They run with ``manage.py check`` if ``"ratelimit_enforcer"`` is in ``INSTALLED_APPS``. Problems of the
@@ -39,7 +40,7 @@ def check_settings(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]
 
 @register
 def check_views(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
-    """E007, E008, W011, and E001 to W003 for caches of throttle classes: problems of the default throttle
+    """E007, E008, W011, E012, and E001 to W003 for caches of throttle classes: problems of the default throttle
     classes, and of every view that has a URL."""
     return list(view_problems())
 

@@ -1,4 +1,4 @@
-"""Checks a project's throttle classes, and finds views that count each request twice."""
+"""Checks a project's throttle classes and the costs of views, and finds views that count each request twice."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -13,8 +13,10 @@ from rest_framework.settings import api_settings
 from rest_framework.throttling import SimpleRateThrottle
 
 from ratelimit_enforcer.checks.settings import rate_problems, store_problems
+from ratelimit_enforcer.domain.validation import cost_problem
 from ratelimit_enforcer.store.connections.factory import alias_of
 from ratelimit_enforcer.throttling import AtomicScopedRateThrottle, AtomicSimpleRateThrottle, PolicyThrottle
+from ratelimit_enforcer.view_options import of_action, refund_problem
 
 LIMITING = (AtomicSimpleRateThrottle, PolicyThrottle)
 
@@ -43,6 +45,38 @@ def _limited_twice(name: str, why: str) -> CheckMessage:
         f"{name}: each request is counted twice: {why}",
         hint="Remove one of them. DEFAULT_THROTTLE_CLASSES applies to views without throttle_classes.",
         id="ratelimit_enforcer.W011",
+    )
+
+
+def cost_problems(callback: Any) -> Iterator[CheckMessage]:
+    """Yields E012 for the callback of one URL pattern of the REST framework."""
+    view, options = getattr(callback, "cls", None), _options(callback)
+    actions = (getattr(callback, "actions", None) or {"": None}).values()
+    for action in actions if view is not None else ():
+        cost, reserve, refund = (
+            of_action(options.get(name, getattr(view, name, None)), action)
+            for name in ("throttle_cost", "throttle_reserve", "throttle_refund")
+        )
+        if cost is not None and reserve is not None:
+            yield _invalid(view, "sets throttle_cost and throttle_reserve.")
+        if problem := _reserve_problem(reserve):
+            yield _invalid(view, f"throttle_reserve is {reserve!r}: {problem}")
+        if problem := refund_problem(refund):
+            yield _invalid(view, f"throttle_refund is {refund!r}: {problem}")
+
+
+def _reserve_problem(reserve: Any) -> str | None:
+    if reserve is None or callable(reserve):
+        return None
+    return cost_problem(reserve) if type(reserve) is int else "must be a whole number or a callable."
+
+
+def _invalid(view: Any, why: str) -> CheckMessage:
+    return Error(
+        f"{_name(view)}: {why}",
+        hint="throttle_reserve takes the place of throttle_cost: a number or a callable that takes the request. "
+        'throttle_refund is "5xx" or a callable that takes the response. Viewsets may set mappings of their actions.',
+        id="ratelimit_enforcer.E012",
     )
 
 
@@ -79,7 +113,7 @@ ThrottleAndScope = tuple[type[AtomicSimpleRateThrottle], Any]
 
 
 def view_problems() -> Iterator[CheckMessage]:
-    """Yields E007, E008, W011, and E001 to W003 for caches set on a class; each problem once."""
+    """Yields E007, E008, W011, E012, and E001 to W003 for caches set on a class; each problem once."""
     reported = set()
     for problem in _all_problems():
         if problem.msg not in reported:
@@ -92,6 +126,7 @@ def _all_problems() -> Iterator[CheckMessage]:
         yield from _throttle_problems(throttle, scope)
     for callback in _views():
         yield from double_limit_problems(callback)
+        yield from cost_problems(callback)
 
 
 def _default_throttles() -> Iterator[ThrottleAndScope]:

@@ -131,6 +131,16 @@ def test_w004_the_number_of_proxies_is_not_configured(settings: Settings, name: 
             {"NAMESPACE": "r{l"},
             "RATELIMIT_PLATFORM['NAMESPACE'] is 'r{l'; it must be a word without braces and spaces.",
         ),
+        (
+            {"RESERVATION_TTL": 3_601},
+            "RATELIMIT_PLATFORM['RESERVATION_TTL'] is 3601; it must be a whole number of seconds from 1 to 3,600.",
+        ),
+        (
+            {"RESERVATION_TTL": 0.5},
+            "RATELIMIT_PLATFORM['RESERVATION_TTL'] is 0.5; it must be a whole number of seconds from 1 to 3,600.",
+        ),
+        ({"REFUND_SHARE": 1.1}, "RATELIMIT_PLATFORM['REFUND_SHARE'] is 1.1; it must be a number from 0 to 1."),
+        ({"REFUND_SHARE": True}, "RATELIMIT_PLATFORM['REFUND_SHARE'] is True; it must be a number from 0 to 1."),
         ({"ENABLED": 0}, "RATELIMIT_PLATFORM['ENABLED'] is 0; it must be True or False."),
         ({"PROJECT": 7}, "RATELIMIT_PLATFORM['PROJECT'] is 7; it must be a string."),
         ({"REDIS": None}, "RATELIMIT_PLATFORM['REDIS'] is None; it must be a string."),
@@ -338,6 +348,54 @@ def test_views_limited_once_have_no_problem() -> None:
     assert twice() == []
 
 
+HERE = f"{__name__}.Reserving"
+
+
+class Reserving(ViewSet):
+    throttle_classes = (PolicyThrottle,)
+    throttle_cost: Any = None
+    throttle_reserve: Any = None
+    throttle_refund: Any = None
+
+    def list(self, request: Request) -> Response:
+        return Response()
+
+    create = list  # noqa: A003
+
+
+@pytest.mark.parametrize(
+    ("attributes", "says"),
+    [
+        ({"throttle_cost": 5, "throttle_reserve": 400}, "sets throttle_cost and throttle_reserve."),
+        ({"throttle_cost": 5, "throttle_reserve": {"list": 400}}, "sets throttle_cost and throttle_reserve."),
+        ({"throttle_reserve": 0}, "throttle_reserve is 0: must be between 1 and 1,000,000."),
+        ({"throttle_reserve": True}, "throttle_reserve is True: must be a whole number or a callable."),
+        ({"throttle_reserve": {"list": "400"}}, "throttle_reserve is '400': must be a whole number or a callable."),
+        ({"throttle_refund": 500}, "throttle_refund is 500: must be '5xx', or a callable that takes the response."),
+        ({"throttle_refund": {"create": "4xx"}}, "throttle_refund is '4xx': must be '5xx', or a callable"),
+    ],
+)
+def test_e012_invalid_reservations_and_refunds(attributes: dict[str, Any], says: str) -> None:
+    urlpatterns.append(path("a", Reserving.as_view({"get": "list", "post": "create"}, **attributes)))
+    (problem,) = check_views()
+    assert problem.id == "ratelimit_enforcer.E012"
+    assert problem.msg.startswith(f"{HERE}: {says}")
+    assert "a callable that takes the request" in (problem.hint or "")
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"throttle_cost": {"list": 5}, "throttle_reserve": {"create": 400}},
+        {"throttle_reserve": lambda request: 5, "throttle_refund": lambda response: True},
+        {"throttle_reserve": 1_000_000, "throttle_refund": {"list": "5xx"}},
+    ],
+)
+def test_valid_reservations_and_refunds_have_no_problem(attributes: dict[str, Any]) -> None:
+    urlpatterns.append(path("a", Reserving.as_view({"get": "list", "post": "create"}, **attributes)))
+    assert check_views() == []
+
+
 def test_a_server_logs_the_problems_of_its_settings_once(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     settings.RATELIMIT_PLATFORM = {"REDIS": "sessions"}
     reset_once(log_setting_problems)
@@ -350,7 +408,7 @@ def test_a_server_logs_the_problems_of_its_settings_once(settings: Settings, cap
 
 
 def test_every_id_is_documented() -> None:
-    told = {"E001", "E002", "W003", "W004", "E005", "E006", "E007", "E008", "W010", "W011"}
+    told = {"E001", "E002", "W003", "W004", "E005", "E006", "E007", "E008", "W010", "W011", "E012"}
     page = Path(__file__).parents[2] / "docs" / "django-projects.md"
     assert all(f"{each} " in (checks.__doc__ or "") for each in told)
     assert all(f"`ratelimit_enforcer.{each}`" in page.read_text(encoding="utf-8") for each in told)

@@ -189,6 +189,23 @@ def test_an_invalid_cost_is_rejected_at_definition(cost: Any) -> None:
         rate_limit(endpoint="search", cost=cost)
 
 
+@pytest.mark.parametrize("reserve", [0, -1, 1.5, "5", True, 10**6 + 1])
+def test_an_invalid_reserve_is_rejected_at_definition(reserve: Any) -> None:
+    with pytest.raises(ValueError, match="rate_limit: reserve is"):
+        rate_limit(endpoint="search", reserve=reserve)
+
+
+def test_cost_and_reserve_exclude_each_other_at_definition() -> None:
+    with pytest.raises(TypeError, match="rate_limit: cost and reserve are both given"):
+        rate_limit(endpoint="search", cost=5, reserve=400)
+
+
+@pytest.mark.parametrize("refund", ["4xx", "", 500, True])
+def test_an_invalid_refund_is_rejected_at_definition(refund: Any) -> None:
+    with pytest.raises(TypeError, match=r"rate_limit: refund is .*: must be '5xx', or a callable"):
+        rate_limit(endpoint="search", refund=refund)
+
+
 @pytest.mark.parametrize("base", [View, APIView])
 def test_a_method_is_rejected_when_its_class_is_created(base: type[Any]) -> None:
     """The first argument of a method is the view. Otherwise the error would only occur at the first request."""
