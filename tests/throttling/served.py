@@ -6,6 +6,7 @@ Views count themselves in Redis, so that tests see what is in progress in all pr
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
+from importlib import import_module
 from typing import Any
 
 import django
@@ -22,6 +23,8 @@ if not settings.configured:
         ALLOWED_HOSTS=["*"],
         ROOT_URLCONF=__name__,
         CACHES={"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": os.environ["REDIS_URL"]}},
+        CHAT_API=os.environ.get("CHAT_API", ""),
+        CHAT_MODEL="small",
         REST_FRAMEWORK={"NUM_PROXIES": 0, "UNAUTHENTICATED_USER": None, "DEFAULT_AUTHENTICATION_CLASSES": []},
         RATELIMIT_PLATFORM={
             "NAMESPACE": os.environ["NAMESPACE"],
@@ -114,6 +117,9 @@ urlpatterns: list[Any] = [
     path("stream_async", stream_async),
     path("Stream", Stream.as_view()),
 ]
+
+if "CHAT_API" in os.environ:
+    urlpatterns.append(path("chat", import_module("chat").chat))
 
 
 def wsgi() -> WSGIHandler:
