@@ -11,14 +11,14 @@ from ratelimit_enforcer.domain.enums import Algorithm
 from ratelimit_enforcer.engine.fallback import BoundedMapping
 from ratelimit_enforcer.per_process import renew_after_fork
 
-MAX_TALLIES = 20_000
+MAX_LIMITS = 20_000
 """The number of limits of clients for which one process remembers refunds: those that refunded last."""
 
 CELLS = 64
 """Refunds in the same 64th of a window are remembered together, so that memory is bounded for any quota."""
 
 
-class Tally:
+class RefundedCost:
     """The cost refunded in the present window of one limit."""
 
     def __init__(self) -> None:
@@ -49,29 +49,25 @@ class Refunds:
 
     def renew(self) -> None:
         self._lock = threading.Lock()
-        self._tallies: BoundedMapping[Hashable, Tally] = BoundedMapping(MAX_TALLIES)
+        self._by_limit: BoundedMapping[Hashable, RefundedCost] = BoundedMapping(MAX_LIMITS)
 
     def admit(self, decision: Decision, share: float, now: float | None = None) -> bool:
         """Whether the cost of this request may be refunded; if so, it is remembered. In no window of an enforcing limit
         is more refunded than ``share`` (0 to 1) of the quota: for each client whose limit it is, or, if the limit
         counts no client separately, in all. ``now`` is in seconds, by the monotonic clock."""
         now = time.monotonic() if now is None else now
-        bounded = [state for state in decision.limits if _is_bounded(state)]
         with self._lock:
-            tallies = [self._tally(state) for state in bounded]
-            if any(
-                tally.total(now) + decision.cost > _bound(state, share)
-                for state, tally in zip(bounded, tallies, strict=True)
-            ):
+            costs = [(state, self._cost_of(state)) for state in decision.limits if _is_bounded(state)]
+            if any(cost.total(now) + decision.cost > _bound(state, share) for state, cost in costs):
                 return False
-            for state, tally in zip(bounded, tallies, strict=True):
-                tally.add(decision.cost, now, _window(state))
+            for state, cost in costs:
+                cost.add(decision.cost, now, _window(state))
         return True
 
-    def _tally(self, state: LimitState) -> Tally:
+    def _cost_of(self, state: LimitState) -> RefundedCost:
         key = state.name, state.client
-        self._tallies[key] = tally = self._tallies.get(key) or Tally()
-        return tally
+        self._by_limit[key] = cost = self._by_limit.get(key) or RefundedCost()
+        return cost
 
 
 def _is_bounded(state: LimitState) -> bool:

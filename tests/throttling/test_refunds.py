@@ -251,8 +251,8 @@ def test_memory_is_bounded_for_any_quota() -> None:
     refunds = Refunds()
     limit = Limit(10**9, 60)
     assert all(refunds.admit(of(limit), 1.0, at / 1_000) for at in range(100_000))
-    (tally,) = refunds._tallies.values()
-    assert len(tally._entries) <= 66
+    (refunded,) = refunds._by_limit.values()
+    assert len(refunded._entries) <= 66
 
 
 def test_a_cost_that_does_not_fit_is_not_refunded() -> None:
