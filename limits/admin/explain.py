@@ -18,7 +18,7 @@ from limits.domain.typed_attributes import InvalidAttributes, typed_attributes
 from limits.models import Client
 from limits.models.clients import validate_key
 from ratelimit_enforcer.domain.decision import Decision, LimitState
-from ratelimit_enforcer.domain.enums import Reason
+from ratelimit_enforcer.domain.enums import Algorithm, Reason
 from ratelimit_enforcer.engine import CheckRequest, RulesetMissing, get_engine
 from ratelimit_enforcer.engine.explanation import Explanation, PolicyExplanation, explain
 
@@ -130,6 +130,8 @@ def _waiting(decision: Decision) -> str:
     if decision.retry_after is None:
         return ""
     names = ", ".join(state.name for state in decision.denying)
+    if all(state.limit.algorithm is Algorithm.CONCURRENCY for state in decision.denying):
+        return f"Denied by {names}. Retry when one of the requests in progress has ended."
     return f"Denied by {names}. Retry in {about(decision.retry_after)}."
 
 
@@ -143,6 +145,7 @@ def _limit(state: LimitState) -> dict[str, Any]:
         "sentence": limit_sentence(state.limit),
         "used": used(state),
         "capacity": state.limit.capacity,
+        "is_full": state.remaining == 0,
         "available_again": available_again(state),
         "effect": "" if state.allowed else "denies" if state.is_enforced else "would deny",
     }

@@ -62,6 +62,28 @@ def test_bars_show_present_usage_and_the_source_of_each_limit(desk: Desk, shop: 
     assert "3 of 500" in text
 
 
+def test_bars_show_places_and_quotas_that_are_overdrawn(desk: Desk, shop: Platform) -> None:
+    rows.limit(Policy.objects.get(), quota=2, window=600, algorithm="concurrency")
+    live()
+    taken = [get_engine().check(CheckRequest("acme", "search")) for _ in range(2)]
+    places = usages(desk)["all:concurrent"]
+    assert (places.sentence, places.used, places.capacity, places.is_full) == (
+        "at most 2 concurrent requests, each for at most 10 minutes",
+        2,
+        2,
+        True,
+    )
+    assert places.available_again == "as requests end, all within about 10 minutes"
+    get_engine().release(taken[0].reservation or "")
+    get_engine().charge(CheckRequest("acme", "search"), 250)
+    shown = usages(desk)
+    assert {name: (bar.used, bar.capacity, bar.is_full) for name, bar in shown.items()} == {
+        "all:60s": (100, 100, True),
+        "all:concurrent": (1, 2, False),
+    }
+    assert shown["all:60s"].available_again.startswith("some in ")
+
+
 @pytest.mark.parametrize(
     ("segment", "source"),
     [

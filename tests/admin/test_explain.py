@@ -1,6 +1,7 @@
 """The page “Why was this denied?”."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from django.urls import reverse
@@ -108,6 +109,43 @@ def test_the_override_in_force_is_named(desk: Desk, search: None, kind: str, sen
         "all": "It applies to every plan and all requests of a client.",
         "search": f"{reason} {sentence}".strip(),
     }
+
+
+def test_a_denial_by_a_concurrency_limit(desk: Desk, search: None) -> None:
+    """A wait would be a guess: nobody knows when a request ends."""
+    PolicyLimit.objects.filter(policy=Policy.objects.get(slug="search")).update(algorithm="concurrency", window=600)
+    rules.record("test")
+    assert rules.deliver().live
+    first = get_engine().check(CheckRequest("acme", "search"))
+    get_engine().check(CheckRequest("acme", "search"))
+    page = ask(desk, "acme", "search")
+    assert "A request now would be denied." in page.text
+    assert "Denied by search:concurrent. Retry when one of the requests in progress has ended." in page.text
+    limit = limits_of(page)["search"]
+    assert (limit["sentence"], limit["effect"]) == (
+        "at most 2 concurrent requests, each for at most 10 minutes",
+        "denies",
+    )
+    assert (limit["used"], limit["capacity"], limit["is_full"]) == (2, 2, True)
+    assert limit["available_again"] == "as requests end, all within about 10 minutes"
+    get_engine().release(first.reservation or "")
+    page = ask(desk, "acme", "search")
+    assert "A request now would be admitted." in page.text
+    assert (limits_of(page)["search"]["used"], limits_of(page)["search"]["is_full"]) == (1, False)
+
+
+def test_an_overdrawn_limit_is_used_up(desk: Desk, search: None) -> None:
+    get_engine().charge(CheckRequest("acme", "search"), 5)
+    page = ask(desk, "acme", "search")
+    assert "Denied by search:60s. Retry in " in page.text
+    limit = limits_of(page)["search"]
+    assert (limit["used"], limit["capacity"], limit["is_full"]) == (2, 2, True)
+    assert 'class="rl-full"' in page.text
+
+
+def limits_of(page: Page) -> dict[str, dict[str, Any]]:
+    """Slug of each policy that applies → its first limit."""
+    return {item["policy"].slug: item["limits"][0] for item in page.response.context["applying"]}
 
 
 def test_without_the_store_the_page_makes_no_statement(desk: Desk, search: None, shop: Platform) -> None:

@@ -155,6 +155,31 @@ def test_a_denying_limit_is_shown(live: Platform) -> None:
     assert any(re.fullmatch(r"  all:3600s: 50 per hour; 47 of 50 left, .*\d s\.", line) for line in lines)
 
 
+def test_a_concurrency_limit_shows_the_places_left_and_the_longest_duration(live: Platform) -> None:
+    put("policies: [{slug: all, limits: [{quota: 2, window: 600, algorithm: concurrency}]}]")
+    limit = "  all:concurrent: at most 2 concurrent requests, each for at most 10 minutes; "
+    assert f"{limit}2 of 2 left." in run("explain_limit", "acme", "search").lines
+    taken = [get_engine().check(CheckRequest("acme", "search")).reservation or "" for _ in range(2)]
+    lines = run("explain_limit", "acme", "search").lines
+    assert lines[1] == "Version 2. A request now would be denied."
+    (line,) = [line for line in lines if line.startswith(limit)]
+    times = r"more as requests end, all available within \d+\.\d s"
+    assert re.fullmatch(rf"0 of 2 left, {times}, denies\.", line.removeprefix(limit))
+    get_engine().release(taken[0])
+    lines = run("explain_limit", "acme", "search").lines
+    assert lines[1] == "Version 2. A request now would be admitted."
+    assert any(line.startswith(f"{limit}1 of 2 left") for line in lines)
+
+
+def test_an_overdrawn_limit_is_shown_as_used_up(live: Platform) -> None:
+    get_engine().charge(CheckRequest("acme", "search"), 130)
+    lines = run("explain_limit", "acme", "search").lines
+    assert lines[1] == "Version 1. A request now would be denied."
+    denying = next(line for line in lines if line.startswith("  pro-search:60s: "))
+    assert denying.startswith("  pro-search:60s: 100 per minute; 0 of 100 left, more in ")
+    assert denying.endswith(" s, denies.")
+
+
 def test_a_cost_above_a_quota_is_shown(live: Platform) -> None:
     put("policies: [{slug: all, limits: [{quota: 3, window: 86400}]}]")
     lines = run("explain_limit", "acme", "orders").lines
