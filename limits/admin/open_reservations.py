@@ -63,5 +63,5 @@ def _settlement(expires_at: int, now: int) -> str:
 
 
 def _time(microseconds: int) -> str:
-    """With seconds, since many reservations last for less than a minute."""
-    return f"{moment_of(microseconds):%-d %b %Y, %H:%M:%S} UTC"
+    """In UTC, with seconds, since many reservations last for less than a minute."""
+    return f"{moment_of(microseconds):%-d %b %Y, %H:%M:%S}"

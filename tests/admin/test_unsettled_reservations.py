@@ -75,7 +75,7 @@ def expire(platform: Platform, found: ReservationId) -> int:
 
 
 def at(microseconds: int) -> str:
-    return f"{moment_of(microseconds):%-d %b %Y, %H:%M:%S} UTC"
+    return f"{moment_of(microseconds):%-d %b %Y, %H:%M:%S}"
 
 
 @pytest.mark.parametrize("page", ["change", "current_limits"])
@@ -90,7 +90,9 @@ def test_reservations_and_places_are_listed(desk: Desk, search: Platform, page: 
     get_engine().check(CheckRequest("acme", "search", cost=4))
     reserve(50)
     reserve(3, endpoint="search", ttl=3_600)
-    heading, *lines = table(desk.open(address(page)))
+    opened = desk.open(address(page))
+    assert "Unsettled reservations (times in UTC)" in strip_tags(opened.text)
+    heading, *lines = table(opened)
     assert heading == ["Made", "Kind", "Endpoint", "Cost", "Settlement", "Places held"]
     newest, without_place, check = lines
     made = [each.record.made_at for each in stored(search).read("acme", shard_of("acme"), 50).newest]
