@@ -163,8 +163,10 @@ reset_operation = extend_schema(
     tags=["clients"],
     summary="Reset the counters of a client",
     description=(
-        "Deletes the counters of the client, registered or not, on every endpoint. The counters of its ancestors, and "
-        "those of global policies, which all clients share, are not affected. The reason is recorded."
+        "Deletes the counters of the client, registered or not, on every endpoint, and frees the places of its "
+        "concurrent requests. The counters of its ancestors, and those of global policies, which all clients share, "
+        "are not affected. Reservations made before refund nothing when they are "
+        "settled. The reason is recorded."
     ),
     parameters=[_KEY, CHALLENGE, RETRY_OUTAGE],
     request=_request_body("Reset", {"reason": "Load test by the shop."}),

@@ -182,8 +182,9 @@ def reset_view(request: HttpRequest, admin_site: AdminSite, client: Client) -> H
         form,
         title=f"Reset counters of “{client}”",
         intro=[
-            f"Resets all counters of “{client.key}”, on every endpoint. Counters shared by all clients, those of the "
-            "clients above and below it, and recorded usage are not affected."
+            f"Resets all counters of “{client.key}”, on every endpoint, and frees the places of concurrent requests. "
+            "Counters shared by all clients, those of the clients above and below it, and recorded usage are not "
+            "affected."
         ],
         submit="Reset counters",
         back=reverse("admin:limits_client_change", args=[client.pk]),

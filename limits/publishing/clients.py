@@ -228,8 +228,8 @@ def reset_problems(client: str, reason: str) -> list[ValidationProblem]:
 
 
 def reset_counters(client: str, *, reason: str, author: str) -> CounterReset:
-    """Resets the counters that count this client separately, but not those of ancestors, and records the reset once it
-    is done.
+    """Resets the counters that count this client separately, but not those of ancestors, frees their places, and
+    records the reset once it is done.
 
     Raises :class:`~ratelimit_enforcer.store.errors.StoreUnavailable`; then nothing is recorded, and the
     counters may or may not be reset.

@@ -4,7 +4,8 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 
-from limits.models import Client, CounterReset
+from limits.models import Client, CounterReset, Policy
+from limits.publishing import rules
 from ratelimit_enforcer.engine import CheckRequest, get_engine
 from tests.admin.conftest import desk_of
 from tests.admin.desk import Desk
@@ -33,6 +34,23 @@ def test_counters_are_reset_with_a_reason(desk: Desk, shop: Platform) -> None:
     assert (kept.client_key, kept.reason, kept.author) == (client.key, "Paid for more.", "ada")
     assert engine.check(CheckRequest(client.key, "any"), consume=False).leading.remaining == 100  # type: ignore[union-attr]
     assert "Paid for more." in desk.list(CounterReset).text
+
+
+def test_a_reset_frees_the_places_of_concurrent_requests(desk: Desk, shop: Platform) -> None:
+    rows.limit(Policy.objects.get(), quota=1, window=600, algorithm="concurrency")
+    rules.record("test")
+    assert rules.deliver().live
+    engine = get_engine()
+    earlier = engine.check(CheckRequest("acme", "any", cost=5)).reservation or ""
+    assert not engine.check(CheckRequest("acme", "any")).allowed
+    page = reset_page(Client.objects.get())
+    assert "and frees the places of concurrent requests" in desk.open(page).text
+    desk.client.post(page, {"reason": "The service was restarted."})
+    assert engine.check(CheckRequest("acme", "any", cost=7)).allowed
+    assert not engine.check(CheckRequest("acme", "any")).allowed
+    engine.settle(earlier, 1)
+    states = engine.check(CheckRequest("acme", "any"), consume=False).limits
+    assert [state.remaining for state in states] == [93, 0]
 
 
 def test_a_reason_is_needed(desk: Desk, shop: Platform) -> None:

@@ -1,4 +1,4 @@
-"""``reset_client``: resets the counters of a client, with a record."""
+"""``reset_client``: resets the counters of a client and frees its places, with a record."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -11,7 +11,10 @@ from ratelimit_enforcer.store.errors import StoreError
 
 
 class Command(BaseCommand):
-    help = "Resets the counters of a client on every endpoint. Counters of global policies are not affected."
+    help = (
+        "Resets the counters of a client on every endpoint, and frees the places of concurrent requests. Counters of "
+        "global policies are not affected."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("client", help="the client's key, registered or not")
