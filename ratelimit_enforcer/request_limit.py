@@ -99,6 +99,7 @@ class RequestLimit:
         """The view of Django REST Framework; its ``response`` is the response to the request."""
         self._response: HttpResponseBase | None = None
         self._stream: Any = None
+        self._watched: Any = None
         self._is_served = True
         self._has_failed = False
         self._is_finished = False
@@ -161,9 +162,11 @@ class RequestLimit:
         if not isinstance(response, HttpResponseBase):
             return
         self._response = response
-        if self._holds and (stream := _async_iterator_of(response)):
-            self._stream = stream
-            response.streaming_content = self._until_it_fails(stream)  # type: ignore[attr-defined]
+        stream = _async_iterator_of(response)
+        # A second decorator gets the response with the watched stream.
+        if self._holds and stream is not None and stream is not self._watched:
+            self._stream, self._watched = stream, self._until_it_fails(stream)
+            response.streaming_content = self._watched  # type: ignore[attr-defined]
 
     async def _until_it_fails(self, stream: AsyncIterator[Any]) -> AsyncIterator[Any]:
         """The ASGI handler does not close a response whose stream fails."""
@@ -190,7 +193,7 @@ class RequestLimit:
     def _close_stream(self) -> None:
         """Runs the ``finally`` of an async generator, where a view settles. Django leaves that to Python's garbage
         collector if the client disconnects between two parts of the stream."""
-        stream = _async_iterator_of(getattr(self.view, "response", None)) or self._stream
+        stream = self._stream or _async_iterator_of(getattr(self.view, "response", None))
         if hasattr(stream, "aclose"):
             async_to_sync(_aclose)(stream)
 

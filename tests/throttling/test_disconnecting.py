@@ -9,6 +9,7 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import path
 from pytest_django import Settings
+from rest_framework.decorators import api_view, throttle_classes
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -103,6 +104,19 @@ class Streamed(APIView):
         return StreamingHttpResponse(counted(request._request))
 
 
+@rate_limit(endpoint="reports")
+@rate_limit(endpoint="completions", reserve=400)
+async def twice_limited_stream(request: HttpRequest) -> StreamingHttpResponse:
+    return StreamingHttpResponse(counted(request))
+
+
+@api_view(["GET"])
+@throttle_classes([])
+@rate_limit(endpoint="completions", reserve=400)
+def function_stream(request: Request) -> StreamingHttpResponse:
+    return StreamingHttpResponse(counted(request._request))
+
+
 @rate_limit(endpoint="completions", reserve=400)
 async def failing_stream(request: HttpRequest) -> StreamingHttpResponse:
     async def content() -> AsyncIterator[bytes]:
@@ -131,6 +145,8 @@ urlpatterns = [
     path("settled_stream", settled_stream),
     path("stalled_stream", stalled_stream),
     path("Streamed", Streamed.as_view()),
+    path("twice_limited_stream", twice_limited_stream),
+    path("function_stream", function_stream),
     path("failing_stream", failing_stream),
     path("settling", settling),
     path("releasing", releasing),
@@ -195,11 +211,13 @@ def test_an_async_view_is_cancelled(project: Store) -> None:
     assert (left()[0], unsettled(project)) == (TOKENS - 400, 0)
 
 
-@pytest.mark.parametrize("view", ["settled_stream", "Streamed", "stalled_stream"])
+@pytest.mark.parametrize(
+    "view", ["settled_stream", "Streamed", "twice_limited_stream", "function_stream", "stalled_stream"]
+)
 def test_a_stream_settles_when_the_client_disconnects(
     project: Store, view: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The first two are then suspended where they yield, so that no exception is raised in them."""
+    """All but the last are then suspended where they yield, so that no exception is raised in them."""
 
     async def test() -> None:
         request = AsgiRequest(view)
