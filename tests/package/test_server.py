@@ -16,7 +16,7 @@ from django.contrib.auth.models import User
 from redis import Redis
 from redis.exceptions import NoPermissionError
 
-from limits.models import Client, Plan
+from limits.models import Client, Plan, Policy, PolicyLimit
 from limits.publishing import clients
 from limits.store.ruleset_writer import RulesetWriter
 from ratelimit_enforcer.domain.ruleset import Ruleset, Version, digest_of
@@ -142,6 +142,16 @@ def test_a_request_is_exactly_one_command_and_no_query(ask: Ask, project: tuple[
     assert len(commands) == len(decisions) + len(heartbeats)
     assert len(heartbeats) <= WORKERS * (1 + (time.monotonic() - began) / BEAT_SECONDS)
     assert not project[1].exists(), "The project's database was never opened."
+
+
+def test_a_view_settles_its_reservation_and_places_are_freed(project: tuple[str, Path]) -> None:
+    row = Policy.objects.create(slug="at-most")
+    PolicyLimit.objects.create(policy=row, quota=2, window=60, algorithm="concurrency")
+    publish()
+    answers = [httpx.get(f"{project[0]}/export", headers={"X-Key": "acme"}, timeout=60) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200] * 4
+    left = [dict(parsed(answer.headers["RateLimit"]))["free-all:3600s"]["r"] for answer in answers]
+    assert left == [QUOTA - 50 - 3 * before for before in range(4)]
 
 
 def knock(url: str) -> httpx.Response:

@@ -10,5 +10,6 @@ urlpatterns = [
     path("order", views.order),
     path("plain", views.plain),
     path("later", views.later),
+    path("export", views.Export.as_view()),
     path("uploads", views.Uploads.as_view()),
 ]

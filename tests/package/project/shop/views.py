@@ -45,6 +45,16 @@ async def later(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"products": []})
 
 
+class Export(APIView):
+    """A view that reserves 50, and costs 3."""
+
+    throttle_reserve = 50
+
+    def get(self, request: Request) -> Response:
+        request.rate_limit.settle(3)
+        return Response([1, 2, 3])
+
+
 class Uploads(APIView):
     """A view with its own rate, which needs no rules of the platform."""
 
