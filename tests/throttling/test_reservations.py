@@ -157,13 +157,18 @@ def replacing(get_response: Any) -> Any:
 
 
 @pytest.fixture(params=[[], [OURS]], ids=["without the middleware", "with it"])
-def project(request: pytest.FixtureRequest, store: Store, settings: Settings) -> Iterator[Store]:
-    publish(store)
+def project_without_rules(request: pytest.FixtureRequest, store: Store, settings: Settings) -> Iterator[Store]:
     settings.ROOT_URLCONF = __name__
     settings.MIDDLEWARE = request.param
     settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"CLIENT_IDENTIFIER": KEY_IN_HEADER}
     yield store
     Acting.act = staticmethod(do_nothing)
+
+
+@pytest.fixture
+def project(project_without_rules: Store) -> Store:
+    publish(project_without_rules)
+    return project_without_rules
 
 
 def ask(path: str, act: Act = do_nothing, method: str = "get", **headers: str) -> Any:
@@ -181,6 +186,16 @@ def settle(cost: int) -> Act:
         assert left()[0] == TOKENS - cost
 
     return act
+
+
+@pytest.mark.usefixtures("project_without_rules")
+@pytest.mark.parametrize("view", VIEWS)
+def test_without_rules_there_is_nothing_to_settle(view: str) -> None:
+    def act(request: Any) -> None:
+        assert request.rate_limit.settle(5) is None
+        assert request.rate_limit.decision is None
+
+    assert ask(view, act).status_code == 200
 
 
 @pytest.mark.parametrize("view", VIEWS)
