@@ -252,6 +252,19 @@ def test_a_debt_is_bounded(desk: Desk) -> None:
     assert bucket.retry_after <= 366 * 86_400 + 6
 
 
+@pytest.mark.parametrize("algorithm", [Algorithm.SLIDING_WINDOW, Algorithm.FIXED_WINDOW])
+def test_a_debit_never_lowers_the_usage(desk: Desk, algorithm: Algorithm) -> None:
+    """The debt is already larger than the limit of the second reservation may remember."""
+    desk.delete_counters()
+    large, small = ([policy("alone", Limit(quota, 60, algorithm))] for quota in (1_000, 10))
+    one, other = reserve(desk, large, 1), reserve(desk, small, 1)
+    assert one
+    assert other
+    settle(desk, one, 10**9)
+    settle(desk, other, 10**9)
+    assert desk.check("ann", small, 1, consume=False).readings[0][1] == 1_000 + 10**9
+
+
 def test_a_lowered_quota_makes_no_debt_longer_than_two_years(desk: Desk) -> None:
     """Usage is kept, but not what would take longer than a burst and a debt may."""
     desk.delete_counters()
