@@ -1,13 +1,11 @@
 """Reservations and charges over HTTP: cost that is consumed before it is known, and settled or debited later."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from typing import Any
 
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from api.authentication import token_of
 from api.decisions import STORE_RETRY_AFTER, decision_response
 from api.errors import exception_response
 from api.idempotency import name_of
@@ -73,16 +71,6 @@ def _default_cost(engine: Engine, check: CheckRequest) -> int:
 class SettlingView(CheckingView):
     """The base of views that settle reservations."""
 
-    def authorized_engine(self, request: Request) -> Engine:
-        """The engine. Settling uses no rules, so here the token is checked with the published ones; while they cannot
-        be read, with those of this process. Raises :class:`~api.problems.ProblemResponse`."""
-        engine = get_engine()
-        with suppress(StoreError):
-            engine.refresh()
-        if engine.current is not None:
-            token_of(request).require(self.scope, engine.current.ruleset)
-        return engine
-
     def get_exception_handler(self) -> ExceptionHandler:
         return _handle_settling_errors
 
@@ -94,7 +82,7 @@ class SettlementView(SettlingView):
     def post(self, request: Request, reservation: str) -> HttpResponse:
         parse_query(_query_of(request), {})
         cost = parse_settlement(read_json(request))
-        settlement = self.authorized_engine(request).settle(reservation, cost)
+        settlement = get_engine().settle(reservation, cost, guard=self.guard(request))
         return json_response(settlement._asdict())
 
 
@@ -104,7 +92,7 @@ class ReservationView(SettlingView):
     @delete_operation
     def delete(self, request: Request, reservation: str) -> HttpResponse:
         parse_query(_query_of(request), {})
-        self.authorized_engine(request).release(reservation)
+        get_engine().release(reservation, guard=self.guard(request))
         return HttpResponse(status=204)
 
 
@@ -115,13 +103,14 @@ class SettlementsView(SettlingView):
     def post(self, request: Request) -> HttpResponse:
         parse_query(_query_of(request), {})
         asked = parse_settlements(read_json(request, MAX_BATCH_BODY_BYTES))
-        return json_response({"results": list(_results(self.authorized_engine(request), asked))})
+        return json_response({"results": list(_results(get_engine(), asked, self.guard(request)))})
 
 
-def _results(engine: Engine, asked: Sequence[AskedSettlement]) -> Iterator[dict[str, Any]]:
+def _results(engine: Engine, asked: Sequence[AskedSettlement], guard: Guard) -> Iterator[dict[str, Any]]:
     """Yields the result of each settlement. Once the store has failed, it is not asked again, since each call could
-    wait for it until its deadline."""
+    wait for it until its deadline. ``guard`` is called once."""
     outage: StoreError | None = None
+    engine.authorize(guard)
     for each in asked:
         try:
             if outage is not None and _is_in_store(each.reservation):

@@ -6,6 +6,7 @@ import logging
 from redis.exceptions import ResponseError
 
 from limits.store.client import ClusterClient
+from ratelimit_enforcer.domain.reservations import ReservationId
 from ratelimit_enforcer.store import scripts
 from ratelimit_enforcer.store.completer import Resolver
 from ratelimit_enforcer.store.deadline import Deadline
@@ -53,16 +54,26 @@ def finish_all(reservations: Reservations, redis: ClusterClient, keys: Keys, now
 
 
 def _finish(reservations: Reservations, shard: int, now: int, timeout: float) -> int:
-    finished = 0
     try:
-        for found in reservations.unfinished(shard, now - UNFINISHED_AFTER_US, Deadline(timeout)):
-            record = reservations.read(found, Deadline(timeout))
-            if isinstance(record, SettledRecord):
-                reservations.finish(found, record, now, Deadline(timeout))
-                finished += 1
+        found = reservations.unfinished(shard, now - UNFINISHED_AFTER_US, Deadline(timeout))
     except (StoreError, ResponseError) as error:
         _report_unread(error)
-    return finished
+        return 0
+    return sum(_finish_one(reservations, each, now, timeout) for each in found)
+
+
+def _finish_one(reservations: Reservations, found: ReservationId, now: int, timeout: float) -> bool:
+    """One whose other parts are unavailable or damaged does not stop the others."""
+    try:
+        record = reservations.read(found, Deadline(timeout))
+        if not isinstance(record, SettledRecord):
+            reservations.forget(found, Deadline(timeout))
+            return False
+        reservations.finish(found, record, now, Deadline(timeout))
+    except (StoreError, ResponseError) as error:
+        _report_unread(error)
+        return False
+    return True
 
 
 def _shards_with_unfinished(redis: ClusterClient, keys: Keys) -> list[int]:

@@ -201,15 +201,15 @@ class Counters:
     def _debit(self, counter: ConsumedFrom, cost: int, now: int) -> int:
         """Returns the largest excess over a limit, at most ``cost``."""
         found = self.counters.get(counter.key)
-        states, missing, overdrawn = dict(found.states) if found else {}, found is None, 0
+        states, overdrawn = dict(found.states) if found else {}, 0
         for limit, _ in counter.limits:
             if can_have_debts(limit):
                 state = states.get(state_key(limit))
-                missing = missing or state is None
+                if found and state is None:
+                    continue  # Removed from the policy since the reservation.
                 states[state_key(limit)], excess = debited_state(state, limit, cost, now)
                 overdrawn = max(overdrawn, min(excess, cost))
-        beginning = found.beginning if found and not missing else now % BEGINNINGS
-        self.counters[counter.key] = Counter(beginning, states)
+        self.counters[counter.key] = Counter(found.beginning if found else now % BEGINNINGS, states)
         return overdrawn
 
     def _rows(

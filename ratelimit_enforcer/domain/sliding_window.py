@@ -121,7 +121,7 @@ def figures(window: SlidingWindow, limit: Limit, cost: int, admitted: bool) -> t
     used = window.used
     ahead = max(0, window.last_at - window.now)
     retry = ahead if admitted else wait_for(window, limit, used + cost - limit.quota)
-    reset = window.last_at + limit.window_us - window.now if window.runs else 0
+    reset = window.last_at + limit.window_us - window.now if used else 0
     next_capacity = wait_for(window, limit, max(1, used - limit.quota + 1))
     return used, next_capacity, reset, retry
 

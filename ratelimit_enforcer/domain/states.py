@@ -101,25 +101,25 @@ def refunded_state(state: State, limit: Limit, cost: int, reserved: int, mark: i
         case SlidingWindow():
             return sliding_window.refund(sliding_window.advance(state, limit, now), limit, cost, mark)
         case TokenBucket():
-            limit = _at_quota_of(state, limit)
-            current = token_bucket.advance(token_bucket.corrected(state, limit, now), limit, now)
-            return token_bucket.refund(current, limit, cost, reserved, mark)
+            is_tracked = state.tracked_until > now
+            return token_bucket.refund(state, _at_quota_of(state, limit), cost, reserved, mark) if is_tracked else state
         case FixedWindow():
             return fixed_window.refund(state, cost, mark)
 
 
 def debited_state(state: State | None, limit: Limit, cost: int, now: int) -> tuple[State, int]:
     """The state after a debit, and the excess over the limit."""
-    if isinstance(state, TokenBucket):
-        limit = _at_quota_of(state, limit)
-    current = state_at(state and corrected_state(state, limit, now), limit, now)
-    match current:
-        case SlidingWindow():
-            return sliding_window.debit(current, limit, cost)
-        case TokenBucket():
-            return token_bucket.debit(current, limit, cost)
-        case FixedWindow():
-            return fixed_window.debit(current, limit, cost)
+    match state or state_at(None, limit, now):
+        case TokenBucket() as bucket:
+            limit = _at_quota_of(bucket, limit)
+            return token_bucket.debit(token_bucket.corrected(bucket, limit, now), limit, cost, now)
+        case SlidingWindow() as window:
+            corrected = sliding_window.corrected(window, limit, now)
+            return sliding_window.debit(sliding_window.advance(corrected, limit, now), limit, cost)
+        case FixedWindow() as period:
+            return fixed_window.debit(
+                fixed_window.advance(fixed_window.corrected(period, limit, now), limit, now), limit, cost
+            )
 
 
 def can_have_debts(limit: Limit) -> bool:

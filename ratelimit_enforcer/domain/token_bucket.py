@@ -154,7 +154,8 @@ def _merged(minima: Sequence[Minimum]) -> tuple[Minimum, ...]:
 
 def refund(bucket: TokenBucket, limit: Limit, cost: int, reserved: int, label: int) -> TokenBucket:
     """The counter as if a reservation of ``reserved`` had cost ``cost`` less: ``used(t) - min(cost, least used(s))``,
-    with s from the reservation to t. ``bucket`` must be at the present time (:func:`advance`)."""
+    with s from the reservation to t. ``bucket`` stays at the time of the last request: it is refilled from there on, at
+    the quota of whoever reads it next."""
     bounds = [_units_of(minimum, bucket.quota) for minimum in bucket.minima if minimum.label >= label]
     if not bounds:
         return bucket
@@ -176,15 +177,18 @@ def _lowered(bucket: TokenBucket, label: int, by: int) -> Iterator[Minimum]:
             yield minimum
 
 
-def debit(bucket: TokenBucket, limit: Limit, cost: int) -> tuple[TokenBucket, int]:
+def debit(bucket: TokenBucket, limit: Limit, cost: int, now: int) -> tuple[TokenBucket, int]:
     """The counter after consuming ``cost`` beyond the burst if necessary, and the number of tokens beyond it that are
-    missing now, rounded up. The debt is at most :data:`~ratelimit_enforcer.domain.limit.MAX_DEBT` tokens, and what is
-    refilled in 366 days. ``bucket`` must be at the present time (:func:`advance`)."""
+    missing at ``now``, rounded up. The debt is at most :data:`~ratelimit_enforcer.domain.limit.MAX_DEBT` tokens, and
+    what is refilled in 366 days. Unless the bucket was full meanwhile, it stays at the time of the last request."""
+    since, bucket = bucket.now, advance(bucket, limit, now)
     burst = limit.capacity * limit.window_us
     most = burst + min(MAX_DEBT * limit.window_us, MAX_DEBT_US * limit.quota)
     units = max(_units(bucket), min(_units(bucket) + cost * limit.window_us, most))
     used, rest = divmod(units, limit.quota)
     after = replace(bucket, used=used, rest=rest, quota=limit.quota, minima=_with_present_usage(bucket, limit))
+    if _units(bucket):
+        after = replace(after, now=since, used=after.used + now - since)
     return after, max(0, -((burst - units) // limit.window_us))
 
 

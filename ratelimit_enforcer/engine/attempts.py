@@ -192,12 +192,12 @@ def nothing_to_settle(decision: Decision, reserve: Reserve, now: int) -> Decisio
 def with_local_reservation(decision: Decision, attempt: Attempt, now: int) -> Decision:
     """The decision of a process without the store, with a reservation that frees the places in this process, and that
     has nothing else to settle. ``now``: in microseconds since 1970."""
-    reserve, settleable = attempt.request.reserve, attempt.settleable
+    settleable = attempt.settleable
     if settleable is None or not decision.allowed or settleable.kind is SettleableKind.CHARGE:
         return decision
-    if not attempt.layout.longest_place:
-        return nothing_to_settle(decision, reserve, now) if reserve else decision
-    reservation = ReservationId(Store.PROCESS, 0, settleable.name)
+    # The store may have decided the request, if only its answer came too late.
+    shard = shard_of(shard_key_of(attempt.store_request()))
+    reservation = ReservationId(Store.PROCESS, shard, settleable.name)
     return decision._replace(reservation=str(reservation), expires_at=now + settleable.ttl)
 
 

@@ -7,13 +7,14 @@ process loads these and repeats the check.
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import takewhile
 
 from ratelimit_enforcer.domain.attributes import NO_ATTRIBUTES
 from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.decision import CheckRequest, Decision, at_cost, clamped_cost
 from ratelimit_enforcer.domain.enums import Reason
-from ratelimit_enforcer.domain.reservations import Charge, Reserve, Settlement
+from ratelimit_enforcer.domain.reservations import RETENTION, Charge, Reserve, Settlement
 from ratelimit_enforcer.domain.usage import Count, SettlementKind, counts_of
 from ratelimit_enforcer.engine.ancestors import load_ancestors
 from ratelimit_enforcer.engine.attempts import (
@@ -52,14 +53,18 @@ from ratelimit_enforcer.store.decider import Decider
 from ratelimit_enforcer.store.errors import (
     AncestorsNotLoaded,
     AnswerLost,
+    ReservedMeanwhile,
     StoreDataError,
     StoreError,
     StoreUnavailable,
     TooManyReservations,
 )
 from ratelimit_enforcer.store.requests import Verb
-from ratelimit_enforcer.store.reservations import Reservations, read_record
+from ratelimit_enforcer.store.reservations import Record, Reservations, read_record
 from ratelimit_enforcer.store.usage import UsageBuffer, UsageWriter
+
+UNNAMED_RETENTION = 60
+"""Seconds for which a charge is stored that cannot be repeated, because it has no name."""
 
 
 class Engine:
@@ -155,22 +160,37 @@ class Engine:
             self._observe(decisions, began)
         return decisions
 
-    def settle(self, reservation: str, cost: int | None = None) -> Settlement:
+    def settle(self, reservation: str, cost: int | None = None, *, guard: Guard | None = None) -> Settlement:
         """Settles a reservation at its actual cost, 0 to
         :data:`~ratelimit_enforcer.domain.reservations.MAX_SETTLED_COST` (None: what was reserved), and frees the
         places. Less than what was reserved is refunded, as long as it is refundable; more is debited, even beyond the
-        quota. The same call again returns the same answer.
+        quota. The same call again returns the same answer. ``guard`` is called with the published ruleset, or, if it
+        cannot be read, with that of this process.
 
-        Raises :class:`~ratelimit_enforcer.domain.reservations.UnknownReservation`,
+        Raises any exception of ``guard``, :class:`~ratelimit_enforcer.domain.reservations.UnknownReservation`,
         :class:`~ratelimit_enforcer.domain.reservations.SettledAtAnotherCost`, and
         :class:`~ratelimit_enforcer.store.errors.StoreError`: then the call may be repeated.
         """
-        return self._settler.settle(reservation, cost, Deadline(self._deadline))
+        deadline = Deadline(self._deadline)
+        self.authorize(guard, deadline)
+        return self._settler.settle(reservation, cost, deadline)
 
-    def release(self, reservation: str) -> None:
-        """Settles a reservation at a cost of 0; of a check that took places, frees them and keeps the cost. Raises the
-        same exceptions as :meth:`settle`."""
-        self._settler.release(reservation, Deadline(self._deadline))
+    def release(self, reservation: str, *, guard: Guard | None = None) -> None:
+        """Settles a reservation at a cost of 0; of a check that took places, frees them and keeps the cost. ``guard``
+        and exceptions are those of :meth:`settle`."""
+        deadline = Deadline(self._deadline)
+        self.authorize(guard, deadline)
+        self._settler.release(reservation, deadline)
+
+    def authorize(self, guard: Guard | None, deadline: Deadline | None = None) -> None:
+        """Calls ``guard`` as :meth:`settle` does, which needs a ruleset for nothing else. Raises any exception of
+        ``guard``, and :class:`RulesetMissing` if this process has none."""
+        if guard is None:
+            return
+        deadline = deadline or Deadline(self._deadline)
+        with suppress(StoreError):
+            self._rulesets.refresh(deadline)
+        guard(self._rulesets.state(deadline)[0].ruleset)
 
     def charge(
         self, request: CheckRequest, cost: int, *, name: bytes | None = None, guard: Guard | None = None
@@ -190,7 +210,8 @@ class Engine:
             raise StoreUnavailable("Nothing can be charged while the store is unavailable.")
         overdrawn = 0
         if decision.reservation is not None:
-            overdrawn = self._settler.settle(decision.reservation, cost, deadline).overdrawn
+            retention = RETENTION if name else UNNAMED_RETENTION
+            overdrawn = self._settler.settle(decision.reservation, cost, deadline, retention=retention).overdrawn
         return Charge(
             decision.client,
             decision.plan,
@@ -265,11 +286,13 @@ class Engine:
         decisions: list[Decision] = []
         changes, verb = 0, Verb.COUNT if consume else Verb.PEEK
         rounds = Rounds(self._deadline) if len(requests) > 1 else None
+        first, attempts = 0, list[Attempt]()
         try:
             while len(decisions) < len(requests):
                 if rounds is not None:
                     deadline = rounds.next_deadline(len(decisions))
-                attempts = self._attempts(requests[len(decisions) :], deadline, guard)
+                first = len(decisions)
+                attempts = self._attempts(requests[first:], deadline, guard)
                 for attempt, answer in self._send(attempts, deadline, verb):
                     if isinstance(answer, ValuesExhausted):
                         requests[len(decisions)] = _counted_together(attempt, answer)
@@ -282,7 +305,8 @@ class Engine:
                         break
                     decisions.append(decision)
         except StoreError as error:
-            decisions += self._decide_without(requests[len(decisions) :], error, guard, consume=consume)
+            sent = attempts[len(decisions) - first :]
+            decisions += self._decide_without(requests[len(decisions) :], sent, error, guard, consume=consume)
         return decisions
 
     def _send(
@@ -303,10 +327,19 @@ class Engine:
         return zip(sent[: len(answers)], answers, strict=True)
 
     def _decide_without(
-        self, requests: Sequence[CheckRequest], error: StoreError, guard: Guard | None, *, consume: bool
+        self,
+        requests: Sequence[CheckRequest],
+        sent: Sequence[Attempt],
+        error: StoreError,
+        guard: Guard | None,
+        *,
+        consume: bool,
     ) -> list[Decision]:
-        """Decides by this process's data. Requests that the store may have counted are not counted here."""
+        """Decides by this process's data. Requests that the store may have counted are not counted here; what it may
+        have reserved in the attempts that were ``sent`` has the same names."""
         attempts = self._attempts(requests, Deadline(self._deadline), guard)
+        for attempt, before in zip(attempts, sent, strict=False):
+            attempt.settleable = before.settleable
         return [
             self._without_store(attempt, consume=consume, count=consume and number >= error.in_doubt)
             for number, attempt in enumerate(attempts)
@@ -381,14 +414,20 @@ class Engine:
 
     def _reserved_before(self, attempt: Attempt, answer: ReservedBefore, deadline: Deadline) -> Decision:
         """The decision on a repeated request: what was reserved the first time, and the present state of the limits."""
+        return self._with_record(attempt, read_record(answer.record), deadline)
+
+    def _with_record(self, attempt: Attempt, record: Record, deadline: Deadline) -> Decision:
         asked = attempt.request._replace(reserve=None, cost=1)
         (peeked,) = self._decide((asked,), deadline, None, consume=False)
-        return with_record(peeked, attempt, read_record(answer.record), self._clock.now())
+        return with_record(peeked, attempt, record, self._clock.now())
 
     def _concluded(self, attempt: Attempt, answer: Decided, decision: Decision, deadline: Deadline) -> Decision:
         """Commits or refunds. Raises :class:`StoreUnavailable` if an admitted request could not be committed."""
         try:
             self._conclude(attempt, answer, decision, deadline, admitted=answer.admitted)
+        except ReservedMeanwhile:
+            record = self._settler.record_of(decision.reservation or "", deadline)
+            return self._with_record(attempt, record, deadline)
         except TooManyReservations:
             decision = decision._replace(
                 allowed=False, reason=Reason.TOO_MANY_RESERVATIONS, reservation=None, expires_at=None

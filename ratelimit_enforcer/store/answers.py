@@ -9,11 +9,10 @@ from ratelimit_enforcer.domain.readings import Reading
 from ratelimit_enforcer.domain.usage import Count
 from ratelimit_enforcer.store import damage
 from ratelimit_enforcer.store.deadline import Deadline
-from ratelimit_enforcer.store.errors import StoreUnavailable
 from ratelimit_enforcer.store.keys import TOKEN_ENCODING
 
 RULES_CHANGED, CLIENT_CHANGED, OUTSIDE_VALIDITY, NOT_LOADED = range(1, 5)
-DAMAGED, VALUES_EXHAUSTED, RESERVED, UNRESOLVED = range(5, 9)
+DAMAGED, VALUES_EXHAUSTED, RESERVED = range(5, 8)
 
 _HEAD = struct.Struct(">B?q")
 _COMPLETE, _UNCOUNTED, _COUNT_DAMAGED, _TOO_MANY = 1, 2, 4, 8
@@ -31,7 +30,8 @@ class Uncommitted(Protocol):
         committed: then it is not admitted, and the cost that it consumed will be refunded. Raises
         :class:`~ratelimit_enforcer.store.errors.CountInDoubt` if it may have been committed, and
         :class:`~ratelimit_enforcer.store.errors.TooManyReservations` if the client has too many: then it can still be
-        concluded as denied.
+        concluded as denied. Raises :class:`~ratelimit_enforcer.store.errors.ReservedMeanwhile` if another request has
+        made this reservation; this one is refunded.
         """
 
 
@@ -144,9 +144,7 @@ def read_answer(reply: Any, shard: int) -> StoreAnswer:
 
 
 def _read_obstacle(reply: Any) -> StoreAnswer:
-    """The answer if the request cannot be decided by the store. Raises :class:`StoreUnavailable`."""
-    if reply[0] == UNRESOLVED:
-        raise StoreUnavailable("An earlier attempt at this request is not resolved yet.")
+    """The answer if the store cannot decide the request."""
     if reply[0] != DAMAGED:
         return NotLoaded()
     damaged = reply[1].decode()

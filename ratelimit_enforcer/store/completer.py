@@ -55,7 +55,7 @@ class Resolver:
         resolved = 0
         for found in self._pending.overdue(shard, Deadline(timeout)):
             if isinstance(found, UnreadableEntry):
-                self._set_aside(shard, found.entry, found, timeout)
+                self._set_aside(Consumption(shard, found.entry, ()), found, timeout)
                 continue
             try:
                 resolved += self._resolve(found, Deadline(timeout))
@@ -63,7 +63,7 @@ class Resolver:
                 # The damaged entry is in another shard, and is set aside when that shard is resolved.
                 log.info("pending_not_resolved: %s", error, extra={"event": "pending_not_resolved"})
             except ResponseError as error:
-                self._set_aside(shard, found.consumption.entry, error, timeout)
+                self._set_aside(found.consumption, error, timeout)
         return resolved
 
     def _resolve(self, found: Overdue, deadline: Deadline) -> bool:
@@ -75,14 +75,14 @@ class Resolver:
             return False
         if outcome is Outcome.REFUNDED and found.age < REFUNDED_UNTIL:
             return bool(self._pending.refund(found.consumption, deadline))
-        self._pending.confirm(found.consumption.shard, [entry], deadline)
+        self._pending.confirm(found.consumption.shard, [found.consumption], deadline)
         return True
 
-    def _set_aside(self, shard: int, entry: bytes, error: Exception, timeout: float) -> None:
+    def _set_aside(self, consumption: Consumption, error: Exception, timeout: float) -> None:
         """Ends an entry that cannot be read or refunded, so that it does not block the others. The cost that
         it consumed is not refunded."""
         log.error("pending_set_aside: %s", error, extra={"event": "pending_set_aside", "error": str(error)})
-        self._pending.confirm(shard, [entry], Deadline(timeout))
+        self._pending.confirm(consumption.shard, [consumption], Deadline(timeout))
 
 
 TIMEOUT = 0.5
@@ -256,14 +256,14 @@ class Completer:
 
     def _in_one_call(self, call: Callable[..., None], consumptions: Iterable[Consumption]) -> None:
         """Calls once for the entries of each shard, or several times if they are too many for one call."""
-        by_shard: dict[int, list[bytes]] = defaultdict(list)
-        for shard, entry, _ in consumptions:
-            by_shard[shard].append(entry)
+        by_shard: dict[int, list[Consumption]] = defaultdict(list)
+        for consumption in consumptions:
+            by_shard[consumption.shard].append(consumption)
         for shard, entries in by_shard.items():
             for first in range(0, len(entries), MAX_ENTRIES):
                 self._attempt(shard, self._with_timeout, call, shard, entries[first : first + MAX_ENTRIES])
 
-    def _with_timeout(self, call: Callable[..., None], shard: int, entries: Sequence[bytes]) -> None:
+    def _with_timeout(self, call: Callable[..., None], shard: int, entries: Sequence[Consumption]) -> None:
         call(shard, entries, Deadline(TIMEOUT))
 
     def _attempt(self, shard: int, call: Callable[..., object], *arguments: object) -> bool:

@@ -37,6 +37,10 @@ class TooManyReservations(StoreError):
     """The client has too many unsettled reservations; nothing was changed."""
 
 
+class ReservedMeanwhile(StoreError):
+    """Another request has made the reservation of this name; nothing was changed."""
+
+
 class RulesetUnreadable(StoreError):
     """The rules in force are intact, but this process cannot use them: a later release wrote them, or this
     machine does not know a time zone."""

@@ -18,6 +18,7 @@ from ratelimit_enforcer.store import damage, scripts
 from ratelimit_enforcer.store.connections.server import StoreConnections
 from ratelimit_enforcer.store.deadline import Deadline
 from ratelimit_enforcer.store.keys import SHARDS, Keys, client_field
+from ratelimit_enforcer.store.requests import NO_NAME
 from ratelimit_enforcer.store.reservations import read_entry
 
 CONFIRM_WITHIN = 2.0
@@ -43,9 +44,10 @@ def entry_of(request_id: bytes, part: int) -> bytes:
     return request_id + _PART.pack(part)
 
 
-def name_of(entry: bytes) -> bytes:
-    """The id of the request."""
-    return entry[:ID_SIZE]
+def part_of(entry: bytes) -> int:
+    """The number of the part."""
+    (part,) = _PART.unpack(entry[ID_SIZE:])
+    return int(part)
 
 
 def is_home(entry: bytes) -> bool:
@@ -55,7 +57,7 @@ def is_home(entry: bytes) -> bool:
 
 def home_of(entry: bytes) -> bytes:
     """The entry of the client's part of the same request."""
-    return entry_of(name_of(entry), 0)
+    return entry_of(entry[:ID_SIZE], 0)
 
 
 def pack_new(entry: bytes, timeout: float, home: int) -> bytes:
@@ -65,11 +67,13 @@ def pack_new(entry: bytes, timeout: float, home: int) -> bytes:
 
 
 class Consumption(NamedTuple):
-    """An entry, its shard, and the keys of the counters that it may have consumed from, and of their places."""
+    """An entry, its shard, the keys of the counters that it may have consumed from, and of their places, and the name
+    of the reservation that the request makes."""
 
     shard: int
     entry: bytes
     counters: tuple[str, ...]
+    name: bytes = NO_NAME
 
 
 class Overdue(NamedTuple):
@@ -100,12 +104,14 @@ class Outcome(Enum):
 class EndResult(IntEnum):
     """Whether this call ended an entry and counted the request. ``UNCHANGED``: nothing was changed;
     ``UNCOUNTED``: the entry was ended, but the counts in the store are damaged; ``TOO_MANY``: nothing was changed,
-    because the client has too many unsettled reservations."""
+    because the client has too many unsettled reservations; ``RESERVED_MEANWHILE``: or because another request has made
+    this reservation."""
 
     UNCHANGED = 0
     COUNTED = 1
     UNCOUNTED = 2
     TOO_MANY = 3
+    RESERVED_MEANWHILE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +146,7 @@ class PendingEntries:
             *self._keys.of_request[home.shard],
             *self._keys.pending[home.shard],
             self._keys.committed[home.shard],
-            _record_key(self._keys, home.shard, home.entry),
+            self._keys.reservation(home.shard, home.name),
             self._keys.open_reservations_of(home.shard, usage.client),
             self._keys.open_reservations[home.shard],
         )
@@ -158,15 +164,16 @@ class PendingEntries:
             self._run("refund", keys, (consumption.entry, *usage.arguments(self._counts_per_shard)), deadline)
         )
 
-    def confirm(self, shard: int, entries: Sequence[bytes], deadline: Deadline) -> None:
+    def confirm(self, shard: int, entries: Sequence[Consumption], deadline: Deadline) -> None:
         """Ends entries of a shard without a refund: their cost stays consumed. A reservation's become records."""
-        keys = *self._keys.pending[shard], *(_record_key(self._keys, shard, entry) for entry in entries)
-        self._run("confirm", keys, entries, deadline)
+        records = (self._keys.reservation(shard, each.name, part_of(each.entry)) for each in entries)
+        keys = *self._keys.pending[shard], *records
+        self._run("confirm", keys, [each.entry for each in entries], deadline)
 
-    def drop_committed(self, shard: int, entries: Sequence[bytes], deadline: Deadline) -> None:
+    def drop_committed(self, shard: int, entries: Sequence[Consumption], deadline: Deadline) -> None:
         """Drops the records of committed requests all of whose parts are confirmed."""
         key = self._keys.committed[shard]
-        self._connections.execute("ZREM", key, *entries, key=key, deadline=deadline)
+        self._connections.execute("ZREM", key, *(each.entry for each in entries), key=key, deadline=deadline)
 
     def overdue(self, shard: int, deadline: Deadline) -> Iterator[Overdue | UnreadableEntry]:
         """Yields the oldest overdue entries of a shard; the exception in place of an unreadable one."""
@@ -206,9 +213,4 @@ def _overdue(shard: int, entry: bytes, content: bytes | None, now: int) -> Overd
         raise UnreadableEntry(entry) from error
     if record.home >= SHARDS:
         raise UnreadableEntry(entry)
-    return Overdue(Consumption(shard, entry, tuple(record.keys)), now - record.made_at, record.home)
-
-
-def _record_key(keys: Keys, shard: int, entry: bytes) -> str:
-    """The record that an entry becomes if it is part of a reservation."""
-    return keys.reservation(shard, name_of(entry), *_PART.unpack(entry[ID_SIZE:]))
+    return Overdue(Consumption(shard, entry, tuple(record.keys), record.name), now - record.made_at, record.home)

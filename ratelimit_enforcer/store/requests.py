@@ -21,13 +21,14 @@ _SHARD = struct.Struct(">H")
 
 class SettleableKind(IntEnum):
     """A reservation; a request that takes places of concurrency limits; a charge; one part of a request, pending until
-    the request is committed; the same of a reservation, in another shard than the client's."""
+    the request is committed; parts of a reservation and of a charge in another shard than the client's."""
 
     RESERVATION = 1
     REQUEST = 2
     CHARGE = 3
     PART = 4
     RESERVATION_PART = 5
+    CHARGE_PART = 6
 
 
 class Verb(StrEnum):
@@ -58,8 +59,8 @@ class CounterRef(NamedTuple):
 class Settleable(NamedTuple):
     """Why the cost of a request may be settled later. ``name`` identifies the reservation; ``ttl`` is in microseconds;
     at least ``at_least`` is consumed (None: the cost); ``max_open``: the maximum number of unsettled reservations of
-    the client. ``part`` is the number of a part of a request on a Cluster, and ``shards`` those of the parts after the
-    client's."""
+    the client. ``part`` is the number of a part of a request on a Cluster; ``request_id`` identifies this attempt at
+    it, and ``shards`` are those of the parts after the client's."""
 
     kind: SettleableKind
     name: bytes
@@ -67,6 +68,7 @@ class Settleable(NamedTuple):
     at_least: int | None = None
     max_open: int = MAX_OPEN
     part: int = 0
+    request_id: bytes = b""
     shards: tuple[int, ...] = ()
 
 
@@ -128,5 +130,5 @@ def settleable_arguments(request: StoreRequest, keys: Sequence[str]) -> list[Arg
     packed = _SETTLEABLE.pack(
         settleable.kind, len(keys) + 1, settleable.ttl, at_least, settleable.max_open, settleable.name
     )
-    shards = b"".join(map(_SHARD.pack, settleable.shards))
-    return [*ancestor_arguments(request), packed + shards]
+    parts = settleable.request_id + b"".join(map(_SHARD.pack, settleable.shards)) if settleable.shards else b""
+    return [*ancestor_arguments(request), packed + parts]

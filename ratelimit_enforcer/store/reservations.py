@@ -9,18 +9,18 @@ from ratelimit_enforcer.domain.calendar import timezones
 from ratelimit_enforcer.domain.enums import Algorithm, Period
 from ratelimit_enforcer.domain.fixed_window import window_bounds
 from ratelimit_enforcer.domain.limit import Limit
-from ratelimit_enforcer.domain.reservations import ReservationId, Store
+from ratelimit_enforcer.domain.reservations import ID_SIZE, RETENTION, ReservationId, Store
 from ratelimit_enforcer.store import damage, scripts
 from ratelimit_enforcer.store.connections.server import StoreConnections
 from ratelimit_enforcer.store.damage import RESERVATION
 from ratelimit_enforcer.store.deadline import Deadline
 from ratelimit_enforcer.store.errors import StoreDataError
 from ratelimit_enforcer.store.keys import Keys, places_of
-from ratelimit_enforcer.store.requests import SettleableKind
+from ratelimit_enforcer.store.requests import Argument, SettleableKind
 from ratelimit_enforcer.store.scripts.packing import ALGORITHM_CODES
 
 OPEN, SETTLED = 1, 2
-_ENTRY = struct.Struct(">BHQQIB")
+_ENTRY = struct.Struct(">BHQQI16sH")
 _LENGTH = struct.Struct(">H")
 _SHARD = struct.Struct(">H")
 _SETTLED = struct.Struct(">BBIIII")
@@ -42,19 +42,20 @@ class ConsumedCounter(NamedTuple):
 
 
 class OpenRecord(NamedTuple):
-    """An unsettled reservation, or a part of it. Times are in microseconds since 1970. ``home``: the shard where a
-    request in parts is committed; ``parts``: the shards of its parts after the client's. ``content``: the whole record.
-    """
+    """An unsettled reservation, or a part of it. Times are in microseconds since 1970. ``name``: that
+    of the reservation; ``home``: the shard where a request in parts is committed; ``is_in_parts``: it names other
+    parts. ``content``: the whole record."""
 
     kind: SettleableKind
     made_at: int
     expires_at: int
     cost: int
+    name: bytes
     counters: tuple[ConsumedCounter, ...]
     endpoint: str | None
     client: str
     home: int
-    parts: tuple[int, ...]
+    is_in_parts: bool
     content: bytes
 
     @property
@@ -70,19 +71,29 @@ class OpenRecord(NamedTuple):
         return [code for counter in self.counters for algorithm, code in counter.limits if algorithm == calendar]
 
 
+class Unfinished(NamedTuple):
+    """The parts of a settlement after the client's, on a Cluster: the id of the request, and their shards."""
+
+    request_id: bytes
+    shards: tuple[int, ...]
+    endpoint: str | None
+    client: str
+
+
 class SettledRecord(NamedTuple):
-    """A settled reservation: the cost that was reserved, and the result of the settlement. ``parts``: the shards of the
-    parts after the client's that are not known to be settled yet, on a Cluster."""
+    """A settled reservation: the cost that was reserved, and the result of the settlement. ``unfinished``: the parts
+    that are not known to be settled yet. ``content``: the whole record; empty if it was not read."""
 
     kind: SettleableKind
     reserved: int
     cost: int
     refunded: int
     overdrawn: int
-    parts: tuple[int, ...] = ()
+    unfinished: Unfinished | None = None
+    content: bytes = b""
 
     def pack(self) -> bytes:
-        """The record, as the scripts write it, without parts."""
+        """The record, as the scripts write it, if nothing is unfinished."""
         return _SETTLED.pack(SETTLED, self.kind, self.reserved, self.cost, self.refunded, self.overdrawn)
 
 
@@ -100,15 +111,28 @@ def read_record(content: bytes) -> Record:
 
 def _read_settled(content: bytes) -> SettledRecord:
     _, kind, *figures = _SETTLED.unpack_from(content)
-    parts = tuple(shard for (shard,) in _SHARD.iter_unpack(content[_SETTLED.size :]))
     reserved, cost, refunded, overdrawn = figures
-    return SettledRecord(SettleableKind(kind), reserved, cost, refunded, overdrawn, parts)
+    unfinished = _read_unfinished(content[_SETTLED.size :]) if len(content) > _SETTLED.size else None
+    return SettledRecord(SettleableKind(kind), reserved, cost, refunded, overdrawn, unfinished, content)
+
+
+def _read_unfinished(content: bytes) -> Unfinished:
+    (length,) = _LENGTH.unpack_from(content)
+    begin, end = _LENGTH.size, _LENGTH.size + length
+    client_at = end + 1 + content[end]
+    request_id, shards = _read_parts(content[begin:end])
+    return Unfinished(request_id, shards, content[end + 1 : client_at].decode() or None, content[client_at:].decode())
+
+
+def _read_parts(content: bytes) -> tuple[bytes, tuple[int, ...]]:
+    """The id of a request in parts, and the shards of the parts after the client's."""
+    return content[:ID_SIZE], tuple(shard for (shard,) in _SHARD.iter_unpack(content[ID_SIZE:]))
 
 
 def read_entry(content: bytes, at: int = 0) -> OpenRecord:
     """What a request consumed, as ``scripts/parts/entry.lua`` writes it. Raises ``struct.error``, ``IndexError`` or
     ``ValueError`` if it is damaged."""
-    kind, home, made_at, expires_at, cost, number = _ENTRY.unpack_from(content, at)
+    kind, home, made_at, expires_at, cost, name, number = _ENTRY.unpack_from(content, at)
     at, counters = at + _ENTRY.size, []
     for _ in range(number):
         counter, at = _read_counter(content, at)
@@ -116,9 +140,19 @@ def read_entry(content: bytes, at: int = 0) -> OpenRecord:
     end = at + 1 + content[at]
     endpoint, (length,) = content[at + 1 : end].decode() or None, _LENGTH.unpack_from(content, end)
     client = content[end + _LENGTH.size : end + _LENGTH.size + length].decode()
-    parts = tuple(shard for (shard,) in _SHARD.iter_unpack(content[end + _LENGTH.size + length :]))
+    is_in_parts = len(content) > end + _LENGTH.size + length
     return OpenRecord(
-        SettleableKind(kind), made_at, expires_at, cost, tuple(counters), endpoint, client, home, parts, content
+        SettleableKind(kind),
+        made_at,
+        expires_at,
+        cost,
+        name,
+        tuple(counters),
+        endpoint,
+        client,
+        home,
+        is_in_parts,
+        content,
     )
 
 
@@ -126,10 +160,10 @@ def _read_counter(content: bytes, at: int) -> tuple[ConsumedCounter, int]:
     _, _, length = _COUNTER.unpack_from(content, at)
     begin = at + _COUNTER.size
     end = begin + length
-    key, number = content[begin:end].decode(), content[end]
-    ends = [end + 1 + _LIMIT.size * index for index in range(number)]
-    limits = tuple(_LIMIT.unpack_from(content, each)[:2] for each in ends)
-    return ConsumedCounter(key, limits), end + 1 + _LIMIT.size * number
+    key, (number,) = content[begin:end].decode(), _LENGTH.unpack_from(content, end)
+    begins = [end + _LENGTH.size + _LIMIT.size * index for index in range(number)]
+    limits = tuple(_LIMIT.unpack_from(content, each)[:2] for each in begins)
+    return ConsumedCounter(key, limits), end + _LENGTH.size + _LIMIT.size * number
 
 
 class Reservations:
@@ -154,23 +188,35 @@ class Reservations:
         return None if content is None else read_record(content)
 
     def settle(
-        self, reservation: ReservationId, record: OpenRecord, cost: int | None, now: int, deadline: Deadline
-    ) -> SettledRecord | int | None:
-        """Settles a reservation (``cost`` None: at what it consumed) if this is still its record; else returns None.
-        ``now``: the store's time in microseconds since 1970, as the caller estimates it; if the present period of a
-        calendar limit differs at the store's time, returns that time. Other parts are not settled."""
-        return self._settle(reservation.shard, reservation.name, 0, record, cost, now, deadline)
-
-    def _settle(
         self,
-        shard: int,
-        name: bytes,
-        part: int,
+        reservation: ReservationId,
         record: OpenRecord,
         cost: int | None,
         now: int,
         deadline: Deadline,
+        *,
+        retention: int = RETENTION,
     ) -> SettledRecord | int | None:
+        """Settles a reservation (``cost`` None: at what it consumed) if this is still its record; else returns None.
+        ``now``: the store's time in microseconds since 1970, as the caller estimates it; if the present period of a
+        calendar limit differs at the store's time, returns that time. ``retention``: for how many seconds the result of
+        a charge is stored. Other parts are not settled."""
+        place = reservation.shard, reservation.name, 0
+        return self._settle(place, record, cost, now, deadline, retention=retention)
+
+    def _settle(
+        self,
+        place: tuple[int, bytes, int],
+        record: OpenRecord,
+        cost: int | None,
+        now: int,
+        deadline: Deadline,
+        *,
+        refunds: bool | None = None,
+        retention: int = RETENTION,
+    ) -> SettledRecord | int | None:
+        """``place``: shard, name and part. ``refunds``: whether less cost is refunded (None: if it is refundable)."""
+        shard, name, part = place
         keys = [
             self._keys.reservation(shard, name, part),
             self._keys.open_reservations_of(shard, record.client),
@@ -179,31 +225,67 @@ class Reservations:
             self._keys.unfinished_settlements[shard],
             *record.keys,
         ]
-        given = "" if cost is None else cost
-        arguments = record.content, name, given, self._counts_per_shard, *period_ends(record.calendar_codes, now)
+        arguments: list[Argument] = [
+            record.content,
+            "" if cost is None else cost,
+            self._counts_per_shard,
+            "" if refunds is None else int(refunds),
+            retention,
+            *period_ends(record.calendar_codes, now),
+        ]
         reply: Any = self._script.run(self._connections, keys, arguments, deadline)
         if not isinstance(reply, list):
             return reply
         settled, refunded, overdrawn = reply
-        return SettledRecord(record.kind, record.cost, settled, refunded, overdrawn, record.parts)
+        return SettledRecord(record.kind, record.cost, settled, refunded, overdrawn)
 
     def finish(self, reservation: ReservationId, settled: SettledRecord, now: int, deadline: Deadline) -> SettledRecord:
-        """Settles the other parts of a settled reservation. ``now``: as for :meth:`settle`."""
+        """Settles the other parts of a settled reservation, as it was read. ``now``: as for :meth:`settle`."""
+        parts = settled.unfinished
+        if parts is None:
+            return settled
         overdrawn = [settled.overdrawn]
-        for part, shard in enumerate(settled.parts, 1):
-            overdrawn.append(self._finish_part(reservation.name, part, shard, settled.cost, now, deadline))
-        finished = settled._replace(overdrawn=max(overdrawn), parts=())
-        shard = reservation.shard
-        keys = self._keys.reservation(shard, reservation.name), self._keys.unfinished_settlements[shard]
-        self._finish_script.run(self._connections, keys, (reservation.name, finished.pack()), deadline)
+        for part, shard in enumerate(parts.shards, 1):
+            overdrawn.append(self._finish_part(reservation.name, part, shard, settled, now, deadline))
+        finished = settled._replace(overdrawn=max(overdrawn), unfinished=None, content=b"")
+        self._write_finished(reservation, settled, finished, parts, deadline)
         return finished
 
-    def _finish_part(self, name: bytes, part: int, shard: int, cost: int, now: int, deadline: Deadline) -> int:
+    def _write_finished(
+        self,
+        reservation: ReservationId,
+        settled: SettledRecord,
+        finished: SettledRecord,
+        parts: Unfinished,
+        deadline: Deadline,
+    ) -> None:
+        shard = reservation.shard
+        keys = [
+            self._keys.reservation(shard, reservation.name),
+            self._keys.unfinished_settlements[shard],
+            *self._keys.of_request[shard],
+        ]
+        arguments: list[Argument] = [
+            reservation.name,
+            settled.content,
+            finished.pack(),
+            finished.overdrawn - settled.overdrawn,
+            self._counts_per_shard,
+            parts.endpoint or "",
+            parts.client,
+        ]
+        self._finish_script.run(self._connections, keys, arguments, deadline)
+
+    def _finish_part(
+        self, name: bytes, part: int, shard: int, settled: SettledRecord, now: int, deadline: Deadline
+    ) -> int:
         """Returns the excess over an enforcing limit of this part; 0 if the store has lost its record."""
-        self._confirm(name, part, shard, deadline)
+        if settled.unfinished is not None:
+            self._confirm(settled.unfinished.request_id, name, part, shard, deadline)
         record = self._read(shard, name, part, deadline)
         while isinstance(record, OpenRecord):
-            answer = self._settle(shard, name, part, record, cost, now, deadline)
+            refunds = settled.refunded > 0
+            answer = self._settle((shard, name, part), record, settled.cost, now, deadline, refunds=refunds)
             if isinstance(answer, SettledRecord):
                 return answer.overdrawn
             if answer is None:
@@ -212,10 +294,15 @@ class Reservations:
                 now = answer
         return record.overdrawn if record else 0
 
-    def _confirm(self, name: bytes, part: int, shard: int, deadline: Deadline) -> None:
+    def _confirm(self, request_id: bytes, name: bytes, part: int, shard: int, deadline: Deadline) -> None:
         """The part may still be a pending entry, if the reservation is settled at once."""
         keys = *self._keys.pending[shard], self._keys.reservation(shard, name, part)
-        self._confirm_script.run(self._connections, keys, [name + _SHARD.pack(part)], deadline)
+        self._confirm_script.run(self._connections, keys, [request_id + _SHARD.pack(part)], deadline)
+
+    def forget(self, reservation: ReservationId, deadline: Deadline) -> None:
+        """Removes a settlement without a record from those that are unfinished."""
+        key = self._keys.unfinished_settlements[reservation.shard]
+        self._connections.execute("ZREM", key, reservation.name, key=key, deadline=deadline)
 
     def unfinished(self, shard: int, before: int, deadline: Deadline) -> list[ReservationId]:
         """Up to 100 settlements of a shard made before this time whose other parts are not settled yet."""

@@ -22,6 +22,7 @@ from ratelimit_enforcer.store.decider import Decider
 from ratelimit_enforcer.store.errors import (
     AnswerLost,
     CountInDoubt,
+    ReservedMeanwhile,
     StoreError,
     StoreUnavailable,
     TooManyReservations,
@@ -65,18 +66,18 @@ class SplitCheck:
     """One request in parts. Records which parts have consumed, or may have. However it ends, each of them is
     confirmed or refunded: here, by the completer, or, if this process ends, by a resolver."""
 
-    def __init__(self, services: Services, client: str, home: int, request_id: bytes) -> None:
+    def __init__(self, services: Services, client: str, home: int) -> None:
         """``home``: the client's shard, or that of the client's root."""
         self._services = services
         self._client = client
-        self._request_id = request_id
+        self.request_id = new_request_id()
         self._parts: list[Consumption] = []
         self.home = home
         """The shard where the request is committed."""
 
     def entry(self, part: int) -> bytes:
         """The entry of the part with this number."""
-        return entry_of(self._request_id, part)
+        return entry_of(self.request_id, part)
 
     def add(self, part: Consumption) -> None:
         """Records that this part may consume from now on."""
@@ -116,6 +117,9 @@ class SplitCheck:
             raise
         if committed is EndResult.TOO_MANY:
             raise TooManyReservations
+        if committed is EndResult.RESERVED_MEANWHILE:
+            self.refund_later()
+            raise ReservedMeanwhile
         if not committed:
             self.refund_later()
             raise StoreUnavailable("The request was not committed in time and is refunded.")
@@ -198,8 +202,7 @@ class SplitDecider(Decider):
 
     def _consume_cost(self, request: StoreRequest, deadline: Deadline) -> tuple[SplitCheck, StoreAnswer]:
         """A decision must be concluded, or the check refunded."""
-        name = request.settleable.name if request.settleable else new_request_id()
-        check = SplitCheck(self._services, request.client, shard_of(shard_key_of(request)), name)
+        check = SplitCheck(self._services, request.client, shard_of(shard_key_of(request)))
         try:
             answer = self._decide_parts(request, check, deadline)
         except BaseException:
@@ -211,10 +214,14 @@ class SplitDecider(Decider):
         return check, answer
 
     def _decide_parts(self, request: StoreRequest, check: SplitCheck | None, deadline: Deadline) -> StoreAnswer:
-        """Decides one part after another. With a ``check``, the parts are consumed as long as all admit."""
-        answers: list[Decided] = []
-        for number, part in enumerate(request.parts):
-            admitted = all(answer.admitted for answer in answers)
+        """Decides one part after another. With a ``check``, the parts are consumed as long as all admit. The client's
+        part of a charge is the last: its record names the others."""
+        answers: dict[int, Decided] = {}
+        is_charge = request.settleable is not None and request.settleable.kind is SettleableKind.CHARGE
+        numbers = range(len(request.parts))
+        for number in reversed(numbers) if is_charge else numbers:
+            part = request.parts[number]
+            admitted = all(answer.admitted for answer in answers.values())
             part_request = _request_for_part(request, part, number)
             if check is not None and admitted:
                 answer = self._consume(part_request, check, number, deadline)
@@ -224,8 +231,8 @@ class SplitDecider(Decider):
                 return ValuesExhausted(part.positions[answer.position])
             if not isinstance(answer, Decided):
                 return answer
-            answers.append(answer)
-        return _combined(request, answers)
+            answers[number] = answer
+        return _combined(request, [answers[number] for number in numbers])
 
     def _consume(self, request: StoreRequest, check: SplitCheck, number: int, deadline: Deadline) -> StoreAnswer:
         """Consumes one part, and records in the check whether it did, or may have."""
@@ -233,11 +240,12 @@ class SplitDecider(Decider):
         keys, client_arguments = self._keys_and_arguments(request, shard)
         first = len(self._keys.of_request[shard])
         counters = tuple(keys[first : first + len(request.policies)])
-        consumption = Consumption(shard, check.entry(number), (*counters, *map(places_of, counters)))
+        settleable = request.settleable or Settleable(SettleableKind.PART, NO_NAME, REFUNDABLE_US)
+        request = request._replace(settleable=settleable._replace(request_id=check.request_id))
+        keys_of_counters = (*counters, *map(places_of, counters))
+        consumption = Consumption(shard, check.entry(number), keys_of_counters, settleable.name)
         timeout = deadline.remaining() + (CONFIRM_WITHIN if number else 0)
         head = request.token, Verb.CONSUME.value, pack_new(consumption.entry, timeout, check.home)
-        if request.settleable is None:
-            request = request._replace(settleable=Settleable(SettleableKind.PART, NO_NAME, REFUNDABLE_US))
         keys += self._keys.pending[shard]
         arguments = (*head, *client_arguments, request.rules, *settleable_arguments(request, keys))
         keys += self._settleable_keys(request, shard)
@@ -286,10 +294,13 @@ def _settleable_of_part(request: StoreRequest, number: int) -> Settleable | None
     if settleable is None:
         return None
     if number == 0:
-        return settleable._replace(shards=tuple(_shard_of(part) for part in request.parts[1:]))
+        shards = tuple(_shard_of(part) for part in request.parts[1:])
+        return settleable._replace(request_id=settleable.request_id or new_request_id(), shards=shards)
     if settleable.kind is SettleableKind.CHARGE:
-        return settleable._replace(part=number)
-    return settleable._replace(kind=SettleableKind.RESERVATION_PART, part=number)
+        return settleable._replace(kind=SettleableKind.CHARGE_PART, part=number)
+    # The client's part decides whether a cost is refunded, which may be done late.
+    ttl = settleable.ttl + REFUNDABLE_US
+    return settleable._replace(kind=SettleableKind.RESERVATION_PART, part=number, ttl=ttl)
 
 
 def _shard_of(part: Part) -> int:
@@ -309,11 +320,14 @@ def _combined(request: StoreRequest, answers: Sequence[Decided]) -> Decided:
         rows.update(zip(part.positions, readings_by_policy(answer.readings, part.sizes), strict=True))
     admitted, settleable = all(answer.admitted for answer in answers), request.settleable
     costs = [answer.cost for answer in answers if answer.cost is not None]
+    expires_at = answers[0].expires_at
+    if settleable and settleable.kind is not SettleableKind.CHARGE:
+        expires_at = answers[0].now + settleable.ttl if admitted else None
     return Decided(
         admitted=admitted,
         complete=all(answer.complete for answer in answers),
         now=answers[0].now,
         readings=[reading for position in sorted(rows) for reading in rows[position]],
         cost=min(costs) if costs else request.cost,
-        expires_at=answers[0].now + settleable.ttl if settleable and admitted else None,
+        expires_at=expires_at,
     )

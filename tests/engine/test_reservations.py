@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,10 @@ from ratelimit_enforcer.domain.reservations import (
     UnknownReservation,
 )
 from ratelimit_enforcer.engine import CheckRequest, Engine
+from ratelimit_enforcer.engine.factory import make_engine
+from ratelimit_enforcer.store.connections.factory import store_connections_of
+from ratelimit_enforcer.store.connections.redis_url import parse
+from ratelimit_enforcer.store.errors import AnswerLost, CountInDoubt
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.engine.rules import per_hour, policy, record, ruleset, simple
 from tests.support.servers import Store
@@ -144,6 +149,84 @@ def test_a_charge_is_debited_beyond_the_quota(engine: Engine) -> None:
     assert engine.charge(CheckRequest("acme", "search"), 10**6)[3:5] == (10**6, 10**6 - 600)
     assert engine.charge(CheckRequest("acme", "search"), 7)[3:] == (7, 7, 1, None)
     assert remaining(engine) == 0
+
+
+def test_charges_count_new_values_of_attributes(store: Store) -> None:
+    """At most three values are counted separately, whoever brings them."""
+    models = policy("models", per_hour(100), attributes=("model",))
+    store.publish(ruleset(models))
+    store.load(record("acme", 1))
+    engine = make_engine(
+        store_connections_of(parse(store.url), 4, store.keys), store.keys, deadline=10, cache_size=10, max_values=3
+    )
+    for number in range(6):
+        engine.charge(CheckRequest("acme", "search", attributes={"model": f"m{number}"}), 5)
+    counters = store.redis.keys(f"{store.keys.namespace}:*:a:models:*")
+    assert len(counters) == 4
+
+
+def test_a_limit_removed_since_does_not_end_refunds(anywhere: Store) -> None:
+    both = policy("all", per_hour(1_000), Limit(1_000, 60))
+    anywhere.publish(ruleset(both))
+    anywhere.load(record("acme", 1))
+    engine = anywhere.engine()
+    one, other = reserve(engine, 300), reserve(engine, 300)
+    anywhere.publish(ruleset(policy("all", per_hour(1_000))))
+    engine.check(CheckRequest("acme", "search"))
+    settle(engine, one, 301)
+    settle(engine, other, 0)
+    assert remaining(engine) == 1_000 - 302
+
+
+def test_results_that_nobody_asks_for_again_are_not_stored_for_long(store: Store) -> None:
+    """Those of charges without a name, and of released places."""
+    places = Limit(5, 60, Algorithm.CONCURRENCY)
+    store.publish(ruleset(policy("all", places, per_hour(100))))
+    store.load(record("acme", 1))
+    engine = store.engine()
+    engine.charge(CheckRequest("acme", "search"), 5)
+    engine.release(engine.check(CheckRequest("acme", "search")).reservation or "")
+    lifetimes = [store.redis.ttl(key) for key in store.redis.keys(f"{store.keys.namespace}:*:r:*")]
+    assert len(lifetimes) == 2
+    assert max(lifetimes) <= 60
+    assert not store.redis.keys(f"{store.keys.namespace}:*:open")
+
+
+def test_a_place_of_a_reservation_can_be_released_as_long_as_it_lasts(store: Store) -> None:
+    month = 30 * 86_400
+    store.publish(ruleset(policy("all", Limit(5, month, Algorithm.CONCURRENCY))))
+    store.load(record("acme", 1))
+    found = ReservationId.parse(reserve(store.engine(), 1).reservation or "")
+    assert store.redis.ttl(store.keys.reservation(found.shard, found.name)) > month - 60
+
+
+def test_a_request_under_hundreds_of_policies(store: Store) -> None:
+    store.publish(ruleset(*(policy(f"policy-{number}", per_hour(100)) for number in range(300))))
+    store.load(record("acme", 1))
+    engine = store.engine()
+    assert settle(engine, reserve(engine, 10), 3).refunded == 7
+    assert remaining(engine) == 97
+
+
+def test_a_release_after_a_lost_answer_frees_the_place_in_the_store(store: Store) -> None:
+    """The script ran, but its answer came too late."""
+    store.publish(ruleset(policy("all", Limit(1, 600, Algorithm.CONCURRENCY), on_store_failure=OnStoreFailure.LOCAL)))
+    store.load(record("acme", 1))
+    engine = store.engine()
+    engine.check(CheckRequest("acme", "search"), consume=False)
+    run = engine._decider._run
+
+    def lose(*arguments: Any) -> Any:
+        run(*arguments)
+        raise CountInDoubt(AnswerLost("lost"), 1)
+
+    engine._decider._run = lose  # type: ignore[method-assign]
+    decision = engine.check(CheckRequest("acme", "search"))
+    engine._decider._run = run  # type: ignore[method-assign]
+    assert (decision.allowed, decision.degraded) == (True, True)
+    assert not store.engine().check(CheckRequest("acme", "search")).allowed
+    engine.release(decision.reservation or "")
+    assert store.engine().check(CheckRequest("acme", "search")).allowed
 
 
 def test_the_same_name_is_charged_once(engine: Engine) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from ratelimit_enforcer.domain.ruleset import Policy
 from ratelimit_enforcer.engine import CheckRequest, Engine
 from ratelimit_enforcer.store.deadline import Deadline
 from ratelimit_enforcer.store.errors import StoreUnavailable
+from ratelimit_enforcer.store.keys import shard_of
 from ratelimit_enforcer.store.reservations import OpenRecord, Reservations
 from tests.engine.rules import policy
 from tests.support.lasting_clusters import LastingCluster
@@ -143,3 +145,89 @@ def test_a_reservation_that_is_not_committed_is_refunded(world_of: Callable[...,
     assert (decision.allowed, decision.reason) == (False, Reason.STORE_UNAVAILABLE)
     world.theirs.resume()
     wait_until(lambda: world.resolve() == 0 and world.used() == (0, 0) and world.pending(SHARED) == 0)
+
+
+def test_costs_of_all_masters_are_counted_once(world_of: Callable[..., SplitWorld]) -> None:
+    """For the client, and with the largest excess."""
+    world = world_of(own(1_000), shared(700))
+    engine = world.engine(10)
+    decision = reserve(world, engine, 600)
+    engine.settle(decision.reservation or "", 800)
+    assert engine.charge(CheckRequest(world.client), 50).overdrawn == 50
+    counts = world.counted()
+    assert [counts[kind, ""] for kind in "trxo"] == [800, 0, 250, 150]
+
+
+def test_a_charge_during_a_publication_reaches_all_masters(world_of: Callable[..., SplitWorld]) -> None:
+    """The client's shard has newer rules when the other part is recorded."""
+    world = world_of()
+    engine = world.engine(10)
+    engine.check(CheckRequest(world.client), consume=False)
+    world.fill_again()
+    assert engine.charge(CheckRequest(world.client), 700, name=b"n" * 16).cost == 700
+    assert world.used() == (700, 700)
+    assert engine.charge(CheckRequest(world.client), 700, name=b"n" * 16).cost == 700
+    assert world.used() == (700, 700)
+
+
+def test_a_refund_that_is_finished_late(world_of: Callable[..., SplitWorld]) -> None:
+    """The client's part decides, even if the reservation has expired when the other part is settled."""
+    world = world_of()
+    engine = world.engine(10)
+    decision = reserve(world, engine, 600, ttl=1)
+    found, store = ReservationId.parse(decision.reservation or ""), reservations(world, engine)
+    record = store.read(found, Deadline(10))
+    assert isinstance(record, OpenRecord)
+    store.settle(found, record, 20, time.time_ns() // 1_000, Deadline(10))
+    wait_until(lambda: time.time_ns() // 1_000 > record.expires_at)
+    assert world.engine(10).settle(decision.reservation or "", 20)[1:] == (20, 580, 0)
+    assert world.used() == (20, 20)
+
+
+def test_two_attempts_with_the_same_name_at_once(world_of: Callable[..., SplitWorld]) -> None:
+    """The second one commits while the first waits for its commit: both have the same reservation, consumed once."""
+    world = world_of()
+    first, second = world.engine(10), world.engine(10)
+    pending = first._decider._services.pending  # type: ignore[attr-defined]
+    commit, answers = pending.commit, []
+
+    def commit_later(*arguments: Any) -> Any:
+        answers.append(reserve(world, second, 400, name=b"n" * 16))
+        return commit(*arguments)
+
+    pending.commit = commit_later
+    answers.append(reserve(world, first, 400, name=b"n" * 16))
+    assert [(answer.allowed, answer.degraded, answer.cost) for answer in answers] == [(True, False, 400)] * 2
+    assert answers[0].reservation == answers[1].reservation
+    wait_until(lambda: world.used() == (400, 400))
+    assert first.settle(answers[0].reservation or "", 20).refunded == 380
+    assert world.used() == (20, 20)
+
+
+def test_a_damaged_part_does_not_stop_other_settlements(world_of: Callable[..., SplitWorld]) -> None:
+    world = world_of()
+    engine = world.engine(10)
+    store, now = reservations(world, engine), time.time_ns() // 1_000
+    for cost in (10, 11, 12):
+        found = ReservationId.parse(reserve(world, engine, cost).reservation or "")
+        wait_until(lambda: world.pending(SHARED) == 0)
+        record = store.read(found, Deadline(10))
+        assert isinstance(record, OpenRecord)
+        store.settle(found, record, 1, now, Deadline(10))
+        if cost == 10:
+            world.store.redis.set(world.store.keys.reservation(shard_of(SHARED), found.name, 1), b"\x01\x05bad")
+        if cost == 11:
+            world.store.redis.delete(world.store.keys.reservation(found.shard, found.name))
+    late = now + 2 * UNFINISHED_AFTER_US
+    assert finish_all(store, world.store.redis, world.store.keys, late, 1.0) == 1
+    assert world.store.redis.zcard(world.store.keys.unfinished_settlements[found.shard]) == 1
+
+
+def test_a_damaged_entry_of_a_reservation_is_set_aside(world_of: Callable[..., SplitWorld]) -> None:
+    world = world_of()
+    due, pending = world.store.keys.pending[shard_of(SHARED)]
+    for number, content in enumerate([b"\x05bad", b"\x04bad"]):
+        world.store.redis.hset(pending, bytes([number]) * 18, content)
+        world.store.redis.zadd(due, {bytes([number]) * 18: 1})
+    world.resolve()
+    assert world.store.redis.zcard(due) == 0

@@ -22,7 +22,7 @@ def test_a_part_is_replaced(redis_url: str) -> None:
         assert redis.eval(script, 0) == [7, 8]
 
 
-@pytest.mark.parametrize("name", ["finish_settlement", "move_token"])
+@pytest.mark.parametrize("name", ["read_ancestors", "move_token"])
 def test_a_part_that_a_script_does_not_include_cannot_be_replaced(name: str) -> None:
     with pytest.raises(ValueError, match="does not include the part clock"):
         scripts.load(name, clock="local clock = {7, 8}")
@@ -42,7 +42,6 @@ ANSWERS = (
     "DAMAGED",
     "VALUES_EXHAUSTED",
     "RESERVED",
-    "UNRESOLVED",
 )
 FLAGS = ("COMPLETE", "UNCOUNTED", "COUNT_DAMAGED", "TOO_MANY")
 

@@ -19,7 +19,7 @@
 -- Returns 1; 2 if the request was committed and could not be counted, because the counts are damaged
 -- (parts/usage.lua); 0 if nothing was changed, because the entry is overdue or was refunded, or
 -- because too many requests are remembered; 3 if nothing was changed, because the client has too many unsettled
--- reservations. An overdue entry counts as refunded: its caller has stopped
+-- reservations; 4 if nothing was changed, because another request has made this reservation. An overdue entry counts as refunded: its caller has stopped
 -- waiting, and a resolver may be refunding it at this moment.
 --
 -- The set of remembered requests expires with the last of them.
@@ -36,9 +36,16 @@ local remembered_since = now - remembered_seconds * 1000000
 if redis.call('ZCOUNT', KEYS[6], remembered_since, '+inf') >= 100000 then return 0 end
 
 local entry_content = redis.call('HGET', KEYS[5], entry)
-local consumption = entry_content and entry_content:byte() or PART
+if not entry_content or #entry_content <= 40 then return 0 end
+local consumption, refundable_until = entry_content:byte(), unpack('>I8', entry_content, 12)
+local id = entry_content:sub(24, 39)
 local is_settleable = consumption == RESERVATION or consumption == REQUEST
-if is_settleable and redis.call('ZCOUNT', KEYS[8], now + 1, '+inf') >= tonumber(ARGV[3]) then return 3 end
+for at = 6, 9 do
+  local stored_type = call('TYPE', KEYS[at]).ok
+  if at ~= 7 and stored_type ~= 'zset' and stored_type ~= 'none' then call('PEXPIRE', KEYS[at], 0) end
+end
+if is_settleable and call('EXISTS', KEYS[7]) == 1 then return 4 end
+if is_settleable and call('ZCOUNT', KEYS[8], now + 1, '+inf') >= tonumber(ARGV[3]) then return 3 end
 
 local max_new_counts, minute = ARGV[4], math.floor(clock[1] / 60)
 
@@ -49,8 +56,7 @@ local key_offset, client_field, endpoint, client, first_count = 0, ARGV[5], ARGV
 -- include: count_request
 
 if is_settleable then
-  local record_key, open_keys, id = KEYS[7], {KEYS[8], KEYS[9]}, entry:sub(1, 16)
-  local refundable_until = unpack('>I8', entry_content, 12)
+  local record_key, open_keys, places_until = KEYS[7], {KEYS[8], KEYS[9]}, 0
   -- include: open_record
 end
 

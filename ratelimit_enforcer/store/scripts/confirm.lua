@@ -12,7 +12,7 @@
 
 local now = clock[1] * 1000000 + clock[2]
 for index, content in ipairs(redis.call('HMGET', KEYS[2], unpack(ARGV))) do
-  if content and content:byte() == RESERVATION_PART then
+  if content and #content > 20 and content:byte() == RESERVATION_PART then
     local refundable_until = struct.unpack('>I8', content, 12)
     local lifetime = math.ceil((refundable_until + RETENTION_US - now) / 1000)
     redis.call('SET', KEYS[2 + index], struct.pack('>B', OPEN) .. content, 'PX', math.max(lifetime, 1))

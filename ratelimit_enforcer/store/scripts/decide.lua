@@ -53,7 +53,6 @@
 --   {3, now}                                   the rules are not valid at this time
 --   {4}                                        whether the client is registered is not known here yet
 --   {5, kind}                                  data that this request depends on is damaged
---   {8}                                        an earlier attempt at this request is not resolved yet
 --   {6, position}                              the policy at this position counts no further value separately
 -- and after "consume", if it was decided, whether entries of the shard are overdue (1 or 0).
 -- Only the first changes anything: counters if the request is admitted, usage always. The others
@@ -124,6 +123,7 @@ while argument_offset < #ARGV do
   end
   -- tree: ancestors
   -- marked: settleable
+  -- marked: sorted_sets
   -- marked: known
   if reply then
     replies[#replies + 1] = reply
@@ -251,6 +251,7 @@ while argument_offset < #ARGV do
   -- Reads  verb, admitted, new_counters, new_expiries, new_values, corrected_counters, waits_until
   for index = 1, policies do
     local key = KEYS[key_offset + 3 + index]
+    local values = new_values and new_values[index]
     if admitted and new_counters[index] and verb ~= 'look' then
       if new_expiries and new_expiries[index] then
         -- include: lifetime
@@ -258,13 +259,9 @@ while argument_offset < #ARGV do
       else
         call('SET', key, new_counters[index], 'KEEPTTL')
       end
-      local values = new_values and new_values[index]
-      if values and values.before == 0 then
-        call('SET', values.key, 1, 'EX', values.window)
-      elseif values then
-        call('SET', values.key, values.before + 1, 'KEEPTTL')
-      end
+      -- include: count_value
     else
+      -- reserve: count_charged_value
       local corrected = corrected_counters and corrected_counters[index]
       if corrected then call('SET', key, corrected, 'KEEPTTL') end
       if waits_until and waits_until[index] and now + call('PTTL', key) * 1000 < waits_until[index] then

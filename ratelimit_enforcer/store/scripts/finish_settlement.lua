@@ -1,11 +1,28 @@
--- Ends a settlement whose other parts are settled.
+-- Ends a settlement whose other parts are settled, and counts what these have overdrawn beyond the first.
 --
 -- KEYS  1     the record of the reservation
 --       2     the unfinished settlements of the shard
+--       3     the client's shard
+--       4, 5  the usage counts of the shard, and the number of new ones in this minute
 -- ARGV  1     the id of the reservation
---       2     the record with the result of all parts
+--       2     the record, as the caller has read it
+--       3     the record with the result of all parts
+--       4     the cost overdrawn that is still to be counted
+--       5     how many new usage counts of unregistered clients a shard accepts per minute
+--       6, 7  the endpoint ("": an unregistered one) and the client, as they are counted
 --
--- May be repeated.
+-- May be repeated: a record that is another one remains.
+
+-- include: clock
 
 redis.call('ZREM', KEYS[2], ARGV[1])
-if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL') end
+if redis.call('GET', KEYS[1]) ~= ARGV[2] then return end
+redis.call('SET', KEYS[1], ARGV[3], 'KEEPTTL')
+if tonumber(ARGV[4]) == 0 then return end
+
+local max_new_counts, minute = ARGV[5], math.floor(clock[1] / 60)
+-- include: usage
+-- include: settlement_kinds
+local stored_record = redis.pcall('HMGET', KEYS[3], 'c:' .. ARGV[7])
+local record = not stored_record.err and stored_record[1]
+count(2, record, OVERDRAWN_COST, ARGV[6], '', ARGV[7], tonumber(ARGV[4]))

@@ -13,7 +13,7 @@
 -- (parts/usage.lua); 0 if the entry does not exist, because it was refunded or committed: then nothing
 -- changes and nothing is counted. So it may be repeated.
 --
--- Counter: see decide.lua.
+-- Counter: see decide.lua. A damaged one is left as it is: the next check removes it.
 
 -- include: clock
 -- include: codes
@@ -33,8 +33,13 @@ local declared, new_counters = {}, {}
 for _, key in ipairs(KEYS) do declared[key] = true end
 for index, consumed in ipairs(counters) do
   if not declared[consumed.key] then return redis.error_reply('ERR entry of other counters') end
-  local counter = redis.call('GET', consumed.key)
-  if counter then new_counters[index] = with_refund(counter, consumed, reserved_cost, reserved_cost) end
+  local counter = redis.pcall('GET', consumed.key)
+  local is_readable, refunded = pcall(with_refund, counter, consumed, reserved_cost, reserved_cost)
+  if counter and is_readable then new_counters[index] = refunded end
+  if consumed.places then
+    local stored_type = redis.call('TYPE', consumed.places).ok
+    if stored_type ~= 'zset' and stored_type ~= 'none' then redis.call('PEXPIRE', consumed.places, 0) end
+  end
 end
 
 local key_offset = #KEYS - 3
@@ -51,6 +56,6 @@ redis.call('HDEL', KEYS[2], entry)
 redis.call('ZREM', KEYS[1], entry)
 for index, consumed in ipairs(counters) do
   if new_counters[index] then redis.call('SET', consumed.key, new_counters[index], 'KEEPTTL') end
-  if consumed.places then redis.call('ZREM', consumed.places, entry:sub(1, 16)) end
+  if consumed.places then redis.call('ZREM', consumed.places, id) end
 end
 return damage == 'all' and 2 or 1

@@ -8,19 +8,22 @@
 --       7     the unfinished settlements of the shard
 --       8...  the counters of the record, in its order; then the places of its concurrency limits
 -- ARGV  1     the record, as the caller has read it
---       2     the id of the reservation
---       3     the cost, 0 to 10^9 ("": what was reserved)
---       4     how many new usage counts of unregistered clients a shard accepts per minute
---       5...  the end of the present period of each calendar limit of the record, in microseconds (0: unknown)
+--       2     the cost, 0 to 10^9 ("": what was reserved)
+--       3     how many new usage counts of unregistered clients a shard accepts per minute
+--       4     "1": refund, "0": do not refund ("": if this is still refundable). The first part of a request in parts
+--             decides for the others
+--       5     for how many seconds the result of a charge is stored
+--       6...  the end of the present period of each calendar limit of the record, in microseconds (0: unknown)
 --
 -- Returns {cost, cost refunded, cost overdrawn}: the largest excess over an enforcing limit that the debit caused; or
 -- nothing if the record has changed or has expired, or the time if one of the periods is over: then nothing changes.
 --
 -- The other parts of a request in parts are settled afterwards, with records of their own. Until then the settlement is
--- unfinished, and has their shards at the end of the record.
+-- unfinished, and the record names them.
 --
 -- Counter: see decide.lua. A debit is bounded: a limit remembers at most 10^9 beyond the quota, and a bucket what is
--- refilled in 366 days.
+-- refilled in 366 days. Everything is read and checked before the first write, because a script that fails is not
+-- rolled back. A damaged counter is left as it is: the next check removes it.
 
 -- include: clock
 -- include: codes
@@ -37,39 +40,53 @@ if content ~= ARGV[1] then return false end
 -- include: refill_time
 -- include: refunding
 
-local id, settled_cost = ARGV[2], tonumber(ARGV[3]) or reserved_cost
-local refund = now < refundable_until and math.max(0, reserved_cost - settled_cost) or 0
-local debit, overdrawn, period = math.max(0, settled_cost - reserved_cost), 0, 5
-local writes = {}
-for at = period, #ARGV do
-  if debit > 0 and tonumber(ARGV[at]) > 0 and tonumber(ARGV[at]) <= now then return now end
-end
+local settled_cost, is_refundable = tonumber(ARGV[2]) or reserved_cost, now < refundable_until
+if ARGV[4] ~= '' then is_refundable = ARGV[4] == '1' end
+local refund = is_refundable and math.max(0, reserved_cost - settled_cost) or 0
+local debit, overdrawn, writes = math.max(0, settled_cost - reserved_cost), 0, {}
 
+local period = 6
 for index, consumed in ipairs(counters) do
   if consumed.key ~= KEYS[7 + index] then return redis.error_reply('ERR reservation of other counters') end
-  if refund > 0 then
-    local counter = call('GET', consumed.key)
-    if counter then
-      writes[#writes + 1] = {consumed.key, with_refund(counter, consumed, reserved_cost, refund)}
+  for _, limit in ipairs(consumed.limits) do
+    if limit.algorithm == CALENDAR then
+      limit.period_end, period = tonumber(ARGV[period]), period + 1
+      if debit > 0 and limit.period_end > 0 and limit.period_end <= now then return now end
     end
-  elseif debit > 0 then
-    -- include: debit
   end
 end
 
--- SECTION: usage counts
-local max_new_counts, minute = ARGV[4], floor(clock[1] / 60)
--- include: usage
--- include: settlement_kinds
-local stored_record = redis.pcall('HMGET', KEYS[4], 'c:' .. client)
-local client_record = not stored_record.err and stored_record[1]
-local amounts = {[REFUNDED_COST] = refund, [DEBITED_COST] = debit, [OVERDRAWN_COST] = overdrawn}
-if consumption == RESERVATION then amounts[SETTLEMENTS], amounts[SETTLED_COST] = 1, settled_cost end
-if consumption == RESERVATION_PART then amounts = {} end
-for kind, amount in pairs(amounts) do
-  if amount > 0 then count(3, client_record, kind, endpoint, '', client, amount) end
+for index, consumed in ipairs(counters) do
+  if refund > 0 then
+    local counter = try('GET', consumed.key)
+    local is_readable, refunded = pcall(with_refund, counter, consumed, reserved_cost, refund)
+    if counter and is_readable then writes[#writes + 1] = {consumed.key, refunded} end
+  elseif debit > 0 then
+    pcall(function()
+      -- include: debit
+    end)
+  end
 end
 
+-- SECTION: keys of another type, which other programs may have written, are removed before anything is written
+local sorted_sets = {KEYS[2], KEYS[3], KEYS[7]}
+for _, consumed in ipairs(counters) do sorted_sets[#sorted_sets + 1] = consumed.places end
+for _, key in ipairs(sorted_sets) do
+  local stored_type = call('TYPE', key).ok
+  if stored_type ~= 'zset' and stored_type ~= 'none' then call('PEXPIRE', key, 0) end
+end
+
+-- SECTION: the result, and the counters
+local retention = RETENTION_US / 1000
+if consumption == REQUEST then retention = math.max(60000, ceil((refundable_until - now) / 1000)) end
+if consumption == CHARGE then retention = ARGV[5] * 1000 end
+local settled = pack('>BBI4I4I4I4', SETTLED, consumption, reserved_cost, settled_cost, refund, overdrawn)
+if parts ~= '' then
+  settled = settled .. pack('>I2', #parts) .. parts .. pack('>B', #endpoint) .. endpoint .. client
+  call('ZADD', KEYS[7], now, id)
+  call('EXPIRE', KEYS[7], RETENTION_US / 1000000)
+end
+call('SET', KEYS[1], settled, 'PX', retention)
 for _, write in ipairs(writes) do
   if write[3] then call('SET', write[1], write[2], 'PX', write[3]) else call('SET', write[1], write[2], 'KEEPTTL') end
 end
@@ -78,10 +95,17 @@ for _, consumed in ipairs(counters) do
 end
 call('ZREM', KEYS[2], id)
 call('ZREM', KEYS[3], id)
-if parts ~= '' then
-  call('ZADD', KEYS[7], now, id)
-  call('EXPIRE', KEYS[7], RETENTION_US / 1000000)
+
+-- SECTION: usage counts
+local max_new_counts, minute = ARGV[3], floor(clock[1] / 60)
+-- include: usage
+-- include: settlement_kinds
+local stored_record = try('HMGET', KEYS[4], 'c:' .. client)
+local client_record = not stored_record.err and stored_record[1]
+local amounts = {[REFUNDED_COST] = refund, [DEBITED_COST] = debit, [OVERDRAWN_COST] = overdrawn}
+if consumption == RESERVATION then amounts[SETTLEMENTS], amounts[SETTLED_COST] = 1, settled_cost end
+if consumption == RESERVATION_PART or consumption == CHARGE_PART then amounts = {} end
+for kind, amount in pairs(amounts) do
+  if amount > 0 then count(3, client_record, kind, endpoint, '', client, amount) end
 end
-local settled = pack('>BBI4I4I4I4', SETTLED, consumption, reserved_cost, settled_cost, refund, overdrawn) .. parts
-call('SET', KEYS[1], settled, 'PX', RETENTION_US / 1000)
 return {settled_cost, refund, overdrawn}

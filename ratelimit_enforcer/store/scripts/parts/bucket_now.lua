@@ -10,9 +10,14 @@ if state_begin and (state_end > counter_size + 1 or state_size ~= BARE_SIZE
     and (state_size <= TRACKED_SIZE or (state_size - TRACKED_SIZE) % MINIMUM_SIZE ~= 0)) then
   state_begin, is_damaged = nil, true
 end
+local state_quota
 if state_begin then
-  local state_quota
   last_request, until_full, until_full_rest, state_quota = unpack('>I8I8I4I4', counter, state_begin)
+  if until_full > LONGEST or state_quota == 0 or state_quota > 1000000000 then
+    state_begin, is_damaged, last_request, until_full, until_full_rest = nil, true, now, 0, 0
+  end
+end
+if state_begin then
   if state_size > BARE_SIZE then
     tracked_until, reserved = unpack('>I8I8', counter, state_begin + BARE_SIZE)
     if tracked_until > now then minima = counter:sub(state_begin + TRACKED_SIZE, state_end - 1) end

@@ -1,6 +1,6 @@
 -- SECTION: debits the excess from one counter, whatever its limits
--- Reads  index, consumed, debit, period
--- Sets   writes, overdrawn, period
+-- Reads  index, consumed, debit, consumption
+-- Sets   writes, overdrawn
 local key_offset = 4
 -- include: counter
 local counter_needed_until, bucket_waits_until, readings, debited, excess = 0, 0, '', {}, 0
@@ -10,12 +10,14 @@ for _, limit in ipairs(consumed.limits) do
   if counter then
     -- include: find_state
   end
-  if not state_begin and algorithm ~= CONCURRENCY then beginning = nil end
-  if algorithm == CALENDAR then
-    token_time_or_period_end, period = tonumber(ARGV[period]), period + 1
-  end
+  if algorithm == CALENDAR then token_time_or_period_end = limit.period_end end
   local limit_admits, needed_until, used, cost = false, 0, 0, debit
-  if algorithm == TOKEN_BUCKET and quota > 0 then
+  -- A limit without a state in an existing counter was removed since the reservation. A charge is for present limits.
+  local is_removed = counter and not state_begin and not (consumption == CHARGE or consumption == CHARGE_PART)
+  if not state_begin and not is_removed and algorithm ~= CONCURRENCY then beginning = nil end
+  if is_removed then
+    cost = 0
+  elseif algorithm == TOKEN_BUCKET and quota > 0 then
     -- include: debit_bucket
   elseif algorithm ~= TOKEN_BUCKET and algorithm ~= CONCURRENCY
       and (algorithm ~= CALENDAR or token_time_or_period_end > 0) then

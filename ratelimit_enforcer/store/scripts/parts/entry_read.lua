@@ -1,14 +1,14 @@
 -- SECTION: reads what a request consumed (parts/entry.lua)
 -- Reads  content, content_at: where it begins
--- Sets   consumption, home_shard, consumed_at, refundable_until, reserved_cost; endpoint, client; parts: shards, packed
+-- Sets   consumption, refundable_until, reserved_cost, id; endpoint, client; parts: of a request in parts, packed
 --        counters: a list, each with mode, beginning, key; places: the key of the places of a concurrency limit (nil:
 --        there is none); limits: a list, each with algorithm, window, quota, capacity (burst or quota) and mark
-local consumption, home_shard, consumed_at, refundable_until, reserved_cost, number_of_counters, read_at =
-  unpack('>BI2I8I8I4B', content, content_at)
+local consumption, _, _, refundable_until, reserved_cost, id, number_of_counters, read_at =
+  unpack('>BI2I8I8I4c16I2', content, content_at)
 local counters = {}
 for number = 1, number_of_counters do
   local counter, number_of_limits = {limits = {}}, nil
-  counter.mode, counter.beginning, counter.key, number_of_limits, read_at = unpack('>BI4I2c0B', content, read_at)
+  counter.mode, counter.beginning, counter.key, number_of_limits, read_at = unpack('>BI4I2c0I2', content, read_at)
   for at = 1, number_of_limits do
     local limit = {}
     limit.algorithm, limit.window, limit.quota, limit.capacity, limit.mark, read_at =

@@ -1,8 +1,8 @@
 -- SECTION: what a settlement needs to know about a limit
--- Reads  consumption, algorithm, window, quota, needed_until, limit_admits, mark; the numbers of a bucket
+-- Reads  charges, algorithm, window, quota, needed_until, limit_admits, mark; the numbers of a bucket
 -- Sets   limits_consumed: appends algorithm, window, quota, burst (or quota), and the mark by which a refund finds the
 --        request: the time of its run, the end of its window, or the label of the minima
-if limit_admits or consumption == CHARGE then
+if limit_admits or charges then
   local limit_capacity = quota
   if algorithm == SLIDING_WINDOW then
     mark = needed_until - window * 1000000

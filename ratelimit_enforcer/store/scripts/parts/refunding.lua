@@ -69,14 +69,11 @@ local function refund_tokens(state, limit, cost, reserved)
   local time, rest = refill_time(cost, window_us, quota)
   time, rest = lesser(time, rest, least, least_rest)
   minima = lower_minima(minima, limit.mark, time, rest, quota)
-  -- A clock that was ahead: requests that it recorded in the future happened now at the latest.
-  if last_request - now > (limit.window < 64 and limit.window * 15625 or 1000000) then last_request = now end
-  until_full = until_full - (now - last_request)
-  if until_full < 0 then until_full, until_full_rest = 0, 0 end
+  -- The usage at the last request. It is refilled from there on, at the quota of whoever reads it next.
   time, rest = lesser(time, rest, until_full, until_full_rest)
   until_full, until_full_rest = difference(until_full, until_full_rest, time, rest, quota)
-  return pack('>I8I8I4I4I8I8', now, until_full, until_full_rest, quota, tracked_until, math.max(0, total - reserved))
-    .. minima
+  return pack('>I8I8I4I4I8I8', last_request, until_full, until_full_rest, quota, tracked_until,
+    math.max(0, total - reserved)) .. minima
 end
 
 local function refund_period(state, limit, cost)

@@ -42,13 +42,17 @@ if state_begin then
   while first_run < state_end do
     local run_time, run_cost, following = unpack(RUN, counter, first_run)
     if run_time + window_us > now then
-      next_capacity, reset = used > 0 and run_time + window_us - now or NEVER, newest + window_us - now
+      next_capacity, reset = run_time + window_us - now, newest + window_us - now
       break
     end
     used, first_run = used - run_cost, following
   end
   if used < 0 or reset < 0 or (first_run >= state_end and used > 0) then
     used, next_capacity, reset, is_damaged = 0, NEVER, 0, true
+  end
+  if used == 0 then next_capacity, reset = NEVER, 0 end
+  if is_damaged then
+    -- Removed, so the state after the request does not matter.
   elseif used + cost <= quota then
     local new_run_cost, kept_end = cost, state_end
     if newest_cost == 0 and first_run < state_end then

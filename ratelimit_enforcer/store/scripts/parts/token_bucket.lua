@@ -6,6 +6,7 @@
 -- next, at the moments when it is least: just before a request consumes. Labels and minima increase.
 -- Figures: time until full (whole, rest), 0, 0.
 local until_full, until_full_rest = 0, 0
+-- reserve: no_bucket_room
 if quota > 0 then
   local token_time = token_time_or_period_end
   -- include: bucket_now

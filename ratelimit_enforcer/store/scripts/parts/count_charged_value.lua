@@ -1,0 +1,3 @@
+if charges and is_settleable then
+  -- include: count_value
+end
