@@ -295,8 +295,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Lua("parts/separate_values", "before >= max_values then", "before > max_values then"),
     Lua("parts/separate_values", "if not counter and values_key", "if values_key"),
-    Lua("decide", "values.before == 0 then", "values.before ~= 0 then"),
-    Lua("decide", "values.before + 1", "values.before"),
+    Lua("parts/count_value", "values.before == 0 then", "values.before ~= 0 then"),
+    Lua("parts/count_value", "values.before + 1", "values.before"),
     Lua(
         "decide", "key_offset + 3 + policies + separate, argument_offset", "key_offset + 3 + policies, argument_offset"
     ),
@@ -413,7 +413,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Lua("parts/debit", "math.min(excess, debit)", "excess"),
     Lua("parts/debit", "if beginning and needed <= expiry then", "if beginning and needed >= expiry then"),
     Lua("parts/debit_bucket", "if most >= MAX_DEBT_US then", "if most < MAX_DEBT_US then"),
-    Lua("settle", "now < refundable_until and", "now <= refundable_until and"),
+    Lua("settle", "or reserved, now < refundable_until", "or reserved, now <= refundable_until"),
     Lua("settle", "if content ~= ARGV[1] then", "if not content then"),
     Python("domain.sliding_window", "refund", "found == len(window.runs) - 1", "found == 0"),
     Python("domain.sliding_window", "debit", "limit.quota + MAX_DEBT - window.used", "limit.quota - window.used"),

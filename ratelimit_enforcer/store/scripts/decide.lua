@@ -12,9 +12,12 @@
 --       4...  one counter for each policy, in the order of the rules; then for each policy that counts values of
 --             attributes separately the key that counts new values, or the counter itself if the values are counted
 --             under (other)
--- For "consume", last: the shard's pending entries (when each is overdue, and its content). That is a variant
--- of the script with two additional parts, so that an ordinary check does not pay for them. Another variant is
--- for clients below a parent, whose shard is that of their root (lines that begin with "-- tree:").
+-- Variants of the script have additional parts, so that an ordinary check does not pay for them: for clients below a
+-- parent, whose shard is that of their root (lines that begin with "-- tree:"); for "consume" ("-- consume:"); and for
+-- requests whose cost may be settled later ("-- reserve:"). The last two share what a settlement needs to know
+-- ("-- marked:"), and have further keys after those above: for "consume" the shard's pending entries (when each is
+-- overdue, and its content); then the record of the reservation, the unsettled reservations of the client and of the
+-- shard, and the places of each policy with a concurrency limit.
 --
 -- For all requests
 -- ARGV  1     the version token of the caller's rules
@@ -42,6 +45,11 @@
 -- ARGV  5...10  for each of three ancestors, from the parent up, its field in the shard and the head of its record,
 --             as above; "" for those that the client does not have. The mode of an ancestor's policy has 4 added
 --             for each level above the client.
+-- In the variants for "consume" and for requests whose cost may be settled, for each request also
+-- ARGV  11    packed: why the cost may be settled (parts/codes.lua); the index of the first of its further keys; for how
+--             many microseconds it is refundable; the least cost to reserve; the maximum number of unsettled
+--             reservations of the client; the name of the reservation, 128 bits; for the first part of a request in
+--             parts the id of the request and the shards of the others
 --
 -- Returns for each request one of
 --   packed: flags (1 if the store is complete, plus 2 if this request could not be counted, plus 4 if a
@@ -53,8 +61,11 @@
 --   {3, now}                                   the rules are not valid at this time
 --   {4}                                        whether the client is registered is not known here yet
 --   {5, kind}                                  data that this request depends on is damaged
+--   {7, record}                                the reservation or charge was made before
 --   {6, position}                              the policy at this position counts no further value separately
--- and after "consume", if it was decided, whether entries of the shard are overdue (1 or 0).
+-- For a request whose cost may be settled, the first is {7, packed, cost decided, 1 if it may be settled, until when it
+-- is refundable}; flags then have 8 added if the client has too many unsettled reservations.
+-- And after "consume", if it was decided, whether entries of the shard are overdue (1 or 0).
 -- Only the first changes anything: counters if the request is admitted, usage always. The others
 -- end the call: the requests after it are not decided, so that the order is preserved. Damaged
 -- counters are removed, and the next request starts new ones.
