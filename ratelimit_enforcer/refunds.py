@@ -8,8 +8,9 @@ from decimal import Decimal
 
 from ratelimit_enforcer.domain.decision import Decision, LimitState
 from ratelimit_enforcer.domain.enums import Algorithm
-from ratelimit_enforcer.engine.fallback import BoundedMapping
+from ratelimit_enforcer.engine.fallback import BoundedMapping, portion
 from ratelimit_enforcer.per_process import renew_after_fork
+from ratelimit_enforcer.store.heartbeats import ALONE, Share
 
 MAX_LIMITS = 20_000
 """The number of limits of clients for which one process remembers refunds: those that refunded last."""
@@ -51,14 +52,15 @@ class Refunds:
         self._lock = threading.Lock()
         self._by_limit: BoundedMapping[Hashable, RefundedCost] = BoundedMapping(MAX_LIMITS)
 
-    def admit(self, decision: Decision, share: float, now: float | None = None) -> bool:
+    def admit(self, decision: Decision, share: float, process: Share = ALONE, now: float | None = None) -> bool:
         """Whether the cost of this request may be refunded; if so, it is remembered. In no window of an enforcing limit
-        is more refunded than ``share`` (0 to 1) of the quota: for each client whose limit it is, or, if the limit
-        counts no client separately, in all. ``now`` is in seconds, by the monotonic clock."""
+        do all processes together refund more than ``share`` (0 to 1) of the quota, and this one more than its part:
+        for each client whose limit it is, or, if the limit counts no client separately, in all. ``now`` is in seconds,
+        by the monotonic clock."""
         now = time.monotonic() if now is None else now
         with self._lock:
             costs = [(state, self._cost_of(state)) for state in decision.limits if _is_bounded(state)]
-            if any(cost.total(now) + decision.cost > _bound(state, share) for state, cost in costs):
+            if any(cost.total(now) + decision.cost > _bound(state, share, process) for state, cost in costs):
                 return False
             for state, cost in costs:
                 cost.add(decision.cost, now, _window(state))
@@ -75,8 +77,8 @@ def _is_bounded(state: LimitState) -> bool:
     return state.is_enforced and state.limit.algorithm is not Algorithm.CONCURRENCY
 
 
-def _bound(state: LimitState, share: float) -> int:
-    return int(Decimal(str(share)) * state.limit.quota)
+def _bound(state: LimitState, share: float, process: Share) -> int:
+    return portion(int(Decimal(str(share)) * state.limit.quota), process)
 
 
 def _window(state: LimitState) -> float:

@@ -84,7 +84,9 @@ class Hold:
         if self.reserves and not served:
             return 0
         failed = self._refund is not None and response is not None and self._refund(response)
-        return 0 if failed and _refunds.admit(self._decision, setting("REFUND_SHARE")) else None
+        if failed and _refunds.admit(self._decision, setting("REFUND_SHARE"), self._engine.share):
+            return 0
+        return None
 
 
 class RequestLimit:

@@ -59,6 +59,7 @@ from ratelimit_enforcer.store.errors import (
     StoreUnavailable,
     TooManyReservations,
 )
+from ratelimit_enforcer.store.heartbeats import Share
 from ratelimit_enforcer.store.requests import Verb
 from ratelimit_enforcer.store.reservations import Record, Reservations, read_record
 from ratelimit_enforcer.store.usage import UsageBuffer, UsageWriter
@@ -96,6 +97,11 @@ class Engine:
     def current(self) -> PreparedRuleset | None:
         """The ruleset that this process uses; None until the first one was read."""
         return self._rulesets.current
+
+    @property
+    def share(self) -> Share:
+        """This process's rank among the processes that decided something lately, as last known."""
+        return self._fallback.share
 
     def now(self) -> int:
         """The store's time as this process estimates it, in microseconds since 1970."""

@@ -51,11 +51,12 @@ def share_of(limit: Limit, share: Share) -> Limit:
     For a token bucket, each process refills more slowly, so that its rate can be divided without rounding.
     """
     if limit.algorithm is Algorithm.TOKEN_BUCKET and limit.window is not None:
-        return replace(limit, window=limit.window * share.processes, burst=_portion(limit.capacity, share))
-    return replace(limit, quota=_portion(limit.quota, share))
+        return replace(limit, window=limit.window * share.processes, burst=portion(limit.capacity, share))
+    return replace(limit, quota=portion(limit.quota, share))
 
 
-def _portion(whole: int, share: Share) -> int:
+def portion(whole: int, share: Share) -> int:
+    """The part of a whole number that is one process's. The parts of all processes add up to it."""
     return whole // share.processes + (1 if share.rank < whole % share.processes else 0)
 
 
@@ -146,6 +147,11 @@ class Fallback:
         self._beating = threading.Lock()
         self._share = ALONE
         self._next_beat = 0.0
+
+    @property
+    def share(self) -> Share:
+        """The process's share, as last known."""
+        return self._share
 
     def beat(self) -> None:
         """Sends a heartbeat every few seconds and learns the process's share. Called with each check, so that

@@ -22,6 +22,7 @@ from ratelimit_enforcer.domain.enums import Algorithm, Mode, Period
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.ruleset import Policy
 from ratelimit_enforcer.refunds import Refunds
+from ratelimit_enforcer.store.heartbeats import Share
 from ratelimit_enforcer.throttling import PolicyThrottle
 from tests.domain.test_decision import decision, state
 from tests.support.servers import Store
@@ -242,7 +243,7 @@ def of(
 
 def test_the_bound_holds_in_every_window() -> None:
     refunds = Refunds()
-    granted = [at for at in range(600) if refunds.admit(of(PER_MINUTE), 0.1, float(at))]
+    granted = [at for at in range(600) if refunds.admit(of(PER_MINUTE), 0.1, now=float(at))]
     assert max(sum(begin <= at < begin + 60 for at in granted) for begin in range(600)) == 10
     assert len(granted) > 90
 
@@ -250,48 +251,56 @@ def test_the_bound_holds_in_every_window() -> None:
 def test_memory_is_bounded_for_any_quota() -> None:
     refunds = Refunds()
     limit = Limit(10**9, 60)
-    assert all(refunds.admit(of(limit), 1.0, at / 1_000) for at in range(100_000))
+    assert all(refunds.admit(of(limit), 1.0, now=at / 1_000) for at in range(100_000))
     (refunded,) = refunds._by_limit.values()
     assert len(refunded._entries) <= 66
 
 
 def test_a_cost_that_does_not_fit_is_not_refunded() -> None:
     refunds = Refunds()
-    assert [refunds.admit(of(PER_MINUTE, cost), 0.1, 0.0) for cost in (8, 3, 2, 1)] == [True, False, True, False]
+    assert [refunds.admit(of(PER_MINUTE, cost), 0.1, now=0.0) for cost in (8, 3, 2, 1)] == [True, False, True, False]
+
+
+def test_processes_refund_the_share_together() -> None:
+    parts = [
+        sum(refunds.admit(of(PER_MINUTE), 0.1, Share(rank, 3), 0.0) for _ in range(20))
+        for rank, refunds in enumerate([Refunds(), Refunds(), Refunds()])
+    ]
+    assert parts == [4, 3, 3]
 
 
 def test_a_quota_below_ten_is_never_refunded_at_a_tenth() -> None:
-    assert not Refunds().admit(of(Limit(9, 60)), 0.1, 0.0)
+    assert not Refunds().admit(of(Limit(9, 60)), 0.1, now=0.0)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.29, 0.57])
 def test_the_bound_is_exact(share: float) -> None:
     refunds = Refunds()
-    assert sum(refunds.admit(of(PER_MINUTE), share, 0.0) for _ in range(100)) == round(share * 100)
+    assert sum(refunds.admit(of(PER_MINUTE), share, now=0.0) for _ in range(100)) == round(share * 100)
 
 
 def test_all_clients_share_the_bound_of_a_limit_that_counts_none_separately() -> None:
     refunds = Refunds()
     shared = of(PER_MINUTE, client=None)
-    assert sum(refunds.admit(shared._replace(client=str(number)), 0.1, 0.0) for number in range(20)) == 10
+    assert sum(refunds.admit(shared._replace(client=str(number)), 0.1, now=0.0) for number in range(20)) == 10
 
 
 def test_a_policy_in_shadow_mode_bounds_nothing() -> None:
-    assert Refunds().admit(of(Limit(1, 60), mode=Mode.SHADOW), 0.1, 0.0)
+    assert Refunds().admit(of(Limit(1, 60), mode=Mode.SHADOW), 0.1, now=0.0)
 
 
 def test_a_calendar_limit_has_the_bound_in_each_period() -> None:
     refunds = Refunds()
     per_day = Limit(100, None, Algorithm.CALENDAR, None, Period.DAY)
-    assert sum(refunds.admit(of(per_day, ends=1_000.0), 0.1, 0.0) for _ in range(20)) == 10
-    assert not refunds.admit(of(per_day, ends=10.0), 0.1, 990.0)
-    assert refunds.admit(of(per_day, ends=86_400.0), 0.1, 1_100.0)
+    assert sum(refunds.admit(of(per_day, ends=1_000.0), 0.1, now=0.0) for _ in range(20)) == 10
+    assert not refunds.admit(of(per_day, ends=10.0), 0.1, now=990.0)
+    assert refunds.admit(of(per_day, ends=86_400.0), 0.1, now=1_100.0)
 
 
 def test_all_limits_of_a_request_must_admit_the_refund() -> None:
     refunds = Refunds()
     strict = of(Limit(20, 60))
     both = strict._replace(limits=(*strict.limits, strict.limits[0]._replace(name="other:60s", limit=PER_MINUTE)))
-    assert sum(refunds.admit(both, 0.1, 0.0) for _ in range(20)) == 2
+    assert sum(refunds.admit(both, 0.1, now=0.0) for _ in range(20)) == 2
     other = both._replace(limits=both.limits[1:])
-    assert sum(refunds.admit(other, 0.1, 0.0) for _ in range(20)) == 8
+    assert sum(refunds.admit(other, 0.1, now=0.0) for _ in range(20)) == 8
