@@ -146,9 +146,11 @@ def test_the_parts_on_other_masters_do_not_name_the_client(store: Store, masters
     shared = [policy(f"shared-{number}", per_hour(1_000), partition=Partition.GLOBAL) for number in range(4)]
     cluster.publish(ruleset(policy("all", per_hour(1_000)), *shared))
     cluster.load(record("acme", 1))
-    reserve(cluster.engine(), 7)
+    engine = cluster.engine()
+    reserve(engine, 7)
     (found,) = of(cluster).read("acme", shard_of("acme"), 50).newest
-    parts = [cluster.keys.reservation(shard, found.name, part) for part, shard in enumerate(found.record.parts, 1)]
+    shards = [shard_of(each.slug) for each in shared]
+    parts = [cluster.keys.reservation(shard, found.name, part) for part, shard in enumerate(shards, 1)]
     # They are pending until the process confirms them.
     wait_until(lambda: all(cluster.redis.exists(part) for part in parts))
     assert [b"shared" in cluster.redis.get(part) for part in parts] == [True] * len(parts) != []

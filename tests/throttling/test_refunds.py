@@ -29,6 +29,8 @@ from tests.support.servers import Store
 from tests.throttling.reserving import TOKENS, left, publish, unsettled
 from tests.throttling.views import KEY_IN_HEADER
 
+pytestmark = pytest.mark.usefixtures("no_event_loop")
+
 COST = 30
 
 

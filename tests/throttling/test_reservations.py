@@ -30,6 +30,8 @@ from tests.support.servers import Store
 from tests.throttling.reserving import PLACES, TOKENS, left, parts, publish, unsettled
 from tests.throttling.views import KEY_IN_HEADER
 
+pytestmark = pytest.mark.usefixtures("no_event_loop")
+
 OURS = "ratelimit_enforcer.middleware.RateLimitHeadersMiddleware"
 REPLACING = f"{__name__}.replacing"
 
