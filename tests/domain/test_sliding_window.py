@@ -158,3 +158,18 @@ def test_after_a_reduced_quota_the_next_capacity_is_when_a_request_fits() -> Non
     used, next_capacity, reset, retry = alone.figures()
     assert (used, next_capacity, retry) == (5, 58 * SECOND_US, 58 * SECOND_US)
     assert reset == 59 * SECOND_US
+
+
+def test_a_debit_goes_beyond_the_quota() -> None:
+    limit = Limit(10, 60)
+    used = sliding_window.consume(sliding_window.advance(SlidingWindow(), limit, 1), limit, 4)
+    after, excess = sliding_window.debit(used, limit, 16)
+    assert (after.used, excess) == (20, 10)
+
+
+def test_a_refund_removes_a_run_that_is_not_the_last() -> None:
+    limit = Limit(10, 60)
+    first = sliding_window.consume(sliding_window.advance(SlidingWindow(), limit, 1), limit, 4)
+    both = sliding_window.consume(sliding_window.advance(first, limit, 2), limit, 5)
+    assert sliding_window.refund(both, limit, 4, 1).runs == both.runs[1:]
+    assert [run.cost for run in sliding_window.refund(both, limit, 5, 2).runs] == [4, 0]

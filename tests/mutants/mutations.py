@@ -421,7 +421,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "domain.token_bucket",
         "_with_present_usage",
         "bucket.used >= bucket.reserved * (limit.window_us // limit.quota + 1)",
-        "bucket.used < bucket.reserved",
+        "bucket.used < bucket.reserved * (limit.window_us // limit.quota + 1)",
     ),
     Python("domain.token_bucket", "refund", "min(cost * limit.window_us, bounds[0])", "cost * limit.window_us"),
     Python("domain.counters", "Counters.settle", "now < reserved.until", "now <= reserved.until"),

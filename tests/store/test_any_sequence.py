@@ -225,4 +225,4 @@ def registered(ancestors: tuple[str, ...]) -> list[tuple[str, int]]:
 
 
 def test_script_and_model_agree_over_any_sequence() -> None:
-    run_state_machine_as_test(Platform, settings=history_settings(150, stateful_step_count=40))
+    run_state_machine_as_test(Platform, settings=history_settings(400, stateful_step_count=40))

@@ -1,6 +1,7 @@
 """A refund leaves each counter as if the request had cost less from its check on; what is overdrawn is paid back."""
 
 import secrets
+import struct
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -250,6 +251,18 @@ def test_a_debt_is_bounded(desk: Desk) -> None:
     bucket = states_of(rules, 1, desk.check("ann", rules, 1, consume=False).readings, consumes=False)[1]
     assert bucket.retry_after is not None
     assert bucket.retry_after <= 366 * 86_400 + 6
+
+
+def test_a_debit_extends_the_life_of_a_counter(desk: Desk) -> None:
+    """The counter says until when it matters, in the first of its sections."""
+    desk.delete_counters()
+    reservation = reserve(desk, [policy("alone", sliding(10, 60))], 1)
+    assert reservation
+    desk.at(START + 50 * SECOND_US)
+    settle(desk, reservation, 2)
+    content = desk.redis.get(desk.keys.counter(desk.shard("ann"), "alone", "ann"))
+    (expiry,) = struct.unpack_from(">Q", content, 7)
+    assert expiry >= START + 110 * SECOND_US
 
 
 @pytest.mark.parametrize("algorithm", [Algorithm.SLIDING_WINDOW, Algorithm.FIXED_WINDOW])
