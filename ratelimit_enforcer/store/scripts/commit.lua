@@ -19,8 +19,8 @@
 -- Returns 1; 2 if the request was committed and could not be counted, because the counts are damaged
 -- (parts/usage.lua); 0 if nothing was changed, because the entry is overdue or was refunded, or
 -- because too many requests are remembered; 3 if nothing was changed, because the client has too many unsettled
--- reservations; 4 if nothing was changed, because another request has made this reservation. An overdue entry counts as refunded: its caller has stopped
--- waiting, and a resolver may be refunding it at this moment.
+-- reservations; 4 if nothing was changed, because another request has made this reservation. An overdue entry counts as
+-- refunded: its caller has stopped waiting, and a resolver may be refunding it at this moment.
 --
 -- The set of remembered requests expires with the last of them.
 
@@ -40,10 +40,8 @@ if not entry_content or #entry_content <= 40 then return 0 end
 local consumption, refundable_until = entry_content:byte(), unpack('>I8', entry_content, 12)
 local id = entry_content:sub(24, 39)
 local is_settleable = consumption == RESERVATION or consumption == REQUEST
-for at = 6, 9 do
-  local stored_type = call('TYPE', KEYS[at]).ok
-  if at ~= 7 and stored_type ~= 'zset' and stored_type ~= 'none' then call('PEXPIRE', KEYS[at], 0) end
-end
+-- include: sorted_set
+for _, at in ipairs({6, 8, 9}) do remove_unless_sorted_set(KEYS[at]) end
 if is_settleable and call('EXISTS', KEYS[7]) == 1 then return 4 end
 if is_settleable and call('ZCOUNT', KEYS[8], now + 1, '+inf') >= tonumber(ARGV[3]) then return 3 end
 

@@ -28,6 +28,7 @@ local content_at = 1
 -- include: entry_read
 -- include: refill_time
 -- include: refunding
+-- include: sorted_set
 
 local declared, new_counters = {}, {}
 for _, key in ipairs(KEYS) do declared[key] = true end
@@ -36,10 +37,7 @@ for index, consumed in ipairs(counters) do
   local counter = redis.pcall('GET', consumed.key)
   local is_readable, refunded = pcall(with_refund, counter, consumed, reserved_cost, reserved_cost)
   if counter and is_readable then new_counters[index] = refunded end
-  if consumed.places then
-    local stored_type = redis.call('TYPE', consumed.places).ok
-    if stored_type ~= 'zset' and stored_type ~= 'none' then redis.call('PEXPIRE', consumed.places, 0) end
-  end
+  if consumed.places then remove_unless_sorted_set(consumed.places) end
 end
 
 local key_offset = #KEYS - 3

@@ -68,12 +68,10 @@ for index, consumed in ipairs(counters) do
   end
 end
 
--- SECTION: keys of another type, which other programs may have written, are removed before anything is written
-local sorted_sets = {KEYS[2], KEYS[3], KEYS[7]}
-for _, consumed in ipairs(counters) do sorted_sets[#sorted_sets + 1] = consumed.places end
-for _, key in ipairs(sorted_sets) do
-  local stored_type = call('TYPE', key).ok
-  if stored_type ~= 'zset' and stored_type ~= 'none' then call('PEXPIRE', key, 0) end
+-- include: sorted_set
+for _, at in ipairs({2, 3, 7}) do remove_unless_sorted_set(KEYS[at]) end
+for _, consumed in ipairs(counters) do
+  if consumed.places then remove_unless_sorted_set(consumed.places) end
 end
 
 -- SECTION: the result, and the counters
