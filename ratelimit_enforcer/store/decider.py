@@ -59,7 +59,7 @@ class Decider:
         script, arguments = self._script, (*client_arguments, request.rules)
         if request.settleable is not None:
             script, arguments = self._reserve_script, (*arguments, *settleable_arguments(request, keys))
-            keys += self._settleable_keys(request, shard)
+            keys += self._settleable_keys(request, shard, keys)
         elif request.ancestors:
             script, arguments = self._tree_script, (*arguments, *ancestor_arguments(request))
         (reply,) = self._run(script, request.token, verb, 1, keys, arguments, deadline)
@@ -85,7 +85,7 @@ class Decider:
             before = request.rules
             if script is self._reserve_script:
                 arguments += settleable_arguments(request, request_keys)
-                request_keys += self._settleable_keys(request, shard)
+                request_keys += self._settleable_keys(request, shard, request_keys)
             elif script is self._tree_script:
                 arguments += ancestor_arguments(request)
             keys += request_keys
@@ -103,21 +103,18 @@ class Decider:
         revision = _UNKNOWN_REVISION if request.revision is None else f"{request.revision} "
         return keys, (client_field(request.client), revision, request.cost)
 
-    def _settleable_keys(self, request: StoreRequest, shard: int) -> list[str]:
+    def _settleable_keys(self, request: StoreRequest, shard: int, keys: Sequence[str]) -> list[str]:
         """The additional keys of a request whose cost may be settled: its record, the unsettled reservations of the
-        client and of the shard, and the places of its concurrency limits."""
+        client and of the shard, and the places of its concurrency limits. ``keys``: those before."""
         name, part = (request.settleable.name, request.settleable.part) if request.settleable else (NO_NAME, 0)
-        keys = [
+        counters = keys[len(self._keys.of_request[shard]) :]
+        places = [places_of(key) for key, policy in zip(counters, request.policies, strict=False) if policy.has_places]
+        return [
             self._keys.reservation(shard, name, part),
             self._keys.open_reservations_of(shard, request.client),
             self._keys.open_reservations[shard],
+            *places,
         ]
-        if any(counter.has_places for counter in request.policies):
-            counters = self._counters(request, shard)
-            keys += [
-                places_of(key) for key, counter in zip(counters, request.policies, strict=False) if counter.has_places
-            ]
-        return keys
 
     def _run(
         self,

@@ -248,7 +248,7 @@ class SplitDecider(Decider):
         head = request.token, Verb.CONSUME.value, pack_new(consumption.entry, timeout, check.home)
         keys += self._keys.pending[shard]
         arguments = (*head, *client_arguments, request.rules, *settleable_arguments(request, keys))
-        keys += self._settleable_keys(request, shard)
+        keys += self._settleable_keys(request, shard, keys)
         check.add(consumption)
         try:
             reply, *overdue = self._consume_script.run(self._connections, keys, arguments, deadline)

@@ -152,7 +152,7 @@ class Desk:
         settleable = Settleable(SettleableKind.PART, NO_NAME, REFUNDABLE_US)
         request = request._replace(settleable=settleable)
         arguments = (*head, *client_arguments, request.rules, *settleable_arguments(request, keys))
-        keys += self.decider._settleable_keys(request, shard)
+        keys += self.decider._settleable_keys(request, shard, keys)
         reply, self.overdue = self.consume_script.run(self.connections, keys, arguments, Deadline(10))
         return Consumption(shard, entry, counters) if reply[1] else None
 
