@@ -27,7 +27,7 @@ class CheckRequest(NamedTuple):
     by a framework, and is matched as it is. ``cost`` None: the endpoint's cost. ``attributes`` are normalized
     (:func:`~ratelimit_enforcer.domain.attributes.normalized`). ``counted_together``: slug and level of policies that
     count no further value separately, so that this request is counted under ``(other)``. ``reserve``: the cost may be
-    settled later.
+    settled later. ``takes_places`` False: concurrency limits are left out, because nobody would free the places.
     """
 
     client: str
@@ -39,6 +39,7 @@ class CheckRequest(NamedTuple):
     attributes: Mapping[str, str] = NO_ATTRIBUTES
     counted_together: frozenset[tuple[str, int]] = frozenset()
     reserve: Reserve | None = None
+    takes_places: bool = True
 
 
 class LimitState(NamedTuple):

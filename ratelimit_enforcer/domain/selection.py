@@ -55,6 +55,10 @@ class EffectivePolicy:
         name = self.policy.name_of(limit)
         return f"{name}~{self.level}" if self.level else name
 
+    def without_places(self) -> "EffectivePolicy":
+        """The same policy without its concurrency limit."""
+        return replace(self, limits=tuple(each for each in self.limits if each.algorithm is not Algorithm.CONCURRENCY))
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -73,6 +77,11 @@ class Selection:
         if now < edge:
             return replace(self, valid_until=_earliest(edge, self.valid_until))
         return replace(self, valid_from=_latest(edge, self.valid_from))
+
+    def without_places(self) -> "Selection":
+        """The same without concurrency limits, and without policies that have no other limits."""
+        kept = (each.without_places() for each in self.policies)
+        return replace(self, policies=tuple(each for each in kept if each.limits))
 
 
 def described(override: Override | SegmentOverride) -> str:

@@ -42,6 +42,7 @@ class PreparedRuleset:
         self._has_blocks = bool(self._blocks)
         self._endpoints = {endpoint.slug: endpoint for endpoint in ruleset.endpoints}
         self._layouts: dict[LayoutKey | TreeLayoutKey, Layout] = {}
+        self._layouts_without_places: dict[LayoutKey | TreeLayoutKey, Layout] = {}
         self._matches: dict[tuple[str | None, str | None], tuple[Match, ...]] = {}
         self._has_conditions = any(policy.match for policy in ruleset.policies)
 
@@ -64,21 +65,26 @@ class PreparedRuleset:
         now: int,
         attributes: Mapping[str, str] = NO_ATTRIBUTES,
         ancestors: Sequence[ClientRecord] = (),
+        *,
+        places: bool = True,
     ) -> Layout:
         """The limits that apply to a client on an endpoint at ``now`` (microseconds since 1970); no limits if
-        the client is blocked or exempt. ``ancestors``: the client's, from the parent up."""
+        the client is blocked or exempt. ``ancestors``: the client's, from the parent up. ``places`` False: without
+        concurrency limits."""
         blocked_until = self._blocked_until(record, ancestors, attributes) if self._has_blocks else UNBLOCKED
         if record.overrides or (ancestors and any(ancestor.overrides for ancestor in ancestors)):
-            return self._layout(record, endpoint, now, attributes, ancestors, blocked_until)
+            return self._layout(record, endpoint, now, attributes, ancestors, blocked_until, places)
         own = self._key(record, endpoint, attributes, blocked_until)
         key: LayoutKey | TreeLayoutKey = own
         if ancestors:
             key = (own, *(self._key(each, endpoint, attributes, blocked_until) for each in ancestors))
-        layout = self._layouts.get(key)
+        layouts = self._layouts if places else self._layouts_without_places
+        layout = layouts.get(key)
         if layout is None or not layout.is_valid(now):
-            if len(self._layouts) >= MAX_LAYOUTS:
-                self._layouts.clear()
-            layout = self._layouts[key] = self._layout(record, endpoint, now, attributes, ancestors, blocked_until)
+            if len(layouts) >= MAX_LAYOUTS:
+                layouts.clear()
+            layout = self._layout(record, endpoint, now, attributes, ancestors, blocked_until, places)
+            layouts[key] = layout
         return layout
 
     def _key(
@@ -117,10 +123,12 @@ class PreparedRuleset:
         attributes: Mapping[str, str],
         ancestors: Sequence[ClientRecord],
         blocked_until: int,
+        places: bool,
     ) -> Layout:
         status, selection = _status_of(record, ancestors, now, blocked_until), Selection(())
         if status is ClientStatus.ACTIVE:
             selection = select(self.ruleset, record, endpoint, now, attributes, ancestors)
+            selection = selection if places else selection.without_places()
         selection = selection.divided_at(blocked_until, now)
         return Layout.of(selection, status, plan_of(self.ruleset, record), endpoint, now, self._max_values)
 
