@@ -82,7 +82,7 @@ class Engine:
         *,
         deadline: float,
     ) -> None:
-        """``deadline`` is in seconds and covers one whole check."""
+        """``deadline`` is in seconds and covers one whole check, unless the caller sets a shorter one."""
         self._decider = decider
         self._rulesets = rulesets
         self._ancestors = ancestors
@@ -112,27 +112,35 @@ class Engine:
         a check of the client."""
         return self._rulesets.records_of(client)
 
-    def check(self, request: CheckRequest, *, consume: bool = True, guard: Guard | None = None) -> Decision:
-        """Decides one request; with ``consume=False``, no cost is consumed and nothing is counted.
+    def check(
+        self,
+        request: CheckRequest,
+        *,
+        consume: bool = True,
+        guard: Guard | None = None,
+        deadline: float | None = None,
+    ) -> Decision:
+        """Decides one request; with ``consume=False``, no cost is consumed and nothing is counted. ``deadline``: the
+        seconds after which the caller needs the answer, if those are fewer than the engine's own.
 
         Raises :class:`RulesetMissing` if no ruleset was ever loaded, and any exception of ``guard``. If the
         store is unavailable, the result is a degraded decision and not an exception.
         """
         began = time.perf_counter()
-        decisions = self._decide((request,), Deadline(self._deadline), guard, consume=consume)
+        decisions = self._decide((request,), self._deadline_of(deadline), guard, consume=consume)
         if consume:
             self._observe(decisions, began)
         return decisions[0]
 
-    def check_cost_out_of_range(self, request: CheckRequest, cost: int) -> Decision:
+    def check_cost_out_of_range(self, request: CheckRequest, cost: int, *, deadline: float | None = None) -> Decision:
         """Decides one request of cost 0 or above :data:`~ratelimit_enforcer.domain.limit.MAX_COST`, as
         :func:`~ratelimit_enforcer.domain.decision.at_cost` defines. Nothing is consumed; counting the request
-        takes a second round trip. Raises :class:`RulesetMissing`."""
+        takes a second round trip. ``deadline``: as for :meth:`check`. Raises :class:`RulesetMissing`."""
         began = time.perf_counter()
-        deadline, clamped = Deadline(self._deadline), request._replace(cost=clamped_cost(cost))
-        (peeked,) = self._decide((clamped,), deadline, None, consume=False)
+        until, clamped = self._deadline_of(deadline), request._replace(cost=clamped_cost(cost))
+        (peeked,) = self._decide((clamped,), until, None, consume=False)
         decision = at_cost(peeked, cost)
-        self._count(decision, deadline)
+        self._count(decision, until)
         self._observe((decision,), began)
         return decision
 
@@ -146,22 +154,28 @@ class Engine:
             self._usage_buffer.add(decision, self._clock.now())
 
     def check_in_order(
-        self, requests: Sequence[CheckRequest], *, consume: bool = True, guard: Guard | None = None
+        self,
+        requests: Sequence[CheckRequest],
+        *,
+        consume: bool = True,
+        guard: Guard | None = None,
+        deadline: float | None = None,
     ) -> list[Decision]:
         """Decides requests one after another, each separately: a hundred per round trip (on a Cluster,
         consecutive requests whose clients share a shard).
 
-        The deadline applies to each round trip. Requests that the store did not decide are decided without
-        it. Raises the same exceptions as :meth:`check`.
+        The engine's deadline applies to each round trip, a shorter ``deadline`` to the whole call. Requests that the
+        store did not decide are decided without it. Raises the same exceptions as :meth:`check`.
         """
         began = time.perf_counter()
+        until = self._deadline_of(deadline)
         clients = [request.client for request in requests]
         decisions: list[Decision] = []
         while len(decisions) < len(requests):
             first = len(decisions)
             count = self._decider.batch_size(clients[first:], self._rulesets.root_of)
             batch = requests[first : first + count]
-            decisions += self._decide(batch, Deadline(self._deadline), guard, consume=consume)
+            decisions += self._decide(batch, until.renewed(), guard, consume=consume)
         if consume:
             self._observe(decisions, began)
         return decisions
@@ -199,25 +213,31 @@ class Engine:
         guard(self._rulesets.state(deadline)[0].ruleset)
 
     def charge(
-        self, request: CheckRequest, cost: int, *, name: bytes | None = None, guard: Guard | None = None
+        self,
+        request: CheckRequest,
+        cost: int,
+        *,
+        name: bytes | None = None,
+        guard: Guard | None = None,
+        deadline: float | None = None,
     ) -> Charge:
         """Debits a cost without a check, 1 to :data:`~ratelimit_enforcer.domain.reservations.MAX_SETTLED_COST`, even
         beyond the quota; nothing if the client is blocked or exempt. The cost of ``request`` is not used. ``name``: 128
-        bits, so that a repeated call debits once.
+        bits, so that a repeated call debits once. ``deadline``: as for :meth:`check`.
 
         Raises :class:`~ratelimit_enforcer.domain.reservations.SettledAtAnotherCost` if this name was charged another
         cost, :class:`~ratelimit_enforcer.store.errors.StoreError`, :class:`RulesetMissing`, and any exception of
         ``guard``.
         """
-        deadline = Deadline(self._deadline)
+        until = self._deadline_of(deadline)
         asked = request._replace(cost=1, reserve=Reserve(name=name, for_charge=True))
-        (decision,) = self._decide((asked,), deadline, guard, consume=False)
+        (decision,) = self._decide((asked,), until, guard, consume=False)
         if decision.degraded:
             raise StoreUnavailable("Nothing can be charged while the store is unavailable.")
         overdrawn = 0
         if decision.reservation is not None:
             retention = RETENTION if name else UNNAMED_RETENTION
-            overdrawn = self._settler.settle(decision.reservation, cost, deadline, retention=retention).overdrawn
+            overdrawn = self._settler.settle(decision.reservation, cost, until, retention=retention).overdrawn
         return Charge(
             decision.client,
             decision.plan,
@@ -270,6 +290,12 @@ class Engine:
         missing = () if self.current and named else ("ruleset",)
         return Readiness(self.current is not None, missing, store_ruleset=named.sequence if named else None)
 
+    def _deadline_of(self, seconds: float | None) -> Deadline:
+        """The engine's deadline, or that of a caller who waits ``seconds``, if it is shorter."""
+        if seconds is None or seconds >= self._deadline:
+            return Deadline(self._deadline)
+        return Deadline(max(seconds, 0.0), self._deadline)
+
     def _observe(self, decisions: Sequence[Decision], began: float) -> None:
         observers.observer.decided(decisions, time.perf_counter() - began)
         self._fallback.beat()
@@ -291,7 +317,7 @@ class Engine:
         requests = list(requests)
         decisions: list[Decision] = []
         changes, verb = 0, Verb.COUNT if consume else Verb.PEEK
-        rounds = Rounds(self._deadline) if len(requests) > 1 else None
+        rounds = Rounds(deadline) if len(requests) > 1 else None
         first, attempts = 0, list[Attempt]()
         try:
             while len(decisions) < len(requests):
@@ -312,7 +338,8 @@ class Engine:
                     decisions.append(decision)
         except StoreError as error:
             sent = attempts[len(decisions) - first :]
-            decisions += self._decide_without(requests[len(decisions) :], sent, error, guard, consume=consume)
+            left = requests[len(decisions) :]
+            decisions += self._decide_without(left, sent, error, guard, deadline.renewed(), consume=consume)
         return decisions
 
     def _send(
@@ -329,7 +356,7 @@ class Engine:
         sent = list(takewhile(lambda attempt: attempt.obstacle is None, attempts))
         store_requests = [attempt.store_request() for attempt in sent]
         # The deadline is for waiting for the store, not for preparing a hundred attempts.
-        answers = self._decider.decide_in_order(store_requests, Deadline(self._deadline), verb)
+        answers = self._decider.decide_in_order(store_requests, deadline.renewed(), verb)
         return zip(sent[: len(answers)], answers, strict=True)
 
     def _decide_without(
@@ -338,12 +365,13 @@ class Engine:
         sent: Sequence[Attempt],
         error: StoreError,
         guard: Guard | None,
+        deadline: Deadline,
         *,
         consume: bool,
     ) -> list[Decision]:
         """Decides by this process's data. Requests that the store may have counted are not counted here; what it may
         have reserved in the attempts that were ``sent`` has the same names."""
-        attempts = self._attempts(requests, Deadline(self._deadline), guard)
+        attempts = self._attempts(requests, deadline, guard)
         for attempt, before in zip(attempts, sent, strict=False):
             attempt.settleable = before.settleable
         return [

@@ -10,7 +10,7 @@ MAX_ROUNDS = 50
 class Rounds:
     """The round trips of a batch, each with a deadline of its own."""
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, deadline: Deadline) -> None:
         self._deadline = deadline
         self._decided, self._repeated = 0, 0
 
@@ -22,4 +22,4 @@ class Rounds:
         self._decided = decided
         if self._repeated > MAX_ROUNDS:
             raise StoreUnavailable("The store and this process disagree about the data of a client.")
-        return Deadline(self._deadline)
+        return self._deadline.renewed()

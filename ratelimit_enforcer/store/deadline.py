@@ -15,10 +15,13 @@ class Deadline:
     collector, preparing a batch), it still waits once, for a tenth of the time.
     """
 
-    __slots__ = ("_end", "_grace", "seconds")
+    __slots__ = ("_end", "_grace", "is_shortened", "seconds")
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    def __init__(self, seconds: float, usual: float | None = None) -> None:
+        """``usual``: of a deadline that the caller shortened, the seconds that others wait."""
+        self.is_shortened = usual is not None
+        self.seconds = seconds if usual is None else usual
+        """How long a server may take before it is considered unavailable."""
         self._end = time.monotonic() + seconds
         self._grace = seconds * GRACE
 
@@ -36,6 +39,11 @@ class Deadline:
     def seconds_left(self) -> float:
         """Seconds left; zero if none are."""
         return max(self._end - time.monotonic(), 0.0)
+
+    def renewed(self) -> "Deadline":
+        """The same deadline from now on, for another round trip; one that the caller shortened ends when it would have
+        ended anyway."""
+        return Deadline(self.seconds_left(), self.seconds) if self.is_shortened else Deadline(self.seconds)
 
     def fraction(self, parts: int) -> "Deadline":
         """A deadline for the first of ``parts`` equal parts of the remaining time."""

@@ -76,7 +76,8 @@ class AnswerLost(StoreUnavailable):
 
 
 class AnswerLate(AnswerLost):
-    """No answer arrived, but the process itself had used up most of the time: the server may be available."""
+    """No answer arrived, but the process itself had used up most of the time, or the caller waited for less than usual:
+    the server may be available."""
 
     opens_breaker = False
 

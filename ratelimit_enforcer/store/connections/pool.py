@@ -19,7 +19,7 @@ from redis.exceptions import InvalidResponse
 
 from ratelimit_enforcer.store.connections.opening import Connect, Opening, connector
 from ratelimit_enforcer.store.deadline import Deadline
-from ratelimit_enforcer.store.errors import AnswerLate, AnswerLost, StoreUnavailable
+from ratelimit_enforcer.store.errors import AnswerLate, AnswerLost, NotSent
 
 _READ_SIZE = 65_536
 """Bytes of an answer to read at once; most answers have a few hundred."""
@@ -161,7 +161,8 @@ class BoundedPool:
         self._waiting = 0
 
     def acquire(self, deadline: Deadline) -> RawConnection:
-        """A connection, open or not. Raises :class:`StoreUnavailable` if all are in use until the deadline."""
+        """A connection, open or not. Raises :class:`~ratelimit_enforcer.store.errors.NotSent` if all are in use until
+        the deadline."""
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -202,7 +203,7 @@ class BoundedPool:
 
     def _wait_once(self, deadline: Deadline) -> None:
         if not self._returned.wait(deadline.remaining()) and not self._idle:
-            raise StoreUnavailable("All connections to the store are in use.")
+            raise NotSent("All connections to the store are in use.")
 
     def _of_current_generation(self, connection: RawConnection | None) -> RawConnection:
         """``connection``, or a new one if there is none or if it was made before :meth:`drop_all`."""

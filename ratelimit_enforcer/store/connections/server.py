@@ -24,6 +24,7 @@ from ratelimit_enforcer.store.connections.opening import Opening, open_connectio
 from ratelimit_enforcer.store.connections.pool import BoundedPool, RawConnection
 from ratelimit_enforcer.store.deadline import Deadline
 from ratelimit_enforcer.store.errors import (
+    AnswerLate,
     NotSent,
     SlotMoving,
     StillConnecting,
@@ -171,6 +172,7 @@ class ServerConnections:
     def renew(self) -> None:
         self._pool = BoundedPool(self._connect, self._size)
         self._slow_opening: Opening | None = None
+        self._suspecting = threading.Lock()
         self._drops = 0
 
     def execute(self, *command: Any, key: str, deadline: Deadline) -> Any:
@@ -195,6 +197,8 @@ class ServerConnections:
             raise outage from error
         except StoreUnavailable as error:
             self._report(error)
+            if deadline.is_shortened and isinstance(error, AnswerLate):
+                self._suspect()
             raise
         finally:
             self._pool.release(connection)
@@ -209,6 +213,22 @@ class ServerConnections:
     def _trip(self, outage: StoreUnavailable) -> None:
         if outage.opens_breaker and self._breaker.trip(str(outage)):
             self.drop_connections()
+
+    def _suspect(self) -> None:
+        """Finds out in a thread whether the server is unavailable, and opens the breaker if it is: callers that wait
+        for less than usual cannot tell, and would all wait while the server hangs."""
+        if self._suspecting.acquire(blocking=False):
+            threading.Thread(target=self._probe_suspected, name="store-suspected", daemon=True).start()
+
+    def _probe_suspected(self) -> None:
+        try:
+            self._probe()
+        except exceptions.RedisError:
+            return
+        except StoreUnavailable as outage:
+            self._trip(outage)
+        finally:
+            self._suspecting.release()
 
     def drop_connections(self) -> None:
         """Drops every connection, so that new ones are opened to the server's current address."""
@@ -235,7 +255,8 @@ class ServerConnections:
         try:
             connection.open(deadline)
         except StillConnecting:
-            self._slow_opening = connection.opening
+            if not deadline.is_shortened:
+                self._slow_opening = connection.opening
             raise
 
     def _connect(self, timeout: float) -> Connection:
