@@ -20,6 +20,7 @@ from ratelimit_enforcer.domain.enums import Scope
 
 _SCOPE_LABELS = {
     Scope.CHECK: "check: request decisions",
+    Scope.ADJUST: "adjust: charge, refund and set limits over gRPC",
     Scope.MANAGE: "manage: change clients",
     Scope.METRICS: "metrics: read metrics",
 }

@@ -28,7 +28,10 @@ class ApiToken(models.Model):
     hint = models.CharField("ends with", max_length=4, editable=False)
     scopes = ArrayField(
         models.CharField(max_length=10, choices=choices(Scope)),
-        help_text="check: request decisions; manage: change clients; metrics: read metrics.",
+        help_text=(
+            "check: request decisions; adjust: charge, refund and set limits over gRPC; manage: change clients; "
+            "metrics: read metrics."
+        ),
     )
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(

@@ -102,6 +102,7 @@ class Scope(StrEnum):
     """A permission of an API token."""
 
     CHECK = "check"
+    ADJUST = "adjust"
     MANAGE = "manage"
     METRICS = "metrics"
 

@@ -18,12 +18,13 @@ from ratelimit_enforcer.domain.routes import Route
 from ratelimit_enforcer.domain.segments import Segment, SegmentOverride, SegmentOverrides
 from ratelimit_enforcer.per_process import cached_property
 
-FORMATS = (1, 2, 3)
+FORMATS = (1, 2, 3, 4)
 """The versions of this serialization that this release reads. A ruleset is written in the earliest one that can
 express it, so that servers of earlier releases can use it as long as possible; they reject a later one.
 
 2: policies with dates, attributes or conditions; calendar years; overrides of segments; blocks.
 3: concurrency limits.
+4: tokens with the scope ``adjust``.
 """
 
 
@@ -283,6 +284,8 @@ def _segment_override(item: dict[str, Any]) -> SegmentOverride:
 
 
 def _format_of(ruleset: Ruleset) -> int:
+    if any(Scope.ADJUST in token.scopes for token in ruleset.tokens):
+        return 4
     owners: tuple[Policy | SegmentOverride, ...] = (*ruleset.policies, *ruleset.segment_overrides)
     if any(limit.algorithm is Algorithm.CONCURRENCY for owner in owners for limit in owner.limits):
         return 3

@@ -41,6 +41,7 @@ FULL = Ruleset(
 
 DATED = replace(FULL, policies=(replace(FULL.policies[0], starts_at=0, ends_at=2**52), FULL.policies[1]))
 YEARLY = Ruleset(policies=(Policy("all", (Limit(1, None, Algorithm.CALENDAR, period=Period.YEAR),)),))
+ADJUSTING = replace(FULL, tokens=(ApiToken("envoy", "cd" * 32, frozenset({Scope.ADJUST})),))
 FIVE = Limit(5, 60, Algorithm.CONCURRENCY)
 CONCURRENT = replace(FULL, policies=(*FULL.policies, Policy("slow", (Limit(3, 60), FIVE))))
 CONCURRENT_OVERRIDE = replace(FULL, segment_overrides=(SegmentOverride(Segment(plan="pro"), "all", (FIVE,)),))
@@ -48,8 +49,8 @@ CONCURRENT_OVERRIDE = replace(FULL, segment_overrides=(SegmentOverride(Segment(p
 
 @pytest.mark.parametrize(
     "ruleset",
-    [FULL, Ruleset(), DATED, YEARLY, CONCURRENT, CONCURRENT_OVERRIDE],
-    ids=["full", "empty", "dated", "yearly", "concurrent", "concurrent override"],
+    [FULL, Ruleset(), DATED, YEARLY, CONCURRENT, CONCURRENT_OVERRIDE, ADJUSTING],
+    ids=["full", "empty", "dated", "yearly", "concurrent", "concurrent override", "adjusting"],
 )
 def test_a_ruleset_survives_serialization(ruleset: Ruleset) -> None:
     assert Ruleset.from_bytes(ruleset.to_bytes()) == ruleset
@@ -58,7 +59,7 @@ def test_a_ruleset_survives_serialization(ruleset: Ruleset) -> None:
 
 @pytest.mark.parametrize(
     ("ruleset", "number"),
-    [(FULL, 1), (Ruleset(), 1), (DATED, 2), (YEARLY, 2), (CONCURRENT, 3), (CONCURRENT_OVERRIDE, 3)],
+    [(FULL, 1), (Ruleset(), 1), (DATED, 2), (YEARLY, 2), (CONCURRENT, 3), (CONCURRENT_OVERRIDE, 3), (ADJUSTING, 4)],
 )
 def test_a_ruleset_has_the_earliest_format_that_can_express_it(ruleset: Ruleset, number: int) -> None:
     assert json.loads(ruleset.to_bytes())["format"] == number
@@ -74,7 +75,7 @@ def test_a_ruleset_without_dates_has_the_same_bytes_as_in_earlier_releases() -> 
 
 
 def test_an_unknown_format_is_rejected() -> None:
-    with pytest.raises(UnknownFormat, match="format 99; this release reads formats up to 3"):
+    with pytest.raises(UnknownFormat, match="format 99; this release reads formats up to 4"):
         Ruleset.from_bytes(FULL.to_bytes().replace(b'"format":1', b'"format":99'))
 
 
