@@ -3,7 +3,7 @@ problem types. Their base classes are independent of the project's REST_FRAMEWOR
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
@@ -17,12 +17,13 @@ from drf_spectacular.renderers import (
 from drf_spectacular.settings import spectacular_settings
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import NotAcceptable
 from rest_framework.permissions import BasePermission
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from api.authentication import BearerAuthentication, HasScope, token_of
+from api.authentication import BearerAuthentication, HasScope, admit, token_of
 from api.decisions import STORE_RETRY_AFTER, batch_response, decision_response, usage_body
 from api.errors import exception_response
 from api.openapi.operations import (
@@ -34,7 +35,7 @@ from api.openapi.operations import (
     usage_operation,
 )
 from api.problems import METHOD_NOT_ALLOWED, PROBLEM_TYPES, RULESET_MISSING, ProblemResponse, problem_response
-from api.rendering import IgnoreAccept, JsonOnly, json_response
+from api.rendering import IgnoreAccept, JsonOnly, accepts_json, json_response
 from api.requests import MAX_BATCH_BODY_BYTES, parse_batch, parse_check, parse_client_query, parse_query, read_json
 from limits.store.advice import advisor
 from ratelimit_enforcer.domain.decision import Decision
@@ -85,10 +86,35 @@ class ApiView(ProblemDocumentView):
 class CheckingView(ApiView):
     """A view for programs whose token has the scope “check”."""
 
+    # For the OpenAPI document; `dispatch` does what they describe.
     authentication_classes = (BearerAuthentication,)
     permission_classes = (HasScope,)
     content_negotiation_class = JsonOnly
     scope = Scope.CHECK
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """The same steps as those of the framework, without its request and response objects: these views read a few
+        headers and the body, and render their own responses. ``request`` may be any object with ``META``, ``method``,
+        ``path``, ``is_secure()`` and ``read()``."""
+        try:
+            self.admit(request)
+            handler = getattr(self, cast(str, request.method).lower())
+            return cast(HttpResponse, handler(request, *args, **kwargs))
+        except Exception as error:
+            response = self.get_exception_handler()(error, {"request": request, "view": self})
+            if response is None:
+                raise
+            return response
+
+    def admit(self, request: Any) -> None:
+        """Checks method, ``Accept`` and token, in this order, and sets ``request.auth``. Raises
+        :class:`~api.problems.ProblemResponse` and the exceptions of :func:`~api.authentication.admit`."""
+        if request.method not in self.allowed_methods:
+            self.http_method_not_allowed(request)
+        if not accepts_json(request.META.get("HTTP_ACCEPT", "")):
+            raise NotAcceptable
+        _, request.auth = BearerAuthentication().authenticate(request)
+        admit(get_engine(), request.auth, self.scope)
 
     def guard(self, request: Request) -> Guard:
         """Checks the token again, with the ruleset that decides."""

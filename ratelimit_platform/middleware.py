@@ -17,6 +17,7 @@ from django.views.decorators.csrf import csrf_exempt
 from api.problems import BODY_TOO_LARGE, HOST_NOT_ALLOWED, problem_response
 from api.rendering import printable
 from api.requests import MAX_BODY_BYTES
+from api.routing import find
 from api.views import HealthView, ReadinessView
 from ratelimit_enforcer.log_limiter import RateLimitedLog
 
@@ -41,6 +42,21 @@ class ProbesMiddleware:
             return self._get_response(request)
         response: HttpResponseBase = probe(request)
         return response
+
+
+class ChecksMiddleware:
+    """Answers checks, reservations and charges before the middleware for pages (sessions, forms, static files), which
+    has nothing to do for programs: their requests carry a token and no cookie."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        found = find(request.path_info)
+        if found is None:
+            return self._get_response(request)
+        view, arguments = found
+        return view(request, **arguments)
 
 
 class HostMiddleware(CommonMiddleware):
