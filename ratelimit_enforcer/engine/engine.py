@@ -16,38 +16,33 @@ from ratelimit_enforcer.domain.decision import CheckRequest, Decision, at_cost, 
 from ratelimit_enforcer.domain.enums import Reason
 from ratelimit_enforcer.domain.reservations import RETENTION, Charge, Reserve, Settlement
 from ratelimit_enforcer.domain.usage import Count, SettlementKind, counts_of
-from ratelimit_enforcer.engine.ancestors import load_ancestors
 from ratelimit_enforcer.engine.attempts import (
     Attempt,
     Guard,
     decision_of,
     nothing_to_settle,
-    prepare,
     prepare_all_limits,
     with_record,
 )
-from ratelimit_enforcer.engine.client_cache import ClientCache
 from ratelimit_enforcer.engine.fallback import Fallback
+from ratelimit_enforcer.engine.loading import Loader, cache_unregistered, counted_together
 from ratelimit_enforcer.engine.prepared_ruleset import PreparedRuleset
 from ratelimit_enforcer.engine.rounds import Rounds
-from ratelimit_enforcer.engine.ruleset_cache import RulesetCache, StoreClock, parse_record
+from ratelimit_enforcer.engine.ruleset_cache import RulesetCache, StoreClock
 from ratelimit_enforcer.engine.settling import Settler
 from ratelimit_enforcer.engine.states import ClientState, Readiness, client_state_of
 from ratelimit_enforcer.store import observers
 from ratelimit_enforcer.store.ancestor_reader import AncestorReader
 from ratelimit_enforcer.store.answers import (
     AncestorsUnknown,
-    ClientChanged,
     Decided,
     NotLoaded,
-    OutsideValidity,
     ReservedBefore,
     RulesChanged,
     StoreAnswer,
     Undecidable,
     ValuesExhausted,
 )
-from ratelimit_enforcer.store.damage import CLIENT
 from ratelimit_enforcer.store.deadline import Deadline
 from ratelimit_enforcer.store.decider import Decider
 from ratelimit_enforcer.store.errors import (
@@ -85,12 +80,12 @@ class Engine:
         """``deadline`` is in seconds and covers one whole check, unless the caller sets a shorter one."""
         self._decider = decider
         self._rulesets = rulesets
-        self._ancestors = ancestors
         self._fallback = fallback
         self._usage = usage
         self._usage_buffer = UsageBuffer(usage)
         self._deadline = deadline
         self._clock = StoreClock()
+        self._loader = Loader(rulesets, ancestors, self._clock)
         self._settler = Settler(reservations, fallback, self._clock)
 
     @property
@@ -259,10 +254,10 @@ class Engine:
         deadline = Deadline(self._deadline)
         request = CheckRequest(client, attributes=attributes)
         while True:
-            current, clients = self._state(deadline, guard)
+            current, clients = self._loader.state(deadline, guard)
             attempts = prepare_all_limits(current, clients, request, self._clock.now())
             if isinstance(attempts[0].obstacle, AncestorsUnknown):
-                load_ancestors(self._ancestors, clients, client, deadline)
+                self._loader.load_ancestors(clients, client, deadline)
                 continue
             store_requests = [attempt.store_request() for attempt in attempts]
             answers = self._decider.decide_in_order(store_requests, deadline, Verb.PEEK)
@@ -270,9 +265,9 @@ class Engine:
             if len(peeks) == len(attempts):
                 return client_state_of(attempts, peeks)
             if isinstance(answers[-1], ValuesExhausted):
-                request = _counted_together(attempts[len(answers) - 1], answers[-1])
+                request = counted_together(attempts[len(answers) - 1], answers[-1])
                 continue
-            self._load_difference(attempts[len(answers) - 1], answers[-1], deadline)
+            self._loader.load_difference(attempts[len(answers) - 1], answers[-1], deadline)
 
     def refresh(self) -> None:
         """Loads the published ruleset, if this process does not have it. Raises
@@ -305,7 +300,7 @@ class Engine:
     ) -> list[Decision]:
         """A decision for each request, one after another. The loop of every check:
 
-        1. Take the ruleset and the clients that this process has (``_state``), and call ``guard``.
+        1. Take the ruleset and the clients that this process has (``Loader.state``), and call ``guard``.
         2. Prepare an attempt for each request that has no decision yet (``attempts.prepare``).
         3. Send all of them to the store in one call (``_send``).
         4. Turn the answers into decisions (``_decision``), up to the first answer that says that the ruleset, the
@@ -324,10 +319,10 @@ class Engine:
                 if rounds is not None:
                     deadline = rounds.next_deadline(len(decisions))
                 first = len(decisions)
-                attempts = self._attempts(requests[first:], deadline, guard)
+                attempts = self._loader.attempts(requests[first:], deadline, guard)
                 for attempt, answer in self._send(attempts, deadline, verb):
                     if isinstance(answer, ValuesExhausted):
-                        requests[len(decisions)] = _counted_together(attempt, answer)
+                        requests[len(decisions)] = counted_together(attempt, answer)
                         break
                     decision = self._decision(attempt, answer, deadline, consume=consume)
                     if decision is None:
@@ -371,7 +366,7 @@ class Engine:
     ) -> list[Decision]:
         """Decides by this process's data. Requests that the store may have counted are not counted here; what it may
         have reserved in the attempts that were ``sent`` has the same names."""
-        attempts = self._attempts(requests, deadline, guard)
+        attempts = self._loader.attempts(requests, deadline, guard)
         for attempt, before in zip(attempts, sent, strict=False):
             attempt.settleable = before.settleable
         return [
@@ -379,56 +374,19 @@ class Engine:
             for number, attempt in enumerate(attempts)
         ]
 
-    def _attempts(self, requests: Sequence[CheckRequest], deadline: Deadline, guard: Guard | None) -> list[Attempt]:
-        current, clients = self._state(deadline, guard)
-        now = self._clock.now()
-        return [prepare(current, clients, request, now) for request in requests]
-
-    def _state(self, deadline: Deadline, guard: Guard | None) -> tuple[PreparedRuleset, ClientCache]:
-        current, clients = self._rulesets.state(deadline)
-        if guard is not None:
-            guard(current.ruleset)
-        return current, clients
-
-    def _load_difference(
-        self, attempt: Attempt, answer: StoreAnswer, deadline: Deadline, *, agreed: bool = True
-    ) -> None:
-        """Loads the ruleset, client record or time that the answer names, for the next attempt. ``agreed``: no two
-        shards have disagreed in this check. Raises :class:`StoreError`."""
-        match answer:
-            case RulesChanged(token) if agreed:
-                self._rulesets.switch_to(token, deadline)
-            case RulesChanged(token, shard):
-                self._rulesets.reconcile_shard(token, shard, deadline)
-            case ClientChanged() | AncestorsUnknown():
-                self._load_records(attempt, answer, deadline)
-            case OutsideValidity(now):
-                self._clock.set(now)
-            case NotLoaded():
-                raise StoreUnavailable("The store has not loaded this client yet.")
-            case Undecidable(kind):
-                raise StoreDataError(kind or CLIENT, "The data of this client in the store is damaged.")
-
-    def _load_records(self, attempt: Attempt, answer: ClientChanged | AncestorsUnknown, deadline: Deadline) -> None:
-        if isinstance(answer, AncestorsUnknown):
-            load_ancestors(self._ancestors, attempt.clients, attempt.record.key, deadline)
-        else:
-            for key, record in zip(attempt.subjects, answer.records, strict=False):
-                attempt.clients.put(parse_record(key, record))
-
     def _load_or_decide(
         self, attempt: Attempt, answer: StoreAnswer, deadline: Deadline, *, agreed: bool, consume: bool
     ) -> Decision | None:
         """Loads the difference and returns None. If the data in the store is damaged, decides this request without
         the store, so that later requests are not affected."""
         try:
-            self._load_difference(attempt, answer, deadline, agreed=agreed)
+            self._loader.load_difference(attempt, answer, deadline, agreed=agreed)
         except (StoreDataError, AncestorsNotLoaded):
             return self._without_store(attempt, consume=consume, count=consume)
         return None
 
     def _decision(self, attempt: Attempt, answer: StoreAnswer, deadline: Deadline, *, consume: bool) -> Decision | None:
-        """The decision; None if this process has to load newer data (:meth:`_load_difference`) and repeat the check."""
+        """The decision; None if this process has to load newer data (:class:`Loader`) and repeat the check."""
         if isinstance(answer, ReservedBefore):
             return self._reserved_before(attempt, answer, deadline)
         if isinstance(answer, NotLoaded | Undecidable):
@@ -436,7 +394,7 @@ class Engine:
             return self._without_store(attempt, consume=consume, count=consume)
         if not isinstance(answer, Decided):
             return None
-        self._cache_unregistered(attempt, answer)
+        cache_unregistered(attempt, answer)
         decision = decision_of(attempt, answer, consume=consume)
         if attempt.request.reserve is not None:
             decision = nothing_to_settle(decision, attempt.request.reserve, answer.now)
@@ -490,19 +448,3 @@ class Engine:
         if count:
             self._usage_buffer.add(decision, now)
         return decision
-
-    def _cache_unregistered(self, attempt: Attempt, answer: Decided) -> None:
-        """Caches that the client is unregistered, so that checks are still decided while an emptied store is being
-        refilled."""
-        if not attempt.known and answer.complete:
-            attempt.clients.put(attempt.record)
-
-
-def _counted_together(attempt: Attempt, answer: ValuesExhausted) -> CheckRequest:
-    """The request, to be counted under ``(other)`` by the policy that counts no further value separately. Raises
-    :class:`StoreUnavailable` if it was."""
-    policy = attempt.layout.policies[answer.position]
-    counted, request = (policy.policy.slug, policy.level), attempt.request
-    if counted in request.counted_together:
-        raise StoreUnavailable("The store and this process disagree about the counters of this request.")
-    return request._replace(counted_together=request.counted_together | {counted})
