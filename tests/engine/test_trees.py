@@ -19,6 +19,7 @@ from ratelimit_enforcer.engine.factory import make_engine
 from ratelimit_enforcer.engine.rounds import MAX_ROUNDS, Rounds
 from ratelimit_enforcer.store.connections.factory import store_connections_of
 from ratelimit_enforcer.store.connections.redis_url import parse
+from ratelimit_enforcer.store.deadline import Deadline
 from ratelimit_enforcer.store.errors import StoreUnavailable
 from ratelimit_enforcer.store.keys import COMPLETE_FIELD, client_field, shard_of
 from ratelimit_platform.embedded.redis import RedisServer
@@ -362,7 +363,7 @@ def test_values_of_an_ancestor_beyond_the_maximum_leave_those_of_the_client_alon
 
 
 def test_a_batch_ends_where_the_store_and_the_process_disagree_forever() -> None:
-    rounds = Rounds(10)
+    rounds = Rounds(Deadline(10))
     for decided in range(3 * MAX_ROUNDS):
         rounds.next_deadline(decided)
     for _ in range(MAX_ROUNDS + 1):
