@@ -6,7 +6,7 @@ ROUNDS ?= 7
 # Recipes take these from the shell's environment, where a space or a $ in them is only a character.
 export PORT HOST WEB_WORKERS PYTHON SUITES SERVERS TESTS
 
-.PHONY: run web worker beat traffic test fuzz mutants faults bench bench-usage bench-admin matrix stores containers newcomer screenshots audit clean
+.PHONY: run web worker beat traffic test proto fuzz mutants faults bench bench-usage bench-admin matrix stores containers newcomer screenshots audit clean
 
 run: .venv/run.stamp
 	@exec $(BIN)/python -m ratelimit_platform.running
@@ -26,6 +26,9 @@ traffic: .venv/run.stamp
 
 test: .venv/test.stamp
 	@bash tests/run_all.sh
+
+proto: .venv/test.stamp
+	@$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. gateway/proto/*.proto
 
 fuzz: .venv/test.stamp
 	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/store tests/api/test_any_body.py tests/configfile/test_any_document.py \

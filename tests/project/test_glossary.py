@@ -17,7 +17,7 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.settings import spectacular_settings
 
 BASE_DIR = Path(__file__).resolve().parents[2]
-CODE = ("ratelimit_enforcer", "limits", "api", "ratelimit_platform", "demo", "benchmarks")
+CODE = ("ratelimit_enforcer", "limits", "api", "gateway", "ratelimit_platform", "demo", "benchmarks")
 DOCUMENTS = ("*.md", "docs/*.md", "benchmarks/*.md", "kubernetes/**/*.*", "containers/*", "docker-compose.yml")
 DOCUMENTS += ("Dockerfile", "Makefile", "demo/*.yaml", "docs/*.json", "docs/*.yml", "limits/**/*.sql")
 TEMPLATES = ("**/templates/**/*.html", "**/templates/**/*.txt")

@@ -1,0 +1,1 @@
+"""The gateway: decides for proxies and other callers, behind an event loop."""

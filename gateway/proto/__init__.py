@@ -1,0 +1,1 @@
+"""Messages of the gRPC interfaces, compiled by ``make proto`` from the .proto files in this folder."""
