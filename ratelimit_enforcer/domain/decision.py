@@ -28,6 +28,9 @@ class CheckRequest(NamedTuple):
     (:func:`~ratelimit_enforcer.domain.attributes.normalized`). ``counted_together``: slug and level of policies that
     count no further value separately, so that this request is counted under ``(other)``. ``reserve``: the cost may be
     settled later. ``takes_places`` False: concurrency limits are left out, because nobody would free the places.
+    ``domain``: only endpoints of this domain are found (:func:`~ratelimit_enforcer.domain.ruleset.domains_of`); empty:
+    all. ``limit``: replaces, for this request, the limits of the endpoint's policies that count each client separately;
+    one with another window or algorithm than theirs starts a new counter, as when a policy is changed.
     """
 
     client: str
@@ -40,6 +43,8 @@ class CheckRequest(NamedTuple):
     counted_together: frozenset[tuple[str, int]] = frozenset()
     reserve: Reserve | None = None
     takes_places: bool = True
+    domain: str = ""
+    limit: Limit | None = None
 
 
 class LimitState(NamedTuple):

@@ -212,6 +212,13 @@ class Ruleset:
         )
 
 
+def domains_of(slug: str) -> tuple[str, ...]:
+    """The domains that the endpoint with this slug is in, from the longest to the shortest: ``shop-eu-search``,
+    ``shop-eu`` and ``shop``."""
+    parts = slug.split("-")
+    return tuple("-".join(parts[:count]) for count in range(len(parts), 0, -1))
+
+
 def digest_of(data: bytes) -> str:
     """The digest of these ruleset bytes, as used in :class:`Version`."""
     return hashlib.sha256(data).hexdigest()

@@ -87,7 +87,8 @@ def prepare(current: PreparedRuleset, clients: ClientCache, request: CheckReques
     ancestors, obstacle = _ancestors_of(record, clients) if record.is_below or record.problem else ((), None)
     endpoint = current.endpoint_of(request)
     slug = endpoint.slug if endpoint else None
-    layout = current.layout(record, slug, now, request.attributes, ancestors, places=request.takes_places)
+    limited = record if request.limit is None else current.with_limit(record, slug, request.limit)
+    layout = current.layout(limited, slug, now, request.attributes, ancestors, places=request.takes_places)
     cost = request.cost or (endpoint.cost if endpoint else 1)
     known = cached is not None
     attempt = Attempt(current, clients, record, ancestors, obstacle, known, layout, cost, request)

@@ -1,14 +1,15 @@
 """A ruleset with everything that can be computed before checks arrive."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from ratelimit_enforcer.domain.attributes import IP, NO_ATTRIBUTES, Match
-from ratelimit_enforcer.domain.client import ClientRecord
+from ratelimit_enforcer.domain.client import ClientRecord, Override
 from ratelimit_enforcer.domain.decision import CheckRequest
-from ratelimit_enforcer.domain.enums import ClientStatus
+from ratelimit_enforcer.domain.enums import ClientStatus, Partition
+from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.routes import Router
-from ratelimit_enforcer.domain.ruleset import Endpoint, Ruleset, Version
+from ratelimit_enforcer.domain.ruleset import Endpoint, Ruleset, Version, domains_of
 from ratelimit_enforcer.domain.selection import Selection, matching, plan_of, select, select_all, status_of
 from ratelimit_enforcer.engine.layouts import MAX_POLICIES_PER_CALL, Layout
 from ratelimit_enforcer.per_process import cached_property
@@ -41,6 +42,7 @@ class PreparedRuleset:
         self._blocks = ruleset.blocks_by_subject
         self._has_blocks = bool(self._blocks)
         self._endpoints = {endpoint.slug: endpoint for endpoint in ruleset.endpoints}
+        self._domain_routers: dict[str, Router] = {}
         self._layouts: dict[LayoutKey | TreeLayoutKey, Layout] = {}
         self._layouts_without_places: dict[LayoutKey | TreeLayoutKey, Layout] = {}
         self._matches: dict[tuple[str | None, str | None], tuple[Match, ...]] = {}
@@ -48,15 +50,48 @@ class PreparedRuleset:
 
     @cached_property
     def _router(self) -> Router:
-        endpoints = self.ruleset.endpoints
-        return Router((route, endpoint.slug) for endpoint in endpoints for route in endpoint.routes)
+        return _router(self.ruleset.endpoints)
+
+    @cached_property
+    def _domains(self) -> dict[str, dict[str, Endpoint]]:
+        """Domain → slug → endpoint."""
+        domains: dict[str, dict[str, Endpoint]] = {}
+        for endpoint in self.ruleset.endpoints:
+            for domain in domains_of(endpoint.slug):
+                domains.setdefault(domain, {})[endpoint.slug] = endpoint
+        return domains
 
     def endpoint_of(self, request: CheckRequest) -> Endpoint | None:
         """The endpoint that a request names or matches; None if it is not registered."""
+        if request.domain:
+            return self._endpoint_in_domain(request)
         slug = request.endpoint
         if slug is None and request.method is not None and request.path is not None:
             slug = self._router.match(request.method, request.path, decoded=request.decoded)
         return self._endpoints.get(slug) if slug is not None else None
+
+    def _endpoint_in_domain(self, request: CheckRequest) -> Endpoint | None:
+        """Within the domain ``shop``, the endpoint ``shop-search`` may also be called ``search``."""
+        endpoints = self._domains.get(request.domain, {})
+        if request.endpoint is not None:
+            return endpoints.get(f"{request.domain}-{request.endpoint}") or endpoints.get(request.endpoint)
+        if not endpoints or request.method is None or request.path is None:
+            return None
+        router = self._domain_routers.get(request.domain)
+        if router is None:
+            router = self._domain_routers[request.domain] = _router(endpoints.values())
+        slug = router.match(request.method, request.path, decoded=request.decoded)
+        return None if slug is None else endpoints[slug]
+
+    def with_limit(self, record: ClientRecord, endpoint: str | None, limit: Limit) -> ClientRecord:
+        """The record with an override of each policy that counts this client separately on this endpoint."""
+        own = [
+            policy.slug
+            for policy in matching(self.ruleset, plan_of(self.ruleset, record), endpoint)
+            if endpoint is not None and policy.endpoint == endpoint and policy.partition is Partition.CLIENT
+        ]
+        others = [override for override in record.overrides if override.policy not in own]
+        return replace(record, overrides=(*others, *(Override(slug, (limit,)) for slug in own)))
 
     def layout(
         self,
@@ -149,6 +184,10 @@ class PreparedRuleset:
         ]
         plan, status = plan_of(self.ruleset, record), _status_of(record, ancestors, now, blocked_until)
         return [Layout.of(selection, status, plan, None, now, self._max_values) for selection in selections]
+
+
+def _router(endpoints: Iterable[Endpoint]) -> Router:
+    return Router((route, endpoint.slug) for endpoint in endpoints for route in endpoint.routes)
 
 
 def _status_of(record: ClientRecord, ancestors: Sequence[ClientRecord], now: int, blocked_until: int) -> ClientStatus:
