@@ -58,7 +58,12 @@ class BearerToken:
             raise ProblemResponse(
                 MISSING_TOKEN, "The request has no bearer token.", headers={"WWW-Authenticate": _REALM}
             )
-        return cls(sha256(token.encode("latin-1", "replace")).hexdigest())
+        return cls.of(token)
+
+    @classmethod
+    def of(cls, secret: str) -> "BearerToken":
+        """The token with this secret, as it was in a header."""
+        return cls(sha256(secret.encode("latin-1", "replace")).hexdigest())
 
     def name(self) -> str:
         """The token's name as the operator chose it; for a token that :func:`admit` accepted."""

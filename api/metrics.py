@@ -3,8 +3,6 @@
 Access is for a token with the scope ``metrics``, or a direct caller in an allowed network.
 """
 
-from ipaddress import IPv4Network, IPv6Network
-
 from django.http import HttpRequest, HttpResponse
 from rest_framework.request import Request
 
@@ -13,7 +11,7 @@ from api.openapi.operations import metrics_operation
 from api.views import ApiView
 from limits.monitoring.prometheus import exposition
 from ratelimit_enforcer.conf import networks
-from ratelimit_enforcer.domain.addresses import parse_address
+from ratelimit_enforcer.domain.addresses import is_inside
 from ratelimit_enforcer.domain.enums import Scope
 from ratelimit_enforcer.engine import Engine, RulesetMissing, StoreError, get_engine
 
@@ -40,8 +38,6 @@ def _refresh_rules(engine: Engine) -> None:
         return
 
 
-Networks = tuple[IPv4Network | IPv6Network, ...]
-
 _PROXY_HEADERS = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP")
 """A caller can overwrite the value of these headers (``X_Forwarded_For`` has the same name in WSGI), but never
 remove one."""
@@ -52,9 +48,4 @@ def is_from_allowed_network(request: HttpRequest) -> bool:
     have the proxy's address."""
     if any(header in request.META for header in _PROXY_HEADERS):
         return False
-    return _is_inside(request.META.get("REMOTE_ADDR", ""), networks("METRICS_NETWORKS"))
-
-
-def _is_inside(address: str, allowed: Networks) -> bool:
-    caller = parse_address(address)
-    return caller is not None and any(caller in network for network in allowed)
+    return is_inside(request.META.get("REMOTE_ADDR", ""), networks("METRICS_NETWORKS"))

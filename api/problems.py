@@ -53,13 +53,14 @@ HOST_NOT_ALLOWED = ProblemType(
     400,
     "This host name is not allowed.",
     "The header “Host” is not in the setting ALLOWED_HOSTS. Use a host name from this setting, or ask an operator to "
-    "add this one. Only /healthz and /readyz accept any host name.",
+    "add this one. Only /healthz, /readyz and /v1/forward-auth/ accept any host name.",
 )
 MISSING_TOKEN = ProblemType(
     "/problems/missing-token",
     401,
     "An API token is required.",
-    "Send the header “Authorization: Bearer TOKEN” (RFC 6750). An operator issues tokens with “manage.py issue_token”.",
+    "Send the header “Authorization: Bearer TOKEN” (RFC 6750); to /v1/forward-auth/, “X-RateLimit-Token: TOKEN”. An "
+    "operator issues tokens with “manage.py issue_token”.",
 )
 INVALID_TOKEN = ProblemType(
     "/problems/invalid-token",

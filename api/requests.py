@@ -265,12 +265,14 @@ def _attribute_problems(attributes: Any) -> Iterator[tuple[str, str]]:
         yield f"attributes.{name}" if name else "attributes", message
 
 
-def _method_problem(value: Any) -> str | None:
+def method_problem(value: Any) -> str | None:
+    """The reason why a value is not a method of HTTP, or None."""
     valid = isinstance(value, str) and _METHOD.fullmatch(value)
     return None if valid else "must be an HTTP method, such as “GET”."
 
 
-def _path_problem(value: Any) -> str | None:
+def path_problem(value: Any) -> str | None:
+    """The reason why a value is not the path of a request, or None."""
     if not isinstance(value, str) or not value.startswith("/"):
         return "must be a path that begins with “/”."
     if len(value) > MAX_PATH_LENGTH:
@@ -292,8 +294,8 @@ def whole_number(least: int, most: int) -> Callable[[Any], str | None]:
 _CHECK_FIELDS: FieldProblems = {
     "client": _name_problem,
     "endpoint": _name_problem,
-    "method": _method_problem,
-    "path": _path_problem,
+    "method": method_problem,
+    "path": path_problem,
     "cost": whole_number(1, MAX_COST),
 }
 

@@ -1,8 +1,10 @@
 """The URLs of the API."""
 
-from django.urls import path, re_path
+from django.urls import path, re_path, register_converter
+from django.urls.converters import StringConverter
 
 from api.errors import unknown_address
+from api.forward_auth.views import EnvoyView, ForwardAuthView
 from api.management.views import ClientsView, ClientView, ResetView
 from api.metrics import MetricsView
 from api.reservations import ChargeView, ReservationsView, ReservationView, SettlementsView, SettlementView
@@ -18,6 +20,15 @@ from api.views import (
     UsageView,
 )
 
+
+class AnyPath(StringConverter):
+    """Any text, also an empty one, with slashes and line breaks."""
+
+    regex = r"(?s:.*)"
+
+
+register_converter(AnyPath, "any")
+
 urlpatterns = [
     path("v1/check", CheckView.as_view(), name="check"),
     path("v1/check/batch", BatchView.as_view(), name="batch"),
@@ -28,6 +39,8 @@ urlpatterns = [
     path("v1/reservations/<str:reservation>/settle", SettlementView.as_view(), name="settlement"),
     path("v1/reservations/<str:reservation>", ReservationView.as_view(), name="reservation"),
     path("v1/charge", ChargeView.as_view(), name="charge"),
+    path("v1/forward-auth/envoy/<any:path>", EnvoyView.as_view(), name="forward-auth-envoy"),
+    path("v1/forward-auth/<str:proxy>", ForwardAuthView.as_view(), name="forward-auth"),
     path("v1/clients", ClientsView.as_view(), name="clients"),
     path("v1/clients/<path:key>/reset", ResetView.as_view(), name="client-reset"),
     path("v1/clients/<path:key>", ClientView.as_view(), name="client"),

@@ -53,6 +53,14 @@ DEFAULTS: dict[str, Any] = {
     "KEEP_DAYS": 730,
     # Networks whose callers may read /metrics without a token, such as "10.1.0.0/16".
     "METRICS_NETWORKS": (),
+    # Networks whose proxies may ask at /v1/forward-auth/ without a token, such as "10.1.0.0/16".
+    "FORWARD_AUTH_NETWORKS": (),
+    # Where a request that a proxy asks about names its client: "header:X-API-Key" or "cookie:NAME". Empty: nowhere.
+    "FORWARD_AUTH_CLIENT": "",
+    # Whether that value is a secret: the client's key is then its digest.
+    "FORWARD_AUTH_CLIENT_IS_SECRET": True,
+    # Whether a value that names no registered client is accepted as a client's key.
+    "FORWARD_AUTH_UNVERIFIED": False,
     # The key that signs webhooks: "whsec_" and at least 24 bytes in base64 (Standard Webhooks).
     "WEBHOOK_SECRET": "",
     # Networks that webhooks may reach in addition to public addresses, such as "10.1.0.0/16".

@@ -14,6 +14,7 @@ from django.http.response import HttpResponseBase
 from django.middleware.common import CommonMiddleware
 from django.views.decorators.csrf import csrf_exempt
 
+from api.forward_auth.views import find_forward_auth
 from api.problems import BODY_TOO_LARGE, HOST_NOT_ALLOWED, problem_response
 from api.rendering import printable
 from api.requests import MAX_BODY_BYTES
@@ -22,7 +23,8 @@ from api.views import HealthView, ReadinessView
 from ratelimit_enforcer.log_limiter import RateLimitedLog
 
 _PROBES = {"/healthz": csrf_exempt(HealthView.as_view()), "/readyz": csrf_exempt(ReadinessView.as_view())}
-"""Probes connect by address, such as ``10.1.2.3:8000``, and do not depend on the host."""
+"""Probes connect by address, such as ``10.1.2.3:8000``, and do not depend on the host. So do proxies that ask about a
+request: its ``Host`` is that of another site, and headers that the other middleware adds would reach its caller."""
 
 _MAX_SHOWN_LENGTH = 100
 """Maximum number of characters of a host that a message repeats."""
@@ -31,16 +33,16 @@ _rejected = RateLimitedLog(logging.getLogger(__name__))
 
 
 class ProbesMiddleware:
-    """Answers ``/healthz`` and ``/readyz`` before any other middleware: for any ``Host``, with or without TLS."""
+    """Answers ``/healthz``, ``/readyz`` and ``/v1/forward-auth/`` before any other middleware: for any ``Host``, with
+    or without TLS."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         probe = _PROBES.get(request.path_info)
-        if probe is None:
-            return self._get_response(request)
-        response: HttpResponseBase = probe(request)
+        view, arguments = (probe, {}) if probe else find_forward_auth(request.path_info) or (self._get_response, {})
+        response: HttpResponseBase = view(request, **arguments)
         return response
 
 

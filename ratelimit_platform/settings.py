@@ -32,6 +32,10 @@ KEEP_DAYS             days for which usage is kept by day             730
 WEBHOOK_SECRET        signs webhooks: whsec_ and base64               no webhooks
 WEBHOOK_ALLOWED_NETWORKS  private networks that webhooks may reach    none
 METRICS_NETWORKS      networks with access to /metrics without token  none
+FORWARD_AUTH_NETWORKS  networks of proxies that ask without a token    none
+FORWARD_AUTH_CLIENT   header:NAME or cookie:NAME that names a client  none: by address
+FORWARD_AUTH_CLIENT_IS_SECRET  0: the value is the key, no digest     on
+FORWARD_AUTH_UNVERIFIED  1: the value need name no registered client  off
 EXPOSE_HEADERS        whether other origins may read the headers      off
 LOG_FORMAT            console or json                                 console on a terminal, else json
 ====================  ==============================================  =================================
@@ -151,6 +155,14 @@ RATELIMIT_PLATFORM = {
     "WEBHOOK_ALLOWED_NETWORKS": env.networks("WEBHOOK_ALLOWED_NETWORKS"),
     "EXPOSE_HEADERS": env.bool("EXPOSE_HEADERS", False),
     "METRICS_NETWORKS": env.networks("METRICS_NETWORKS"),
+    "FORWARD_AUTH_NETWORKS": env.networks("FORWARD_AUTH_NETWORKS"),
+    "FORWARD_AUTH_CLIENT": env.str(
+        "FORWARD_AUTH_CLIENT",
+        pattern=r"(?:header|cookie):[!#$%&'*+.^_`|~0-9A-Za-z-]+",
+        description="header:NAME or cookie:NAME, such as header:X-API-Key",
+    ),
+    "FORWARD_AUTH_CLIENT_IS_SECRET": env.bool("FORWARD_AUTH_CLIENT_IS_SECRET", True),
+    "FORWARD_AUTH_UNVERIFIED": env.bool("FORWARD_AUTH_UNVERIFIED", False),
     "PUBLIC_URL": env.str(
         "PUBLIC_URL",
         f"http://127.0.0.1:{PORT}",

@@ -220,7 +220,7 @@ readiness_operation = extend_schema(
 )
 
 # drf-spectacular passes this through unchanged; only its annotation is restricted to names.
-_WITH_OR_WITHOUT_TOKEN = cast(Sequence[str], [{"bearer": []}, {}])
+WITH_OR_WITHOUT_TOKEN = cast(Sequence[str], [{"bearer": []}, {}])
 
 metrics_operation = extend_schema(
     operation_id="metrics",
@@ -230,7 +230,7 @@ metrics_operation = extend_schema(
         "Requires a token with the scope `metrics`, except for direct callers from a network in `METRICS_NETWORKS`. In "
         "the OpenMetrics format if the caller accepts it, otherwise in the older text format."
     ),
-    auth=_WITH_OR_WITHOUT_TOKEN,
+    auth=WITH_OR_WITHOUT_TOKEN,
     parameters=[CHALLENGE, RETRY_OUTAGE],
     responses={
         (200, media_type): OpenApiResponse(

@@ -7,6 +7,7 @@ RFC 5952, RFC 7239).
 
 import ipaddress
 import re
+from collections.abc import Iterable
 
 IPV6_PREFIX = 64
 """One subscriber usually has a whole /64, and could use a different address for each request."""
@@ -34,6 +35,12 @@ def parse_address(text: str) -> Address | None:
 
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def is_inside(address: str, networks: Iterable[Network]) -> bool:
+    """Whether an address as a server wrote it is in one of the networks; False for text that is no address."""
+    parsed = parse_address(address)
+    return parsed is not None and any(parsed in network for network in networks)
 
 
 def parse_network(text: str) -> Network:

@@ -38,6 +38,7 @@ def test_it_is_openapi_3_1(document: Document) -> None:
     assert document["openapi"].startswith("3.1")
     assert set(operations(document)) == {
         *("check", "checkBatch", "peek", "usage", "health", "readiness", "metrics"),
+        *("forwardAuth", "forwardAuthEnvoy"),
         *("reserve", "settle", "deleteReservation", "settleAll", "charge"),
         *("listClients", "readClient", "putClient", "changeClient", "removeClient", "resetClient"),
     }
@@ -80,6 +81,8 @@ def test_the_document_is_generated_once_per_format(caller: Caller, monkeypatch: 
         ("changeClient", [200, 202, 400, 401, 403, 404, 405, 406, 408, 411, 413, 415, 500, 503]),
         ("removeClient", [202, 204, 400, 401, 403, 404, 405, 406, 409, 500, 503]),
         ("resetClient", [200, 400, 401, 403, 404, 405, 406, 408, 411, 413, 415, 500, 503]),
+        ("forwardAuth", [200, 400, 401, 403, 404, 429, 500, 503]),
+        ("forwardAuthEnvoy", [200, 400, 401, 403, 429, 500, 503]),
         ("health", [200, 405, 500]),
         ("readiness", [200, 405, 500, 503]),
         ("metrics", [200, 400, 401, 403, 405, 500, 503]),
