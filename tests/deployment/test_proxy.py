@@ -135,3 +135,23 @@ def test_an_incomplete_body_is_not_passed_to_the_server(proxy: int) -> None:
         assert send(proxy, "/v1/check", 2)[0] == 200
         slow.sendall(b"}")
         assert slow.recv(65_536).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/v1/forward-auth/nginx", "/v1/forward-auth/envoy/api/search", "/v1/forward-auth", "/v1/forward-auth/"),
+        *("//v1//forward-auth/nginx", "/v1/./forward-auth/nginx", "/x/../v1/forward-auth/nginx"),
+        *("/v1/forward%2Dauth/nginx", "/v1%2Fforward-auth%2Fnginx", "/%76%31/forward-auth/nginx?denied=403"),
+    ],
+)
+def test_forward_auth_is_refused_from_outside(proxy: int, path: str) -> None:
+    status, body = send(proxy, path, 0, "X-RateLimit-Token: any", "X-Forwarded-Uri: /", "X-Forwarded-Method: GET")
+    assert (status, json.loads(body)["type"]) == (404, "/problems/not-found")
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/check", "/v1/forward", "/shop/v1/forward-auth/nginx", "/v1/forward%252Dauth/nginx"]
+)
+def test_other_paths_pass(proxy: int, path: str) -> None:
+    assert send(proxy, path)[0] == 200
