@@ -1,7 +1,7 @@
 """Turns decisions into HTTP responses."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.http import HttpResponse
 
@@ -22,10 +22,10 @@ STORE_RETRY_AFTER = {"Retry-After": str(protection.STORE_RETRY_AFTER)}
 def decision_response(decision: Decision, *, always_ok: bool = False) -> HttpResponse:
     """The response to a check: a problem document if it was denied, unless ``always_ok``."""
     headers = rate_limit_headers(decision, LegacyHeaders(setting("LEGACY_HEADERS")))
-    body = decision_body(decision)
     if decision.allowed or always_ok:
-        return json_response(body, headers=headers)
-    return _denial(decision, body, headers)
+        return json_response(decision_body(decision), headers=headers)
+    kind, detail, members, more = denial_of(decision)
+    return problem_response(kind, detail, members, headers=headers | more)
 
 
 def batch_response(decisions: Sequence[Decision]) -> HttpResponse:
@@ -101,14 +101,26 @@ def _limit_body(state: LimitState) -> dict[str, Any]:
     }
 
 
-def _denial(decision: Decision, body: dict[str, Any], headers: dict[str, str]) -> HttpResponse:
+class Denial(NamedTuple):
+    """A denied check as the caller sees it: a problem document with ``members``, and ``headers`` besides those of
+    every decision."""
+
+    kind: ProblemType
+    detail: str
+    members: dict[str, Any]
+    headers: dict[str, str]
+
+
+def denial_of(decision: Decision) -> Denial:
+    """What the caller of a denied check is told."""
     kind, detail = _explanation(decision)
+    denial = Denial(kind, detail, decision_body(decision), {})
     if kind is QUOTA_EXCEEDED:
-        headers |= retry_after_header(decision)
-        body["violated-policies"] = violated_policies(decision)
+        denial.members["violated-policies"] = violated_policies(decision)
+        denial.headers.update(retry_after_header(decision))
     elif kind is STORE_UNAVAILABLE:
-        headers |= STORE_RETRY_AFTER
-    return problem_response(kind, detail, body, headers=headers)
+        denial.headers.update(STORE_RETRY_AFTER)
+    return denial
 
 
 def _explanation(decision: Decision) -> tuple[ProblemType, str]:

@@ -91,9 +91,12 @@ def caller_address(request: AnyRequest, throttle: BaseThrottle = PLAIN_THROTTLE)
 
 def valid_client_key(key: str) -> str:
     """The key if it is valid for a client, else a digest of it."""
-    if key_problem(key) is None:
-        return key
-    return f"sha256:{hashlib.sha256(key.encode(errors='surrogatepass')).hexdigest()}"
+    return key if key_problem(key) is None else digest_of(key)
+
+
+def digest_of(text: str) -> str:
+    """What stands for a text that is too long, or has characters that are not allowed: ``sha256:`` and its digest."""
+    return f"sha256:{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()}"
 
 
 UNKNOWN = "unknown"
