@@ -55,11 +55,11 @@ class Python:
 Mutation = Lua | Python
 
 MUTATIONS: tuple[Mutation, ...] = (
-    Lua("decide", "elseif its_token and its_token ~= token", "elseif its_token and its_token == token"),
-    Lua("decide", "record:sub(1, #held) ~= held", "record:sub(1, #held) == held"),
-    Lua("decide", "not complete and held == '' then", "not complete and held ~= '' then"),
-    Lua("decide", "or now >= valid_until then", "or now > valid_until then"),
-    Lua("decide", "elseif now < valid_from or", "elseif now <= valid_from or"),
+    Lua("parts/in_force", "elseif its_token and its_token ~= token", "elseif its_token and its_token == token"),
+    Lua("parts/in_force", "record:sub(1, #held) ~= held", "record:sub(1, #held) == held"),
+    Lua("parts/in_force", "not complete and held == '' then", "not complete and held ~= '' then"),
+    Lua("parts/in_force", "or now >= valid_until then", "or now > valid_until then"),
+    Lua("parts/in_force", "elseif now < valid_from or", "elseif now <= valid_from or"),
     Lua(
         "parts/find_state",
         "if found_algorithm == algorithm and found_window == window",
@@ -123,11 +123,11 @@ MUTATIONS: tuple[Mutation, ...] = (
         "if not limit_admits then policy_admits = false else",
         "if not limit_admits then policy_admits = policy_admits else",
     ),
-    Lua("decide", "admitted = admitted and mode == SHADOW", "admitted = admitted and mode == ENFORCE"),
-    Lua("decide", "if admitted and after[index] and verb", "if after[index] and verb"),
+    Lua("parts/counters", "admitted = admitted and mode == SHADOW", "admitted = admitted and mode == ENFORCE"),
+    Lua("parts/write_counter", "if admitted and after[index] and verb", "if after[index] and verb"),
     Lua("decide", "if ARGV[args + 4] ~= '' then rules =", "if not rules and ARGV[args + 4] ~= '' then rules ="),
     Lua("decide", "if verb == 'count' then", "if verb ~= 'count' then"),
-    Lua("decide", "verb ~= 'look' then", "verb ~= 'count' then"),
+    Lua("parts/write_counter", "verb ~= 'look' then", "verb ~= 'count' then"),
     Lua("decide", "replies[#replies + 1] = stale break", "replies[#replies + 1] = stale"),
     Lua("parts/policy", "if matters > ends then", "if matters < ends then"),
     Lua(
@@ -135,10 +135,10 @@ MUTATIONS: tuple[Mutation, ...] = (
         "ceil((keep_until[index] - now) / 1000) + 1",
         "ceil((keep_until[index] - now) / 2000) + 1",
     ),
-    Lua("decide", "* 1000 < lengthened[index] then", "* 1000 > lengthened[index] then"),
-    Lua("decide", "elseif begun and ends <= kept_until and", "elseif begun and ends >= kept_until and"),
-    Lua("decide", "kept_until - ends <= (ends - now) / 8", "kept_until - ends >= 0"),
-    Lua("decide", "begun, 8, until_then) .. value:sub(first)", "begun, 8, until_then) .. value"),
+    Lua("parts/write_counter", "* 1000 < lengthened[index] then", "* 1000 > lengthened[index] then"),
+    Lua("parts/counters", "elseif begun and ends <= kept_until and", "elseif begun and ends >= kept_until and"),
+    Lua("parts/counters", "kept_until - ends <= (ends - now) / 8", "kept_until - ends >= 0"),
+    Lua("parts/counters", "begun, 8, until_then) .. value:sub(first)", "begun, 8, until_then) .. value"),
     Lua("parts/counter", "if code == EXPIRY_CODE then", "if code ~= EXPIRY_CODE then"),
     Lua("decide", "if denying_mode == ENFORCE then", "if denying_mode == SHADOW then"),
     Lua("decide", "client, cost - 1)", "client, cost)"),
@@ -333,11 +333,11 @@ MUTATIONS: tuple[Mutation, ...] = (
     Python("domain.dates", "is_between", "starts_at <= now", "starts_at < now"),
     Python("domain.dates", "is_between", "now < ends_at", "now <= ends_at"),
     Lua(
-        "decide",
+        "parts/in_force",
         "now = now < valid_from and valid_from or valid_until - 1",
         "now = now < valid_from and valid_from - 1 or valid_until",
     ),
-    Lua("decide", "if client_field ~= 'c:' then reply", "if client_field == 'c:' then reply"),
+    Lua("parts/in_force", "if client_field ~= 'c:' then reply", "if client_field == 'c:' then reply"),
     Python(
         "domain.selection", "effective", "policy.partition is Partition.CLIENT", "policy.partition is Partition.GLOBAL"
     ),

@@ -105,33 +105,7 @@ while argument_offset < #ARGV do
   if ARGV[argument_offset + 4] ~= '' then rules = ARGV[argument_offset + 4] end
   local policies, valid_from, valid_until, kind, endpoint, rules_at = unpack('>I2I8I8c1Bc0', rules)
 
-  -- SECTION: are the caller's rules and the caller's client record in force?
-  -- Reads  token, client_field, revision, valid_from, valid_until
-  -- Sets   token_in_force, complete (both false: none in this shard); record: the client's (false: not
-  --        registered). If the answer is no, ends the call with a reply that says why.
-  local shard = try('HMGET', KEYS[key_offset + 1], 'token', 'complete', client_field)
-  local token_in_force, complete, record = shard[1], shard[2], shard[3]
-  local reply
-  if shard.err then
-    if not shard.err:find('WRONGTYPE', 1, true) then return shard end
-    reply = {DAMAGED, 'client records'}
-  elseif token_in_force and token_in_force ~= token then
-    reply = {RULES_CHANGED, token_in_force}
-  elseif record and (revision == '' or record:sub(1, #revision) ~= revision) then
-    reply = {CLIENT_CHANGED, record}
-  elseif not record and complete and revision ~= '' and revision ~= '0 ' then
-    reply = {CLIENT_CHANGED, false}
-  elseif not record and not complete and revision == '' then
-    reply = {NOT_LOADED}
-  elseif now < valid_from or now >= valid_until then
-    if client_field ~= 'c:' then
-      reply = {OUTSIDE_VALIDITY, now}
-    else
-      -- A global policy on another master than the client: the client's master has compared the dates. If each
-      -- master did, their clocks could disagree about every attempt at the edge of a period.
-      now = now < valid_from and valid_from or valid_until - 1
-    end
-  end
+  -- include: in_force
   -- tree: ancestors
   -- marked: settleable
   -- marked: sorted_sets
@@ -141,77 +115,7 @@ while argument_offset < #ARGV do
     break
   end
 
-  -- SECTION: the counters
-  -- Reads  policies, cost; rules, from rules_at
-  -- Sets   admitted: no policy in enforce mode denies the request
-  --        readings: of all limits, packed
-  --        rules_at: where the slugs begin
-  --        new_counters[index]: the counter after the request (nil: the policy does not admit it)
-  --        These are nil unless needed, and then have an entry for the policies concerned only:
-  --        new_expiries[index]: the counter's expiry, if it changes
-  --        denying_modes[index]: the mode of a policy that does not admit the request
-  --        waits_until[index]: the end of the waits of a token bucket that was converted to another quota
-  --        corrected_counters[index]: the counter with times of a wrong clock set to now
-  --        thresholds_reached: pairs of index and quota threshold (percent) that the request reaches if it is
-  --        admitted
-  --        damaged_counters: a list of indexes
-  -- Why    a table with room for four policies is allocated once; the others are rarely needed
-  local admitted, readings, new_counters = true, '', {nil, nil, nil, nil}
-  --        separate: how many policies count values of attributes separately; new_values[index]: the key that counts
-  --        the new values of such a policy, their number before and the window in seconds, if these values have no
-  --        counter yet; exhausted: the policy that counts no further value separately
-  local separate, new_values, exhausted = 0, nil, nil
-  local new_expiries, denying_modes, waits_until, corrected_counters, thresholds_reached, damaged_counters
-  -- reserve: amount
-  for index = 1, policies do
-    -- include: policy
-    if exhausted then break end
-
-    -- SECTION: the counter after the request
-    -- Reads  what the two sections before have set
-    -- Sets   admitted, new_counters, and the tables that are nil unless needed
-    if is_damaged then
-      damaged_counters = damaged_counters or {}
-      damaged_counters[#damaged_counters + 1] = index
-    elseif is_corrected then
-      corrected_counters = corrected_counters or {}
-      corrected_counters[index] = counter
-    end
-    if not policy_admits then
-      admitted = admitted and mode == SHADOW
-      denying_modes = denying_modes or {}
-      denying_modes[index] = mode
-    elseif beginning and counter_needed_until <= expiry
-        and expiry - counter_needed_until <= (counter_needed_until - now) / 8 then
-      new_counters[index] = new_states
-    else
-      local new_expiry = counter_needed_until + floor((counter_needed_until - now) / 8)
-      -- A counter begins when one of its limits does; two beginnings within 71 minutes differ.
-      beginning = beginning or now % 4294967296
-      new_counters[index] = pack(EXPIRY, EXPIRY_CODE, beginning, 8, new_expiry) .. new_states:sub(states_begin)
-      new_expiries = new_expiries or {}
-      new_expiries[index] = new_expiry
-    end
-    if bucket_waits_until > 0 then
-      waits_until = waits_until or {}
-      waits_until[index] = bucket_waits_until
-    end
-    -- marked: policy_ends
-  end
-
-  if exhausted then
-    replies[#replies + 1] = {VALUES_EXHAUSTED, exhausted - 1}
-    break
-  end
-
-  -- SECTION: damaged counters
-  -- Reads  damaged_counters. If there are any, removes them and ends the call.
-  if damaged_counters then
-    -- This removes the keys.
-    for _, index in ipairs(damaged_counters) do call('PEXPIRE', KEYS[key_offset + 3 + index], 0) end
-    replies[#replies + 1] = {DAMAGED, 'counter'}
-    break
-  end
+  -- include: counters
 
   -- SECTION: usage counts
   -- Reads  verb, kind, endpoint, client_field, record, cost, admitted, denying_modes, thresholds_reached; the
@@ -261,25 +165,7 @@ while argument_offset < #ARGV do
   -- SECTION: writing the counters
   -- Reads  verb, admitted, new_counters, new_expiries, new_values, corrected_counters, waits_until
   for index = 1, policies do
-    local key = KEYS[key_offset + 3 + index]
-    local values = new_values and new_values[index]
-    if admitted and new_counters[index] and verb ~= 'look' then
-      if new_expiries and new_expiries[index] then
-        -- include: lifetime
-        call('SET', key, new_counters[index], 'PX', lifetime)
-      else
-        call('SET', key, new_counters[index], 'KEEPTTL')
-      end
-      -- include: count_value
-    else
-      -- reserve: count_charged_value
-      local corrected = corrected_counters and corrected_counters[index]
-      if corrected then call('SET', key, corrected, 'KEEPTTL') end
-      if waits_until and waits_until[index] and now + call('PTTL', key) * 1000 < waits_until[index] then
-        -- The counter must last as long as the waits computed with the new quota.
-        call('PEXPIRE', key, ceil((waits_until[index] - now) / 1000) + 1)
-      end
-    end
+    -- include: write_counter
   end
   -- reserve: reserve
   replies[#replies + 1] = pack('>BBI8', flags, admitted and 1 or 0, now) .. readings
