@@ -71,6 +71,17 @@ class Reserved(NamedTuple):
     counters: tuple[ConsumedFrom, ...]
 
 
+class Together(NamedTuple):
+    """One of several requests that are decided together; other fields as for :meth:`Counters.check`. ``cost`` 0: the
+    request consumes nothing, and is denied if a cost of 1 would be."""
+
+    policies: Sequence[EffectivePolicy]
+    cost: int
+    client: str = ""
+    ancestors: Sequence[str] = ()
+    attributes: Mapping[str, str] = NO_ATTRIBUTES
+
+
 class Row(NamedTuple):
     """One policy of a request: its counter, and the states of its limits at the present time."""
 
@@ -121,6 +132,26 @@ class Counters:
             if consume and admitted and all(row.admits(cost)):
                 self._write(row, [consumed_state(*pair, cost, name) for pair in row.pairs], now)
         return admitted, [row.readings(cost) for row in rows]
+
+    def check_together(
+        self, requests: Sequence[Together], now: int, *, consume: bool = True
+    ) -> list[tuple[bool, list[list[Reading]]]]:
+        """Decides several requests at ``now`` (microseconds since 1970): if all are admitted, each counter that they
+        reach consumes the largest of their costs, else none does. Returns for each request what :meth:`check` returns
+        about it by itself. The policies have no concurrency limits."""
+        rows = [self._rows(each.policies, now, (each.client, *each.ancestors), each.attributes) for each in requests]
+        costs = [max(1, each.cost) for each in requests]
+        admitted = [_all_admit(*each) for each in zip(rows, costs, strict=True)]
+        largest: dict[CounterKey, tuple[int, Row]] = {}
+        for each, rows_of in zip(requests, rows, strict=True):
+            for row in rows_of:
+                if each.cost > largest.get(row.key, (0, row))[0]:
+                    largest[row.key] = each.cost, row
+        for cost, row in largest.values():
+            if consume and all(admitted) and all(row.admits(cost)):
+                self._write(row, [consumed_state(*pair, cost, None) for pair in row.pairs], now)
+        readings = [[row.readings(cost) for row in rows_of] for rows_of, cost in zip(rows, costs, strict=True)]
+        return list(zip(admitted, readings, strict=True))
 
     def reserve(
         self,

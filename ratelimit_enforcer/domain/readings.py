@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
+from ratelimit_enforcer.domain.enums import Algorithm
+from ratelimit_enforcer.domain.limit import Limit
+
 Reading = tuple[bool, int, int, int, int]
 """One limit as a check found it: whether the limit admits the request, and four figures of the state
 before the request. Their meaning depends on the algorithm (``figures`` of :mod:`sliding_window`,
@@ -22,3 +25,14 @@ def require_reading_for_each_limit(readings: Sequence[Reading], limits: int) -> 
     script read are not those that the caller packed, and no reading can be assigned to a limit."""
     if len(readings) != limits:
         raise ValueError(f"The script returned {len(readings)} readings for {limits} limits.")
+
+
+def with_more_used(reading: Reading, limit: Limit, cost: int) -> Reading:
+    """The reading as if ``cost`` more had been consumed before (below zero: less)."""
+    admits, *figures = reading
+    first, second, third, fourth = figures
+    if limit.algorithm is Algorithm.TOKEN_BUCKET and limit.quota:
+        first, second = divmod(first * limit.quota + second + cost * limit.window_us, limit.quota)
+    elif limit.algorithm is not Algorithm.TOKEN_BUCKET:
+        first += cost
+    return admits, first, second, third, fourth

@@ -4,7 +4,7 @@
 that were not decided in one call.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -70,28 +70,55 @@ def counts_of(decision: Decision) -> Iterator[Count]:
 
     A request that was denied because the store is unavailable counts as denied.
     """
-    kind = _request_kind(decision)
+    yield from _counts_of_request(decision, decision.cost, allowed=decision.allowed)
+    yield from _counts_of_policies(decision, allowed=decision.allowed)
+    yield from _counts_of_thresholds(decision, decision.limits, allowed=decision.allowed)
+
+
+def counts_of_group(decisions: Sequence[Decision], consuming: Sequence[Sequence[LimitState]]) -> Iterator[list[Count]]:
+    """Yields the counts of each of several requests that were decided together, as ``store/scripts/together.lua``
+    counts them. Each client is counted once: by its first request, at the largest of its costs. A request of cost 0 is
+    not counted. ``consuming``: for each request the limits that consumed its cost, and not that of another request."""
+    allowed = all(decision.allowed for decision in decisions)
+    highest: dict[str, int] = {}
+    for decision in decisions:
+        highest[decision.client] = max(decision.cost, highest.get(decision.client, 0))
+    counted, denied = set[str](), set[tuple[str, str]]()
+    for decision, limits in zip(decisions, consuming, strict=True):
+        client, counts = decision.client, list[Count]()
+        if decision.cost and client not in counted:
+            counted.add(client)
+            counts += _counts_of_request(decision, highest[client], allowed=allowed)
+        verdicts = _counts_of_policies(decision, allowed=allowed)
+        counts += [count for count in verdicts if (client, count.policy) not in denied]
+        denied |= {(client, count.policy) for count in counts if count.policy}
+        yield [*counts, *_counts_of_thresholds(decision, limits, allowed=allowed)]
+
+
+def _counts_of_request(decision: Decision, cost: int, *, allowed: bool) -> Iterator[Count]:
+    kind = _STATUS_KINDS.get(decision.reason) if decision.reason else None
+    kind = kind or (RequestKind.ADMITTED if allowed else RequestKind.DENIED)
     yield Count(kind, "", 1)
     # A cost of 0 counts as -1 beyond the first unit; a cost above what any limit admits, as the highest cost.
-    beyond_one = min(decision.cost, MAX_COST) - 1
+    beyond_one = min(cost, MAX_COST) - 1
     if beyond_one:
         yield Count(kind.upper(), "", beyond_one)
+
+
+def _counts_of_policies(decision: Decision, *, allowed: bool) -> Iterator[Count]:
     denying = {state.policy: state.mode for state in decision.limits if not state.allowed}
     for policy, mode in denying.items():
         if mode is Mode.ENFORCE:
             yield Count(PolicyKind.DENIED, policy, 1)
-        elif decision.allowed:
+        elif allowed:
             yield Count(PolicyKind.WOULD_DENY, policy, 1)
-    if decision.allowed and not decision.degraded:
-        for state in decision.limits:
+
+
+def _counts_of_thresholds(decision: Decision, limits: Sequence[LimitState], *, allowed: bool) -> Iterator[Count]:
+    if allowed and not decision.degraded:
+        for state in limits:
             if state.is_enforced:
                 yield from _thresholds_reached(state, decision)
-
-
-def _request_kind(decision: Decision) -> RequestKind:
-    if decision.reason in _STATUS_KINDS:
-        return _STATUS_KINDS[decision.reason]
-    return RequestKind.ADMITTED if decision.allowed else RequestKind.DENIED
 
 
 def _thresholds_reached(state: LimitState, decision: Decision) -> Iterator[Count]:

@@ -1,19 +1,20 @@
 """One attempt at a check: the request to the store, and the decision that follows from the answer."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ratelimit_enforcer.domain.client import ClientRecord, counter_owners
 from ratelimit_enforcer.domain.decision import CheckRequest, Decision, LimitStates, denial_reason
 from ratelimit_enforcer.domain.enums import ClientStatus, Reason
 from ratelimit_enforcer.domain.limit import SECOND_US
+from ratelimit_enforcer.domain.readings import Reading, readings_by_policy, with_more_used
 from ratelimit_enforcer.domain.reservations import ID_SIZE, ReservationId, Reserve, Store
 from ratelimit_enforcer.domain.ruleset import Ruleset
 from ratelimit_enforcer.engine.client_cache import ClientCache
 from ratelimit_enforcer.engine.layouts import Layout
 from ratelimit_enforcer.engine.prepared_ruleset import PreparedRuleset
-from ratelimit_enforcer.store.answers import AncestorsUnknown, Decided, Undecidable
+from ratelimit_enforcer.store.answers import AncestorsUnknown, Consumed, Decided, Undecidable
 from ratelimit_enforcer.store.keys import shard_of
 from ratelimit_enforcer.store.requests import NO_NAME, Settleable, SettleableKind, StoreRequest, shard_key_of
 from ratelimit_enforcer.store.reservations import OpenRecord, Record
@@ -151,6 +152,8 @@ STATUS_REASONS = {ClientStatus.BLOCKED: Reason.BLOCKED, ClientStatus.EXEMPT: Rea
 def decision_of(attempt: Attempt, answer: Decided, *, consume: bool) -> Decision:
     """The decision that the store's answer means. ``consume``: the cost of an admitted request was consumed."""
     layout, readings = attempt.layout, answer.readings
+    if answer.consumed is not None:
+        readings = _after_group(attempt, answer.consumed, readings)
     cost = attempt.cost if answer.cost is None else answer.cost
     consumes = consume and answer.admitted
     limits = LimitStates(layout.policies, cost, readings, consumes=consumes, subjects=attempt.subjects)
@@ -168,6 +171,17 @@ def decision_of(attempt: Attempt, answer: Decided, *, consume: bool) -> Decision
         admitted_by_all=False not in [reading[0] for reading in readings],
     )
     return decision if attempt.settleable is None else _with_reservation(decision, attempt, answer)
+
+
+def _after_group(attempt: Attempt, consumed: Sequence[Consumed], readings: Sequence[Reading]) -> list[Reading]:
+    """The readings as if each policy had consumed the request's own cost, and not that of its group."""
+    policies = attempt.layout.policies
+    rows = readings_by_policy(readings, [len(policy.limits) for policy in policies])
+    return [
+        with_more_used(reading, limit, each.cost - attempt.cost) if all(admits for admits, *_ in row) else reading
+        for policy, row, each in zip(policies, rows, consumed, strict=True)
+        for limit, reading in zip(policy.limits, row, strict=True)
+    ]
 
 
 def _with_reservation(decision: Decision, attempt: Attempt, answer: Decided) -> Decision:

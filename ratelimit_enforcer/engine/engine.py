@@ -31,6 +31,7 @@ from ratelimit_enforcer.engine.rounds import Rounds
 from ratelimit_enforcer.engine.ruleset_cache import RulesetCache, StoreClock
 from ratelimit_enforcer.engine.settling import Settler
 from ratelimit_enforcer.engine.states import ClientState, Readiness, client_state_of
+from ratelimit_enforcer.engine.together import Services, TogetherChecks, require_group
 from ratelimit_enforcer.store import observers
 from ratelimit_enforcer.store.ancestor_reader import AncestorReader
 from ratelimit_enforcer.store.answers import (
@@ -87,6 +88,9 @@ class Engine:
         self._clock = StoreClock()
         self._loader = Loader(rulesets, ancestors, self._clock)
         self._settler = Settler(reservations, fallback, self._clock)
+        self._together = TogetherChecks(
+            Services(decider, self._loader, fallback, usage, self._usage_buffer, self._clock)
+        )
 
     @property
     def current(self) -> PreparedRuleset | None:
@@ -171,6 +175,34 @@ class Engine:
             count = self._decider.batch_size(clients[first:], self._rulesets.root_of)
             batch = requests[first : first + count]
             decisions += self._decide(batch, until.renewed(), guard, consume=consume)
+        if consume:
+            self._observe(decisions, began)
+        return decisions
+
+    def check_together(
+        self,
+        requests: Sequence[CheckRequest],
+        *,
+        consume: bool = True,
+        guard: Guard | None = None,
+        deadline: float | None = None,
+    ) -> list[Decision]:
+        """Decides up to :data:`~ratelimit_enforcer.engine.together.MAX_TOGETHER` requests as one: all of them consume,
+        or none does. Each decision is about its own request alone: the group is admitted if all are allowed.
+
+        A counter that several requests reach is consumed once, by the largest of their costs, and each client is
+        counted once. A request of cost 0 consumes nothing; it is denied if a cost of 1 would be. No request takes
+        places. Other arguments and exceptions are those of :meth:`check`; ``ValueError`` for too many requests, none,
+        or one that reserves.
+        """
+        began = time.perf_counter()
+        require_group(requests)
+        until = self._deadline_of(deadline)
+        if len(requests) == 1 and requests[0].cost != 0:
+            alone = requests[0]._replace(takes_places=False)
+            decisions = self._decide((alone,), until, guard, consume=consume)
+        else:
+            decisions = self._together.decide(requests, until, guard, consume=consume)
         if consume:
             self._observe(decisions, began)
         return decisions

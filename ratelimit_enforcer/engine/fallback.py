@@ -12,10 +12,11 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypedDict, TypeVar
 
-from ratelimit_enforcer.domain.counters import Counter, CounterKey, Counters
+from ratelimit_enforcer.domain.counters import Counter, CounterKey, Counters, Together
 from ratelimit_enforcer.domain.decision import CheckRequest, Decision, LimitState, denial_reason, states_of
-from ratelimit_enforcer.domain.enums import Algorithm, Mode, OnStoreFailure, Reason
+from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Mode, OnStoreFailure, Reason
 from ratelimit_enforcer.domain.limit import Limit
+from ratelimit_enforcer.domain.readings import Reading
 from ratelimit_enforcer.domain.selection import EffectivePolicy
 from ratelimit_enforcer.engine.attempts import STATUS_REASONS, Attempt, with_local_reservation
 from ratelimit_enforcer.per_process import renew_after_fork
@@ -101,23 +102,61 @@ class LocalCounters:
         """
         shares = [replace(policy, limits=_shares(policy, share)) for policy in policies]
         with self._lock:
-            if outage != self._outage:
-                counters: BoundedMapping[CounterKey, Counter] = BoundedMapping(self._size)
-                places: BoundedMapping[CounterKey, Mapping[Hashable, int]] = BoundedMapping(self._size)
-                self._outage, self._counters = outage, Counters(counters, places)
+            self._start(outage)
             whose = Whose(client=subjects[0], ancestors=subjects[1:], attributes=request.attributes)
             if request.reserve is not None:
                 cost = self._counters.amount(shares, cost, request.reserve.at_least, now, **whose)
             admitted, readings = self._counters.check(shares, cost, now, consume=consume, name=name, **whose)
-        flat = [reading for row in readings for reading in row]
-        states = states_of(shares, cost, flat, consumes=consume and admitted, subjects=subjects)
-        wholes = [(each, limit) for each in policies for limit in each.limits]
-        return cost, tuple(_with_whole_limit(state, *whole, cost) for state, whole in zip(states, wholes, strict=True))
+        consumes = consume and admitted
+        return cost, _states(policies, shares, cost, readings, subjects, consumes=consumes)
+
+    def _start(self, outage: int) -> None:
+        if outage != self._outage:
+            counters: BoundedMapping[CounterKey, Counter] = BoundedMapping(self._size)
+            places: BoundedMapping[CounterKey, Mapping[Hashable, int]] = BoundedMapping(self._size)
+            self._outage, self._counters = outage, Counters(counters, places)
+
+    def check_together(
+        self, outage: int, share: Share, requests: Sequence[Together], now: int, *, consume: bool
+    ) -> list[tuple[LimitState, ...]]:
+        """The state of each limit of several requests that are decided together, before they consume. Other arguments
+        are those of :meth:`check`."""
+        shares = [[replace(each, limits=_shares(each, share)) for each in request.policies] for request in requests]
+        shared = [request._replace(policies=each) for request, each in zip(requests, shares, strict=True)]
+        with self._lock:
+            self._start(outage)
+            checked = self._counters.check_together(shared, now, consume=consume)
+        return [
+            _states(
+                request.policies,
+                each,
+                request.cost or 1,
+                readings,
+                (request.client, *request.ancestors),
+                consumes=False,
+            )
+            for request, each, (_, readings) in zip(requests, shares, checked, strict=True)
+        ]
 
     def release(self, name: bytes) -> None:
         """Frees the places that were taken under this name."""
         with self._lock:
             self._counters.release(name)
+
+
+def _states(
+    policies: Sequence[EffectivePolicy],
+    shares: Sequence[EffectivePolicy],
+    cost: int,
+    readings: Sequence[Sequence[Reading]],
+    subjects: Sequence[str],
+    *,
+    consumes: bool,
+) -> tuple[LimitState, ...]:
+    flat = [reading for row in readings for reading in row]
+    states = states_of(shares, cost, flat, consumes=consumes, subjects=subjects)
+    wholes = [(each, limit) for each in policies for limit in each.limits]
+    return tuple(_with_whole_limit(state, *whole, cost) for state, whole in zip(states, wholes, strict=True))
 
 
 def _shares(policy: EffectivePolicy, share: Share) -> tuple[Limit, ...]:
@@ -176,34 +215,68 @@ class Fallback:
 
         ``now`` is in microseconds since 1970.
         """
-        enforced = {each.policy.on_store_failure for each in attempt.layout.policies if each.mode is Mode.ENFORCE}
-        if OnStoreFailure.DENY in enforced:
+        if OnStoreFailure.DENY in _enforced(attempt):
             return _decision(attempt, Reason.STORE_UNAVAILABLE, allowed=False)
         cost, states = self._check_locally(attempt, now, consume=consume)
-        reason = STATUS_REASONS.get(attempt.layout.status) or denial_reason(states)
-        allowed = reason in (None, Reason.EXEMPT)
-        if reason is None and OnStoreFailure.ALLOW in enforced:
-            reason = Reason.STORE_UNAVAILABLE
-        decision = _decision(attempt, reason, states, allowed=allowed)._replace(cost=cost)
+        decision = _local_decision(attempt, states)._replace(cost=cost)
         return with_local_reservation(decision, attempt, now) if consume else decision
+
+    def decide_together(
+        self, attempts: Sequence[Attempt], costs: Sequence[int], now: int, *, consume: bool
+    ) -> list[Decision]:
+        """Decisions on several requests, of which all consume, or none does. ``costs``: as for :class:`Together`."""
+        denies = [OnStoreFailure.DENY in _enforced(attempt) for attempt in attempts]
+        denies_all = any(denies) or any(attempt.layout.status is ClientStatus.BLOCKED for attempt in attempts)
+        requests = [
+            Together(_local_policies(attempt), cost, *_whose(attempt))
+            for attempt, cost in zip(attempts, costs, strict=True)
+        ]
+        checked = self._local.check_together(
+            self._outages.trips, self._share, requests, now, consume=consume and not denies_all
+        )
+        return [
+            _decision(attempt, Reason.STORE_UNAVAILABLE, allowed=False) if denied else _local_decision(attempt, states)
+            for attempt, denied, states in zip(attempts, denies, checked, strict=True)
+        ]
 
     def release(self, name: bytes) -> None:
         """Frees the places that were taken under this name in this process."""
         self._local.release(name)
 
     def _check_locally(self, attempt: Attempt, now: int, *, consume: bool) -> tuple[int, tuple[LimitState, ...]]:
-        policies = [each for each in attempt.layout.policies if each.policy.on_store_failure is OnStoreFailure.LOCAL]
         return self._local.check(
             self._outages.trips,
             self._share,
             attempt.subjects,
             attempt.request,
-            policies,
+            _local_policies(attempt),
             attempt.cost,
             now,
             consume=consume,
             name=attempt.settleable.name if attempt.settleable else None,
         )
+
+
+def _enforced(attempt: Attempt) -> set[OnStoreFailure]:
+    """What the enforcing policies do without the store."""
+    return {each.policy.on_store_failure for each in attempt.layout.policies if each.mode is Mode.ENFORCE}
+
+
+def _local_policies(attempt: Attempt) -> list[EffectivePolicy]:
+    return [each for each in attempt.layout.policies if each.policy.on_store_failure is OnStoreFailure.LOCAL]
+
+
+def _whose(attempt: Attempt) -> tuple[str, Sequence[str], Mapping[str, str]]:
+    client, *ancestors = attempt.subjects
+    return client, ancestors, attempt.request.attributes
+
+
+def _local_decision(attempt: Attempt, states: tuple[LimitState, ...]) -> Decision:
+    reason = STATUS_REASONS.get(attempt.layout.status) or denial_reason(states)
+    allowed = reason in (None, Reason.EXEMPT)
+    if reason is None and OnStoreFailure.ALLOW in _enforced(attempt):
+        reason = Reason.STORE_UNAVAILABLE
+    return _decision(attempt, reason, states, allowed=allowed)
 
 
 def _decision(

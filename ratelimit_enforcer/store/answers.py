@@ -35,6 +35,14 @@ class Uncommitted(Protocol):
         """
 
 
+class Consumed(NamedTuple):
+    """What requests that were decided together consumed from one counter. ``is_own``: it is the cost of this request,
+    and not that of another one."""
+
+    cost: int
+    is_own: bool
+
+
 class Decided(NamedTuple):
     """The store's decision at ``now`` (microseconds since 1970, by the store's clock). ``readings``: the state
     of each limit before the request. ``complete`` is False if the store has lost rules or clients and is
@@ -53,6 +61,9 @@ class Decided(NamedTuple):
     """Until when the cost is refundable or the places last (microseconds since 1970); None: nothing to settle."""
     too_many: bool = False
     """Denied, because the client has too many unsettled reservations."""
+    consumed: tuple[Consumed, ...] | None = None
+    """Of a request that was decided together with others: what they consumed from the counter of each policy. None:
+    each policy that admits the request consumed its cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +123,13 @@ class ReservedBefore:
     record: bytes
 
 
+class Obstacle(NamedTuple):
+    """Why several requests could not be decided together: the answer about the one at this position."""
+
+    position: int
+    answer: "StoreAnswer"
+
+
 StoreAnswer = (
     ValuesExhausted
     | ReservedBefore
@@ -128,7 +146,7 @@ StoreAnswer = (
 def read_answer(reply: Any, shard: int) -> StoreAnswer:
     """The script's answer for one request to this shard."""
     if isinstance(reply, bytes):
-        return _read_decided(reply)
+        return read_decided(reply)
     kind = reply[0]
     if kind == RULES_CHANGED:
         return RulesChanged(reply[1].decode(TOKEN_ENCODING), shard)
@@ -152,7 +170,8 @@ def _read_obstacle(reply: Any) -> StoreAnswer:
     return Undecidable(damaged)
 
 
-def _read_decided(reply: bytes) -> Decided:
+def read_decided(reply: bytes) -> Decided:
+    """The decision in a packed reply."""
     flags, admitted, now = _HEAD.unpack_from(reply)
     readings = tuple(_READING.iter_unpack(reply[_HEAD.size :]))
     if flags <= _COMPLETE:
@@ -167,4 +186,4 @@ def _read_reserved(reply: Any) -> StoreAnswer:
     if len(reply) == len((RESERVED, "record")):
         return ReservedBefore(reply[1])
     _, packed, cost, is_settleable, expires_at = reply
-    return _read_decided(packed)._replace(cost=cost, expires_at=expires_at if is_settleable else None)
+    return read_decided(packed)._replace(cost=cost, expires_at=expires_at if is_settleable else None)

@@ -5,10 +5,11 @@ from typing import Any
 
 from ratelimit_enforcer.domain.attributes import values_digest
 from ratelimit_enforcer.store import scripts
-from ratelimit_enforcer.store.answers import StoreAnswer, read_answer
+from ratelimit_enforcer.store.answers import Decided, Obstacle, StoreAnswer, read_answer, read_decided
 from ratelimit_enforcer.store.connections.server import StoreConnections
 from ratelimit_enforcer.store.deadline import Deadline
 from ratelimit_enforcer.store.errors import AnswerLost, CountInDoubt
+from ratelimit_enforcer.store.grouping import Group
 from ratelimit_enforcer.store.keys import Keys, client_field, places_of, shard_of
 from ratelimit_enforcer.store.requests import (
     NO_NAME,
@@ -45,6 +46,7 @@ class Decider:
         self._script = scripts.load("decide")
         self._tree_script = scripts.load("decide", scripts.TREE)
         self._reserve_script = scripts.load("decide", scripts.RESERVE)
+        self._together_script = scripts.load("together", scripts.TREE)
 
     def batch_size(self, clients: Sequence[str], root_of: Callable[[str], str]) -> int:
         """The number of these clients' requests, from the first one on, that a single call can decide. ``root_of``:
@@ -91,6 +93,27 @@ class Decider:
             keys += request_keys
         replies = self._run(script, requests[0].token, verb, len(requests), keys, arguments, deadline)
         return list(map(read_answer, replies, shards))
+
+    def decide_together(
+        self, requests: Sequence[StoreRequest], deadline: Deadline, verb: Verb = Verb.COUNT
+    ) -> list[Decided] | Obstacle:
+        """Decides several requests with the same rules in one round trip: all consume, or none does. The answers are
+        about each request by itself, at its own cost; one of cost 0 consumes nothing. No request takes places, or may
+        be settled. Raises the same exceptions as :meth:`decide`."""
+        shards = [shard_of(shard_key_of(request)) for request in requests]
+        keys: list[str] = []
+        arguments: list[Argument] = []
+        for request, shard in zip(requests, shards, strict=True):
+            request_keys, client_arguments = self._keys_and_arguments(request, shard)
+            arguments += (*client_arguments, request.rules, *ancestor_arguments(request))
+            keys += request_keys
+        replies = self._run(self._together_script, requests[0].token, verb, len(requests), keys, arguments, deadline)
+        if isinstance(replies[0], int):
+            return Obstacle(replies[0], read_answer(replies[1], shards[replies[0]]))
+        answers = [read_decided(reply) for reply in replies]
+        counters = [self._counter_keys(request, shard) for request, shard in zip(requests, shards, strict=True)]
+        group = Group(requests, counters)
+        return group.consumed(answers) if verb is Verb.COUNT and group.admits(answers) else answers
 
     def _script_for(self, requests: Sequence[StoreRequest]) -> scripts.Script:
         if any(request.settleable for request in requests):
@@ -150,6 +173,10 @@ class Decider:
             else:
                 counters.append(self._keys.counter(shard, counter.policy, owners[counter.level]))
         return counters + separate if separate else counters
+
+    def _counter_keys(self, request: StoreRequest, shard: int) -> list[str]:
+        """The keys of the counters alone."""
+        return self._counters(request, shard)[: len(request.policies)]
 
     def _attribute_keys(
         self, request: StoreRequest, counter: CounterRef, shard: int, owners: Sequence[str]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ratelimit_enforcer.domain.readings import Reading, readings_by_policy
 from ratelimit_enforcer.domain.usage import Count
 from ratelimit_enforcer.store import scripts
-from ratelimit_enforcer.store.answers import Decided, StoreAnswer, ValuesExhausted, read_answer
+from ratelimit_enforcer.store.answers import Decided, Obstacle, StoreAnswer, ValuesExhausted, read_answer
 from ratelimit_enforcer.store.completer import Completer, Confirmation, InDoubt, Refund
 from ratelimit_enforcer.store.connections.server import StoreConnections
 from ratelimit_enforcer.store.deadline import Deadline
@@ -27,6 +27,7 @@ from ratelimit_enforcer.store.errors import (
     StoreUnavailable,
     TooManyReservations,
 )
+from ratelimit_enforcer.store.grouping import Group
 from ratelimit_enforcer.store.keys import Keys, places_of, shard_of
 from ratelimit_enforcer.store.pending import (
     CONFIRM_WITHIN,
@@ -183,6 +184,60 @@ class SplitDecider(Decider):
             return super().decide_in_order(batch, deadline, verb)
         return [self.decide(requests[0], deadline, verb)]
 
+    def decide_together(
+        self, requests: Sequence[StoreRequest], deadline: Deadline, verb: Verb = Verb.COUNT
+    ) -> list[Decided] | Obstacle:
+        """See :meth:`Decider.decide_together`. If not all counters are in one slot, every request is looked at first,
+        and then consumes in parts; the caller must conclude the first answer, and count what is not counted."""
+        shards = [shard_of(shard_key_of(request)) for request in requests]
+        if _leading(shards) == len(shards) and not any(request.parts for request in requests):
+            return super().decide_together(requests, deadline, verb)
+        keys = [self._counter_keys(request, shard) for request, shard in zip(requests, shards, strict=True)]
+        group = Group(requests, keys)
+        while True:
+            answers = self._look_at(requests, deadline)
+            if isinstance(answers, Obstacle) or verb is Verb.PEEK:
+                return answers
+            if not group.admits(answers):
+                return [answer._replace(counted=False) for answer in answers]
+            consumed = self._consume_group(group, answers, deadline)
+            if consumed is not None:
+                return consumed
+
+    def _look_at(self, requests: Sequence[StoreRequest], deadline: Deadline) -> list[Decided] | Obstacle:
+        answers = []
+        for position, request in enumerate(requests):
+            answer = self.decide(_at_least_one(request), deadline, Verb.PEEK)
+            if not isinstance(answer, Decided):
+                return Obstacle(position, answer)
+            answers.append(answer)
+        return answers
+
+    def _consume_group(
+        self, group: Group, answers: Sequence[Decided], deadline: Deadline
+    ) -> list[Decided] | Obstacle | None:
+        """Consumes what the requests of an admitted group consume. None: other requests came in between, so that a
+        limit does not admit it any more, and all is refunded."""
+        first = group.requests[0]
+        check = SplitCheck(self._services, first.client, shard_of(shard_key_of(first)))
+        rows = group.rows(answers)
+        try:
+            for index, (number, part) in enumerate(group.parts()):
+                request = _request_for_part(_at_least_one(group.requests[number]), part, index)
+                answer = self._consume(request, check, index, deadline)
+                if not isinstance(answer, Decided):
+                    check.refund(deadline)
+                    return Obstacle(number, _about_request(answer, part))
+                if not answer.admitted:
+                    check.refund(deadline)
+                    return None
+                for at, row in zip(part.positions, readings_by_policy(answer.readings, part.sizes), strict=True):
+                    rows[number][at] = row
+        except BaseException:
+            check.refund_later()
+            raise
+        return _consumed_in_parts(group, answers, rows, check)
+
     def _consume_parts(self, request: StoreRequest, deadline: Deadline) -> StoreAnswer:
         if request.settleable is not None and request.settleable.at_least is not None:
             return self._consume_available(request, request.settleable.at_least, deadline)
@@ -227,10 +282,8 @@ class SplitDecider(Decider):
                 answer = self._consume(part_request, check, number, deadline)
             else:
                 answer = super().decide(part_request, deadline, Verb.PEEK)
-            if isinstance(answer, ValuesExhausted):
-                return ValuesExhausted(part.positions[answer.position])
             if not isinstance(answer, Decided):
-                return answer
+                return _about_request(answer, part)
             answers[number] = answer
         return _combined(request, [answers[number] for number in numbers])
 
@@ -262,6 +315,27 @@ class SplitDecider(Decider):
         if overdue == [1]:
             self._completer.resolve(shard)
         return answer
+
+
+def _about_request(answer: StoreAnswer, part: Part) -> StoreAnswer:
+    """An answer about one part as one about the request."""
+    return ValuesExhausted(part.positions[answer.position]) if isinstance(answer, ValuesExhausted) else answer
+
+
+def _at_least_one(request: StoreRequest) -> StoreRequest:
+    return request if request.cost else request._replace(cost=1)
+
+
+def _consumed_in_parts(
+    group: Group, answers: Sequence[Decided], rows: Sequence[Sequence[Sequence[Reading]]], check: SplitCheck
+) -> list[Decided]:
+    """The answers with these readings. The first counts its client when it is concluded."""
+    read = [
+        answer._replace(readings=[reading for row in of_request for reading in row], counted=False)
+        for answer, of_request in zip(answers, rows, strict=True)
+    ]
+    first, *others = group.consumed(read)
+    return [first._replace(uncommitted=check, counted=True), *others]
 
 
 def _leading(shards: Sequence[int]) -> int:

@@ -72,15 +72,16 @@ class UsageBuffer:
         self._buffered: dict[BufferKey, Counter[CountKey]] = {}
         self._is_flushing = False
 
-    def add(self, decision: Decision, now: int) -> None:
-        """Counts a decision that was made at ``now`` (microseconds since 1970)."""
+    def add(self, decision: Decision, now: int, counts: Iterable[Count] | None = None) -> None:
+        """Counts a decision that was made at ``now`` (microseconds since 1970). ``counts``: None for those of a request
+        that was decided alone."""
         key = now // _MINUTE_US, decision.client, decision.endpoint
         with self._lock:
             if key not in self._buffered and len(self._buffered) >= MAX_BUFFERED:
                 key = key[0], "", decision.endpoint
-            counts = self._buffered.setdefault(key, Counter())
-            for kind, policy, amount, ancestor in counts_of(decision):
-                counts[kind, policy, ancestor] += amount
+            buffered = self._buffered.setdefault(key, Counter())
+            for kind, policy, amount, ancestor in counts_of(decision) if counts is None else counts:
+                buffered[kind, policy, ancestor] += amount
             if not self._is_flushing:
                 self._is_flushing = True
                 threading.Thread(

@@ -289,7 +289,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Python(
         "engine.fallback",
-        "Fallback.decide",
+        "_local_decision",
         "STATUS_REASONS.get(attempt.layout.status)",
         "STATUS_REASONS.get(attempt.record.status)",
     ),
@@ -459,5 +459,31 @@ MUTATIONS: tuple[Mutation, ...] = (
     Python("store.split_decider", "SplitCheck._commit", "not committed", "committed"),
     Python(
         "store.split_decider", "SplitCheck._commit", "InDoubt(home, tuple(others))", "Confirmation(home, tuple(others))"
+    ),
+    Lua("together", "if not before or cost > before.cost then", "if not before or cost < before.cost then"),
+    Lua("together", "both = both and admitted and kind ~= BLOCKED", "both = admitted and kind ~= BLOCKED"),
+    Lua("together", "admitted and kind ~= BLOCKED", "admitted and kind ~= EXEMPT"),
+    Lua("together", "if first[field] == number then", "if first[field] <= number then"),
+    Lua("together", "highest[field] = max(cost, highest[field] or 0)", "highest[field] = cost"),
+    Lua("together", "local cost = max(1, consumed)", "local cost = consumed"),
+    Lua("together", "if mode and not denied[name] then", "if mode then"),
+    Lua("together", "if consumer[KEYS[keys + 3 + index]] == number then", "if number then"),
+    Lua("together", "if consumer[KEYS[keys + 3 + reached[1]]] == number then", "if number then"),
+    Lua(
+        "together",
+        "local keys, admitted = request.key_offset, all and request.cost > 0",
+        "local keys, admitted = request.key_offset, all",
+    ),
+    Lua("together", "if value then value.before", "if value == 0 then value.before"),
+    Lua(
+        "together",
+        "elseif all then count(keys, record, POLICY_WOULD_DENY",
+        "elseif not all then count(keys, record, POLICY_WOULD_DENY",
+    ),
+    Python(
+        "domain.counters",
+        "Counters.check_together",
+        "consume and all(admitted) and all(row.admits(cost))",
+        "consume and all(row.admits(cost))",
     ),
 )

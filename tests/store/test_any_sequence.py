@@ -16,7 +16,7 @@ from hypothesis.stateful import (
 )
 
 from limits.store.clients import CounterResetter
-from ratelimit_enforcer.domain.counters import Counters, Reserved
+from ratelimit_enforcer.domain.counters import Counters, Reserved, Together
 from ratelimit_enforcer.domain.enums import Algorithm, Mode, Partition
 from ratelimit_enforcer.domain.limit import SECOND_US, Limit
 from ratelimit_enforcer.domain.reservations import ReservationId, Store
@@ -24,7 +24,7 @@ from ratelimit_enforcer.domain.selection import EffectivePolicy
 from ratelimit_enforcer.store.answers import Decided
 from ratelimit_enforcer.store.deadline import Deadline
 from ratelimit_enforcer.store.keys import client_field, shard_of
-from ratelimit_enforcer.store.requests import Settleable, SettleableKind
+from ratelimit_enforcer.store.requests import Settleable, SettleableKind, Verb
 from ratelimit_enforcer.store.reservations import OpenRecord, SettledRecord
 from tests.support.deciding import START, Desk, policy
 from tests.support.histories import COSTS, WAITS, history_settings, limit_lists
@@ -134,6 +134,50 @@ class Platform(RuleBasedStateMachine):
             policies, cost, self.now, client=client, ancestors=ancestors, attributes=values, consume=False
         )
         self.compare(answer, expected)
+
+    @rule(
+        group=st.lists(
+            st.tuples(CLIENTS, st.one_of(st.just(0), COSTS), VALUES, st.sets(st.sampled_from(SLUGS), min_size=1)),
+            min_size=2,
+            max_size=4,
+        ),
+        is_one_client=st.booleans(),
+        consume=st.booleans(),
+    )
+    def check_together(self, group: list[Any], is_one_client: bool, consume: bool) -> None:
+        """Requests of one client on several endpoints, or of several clients: two that reach a counter have the same
+        limits."""
+        requests = [
+            self.request_together(group[0][0] if is_one_client else client, cost, values, slugs, levels=is_one_client)
+            for client, cost, values, slugs in group
+        ]
+        answers = self.desk.decider.decide_together(
+            [
+                self.desk.request(
+                    each.client,
+                    each.policies,
+                    each.cost,
+                    attributes=each.attributes,
+                    revision=1,
+                    ancestors=registered(each.ancestors),
+                )
+                for each in requests
+            ],
+            Deadline(10),
+            Verb.COUNT if consume else Verb.PEEK,
+        )
+        expected = self.model.check_together(requests, self.now, consume=consume)
+        assert isinstance(answers, list)
+        assert len(answers) == len(requests)
+        for answer, each in zip(answers, expected, strict=True):
+            self.compare(answer, each)
+
+    def request_together(
+        self, client: str, cost: int, values: dict[str, str], slugs: set[str], *, levels: bool
+    ) -> Together:
+        policies = [each.without_places() for each in self.policies(client) if levels or each.level == 0]
+        chosen = [each for each in policies if each.limits and each.policy.slug in slugs]
+        return Together(chosen, cost, client, TREE[client], values)
 
     @rule(
         client=CLIENTS,

@@ -139,9 +139,23 @@ def test_reserving_settling_charging_reading_and_erasing(url: str) -> None:
     assert reservations.erase("globex") == 1
 
 
+def decide_together(engine: Engine) -> None:
+    """Of clients in two shards, with a global policy."""
+    for consume in (False, True):
+        decisions = engine.check_together(
+            [CheckRequest(each, "search") for each in ("globex", "initech")], consume=consume
+        )
+        assert [(each.allowed, each.degraded) for each in decisions] == [(True, False)] * 2
+
+
+def test_deciding_together(url: str) -> None:
+    decide_together(publish_reservable(url, NAMESPACE).engine())
+
+
 def test_the_user_of_a_project_reserves_settles_and_charges(topology: Topology, project_url: str) -> None:
     publish_reservable(topology.url, "rl")
     reserve_settle_and_charge(Store(project_url, "rl").engine())
+    decide_together(Store(project_url, "rl").engine())
 
 
 def test_keys_outside_the_namespace_are_not_accessible(tmp_path: Path) -> None:

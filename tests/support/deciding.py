@@ -38,10 +38,10 @@ LONG_PLACES = "local places_lifetime = 1000000000"
 START = 1_800_000_000_000_000
 
 
-def script_with_clock(*variants: str, expires: bool = False) -> scripts.Script:
+def script_with_clock(*variants: str, name: str = "decide", expires: bool = False) -> scripts.Script:
     """The production script in these variants, which reads the time from two keys. Redis expires keys by the real
     clock, so counters get a lifetime longer than any test, unless ``expires``."""
-    load = partial(scripts.load, "decide", *variants, clock=TEST_CLOCK)
+    load = partial(scripts.load, name, *variants, clock=TEST_CLOCK)
     if expires:
         return load()
     return load(
@@ -94,6 +94,7 @@ class Desk:
             self.decider._script = script_with_clock()
             self.decider._tree_script = script_with_clock(scripts.TREE)
             self.decider._reserve_script = script_with_clock(scripts.RESERVE)
+            self.decider._together_script = script_with_clock(scripts.TREE, name="together")
             self.consume_script = script_with_clock(scripts.CONSUME)
             self.reservations._script = scripts.load("settle", clock=TEST_CLOCK, lifetime=LONG_LIFETIME)
             self.pending._scripts = pending_scripts_with_clock()

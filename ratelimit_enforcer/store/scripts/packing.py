@@ -2,6 +2,8 @@
 
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 from ratelimit_enforcer.domain.dates import FOREVER
 from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Mode, Period
@@ -102,3 +104,45 @@ def _times(limit: Limit, now: int) -> tuple[int, int, int, int]:
     if limit.algorithm is not Algorithm.TOKEN_BUCKET or limit.quota == 0:
         return 0, 0, 0, 0
     return (*divmod(limit.window_us, limit.quota), *divmod(limit.capacity * limit.window_us, limit.quota))
+
+
+class PackedRules(NamedTuple):
+    """Packed rules, by policy: the head with the endpoint, the limits of each policy, how many limits each has, and the
+    slugs."""
+
+    head: bytes
+    policies: tuple[bytes, ...]
+    sizes: tuple[int, ...]
+    slugs: tuple[bytes, ...]
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the client is blocked."""
+        return _HEAD.unpack_from(self.head)[3] == KINDS[ClientStatus.BLOCKED].encode()
+
+    def only(self, positions: Sequence[int]) -> bytes:
+        """The packed rules of these policies."""
+        head = len(positions).to_bytes(2, "big") + self.head[2:]
+        chosen = [self.policies[at] for at in positions] + [self.slugs[at] for at in positions]
+        return head + b"".join(chosen)
+
+
+@lru_cache(maxsize=4_096)
+def unpacked(rules: bytes) -> PackedRules:
+    """Rules as :func:`pack_rules` packed them."""
+    number, *_, length = _HEAD.unpack_from(rules)
+    at = head_end = _HEAD.size + length
+    policies, sizes = [], []
+    for _ in range(number):
+        mode, limits = _POLICY.unpack_from(rules, at)
+        values = _VALUES.size if mode % LEVEL >= SEPARATE_VALUES else 0
+        end = at + _POLICY.size + values + limits * _LIMIT.size
+        policies.append(rules[at:end])
+        sizes.append(limits)
+        at = end
+    slugs = []
+    for _ in range(number):
+        end = at + 1 + rules[at]
+        slugs.append(rules[at:end])
+        at = end
+    return PackedRules(rules[:head_end], tuple(policies), tuple(sizes), tuple(slugs))
