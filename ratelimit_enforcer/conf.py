@@ -55,6 +55,8 @@ DEFAULTS: dict[str, Any] = {
     "METRICS_NETWORKS": (),
     # Networks whose proxies may ask at /v1/forward-auth/ without a token, such as "10.1.0.0/16".
     "FORWARD_AUTH_NETWORKS": (),
+    # Networks whose programs may check over gRPC without a token.
+    "GATEWAY_NETWORKS": ("127.0.0.0/8", "::1/128"),
     # Where a request that a proxy asks about names its client: "header:X-API-Key" or "cookie:NAME". Empty: nowhere.
     "FORWARD_AUTH_CLIENT": "",
     # Whether that value is a secret: the client's key is then its digest.

@@ -66,9 +66,9 @@ def _texts(name: str, default: Sequence[str] = ()) -> list[str]:
     return [text.strip() for text in texts if text.strip()]
 
 
-def _networks(name: str) -> list[str]:
+def _networks(name: str, default: Sequence[str] = ()) -> list[str]:
     """Networks separated by commas, such as ``10.1.0.0/16``."""
-    given = _texts(name)
+    given = _texts(name, default)
     for text in given:
         try:
             ip_network(text)

@@ -33,6 +33,7 @@ WEBHOOK_SECRET        signs webhooks: whsec_ and base64               no webhook
 WEBHOOK_ALLOWED_NETWORKS  private networks that webhooks may reach    none
 METRICS_NETWORKS      networks with access to /metrics without token  none
 FORWARD_AUTH_NETWORKS  networks of proxies that ask without a token    none
+GATEWAY_NETWORKS      networks that may check over gRPC without token loopback
 FORWARD_AUTH_CLIENT   header:NAME or cookie:NAME that names a client  none: by address
 FORWARD_AUTH_CLIENT_IS_SECRET  0: the value is the key, no digest     on
 FORWARD_AUTH_UNVERIFIED  1: the value need name no registered client  off
@@ -156,6 +157,7 @@ RATELIMIT_PLATFORM = {
     "EXPOSE_HEADERS": env.bool("EXPOSE_HEADERS", False),
     "METRICS_NETWORKS": env.networks("METRICS_NETWORKS"),
     "FORWARD_AUTH_NETWORKS": env.networks("FORWARD_AUTH_NETWORKS"),
+    "GATEWAY_NETWORKS": env.networks("GATEWAY_NETWORKS", ("127.0.0.0/8", "::1/128")),
     "FORWARD_AUTH_CLIENT": env.str(
         "FORWARD_AUTH_CLIENT",
         pattern=r"(?:header|cookie):[!#$%&'*+.^_`|~0-9A-Za-z-]+",

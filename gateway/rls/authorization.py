@@ -7,15 +7,12 @@ Envoy's own port could otherwise remove limits.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network
 
 from api.authentication import BearerToken
 from api.problems import MISSING_TOKEN, ProblemResponse
-from ratelimit_enforcer.domain.addresses import parse_address
+from ratelimit_enforcer.domain.addresses import Network, is_inside
 from ratelimit_enforcer.domain.enums import Scope
 from ratelimit_enforcer.domain.ruleset import Ruleset
-
-Networks = tuple[IPv4Network | IPv6Network, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +49,7 @@ def caller_of(authorization: str, *, trusted: bool, adjusts: bool) -> Caller:
 class TrustedPeers:
     """The peers whose connections come from these networks."""
 
-    def __init__(self, networks: Iterable[IPv4Network | IPv6Network]) -> None:
-        self._networks = tuple(networks)
-        self.includes = lru_cache(maxsize=4_096)(self._includes)
+    def __init__(self, networks: Iterable[Network]) -> None:
+        trusted = tuple(networks)
+        self.includes = lru_cache(maxsize=4_096)(lambda peer: is_inside(peer, trusted))
         """Whether a peer, such as ``127.0.0.1:51344``, is in one of the networks."""
-
-    def _includes(self, peer: str) -> bool:
-        address = parse_address(peer)
-        return address is not None and any(address in network for network in self._networks)

@@ -109,6 +109,7 @@ def test_a_failed_write_leaves_the_file_unchanged(tmp_path: Path, monkeypatch: p
         ("NAMESPACE", "{rl}", "without braces and spaces"),
         ("LOG_FORMAT", "xml", "Must be one of: console, json"),
         ("METRICS_NETWORKS", "10.1.0.0/16,ten", "does not appear to be an IPv4 or IPv6 network"),
+        ("GATEWAY_NETWORKS", "10.1.0.0/16,ten", "does not appear to be an IPv4 or IPv6 network"),
         ("FORWARD_AUTH_NETWORKS", "10.1.0.0/16,ten", "does not appear to be an IPv4 or IPv6 network"),
         ("FORWARD_AUTH_CLIENT", "X-API-Key", "header:NAME or cookie:NAME"),
         ("FORWARD_AUTH_CLIENT", "cookie:a;b", "header:NAME or cookie:NAME"),

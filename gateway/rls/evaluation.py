@@ -1,0 +1,121 @@
+"""Decides requests of several descriptors, and those that are no plain checks; runs in a thread of the pool."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.rls.descriptors import Item, Operation
+from ratelimit_enforcer.domain.decision import CheckRequest, Decision, is_in_range
+from ratelimit_enforcer.engine import Guard, StoreError
+from ratelimit_enforcer.log_limiter import RateLimitedLog
+
+Results = list[Decision | None]
+
+_failed = RateLimitedLog(logging.getLogger(__name__))
+
+
+class JointEngine(Protocol):
+    """What is used of the engine."""
+
+    def check(
+        self, request: CheckRequest, *, consume: bool = ..., guard: Guard | None = ..., deadline: float | None = ...
+    ) -> Decision:
+        """Decides one request."""
+
+    def check_together(
+        self,
+        requests: Sequence[CheckRequest],
+        *,
+        consume: bool = ...,
+        guard: Guard | None = ...,
+        deadline: float | None = ...,
+    ) -> list[Decision]:
+        """Decides requests all or nothing; one of cost 0 consumes nothing, and is denied if a cost of 1 would be."""
+
+    def check_cost_out_of_range(self, request: CheckRequest, cost: int, *, deadline: float | None = ...) -> Decision:
+        """Decides one request of a cost that no limit admits."""
+
+    def charge(
+        self, request: CheckRequest, cost: int, *, guard: Guard | None = ..., deadline: float | None = ...
+    ) -> object:
+        """Debits a cost."""
+
+    def refund_newest(
+        self, request: CheckRequest, amount: int, *, guard: Guard | None = ..., deadline: float | None = ...
+    ) -> object:
+        """Refunds the newest usage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One request, to be decided by ``engine``. ``deadline``: seconds for each call of the engine; None: the engine's
+    own."""
+
+    engine: JointEngine
+    items: Sequence[Item]
+    guard: Guard
+    deadline: float | None
+
+    def __call__(self) -> Results:
+        """One result for each item, in order: None for one that nothing limits, and for charges and refunds.
+
+        Raises any exception of ``guard``, ``RulesetMissing``, and
+        :class:`~ratelimit_enforcer.store.errors.StoreError` if the request has no checks and the store fails.
+        """
+        results: Results = [None] * len(self.items)
+        alone = [at for at, item in self._of(Operation.CHECK, Operation.PEEK) if not _joins(item)]
+        for at in alone:
+            results[at] = self._alone(self.items[at])
+        denied = any(decision is not None and not decision.allowed for decision in results)
+        together = [at for at, item in self._of(Operation.CHECK, Operation.PEEK) if _joins(item)]
+        for at, decision in zip(together, self._together(together, consume=not denied), strict=True):
+            results[at] = decision
+        self._adjust(answered=bool(alone or together))
+        return results
+
+    def _of(self, *operations: Operation) -> Iterator[tuple[int, Item]]:
+        return (
+            (at, item) for at, item in enumerate(self.items) if item.operation in operations and item.check is not None
+        )
+
+    def _alone(self, item: Item) -> Decision:
+        assert item.check is not None
+        if item.cost is None or is_in_range(item.cost):
+            return self.engine.check(item.check, consume=False, guard=self.guard, deadline=self.deadline)
+        return self.engine.check_cost_out_of_range(item.check, item.cost, deadline=self.deadline)
+
+    def _together(self, positions: Sequence[int], *, consume: bool) -> list[Decision]:
+        items = [self.items[at] for at in positions]
+        if not items:
+            return []
+        consume = consume and any(item.operation is Operation.CHECK for item in items)
+        requests = [_joint(item) for item in items]
+        return self.engine.check_together(requests, consume=consume, guard=self.guard, deadline=self.deadline)
+
+    def _adjust(self, *, answered: bool) -> None:
+        """Charges and refunds. ``answered``: the request has an answer already, so a failure is only logged."""
+        for _, item in self._of(Operation.CHARGE, Operation.REFUND):
+            try:
+                self._adjust_one(item)
+            except StoreError as error:
+                if not answered:
+                    raise
+                _failed.warning("A %s over gRPC was lost: %s", item.operation.value, error)
+
+    def _adjust_one(self, item: Item) -> None:
+        assert item.check is not None
+        change = self.engine.charge if item.operation is Operation.CHARGE else self.engine.refund_newest
+        change(item.check, item.cost or 1, guard=self.guard, deadline=self.deadline)
+
+
+def _joins(item: Item) -> bool:
+    """Whether the item is decided together with others: checks, and peeks at a cost of 1."""
+    if item.operation is Operation.PEEK:
+        return item.cost == 1
+    return item.cost is None or is_in_range(item.cost)
+
+
+def _joint(item: Item) -> CheckRequest:
+    assert item.check is not None
+    return item.check._replace(cost=0) if item.operation is Operation.PEEK else item.check

@@ -1,0 +1,68 @@
+"""What the service needs of the gRPC transport and of the engine's threads."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from ratelimit_enforcer.domain.decision import CheckRequest, Decision
+from ratelimit_enforcer.engine import Engine, Guard
+
+INVALID_ARGUMENT = 3
+NOT_FOUND = 5
+PERMISSION_DENIED = 7
+UNIMPLEMENTED = 12
+INTERNAL = 13
+UNAVAILABLE = 14
+UNAUTHENTICATED = 16
+"""Status codes of gRPC."""
+
+
+class Call(Protocol):
+    """One call, in the event loop. ``metadata``: names in lower case. ``deadline_seconds``: what ``grpc-timeout`` left
+    when the call arrived; None without it. ``peer``: the address of the connection."""
+
+    metadata: Mapping[str, str]
+    deadline_seconds: float | None
+    peer: str
+
+    def reply(self, message: bytes, /) -> None:
+        """Answers a call with one message, and ends it."""
+
+    def fail(self, status: int, text: str, /) -> None:
+        """Ends the call with a status other than OK."""
+
+
+class StreamingCall(Call, Protocol):
+    """A call with several answers. The handler sets the callbacks, which run in the event loop."""
+
+    on_message: Callable[[bytes], None] | None
+    on_end: Callable[[], None] | None
+    on_cancel: Callable[[], None] | None
+
+    def send(self, message: bytes, /) -> None:
+        """Sends one answer."""
+
+    def close(self, status: int, text: str, /) -> None:
+        """Ends the call."""
+
+
+class EngineThreads(Protocol):
+    """Decides outside the event loop; ``done`` runs in it, with the result or the exception."""
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of this process."""
+
+    def submit(
+        self,
+        check: CheckRequest,
+        guard: Guard,
+        consume: bool,
+        done: Callable[[Decision | Exception], None],
+        ends: float | None,
+        /,
+    ) -> None:
+        """Decides one check, with others that wait. ``ends``: when the caller needs the answer (``time.monotonic()``);
+        None: the engine's own deadline."""
+
+    def run(self, work: Callable[[], Any], done: Callable[[Any], None], /) -> None:
+        """Runs any other work in a thread of a pool."""
