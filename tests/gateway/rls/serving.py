@@ -69,6 +69,8 @@ class Server:
     def __init__(self, engine: Engine, peer: str | None = None) -> None:
         self.engine = engine
         self._peer = peer
+        self.failures: list[tuple[int, str]] = []
+        """The calls that ended with a status other than OK, as code and text."""
         self._began = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
         self.methods: Methods
@@ -97,8 +99,9 @@ class Server:
         self.loop.call_soon_threadsafe(function)
 
     def stop(self) -> None:
-        self.in_loop(self._ended.set)
-        self._thread.join(20)
+        if self._thread.is_alive():
+            self.in_loop(self._ended.set)
+            self._thread.join(20)
 
     async def answer(
         self, path: str, messages: AsyncIterator[bytes], context: "grpc.aio.ServicerContext[Any, Any]"
@@ -115,6 +118,7 @@ class Server:
             while isinstance(result := await call.results.get(), bytes):
                 yield result
             if result[0]:
+                self.failures.append(result)
                 await context.abort(_CODES[result[0]], result[1])
         finally:
             if call.on_cancel is not None:

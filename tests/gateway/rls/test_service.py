@@ -116,6 +116,44 @@ def test_the_domain_selects_endpoints(proxy: Proxy) -> None:
     assert headers(proxy.ask(SEARCH, domain="shop")) == {}
 
 
+def test_descriptors_are_decided_together_all_or_nothing(proxy: Proxy) -> None:
+    both = [SEARCH, {"client": "other", "endpoint": "orders"}]
+    assert proxy.ask(*both, hits=3).overall_code == OK
+    denied = proxy.ask(*both, hits=3)
+    assert (denied.overall_code, [status.code for status in denied.statuses]) == (OVER_LIMIT, [OVER_LIMIT, OK])
+    assert remaining(proxy, both[1]) == 7
+
+
+def test_a_counter_that_several_descriptors_reach_is_consumed_once_by_the_largest_cost(proxy: Proxy) -> None:
+    made = [descriptor(ORDERS, hits=2), descriptor(ORDERS, hits=4), descriptor(ORDERS, hits=3)]
+    answer = proxy.send(request_of(*made))
+    assert [status.code for status in answer.statuses] == [OK, OK, OK]
+    assert remaining(proxy, ORDERS) == 6
+
+
+def test_an_unmatched_descriptor_changes_nothing_for_the_others(proxy: Proxy) -> None:
+    answer = proxy.ask({"path": "/search"}, SEARCH)
+    assert [status.limit_remaining for status in answer.statuses] == [0, 2]
+    assert [status.code for status in answer.statuses] == [OK, OK]
+
+
+@pytest.mark.parametrize("hits", [0, 4, 2_000_000])
+def test_a_peek_and_an_impossible_cost_deny_the_other_descriptors_too(proxy: Proxy, hits: int) -> None:
+    proxy.ask(SEARCH, hits=3)
+    asked = SEARCH if hits != 4 else {**SEARCH, "operation": "peek"}
+    answer = proxy.send(request_of(descriptor(ORDERS), descriptor(asked, hits=hits)))
+    assert [status.code for status in answer.statuses] == [OK, OVER_LIMIT]
+    assert answer.overall_code == OVER_LIMIT
+    assert remaining(proxy, ORDERS) == 10
+
+
+def test_checks_are_answered_beside_charges(proxy: Proxy) -> None:
+    made = [descriptor(SEARCH), descriptor({**ORDERS, "operation": "charge"}, hits=4)]
+    answer = proxy.send(request_of(*made), token="adjuster")
+    assert [status.limit_remaining for status in answer.statuses] == [2, 0]
+    assert remaining(proxy, ORDERS) == 6
+
+
 def test_a_limit_in_the_request_replaces_that_of_the_policy(proxy: Proxy) -> None:
     limit = {"requests_per_unit": 50, "unit": "HOUR"}
     answer = proxy.ask(SEARCH, limit=limit, token="adjuster")
