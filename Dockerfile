@@ -23,6 +23,7 @@ COPY ratelimit_platform ratelimit_platform
 COPY ratelimit_enforcer ratelimit_enforcer
 COPY limits limits
 COPY api api
+COPY gateway gateway
 COPY demo demo
 # The settings require these values; no step here connects to a server, and the image does not contain them.
 RUN SECRET_KEY=build ALLOWED_HOSTS=build DATABASE_URL=postgresql:///build REDIS_URL=redis://build \

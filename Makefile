@@ -4,9 +4,9 @@ BIN := .venv/bin
 EXAMPLES ?= 20000
 ROUNDS ?= 7
 # Recipes take these from the shell's environment, where a space or a $ in them is only a character.
-export PORT HOST WEB_WORKERS PYTHON SUITES SERVERS TESTS
+export PORT HOST WEB_WORKERS GATEWAY_PORT GATEWAY_WORKERS PYTHON SUITES SERVERS TESTS
 
-.PHONY: run web worker beat traffic test proto fuzz mutants faults bench bench-usage bench-admin matrix stores containers newcomer screenshots audit clean
+.PHONY: run web gateway worker beat traffic test proto fuzz mutants faults bench bench-usage bench-admin matrix stores containers newcomer screenshots audit clean
 
 run: .venv/run.stamp
 	@exec $(BIN)/python -m ratelimit_platform.running
@@ -14,6 +14,9 @@ run: .venv/run.stamp
 web: .venv/run.stamp
 	@$(BIN)/python manage.py collectstatic --noinput --verbosity 0
 	@exec $(BIN)/python -m ratelimit_platform.web
+
+gateway: .venv/run.stamp
+	@exec $(BIN)/python -m ratelimit_platform.gateway
 
 worker: .venv/run.stamp
 	@exec $(BIN)/python -m celery --quiet -A ratelimit_platform worker --concurrency 2 --loglevel warning --without-gossip --without-mingle

@@ -87,6 +87,18 @@ class BearerToken:
             raise rejection
 
 
+@dataclass(frozen=True, slots=True)
+class RequireScope:
+    """A guard of the engine that requires that the ruleset grants the token this scope. Guards of equal tokens are
+    equal, so that their checks can share a call of the store."""
+
+    token: BearerToken
+    scope: Scope
+
+    def __call__(self, ruleset: Ruleset) -> None:
+        self.token.require(self.scope, ruleset)
+
+
 def _rejected(kind: ProblemType, detail: str, challenge: str) -> ProblemResponse:
     return ProblemResponse(kind, detail, headers={"WWW-Authenticate": f"{_REALM}, {challenge}"})
 
@@ -102,7 +114,7 @@ class BearerAuthentication(BaseAuthentication):
         return None, BearerToken.parse(request.META.get("HTTP_AUTHORIZATION", ""))
 
 
-def token_of(request: Request) -> BearerToken:
+def token_of(request: Any) -> BearerToken:
     """The token that :class:`BearerAuthentication` read."""
     return cast(BearerToken, request.auth)
 

@@ -2,8 +2,7 @@
 problem types. Their base classes are independent of the project's REST_FRAMEWORK setting."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, NoReturn, cast
+from typing import Any, NamedTuple, NoReturn, cast
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
@@ -23,7 +22,7 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from api.authentication import BearerAuthentication, HasScope, admit, token_of
+from api.authentication import BearerAuthentication, HasScope, RequireScope, admit, token_of
 from api.decisions import STORE_RETRY_AFTER, batch_response, decision_response, usage_body
 from api.errors import exception_response
 from api.openapi.operations import (
@@ -38,9 +37,8 @@ from api.problems import METHOD_NOT_ALLOWED, PROBLEM_TYPES, RULESET_MISSING, Pro
 from api.rendering import IgnoreAccept, JsonOnly, accepts_json, json_response
 from api.requests import MAX_BATCH_BODY_BYTES, parse_batch, parse_check, parse_client_query, parse_query, read_json
 from limits.store.advice import advisor
-from ratelimit_enforcer.domain.decision import Decision
 from ratelimit_enforcer.domain.enums import Scope
-from ratelimit_enforcer.engine import Guard, PreparedRuleset, get_engine
+from ratelimit_enforcer.engine import CheckRequest, Guard, PreparedRuleset, get_engine
 from ratelimit_enforcer.per_process import once
 
 ExceptionHandler = Callable[[Exception, dict[str, Any]], HttpResponse | None]
@@ -109,43 +107,75 @@ class CheckingView(ApiView):
     def admit(self, request: Any) -> None:
         """Checks method, ``Accept`` and token, in this order, and sets ``request.auth``. Raises
         :class:`~api.problems.ProblemResponse` and the exceptions of :func:`~api.authentication.admit`."""
+        self.identify(request)
+        admit(get_engine(), request.auth, self.scope)
+
+    def identify(self, request: Any) -> None:
+        """Checks method and ``Accept``, and sets ``request.auth`` to the token, which is not checked. Raises
+        :class:`~api.problems.ProblemResponse` and ``NotAcceptable``."""
         if request.method not in self.allowed_methods:
             self.http_method_not_allowed(request)
         if not accepts_json(request.META.get("HTTP_ACCEPT", "")):
             raise NotAcceptable
         _, request.auth = BearerAuthentication().authenticate(request)
-        admit(get_engine(), request.auth, self.scope)
 
-    def guard(self, request: Request) -> Guard:
+    def guard(self, request: Any) -> Guard:
         """Checks the token again, with the ruleset that decides."""
-        return partial(token_of(request).require, self.scope)
+        return RequireScope(token_of(request), self.scope)
+
+
+class AskedCheck(NamedTuple):
+    """The check of a request, and whether the response is 200 also if the check is denied."""
+
+    check: CheckRequest
+    always_ok: bool
 
 
 class DecisionView(CheckingView):
-    """The base of views that accept one check as JSON."""
+    """The base of views that decide one check, which a caller may also do in three steps: :meth:`read`, the engine,
+    and :func:`~api.decisions.decision_response`."""
 
-    def decide(self, request: Request, *, consume: bool) -> Decision:
-        """The engine's decision on the check in the body. Raises :class:`~api.problems.ProblemResponse`."""
-        check = parse_check(read_json(request))
-        return get_engine().check(check, consume=consume, guard=self.guard(request))
+    consume: bool
+
+    def read(self, request: Any) -> AskedCheck:
+        """The check in the body. Raises :class:`~api.problems.ProblemResponse`."""
+        raise NotImplementedError
+
+    def decide(self, request: Request) -> HttpResponse:
+        """The response with the engine's decision. Raises :class:`~api.problems.ProblemResponse`."""
+        asked = self.read(request)
+        decision = get_engine().check(asked.check, consume=self.consume, guard=self.guard(request))
+        return decision_response(decision, always_ok=asked.always_ok)
 
 
 class CheckView(DecisionView):
     """``POST /v1/check``: decides one request; an admitted one consumes its cost."""
 
+    consume = True
+
+    def read(self, request: Any) -> AskedCheck:
+        """See :meth:`DecisionView.read`."""
+        always_ok = bool(parse_query(request.META.get("QUERY_STRING", ""), {"status": "200"}))
+        return AskedCheck(parse_check(read_json(request)), always_ok)
+
     @check_operation
     def post(self, request: Request) -> HttpResponse:
-        always_ok = bool(parse_query(request.META.get("QUERY_STRING", ""), {"status": "200"}))
-        return decision_response(self.decide(request, consume=True), always_ok=always_ok)
+        return self.decide(request)
 
 
 class PeekView(DecisionView):
     """``POST /v1/peek``: the decision of a check, without consuming anything."""
 
+    consume = False
+
+    def read(self, request: Any) -> AskedCheck:
+        """See :meth:`DecisionView.read`."""
+        parse_query(request.META.get("QUERY_STRING", ""), {})
+        return AskedCheck(parse_check(read_json(request)), always_ok=True)
+
     @peek_operation
     def post(self, request: Request) -> HttpResponse:
-        parse_query(request.META.get("QUERY_STRING", ""), {})
-        return decision_response(self.decide(request, consume=False), always_ok=True)
+        return self.decide(request)
 
 
 class BatchView(CheckingView):

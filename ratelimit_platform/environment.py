@@ -118,6 +118,16 @@ def web_workers() -> int:
     return env.int("WEB_WORKERS", 2, minimum=1, maximum=1000)
 
 
+def gateway_port() -> int:
+    """The port of the gateway's HTTP interface. Raises ``ImproperlyConfigured``."""
+    return env.int("GATEWAY_PORT", 8081, minimum=1, maximum=65535)
+
+
+def gateway_workers() -> int:
+    """The number of the gateway's processes. Raises ``ImproperlyConfigured``."""
+    return env.int("GATEWAY_WORKERS", 2, minimum=1, maximum=1000)
+
+
 def required(name: str, what_to_do: str) -> str:
     """The value of a variable without a default. Raises ``ImproperlyConfigured``."""
     value = env.str(name)

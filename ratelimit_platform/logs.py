@@ -31,13 +31,13 @@ _current_request: ContextVar[HttpRequest | None] = ContextVar("request", default
 class RequestIdMiddleware:
     """Records which request this thread answers. Server errors return the id to the caller."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+    def __init__(self, get_response: Callable[[Any], Any]) -> None:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         before = _current_request.set(request)
         try:
-            response = self._get_response(request)
+            response: HttpResponse = self._get_response(request)
             if response.status_code >= 500:
                 response[REQUEST_ID_HEADER] = _id_of(request)
             return response
@@ -56,7 +56,7 @@ def add_request_id(logger: object, method: str, event: dict[str, Any]) -> dict[s
 def _id_of(request: HttpRequest) -> str:
     name: str | None = getattr(request, _ID_ATTRIBUTE, None)
     if name is None:
-        given = request.headers.get(REQUEST_ID_HEADER, "")
+        given = request.META.get("HTTP_X_REQUEST_ID", "")
         name = given if _VALID_ID.fullmatch(given) else secrets.token_hex(8)
         setattr(request, _ID_ATTRIBUTE, name)
     return name

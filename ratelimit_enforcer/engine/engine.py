@@ -102,6 +102,12 @@ class Engine:
         """This process's rank among the processes that decided something lately, as last known."""
         return self._fallback.share
 
+    @property
+    def calls_at_once(self) -> int:
+        """How many threads should call an engine that serves many callers: 1 if one call of the store can decide any
+        checks (:meth:`check_in_order`), more on a Cluster, where each call reaches one master."""
+        return self._decider.calls_at_once
+
     def now(self) -> int:
         """The store's time as this process estimates it, in microseconds since 1970."""
         return self._clock.now()

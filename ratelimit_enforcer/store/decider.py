@@ -39,6 +39,9 @@ _SAME_RULES = ""
 class Decider:
     """Sends requests to the store, which decides them."""
 
+    calls_at_once = 1
+    """How many threads should send requests at the same time, if each sends all that wait."""
+
     def __init__(self, connections: StoreConnections, keys: Keys, counts_per_shard: int = COUNTS_PER_SHARD) -> None:
         self._connections = connections
         self._keys = keys

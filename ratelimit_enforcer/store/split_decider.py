@@ -151,6 +151,8 @@ class SplitCheck:
 class SplitDecider(Decider):
     """Sends requests to a Cluster, also those with global policies."""
 
+    calls_at_once = 16
+
     def __init__(self, connections: StoreConnections, keys: Keys, counts_per_shard: int) -> None:
         super().__init__(connections, keys, counts_per_shard)
         self._consume_script = scripts.load("decide", scripts.CONSUME)

@@ -5,8 +5,10 @@ These tests have no access to the database, which pytest-django enforces: a chec
 
 import json
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +20,8 @@ from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Mode, OnSto
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.routes import Route
 from ratelimit_enforcer.domain.ruleset import ApiToken, Endpoint, Plan, Policy, Ruleset
+from ratelimit_enforcer.engine import get_engine
+from tests.support.gateway import GatewayClient, GatewayInThread
 from tests.support.servers import LONG_DEADLINE, Store
 
 if TYPE_CHECKING:
@@ -103,9 +107,74 @@ def shop(store: Store) -> Store:
     return store
 
 
+BOTH_INTERFACES = {
+    "test_any_body", "test_attributes", "test_batch", "test_blocks", "test_check", "test_damaged_data", "test_input",
+    "test_outages", "test_tokens",
+}  # fmt: skip
+"""Modules whose requests are also sent to a gateway; those of tests/api/reservations too."""
+
+GATEWAY_PATHS = (
+    *("/v1/check", "/v1/peek", "/v1/reservations", "/v1/charge", "/v1/forward-auth/", "/healthz", "/readyz"),
+    "/metrics",
+)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    folder, _, module = metafunc.module.__name__.rpartition(".")
+    if "interface" in metafunc.fixturenames and (module in BOTH_INTERFACES or folder.endswith(".reservations")):
+        metafunc.parametrize("interface", ["web", "gateway"])
+
+
+class BothClient:
+    """Sends the requests that a gateway answers to one, and others to Django."""
+
+    def __init__(self) -> None:
+        self._django = Client(enforce_csrf_checks=True, raise_request_exception=False)
+        self._lock = Lock()
+        self._gateways: dict[int, GatewayInThread] = {}
+
+    def generic(self, method: str, path: str, *arguments: Any, **options: Any) -> Any:
+        return self._client(path).generic(method, path, *arguments, **options)
+
+    def get(self, path: str, **options: Any) -> Any:
+        return self._client(path).get(path, **options)
+
+    def post(self, path: str, *arguments: Any, **options: Any) -> Any:
+        return self._client(path).post(path, *arguments, **options)
+
+    def _client(self, path: str) -> Any:
+        if not path.startswith(GATEWAY_PATHS):
+            return self._django
+        engine = get_engine()
+        with self._lock:
+            if id(engine) not in self._gateways:
+                self._gateways[id(engine)] = GatewayInThread(engine)
+            return GatewayClient(self._gateways[id(engine)])
+
+    def stop(self) -> None:
+        for gateway in self._gateways.values():
+            gateway.stop()
+
+
 @pytest.fixture
-def caller() -> Caller:
-    return Caller()
+def interface() -> str:
+    return "web"
+
+
+@pytest.fixture
+def http(interface: str) -> Iterator[Any]:
+    """What sends requests: to Django, or to a gateway."""
+    if interface == "web":
+        yield Client(enforce_csrf_checks=True, raise_request_exception=False)
+        return
+    both = BothClient()
+    yield both
+    both.stop()
+
+
+@pytest.fixture
+def caller(http: Any) -> Caller:
+    return Caller(http)
 
 
 def serve(settings: Settings, store: Store) -> None:

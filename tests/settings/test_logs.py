@@ -18,9 +18,9 @@ from limits.monitoring import prometheus
 from ratelimit_enforcer.engine import CheckRequest, get_engine
 from ratelimit_enforcer.store import observers
 from ratelimit_platform.logs import RequestIdMiddleware, logging_config, mask, shorten
-from tests.api.conftest import Caller, caller, serve, shop, store
+from tests.api.conftest import Caller, caller, http, interface, serve, shop, store
 
-__all__ = ["caller", "serve", "shop", "store"]
+__all__ = ["caller", "http", "interface", "serve", "shop", "store"]
 
 
 class Lines:

@@ -80,8 +80,8 @@ def shop(store: Store) -> Store:
 
 
 @pytest.fixture
-def caller() -> Reserver:
-    return Reserver()
+def caller(http: Any) -> Reserver:
+    return Reserver(http)
 
 
 @pytest.fixture

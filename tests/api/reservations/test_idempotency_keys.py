@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import replace
 from threading import Barrier
 from typing import Any
@@ -100,7 +101,7 @@ def test_in_parallel_it_is_carried_out_once(caller: Reserver, kind: str, cost: i
 
     def request(_: int) -> Any:
         barrier.wait()
-        return getattr(Reserver(), kind)(cost, headers=with_key("k1")).json()
+        return getattr(Reserver(copy(caller.client)), kind)(cost, headers=with_key("k1")).json()
 
     with ThreadPoolExecutor(THREADS) as pool:
         bodies = list(pool.map(request, range(THREADS)))

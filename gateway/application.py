@@ -1,0 +1,214 @@
+"""Answers the requests of the HTTP interface with the views of the web server.
+
+A check whose token the rules of this process accept is read in the event loop and decided by the engine thread. Every
+other request may wait for the store or take long, so its view runs in a thread of the pool.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from io import BytesIO
+from typing import Any, cast
+
+from django.conf import settings
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import HttpResponse
+from django.http.request import split_domain_port, validate_host
+from django.middleware.clickjacking import XFrameOptionsMiddleware
+from django.middleware.security import SecurityMiddleware
+
+from api.decisions import decision_response
+from api.errors import server_error, unknown_address
+from api.forward_auth.views import find_forward_auth
+from api.metrics import MetricsView
+from api.requests import MAX_BATCH_BODY_BYTES, MAX_BODY_BYTES
+from api.routing import find
+from api.views import CheckView, DecisionView, HealthView, PeekView, ReadinessView
+from gateway.engine_thread import EngineThread, Job, Result
+from gateway.http1.connection import Answer
+from gateway.http1.request import GatewayRequest
+from ratelimit_enforcer.engine import Engine
+
+POOL_THREADS = 8
+EARLY_TOKEN_BYTES = 8 * 1024
+"""A larger body is read only after its token was accepted."""
+
+View = Callable[[Any], Any]
+Wrapper = Callable[[View], View]
+
+_LARGE_BODIES = ("/v1/check/batch", "/v1/reservations/settle")
+_DECISIONS: Mapping[str, DecisionView] = {"/v1/check": CheckView(), "/v1/peek": PeekView()}
+_PROBES: Mapping[str, View] = {"/healthz": HealthView.as_view(), "/readyz": ReadinessView.as_view()}
+_metrics = MetricsView.as_view()
+
+logger = logging.getLogger(__name__)
+
+
+class GatewayApplication:
+    """Implements :class:`gateway.http1.connection.Application`. ``identified`` and ``checked`` wrap a view, as
+    middleware of Django does: so that log lines and responses name the request, and so that the ``Host`` is checked."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        thread: EngineThread,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        identified: Wrapper,
+        checked: Wrapper,
+    ) -> None:
+        self._engine = engine
+        self._thread = thread
+        self._loop = loop
+        self._pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="view")
+        self._identified = identified
+        self._checked = checked
+        self._added = {secure: _lines_of_middleware(secure=secure) for secure in (False, True)}
+
+    def close(self) -> None:
+        """Waits for the views that run."""
+        self._pool.shutdown()
+
+    def body_limit(self, path: str) -> int:
+        """The maximum size of a body in bytes."""
+        return MAX_BATCH_BODY_BYTES if path in _LARGE_BODIES else MAX_BODY_BYTES
+
+    def added_headers(self, request: GatewayRequest) -> str:
+        """The header lines of Django's middleware for security; probes are answered before it."""
+        return "" if request.path in _PROBES else self._added[request.is_secure()]
+
+    def needs_token(self, request: GatewayRequest, length: int) -> bool:
+        """Whether a body of ``length`` bytes may be read only after :meth:`check_token`."""
+        return length > EARLY_TOKEN_BYTES
+
+    def check_token(self, request: GatewayRequest, answer: Callable[[HttpResponse | None], None]) -> None:
+        """Calls ``answer`` with None if the body may be read, else with the response."""
+
+        def view(request: GatewayRequest) -> HttpResponse | None:
+            response = _reject_before_body(request)
+            return None if response is None else self._named(request, response)
+
+        self._in_pool(request, view, answer)
+
+    def handle(self, request: GatewayRequest, answer: Answer) -> None:
+        """Calls ``answer`` once, in the event loop, now or later."""
+        decides = _DECISIONS.get(request.path)
+        if decides is None or not _is_allowed(request):
+            self._in_pool(request, self._view_of(request), answer)
+        elif not self._decide(decides, request, answer):
+            self._in_pool(request, self._identified(decides.dispatch), answer)
+
+    def _decide(self, view: DecisionView, request: GatewayRequest, answer: Answer) -> bool:
+        """Submits a check to the engine; False: the published rules may accept the token, those of this process do
+        not."""
+
+        def done(result: Result) -> None:
+            if isinstance(result, Exception):
+                answer(self._failure(view, request, result))
+            else:
+                answer(self._named(request, decision_response(result, always_ok=asked.always_ok)))
+
+        try:
+            view.identify(request)
+            current = self._engine.current
+            if current is None or request.auth.rejection(current.ruleset, view.scope) is not None:
+                return False
+            asked = view.read(request)
+        except Exception as error:  # noqa: BLE001 - the view's handler turns it into a response
+            answer(self._failure(view, request, error))
+        else:
+            self._thread.submit(Job(asked.check, view.guard(request), view.consume, done))
+        return True
+
+    def _failure(self, view: DecisionView, request: Any, error: Exception) -> HttpResponse:
+        response = view.get_exception_handler()(error, {"request": request, "view": view})
+        if response is None:
+            logger.error("A check failed.", exc_info=error)
+            response = server_error(request)
+        return self._named(request, response)
+
+    def _named(self, request: GatewayRequest, response: HttpResponse) -> HttpResponse:
+        return response if response.status_code < 500 else self._identified(lambda _: response)(request)
+
+    def _view_of(self, request: GatewayRequest) -> View:
+        if (probe := _PROBES.get(request.path)) is not None:
+            return _with_django_request(self._identified(probe))
+        if (found := find_forward_auth(request.path)) is not None:
+            return self._identified(_with_arguments(*found))
+        if not _is_allowed(request):
+            return _with_django_request(self._checked(unknown_address))
+        if request.path == "/metrics":
+            return _with_django_request(self._identified(_metrics))
+        return self._identified(_with_arguments(*(find(request.path) or (unknown_address, {}))))
+
+    def _in_pool(self, request: GatewayRequest, view: View, answer: Callable[[Any], None]) -> None:
+        def run() -> None:
+            try:
+                response = view(request)
+            except Exception:
+                logger.exception("A view failed.")
+                response = self._identified(server_error)(request)
+            self._loop.call_soon_threadsafe(answer, response)
+
+        self._pool.submit(run)
+
+
+def _reject_before_body(request: Any) -> HttpResponse | None:
+    found = find(request.path)
+    if found is None:
+        # These views read no body.
+        without_body, arguments = find_forward_auth(request.path) or (unknown_address, {})
+        return cast(HttpResponse, without_body(request, **arguments))
+    view = found[0].view_class()  # type: ignore[attr-defined]
+    try:
+        view.admit(request)
+    except Exception as error:
+        response: HttpResponse | None = view.get_exception_handler()(error, {"request": request, "view": view})
+        if response is None:
+            raise
+        return response
+    return None
+
+
+def _with_arguments(view: View, arguments: Mapping[str, Any]) -> View:
+    return lambda request: view(request, **arguments)
+
+
+def _with_django_request(view: View) -> View:
+    return lambda request: view(_django_request(request))
+
+
+def _django_request(request: GatewayRequest) -> WSGIRequest:
+    return WSGIRequest(
+        {
+            **request.META,
+            "PATH_INFO": request.path.encode().decode("latin-1"),
+            "SCRIPT_NAME": "",
+            "SERVER_NAME": "gateway",
+            "SERVER_PORT": "80",
+            "wsgi.url_scheme": "http",
+            "wsgi.input": BytesIO(request.body),
+        }
+    )
+
+
+def _is_allowed(request: GatewayRequest) -> bool:
+    return _is_allowed_host(request.META.get("HTTP_HOST", ""), tuple(settings.ALLOWED_HOSTS))
+
+
+@lru_cache(maxsize=256)
+def _is_allowed_host(host: str, allowed: tuple[str, ...]) -> bool:
+    """As Django's ``HttpRequest.get_host`` decides."""
+    domain, _ = split_domain_port(host)
+    return bool(domain) and validate_host(domain, allowed)
+
+
+def _lines_of_middleware(*, secure: bool) -> str:
+    """The header lines that Django's middleware for security adds, with the present settings."""
+    name, value = settings.SECURE_PROXY_SSL_HEADER
+    request: Any = GatewayRequest("POST", "/v1/check", {name: value} if secure else {})
+    respond: Any = SecurityMiddleware(XFrameOptionsMiddleware(lambda request: HttpResponse()))
+    response = respond(request)
+    return "".join(f"{name}: {value}\r\n" for name, value in response.items() if name != "Content-Type")

@@ -1,0 +1,1 @@
+"""The gateway of `make gateway` and of the image: ``python -m ratelimit_platform.gateway``."""

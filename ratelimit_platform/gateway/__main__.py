@@ -1,0 +1,63 @@
+"""Starts the gateway: a supervisor, and the processes that it starts with further arguments.
+
+It reads ``HOST``, ``GATEWAY_PORT`` and ``GATEWAY_WORKERS``, and ends on SIGINT and SIGTERM, after the requests in
+flight. SIGHUP replaces its processes, under load and without an error.
+"""
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+
+from django.core.exceptions import ImproperlyConfigured
+
+from gateway.supervisor import Supervisor, listen
+from ratelimit_platform.environment import DATA_DIR, env, gateway_port, gateway_workers
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serves until a signal. ``arguments``: none, or the descriptors that the supervisor passes to its processes.
+    Returns the exit status."""
+    if arguments:
+        return _serve(*map(int, arguments))
+    try:
+        listeners = [listen(env.str("HOST", "127.0.0.1"), gateway_port())]
+        return Supervisor(("-m", "ratelimit_platform.gateway"), listeners, gateway_workers()).run()
+    except (ImproperlyConfigured, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _serve(http: int, ready: int, lifeline: int) -> int:
+    # Until the event loop handles signals; a terminal sends them to every process of the group.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    _prepare()
+    from ratelimit_platform.gateway.process import run
+
+    run(socket.socket(fileno=http), ready=ready, lifeline=lifeline)
+    return 0
+
+
+def _prepare() -> None:
+    """Metrics, Django, and the rules, in the order in which the web server prepares its processes."""
+    import django
+
+    from limits.monitoring.prometheus_folder import prepare_folder
+    from ratelimit_platform.startup import freeze, raise_file_limit, warm_up
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ratelimit_platform.settings")
+    raise_file_limit()
+    prepare_folder(DATA_DIR / "metrics")
+    django.setup()
+    # Imported late: prometheus-client needs the folder.
+    from limits.monitoring.prometheus import start_collecting
+
+    start_collecting()
+    warm_up()
+    freeze()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,66 @@
+"""One process of the gateway: an event loop with the interfaces, and the engine's thread."""
+
+import asyncio
+import os
+import signal
+import socket
+from typing import Any
+
+import uvloop
+
+from gateway.application import GatewayApplication
+from gateway.engine_thread import EngineThread
+from gateway.http1.connection import Http1Connection
+from gateway.server import GatewayServer
+from ratelimit_enforcer.engine import Engine, get_engine
+from ratelimit_platform.logs import RequestIdMiddleware
+from ratelimit_platform.middleware import HostMiddleware
+
+
+def run(http: socket.socket, *, ready: int, lifeline: int) -> None:
+    """Serves until SIGTERM or SIGINT, or until the descriptor ``lifeline`` closes; then drains. Writes a byte to the
+    descriptor ``ready`` when it accepts connections."""
+    uvloop.run(_run(http, ready, lifeline))
+
+
+async def _run(http: socket.socket, ready: int, lifeline: int) -> None:
+    gateway = Gateway(get_engine(), http)
+    await gateway.start()
+    os.write(ready, b"1")
+    await _stop_requested(lifeline)
+    await gateway.stop()
+
+
+class Gateway:
+    """The interfaces of one event loop, on a listening socket. Created inside the loop."""
+
+    def __init__(self, engine: Engine, http: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        self._thread = EngineThread(engine, loop, threads=engine.calls_at_once)
+        application = GatewayApplication(engine, self._thread, loop, identified=RequestIdMiddleware, checked=_checked)
+        self._application = application
+        self._server = GatewayServer([(http, lambda connections: Http1Connection(application, connections))])
+
+    async def start(self) -> None:
+        """Begins to accept connections."""
+        await self._server.start()
+
+    async def stop(self) -> None:
+        """Refuses new requests, and returns when those in flight have their answers."""
+        await self._server.drain()
+        self._application.close()
+        self._thread.stop()
+
+
+def _checked(view: Any) -> Any:
+    return RequestIdMiddleware(HostMiddleware(view))
+
+
+async def _stop_requested(lifeline: int) -> None:
+    """Returns after SIGTERM or SIGINT, or when the supervisor has ended."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_reader(lifeline, stop.set)
+    await stop.wait()
+    loop.remove_reader(lifeline)
