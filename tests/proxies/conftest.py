@@ -12,11 +12,10 @@ from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.routes import Route
 from ratelimit_enforcer.domain.ruleset import ApiToken, Endpoint, Plan, Policy, Ruleset
 from tests.proxies.application import Application, running_application
-from tests.proxies.proxies import PROXIES, running_proxy
+from tests.proxies.proxies import PROXIES, TOKEN, running_proxy
 from tests.support.servers import Store
 from tests.support.web import WebServer, running_servers
 
-TOKEN = "rl_of_the_proxy"
 NAMESPACE = "proxies"
 KEY, BLOCKED = "sk_live_4711", "sk_live_blocked"
 

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from tests.proxies.documented import block, replaced
 from tests.support.waiting import wait_until
 
 BIN = Path(sys.executable).parent
+TOKEN = "rl_of_the_proxy"
 # In Debian nginx is in a folder that is not on every user's PATH.
 NGINX = shutil.which("nginx", path=os.pathsep.join([os.environ["PATH"], "/usr/sbin"])) or "nginx"
 
@@ -110,3 +111,28 @@ def running_proxy(
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+Kind = tuple[str, bool]
+"""Name of the proxy, and whether it admits requests while the platform does not answer."""
+
+KINDS: list[Kind] = [(name, admits) for name in PROXIES for admits in (False, True)]
+
+
+@contextmanager
+def all_proxies(platform: int, application: int, folder: Path, token: str = TOKEN) -> Iterator[dict[Kind, int]]:
+    """The ports of all proxies, those that admit requests while the platform does not answer and those that do not."""
+    with ExitStack() as running:
+        yield {
+            (name, admits): running.enter_context(
+                running_proxy(
+                    PROXIES[name],
+                    folder / f"{name}-{admits}",
+                    platform=platform,
+                    application=application,
+                    token=token,
+                    admits=admits,
+                )
+            )
+            for name, admits in KINDS
+        }

@@ -3,48 +3,23 @@
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.proxies.application import Application, running_application
-from tests.proxies.conftest import NAMESPACE, SETTINGS, TOKEN, port_of, publish
-from tests.proxies.proxies import PROXIES, running_proxy
+from tests.proxies.conftest import NAMESPACE, SETTINGS, port_of, publish
+from tests.proxies.proxies import KINDS, PROXIES, Kind, all_proxies
 from tests.proxies.sending import Answer, send
 from tests.support.servers import Store
 from tests.support.web import running_servers, start_web_server
 
 pytestmark = [pytest.mark.xdist_group("proxies-in-outages"), pytest.mark.django_db(transaction=True)]
 
-KINDS = [(name, admits) for name in PROXIES for admits in (False, True)]
-"""Name of the proxy, and whether it admits requests while the platform does not answer."""
-
-Statuses = dict[tuple[str, bool], int]
+Statuses = dict[Kind, int]
 STOPPED: Statuses = {("nginx", False): 500, ("caddy", False): 502, ("envoy", False): 503}
 SILENT: Statuses = {("nginx", False): 500, ("caddy", False): 504, ("envoy", False): 503}
-
-
-@contextmanager
-def all_proxies(
-    platform: int, application: Application, folder: Path, token: str = TOKEN
-) -> Iterator[dict[tuple[str, bool], int]]:
-    """The ports of all proxies, those that admit requests while the platform does not answer and those that do not."""
-    with ExitStack() as running:
-        yield {
-            (name, admits): running.enter_context(
-                running_proxy(
-                    PROXIES[name],
-                    folder / f"{name}-{admits}",
-                    platform=platform,
-                    application=application.server_port,
-                    token=token,
-                    admits=admits,
-                )
-            )
-            for name, admits in KINDS
-        }
 
 
 @pytest.fixture
@@ -58,7 +33,7 @@ def expected(statuses: Statuses) -> Statuses:
     return {kind: statuses.get(kind, 200) for kind in KINDS}
 
 
-def asked(ports: dict[tuple[str, bool], int], target: str) -> dict[tuple[str, bool], Answer]:
+def asked(ports: dict[Kind, int], target: str) -> dict[Kind, Answer]:
     return {kind: send(port, target, method="POST", body=b"once") for kind, port in ports.items()}
 
 
@@ -67,7 +42,7 @@ def test_a_stopped_platform(application: Application, tmp_path: Path, redis_url:
     store.redis.flushall()
     publish(store)
     server = start_web_server(**SETTINGS).wait_until_it_answers()
-    with all_proxies(port_of(server), application, tmp_path) as ports:
+    with all_proxies(port_of(server), application.server_port, tmp_path) as ports:
         before = asked(ports, "/orders/7")
         assert {answer.headers.get("ratelimit-policy") for answer in before.values()} >= {
             '"free-orders:3600s";q=5;w=3600'
@@ -85,7 +60,7 @@ def test_a_stopped_platform(application: Application, tmp_path: Path, redis_url:
 def test_a_silent_platform(application: Application, tmp_path: Path) -> None:
     """The connection is accepted, and nothing is answered."""
     silent = socket.create_server(("127.0.0.1", 0))
-    with silent, all_proxies(silent.getsockname()[1], application, tmp_path) as ports:
+    with silent, all_proxies(silent.getsockname()[1], application.server_port, tmp_path) as ports:
         began = time.monotonic()
         answers = asked(ports, "/orders/7")
         took = time.monotonic() - began
@@ -96,7 +71,10 @@ def test_a_silent_platform(application: Application, tmp_path: Path) -> None:
 
 def test_an_error_of_the_application_is_not_sent_to_it_twice(application: Application, tmp_path: Path) -> None:
     """Proxies that admit requests must not take an error of the application for one of the platform."""
-    with running_servers(1, **SETTINGS) as (server,), all_proxies(port_of(server), application, tmp_path) as ports:
+    with (
+        running_servers(1, **SETTINGS) as (server,),
+        all_proxies(port_of(server), application.server_port, tmp_path) as ports,
+    ):
         application.ends = True
 
         answers = asked(ports, "/elsewhere")
@@ -110,7 +88,10 @@ def test_an_error_of_the_application_is_not_sent_to_it_twice(application: Applic
 def test_a_wrong_token_is_no_outage(application: Application, tmp_path: Path, redis_url: str) -> None:
     publish(Store(redis_url, NAMESPACE))
     running = running_servers(1, **SETTINGS)
-    with running as (server,), all_proxies(port_of(server), application, tmp_path, token="rl_wrong") as ports:
+    with (
+        running as (server,),
+        all_proxies(port_of(server), application.server_port, tmp_path, token="rl_wrong") as ports,
+    ):
         answers = asked(ports, "/orders/7")
 
     assert {kind: answer.status for kind, answer in answers.items()} == dict.fromkeys(KINDS, 401)
@@ -123,7 +104,10 @@ def test_without_redis_the_policies_decide_and_not_the_proxy(
     redis = redis_server()
     publish(Store(redis.url, NAMESPACE))
     variables = SETTINGS | {"REDIS_URL": redis.url, "CHECK_DEADLINE": "0.2"}
-    with running_servers(1, **variables) as (server,), all_proxies(port_of(server), application, tmp_path) as ports:
+    with (
+        running_servers(1, **variables) as (server,),
+        all_proxies(port_of(server), application.server_port, tmp_path) as ports,
+    ):
         redis.kill()
         locally = {kind: send(port, "/search").status for kind, port in ports.items()}
         denied = {kind: send(port, "/paid") for kind, port in ports.items()}

@@ -77,6 +77,13 @@ def test_no_spelling_of_a_path_evades_the_limit(proxy: int, target: str) -> None
     assert answer.status == 400 or remaining(answer) == 2
 
 
+def test_a_uri_with_bytes_outside_ascii_is_not_forwarded(proxy: int, application: Application) -> None:
+    application.received.clear()
+    assert send(proxy, "/search?q=é").status in (400, 500)
+    assert not application.received
+    assert send(proxy, "/search?q=%C3%A9").status == 200
+
+
 def test_platform_and_application_agree_about_an_encoded_slash(proxy: int, application: Application) -> None:
     application.received.clear()
 

@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from tests.proxies.conftest import BLOCKED, KEY, TOKEN, port_of
+from tests.proxies.conftest import BLOCKED, KEY, port_of
 from tests.proxies.documented import block, replaced
+from tests.proxies.proxies import TOKEN
 from tests.proxies.sending import Answer, send
 from tests.support.servers import Store
 from tests.support.web import WebServer
