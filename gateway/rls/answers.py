@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from math import ceil
+from typing import NamedTuple
 
 import orjson
 
@@ -11,7 +12,16 @@ from gateway.proto.header_value_pb2 import HeaderValue
 from gateway.proto.rls_pb2 import RateLimitResponse
 from ratelimit_enforcer.domain.decision import Decision, LimitState
 from ratelimit_enforcer.domain.enums import Period
-from ratelimit_enforcer.domain.headers import PROBLEM_JSON, LegacyHeaders, closest_to_denying, rate_limit_headers
+from ratelimit_enforcer.domain.headers import (
+    LIMIT_FIELD,
+    POLICY_FIELD,
+    PROBLEM_JSON,
+    LegacyHeaders,
+    admitting_item,
+    closest_to_denying,
+    policy_item,
+    rate_limit_headers,
+)
 from ratelimit_enforcer.domain.limit import SECOND_US, Limit
 
 Status = RateLimitResponse.DescriptorStatus
@@ -46,10 +56,13 @@ class Answers:
         """``exposes``: browsers may read the headers on pages of other origins."""
         self._legacy = legacy
         self._exposes = exposes
+        self._is_brief = legacy is LegacyHeaders.OFF and not exposes
 
     def answer(self, results: Sequence[Decision | None]) -> bytes:
         """The message for these results, one for each descriptor, in order. None: nothing limits the descriptor, or
         it was charged or refunded."""
+        if len(results) == 1 and self._is_brief and (state := _only_state(results[0])) is not None:
+            return _brief(state)
         response = RateLimitResponse(overall_code=OK)
         decisions = [decision for decision in results if decision is not None]
         for decision in results:
@@ -97,10 +110,61 @@ def _write_limit(status: Status, state: LimitState) -> None:
     current.name = state.name
     current.requests_per_unit = min(limit.quota, MAX_UINT32)
     current.unit = _unit(limit)
+    _write_state(status, state)
+
+
+def _write_state(status: Status, state: LimitState) -> None:
     status.limit_remaining = min(state.remaining, MAX_UINT32)
     seconds, microseconds = divmod(ceil(state.reset_after * SECOND_US), SECOND_US)
-    status.duration_until_reset.seconds = seconds
-    status.duration_until_reset.nanos = microseconds * 1_000
+    duration = status.duration_until_reset
+    duration.seconds = seconds
+    duration.nanos = microseconds * 1_000
+
+
+class _Template(NamedTuple):
+    """What every answer has in which only this limit admits a request."""
+
+    limit: Limit
+    message: bytes
+
+
+_templates: dict[tuple[str, int], _Template] = {}
+"""Name of a limit and its identity → template. The template keeps its limit, so that no other has that identity."""
+
+MAX_TEMPLATES = 10_000
+
+
+def _only_state(decision: Decision | None) -> LimitState | None:
+    """The one limit of an admitted request; None if there are others, or none."""
+    if decision is None or not decision.allowed or decision.degraded or len(decision.limits) != 1:
+        return None
+    state: LimitState = decision.limits[0]
+    return state if state.is_enforced else None
+
+
+def _brief(state: LimitState) -> bytes:
+    """The answer to a request that one limit alone admits, from a template: the most frequent one."""
+    key = state.name, id(state.limit)
+    template = _templates.get(key)
+    if template is None:
+        if len(_templates) >= MAX_TEMPLATES:
+            _templates.clear()
+        template = _templates[key] = _Template(state.limit, _constant_part(state))
+    response = RateLimitResponse.FromString(template.message)
+    _write_state(response.statuses[0], state)
+    header = response.response_headers_to_add.add()
+    header.key = LIMIT_FIELD
+    header.value = admitting_item(state)
+    return response.SerializeToString()
+
+
+def _constant_part(state: LimitState) -> bytes:
+    response = RateLimitResponse(overall_code=OK)
+    status = response.statuses.add()
+    status.code = OK
+    _write_limit(status, state)
+    response.response_headers_to_add.append(HeaderValue(key=POLICY_FIELD, value=policy_item(state)))
+    return response.SerializeToString()
 
 
 def _unit(limit: Limit) -> Unit.Unit:

@@ -35,6 +35,9 @@ MAX_PATH_LENGTH = 8_192
 """Longer paths are truncated, so that a route that ends in ``/*`` still matches them."""
 
 
+MAX_CACHED_BYTES = 1_024
+
+
 class Operation(Enum):
     """What a descriptor asks for."""
 
@@ -59,15 +62,31 @@ UNMATCHED = Item(Operation.CHECK, None)
 _OPERATIONS = {"check": Operation.CHECK, "peek": Operation.PEEK, "charge": Operation.CHARGE}
 
 
-def items_of(request: RateLimitRequest) -> list[Item]:
-    """What a request asks for, one item for each descriptor, in order."""
-    domain = "" if request.domain == WHOLE_RULESET else request.domain
-    hits = request.hits_addend
-    return [_item(descriptor, domain, hits) for descriptor in request.descriptors]
+class Asked(NamedTuple):
+    """What a request asks for, one item for each descriptor, in order. ``adjusts``: it charges, refunds or brings a
+    limit, so that the scope ``adjust`` is required."""
+
+    items: tuple[Item, ...]
+    adjusts: bool
 
 
-def needs_adjust(item: Item) -> bool:
-    """Whether the scope ``adjust`` is required: for charges, refunds and limits in the request."""
+def asked_in(message: bytes) -> Asked:
+    """What a ``RateLimitRequest`` asks for. Raises ``DecodeError`` for other bytes."""
+    return _cached(message) if len(message) <= MAX_CACHED_BYTES else _asked(message)
+
+
+def _asked(message: bytes) -> Asked:
+    request = RateLimitRequest.FromString(message)
+    domain, hits = "" if request.domain == WHOLE_RULESET else request.domain, request.hits_addend
+    items = tuple([_item(descriptor, domain, hits) for descriptor in request.descriptors])
+    return Asked(items, any(map(_adjusts, items)))
+
+
+_cached = lru_cache(maxsize=4_096)(_asked)
+"""Proxies send many requests again: the same client, method and path."""
+
+
+def _adjusts(item: Item) -> bool:
     operation, check, _ = item
     return operation is Operation.CHARGE or operation is Operation.REFUND or (check is not None and bool(check.limit))
 
@@ -81,16 +100,11 @@ def _item(descriptor: RateLimitDescriptor, domain: str, hits: int) -> Item:
         return UNMATCHED
     operation, cost = _operation_and_cost(descriptor, fields.pop("operation", ""), hits)
     endpoint, method, path = _endpoint(fields)
+    attributes = _attributes(fields, address) if fields else _only_address(address)
+    limit = _limit_of(descriptor) if descriptor.HasField("limit") else None
+    checked = cost if cost and is_in_range(cost) else None
     check = CheckRequest(
-        client,
-        endpoint,
-        method,
-        path,
-        cost if cost and is_in_range(cost) else None,
-        attributes=_attributes(fields, address) if fields else _only_address(address),
-        takes_places=False,
-        domain=domain,
-        limit=_limit_of(descriptor) if descriptor.HasField("limit") else None,
+        client, endpoint, method, path, checked, False, attributes, domain=domain, limit=limit, takes_places=False
     )
     return Item(operation, check, cost)
 

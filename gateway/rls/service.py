@@ -8,10 +8,9 @@ from typing import cast
 from google.protobuf.message import DecodeError
 
 from api.problems import INSUFFICIENT_SCOPE, INVALID_TOKEN, MISSING_TOKEN, ProblemResponse
-from gateway.proto.rls_pb2 import RateLimitRequest
 from gateway.rls.answers import Answers
 from gateway.rls.authorization import TRUSTED, Caller, TrustedPeers, caller_of
-from gateway.rls.descriptors import Item, Operation, items_of, needs_adjust
+from gateway.rls.descriptors import Item, Operation, asked_in
 from gateway.rls.evaluation import Evaluation, JointEngine, Results
 from gateway.rls.transport import (
     INTERNAL,
@@ -57,7 +56,7 @@ class RateLimitService:
     def should_rate_limit(self, call: Call, message: bytes) -> None:
         """Decides one request; replies later, in the event loop."""
         try:
-            items = items_of(RateLimitRequest.FromString(message))
+            items, adjusts = asked_in(message)
         except DecodeError:
             call.fail(INVALID_ARGUMENT, "The message is not a RateLimitRequest.")
             return
@@ -67,14 +66,14 @@ class RateLimitService:
             )
             return
         try:
-            caller = self._caller(call, items)
+            caller = self._caller(call, adjusts)
         except ProblemResponse as error:
             _fail(call, error)
             return
         Answering(self._threads, self._answers, call, items, caller, self._ends(call.deadline_seconds)).start()
 
-    def _caller(self, call: Call, items: Sequence[Item]) -> Caller:
-        trusted, adjusts = self._peers.includes(call.peer), any(map(needs_adjust, items))
+    def _caller(self, call: Call, adjusts: bool) -> Caller:
+        trusted = self._peers.includes(call.peer)
         if trusted and not adjusts:
             return TRUSTED
         return caller_of(call.metadata.get("authorization", ""), trusted=trusted, adjusts=adjusts)

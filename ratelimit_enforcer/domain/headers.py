@@ -15,6 +15,9 @@ from ratelimit_enforcer.domain.decision import Decision, LimitState
 from ratelimit_enforcer.domain.enums import Algorithm
 from ratelimit_enforcer.domain.limit import Limit
 
+POLICY_FIELD = "RateLimit-Policy"
+LIMIT_FIELD = "RateLimit"
+
 
 class LegacyHeaders(StrEnum):
     """Whether the older ``X-RateLimit-*`` fields are sent."""
@@ -64,20 +67,25 @@ def _standard(decision: Decision) -> dict[str, str]:
     """``RateLimit-Policy`` lists every enforcing limit. ``RateLimit`` of a denial lists only the denying
     limits, so that no ``t`` ends after ``Retry-After`` (draft-11, sections 6 and 8.5)."""
     enforced = [state for state in decision.limits if state.is_enforced]
-    fields = {"RateLimit-Policy": ", ".join(map(_policy_item, enforced))}
+    fields = {POLICY_FIELD: ", ".join(map(policy_item, enforced))}
     if decision.allowed:
-        return fields | {"RateLimit": ", ".join([_item(state, _spread(state)) for state in enforced])}
+        return fields | {LIMIT_FIELD: ", ".join(map(admitting_item, enforced))}
     denying = [_item(state, _wait(state)) for state in decision.denying]
-    return fields | ({"RateLimit": ", ".join(denying)} if denying else {})
+    return fields | ({LIMIT_FIELD: ", ".join(denying)} if denying else {})
 
 
-def _policy_item(state: LimitState) -> str:
-    """``"pro-search:60s";q=100;w=60``. A calendar limit has no window of a fixed length, and the quota of a
-    concurrency limit is not one of requests in a window (``qu``: the unit of the quota)."""
+def policy_item(state: LimitState) -> str:
+    """The item of ``RateLimit-Policy``: ``"pro-search:60s";q=100;w=60``. A calendar limit has no window of a fixed
+    length, and the quota of a concurrency limit is not one of requests in a window (``qu``: the unit of the quota)."""
     if state.limit.algorithm is Algorithm.CONCURRENCY:
         return f'"{state.name}";q={state.limit.quota};qu="concurrent-requests"'
     window = _window(state.limit)
     return f'"{state.name}";q={state.limit.capacity}' + ("" if window is None else f";w={window}")
+
+
+def admitting_item(state: LimitState) -> str:
+    """The item of ``RateLimit`` for a request that was admitted."""
+    return _item(state, _spread(state))
 
 
 def _item(state: LimitState, seconds: int | None) -> str:

@@ -147,6 +147,22 @@ def test_what_remains_is_at_most_what_the_field_can_have() -> None:
     assert answer(decision(state(remaining=2**40))).statuses[0].limit_remaining == 2**32 - 1
 
 
+def test_limits_of_one_name_do_not_share_an_answer() -> None:
+    for quota, spread in ((5, 48), (6, 50), (5, 48)):
+        found = answer(decision(state(Limit(quota, 60), remaining=quota - 1)))
+        assert found.statuses[0].current_limit.requests_per_unit == quota
+        assert headers(found) == {
+            "RateLimit-Policy": f'"search:60s";q={quota};w=60',
+            "RateLimit": f'"search:60s";r={quota - 1};t={spread}',
+        }
+
+
+def test_a_request_with_several_limits_has_the_headers_of_all() -> None:
+    found = answer(decision(state(remaining=41), state(name="all:60s", remaining=2)))
+    assert found.statuses[0].current_limit.name == "all:60s"
+    assert headers(found)["RateLimit"] == '"search:60s";r=41;t=32, "all:60s";r=2;t=32'
+
+
 def test_older_headers_are_sent_if_the_setting_says_so() -> None:
     found = answer(decision(state()), legacy=LegacyHeaders.INSTEAD)
     assert headers(found) == {"X-RateLimit-Limit": "100", "X-RateLimit-Remaining": "41", "X-RateLimit-Reset": "32"}

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.proto.ratelimit_pb2 import RateLimitDescriptor
 from gateway.proto.rls_pb2 import RateLimitRequest
-from gateway.rls.descriptors import UNMATCHED, Item, Operation, items_of, needs_adjust
+from gateway.rls.descriptors import UNMATCHED, Asked, Item, Operation, asked_in
 from ratelimit_enforcer.client_identifier import digest_of
 from ratelimit_enforcer.domain.decision import CheckRequest
 from ratelimit_enforcer.domain.enums import Algorithm, Period
@@ -28,8 +28,12 @@ def descriptor(entries: dict[str, str], **fields: Any) -> RateLimitDescriptor:
     return made
 
 
+def asked(*descriptors: RateLimitDescriptor, **fields: Any) -> Asked:
+    return asked_in(request_of(*descriptors, **fields).SerializeToString())
+
+
 def item(entries: dict[str, str], **fields: Any) -> Item:
-    (found,) = items_of(request_of(descriptor(entries, **fields)))
+    (found,) = asked(descriptor(entries, **fields)).items
     return found
 
 
@@ -86,7 +90,7 @@ def test_without_client_and_address_nothing_limits_a_descriptor(entries: dict[st
 
 @pytest.mark.parametrize(("domain", "expected"), [("", ""), ("default", ""), ("shop", "shop")])
 def test_the_domain_selects_endpoints(domain: str, expected: str) -> None:
-    (found,) = items_of(request_of(descriptor({"client": "acme"}), domain=domain))
+    (found,) = asked(descriptor({"client": "acme"}), domain=domain).items
     assert found.check is not None
     assert found.check.domain == expected
 
@@ -127,11 +131,10 @@ def test_hits_are_the_cost(
     cost: int | None,
     checked: int | None,
 ) -> None:
-    asked = descriptor({"client": "acme", "operation": named}, hits=of_descriptor, is_negative_hits=negative)
-    (found,) = items_of(request_of(asked, hits=of_request))
+    made = descriptor({"client": "acme", "operation": named}, hits=of_descriptor, is_negative_hits=negative)
+    found = asked(made, hits=of_request)
     expected = CheckRequest("acme", cost=checked, takes_places=False)
-    assert found == Item(operation, expected, cost)
-    assert needs_adjust(found) is (operation in (D, R))
+    assert found == Asked((Item(operation, expected, cost),), operation in (D, R))
 
 
 @pytest.mark.parametrize(
@@ -150,12 +153,18 @@ def test_hits_are_the_cost(
 )
 def test_a_request_may_bring_a_limit(requests: int, unit: str, limit: Limit | None) -> None:
     override = {"requests_per_unit": requests, "unit": unit}
-    found = item({"client": "acme"}, limit=override)
-    assert found.check is not None
-    assert found.check.limit == limit
-    assert needs_adjust(found) is (limit is not None)
+    found = asked(descriptor({"client": "acme"}, limit=override))
+    expected = CheckRequest("acme", takes_places=False, limit=limit)
+    assert found == Asked((Item(Operation.CHECK, expected),), limit is not None)
 
 
 def test_each_descriptor_is_one_item_in_order() -> None:
-    found = items_of(request_of(descriptor({"client": "a"}), descriptor({}), descriptor({"client": "b"})))
-    assert [each.check and each.check.client for each in found] == ["a", None, "b"]
+    found = asked(descriptor({"client": "a"}), descriptor({}), descriptor({"client": "b"}))
+    assert [each.check and each.check.client for each in found.items] == ["a", None, "b"]
+
+
+def test_a_request_too_long_for_the_cache_asks_the_same() -> None:
+    entries = {"client": "acme"} | {f"a{n}": "x" * 200 for n in range(8)}
+    assert item(entries).check == CheckRequest(
+        "acme", attributes={f"a{n}": "x" * 200 for n in range(8)}, takes_places=False
+    )
