@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from django.http import HttpResponse
 
-from api.problems import CLIENT_BLOCKED, QUOTA_EXCEEDED, STORE_UNAVAILABLE, ProblemType, problem_response
-from api.rendering import json_response
+from api.problems import CLIENT_BLOCKED, QUOTA_EXCEEDED, STORE_UNAVAILABLE, ProblemType, problem_rendered
+from api.rendering import Rendered, json_rendered, json_response
 from ratelimit_enforcer import protection
 from ratelimit_enforcer.conf import setting
 from ratelimit_enforcer.domain.dates import moment_of
@@ -19,13 +19,20 @@ from ratelimit_enforcer.engine import ClientState
 STORE_RETRY_AFTER = {"Retry-After": str(protection.STORE_RETRY_AFTER)}
 
 
-def decision_response(decision: Decision, *, always_ok: bool = False) -> HttpResponse:
+def rendered_decision(decision: Decision, *, always_ok: bool = False) -> Rendered:
     """The response to a check: a problem document if it was denied, unless ``always_ok``."""
     headers = rate_limit_headers(decision, LegacyHeaders(setting("LEGACY_HEADERS")))
     if decision.allowed or always_ok:
-        return json_response(decision_body(decision), headers=headers)
+        return json_rendered(decision_body(decision), headers=headers)
     kind, detail, members, more = denial_of(decision)
-    return problem_response(kind, detail, members, headers=headers | more)
+    return problem_rendered(kind, detail, members, headers=headers | more)
+
+
+def decision_response(decision: Decision, *, always_ok: bool = False) -> HttpResponse:
+    """The response to a check for Django (:func:`rendered_decision`)."""
+    response = rendered_decision(decision, always_ok=always_ok).response()
+    response._has_been_logged = True  # type: ignore[attr-defined]
+    return response
 
 
 def batch_response(decisions: Sequence[Decision]) -> HttpResponse:

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.http import HttpResponse
 
-from api.rendering import json_response
+from api.rendering import Rendered, json_rendered
 from ratelimit_enforcer.domain.headers import PROBLEM_JSON, QUOTA_EXCEEDED_TITLE, QUOTA_EXCEEDED_TYPE
 
 Errors = Mapping[str, Sequence[str]]
@@ -256,6 +256,18 @@ def problem_document(kind: ProblemType, detail: str, members: Mapping[str, Any] 
     return {"type": kind.uri, "title": kind.title, "status": kind.status, "detail": detail, **(members or {})}
 
 
+def problem_rendered(
+    kind: ProblemType,
+    detail: str,
+    members: Mapping[str, Any] | None = None,
+    *,
+    headers: Mapping[str, str] | None = None,
+) -> Rendered:
+    """A response with a problem document; ``members`` are its extension members."""
+    content = problem_document(kind, detail, members)
+    return json_rendered(content, status=kind.status, headers=headers, content_type=PROBLEM_JSON)
+
+
 def problem_response(
     kind: ProblemType,
     detail: str,
@@ -263,9 +275,8 @@ def problem_response(
     *,
     headers: Mapping[str, str] | None = None,
 ) -> HttpResponse:
-    """A response with a problem document; ``members`` are its extension members."""
-    content = problem_document(kind, detail, members)
-    response = json_response(content, status=kind.status, headers=headers, content_type=PROBLEM_JSON)
+    """A response for Django with a problem document; ``members`` are its extension members."""
+    response = problem_rendered(kind, detail, members, headers=headers).response()
     # Django logs a line for every response of 400 and above without this mark. Denials are routine for
     # this platform: a line for each would turn a flood of requests into a flood of log lines.
     response._has_been_logged = kind is not INTERNAL_ERROR  # type: ignore[attr-defined]

@@ -1,7 +1,8 @@
 """The one representation of the API: content negotiation (RFC 9110, section 12), and JSON responses."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import orjson
 from django.http import HttpResponse
@@ -16,15 +17,40 @@ MAX_SHOWN_NAME_LENGTH = 200
 """Maximum number of characters of a name from a caller that a response repeats."""
 
 
-def json_response(
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+class Rendered(NamedTuple):
+    """A response that belongs to no web framework: for Django, and for the gateway, which writes it directly."""
+
+    status: int
+    headers: Mapping[str, str]
+    content_type: str
+    content: bytes
+
+    def response(self) -> HttpResponse:
+        """The response for Django."""
+        return HttpResponse(
+            self.content, status=self.status, headers=dict(self.headers), content_type=self.content_type
+        )
+
+
+def json_rendered(
     content: Mapping[str, Any],
     *,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
     content_type: str = JSON,
-) -> HttpResponse:
+) -> Rendered:
     """A response with ``content`` as its JSON body."""
-    return HttpResponse(orjson.dumps(content), status=status, headers=headers, content_type=content_type)
+    return Rendered(status, headers or _NO_HEADERS, content_type, orjson.dumps(content))
+
+
+def json_response(
+    content: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> HttpResponse:
+    """A response for Django, with ``content`` as its JSON body."""
+    return json_rendered(content, status=status, headers=headers).response()
 
 
 def printable(name: str) -> str:

@@ -2,6 +2,7 @@
 problem types. Their base classes are independent of the project's REST_FRAMEWORK setting."""
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, NoReturn, cast
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -81,6 +82,12 @@ class ApiView(ProblemDocumentView):
     content_negotiation_class = IgnoreAccept
 
 
+@lru_cache(maxsize=64)
+def _methods(view: type[Any]) -> frozenset[str]:
+    methods = {name.upper() for name in view.http_method_names if hasattr(view, name)}
+    return frozenset(methods | {"HEAD"} if "GET" in methods else methods)
+
+
 class CheckingView(ApiView):
     """A view for programs whose token has the scope “check”."""
 
@@ -113,7 +120,7 @@ class CheckingView(ApiView):
     def identify(self, request: Any) -> None:
         """Checks method and ``Accept``, and sets ``request.auth`` to the token, which is not checked. Raises
         :class:`~api.problems.ProblemResponse` and ``NotAcceptable``."""
-        if request.method not in self.allowed_methods:
+        if request.method not in _methods(cast(Any, self.__class__)):
             self.http_method_not_allowed(request)
         if not accepts_json(request.META.get("HTTP_ACCEPT", "")):
             raise NotAcceptable

@@ -19,10 +19,11 @@ from django.http.request import split_domain_port, validate_host
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.security import SecurityMiddleware
 
-from api.decisions import decision_response
+from api.decisions import rendered_decision
 from api.errors import server_error, unknown_address
 from api.forward_auth.views import find_forward_auth
 from api.metrics import MetricsView
+from api.rendering import Rendered
 from api.requests import MAX_BATCH_BODY_BYTES, MAX_BODY_BYTES
 from api.routing import find
 from api.views import CheckView, DecisionView, HealthView, PeekView, ReadinessView
@@ -108,7 +109,7 @@ class GatewayApplication:
             if isinstance(result, Exception):
                 answer(self._failure(view, request, result))
             else:
-                answer(self._named(request, decision_response(result, always_ok=asked.always_ok)))
+                self._answer_decision(request, rendered_decision(result, always_ok=asked.always_ok), answer)
 
         try:
             view.identify(request)
@@ -121,6 +122,9 @@ class GatewayApplication:
         else:
             self._thread.submit(Job(asked.check, view.guard(request), view.consume, done))
         return True
+
+    def _answer_decision(self, request: GatewayRequest, rendered: Rendered, answer: Answer) -> None:
+        answer(rendered if rendered.status < 500 else self._named(request, rendered.response()))
 
     def _failure(self, view: DecisionView, request: Any, error: Exception) -> HttpResponse:
         response = view.get_exception_handler()(error, {"request": request, "view": view})

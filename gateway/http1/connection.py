@@ -16,8 +16,9 @@ import httptools
 from django.http import HttpResponse
 
 from api.problems import BAD_REQUEST, BODY_TOO_LARGE, BODY_TOO_SLOW, problem_response
+from api.rendering import Rendered
 from gateway.http1.request import GatewayRequest, meta_name
-from gateway.http1.response import CONTINUE, to_bytes
+from gateway.http1.response import CONTINUE, rendered, to_bytes
 
 MAX_HEADER_BYTES = 65_536
 MAX_AHEAD = 16
@@ -30,7 +31,7 @@ WRITE_SECONDS = 30.0
 LINGER_SECONDS = 2.0
 MAX_UNREAD_BYTES = 1 << 20
 
-Answer = Callable[[HttpResponse], None]
+Answer = Callable[[HttpResponse | Rendered], None]
 
 
 class Application(Protocol):
@@ -208,18 +209,18 @@ class Http1Connection(asyncio.Protocol):
         self._busy = True
         self.ends = None
 
-        def answer(response: HttpResponse) -> None:
+        def answer(response: HttpResponse | Rendered) -> None:
             self._answer(request, keeps_alive, response)
 
         self._application.handle(request, answer)
 
-    def _answer(self, request: GatewayRequest, keeps_alive: bool, response: HttpResponse) -> None:
+    def _answer(self, request: GatewayRequest, keeps_alive: bool, response: HttpResponse | Rendered) -> None:
         self._busy = False
         if self._transport.is_closing():
             return
         keeps_alive = keeps_alive and not (self._draining and not self._ahead and not self._in_request)
         added, head = self._application.added_headers(request), request.method == "HEAD"
-        self._transport.write(to_bytes(response, added, head=head, keep_alive=keeps_alive))
+        self._transport.write(to_bytes(rendered(response), added, head=head, keep_alive=keeps_alive))
         if not keeps_alive:
             self._closes = True
             self._transport.close()
@@ -239,7 +240,7 @@ class Http1Connection(asyncio.Protocol):
             self._transport.close()
             return
         added = self._application.added_headers(self._request)
-        self._transport.write(to_bytes(response, added, head=False, keep_alive=False))
+        self._transport.write(to_bytes(rendered(response), added, head=False, keep_alive=False))
         self._linger()
 
     def _linger(self) -> None:

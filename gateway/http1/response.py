@@ -6,6 +6,8 @@ from http import HTTPStatus
 
 from django.http import HttpResponse
 
+from api.rendering import Rendered
+
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -27,16 +29,21 @@ class DateHeader:
 _date = DateHeader()
 
 
-def to_bytes(response: HttpResponse, added: str, *, head: bool, keep_alive: bool) -> bytes:
+def rendered(response: HttpResponse | Rendered) -> Rendered:
+    """A response of Django as one of the gateway."""
+    if isinstance(response, Rendered):
+        return response
+    headers = dict(response.items())
+    return Rendered(response.status_code, headers, headers.pop("Content-Type", ""), response.content)
+
+
+def to_bytes(response: Rendered, added: str, *, head: bool, keep_alive: bool) -> bytes:
     """The whole response. ``added``: header lines that every response has; ``head``: the request's method was HEAD."""
-    content = response.content
-    status = response.status_code
-    lines = [_STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown\r\n"]
-    lines += [f"{name}: {value}\r\n" for name, value in response.items()]
-    lines.append(added)
-    lines.append(_date.line())
-    if status != HTTPStatus.NO_CONTENT and "Content-Length" not in response:
-        lines.append(f"Content-Length: {len(content)}\r\n")
-    lines.append("\r\n" if keep_alive else "Connection: close\r\n\r\n")
-    text = "".join(lines).encode("latin-1")
+    status, headers, content_type, content = response
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    if content_type:
+        lines += f"Content-Type: {content_type}\r\n"
+    length = "" if status == HTTPStatus.NO_CONTENT else f"Content-Length: {len(content)}\r\n"
+    end = "\r\n" if keep_alive else "Connection: close\r\n\r\n"
+    text = f"{_STATUS_LINES[status]}{lines}{added}{_date.line()}{length}{end}".encode("latin-1")
     return text if head else text + content
