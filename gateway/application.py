@@ -77,8 +77,9 @@ class GatewayApplication:
         return MAX_BATCH_BODY_BYTES if path in _LARGE_BODIES else MAX_BODY_BYTES
 
     def added_headers(self, request: GatewayRequest) -> str:
-        """The header lines of Django's middleware for security; probes are answered before it."""
-        return "" if request.path in _PROBES else self._added[request.is_secure()]
+        """The header lines of Django's middleware for security; probes and proxies are answered before it."""
+        before = request.path in _PROBES or find_forward_auth(request.path) is not None
+        return "" if before else self._added[request.is_secure()]
 
     def needs_token(self, request: GatewayRequest, length: int) -> bool:
         """Whether a body of ``length`` bytes may be read only after :meth:`check_token`."""

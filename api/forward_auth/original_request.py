@@ -20,6 +20,8 @@ from ratelimit_enforcer.log_limiter import HOUR_SECONDS, RateLimitedLog
 
 FORWARDED_FOR = "X-Forwarded-For"
 
+_ASCII = bytes(range(128))
+
 _shared_address_log = RateLimitedLog(logging.getLogger(__name__), HOUR_SECONDS)
 
 
@@ -39,7 +41,7 @@ def check_by_headers(request: Any, headers: Headers) -> CheckRequest:
     """The check of a request that is described by headers, by its caller's address. Raises
     :class:`~api.problems.ProblemResponse`, which names each missing or invalid header."""
     meta = request.META
-    method, path = header(meta, headers.method), header(meta, headers.uri).partition("?")[0]
+    method, path = header(meta, headers.method), _encoded(header(meta, headers.uri).partition("?")[0])
     reject_invalid(_problems({headers.method: method_problem(method), headers.uri: path_problem(path)}, meta))
     return _check(request, method, path)
 
@@ -51,6 +53,11 @@ def check_by_path(request: Any, path: str) -> CheckRequest:
     path = quote(path)
     reject_invalid(_problems({"method": method_problem(request.method), "path": path_problem(path)}, request.META))
     return _check(request, request.method, path)
+
+
+def _encoded(path: str) -> str:
+    """The path with its bytes outside ASCII, which WSGI has as characters, percent-encoded (RFC 3986, section 2.1)."""
+    return path if path.isascii() else quote(path.encode("latin-1", "replace"), safe=_ASCII)
 
 
 def _check(request: Any, method: str, path: str) -> CheckRequest:

@@ -14,7 +14,7 @@ from ratelimit_enforcer.domain.ruleset import ApiToken, Endpoint, Plan, Policy, 
 from tests.proxies.application import Application, running_application
 from tests.proxies.proxies import PROXIES, TOKEN, running_proxy
 from tests.support.servers import Store
-from tests.support.web import WebServer, running_servers
+from tests.support.web import WebServer, running_gateway, running_servers
 
 NAMESPACE = "proxies"
 KEY, BLOCKED = "sk_live_4711", "sk_live_blocked"
@@ -54,11 +54,15 @@ def port_of(server: WebServer) -> int:
     return port
 
 
-@pytest.fixture(scope="module")
-def platform(django_db_setup: None) -> Iterator[WebServer]:
-    """A server of the platform for all tests of a file."""
-    with running_servers(1, **SETTINGS) as (server,):
-        yield server
+@pytest.fixture(scope="module", params=["web", "gateway"])
+def platform(request: pytest.FixtureRequest, django_db_setup: None) -> Iterator[WebServer]:
+    """A server of the platform for all tests of a file: a web server, then a gateway."""
+    if request.param == "gateway":
+        with running_gateway(**SETTINGS) as server:
+            yield server
+    else:
+        with running_servers(1, **SETTINGS) as (server,):
+            yield server
 
 
 @pytest.fixture(scope="module")

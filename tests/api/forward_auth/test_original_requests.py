@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from pytest_django import Settings
@@ -93,6 +94,20 @@ def test_an_invalid_header_is_named(proxy: str, method: str, uri: str, wrong: in
     headers = dict(zip(NAMES[proxy], (method, uri), strict=True)) | {"x-forwarded-for": ADDRESS}
     response = ask(proxy, headers)
     assert (response.status_code, {*response.json()["errors"]}) == (400, {SPELLED[NAMES[proxy][wrong]]})
+
+
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        ("/caf\xc3\xa9?q=\xc3\xa9", "/caf%C3%A9"),
+        ("/%C3%A9/\xff%zz", "/%C3%A9/%FF%zz"),
+        ("/a%2Fb//c/../d", "/a%2Fb//c/../d"),
+    ],
+)
+def test_bytes_of_a_path_are_encoded_and_nothing_else_changes(uri: str, path: str) -> None:
+    meta = {"HTTP_X_ORIGINAL_METHOD": "GET", "HTTP_X_ORIGINAL_URI": uri, "HTTP_X_FORWARDED_FOR": ADDRESS}
+    check = original_request.check_by_headers(SimpleNamespace(META=meta), original_request.HEADERS["nginx"])
+    assert check.path == path
 
 
 def test_envoy_sends_the_method_and_the_path_as_its_own() -> None:
