@@ -4,10 +4,8 @@ A check whose token the rules of this process accept is read in the event loop a
 other request may wait for the store or take long, so its view runs in a thread of the pool.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from io import BytesIO
 from typing import Any, cast
@@ -27,12 +25,10 @@ from api.rendering import Rendered
 from api.requests import MAX_BATCH_BODY_BYTES, MAX_BODY_BYTES
 from api.routing import find
 from api.views import CheckView, DecisionView, HealthView, PeekView, ReadinessView
-from gateway.engine_thread import EngineThread, Job, Result
+from gateway.engine_threads import EngineThreads, Result
 from gateway.http1.connection import Answer
 from gateway.http1.request import GatewayRequest
-from ratelimit_enforcer.engine import Engine
 
-POOL_THREADS = 8
 EARLY_TOKEN_BYTES = 8 * 1024
 """A larger body is read only after its token was accepted."""
 
@@ -51,26 +47,12 @@ class GatewayApplication:
     """Implements :class:`gateway.http1.connection.Application`. ``identified`` and ``checked`` wrap a view, as
     middleware of Django does: so that log lines and responses name the request, and so that the ``Host`` is checked."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        thread: EngineThread,
-        loop: asyncio.AbstractEventLoop,
-        *,
-        identified: Wrapper,
-        checked: Wrapper,
-    ) -> None:
-        self._engine = engine
-        self._thread = thread
-        self._loop = loop
-        self._pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="view")
+    def __init__(self, threads: EngineThreads, *, identified: Wrapper, checked: Wrapper) -> None:
+        self._threads = threads
+        self._engine = threads.engine
         self._identified = identified
         self._checked = checked
         self._added = {secure: _lines_of_middleware(secure=secure) for secure in (False, True)}
-
-    def close(self) -> None:
-        """Waits for the views that run."""
-        self._pool.shutdown()
 
     def body_limit(self, path: str) -> int:
         """The maximum size of a body in bytes."""
@@ -121,7 +103,7 @@ class GatewayApplication:
         except Exception as error:  # noqa: BLE001 - the view's handler turns it into a response
             answer(self._failure(view, request, error))
         else:
-            self._thread.submit(Job(asked.check, view.guard(request), view.consume, done))
+            self._threads.submit(asked.check, view.guard(request), view.consume, done)
         return True
 
     def _answer_decision(self, request: GatewayRequest, rendered: Rendered, answer: Answer) -> None:
@@ -149,15 +131,13 @@ class GatewayApplication:
         return self._identified(_with_arguments(*(find(request.path) or (unknown_address, {}))))
 
     def _in_pool(self, request: GatewayRequest, view: View, answer: Callable[[Any], None]) -> None:
-        def run() -> None:
-            try:
-                response = view(request)
-            except Exception:
-                logger.exception("A view failed.")
-                response = self._identified(server_error)(request)
-            self._loop.call_soon_threadsafe(answer, response)
+        def done(result: Any) -> None:
+            if isinstance(result, Exception):
+                logger.error("A view failed.", exc_info=result)
+                result = self._identified(server_error)(request)
+            answer(result)
 
-        self._pool.submit(run)
+        self._threads.run(lambda: view(request), done)
 
 
 def _reject_before_body(request: Any) -> HttpResponse | None:

@@ -9,7 +9,7 @@ from typing import Any
 import uvloop
 
 from gateway.application import GatewayApplication
-from gateway.engine_thread import EngineThread
+from gateway.engine_threads import EngineThreads
 from gateway.http1.connection import Http1Connection
 from gateway.server import GatewayServer
 from ratelimit_enforcer.engine import Engine, get_engine
@@ -35,10 +35,8 @@ class Gateway:
     """The interfaces of one event loop, on a listening socket. Created inside the loop."""
 
     def __init__(self, engine: Engine, http: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        self._thread = EngineThread(engine, loop, threads=engine.calls_at_once)
-        application = GatewayApplication(engine, self._thread, loop, identified=RequestIdMiddleware, checked=_checked)
-        self._application = application
+        self._threads = EngineThreads(engine, asyncio.get_running_loop())
+        application = GatewayApplication(self._threads, identified=RequestIdMiddleware, checked=_checked)
         self._server = GatewayServer([(http, lambda connections: Http1Connection(application, connections))])
 
     async def start(self) -> None:
@@ -48,8 +46,7 @@ class Gateway:
     async def stop(self) -> None:
         """Refuses new requests, and returns when those in flight have their answers."""
         await self._server.drain()
-        self._application.close()
-        self._thread.stop()
+        self._threads.stop()
 
 
 def _checked(view: Any) -> Any:

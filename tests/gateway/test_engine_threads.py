@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.engine_thread import EngineThread, Job, Result
+from gateway.engine_threads import EngineThreads, Result
 from ratelimit_enforcer.domain.decision import CheckRequest, Decision
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.ruleset import Endpoint, Plan, Policy, Ruleset
@@ -42,12 +42,12 @@ def engine(store: Store) -> Engine:
     return store.engine()
 
 
-def run(engine: Engine, use: Callable[[EngineThread, asyncio.AbstractEventLoop], Coroutine[Any, Any, Any]]) -> Any:
+def run(engine: Engine, use: Callable[[EngineThreads, asyncio.AbstractEventLoop], Coroutine[Any, Any, Any]]) -> Any:
     """Runs ``use`` in an event loop with a thread of the engine."""
 
     async def main() -> Any:
         loop = asyncio.get_running_loop()
-        thread = EngineThread(engine, loop, threads=engine.calls_at_once)
+        thread = EngineThreads(engine, loop)
         try:
             return await use(thread, loop)
         finally:
@@ -62,13 +62,18 @@ def run(engine: Engine, use: Callable[[EngineThread, asyncio.AbstractEventLoop],
 
 
 async def decided(
-    thread: EngineThread, loop: asyncio.AbstractEventLoop, clients: list[str], guards: Any = (), *, consume: bool = True
+    thread: EngineThreads,
+    loop: asyncio.AbstractEventLoop,
+    clients: list[str],
+    guards: Any = (),
+    *,
+    consume: bool = True,
 ) -> list[Result]:
     """The results for a check of each client, submitted at once."""
     futures: list[asyncio.Future[Result]] = [loop.create_future() for _ in clients]
     for number, (client, future) in enumerate(zip(clients, futures, strict=True)):
         guard = guards[number] if guards else anybody
-        thread.submit(Job(CheckRequest(client, endpoint="search"), guard, consume, future.set_result))
+        thread.submit(CheckRequest(client, endpoint="search"), guard, consume, future.set_result)
     return list(await asyncio.gather(*futures))
 
 
@@ -95,7 +100,7 @@ def test_a_refused_caller_does_not_affect_others(engine: Engine) -> None:
 
 
 def test_a_peek_consumes_nothing(engine: Engine) -> None:
-    async def use(thread: EngineThread, loop: asyncio.AbstractEventLoop) -> list[Result]:
+    async def use(thread: EngineThreads, loop: asyncio.AbstractEventLoop) -> list[Result]:
         await decided(thread, loop, ["ann"] * 5, consume=False)
         return await decided(thread, loop, ["ann"])
 
@@ -105,6 +110,8 @@ def test_a_peek_consumes_nothing(engine: Engine) -> None:
 
 class HeldEngine:
     """An engine whose first call waits for ``released``; counts the checks of each call."""
+
+    calls_at_once = 1
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -124,8 +131,8 @@ class HeldEngine:
 def test_checks_collect_while_a_call_is_in_progress(engine: Engine) -> None:
     held = HeldEngine(engine)
 
-    async def use(_: EngineThread, loop: asyncio.AbstractEventLoop) -> None:
-        thread = EngineThread(held, loop)  # type: ignore[arg-type]
+    async def use(_: EngineThreads, loop: asyncio.AbstractEventLoop) -> None:
+        thread = EngineThreads(held, loop)  # type: ignore[arg-type]
         first = asyncio.ensure_future(decided(thread, loop, ["ann"]))
         while not held.sizes:
             await asyncio.sleep(0)
@@ -140,10 +147,10 @@ def test_checks_collect_while_a_call_is_in_progress(engine: Engine) -> None:
 
 
 def test_after_stop_the_jobs_before_it_have_their_answers(engine: Engine) -> None:
-    async def use(thread: EngineThread, loop: asyncio.AbstractEventLoop) -> int:
+    async def use(thread: EngineThreads, loop: asyncio.AbstractEventLoop) -> int:
         results: list[Result] = []
         for _ in range(30):
-            thread.submit(Job(CheckRequest("ann", endpoint="search"), anybody, True, results.append))
+            thread.submit(CheckRequest("ann", endpoint="search"), anybody, True, results.append)
         await loop.run_in_executor(None, thread.stop)
         await asyncio.sleep(0)
         return len(results)

@@ -1,8 +1,8 @@
-"""The thread that decides the checks of an event loop.
+"""The threads in which the engine works for an event loop.
 
-It takes every check that waits and decides all of them in one call of the store. A check that arrives alone waits for
-no other: while a call is in progress, checks collect, and otherwise the next call begins at once. So the engine keeps
-its blocking connection, its deadline and its breaker, and the event loop never waits for the store.
+One thread takes every check that waits and decides all of them in one call of the store. A check that arrives alone
+waits for no other: while a call is in progress, checks collect, and otherwise the next call begins at once. So the
+engine keeps its blocking connection, its deadline and its breaker, and the event loop never waits for the store.
 """
 
 import asyncio
@@ -10,14 +10,17 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ratelimit_enforcer.domain.decision import CheckRequest, Decision
 from ratelimit_enforcer.engine import Engine, Guard
 
 MAX_BATCH = 100
 """Checks that one call of the store decides."""
+POOL_THREADS = 8
+"""Calls other than single checks at the same time."""
 
 Result = Decision | Exception
 Done = Callable[[Result], None]
@@ -26,9 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class Job(NamedTuple):
-    """One check. ``guard`` is called with the ruleset that decides; checks with equal guards share a call. ``done`` is
-    called in the event loop, with the decision or with the exception that the engine or the guard raised. ``ends``:
-    when the caller needs the answer (``time.monotonic()``), if that is sooner than the engine's own deadline allows."""
+    """A check that waits for a call of the engine (:meth:`EngineThreads.submit`)."""
 
     check: CheckRequest
     guard: Guard
@@ -37,14 +38,16 @@ class Job(NamedTuple):
     ends: float | None = None
 
 
-class EngineThread:
-    """Decides the checks of one event loop in ``threads`` threads: one where a single call can decide any checks, and
-    several on a Cluster, where each call goes to one master, so that a master that does not respond delays only the
-    checks that it decides."""
+class EngineThreads:
+    """Decides single checks in one thread where a single call can decide any checks, and in several on a Cluster, where
+    each call goes to one master, so that a master that does not respond delays only the checks that it decides. Other
+    work runs in a pool."""
 
-    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop, *, threads: int = 1) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
+        self.engine = engine
         self._loop = loop
+        self._pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="call")
+        threads = engine.calls_at_once
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._max_batch = MAX_BATCH if threads == 1 else 1
         self._threads = [
@@ -52,12 +55,33 @@ class EngineThread:
         ]
         for thread in self._threads:
             thread.start()
-        self.submit = self._jobs.put
-        """Submits a :class:`Job`; thread-safe."""
+
+    def submit(
+        self, check: CheckRequest, guard: Guard, consume: bool, done: Done, ends: float | None = None, /
+    ) -> None:
+        """Decides one check, with others that wait. ``guard`` is called with the ruleset that decides; checks with
+        equal guards share a call. ``done`` is called in the event loop, with the decision or with the exception that
+        the engine or the guard raised. ``ends``: when the caller needs the answer (``time.monotonic()``), if that is
+        sooner than the engine's own deadline allows."""
+        self._jobs.put(Job(check, guard, consume, done, ends))
+
+    def run(self, work: Callable[[], Any], done: Callable[[Any], None], /) -> None:
+        """Runs any other work in a thread of the pool. ``done`` is called in the event loop, with the result or with
+        the exception."""
+
+        def run() -> None:
+            try:
+                result = work()
+            except Exception as error:  # noqa: BLE001 - it belongs to the caller
+                result = error
+            self._loop.call_soon_threadsafe(done, result)
+
+        self._pool.submit(run)
 
     def stop(self) -> None:
-        """Ends the threads after the jobs submitted before, and waits for them. The event loop still has to run once
+        """Ends the threads after the work submitted before, and waits for them. The event loop still has to run once
         more to deliver the last results."""
+        self._pool.shutdown()
         for _ in self._threads:
             self._jobs.put(None)
         for thread in self._threads:
@@ -98,9 +122,9 @@ class EngineThread:
         ends = [job.ends for job in jobs if job.ends is not None]
         seconds = max(max(ends) - time.monotonic(), 0.0) if ends else None
         if len(jobs) == 1:
-            return [self._engine.check(first.check, consume=first.consume, guard=first.guard, deadline=seconds)]
+            return [self.engine.check(first.check, consume=first.consume, guard=first.guard, deadline=seconds)]
         checks = [job.check for job in jobs]
-        return self._engine.check_in_order(checks, consume=first.consume, guard=first.guard, deadline=seconds)
+        return self.engine.check_in_order(checks, consume=first.consume, guard=first.guard, deadline=seconds)
 
 
 def _by_call(jobs: Sequence[Job]) -> Iterable[Sequence[Job]]:
