@@ -24,6 +24,7 @@ from ratelimit_enforcer.domain.states import (
     debited_state,
     figures_of,
     marked_state,
+    newest_refunded_state,
     refunded_state,
     room_of,
     state_at,
@@ -196,6 +197,31 @@ class Counters:
     ) -> int:
         """The cost that :meth:`reserve` would decide with these arguments."""
         return _amount(self._rows(policies, now, (client, *ancestors), attributes), cost, at_least)
+
+    def refund_newest(
+        self,
+        policies: Sequence[EffectivePolicy],
+        cost: int,
+        now: int,
+        *,
+        client: str = "",
+        ancestors: Sequence[str] = (),
+        attributes: Mapping[str, str] = NO_ATTRIBUTES,
+    ) -> int:
+        """Refunds up to ``cost`` of the newest usage of each limit, whichever requests consumed it. Returns the largest
+        cost refunded. Arguments are those of :meth:`check`."""
+        subjects, most = (client, *ancestors), 0
+        for policy in policies:
+            key = _key(policy, subjects[policy.level], attributes)
+            if (found := self.counters.get(key)) is None:
+                continue
+            states = dict(found.states)
+            for limit in policy.limits:
+                if (state := states.get(state_key(limit))) is not None:
+                    states[state_key(limit)], refunded = newest_refunded_state(state, limit, cost, now)
+                    most = max(most, refunded)
+            self.counters[key] = replace(found, states=states)
+        return most
 
     def settle(self, reserved: Reserved, cost: int, now: int) -> int:
         """Refunds the difference to ``cost``, or debits it, and frees the places. Returns the largest excess over an

@@ -72,6 +72,13 @@ def refund(window: FixedWindow, cost: int, end: int) -> FixedWindow:
     return replace(window, used=max(0, window.used - cost)) if window.end == end else window
 
 
+def refund_newest(window: FixedWindow, cost: int) -> tuple[FixedWindow, int]:
+    """The counter after a refund of up to ``cost`` in the present window, and the cost refunded. ``window`` must be at
+    the present time (:func:`advance`)."""
+    refunded = min(cost, window.used)
+    return replace(window, used=window.used - refunded), refunded
+
+
 def debit(window: FixedWindow, limit: Limit, cost: int) -> tuple[FixedWindow, int]:
     """The counter after consuming ``cost``, beyond the quota if necessary, and the excess over the quota. The excess is
     at most :data:`~ratelimit_enforcer.domain.limit.MAX_DEBT`. ``window`` must be at the present time

@@ -89,6 +89,18 @@ class Charge(NamedTuple):
     reason: Reason | None
 
 
+class Refund(NamedTuple):
+    """A refund of the newest usage. ``refunded``: the largest cost refunded to one of the limits, at most the amount; 0
+    if nothing was used, or because the client is blocked or exempt (``reason``)."""
+
+    client: str
+    plan: str | None
+    endpoint: str | None
+    refunded: int
+    ruleset: int
+    reason: Reason | None
+
+
 class UnknownReservation(Exception):
     """There is no reservation with this id, or it has ended and is not remembered any more."""
 

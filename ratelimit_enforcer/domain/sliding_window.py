@@ -103,6 +103,20 @@ def refund(window: SlidingWindow, limit: Limit, cost: int, at: int) -> SlidingWi
     return replace(window, runs=window.runs[:found] + ((shrunk,) if is_kept else ()) + window.runs[found + 1 :])
 
 
+def refund_newest(window: SlidingWindow, cost: int) -> tuple[SlidingWindow, int]:
+    """The counter after a refund of up to ``cost``, from the newest run backwards, and the cost refunded. ``window``
+    must be at the present time (:func:`advance`)."""
+    runs, left = list[Run](), cost
+    for index in reversed(range(len(window.runs))):
+        run = window.runs[index]
+        refunded = min(left, run.cost)
+        # The last run has the counter's time, so it remains.
+        if refunded < run.cost or index == len(window.runs) - 1:
+            runs.append(replace(run, cost=run.cost - refunded))
+        left -= refunded
+    return replace(window, runs=tuple(reversed(runs))), cost - left
+
+
 def debit(window: SlidingWindow, limit: Limit, cost: int) -> tuple[SlidingWindow, int]:
     """The counter after consuming ``cost``, beyond the quota if necessary, and the excess over the quota. The excess is
     at most :data:`~ratelimit_enforcer.domain.limit.MAX_DEBT`. ``window`` must be at the present time

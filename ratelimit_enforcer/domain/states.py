@@ -107,6 +107,17 @@ def refunded_state(state: State, limit: Limit, cost: int, reserved: int, mark: i
             return fixed_window.refund(state, cost, mark)
 
 
+def newest_refunded_state(state: State, limit: Limit, cost: int, now: int) -> tuple[State, int]:
+    """The state after a refund of up to ``cost`` of the newest usage, and the cost refunded."""
+    match state:
+        case SlidingWindow():
+            return sliding_window.refund_newest(sliding_window.advance(state, limit, now), cost)
+        case TokenBucket():
+            return token_bucket.refund_newest(state, _at_quota_of(state, limit), cost, now)
+        case FixedWindow():
+            return fixed_window.refund_newest(state, cost) if now < state.end else (state, 0)
+
+
 def debited_state(state: State | None, limit: Limit, cost: int, now: int) -> tuple[State, int]:
     """The state after a debit, and the excess over the limit."""
     match state or state_at(None, limit, now):

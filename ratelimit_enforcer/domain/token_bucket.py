@@ -177,6 +177,22 @@ def _lowered(bucket: TokenBucket, label: int, by: int) -> Iterator[Minimum]:
             yield minimum
 
 
+def refund_newest(bucket: TokenBucket, limit: Limit, cost: int, now: int) -> tuple[TokenBucket, int]:
+    """The counter after a refund of up to ``cost`` at ``now``, and the number of tokens refunded, rounded up. The usage
+    is lower from ``now`` on, which bounds later refunds of open reservations. ``limit`` has the quota for which the
+    bucket's state was computed. The bucket stays at the time of the last request."""
+    if bucket.quota == 0:
+        return bucket, 0
+    if bucket.tracked_until <= now:
+        bucket = replace(bucket, tracked_until=0, reserved=0, minima=())
+    present = _refill(bucket, now)
+    units = min(cost * limit.window_us, _units(present), _units(bucket))
+    used, rest = divmod(_units(present) - units, bucket.quota)
+    minima = _with_present_usage(replace(present, used=used, rest=rest), limit)
+    used, rest = divmod(_units(bucket) - units, bucket.quota)
+    return replace(bucket, used=used, rest=rest, minima=minima), -(-units // limit.window_us)
+
+
 def debit(bucket: TokenBucket, limit: Limit, cost: int, now: int) -> tuple[TokenBucket, int]:
     """The counter after consuming ``cost`` beyond the burst if necessary, and the number of tokens beyond it that are
     missing at ``now``, rounded up. The debt is at most :data:`~ratelimit_enforcer.domain.limit.MAX_DEBT` tokens, and

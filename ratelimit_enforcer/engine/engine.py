@@ -14,7 +14,7 @@ from ratelimit_enforcer.domain.attributes import NO_ATTRIBUTES
 from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.decision import CheckRequest, Decision, at_cost, clamped_cost
 from ratelimit_enforcer.domain.enums import Reason
-from ratelimit_enforcer.domain.reservations import RETENTION, Charge, Reserve, Settlement
+from ratelimit_enforcer.domain.reservations import Charge, Refund, Settlement
 from ratelimit_enforcer.domain.usage import Count, SettlementKind, counts_of
 from ratelimit_enforcer.engine.attempts import (
     Attempt,
@@ -24,6 +24,7 @@ from ratelimit_enforcer.engine.attempts import (
     prepare_all_limits,
     with_record,
 )
+from ratelimit_enforcer.engine.charging import Charges
 from ratelimit_enforcer.engine.fallback import Fallback
 from ratelimit_enforcer.engine.loading import Loader, cache_unregistered, counted_together
 from ratelimit_enforcer.engine.prepared_ruleset import PreparedRuleset
@@ -60,9 +61,6 @@ from ratelimit_enforcer.store.requests import Verb
 from ratelimit_enforcer.store.reservations import Record, Reservations, read_record
 from ratelimit_enforcer.store.usage import UsageBuffer, UsageWriter
 
-UNNAMED_RETENTION = 60
-"""Seconds for which a charge is stored that cannot be repeated, because it has no name."""
-
 
 class Engine:
     """Decides checks. One per process; thread-safe."""
@@ -88,6 +86,7 @@ class Engine:
         self._clock = StoreClock()
         self._loader = Loader(rulesets, ancestors, self._clock)
         self._settler = Settler(reservations, fallback, self._clock)
+        self._charges = Charges(self._look, self._settler)
         self._together = TogetherChecks(
             Services(decider, self._loader, fallback, usage, self._usage_buffer, self._clock)
         )
@@ -262,24 +261,23 @@ class Engine:
         cost, :class:`~ratelimit_enforcer.store.errors.StoreError`, :class:`RulesetMissing`, and any exception of
         ``guard``.
         """
-        until = self._deadline_of(deadline)
-        asked = request._replace(cost=1, reserve=Reserve(name=name, for_charge=True))
-        (decision,) = self._decide((asked,), until, guard, consume=False)
-        if decision.degraded:
-            raise StoreUnavailable("Nothing can be charged while the store is unavailable.")
-        overdrawn = 0
-        if decision.reservation is not None:
-            retention = RETENTION if name else UNNAMED_RETENTION
-            overdrawn = self._settler.settle(decision.reservation, cost, until, retention=retention).overdrawn
-        return Charge(
-            decision.client,
-            decision.plan,
-            decision.endpoint,
-            0 if decision.reservation is None else cost,
-            overdrawn,
-            decision.ruleset,
-            decision.reason if decision.reservation is None else None,
-        )
+        return self._charges.charge(request, cost, self._deadline_of(deadline), guard, name=name)
+
+    def refund_newest(
+        self,
+        request: CheckRequest,
+        amount: int,
+        *,
+        guard: Guard | None = None,
+        deadline: float | None = None,
+    ) -> Refund:
+        """Refunds up to ``amount`` of the newest usage of every counter that the request reaches, whichever requests
+        consumed it: 1 to :data:`~ratelimit_enforcer.domain.reservations.MAX_SETTLED_COST`, and never more than is used.
+        Of sliding windows from the newest request backwards, of fixed windows and calendar periods in the present one
+        only. Nothing if the client is blocked or exempt. The cost of ``request`` is not used. A call that failed may
+        have refunded, so it is not to be repeated. Exceptions as for :meth:`charge`.
+        """
+        return self._charges.refund_newest(request, amount, self._deadline_of(deadline), guard)
 
     def peek_client(
         self, client: str, *, attributes: Mapping[str, str] = NO_ATTRIBUTES, guard: Guard | None = None
@@ -332,6 +330,10 @@ class Engine:
     def _observe(self, decisions: Sequence[Decision], began: float) -> None:
         observers.observer.decided(decisions, time.perf_counter() - began)
         self._fallback.beat()
+
+    def _look(self, request: CheckRequest, deadline: Deadline, guard: Guard | None) -> Decision:
+        (decision,) = self._decide((request,), deadline, guard, consume=False)
+        return decision
 
     def _decide(
         self, requests: Sequence[CheckRequest], deadline: Deadline, guard: Guard | None, *, consume: bool

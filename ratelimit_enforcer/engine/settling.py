@@ -41,6 +41,12 @@ class Settler:
             raise SettledAtAnotherCost(settlement)
         return settlement
 
+    def refund_newest(self, charge: str, cost: int, deadline: Deadline, *, retention: int) -> int:
+        """Refunds up to ``cost`` of the newest usage of the counters of a charge, in place of a debit. Returns the
+        largest cost refunded to one of the limits."""
+        found = ReservationId.parse(charge)
+        return self._settled(found, -cost, self._read(found, deadline), deadline, retention).refunded
+
     def _settle_in_process(
         self, reservation: str, found: ReservationId, cost: int | None, deadline: Deadline
     ) -> Settlement:

@@ -81,8 +81,9 @@ class Unfinished(NamedTuple):
 
 
 class SettledRecord(NamedTuple):
-    """A settled reservation: the cost that was reserved, and the result of the settlement. ``unfinished``: the parts
-    that are not known to be settled yet. ``content``: the whole record; empty if it was not read."""
+    """A settled reservation: the cost that was reserved, and the result of the settlement. A charge has a reserved cost
+    only if the newest usage was refunded in place of a debit: the amount. ``unfinished``: the parts that are not known
+    to be settled yet. ``content``: the whole record; empty if it was not read."""
 
     kind: SettleableKind
     reserved: int
@@ -91,6 +92,11 @@ class SettledRecord(NamedTuple):
     overdrawn: int
     unfinished: Unfinished | None = None
     content: bytes = b""
+
+    @property
+    def refunds_newest(self) -> bool:
+        """Whether the newest usage was refunded."""
+        return self.kind is SettleableKind.CHARGE and self.reserved > 0
 
     def pack(self) -> bytes:
         """The record, as the scripts write it, if nothing is unfinished."""
@@ -197,10 +203,10 @@ class Reservations:
         *,
         retention: int = RETENTION,
     ) -> SettledRecord | int | None:
-        """Settles a reservation (``cost`` None: at what it consumed) if this is still its record; else returns None.
-        ``now``: the store's time in microseconds since 1970, as the caller estimates it; if the present period of a
-        calendar limit differs at the store's time, returns that time. ``retention``: for how many seconds the result of
-        a charge is stored. Other parts are not settled."""
+        """Settles a reservation if this is still its record; else returns None. ``cost`` None: at what it consumed;
+        below 0, of a charge: refunds as much of the newest usage. ``now``: the store's time in microseconds since 1970,
+        as the caller estimates it; if the present period of a calendar limit differs at the store's time, returns that
+        time. ``retention``: for how many seconds the result of a charge is stored. Other parts are not settled."""
         place = reservation.shard, reservation.name, 0
         return self._settle(place, record, cost, now, deadline, retention=retention)
 
@@ -244,10 +250,13 @@ class Reservations:
         parts = settled.unfinished
         if parts is None:
             return settled
-        overdrawn = [settled.overdrawn]
+        finished = settled._replace(unfinished=None, content=b"")
         for part, shard in enumerate(parts.shards, 1):
-            overdrawn.append(self._finish_part(reservation.name, part, shard, settled, now, deadline))
-        finished = settled._replace(overdrawn=max(overdrawn), unfinished=None, content=b"")
+            record = self._finish_part(reservation.name, part, shard, settled, now, deadline)
+            if record is not None:
+                finished = finished._replace(overdrawn=max(finished.overdrawn, record.overdrawn))
+            if record is not None and settled.refunds_newest:
+                finished = finished._replace(refunded=max(finished.refunded, record.refunded))
         self._write_finished(reservation, settled, finished, parts, deadline)
         return finished
 
@@ -270,6 +279,7 @@ class Reservations:
             settled.content,
             finished.pack(),
             finished.overdrawn - settled.overdrawn,
+            finished.refunded - settled.refunded,
             self._counts_per_shard,
             parts.endpoint or "",
             parts.client,
@@ -278,21 +288,22 @@ class Reservations:
 
     def _finish_part(
         self, name: bytes, part: int, shard: int, settled: SettledRecord, now: int, deadline: Deadline
-    ) -> int:
-        """Returns the excess over an enforcing limit of this part; 0 if the store has lost its record."""
+    ) -> SettledRecord | None:
+        """Returns the result of this part; None if the store has lost its record."""
         if settled.unfinished is not None:
             self._confirm(settled.unfinished.request_id, name, part, shard, deadline)
         record = self._read(shard, name, part, deadline)
         while isinstance(record, OpenRecord):
             refunds = settled.refunded > 0
-            answer = self._settle((shard, name, part), record, settled.cost, now, deadline, refunds=refunds)
+            cost = -settled.reserved if settled.refunds_newest else settled.cost
+            answer = self._settle((shard, name, part), record, cost, now, deadline, refunds=refunds)
             if isinstance(answer, SettledRecord):
-                return answer.overdrawn
+                return answer
             if answer is None:
                 record = self._read(shard, name, part, deadline)
             else:
                 now = answer
-        return record.overdrawn if record else 0
+        return record
 
     def _confirm(self, request_id: bytes, name: bytes, part: int, shard: int, deadline: Deadline) -> None:
         """The part may still be a pending entry, if the reservation is settled at once."""

@@ -66,11 +66,16 @@ def test_all_requests_consume(anywhere: Store) -> None:
     assert kinds(anywhere, "bob") == {("a", ""): 1, ("A", ""): 2}
 
 
-def test_if_one_request_is_denied_none_consumes_and_the_decisions_say_which(anywhere: Store) -> None:
+@pytest.mark.parametrize("is_denied_first", [False, True])
+def test_if_one_request_is_denied_none_consumes_and_the_decisions_say_which(
+    is_denied_first: bool, anywhere: Store
+) -> None:
     engine = ready(anywhere, policy("own", per_hour(10)))
-    decisions = engine.check_together([ANN._replace(cost=2), BOB._replace(cost=11)])
-    assert [(each.allowed, each.reason) for each in decisions] == [(True, None), (False, Reason.COST_EXCEEDS_QUOTA)]
-    assert [each.limits[0].remaining for each in decisions] == [10, 10]
+    asked = [ANN._replace(cost=2), BOB._replace(cost=11)]
+    decisions = engine.check_together(asked[::-1] if is_denied_first else asked)
+    of_ann, of_bob = decisions[::-1] if is_denied_first else decisions
+    assert (of_ann.allowed, of_ann.reason, of_ann.limits[0].remaining) == (True, None, 10)
+    assert (of_bob.allowed, of_bob.reason, of_bob.limits[0].remaining) == (False, Reason.COST_EXCEEDS_QUOTA, 10)
     assert (used(engine, ANN), used(engine, BOB)) == ({"own": 0}, {"own": 0})
     assert kinds(anywhere, "ann") == {("d", ""): 1, ("D", ""): 1}
     assert kinds(anywhere, "bob") == {("d", ""): 1, ("D", ""): 10, ("d", "own"): 1}
@@ -92,18 +97,23 @@ def test_a_counter_that_several_requests_reach_is_consumed_once_by_the_largest_c
     assert used(engine, BOB) == {"everyone": 4, "bucket": 4, "own": costs[1]}
 
 
-def test_one_client_on_two_endpoints_is_counted_once_by_its_first_request_at_the_largest_cost(anywhere: Store) -> None:
+@pytest.mark.parametrize("asked", [[ANN, ANN_ORDERS], [ANN_ORDERS, ANN]])
+def test_one_client_on_two_endpoints_is_counted_once_by_its_first_request_at_the_largest_cost(
+    asked: list[CheckRequest], anywhere: Store
+) -> None:
     engine = ready(
         anywhere,
         policy("all", per_hour(100)),
         policy("search", per_hour(50), endpoint="search"),
         policy("orders", per_hour(40), endpoint="orders"),
     )
-    decisions = engine.check_together([ANN, ANN_ORDERS])
-    assert [each.cost for each in decisions] == [1, 5]
+    decisions = engine.check_together(asked)
+    assert {each.endpoint: each.cost for each in decisions} == {"search": 1, "orders": 5}
     assert used(engine, ANN) == {"all": 5, "search": 1}
     assert used(engine, ANN_ORDERS) == {"all": 5, "orders": 5}
     assert kinds(anywhere, "ann") == {("a", ""): 1, ("A", ""): 4}
+    fields = [field.decode().split("\n") for key in anywhere.keys.usage for field in anywhere.redis.hgetall(key)]
+    assert {endpoint for _, kind, endpoint, _, _ in fields if kind.lower() == "a"} == {asked[0].endpoint}
 
 
 def test_quota_thresholds_are_counted_once_for_each_counter(anywhere: Store) -> None:

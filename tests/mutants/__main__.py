@@ -32,6 +32,7 @@ FAST_TESTS = (
     *(f"tests/store/test_{name}.py" for name in STORE_TESTS),
     "tests/engine/test_deciding.py",
     "tests/engine/test_together.py",
+    "tests/engine/test_refunds_of_the_newest_usage.py",
     "tests/engine/test_policy_dates.py",
     "tests/engine/test_attributes.py",
     "tests/engine/test_blocks.py",

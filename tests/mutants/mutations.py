@@ -486,4 +486,18 @@ MUTATIONS: tuple[Mutation, ...] = (
         "consume and all(admitted) and all(row.admits(cost))",
         "consume and all(row.admits(cost))",
     ),
+    Lua(
+        "parts/refunding_newest",
+        "if at + window <= now then break end",
+        "if at + window < now - 1000000 then break end",
+    ),
+    Lua("parts/refunding_newest", "if refunded < cost or ended == #state then", "if refunded < cost then"),
+    Lua("parts/refunding_newest", "used - (cost - left)) .. state", "used - cost) .. state"),
+    Lua("parts/refunding_newest", "if #state > 40 then", "if #state > 4000 then"),
+    Lua("parts/refunding_newest", "local full, rest = stored - (now - last), left", "local full, rest = stored, left"),
+    Lua("parts/refunding_newest", "now < ends and math.min", "now and math.min"),
+    Lua("settle", "math.max(0, -settled)", "math.max(0, settled)"),
+    Lua("settle", "newest = math.max(newest, cost)", "newest = cost"),
+    Python("domain.sliding_window", "refund_newest", "run.cost - refunded", "run.cost"),
+    Python("domain.token_bucket", "refund_newest", "-(-units // limit.window_us)", "units // limit.window_us"),
 )

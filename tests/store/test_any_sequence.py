@@ -137,7 +137,12 @@ class Platform(RuleBasedStateMachine):
 
     @rule(
         group=st.lists(
-            st.tuples(CLIENTS, st.one_of(st.just(0), COSTS), VALUES, st.sets(st.sampled_from(SLUGS), min_size=1)),
+            st.tuples(
+                CLIENTS,
+                st.one_of(st.integers(0, 3), st.integers(0, 12), COSTS),
+                VALUES,
+                st.sets(st.sampled_from(SLUGS), min_size=1),
+            ),
             min_size=2,
             max_size=4,
         ),
@@ -228,6 +233,22 @@ class Platform(RuleBasedStateMachine):
         stored = self.desk.reservations.read(name, Deadline(10))
         assert isinstance(stored, SettledRecord)
         assert stored._replace(content=b"") == settled
+
+    @rule(client=CLIENTS, cost=st.one_of(st.integers(1, 12), st.integers(1, 10**9)), values=VALUES)
+    def refund_newest(self, client: str, cost: int, values: dict[str, str]) -> None:
+        policies, ancestors, name = self.policies(client), TREE[client], secrets.token_bytes(16)
+        request = self.desk.request(client, policies, attributes=values, revision=1, ancestors=registered(ancestors))
+        charge = Settleable(SettleableKind.CHARGE, name, 60 * SECOND_US)
+        self.desk.decide(request._replace(settleable=charge), consume=False)
+        found = ReservationId(Store.SHARD, shard_of("ann"), name)
+        record = self.desk.reservations.read(found, Deadline(10))
+        assert isinstance(record, OpenRecord)
+        settled = self.desk.reservations.settle(found, record, -cost, self.now, Deadline(10))
+        assert isinstance(settled, SettledRecord)
+        whose = {"client": client, "ancestors": ancestors, "attributes": values}
+        self.model.check(policies, 1, self.now, consume=False, **whose)
+        refunded = self.model.refund_newest(policies, cost, self.now, **whose)
+        assert (settled.cost, settled.refunded, settled.overdrawn) == (0, refunded, 0)
 
     @rule(client=CLIENTS)
     def reset(self, client: str) -> None:

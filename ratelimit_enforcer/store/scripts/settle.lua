@@ -1,4 +1,5 @@
--- Settles a request: refunds what it consumed beyond its cost, or debits the excess, and frees its places.
+-- Settles a request: refunds what it consumed beyond its cost, or debits the excess, and frees its places. Of a charge,
+-- may refund the newest usage instead.
 --
 -- KEYS  1     the record of the reservation
 --       2     the unsettled reservations of the client
@@ -8,7 +9,8 @@
 --       7     the unfinished settlements of the shard
 --       8...  the counters of the record, in its order; then the places of its concurrency limits
 -- ARGV  1     the record, as the caller has read it
---       2     the cost, 0 to 10^9 ("": what was reserved)
+--       2     the cost, 0 to 10^9 ("": what was reserved); for a charge also below 0: how much of the newest usage of its
+--             counters is refunded, whichever requests consumed it. The record then has that as the reserved cost
 --       3     how many new usage counts of unregistered clients a shard accepts per minute
 --       4     "1": refund, "0": do not refund ("": if this is still refundable). The first part of a request in parts
 --             decides for the others
@@ -39,11 +41,14 @@ if content ~= ARGV[1] then return false end
 -- include: entry_read
 -- include: refill_time
 -- include: refunding
+-- include: refunding_newest
 
 local settled_cost, is_refundable = tonumber(ARGV[2]) or reserved_cost, now < refundable_until
 if ARGV[4] ~= '' then is_refundable = ARGV[4] == '1' end
+local newest = math.max(0, -settled_cost)
+if newest > 0 then reserved_cost, settled_cost, is_refundable = newest, 0, false end
 local refund = is_refundable and math.max(0, reserved_cost - settled_cost) or 0
-local debit, overdrawn, writes = math.max(0, settled_cost - reserved_cost), 0, {}
+local debit, overdrawn, writes, newest_refund = math.max(0, settled_cost - reserved_cost), 0, {}, 0
 
 local period = 6
 for index, consumed in ipairs(counters) do
@@ -57,7 +62,14 @@ for index, consumed in ipairs(counters) do
 end
 
 for index, consumed in ipairs(counters) do
-  if refund > 0 then
+  if newest > 0 then
+    local counter = try('GET', consumed.key)
+    local is_readable, refunded, cost = pcall(with_newest_refund, counter, consumed, newest)
+    if counter and is_readable then
+      writes[#writes + 1] = {consumed.key, refunded}
+      newest_refund = math.max(newest_refund, cost)
+    end
+  elseif refund > 0 then
     local counter = try('GET', consumed.key)
     local is_readable, refunded = pcall(with_refund, counter, consumed, reserved_cost, refund)
     if counter and is_readable then writes[#writes + 1] = {consumed.key, refunded} end
@@ -67,6 +79,8 @@ for index, consumed in ipairs(counters) do
     end)
   end
 end
+
+if newest > 0 then refund = newest_refund end
 
 -- include: sorted_set
 for _, at in ipairs({2, 3, 7}) do remove_unless_sorted_set(KEYS[at]) end
