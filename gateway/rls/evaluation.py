@@ -1,6 +1,7 @@
 """Decides requests of several descriptors, and those that are no plain checks; runs in a thread of the pool."""
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,6 +10,9 @@ from gateway.rls.descriptors import Item, Operation
 from ratelimit_enforcer.domain.decision import CheckRequest, Decision, is_in_range
 from ratelimit_enforcer.engine import Guard, StoreError
 from ratelimit_enforcer.log_limiter import RateLimitedLog
+
+LEAST_DEADLINE = 0.001
+"""Seconds; also after the caller's deadline: what is not answered in time may still have to be counted."""
 
 Results = list[Decision | None]
 
@@ -49,13 +53,13 @@ class JointEngine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One request, to be decided by ``engine``. ``deadline``: seconds for each call of the engine; None: the engine's
-    own."""
+    """One request, to be decided by ``engine``. ``ends``: when the caller needs the answer
+    (``time.monotonic()``); None: each call of the engine has the engine's own deadline."""
 
     engine: JointEngine
     items: Sequence[Item]
     guard: Guard
-    deadline: float | None
+    ends: float | None
 
     def __call__(self) -> Results:
         """One result for each item, in order: None for one that nothing limits, and for charges and refunds.
@@ -73,6 +77,11 @@ class Evaluation:
             results[at] = decision
         self._adjust(answered=bool(alone or together))
         return results
+
+    @property
+    def deadline(self) -> float | None:
+        """The seconds that are left, at least :data:`LEAST_DEADLINE`; None: the engine's own deadline."""
+        return None if self.ends is None else max(self.ends - time.monotonic(), LEAST_DEADLINE)
 
     def _of(self, *operations: Operation) -> Iterator[tuple[int, Item]]:
         return (

@@ -11,7 +11,7 @@ from api.problems import INSUFFICIENT_SCOPE, INVALID_TOKEN, MISSING_TOKEN, Probl
 from gateway.rls.answers import Answers
 from gateway.rls.authorization import TRUSTED, Caller, TrustedPeers, caller_of
 from gateway.rls.descriptors import Item, Operation, asked_in
-from gateway.rls.evaluation import Evaluation, JointEngine, Results
+from gateway.rls.evaluation import LEAST_DEADLINE, Evaluation, JointEngine, Results
 from gateway.rls.transport import (
     INTERNAL,
     INVALID_ARGUMENT,
@@ -30,7 +30,6 @@ SHOULD_RATE_LIMIT = f"/{SERVICE}/ShouldRateLimit"
 MAX_DESCRIPTORS = 16
 WAY_BACK = 0.005
 """Seconds of ``grpc-timeout`` that are left for the answer to arrive."""
-LEAST_DEADLINE = 0.001
 DEADLINE_WITHOUT_TIMEOUT = 0.015
 """Seconds for a request without ``grpc-timeout``: Envoy waits 20 ms unless it is configured otherwise."""
 
@@ -80,8 +79,13 @@ class RateLimitService:
 
     def _ends(self, timeout: float | None) -> float | None:
         """When the caller needs the answer (``time.monotonic()``); None: the deadline of every check is sooner."""
-        seconds = DEADLINE_WITHOUT_TIMEOUT if timeout is None else max(timeout - WAY_BACK, LEAST_DEADLINE)
+        seconds = seconds_for(timeout)
         return None if seconds >= self._deadline else time.monotonic() + seconds
+
+
+def seconds_for(timeout: float | None) -> float:
+    """The seconds that a caller with this ``grpc-timeout`` leaves for the answer."""
+    return DEADLINE_WITHOUT_TIMEOUT if timeout is None else max(timeout - WAY_BACK, LEAST_DEADLINE)
 
 
 class Answering:
@@ -118,9 +122,8 @@ class Answering:
         self._threads.run(self._evaluation(), self._evaluated)
 
     def _evaluation(self) -> Callable[[], Results]:
-        deadline = None if self._ends is None else max(self._ends - time.monotonic(), LEAST_DEADLINE)
         if any(item.check is not None for item in self._items):
-            return Evaluation(cast(JointEngine, self._threads.engine), self._items, self._caller, deadline)
+            return Evaluation(cast(JointEngine, self._threads.engine), self._items, self._caller, self._ends)
         return self._authorized
 
     def _authorized(self) -> Results:

@@ -19,12 +19,17 @@ from tests.support.servers import LONG_DEADLINE, Store
 def store(redis_url: str, settings: Settings) -> Store:
     """An empty platform on a real Redis, as this process is configured."""
     store = Store(redis_url, f"test-{secrets.token_hex(4)}")
+    configure(settings, store)
+    return store
+
+
+def configure(settings: Settings, store: Store) -> None:
+    """Configures this process as a server of this platform."""
     settings.RATELIMIT_PLATFORM = {
         "REDIS": store.url,
         "NAMESPACE": store.keys.namespace,
         "CHECK_DEADLINE": LONG_DEADLINE,
     }
-    return store
 
 
 class Proxy:
@@ -53,12 +58,15 @@ class Proxy:
 
 
 @pytest.fixture
-def serving(store: Store) -> Iterator[Callable[..., Proxy]]:
-    """Starts servers, and returns a program that calls each."""
+def serving(request: pytest.FixtureRequest) -> Iterator[Callable[..., Proxy]]:
+    """Starts servers, and returns a program that calls each. ``peer``: the address that its calls seem to come from."""
     servers: list[Server] = []
 
-    def start(peer: str | None = None, **options: Any) -> Proxy:
-        servers.append(Server(store.engine(**options), peer))
+    def start(
+        peer: str | None = None, *, store: Store | None = None, deadline: float = LONG_DEADLINE, **options: Any
+    ) -> Proxy:
+        engine = (store or request.getfixturevalue("store")).engine(deadline=deadline)
+        servers.append(Server(engine, peer, **options))
         return Proxy(servers[-1].address)
 
     yield start

@@ -3,44 +3,24 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import grpc
 import grpc.aio
 
+from gateway.engine_thread import EngineThread
 from gateway.rls.handlers import Methods, methods
-from ratelimit_enforcer.engine import CheckRequest, Engine, Guard
-
-
-class Threads:
-    """The engine in a pool of threads."""
-
-    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
-        self.engine = engine
-        self._loop = loop
-        self._pool = ThreadPoolExecutor(8)
-
-    def submit(
-        self, check: CheckRequest, guard: Guard, consume: bool, done: Callable[[Any], None], ends: float | None
-    ) -> None:
-        seconds = None if ends is None else max(ends - self._loop.time(), 0.0)
-        self.run(lambda: self.engine.check(check, consume=consume, guard=guard, deadline=seconds), done)
-
-    def run(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
-        def deliver(future: "Future[Any]") -> None:
-            self._loop.call_soon_threadsafe(done, future.exception() or future.result())
-
-        self._pool.submit(work).add_done_callback(deliver)
+from gateway.rls.threads import GatewayThreads
+from ratelimit_enforcer.engine import Engine
 
 
 class _Call:
     """A call of grpcio's server, in the form that the handlers expect."""
 
-    def __init__(self, context: "grpc.aio.ServicerContext[Any, Any]", peer: str | None) -> None:
+    def __init__(self, context: "grpc.aio.ServicerContext[Any, Any]", peer: str | None, timeout: float | None) -> None:
         self.metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
         remaining = context.time_remaining()
-        self.deadline_seconds = remaining if remaining is not None and remaining < 10**6 else None
+        self.deadline_seconds = timeout or (remaining if remaining is not None and remaining < 10**6 else None)
         self.peer = peer or context.peer().partition(":")[2]
         self.on_message: Callable[[bytes], None] | None = None
         self.on_end: Callable[[], None] | None = None
@@ -64,11 +44,13 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class Server:
-    """A running server. ``peer``: the address that calls seem to come from; None: their own."""
+    """A running server. ``peer``: the address that calls seem to come from; None: their own. ``timeout``: the seconds
+    that all callers seem to wait."""
 
-    def __init__(self, engine: Engine, peer: str | None = None) -> None:
+    def __init__(self, engine: Engine, peer: str | None = None, *, timeout: float | None = None) -> None:
         self.engine = engine
         self._peer = peer
+        self._timeout = timeout
         self.failures: list[tuple[int, str]] = []
         """The calls that ended with a status other than OK, as code and text."""
         self._began = threading.Event()
@@ -85,7 +67,9 @@ class Server:
 
     async def _serve(self) -> None:
         self.loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
-        self.methods = methods(Threads(self.engine, self.loop))
+        engine_thread = EngineThread(self.engine, self.loop)
+        threads = GatewayThreads(self.engine, engine_thread, self.loop)
+        self.methods = methods(threads)
         server = grpc.aio.server()
         server.add_generic_rpc_handlers((_Handlers(self),))
         self.port = server.add_insecure_port("127.0.0.1:0")
@@ -93,6 +77,8 @@ class Server:
         self._began.set()
         await self._ended.wait()
         await server.stop(None)
+        threads.close()
+        engine_thread.stop()
 
     def in_loop(self, function: Callable[[], None]) -> None:
         """Calls a function in the event loop."""
@@ -106,7 +92,7 @@ class Server:
     async def answer(
         self, path: str, messages: AsyncIterator[bytes], context: "grpc.aio.ServicerContext[Any, Any]"
     ) -> AsyncIterator[bytes]:
-        call = _Call(context, self._peer)
+        call = _Call(context, self._peer, self._timeout)
         if path in self.methods.streams:
             self.methods.streams[path](call)
             reading = asyncio.create_task(_forward(messages, call))
