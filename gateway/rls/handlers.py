@@ -1,25 +1,24 @@
 """The gRPC methods of the gateway, by path."""
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gateway.rls import health, reflection
 from gateway.rls.answers import Answers
 from gateway.rls.authorization import TrustedPeers
 from gateway.rls.health import Health
 from gateway.rls.service import SERVICE, SHOULD_RATE_LIMIT, RateLimitService
-from gateway.rls.transport import Call, EngineThreads, StreamingCall
+from gateway.rls.transport import EngineThreads
 from ratelimit_enforcer.conf import networks, setting
 from ratelimit_enforcer.domain.headers import LegacyHeaders
 
 
 class Methods(NamedTuple):
-    """What to register with the transport. ``unary``: one message, one answer. ``answered_by_stream``: one message,
-    several answers. ``streams``: several messages and answers; the handler gets no message."""
+    """What to register with the transport. ``unary``: methods with one request, and one answer or, of ``Watch``,
+    several. ``streaming``: several requests and answers; the handler gets no message."""
 
-    unary: Mapping[str, Callable[[Call, bytes], None]]
-    answered_by_stream: Mapping[str, Callable[[StreamingCall, bytes], None]]
-    streams: Mapping[str, Callable[[StreamingCall], None]]
+    unary: Mapping[str, Callable[[Any, bytes], None]]
+    streaming: Mapping[str, Callable[[Any], None]]
     health: Health
 
 
@@ -30,8 +29,11 @@ def methods(threads: EngineThreads) -> Methods:
     service = RateLimitService(threads, answers, peers, deadline=setting("CHECK_DEADLINE"))
     status = Health((SERVICE, health.SERVICE), lambda: threads.engine.current is not None)
     return Methods(
-        unary={SHOULD_RATE_LIMIT: service.should_rate_limit, health.CHECK: status.check},
-        answered_by_stream={health.WATCH: status.watch},
-        streams=dict.fromkeys(reflection.PATHS, reflection.reflect),
+        unary={
+            SHOULD_RATE_LIMIT: service.should_rate_limit,
+            health.CHECK: status.check,
+            health.WATCH: status.watch,
+        },
+        streaming=dict.fromkeys(reflection.PATHS, reflection.reflect),
         health=status,
     )

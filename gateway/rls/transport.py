@@ -17,12 +17,19 @@ UNAUTHENTICATED = 16
 
 
 class Call(Protocol):
-    """One call, in the event loop. ``metadata``: names in lower case. ``deadline_seconds``: what ``grpc-timeout`` left
-    when the call arrived; None without it. ``peer``: the address of the connection."""
+    """One call, in the event loop."""
 
-    metadata: Mapping[str, str]
-    deadline_seconds: float | None
-    peer: str
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """Names are in lower case."""
+
+    @property
+    def deadline_seconds(self) -> float | None:
+        """What ``grpc-timeout`` said when the call arrived; None without it."""
+
+    @property
+    def peer(self) -> str:
+        """The address of the connection's other end."""
 
     def reply(self, message: bytes, /) -> None:
         """Answers a call with one message, and ends it."""

@@ -93,12 +93,11 @@ class Server:
         self, path: str, messages: AsyncIterator[bytes], context: "grpc.aio.ServicerContext[Any, Any]"
     ) -> AsyncIterator[bytes]:
         call = _Call(context, self._peer, self._timeout)
-        if path in self.methods.streams:
-            self.methods.streams[path](call)
+        if path in self.methods.streaming:
+            self.methods.streaming[path](call)
             reading = asyncio.create_task(_forward(messages, call))
         else:
-            handler = self.methods.unary.get(path) or self.methods.answered_by_stream[path]
-            handler(call, await anext(messages))
+            self.methods.unary[path](call, await anext(messages))
             reading = None
         try:
             while isinstance(result := await call.results.get(), bytes):
@@ -127,7 +126,7 @@ class _Handlers(grpc.GenericRpcHandler):
 
     def service(self, details: Any) -> Any:
         path = details.method
-        if not any(path in group for group in self._server.methods[:3]):
+        if not any(path in group for group in self._server.methods[:2]):
             return None
 
         async def answer(messages: Any, context: Any) -> Any:
