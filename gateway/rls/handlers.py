@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from gateway.engine_threads import EngineThreads
 from gateway.rls import health, reflection
 from gateway.rls.answers import Answers
 from gateway.rls.authorization import TrustedPeers
 from gateway.rls.health import Health
 from gateway.rls.service import SERVICE, SHOULD_RATE_LIMIT, RateLimitService
-from gateway.rls.transport import EngineThreads
 from ratelimit_enforcer.conf import networks, setting
 from ratelimit_enforcer.domain.headers import LegacyHeaders
 

@@ -8,6 +8,7 @@ from typing import cast
 from google.protobuf.message import DecodeError
 
 from api.problems import INSUFFICIENT_SCOPE, INVALID_TOKEN, MISSING_TOKEN, ProblemResponse
+from gateway.engine_threads import EngineThreads
 from gateway.rls.answers import Answers
 from gateway.rls.authorization import TRUSTED, Caller, TrustedPeers, caller_of
 from gateway.rls.descriptors import Item, Operation, asked_in
@@ -19,7 +20,6 @@ from gateway.rls.transport import (
     UNAUTHENTICATED,
     UNAVAILABLE,
     Call,
-    EngineThreads,
 )
 from ratelimit_enforcer.domain.decision import Decision, is_in_range
 from ratelimit_enforcer.engine import RulesetMissing, StoreError

@@ -1,10 +1,7 @@
-"""What the service needs of the gRPC transport and of the engine's threads."""
+"""What the service needs of the gRPC transport."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
-
-from ratelimit_enforcer.domain.decision import CheckRequest, Decision
-from ratelimit_enforcer.engine import Engine, Guard
+from typing import Protocol
 
 INVALID_ARGUMENT = 3
 NOT_FOUND = 5
@@ -50,26 +47,3 @@ class StreamingCall(Call, Protocol):
 
     def close(self, status: int, text: str, /) -> None:
         """Ends the call."""
-
-
-class EngineThreads(Protocol):
-    """Decides outside the event loop; ``done`` runs in it, with the result or the exception."""
-
-    @property
-    def engine(self) -> Engine:
-        """The engine of this process."""
-
-    def submit(
-        self,
-        check: CheckRequest,
-        guard: Guard,
-        consume: bool,
-        done: Callable[[Decision | Exception], None],
-        ends: float | None,
-        /,
-    ) -> None:
-        """Decides one check, with others that wait. ``ends``: when the caller needs the answer (``time.monotonic()``);
-        None: the engine's own deadline."""
-
-    def run(self, work: Callable[[], Any], done: Callable[[Any], None], /) -> None:
-        """Runs any other work in a thread of a pool."""

@@ -8,9 +8,8 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from gateway.engine_thread import EngineThread
+from gateway.engine_threads import EngineThreads
 from gateway.rls.handlers import Methods, methods
-from gateway.rls.threads import GatewayThreads
 from ratelimit_enforcer.engine import Engine
 
 
@@ -67,8 +66,7 @@ class Server:
 
     async def _serve(self) -> None:
         self.loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
-        engine_thread = EngineThread(self.engine, self.loop)
-        threads = GatewayThreads(self.engine, engine_thread, self.loop)
+        threads = EngineThreads(self.engine, self.loop)
         self.methods = methods(threads)
         server = grpc.aio.server()
         server.add_generic_rpc_handlers((_Handlers(self),))
@@ -77,8 +75,7 @@ class Server:
         self._began.set()
         await self._ended.wait()
         await server.stop(None)
-        threads.close()
-        engine_thread.stop()
+        threads.stop()
 
     def in_loop(self, function: Callable[[], None]) -> None:
         """Calls a function in the event loop."""
