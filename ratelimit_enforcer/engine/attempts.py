@@ -173,8 +173,10 @@ def decision_of(attempt: Attempt, answer: Decided, *, consume: bool) -> Decision
     return decision if attempt.settleable is None else _with_reservation(decision, attempt, answer)
 
 
-def _after_group(attempt: Attempt, consumed: Sequence[Consumed], readings: Sequence[Reading]) -> list[Reading]:
+def _after_group(attempt: Attempt, consumed: Sequence[Consumed], readings: Sequence[Reading]) -> Sequence[Reading]:
     """The readings as if each policy had consumed the request's own cost, and not that of its group."""
+    if all(each.cost == attempt.cost for each in consumed):
+        return readings
     policies = attempt.layout.policies
     rows = readings_by_policy(readings, [len(policy.limits) for policy in policies])
     return [

@@ -106,15 +106,17 @@ class Decider:
         shards = [shard_of(shard_key_of(request)) for request in requests]
         keys: list[str] = []
         arguments: list[Argument] = []
+        counters: list[list[str]] = []
         for request, shard in zip(requests, shards, strict=True):
             request_keys, client_arguments = self._keys_and_arguments(request, shard)
             arguments += (*client_arguments, request.rules, *ancestor_arguments(request))
+            first = len(self._keys.of_request[shard])
+            counters.append(request_keys[first : first + len(request.policies)])
             keys += request_keys
         replies = self._run(self._together_script, requests[0].token, verb, len(requests), keys, arguments, deadline)
         if isinstance(replies[0], int):
             return Obstacle(replies[0], read_answer(replies[1], shards[replies[0]]))
         answers = [read_decided(reply) for reply in replies]
-        counters = [self._counter_keys(request, shard) for request, shard in zip(requests, shards, strict=True)]
         group = Group(requests, counters)
         return group.consumed(answers) if verb is Verb.COUNT and group.admits(answers) else answers
 

@@ -45,14 +45,15 @@ class Group(NamedTuple):
     def consumed(self, answers: Sequence[Decided]) -> list[Decided]:
         """The answers of an admitted group, with what it consumed from each counter: a policy in shadow mode that does
         not admit the largest cost consumes none."""
-        consumers, rows = self.consumers(), self.rows(answers)
+        consumers = self.consumers()
+        all_admit = all(reading[0] for answer in answers for reading in answer.readings)
+        rows = [] if all_admit else self.rows(answers)
 
         def from_counter(key: str, number: int) -> Consumed:
             consumer = consumers.get(key)
             if consumer is None:
                 return Consumed(0, is_own=False)
-            row = rows[consumer][self.counters[consumer].index(key)]
-            admits = all(reading[0] for reading in row)
+            admits = all_admit or all(reading[0] for reading in rows[consumer][self.counters[consumer].index(key)])
             return Consumed(self.requests[consumer].cost if admits else 0, is_own=admits and consumer == number)
 
         return [
