@@ -4,11 +4,10 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from gateway.rls.descriptors import Item, Operation
 from ratelimit_enforcer.domain.decision import CheckRequest, Decision, is_in_range
-from ratelimit_enforcer.engine import Guard, StoreError
+from ratelimit_enforcer.engine import Engine, Guard, StoreError
 from ratelimit_enforcer.log_limiter import RateLimitedLog
 
 LEAST_DEADLINE = 0.001
@@ -19,44 +18,12 @@ Results = list[Decision | None]
 _failed = RateLimitedLog(logging.getLogger(__name__))
 
 
-class JointEngine(Protocol):
-    """What is used of the engine."""
-
-    def check(
-        self, request: CheckRequest, *, consume: bool = ..., guard: Guard | None = ..., deadline: float | None = ...
-    ) -> Decision:
-        """Decides one request."""
-
-    def check_together(
-        self,
-        requests: Sequence[CheckRequest],
-        *,
-        consume: bool = ...,
-        guard: Guard | None = ...,
-        deadline: float | None = ...,
-    ) -> list[Decision]:
-        """Decides requests all or nothing; one of cost 0 consumes nothing, and is denied if a cost of 1 would be."""
-
-    def check_cost_out_of_range(self, request: CheckRequest, cost: int, *, deadline: float | None = ...) -> Decision:
-        """Decides one request of a cost that no limit admits."""
-
-    def charge(
-        self, request: CheckRequest, cost: int, *, guard: Guard | None = ..., deadline: float | None = ...
-    ) -> object:
-        """Debits a cost."""
-
-    def refund_newest(
-        self, request: CheckRequest, amount: int, *, guard: Guard | None = ..., deadline: float | None = ...
-    ) -> object:
-        """Refunds the newest usage."""
-
-
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """One request, to be decided by ``engine``. ``ends``: when the caller needs the answer
     (``time.monotonic()``); None: each call of the engine has the engine's own deadline."""
 
-    engine: JointEngine
+    engine: Engine
     items: Sequence[Item]
     guard: Guard
     ends: float | None

@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import cast
 
 from google.protobuf.message import DecodeError
 
@@ -12,7 +11,7 @@ from gateway.engine_threads import EngineThreads
 from gateway.rls.answers import Answers
 from gateway.rls.authorization import TRUSTED, Caller, TrustedPeers, caller_of
 from gateway.rls.descriptors import Item, Operation, asked_in
-from gateway.rls.evaluation import LEAST_DEADLINE, Evaluation, JointEngine, Results
+from gateway.rls.evaluation import LEAST_DEADLINE, Evaluation, Results
 from gateway.rls.transport import (
     INTERNAL,
     INVALID_ARGUMENT,
@@ -123,7 +122,7 @@ class Answering:
 
     def _evaluation(self) -> Callable[[], Results]:
         if any(item.check is not None for item in self._items):
-            return Evaluation(cast(JointEngine, self._threads.engine), self._items, self._caller, self._ends)
+            return Evaluation(self._threads.engine, self._items, self._caller, self._ends)
         return self._authorized
 
     def _authorized(self) -> Results:

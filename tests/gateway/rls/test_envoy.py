@@ -111,6 +111,13 @@ def test_a_cost_that_is_known_afterwards_is_debited(envoy: Start, server: Server
     assert client.get("/chat", headers=ACME | {"x-costs": "1"}).status_code == 429
 
 
+def test_negative_hits_refund(envoy: Start, server: Server) -> None:
+    client = envoy({"hits_addend: {number: 10}": "hits_addend: {number: 10, is_negative_hits: true}"})
+    assert server.engine.check(CheckRequest("acme", "export", cost=25)).allowed
+    assert client.get("/export", headers=ACME).status_code == 200
+    assert remaining(server.engine, "acme", "export") == {"export": 10}
+
+
 @pytest.mark.parametrize(("denies", "status"), [("false", 200), ("true", 500)])
 def test_without_the_service_envoy_does_what_its_configuration_says(
     envoy: Start, server: Server, denies: str, status: int

@@ -116,6 +116,16 @@ def test_the_domain_selects_endpoints(proxy: Proxy) -> None:
     assert headers(proxy.ask(SEARCH, domain="shop")) == {}
 
 
+def test_negative_hits_refund_the_newest_usage_and_never_more_than_is_used(proxy: Proxy) -> None:
+    proxy.ask(ORDERS, hits=6)
+    answer = proxy.ask(ORDERS, hits=4, is_negative_hits=True, token="adjuster")
+    assert (answer.overall_code, [status.code for status in answer.statuses]) == (OK, [OK])
+    assert remaining(proxy, ORDERS) == 8
+    proxy.ask(ORDERS, hits=100, is_negative_hits=True, token="adjuster")
+    assert remaining(proxy, ORDERS) == 10
+    assert proxy.ask(ORDERS, hits=10).overall_code == OK
+
+
 def test_descriptors_are_decided_together_all_or_nothing(proxy: Proxy) -> None:
     both = [SEARCH, {"client": "other", "endpoint": "orders"}]
     assert proxy.ask(*both, hits=3).overall_code == OK
@@ -175,6 +185,7 @@ def test_a_charge_is_debited_beyond_the_quota(proxy: Proxy) -> None:
         (OUTSIDE, "watcher", {}, grpc.StatusCode.PERMISSION_DENIED, "This token does not have the scope “check”."),
         (OUTSIDE, "checker", {"charge": True}, grpc.StatusCode.PERMISSION_DENIED, "does not have the scope “adjust”."),
         (None, None, {"charge": True}, grpc.StatusCode.UNAUTHENTICATED, "needs a token with the scope “adjust”."),
+        (None, "checker", {"negative": True}, grpc.StatusCode.PERMISSION_DENIED, "the scope “adjust”."),
         (None, "checker", {"limit": True}, grpc.StatusCode.PERMISSION_DENIED, "the scope “adjust”."),
         (OUTSIDE, None, {"unmatched": True}, grpc.StatusCode.UNAUTHENTICATED, "the scope “check”."),
     ],
