@@ -117,7 +117,9 @@ def test_one_client_on_two_endpoints_is_counted_once_by_its_first_request_at_the
 
 
 def test_quota_thresholds_are_counted_once_for_each_counter(anywhere: Store) -> None:
-    ready(anywhere, everyone(4), policy("own", per_hour(8))).check_together([ANN._replace(cost=2), BOB])
+    ready(anywhere, everyone(4), policy("own", per_hour(8))).check_together(
+        [ANN._replace(cost=2), BOB._replace(cost=2)]
+    )
     marks = {key: count for key, count in counted_by_client(anywhere).items() if key[1].isdigit()}
     assert marks == {("ann", "50", "everyone"): 1}
 
