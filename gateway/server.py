@@ -30,14 +30,15 @@ class GatewayServer:
 
     def __init__(self, interfaces: Sequence[tuple[socket.socket, MakeConnection]]) -> None:
         self._interfaces = interfaces
-        self._connections: set[Any] = set()
+        self.connections: set[Any] = set()
+        """Those that are open."""
         self._servers: list[asyncio.Server] = []
 
     async def start(self) -> None:
         """Begins to accept connections."""
         loop = asyncio.get_running_loop()
         for listener, make in self._interfaces:
-            server = await loop.create_server(partial(make, self._connections), sock=listener, backlog=2048)
+            server = await loop.create_server(partial(make, self.connections), sock=listener, backlog=2048)
             self._servers.append(server)
         self._sweeper = loop.create_task(self._sweep())
 
@@ -45,7 +46,7 @@ class GatewayServer:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             now = time.monotonic()
-            for connection in tuple(self._connections):
+            for connection in tuple(self.connections):
                 connection.expire(now)
 
     async def drain(self) -> None:
@@ -53,9 +54,9 @@ class GatewayServer:
         :data:`DRAIN_SECONDS`."""
         for server in self._servers:
             server.close()
-        for connection in tuple(self._connections):
+        for connection in tuple(self.connections):
             connection.drain()
         end = time.monotonic() + DRAIN_SECONDS
-        while self._connections and time.monotonic() < end:
+        while self.connections and time.monotonic() < end:
             await asyncio.sleep(0.02)
         self._sweeper.cancel()

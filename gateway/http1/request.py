@@ -8,14 +8,23 @@ from django.conf import settings
 _WITHOUT_PREFIX = {"CONTENT_TYPE", "CONTENT_LENGTH"}
 
 
-@lru_cache(maxsize=256)
+_MAX_CACHED_LENGTH = 64
+
+
 def meta_name(name: bytes) -> str | None:
     """The name of a header in ``META``, as in WSGI; None for a name with an underscore, which would be equal to that of
     another header."""
+    return _known_name(name) if len(name) <= _MAX_CACHED_LENGTH else _meta_name(name)
+
+
+def _meta_name(name: bytes) -> str | None:
     if b"_" in name:
         return None
     upper = name.decode("latin-1").upper().replace("-", "_")
     return upper if upper in _WITHOUT_PREFIX else f"HTTP_{upper}"
+
+
+_known_name = lru_cache(maxsize=256)(_meta_name)
 
 
 class GatewayRequest:

@@ -10,6 +10,9 @@ from api.rendering import Rendered
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+CLOSE = "Connection: close\r\n"
+KEEP_ALIVE = "Connection: keep-alive\r\n"
+"""For callers that speak HTTP/1.0, where it is not the default (RFC 9112, appendix C.2.2)."""
 
 
 class DateHeader:
@@ -37,13 +40,13 @@ def rendered(response: HttpResponse | Rendered) -> Rendered:
     return Rendered(response.status_code, headers, headers.pop("Content-Type", ""), response.content)
 
 
-def to_bytes(response: Rendered, added: str, *, head: bool, keep_alive: bool) -> bytes:
-    """The whole response. ``added``: header lines that every response has; ``head``: the request's method was HEAD."""
+def to_bytes(response: Rendered, added: str, *, head: bool, connection: str) -> bytes:
+    """The whole response. ``added``: header lines that every response has; ``head``: the request's method was HEAD;
+    ``connection``: one of the header lines ``KEEP_ALIVE`` and ``CLOSE``, or none."""
     status, headers, content_type, content = response
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     if content_type:
         lines += f"Content-Type: {content_type}\r\n"
     length = "" if status == HTTPStatus.NO_CONTENT else f"Content-Length: {len(content)}\r\n"
-    end = "\r\n" if keep_alive else "Connection: close\r\n\r\n"
-    text = f"{_STATUS_LINES[status]}{lines}{added}{_date.line()}{length}{end}".encode("latin-1")
+    text = f"{_STATUS_LINES[status]}{lines}{added}{_date.line()}{length}{connection}\r\n".encode("latin-1")
     return text if head else text + content
