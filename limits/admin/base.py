@@ -90,6 +90,23 @@ class SortsSearchResults:
         return OrderBy(Concat(F(self.search_order), Value("")), descending=name.startswith("-"))
 
 
+class SearchesByBeginning:
+    """Matches the search text as a whole, with its spaces. Django would match each word separately: a search for
+    “acme l” would not find “Acme Ltd”, because neither its key nor its name begins with “l”."""
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        quoted = _quoted(search_term.strip())
+        return super().get_search_results(request, queryset, quoted)  # type: ignore[misc]
+
+
+def _quoted(text: str) -> str:
+    """Returns the text in quotation marks, between which Django does not split it."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"' if text else ""
+
+
 class HasIntroduction:
     """A list with an introduction: ``introduction`` explains it; ``introduction_links`` are (text, URL name)
     pairs."""

@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from limits.admin.base import HasIntroduction, PlatformModelAdmin
+from limits.admin.base import HasIntroduction, PlatformModelAdmin, SearchesByBeginning
 from limits.admin.forms import ReadOnlyAdmin, form_page, reason_field
 from limits.admin.permissions import require_permission
 from limits.admin.publishing import publish_clients
@@ -161,7 +161,7 @@ class ResetForm(forms.Form):
 
 
 @admin.register(CounterReset)
-class CounterResetAdmin(HasIntroduction, ReadOnlyAdmin, PlatformModelAdmin):
+class CounterResetAdmin(HasIntroduction, SearchesByBeginning, ReadOnlyAdmin, PlatformModelAdmin):
     introduction = "Counter resets, with author and reason. To reset counters, open the client's page."
     list_display = ("client_key", "created_at", "author", "reason")
     fields = ("client_key", "created_at", "author", "reason")

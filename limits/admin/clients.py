@@ -14,7 +14,13 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from unfold.decorators import action, display
 
-from limits.admin.base import BigTablePaginator, HasIntroduction, PlatformModelAdmin, SortsSearchResults
+from limits.admin.base import (
+    BigTablePaginator,
+    HasIntroduction,
+    PlatformModelAdmin,
+    SearchesByBeginning,
+    SortsSearchResults,
+)
 from limits.admin.client_actions import block_view, reset_view, status_view
 from limits.admin.client_bulk import add_tags_view, move_below_view, move_view, remove_tags_view
 from limits.admin.client_files import export_view, import_view
@@ -42,7 +48,9 @@ class ClientForm(ModelForm):
 
 
 @admin.register(Client)
-class ClientAdmin(HasIntroduction, ShowsHistory, SortsSearchResults, PublishesClients, PlatformModelAdmin):
+class ClientAdmin(
+    HasIntroduction, ShowsHistory, SortsSearchResults, SearchesByBeginning, PublishesClients, PlatformModelAdmin
+):
     introduction = (
         "Registered clients: customers, tenants, API keys. Unregistered clients are limited too, by the default plan."
     )

@@ -13,7 +13,7 @@ from unfold.admin import StackedInline
 from unfold.decorators import display
 from unfold.utils import display_for_label
 
-from limits.admin.base import HasIntroduction, PlatformModelAdmin
+from limits.admin.base import HasIntroduction, PlatformModelAdmin, SearchesByBeginning
 from limits.admin.forms import DATE_FIELDS, InlineRow
 from limits.admin.limits import OverrideLimitInline
 from limits.admin.publishing import PublishesClients
@@ -134,7 +134,7 @@ class OverrideInline(StackedInline):
 
 
 @admin.register(Override)
-class OverrideAdmin(HasIntroduction, ShowsHistory, PublishesClients, PlatformModelAdmin):
+class OverrideAdmin(HasIntroduction, ShowsHistory, SearchesByBeginning, PublishesClients, PlatformModelAdmin):
     introduction = (
         "Individual limits of a client that replace those of a policy, for example during a sale or a load test. The "
         "quickest way to add an override is on the client's page."
