@@ -35,7 +35,7 @@ proto: .venv/test.stamp
 
 fuzz: .venv/test.stamp
 	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/store tests/api/test_any_body.py tests/configfile/test_any_document.py \
-		tests/gateway/http1/test_any_bytes.py tests/admin/test_every_address.py -q
+		tests/gateway/http1/test_any_bytes.py tests/gateway/rls/test_any_descriptors.py tests/admin/test_every_address.py -q
 
 mutants: .venv/test.stamp
 	@$(BIN)/python -m tests.mutants

@@ -61,8 +61,9 @@ class Answers:
     def answer(self, results: Sequence[Decision | None]) -> bytes:
         """The message for these results, one for each descriptor, in order. None: nothing limits the descriptor, or
         it was charged or refunded."""
-        if len(results) == 1 and self._is_brief and (state := _only_state(results[0])) is not None:
-            return _brief(state)
+        first = results[0] if len(results) == 1 and self._is_brief else None
+        if first is not None and first.allowed and not first.degraded and (brief := _brief(first)) is not None:
+            return brief
         response = RateLimitResponse(overall_code=OK)
         decisions = [decision for decision in results if decision is not None]
         for decision in results:
@@ -122,49 +123,51 @@ def _write_state(status: Status, state: LimitState) -> None:
 
 
 class _Template(NamedTuple):
-    """What every answer has in which only this limit admits a request."""
+    """What the answers have in common in which these limits admit a request and one of them is the leading one."""
 
-    limit: Limit
+    limits: tuple[Limit, ...]
     message: bytes
 
 
-_templates: dict[tuple[str, int], _Template] = {}
-"""Name of a limit and its identity → template. The template keeps its limit, so that no other has that identity."""
+_templates: dict[tuple[str | int, ...], _Template] = {}
+"""Name of the leading limit, names and identities of all → template. It keeps its limits, so that no others have their
+identities."""
 
 MAX_TEMPLATES = 10_000
 
 
-def _only_state(decision: Decision | None) -> LimitState | None:
-    """The one limit of an admitted request; None if there are others, or none."""
-    if decision is None or not decision.allowed or decision.degraded or len(decision.limits) != 1:
+def _brief(decision: Decision) -> bytes | None:
+    """The answer to a request that limits admit, from a template: the most frequent one. None if no limit is
+    enforced."""
+    states = [state for state in decision.limits if state.is_enforced]
+    if not states:
         return None
-    state: LimitState = decision.limits[0]
-    return state if state.is_enforced else None
-
-
-def _brief(state: LimitState) -> bytes:
-    """The answer to a request that one limit alone admits, from a template: the most frequent one."""
-    key = state.name, id(state.limit)
-    template = _templates.get(key)
-    if template is None:
-        if len(_templates) >= MAX_TEMPLATES:
-            _templates.clear()
-        template = _templates[key] = _Template(state.limit, _constant_part(state))
-    response = RateLimitResponse.FromString(template.message)
-    _write_state(response.statuses[0], state)
+    leading = states[0] if len(states) == 1 else decision.leading
+    assert leading is not None
+    key: tuple[str | int, ...] = (
+        leading.name,
+        *[state.name for state in states],
+        *[id(state.limit) for state in states],
+    )
+    response = RateLimitResponse.FromString((_templates.get(key) or _new_template(key, states, leading)).message)
+    _write_state(response.statuses[0], leading)
     header = response.response_headers_to_add.add()
     header.key = LIMIT_FIELD
-    header.value = admitting_item(state)
+    header.value = ", ".join(map(admitting_item, states))
     return response.SerializeToString()
 
 
-def _constant_part(state: LimitState) -> bytes:
+def _new_template(key: tuple[str | int, ...], states: Sequence[LimitState], leading: LimitState) -> _Template:
     response = RateLimitResponse(overall_code=OK)
     status = response.statuses.add()
     status.code = OK
-    _write_limit(status, state)
-    response.response_headers_to_add.append(HeaderValue(key=POLICY_FIELD, value=policy_item(state)))
-    return response.SerializeToString()
+    _write_limit(status, leading)
+    policies = ", ".join(map(policy_item, states))
+    response.response_headers_to_add.append(HeaderValue(key=POLICY_FIELD, value=policies))
+    if len(_templates) >= MAX_TEMPLATES:
+        _templates.clear()
+    template = _Template(tuple(state.limit for state in states), response.SerializeToString())
+    return _templates.setdefault(key, template)
 
 
 def _unit(limit: Limit) -> Unit.Unit:

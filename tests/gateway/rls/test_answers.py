@@ -163,6 +163,16 @@ def test_a_request_with_several_limits_has_the_headers_of_all() -> None:
     assert headers(found)["RateLimit"] == '"search:60s";r=41;t=32, "all:60s";r=2;t=32'
 
 
+def test_the_leading_limit_is_that_of_each_answer() -> None:
+    for left in (2, 60, 2):
+        found = answer(decision(state(remaining=41), state(name="all:60s", remaining=left)))
+        status = found.statuses[0]
+        assert (status.current_limit.name, status.limit_remaining) == (
+            ("all:60s", left) if left < 41 else ("search:60s", 41)
+        )
+        assert headers(found)["RateLimit-Policy"] == '"search:60s";q=100;w=60, "all:60s";q=100;w=60'
+
+
 def test_older_headers_are_sent_if_the_setting_says_so() -> None:
     found = answer(decision(state()), legacy=LegacyHeaders.INSTEAD)
     assert headers(found) == {"X-RateLimit-Limit": "100", "X-RateLimit-Remaining": "41", "X-RateLimit-Reset": "32"}
