@@ -153,12 +153,6 @@ UNSUPPORTED_MEDIA_TYPE = ProblemType(
     "The body must be JSON.",
     "Send the body as JSON, with the header “Content-Type: application/json”.",
 )
-HEADERS_TOO_LARGE = ProblemType(
-    "/problems/headers-too-large",
-    431,
-    "The headers are too large.",
-    "The gateway accepts up to 100 headers, with up to 64 KiB including the address.",
-)
 QUOTA_EXCEEDED = ProblemType(
     QUOTA_EXCEEDED_TYPE,
     429,
@@ -220,7 +214,6 @@ PROBLEM_TYPES = (
     BODY_TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE,
     QUOTA_EXCEEDED,
-    HEADERS_TOO_LARGE,
     INTERNAL_ERROR,
     OVERLOADED,
     STORE_UNAVAILABLE,

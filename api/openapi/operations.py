@@ -54,7 +54,6 @@ BAD_INPUT = (
     | problem_answers({problems.LENGTH_REQUIRED: {}})
     | problem_answers({problems.BODY_TOO_LARGE: {}})
     | problem_answers({problems.UNSUPPORTED_MEDIA_TYPE: {}})
-    | problem_answers({problems.HEADERS_TOO_LARGE: {}})
 )
 
 NO_TOKEN = problem_answers({problems.MISSING_TOKEN: {}, problems.INVALID_TOKEN: {}})

@@ -1,17 +1,20 @@
 """Reads the requests of one connection, with httptools' parser, and bounds their headers and bodies."""
 
+from dataclasses import replace
+from http import HTTPStatus
 from typing import Protocol
 from urllib.parse import unquote_to_bytes
 
 import httptools
 from django.utils.encoding import repercent_broken_unicode
 
-from api.problems import BAD_REQUEST, BODY_TOO_LARGE, HEADERS_TOO_LARGE, LENGTH_REQUIRED, ProblemType
+from api.problems import BAD_REQUEST, BODY_TOO_LARGE, LENGTH_REQUIRED, ProblemType
 from gateway.http1.request import GatewayRequest, meta_name
 
 MAX_HEADER_BYTES = 65_536
 MAX_HEADERS = 100
 
+_HEADERS_TOO_LARGE = replace(BAD_REQUEST, status=HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE.value)
 _VERSIONS = ("1.0", "1.1")
 
 
@@ -187,5 +190,5 @@ def _decoded(path: bytes) -> str:
 
 def _large_headers() -> Refused:
     return Refused(
-        HEADERS_TOO_LARGE, f"A request may have {MAX_HEADERS} headers, and {MAX_HEADER_BYTES:,} bytes of them."
+        _HEADERS_TOO_LARGE, f"A request may have {MAX_HEADERS} headers, and {MAX_HEADER_BYTES:,} bytes of them."
     )
