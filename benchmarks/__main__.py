@@ -26,6 +26,7 @@ PARTS = {
     "script": "benchmarks.script",
     "peers": "benchmarks.peers.comparison",
     "http": "benchmarks.web.load",
+    "doors": "benchmarks.doors.comparison",
     "scale": "benchmarks.scale.sizes",
 }
 """Modules with a function ``part(url, rounds)``; each is measured in a separate process."""

@@ -1,12 +1,18 @@
 -- Requests for wrk: wrk … -s requests.lua URL -- KIND TOKEN
 --
--- KIND is get (a request to the shop), check (one check in JSON) or batch (a hundred). A thousand clients
--- in turn; all requests are built before the first is sent. The last line of the output is JSON.
+-- KIND is get (a request to the shop), check (one check in JSON, three limits), one (one limit), batch (a hundred
+-- checks) or envoyproxy (a descriptor, for the HTTP interface of envoyproxy/ratelimit). A thousand clients in turn; all requests are built before the first is sent. The last line of the output is JSON.
 local CLIENTS, TOGETHER = 1000, 100
 local requests, at = {}, 0
 
-local function check(client)
-  return string.format('{"client": "client-%d", "endpoint": "three"}', client)
+local BODIES = {
+  check = '{"client": "client-%d", "endpoint": "three"}',
+  one = '{"client": "client-%d", "endpoint": "one"}',
+  envoyproxy = '{"domain": "bench", "descriptors": [{"entries": [{"key": "client", "value": "client-%d"}]}]}',
+}
+
+local function check(client, kind)
+  return string.format(BODIES[kind or 'check'], client)
 end
 
 local function batch(first)
@@ -23,7 +29,7 @@ function init(arguments)
       headers['X-Shop-Key'] = 'client-' .. client
       requests[#requests + 1] = wrk.format('GET', nil, headers)
     else
-      local body = kind == 'batch' and batch(client) or check(client)
+      local body = kind == 'batch' and batch(client) or check(client, kind)
       requests[#requests + 1] = wrk.format('POST', nil, headers, body)
     end
   end

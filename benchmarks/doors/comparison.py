@@ -1,0 +1,148 @@
+"""All interfaces under the same load, interleaved."""
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+from redis import Redis
+
+from benchmarks.doors import envoyproxy
+from benchmarks.doors.load import SECONDS, Answered, h2load, subject, wrk
+from benchmarks.doors.processes import Gateway, gateway
+from benchmarks.measuring import Series, Subject, interleaved, ratio, spread
+from benchmarks.report import Cell, Part, Table, Target
+from benchmarks.rules import publish, ruleset
+from benchmarks.web.server import environment_of, web_server
+from gateway.proto.ratelimit_pb2 import RateLimitDescriptor
+from gateway.proto.rls_pb2 import RateLimitRequest
+from tests.support.web import WebServer, outer_environment
+
+CONNECTIONS = (1, 16, 64)
+MODULES = ("ratelimit_platform.gateway", "benchmarks.doors.alone", "benchmarks.doors.grpcio_server")
+SHOULD_RATE_LIMIT = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit"
+
+WEB = "web, `POST /v1/check`"
+BY_HAND = "web, a hand-written DRF view, one `EVALSHA`"
+HTTP = "gateway, `POST /v1/check`"
+ALONE = "the same, each check in a call of its own"
+GRPC = "gateway, gRPC"
+GRPCIO = "the same service behind grpcio's asyncio server"
+PEER_HTTP = "envoyproxy/ratelimit, HTTP"
+PEER_GRPC = "envoyproxy/ratelimit, gRPC"
+
+
+def part(url: str, rounds: int) -> Part:
+    """Measures with the Redis at this URL."""
+    if missing := [program for program in ("wrk", "h2load") if shutil.which(program) is None]:
+        note = f"Not measured: {' and '.join(missing)} not installed (`apt-get install wrk nghttp2-client`)."
+        return Part("Interfaces", [Table("Answers", ("interface",), (), note)])
+    token = secrets.token_urlsafe(32)
+    publish(url, ruleset(token_digest=sha256(token.encode()).hexdigest()))
+    tables: list[Table] = []
+    targets: list[Target] = []
+    with _servers(url) as servers:
+        for connections in CONNECTIONS:
+            series = interleaved(servers.subjects(token, connections), rounds)
+            tables.append(_table(connections, series))
+            targets += _targets(connections, series)
+    return Part("Interfaces", tables, targets)
+
+
+class Servers:
+    """The servers that run, and the id of the process of their Redis."""
+
+    def __init__(
+        self,
+        web: WebServer,
+        ours: Gateway,
+        alone: Gateway,
+        grpcio: Gateway,
+        peer: envoyproxy.EnvoyProxy | None,
+        redis: int,
+    ) -> None:
+        self._web = web
+        self._ours = ours
+        self._alone = alone
+        self._grpcio = grpcio
+        self._peer = peer
+        self._redis = redis
+
+    def subjects(self, token: str, connections: int) -> Mapping[str, Subject]:
+        """The subjects under load from this number of connections."""
+        web, ours, peer, redis = self._web, self._ours, self._peer, self._redis
+
+        def checks(url: str) -> Callable[[], Answered]:
+            return wrk(url, "one", token, connections)
+
+        def calls(port: int, *entries: str) -> Callable[[], Answered]:
+            return h2load(port, SHOULD_RATE_LIMIT, _message(*entries), token, connections)
+
+        subjects = {
+            WEB: subject(checks(f"{web.url}/v1/check"), web.process.pid, redis),
+            BY_HAND: subject(checks(f"{web.url}/bench/minimal"), web.process.pid, redis),
+            HTTP: subject(checks(ours.check_url), ours.pid, redis),
+            ALONE: subject(checks(self._alone.check_url), self._alone.pid, redis),
+            GRPC: subject(calls(ours.grpc_port, "endpoint"), ours.pid, redis),
+            GRPCIO: subject(calls(self._grpcio.grpc_port, "endpoint"), self._grpcio.pid, redis),
+        }
+        if peer is not None:
+            peer_url = f"http://127.0.0.1:{peer.http_port}/json"
+            subjects[PEER_HTTP] = subject(wrk(peer_url, "envoyproxy", token, connections), peer.pid, redis)
+            subjects[PEER_GRPC] = subject(calls(peer.grpc_port), peer.pid, redis)
+        return subjects
+
+
+@contextmanager
+def _servers(url: str) -> Iterator[Servers]:
+    with ExitStack() as stack:
+        folders = [Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ratelimit-bench-"))) for _ in range(3)]
+        web = stack.enter_context(web_server(url, folders[0]))
+        environment = outer_environment() | environment_of(url, folders[1])
+        ours, alone, grpcio = [stack.enter_context(gateway(environment, module)) for module in MODULES]
+        program = envoyproxy.executable()
+        peer = stack.enter_context(envoyproxy.running(program, url, folders[2])) if program else None
+        with Redis.from_url(url) as redis:
+            pid = redis.info("server")["process_id"]
+        yield Servers(web, ours, alone, grpcio, peer, pid)
+
+
+def _message(*entries: str) -> bytes:
+    """A request of one client; with ``endpoint`` of the endpoint with one limit."""
+    pairs = [RateLimitDescriptor.Entry(key="client", value="client-1")]
+    pairs += [RateLimitDescriptor.Entry(key=entry, value="one") for entry in entries]
+    request = RateLimitRequest(domain="bench" if not entries else "", descriptors=[RateLimitDescriptor(entries=pairs)])
+    return request.SerializeToString()
+
+
+def _table(connections: int, series: Mapping[str, Series]) -> Table:
+    figures = ("answers", "p50", "p99", "server_us", "redis_us")
+    rows: list[tuple[Cell, ...]] = [
+        (title, *[spread(each, figure) for figure in figures]) for title, each in series.items()
+    ]
+    columns = ("interface", "answers per second", "p50, ms", "p99, ms", "server, µs", "Redis, µs")
+    note = (
+        f"One limit; two processes of web and two of the gateway; {SECONDS} s a round. Over HTTP a thousand clients in "
+        "turn (wrk), over gRPC one (h2load). Server and Redis: processor time for each answer."
+    )
+    return Table(_so_many(connections), columns, rows, note)
+
+
+def _targets(connections: int, series: Mapping[str, Series]) -> Iterator[Target]:
+    times, at = {16: 4.0, 64: 6.0}, _so_many(connections)
+    if connections not in times:
+        return
+    answers = ratio(series[HTTP], series[WEB], "answers")
+    yield Target(f"{at}: answers of the gateway × those of web", answers, times[connections], at_most=False)
+    yield Target(f"{at}: processor time × that of web", ratio(series[HTTP], series[WEB], "server_us"), 0.2)
+    for ours, peer in ((HTTP, PEER_HTTP), (GRPC, PEER_GRPC)):
+        if peer in series:
+            found = ratio(series[ours], series[peer], "server_us")
+            yield Target(f"{at}: processor time, {ours} × {peer}", found, 1.0)
+
+
+def _so_many(connections: int) -> str:
+    return "1 connection" if connections == 1 else f"{connections} connections"
