@@ -4,7 +4,7 @@ BIN := .venv/bin
 EXAMPLES ?= 20000
 ROUNDS ?= 7
 # Recipes take these from the shell's environment, where a space or a $ in them is only a character.
-export PORT HOST WEB_WORKERS GATEWAY_PORT GATEWAY_WORKERS PYTHON SUITES SERVERS TESTS
+export PORT HOST WEB_WORKERS GATEWAY_PORT GATEWAY_GRPC_PORT GATEWAY_WORKERS PYTHON SUITES SERVERS TESTS
 
 .PHONY: run web gateway worker beat traffic test proto fuzz mutants faults bench bench-usage bench-admin matrix stores containers newcomer screenshots audit clean
 
@@ -35,7 +35,8 @@ proto: .venv/test.stamp
 
 fuzz: .venv/test.stamp
 	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/store tests/api/test_any_body.py tests/configfile/test_any_document.py \
-		tests/gateway/http1/test_any_bytes.py tests/gateway/rls/test_any_descriptors.py tests/admin/test_every_address.py -q
+		tests/gateway/http1/test_any_bytes.py tests/gateway/http2/test_any_bytes.py tests/gateway/rls/test_any_descriptors.py \
+		tests/admin/test_every_address.py -q
 
 mutants: .venv/test.stamp
 	@$(BIN)/python -m tests.mutants

@@ -5,56 +5,58 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 SWEEP_SECONDS = 1.0
 DRAIN_SECONDS = 8.0
 """Seconds for requests in flight to end; after that, their connections are closed."""
 
 
-class Connection(Protocol):
-    """An open connection of any interface."""
+class Interface(NamedTuple):
+    """A listening socket, and what creates a connection; the set contains those that are open. A connection has
+    ``drain()``, which refuses new requests and closes it after those in flight, and may have ``expire(now)``, which
+    ends it if its peer took too long (``now``: ``time.monotonic()``) and is called once a second."""
 
-    def expire(self, now: float) -> None:
-        """Ends the connection if its peer took too long; ``now`` is ``time.monotonic()``."""
-
-    def drain(self) -> None:
-        """Refuses new requests, and closes the connection after those in flight."""
-
-
-MakeConnection = Callable[["set[Any]"], asyncio.Protocol]
+    listener: socket.socket
+    connect: Callable[[set[Any]], asyncio.Protocol]
 
 
 class GatewayServer:
-    """Serves each socket with connections from a factory, until :meth:`drain`."""
+    """Serves the interfaces until :meth:`drain`."""
 
-    def __init__(self, interfaces: Sequence[tuple[socket.socket, MakeConnection]]) -> None:
-        self._interfaces = interfaces
-        self.connections: set[Any] = set()
-        """Those that are open."""
+    def __init__(self, interfaces: Sequence[Interface], *, every_second: Callable[[], None] = lambda: None) -> None:
+        self._connections = [(interface, set[Any]()) for interface in interfaces]
+        self._every_second = every_second
         self._servers: list[asyncio.Server] = []
 
     async def start(self) -> None:
         """Begins to accept connections."""
         loop = asyncio.get_running_loop()
-        for listener, make in self._interfaces:
-            server = await loop.create_server(partial(make, self.connections), sock=listener, backlog=2048)
-            self._servers.append(server)
+        for interface, connections in self._connections:
+            connect = partial(interface.connect, connections)
+            self._servers.append(await loop.create_server(connect, sock=interface.listener, backlog=2048))
         self._sweeper = loop.create_task(self._sweep())
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             now = time.monotonic()
-            for connection in tuple(self.connections):
-                connection.expire(now)
+            for connection in self.connections:
+                if expire := getattr(connection, "expire", None):
+                    expire(now)
+            self._every_second()
+
+    @property
+    def connections(self) -> list[Any]:
+        """Those that are open, of all interfaces."""
+        return [connection for _, connections in self._connections for connection in connections]
 
     async def drain(self) -> None:
         """Accepts no further connections, and returns when all have ended, at the latest after
         :data:`DRAIN_SECONDS`."""
         for server in self._servers:
             server.close()
-        for connection in tuple(self.connections):
+        for connection in self.connections:
             connection.drain()
         end = time.monotonic() + DRAIN_SECONDS
         while self.connections and time.monotonic() < end:

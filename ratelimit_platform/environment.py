@@ -123,6 +123,12 @@ def gateway_port() -> int:
     return env.int("GATEWAY_PORT", 8081, minimum=1, maximum=65535)
 
 
+def gateway_grpc_port() -> int:
+    """The port of the gateway's gRPC interface; by default, the one after :func:`gateway_port`. Raises
+    ``ImproperlyConfigured``."""
+    return env.int("GATEWAY_GRPC_PORT", gateway_port() + 1, minimum=1, maximum=65535)
+
+
 def gateway_workers() -> int:
     """The number of the gateway's processes. Raises ``ImproperlyConfigured``."""
     return env.int("GATEWAY_WORKERS", 2, minimum=1, maximum=1000)

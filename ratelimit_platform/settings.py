@@ -14,6 +14,7 @@ DATA_DIR              the folder for all local files                  .data
 PORT                  the port of the web server                      8000
 WEB_WORKERS           processes of the web server                     2
 GATEWAY_PORT          the port of the gateway's HTTP interface        8081
+GATEWAY_GRPC_PORT     the port of the gateway's gRPC interface        GATEWAY_PORT + 1
 GATEWAY_WORKERS       processes of the gateway                        2
 NAMESPACE             the prefix of every key in Redis                rl
 CHECK_DEADLINE        seconds that one whole check may take           0.1
@@ -53,7 +54,16 @@ from ratelimit_platform.admin_site import UNFOLD
 from ratelimit_platform.broker import default_broker, named_broker
 from ratelimit_platform.content_security import CONTENT_SECURITY_POLICY
 from ratelimit_platform.database import database
-from ratelimit_platform.environment import DATA_DIR, env, gateway_port, gateway_workers, port, required, web_workers
+from ratelimit_platform.environment import (
+    DATA_DIR,
+    env,
+    gateway_grpc_port,
+    gateway_port,
+    gateway_workers,
+    port,
+    required,
+    web_workers,
+)
 from ratelimit_platform.logs import logging_config
 from ratelimit_platform.mail_url import email_settings
 
@@ -67,7 +77,7 @@ DEMO = env.bool("DEMO", True)
 PORT = port()
 # Used by `make web`; read here so that every process reports an invalid value.
 WEB_WORKERS = web_workers()
-GATEWAY_PORT, GATEWAY_WORKERS = gateway_port(), gateway_workers()
+GATEWAY_PORT, GATEWAY_GRPC_PORT, GATEWAY_WORKERS = gateway_port(), gateway_grpc_port(), gateway_workers()
 NAMESPACE = env.str("NAMESPACE", "rl", pattern=r"[^\s{}]+", description="a word without braces and spaces")
 
 if DEBUG:

@@ -1,7 +1,7 @@
 """Starts the gateway: a supervisor, and the processes that it starts with further arguments.
 
-It reads ``HOST``, ``GATEWAY_PORT`` and ``GATEWAY_WORKERS``, and ends on SIGINT and SIGTERM, after the requests in
-flight. SIGHUP replaces its processes, under load and without an error.
+It reads ``HOST``, ``GATEWAY_PORT``, ``GATEWAY_GRPC_PORT`` and ``GATEWAY_WORKERS``, and ends on SIGINT and SIGTERM,
+after the requests in flight. SIGHUP replaces its processes, under load and without an error.
 """
 
 import os
@@ -13,34 +13,37 @@ from collections.abc import Sequence
 from django.core.exceptions import ImproperlyConfigured
 
 from gateway.supervisor import Supervisor, listen
-from ratelimit_platform.environment import DATA_DIR, env, gateway_port, gateway_workers
+from ratelimit_platform.environment import DATA_DIR, env, gateway_grpc_port, gateway_port, gateway_workers
+
+MODULE = "ratelimit_platform.gateway"
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Serves until a signal. ``arguments``: none, or the descriptors that the supervisor passes to its processes.
-    Returns the exit status."""
+def main(arguments: Sequence[str], module: str = MODULE) -> int:
+    """Serves until a signal. ``arguments``: none, or the descriptors that the supervisor passes to its processes, which
+    run ``module``. Returns the exit status."""
     if arguments:
         return _serve(*map(int, arguments))
     try:
-        listeners = [listen(env.str("HOST", "127.0.0.1"), gateway_port())]
-        return Supervisor(("-m", "ratelimit_platform.gateway"), listeners, gateway_workers()).run()
+        host = env.str("HOST", "127.0.0.1")
+        listeners = [listen(host, gateway_port()), listen(host, gateway_grpc_port())]
+        return Supervisor(("-m", module), listeners, gateway_workers()).run()
     except (ImproperlyConfigured, OSError) as error:
         print(error, file=sys.stderr)
         return 1
 
 
-def _serve(http: int, ready: int, lifeline: int) -> int:
+def _serve(http: int, grpc: int, ready: int, lifeline: int) -> int:
     # Until the event loop handles signals; a terminal sends them to every process of the group.
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    _prepare()
+    prepare()
     from ratelimit_platform.gateway.process import run
 
-    run(socket.socket(fileno=http), ready=ready, lifeline=lifeline)
+    run(socket.socket(fileno=http), socket.socket(fileno=grpc), ready=ready, lifeline=lifeline)
     return 0
 
 
-def _prepare() -> None:
+def prepare() -> None:
     """Metrics, Django, and the rules, in the order in which the web server prepares its processes."""
     import django
 

@@ -11,20 +11,24 @@ import uvloop
 from gateway.application import GatewayApplication
 from gateway.engine_threads import EngineThreads
 from gateway.http1.connection import Http1Connection
-from gateway.server import GatewayServer
+from gateway.http2.bounds import Bounds
+from gateway.http2.calls import Methods
+from gateway.http2.connection import Http2Connection
+from gateway.rls.handlers import methods
+from gateway.server import GatewayServer, Interface
 from ratelimit_enforcer.engine import Engine, get_engine
 from ratelimit_platform.logs import RequestIdMiddleware
 from ratelimit_platform.middleware import HostMiddleware
 
 
-def run(http: socket.socket, *, ready: int, lifeline: int) -> None:
+def run(http: socket.socket, grpc: socket.socket, *, ready: int, lifeline: int) -> None:
     """Serves until SIGTERM or SIGINT, or until the descriptor ``lifeline`` closes; then drains. Writes a byte to the
     descriptor ``ready`` when it accepts connections."""
-    uvloop.run(_run(http, ready, lifeline))
+    uvloop.run(_run(http, grpc, ready, lifeline))
 
 
-async def _run(http: socket.socket, ready: int, lifeline: int) -> None:
-    gateway = Gateway(get_engine(), http)
+async def _run(http: socket.socket, grpc: socket.socket, ready: int, lifeline: int) -> None:
+    gateway = Gateway(get_engine(), http, grpc)
     await gateway.start()
     os.write(ready, b"1")
     await _stop_requested(lifeline)
@@ -32,12 +36,19 @@ async def _run(http: socket.socket, ready: int, lifeline: int) -> None:
 
 
 class Gateway:
-    """The interfaces of one event loop, on a listening socket. Created inside the loop."""
+    """The interfaces of one event loop, on two listening sockets. Created inside the loop."""
 
-    def __init__(self, engine: Engine, http: socket.socket) -> None:
+    def __init__(self, engine: Engine, http: socket.socket, grpc: socket.socket) -> None:
         self._threads = EngineThreads(engine, asyncio.get_running_loop())
         application = GatewayApplication(self._threads, identified=RequestIdMiddleware, checked=_checked)
-        self._server = GatewayServer([(http, lambda connections: Http1Connection(application, connections))])
+        handlers = methods(self._threads)
+        self._health = handlers.health
+        calls = Methods(handlers.unary, handlers.streaming)
+        interfaces = (
+            Interface(http, lambda connections: Http1Connection(application, connections)),
+            Interface(grpc, lambda connections: Http2Connection(calls, Bounds(), connections)),
+        )
+        self._server = GatewayServer(interfaces, every_second=self._health.update)
 
     async def start(self) -> None:
         """Begins to accept connections."""
@@ -45,6 +56,7 @@ class Gateway:
 
     async def stop(self) -> None:
         """Refuses new requests, and returns when those in flight have their answers."""
+        self._health.drain()
         await self._server.drain()
         self._threads.stop()
 

@@ -141,7 +141,12 @@ NOT_DOCUMENTED = {"PYTHON"}
 
 NOT_FOR_CONTAINERS = {
     *("DATA_DIR", "LOG_FORMAT"),  # the image sets them
-    *("HOST", "PORT", "GATEWAY_PORT"),  # a container has its own address; LISTEN is that of the machine
+    *(
+        "HOST",
+        "PORT",
+        "GATEWAY_PORT",
+        "GATEWAY_GRPC_PORT",
+    ),  # a container has its own address; LISTEN is that of the machine
     *("ADMIN_PASSWORD", "API_TOKEN"),  # only `make run` sets these up
     "DEBUG",
 }

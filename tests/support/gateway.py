@@ -21,7 +21,9 @@ class GatewayInThread:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self._grpc_listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port: int = self._listener.getsockname()[1]
+        self.grpc_port: int = self._grpc_listener.getsockname()[1]
         self._serves: Future[None] = Future()
         self._thread = threading.Thread(target=lambda: uvloop.run(self._run()), daemon=True)
         self._thread.start()
@@ -29,7 +31,7 @@ class GatewayInThread:
 
     async def _run(self) -> None:
         self._loop, self._stops = asyncio.get_running_loop(), asyncio.Event()
-        gateway = Gateway(self._engine, self._listener)
+        gateway = Gateway(self._engine, self._listener, self._grpc_listener)
         await gateway.start()
         self._serves.set_result(None)
         await self._stops.wait()

@@ -14,7 +14,7 @@ from django.http import HttpResponse, JsonResponse
 
 from gateway.http1.connection import Answer, Http1Connection
 from gateway.http1.request import GatewayRequest
-from gateway.server import GatewayServer
+from gateway.server import GatewayServer, Interface
 
 TIMEOUT = 30.0
 LIMIT = 65_536
@@ -85,7 +85,7 @@ class Serving:
     async def _run(self, started: "Future[None]") -> None:
         self._loop, self._stops = asyncio.get_running_loop(), asyncio.Event()
         make = lambda connections: Http1Connection(self.mirror, connections)  # noqa: E731 - passed on
-        self.server = GatewayServer([(self._listener, make)])
+        self.server = GatewayServer([Interface(self._listener, make)])
         await self.server.start()
         started.set_result(None)
         await self._stops.wait()
