@@ -5,13 +5,13 @@ The sockets stay open in the parent, so that connections wait in their queues wh
 """
 
 import os
-import selectors
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import FrameType
 
@@ -19,26 +19,46 @@ STOP_SECONDS = 9.0
 """Seconds for a process to drain before it is killed."""
 START_SECONDS = 30.0
 RESPAWN_PAUSE = 0.5
+STEP_SECONDS = 0.1
+END_STEP_SECONDS = 0.02
 
 
 @dataclass
 class Worker:
-    """A process, and the two pipes to it: it writes to ``ready`` when it serves, and ends when ``lifeline`` closes."""
+    """A process, and the two pipes to it: it writes to ``ready`` when it serves, and ends when ``lifeline`` closes.
+    ``ends``: when to kill it, by ``time.monotonic()``."""
 
     process: "subprocess.Popen[bytes]"
     ready: int
     lifeline: int
+    ends: float
 
-    def close(self) -> None:
-        """Closes the pipes."""
+    serves: bool = False
+
+    def look(self) -> None:
+        """Updates ``serves``."""
+        with suppress(BlockingIOError):
+            self.serves = self.serves or os.read(self.ready, 1) != b""
+
+    def has_ended(self) -> bool:
+        """Whether the process has ended; if so, closes the pipes."""
+        if self.process.poll() is None:
+            return False
         os.close(self.ready)
         os.close(self.lifeline)
+        return True
+
+    def end(self) -> None:
+        """Asks the process to end, and sets the time for it."""
+        self.process.terminate()
+        self.ends = time.monotonic() + STOP_SECONDS
 
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket. Raises ``OSError``, for example if the port is in use."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=2048, reuse_port=False)
+    # As those of the web server: all addresses of IPv6 include those of IPv4.
+    listener = socket.create_server((host, port), family=family, backlog=2048, dualstack_ipv6=host == "::")
     listener.setblocking(False)
     return listener
 
@@ -52,23 +72,27 @@ class Supervisor:
         self._listeners = listeners
         self._count = count
         self._workers: list[Worker] = []
-        self._stops = self._reloads = False
+        self._next: list[Worker] = []
+        """Those that start, to replace all workers."""
+        self._former: list[Worker] = []
+        """Those that drain."""
+        self._stops = self._reloads = self._has_served = False
+        self._status = 0
 
     def run(self) -> int:
-        """Runs until SIGTERM or SIGINT; SIGHUP replaces all processes. Returns the exit status."""
+        """Runs until SIGTERM or SIGINT; SIGHUP replaces all processes. Returns the exit status: 1 if a process ended
+        before any of them served, as with a wrong setting."""
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         signal.signal(signal.SIGHUP, self._reload)
-        self._workers = [self._start() for _ in range(self._count)]
+        self._workers = self._start_all()
         try:
             while not self._stops:
-                self._replace_ended()
-                if self._reloads:
-                    self._replace_all()
-                time.sleep(0.1)
+                self._step()
+                time.sleep(STEP_SECONDS)
         finally:
-            _end(self._workers)
-        return 0
+            self._end_all()
+        return self._status
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self._stops = True
@@ -76,51 +100,75 @@ class Supervisor:
     def _reload(self, number: int, frame: FrameType | None) -> None:
         self._reloads = True
 
+    def _start_all(self) -> list[Worker]:
+        return [self._start() for _ in range(self._count)]
+
     def _start(self) -> Worker:
         (ready, to_ready), (from_lifeline, lifeline) = os.pipe(), os.pipe()
+        os.set_blocking(ready, False)
         listeners = [listener.fileno() for listener in self._listeners]
         inherited = [*listeners, to_ready, from_lifeline]
         command = [sys.executable, *self._command, *map(str, inherited)]
         process = subprocess.Popen(command, pass_fds=inherited)  # noqa: S603 - no part comes from a caller
         os.close(to_ready)
         os.close(from_lifeline)
-        return Worker(process, ready, lifeline)
+        return Worker(process, ready, lifeline, time.monotonic() + START_SECONDS)
+
+    def _step(self) -> None:
+        """Never waits, so that a signal to end is obeyed at once."""
+        for worker in (*self._workers, *self._next):
+            worker.look()
+        self._has_served = self._has_served or any(worker.serves for worker in self._workers)
+        self._replace_ended()
+        if self._reloads and not self._next and not self._stops:
+            self._reloads = False
+            self._next = self._start_all()
+        if self._next:
+            self._replace_all()
+        self._former = _still_running(self._former)
 
     def _replace_ended(self) -> None:
-        for worker in [worker for worker in self._workers if worker.process.poll() is not None]:
-            print(f"A gateway process ended with status {worker.process.returncode}.", file=sys.stderr, flush=True)
-            worker.close()
+        ended = [worker for worker in self._workers if worker.has_ended()]
+        for worker in ended:
+            _report(f"A gateway process ended with status {worker.process.returncode}.")
+        if ended and not self._has_served:
+            self._stops, self._status = True, 1
+        elif ended:
             time.sleep(RESPAWN_PAUSE)
-            if not self._stops:
+            for worker in ended:
                 self._workers[self._workers.index(worker)] = self._start()
 
     def _replace_all(self) -> None:
-        """Starts new processes, and ends the earlier ones once the new ones serve. If a new one does not, the earlier
-        ones stay."""
-        self._reloads = False
-        new = [self._start() for _ in range(self._count)]
-        if all(_is_ready(worker) for worker in new):
-            new, self._workers = self._workers, new
+        """Ends the earlier processes once all new ones serve. If a new one does not, the earlier ones stay."""
+        if all(worker.serves for worker in self._next):
+            former, self._workers = self._workers, self._next
+        elif any(worker.process.poll() is not None or time.monotonic() > worker.ends for worker in self._next):
+            _report("The new processes did not start; those that were running continue.")
+            former = self._next
         else:
-            print("The new processes did not start; those that were running continue.", file=sys.stderr, flush=True)
-        _end(new)
+            return
+        self._next = []
+        for worker in former:
+            worker.end()
+        self._former += former
+
+    def _end_all(self) -> None:
+        running = _still_running([*self._workers, *self._next])
+        for worker in running:
+            worker.end()
+        running += self._former
+        while running := _still_running(running):
+            time.sleep(END_STEP_SECONDS)
 
 
-def _is_ready(worker: Worker) -> bool:
-    """Waits until the process serves; False if it ended or took too long."""
-    with selectors.DefaultSelector() as selector:
-        selector.register(worker.ready, selectors.EVENT_READ)
-        return bool(selector.select(START_SECONDS)) and os.read(worker.ready, 1) != b""
-
-
-def _end(workers: Sequence[Worker]) -> None:
+def _still_running(workers: Sequence[Worker]) -> list[Worker]:
+    """Those that have not ended; kills those whose time is over."""
     for worker in workers:
-        worker.process.terminate()
-    end = time.monotonic() + STOP_SECONDS
-    for worker in workers:
-        try:
-            worker.process.wait(max(end - time.monotonic(), 0.0))
-        except subprocess.TimeoutExpired:
+        if time.monotonic() > worker.ends:
             worker.process.kill()
             worker.process.wait()
-        worker.close()
+    return [worker for worker in workers if not worker.has_ended()]
+
+
+def _report(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+from contextlib import suppress
 from typing import Any
 
 import uvloop
@@ -28,10 +29,14 @@ def run(http: socket.socket, grpc: socket.socket, *, ready: int, lifeline: int) 
 
 
 async def _run(http: socket.socket, grpc: socket.socket, ready: int, lifeline: int) -> None:
+    stop = _stop_requested(lifeline)
     gateway = Gateway(get_engine(), http, grpc)
     await gateway.start()
-    os.write(ready, b"1")
-    await _stop_requested(lifeline)
+    with suppress(BrokenPipeError):
+        # A supervisor that has ended ends this process by the other descriptor.
+        os.write(ready, b"1")
+    await stop.wait()
+    asyncio.get_running_loop().remove_reader(lifeline)
     await gateway.stop()
 
 
@@ -65,11 +70,10 @@ def _checked(view: Any) -> Any:
     return RequestIdMiddleware(HostMiddleware(view))
 
 
-async def _stop_requested(lifeline: int) -> None:
-    """Returns after SIGTERM or SIGINT, or when the supervisor has ended."""
+def _stop_requested(lifeline: int) -> asyncio.Event:
+    """Set by SIGTERM and SIGINT, and when the supervisor has ended."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_reader(lifeline, stop.set)
-    await stop.wait()
-    loop.remove_reader(lifeline)
+    return stop

@@ -1,6 +1,7 @@
 """Callers that send slowly, too much, or without end to a real server, which still answers checks meanwhile."""
 
 import socket
+import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -9,7 +10,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from ratelimit_platform.startup import raise_file_limit
 from tests.end_to_end.shop import SECRET, ask
+from tests.support.gateway_process import running_gateways
 from tests.support.waiting import wait_until
 from tests.support.web import WebServer, running_servers
 
@@ -26,18 +29,36 @@ def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("temporary")
 
 
+RUN = {"web": running_servers, "gateway": running_gateways}
+BUSY = {"web": "/admin/login/", "gateway": "/healthz"}
+"""An address that needs the threads of pages, or of work other than checks."""
+
+
+@pytest.fixture(scope="module", params=RUN)
+def kind(request: pytest.FixtureRequest) -> str:
+    """The type of the process."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def lasting_server(django_db_setup: None, temporary: Path) -> Iterator[WebServer]:
-    with running_servers(1, workers=2, TMPDIR=str(temporary)) as [server]:
+def lasting_server(django_db_setup: None, temporary: Path, kind: str) -> Iterator[WebServer]:
+    with RUN[kind](1, workers=2, TMPDIR=str(temporary)) as [server]:
         yield server
 
 
 @pytest.fixture
-def server(live_rules: None, lasting_server: WebServer) -> WebServer:
+def server(live_rules: None, lasting_server: WebServer, kind: str) -> WebServer:
     """A server that is no longer busy with requests of the previous test."""
     with a_connection_each() as http:
-        wait_until(lambda: all(http.get(f"{lasting_server.url}/admin/login/").status_code == 200 for _ in range(5)))
+        wait_until(lambda: all(http.get(f"{lasting_server.url}{BUSY[kind]}").status_code == 200 for _ in range(5)))
     return lasting_server
+
+
+@pytest.fixture
+def pages(kind: str) -> None:
+    """For a test of pages, which the gateway does not have."""
+    if kind == "gateway":
+        pytest.skip("The gateway has no pages.")
 
 
 def a_connection_each() -> httpx.Client:
@@ -92,7 +113,7 @@ def test_checks_are_answered_while_24_bodies_do_not_arrive(server: WebServer, he
         assert answered_checks(server) == [200] * CHECKS
 
 
-def test_the_number_of_pages_that_wait_for_slow_bodies_is_limited(server: WebServer) -> None:
+def test_the_number_of_pages_that_wait_for_slow_bodies_is_limited(pages: None, server: WebServer) -> None:
     with ExitStack() as stack:
         slow = [stack.enter_context(connection_to(server)) for _ in range(80)]
         for connection in slow:
@@ -147,17 +168,43 @@ def test_checks_are_answered_despite_1200_unfinished_headers(server: WebServer) 
         assert answered_checks(server) == [200] * CHECKS
 
 
-def test_complete_bodies_are_read_as_usual(server: WebServer) -> None:
-    """For all kinds of paths: a page, a check and a batch."""
+def test_complete_bodies_of_batches_are_read_as_usual(server: WebServer) -> None:
     headers = {"Authorization": f"Bearer {SECRET}"}
     check = {"client": "acme", "endpoint": "search"}
     batch = httpx.post(f"{server.url}/v1/check/batch", json={"checks": [check] * 900}, headers=headers, timeout=TIMEOUT)
     assert len(batch.json()["results"]) == 900
+
+
+def test_complete_bodies_of_pages_are_read_as_usual(pages: None, server: WebServer) -> None:
     with httpx.Client(base_url=server.url, timeout=TIMEOUT) as browser:
         browser.get("/admin/login/")
         form = {"username": "u" * 100, "password": "p" * 9_000, "csrfmiddlewaretoken": browser.cookies["csrftoken"]}
         page = browser.post("/admin/login/", data=form)
     assert (page.status_code, "Please enter the correct" in page.text) == (200, True)
+
+
+MANY = {"web": (1_000, 50), "gateway": (10_000, 10)}
+"""The number of connections, and the size of a group, in which one has a slow body, one an unfinished header and one is
+reset. The web server reads each body in a thread."""
+
+
+def test_checks_are_answered_despite_thousands_of_silent_connections_slow_bodies_and_resets(
+    server: WebServer, kind: str
+) -> None:
+    raise_file_limit()
+    count, group = MANY[kind]
+    with ExitStack() as stack:
+        for number in range(count):
+            connection = stack.enter_context(connection_to(server))
+            if number % group == 0:
+                connection.sendall(SLOW[1] + b"u")
+            elif number % group == 1:
+                connection.sendall(b"GET /heal")
+            elif number % group == 2:
+                connection.sendall(SLOW[1] + b"u")
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection.close()
+        assert answered_checks(server) == [200] * CHECKS
 
 
 def test_http_2_is_not_supported(server: WebServer) -> None:
