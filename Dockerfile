@@ -31,5 +31,5 @@ RUN SECRET_KEY=build ALLOWED_HOSTS=build DATABASE_URL=postgresql:///build REDIS_
 # The file system is read-only at run time: without bytecode, each start and each health check would compile thousands of modules.
 RUN python -m compileall -q .
 USER limits
-EXPOSE 8000
+EXPOSE 8000 8081 8082
 CMD ["python", "-m", "ratelimit_platform.web"]

@@ -89,6 +89,8 @@ BASE_DIR = Path(__file__).resolve().parents[2]
 DATA_DIR = (BASE_DIR / (os.environ.get("DATA_DIR") or ".data")).resolve()
 READY_TIMEOUT_SECONDS = 60.0
 POLL_SECONDS = 0.2
+GATEWAY_PORT_OFFSET = 81
+"""How far the default port of the gateway is from that of the web server: two runs differ in ``PORT`` only."""
 
 
 class Stopped(Exception):
@@ -142,15 +144,24 @@ def _watchdog(run: str) -> "subprocess.Popen[bytes]":
 
 
 def _run() -> int:
-    port = os.environ["PORT"] = os.environ.get("PORT") or "8000"
-    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise StepFailed("PORT is not a whole number from 1 to 65535.")
-    with step(f"Checking port {port}", f"Choose another port: make run PORT={int(port) + 1}"):
-        _require_free(int(port))
+    port = _port("PORT", 8000)
+    gateway = _port("GATEWAY_PORT", port + GATEWAY_PORT_OFFSET)
+    grpc = _port("GATEWAY_GRPC_PORT", gateway + 1)
+    for name, number in (("PORT", port), ("GATEWAY_PORT", gateway), ("GATEWAY_GRPC_PORT", grpc)):
+        with step(f"Checking port {number}", f"Choose another port: make run {name}={number + 1}"):
+            _require_free(number)
     stores = _start_stores()
     with step("Setting up tables, admin, token and demo", "See the lines above."):
         python("-m", "ratelimit_platform.running.bootstrap")
-    return _supervise([*stores, *_start_processes(port)], port)
+    return _supervise([*stores, *_start_processes(str(port))], str(port))
+
+
+def _port(name: str, default: int) -> int:
+    """The port that a variable names; the processes of this run get the default too."""
+    text = os.environ[name] = os.environ.get(name) or str(default)
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        raise StepFailed(f"{name} is not a whole number from 1 to 65535.")
+    return int(text)
 
 
 def _require_free(port: int) -> None:
@@ -183,7 +194,8 @@ def _start_stores() -> list[RunStore]:
 def _start_processes(port: str) -> list[RunProcess]:
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     return [
-        RunProcess(name, ["make", "--silent", name, f"PORT={port}"], environment) for name in ("web", "worker", "beat")
+        RunProcess(name, ["make", "--silent", name, f"PORT={port}"], environment)
+        for name in ("web", "gateway", "worker", "beat")
     ]
 
 
@@ -196,11 +208,12 @@ def _supervise(members: Sequence[RunProcess | RunStore], port: str) -> int:
             if member.ended and not (is_ready and _restarted(member)):
                 print(f"\n{member.name} ended unexpectedly, so all processes are stopped. See the log lines above.")
                 return 1
-        if not is_ready and (is_ready := _web_answers(port) and _worker_answers()):
+        answers = not is_ready and _answers(port) and _answers(os.environ["GATEWAY_PORT"])
+        if answers and (is_ready := _worker_answers()):
             print(_welcome(port), flush=True)
         if not is_ready and waited_seconds > READY_TIMEOUT_SECONDS:
             raise StepFailed(
-                f"Web and worker did not respond within {READY_TIMEOUT_SECONDS:.0f} s. See the lines above."
+                f"Web, gateway and worker did not respond within {READY_TIMEOUT_SECONDS:.0f} s. See the lines above."
             )
         pause.wait(POLL_SECONDS)
         waited_seconds += POLL_SECONDS
@@ -218,7 +231,7 @@ def _restarted(member: RunProcess | RunStore) -> bool:
     return False
 
 
-def _web_answers(port: str) -> bool:
+def _answers(port: str) -> bool:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
             return bool(answer.status == 200)
@@ -234,7 +247,7 @@ def _worker_answers() -> bool:
 
 
 def _welcome(port: str) -> str:
-    base = f"http://127.0.0.1:{port}"
+    base, grpc = f"http://127.0.0.1:{port}", f"127.0.0.1:{os.environ['GATEWAY_GRPC_PORT']}"
     shop = (
         ""
         if os.environ.get("DEMO") == "0"
@@ -246,6 +259,7 @@ Everything is running.
 
   Admin    {base}/admin/   user admin, password {os.environ["ADMIN_PASSWORD"]}
   API      {base}/api/docs/{shop}{emails}
+  Gateway  http://127.0.0.1:{os.environ["GATEWAY_PORT"]}/v1/check   checks in less time; gRPC for Envoy: {grpc}
   Redis    {_store()}   for RATELIMIT_PLATFORM["REDIS"] of your own Django project: docs/django-projects.md
 
   Try this several times in a row:

@@ -15,11 +15,11 @@ COMPOSE_TEXT = (BASE_DIR / "docker-compose.yml").read_text(encoding="utf-8")
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
 DOCKERFILE = (BASE_DIR / "Dockerfile").read_text(encoding="utf-8")
 SERVICES: dict[str, Any] = COMPOSE["services"]
-OURS = ("migrate", "web", "worker", "beat")
+OURS = ("migrate", "web", "gateway", "worker", "beat")
 
 
 def test_all_services_exist() -> None:
-    assert set(SERVICES) == {"postgres", "redis", "migrate", "web", "proxy", "worker", "beat", "mail"}
+    assert set(SERVICES) == {"postgres", "redis", "migrate", "web", "gateway", "proxy", "worker", "beat", "mail"}
     assert SERVICES["postgres"]["image"] == "postgres:18"
     assert {"--appendonly", "noeviction"} <= set(SERVICES["redis"]["command"])
 

@@ -27,7 +27,7 @@ OLDEST = "1.30"
 
 VERSIONS = [version for version in map(utils.major_minor, utils.all_versions()) if Version(version) >= Version(OLDEST)]
 
-OURS = ("web", "worker", "beat", "migrate")
+OURS = ("web", "gateway", "worker", "beat", "migrate")
 """Components that run the platform's image."""
 
 
@@ -84,8 +84,8 @@ def test_listed_and_existing_files_are_the_same(folder: str) -> None:
 
 def test_all_components_exist() -> None:
     assert set(PODS) == {*OURS, "proxy"}
-    assert {name for kind, name in OBJECTS if kind == "Service"} == {"web", "proxy"}
-    assert {name for kind, name in OBJECTS if kind == "PodDisruptionBudget"} == {"web", "proxy"}
+    assert {name for kind, name in OBJECTS if kind == "Service"} == {"web", "gateway", "proxy"}
+    assert {name for kind, name in OBJECTS if kind == "PodDisruptionBudget"} == {"web", "gateway", "proxy"}
 
 
 @pytest.mark.parametrize("name", PODS)
@@ -227,6 +227,15 @@ def test_only_the_ingress_can_reach_the_proxy_and_only_the_proxy_can_reach_web()
     assert [port["port"] for port in (*to_proxy["ports"], *to_web["ports"])] == [8080, 8000]
 
 
+def test_the_gateway_is_reached_by_the_proxy_and_by_proxies_of_other_sites() -> None:
+    inside, outside = policy("gateway")["ingress"]
+    pods, metrics = inside["from"]
+    assert chosen(pods["podSelector"]) == {"proxy"}
+    assert metrics == {"namespaceSelector": {"matchLabels": {"rate-limits/metrics": "true"}}}
+    assert outside["from"] == [{"namespaceSelector": {"matchLabels": {"rate-limits/gateway": "true"}}}]
+    assert [[port["port"] for port in each["ports"]] for each in (inside, outside)] == [[8081], [8081, 8082]]
+
+
 def test_only_the_platform_can_reach_the_stores() -> None:
     assert chosen(policy("stores")["podSelector"]) == set(OURS)
     (to_stores,) = policy("only-the-platform")["ingress"]
@@ -293,7 +302,7 @@ def without_comments(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if not line.strip().startswith("#")]
 
 
-def test_the_proxys_configuration_differs_from_that_of_the_containers_in_four_lines() -> None:
+def test_the_proxys_configuration_differs_from_that_of_the_containers_in_five_lines() -> None:
     ours, theirs = (
         without_comments(file.read_text(encoding="utf-8"))
         for file in (FOLDER / "base" / "nginx.conf", BASE_DIR / "containers" / "nginx.conf")
@@ -301,6 +310,7 @@ def test_the_proxys_configuration_differs_from_that_of_the_containers_in_four_li
     assert [line[2:] for line in difflib.ndiff(theirs, ours) if line.startswith("+")] == [
         "resolver NAMESERVER valid=2s ipv6=off;",
         "server web.DOMAIN:8000 resolve max_fails=1 fail_timeout=2s;",
+        "server gateway.DOMAIN:8081 resolve max_fails=1 fail_timeout=2s;",
         "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;",
         "proxy_set_header X-Forwarded-Proto $http_x_forwarded_proto;",
     ]

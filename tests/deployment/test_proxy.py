@@ -25,13 +25,14 @@ COMPOSE, KUBERNETES = (BASE_DIR / folder / "nginx.conf" for folder in ("containe
 
 
 class Tells(BaseHTTPRequestHandler):
-    """Answers with the received headers, and the length of the body."""
+    """Answers with the received headers, the length of the body, and its port."""
 
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        told = json.dumps({"headers": self.headers.items(), "length": len(body)}).encode()
+        port = self.connection.getsockname()[1]
+        told = json.dumps({"headers": self.headers.items(), "length": len(body), "port": port}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(told)))
         self.end_headers()
@@ -41,15 +42,27 @@ class Tells(BaseHTTPRequestHandler):
         """Logs nothing."""
 
 
+@pytest.fixture
+def servers() -> Iterator[tuple[int, int]]:
+    """The ports of two servers, in place of web and gateway."""
+    servers = [ThreadingHTTPServer(("127.0.0.1", 0), Tells) for _ in range(2)]
+    for server in servers:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield servers[0].server_port, servers[1].server_port
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
 @pytest.fixture(params=[COMPOSE, KUBERNETES], ids=["compose", "kubernetes"])
-def proxy(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[int]:
+def proxy(tmp_path: Path, servers: tuple[int, int], request: pytest.FixtureRequest) -> Iterator[int]:
     """The port of nginx with this configuration, without the parts that need the network of containers."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Tells)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    web, gateway = servers
     port = free_port()
     text = request.param.read_text(encoding="utf-8")
     text = re.sub(r"resolver .*;", "", text)
-    text = re.sub(r"server web\S*:8000 .*;", f"server 127.0.0.1:{server.server_port};", text)
+    text = re.sub(r"server web\S*:8000 .*;", f"server 127.0.0.1:{web};", text)
+    text = re.sub(r"server gateway\S*:8081 .*;", f"server 127.0.0.1:{gateway};", text)
     text = text.replace("/tmp/", f"{tmp_path}/").replace("listen 8080;", f"listen 127.0.0.1:{port};")
     (tmp_path / "nginx.conf").write_text(text)
     log = str(tmp_path / "error.log")
@@ -68,8 +81,6 @@ def proxy(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[int]:
         wait_until(lambda: nginx.poll() is not None or _listens(port))
         yield port
         nginx.terminate()
-    server.shutdown()
-    server.server_close()
 
 
 def _user() -> str:
@@ -155,3 +166,16 @@ def test_forward_auth_is_refused_from_outside(proxy: int, path: str) -> None:
 )
 def test_other_paths_pass(proxy: int, path: str) -> None:
     assert send(proxy, path)[0] == 200
+
+
+BY_GATEWAY = ["/v1/check", "/v1/check?status=200", "/v1/check/batch", "/v1/peek", "/v1/charge", "/v1/reservations"]
+BY_GATEWAY += ["/v1/reservations/settle", "/v1/reservations/abc/settle", "/v1/reservations/abc"]
+BY_WEB = ["/v1/usage", "/v1/clients/a", "/v1/checks", "/admin/", "/api/docs/", "/metrics", "/v1/config", "/problems/x"]
+
+
+@pytest.mark.parametrize(("path", "at"), [*((path, 1) for path in BY_GATEWAY), *((path, 0) for path in BY_WEB)])
+def test_checks_are_sent_to_the_gateway_and_everything_else_to_web(
+    proxy: int, servers: tuple[int, int], path: str, at: int
+) -> None:
+    status, body = send(proxy, path)
+    assert (status, json.loads(body)["port"]) == (200, servers[at])

@@ -43,7 +43,9 @@ class Run:
     def __init__(self, clone: Path, port: int) -> None:
         self.clone, self.port = clone, port
         self.data_dir = clone / "data dir"
+        self.gateway_port = free_port()
         variables = {"PORT": str(port), "WEB_WORKERS": "1", "PYTHONWARNINGS": "default"}
+        variables |= {"GATEWAY_PORT": str(self.gateway_port), "GATEWAY_GRPC_PORT": str(free_port())}
         self.lines: queue.Queue[str] = queue.Queue()
         self.seen: list[str] = []
         self.process = subprocess.Popen(
@@ -104,9 +106,10 @@ class Run:
         """The first process with this word in its command line."""
         return next(each for each in self.others() if word in each.cmdline())
 
-    def check(self) -> dict[str, Any]:
+    def check(self, port: int | None = None) -> dict[str, Any]:
+        """Asks the web server, or what listens on another port."""
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/v1/check",
+            f"http://127.0.0.1:{port or self.port}/v1/check",
             data=json.dumps({"client": "corner-shop", "endpoint": "search"}).encode(),
             headers={"Authorization": f"Bearer {ODD_SECRETS['API_TOKEN']}", "Content-Type": "application/json"},
         )
@@ -144,6 +147,7 @@ def test_a_run_answers_ends_orderly_and_keeps_its_data(clone: Path) -> None:
         run.wait_for(ODD_SECRETS["ADMIN_PASSWORD"])
         first = run.check()
         assert first["allowed"] is True
+        assert run.check(run.gateway_port)["remaining"] == first["remaining"] - 1
         assert (run.data_dir / "env").stat().st_mode & 0o777 == 0o600
         run.wait_for("  Redis    ")
         assert_a_store_is_at(next(line for line in run.seen if "  Redis    " in line))
@@ -156,7 +160,7 @@ def test_a_run_answers_ends_orderly_and_keeps_its_data(clone: Path) -> None:
     with running(clone, run.port) as again:
         again.wait_for("Everything is running.")
         assert again.check()["ruleset"] == first["ruleset"]
-        assert remaining_today(again.check()) == 997
+        assert remaining_today(again.check()) == 996
         assert_the_admin_may_log_in(again)
         assert_a_kill_leaves_nothing_behind(again)
 
