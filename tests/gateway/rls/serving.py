@@ -1,45 +1,21 @@
-"""A gRPC server of the rate limit service, for tests: grpcio's transport around the real methods and a real engine."""
+"""A gRPC server of the rate limit service, for tests: the gateway's transport and methods around a real engine."""
 
 import asyncio
+import socket
 import threading
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
 
-import grpc
-import grpc.aio
+import uvloop
 
 from gateway.engine_threads import EngineThreads
+from gateway.http2 import calls
+from gateway.http2.bounds import Bounds
+from gateway.http2.connection import Http2Connection
 from gateway.rls.handlers import Methods, methods
+from gateway.server import GatewayServer, Interface
 from ratelimit_enforcer.engine import Engine
-
-
-class _Call:
-    """A call of grpcio's server, in the form that the handlers expect."""
-
-    def __init__(self, context: "grpc.aio.ServicerContext[Any, Any]", peer: str | None, timeout: float | None) -> None:
-        self.metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-        remaining = context.time_remaining()
-        self.deadline_seconds = timeout or (remaining if remaining is not None and remaining < 10**6 else None)
-        self.peer = peer or context.peer().partition(":")[2]
-        self.on_message: Callable[[bytes], None] | None = None
-        self.on_end: Callable[[], None] | None = None
-        self.on_cancel: Callable[[], None] | None = None
-        self.results: asyncio.Queue[bytes | tuple[int, str]] = asyncio.Queue()
-
-    def reply(self, message: bytes) -> None:
-        self.results.put_nowait(message)
-        self.results.put_nowait((0, ""))
-
-    def send(self, message: bytes) -> None:
-        self.results.put_nowait(message)
-
-    def fail(self, status: int, text: str) -> None:
-        self.results.put_nowait((status, text))
-
-    close = fail
-
-
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class Server:
@@ -52,11 +28,12 @@ class Server:
         self._timeout = timeout
         self.failures: list[tuple[int, str]] = []
         """The calls that ended with a status other than OK, as code and text."""
-        self._began = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.port: int = self._listener.getsockname()[1]
         self.methods: Methods
-        self.port: int
         self.loop: asyncio.AbstractEventLoop
+        self._began = threading.Event()
+        self._thread = threading.Thread(target=lambda: uvloop.run(self._serve()), daemon=True)
         self._thread.start()
         assert self._began.wait(20)
 
@@ -68,66 +45,48 @@ class Server:
         self.loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
         threads = EngineThreads(self.engine, self.loop)
         self.methods = methods(threads)
-        server = grpc.aio.server()
-        server.add_generic_rpc_handlers((_Handlers(self),))
-        self.port = server.add_insecure_port("127.0.0.1:0")
+        self._calls = calls.Methods(self.methods.unary, self.methods.streaming)
+        interface = Interface(self._listener, lambda connections: Http2Connection(self, Bounds(), connections))
+        server = GatewayServer((interface,))
         await server.start()
         self._began.set()
         await self._ended.wait()
-        await server.stop(None)
+        for connection in server.connections:
+            connection.transport.abort()
+        await server.drain()
         threads.stop()
 
+    def start(self, call: calls.Call) -> None:
+        """Starts a call in the service, from the address and with the deadline that the test wants."""
+        if self._peer is not None:
+            call.connection.peer = self._peer
+        if self._timeout is not None:
+            call.head = replace(call.head, deadline_seconds=self._timeout)
+        self._record(call)
+        self._calls.start(call)
+
+    def _record(self, call: calls.Call) -> None:
+        close = call.close
+
+        def recorded(status: int = 0, text: str = "") -> None:
+            if status:
+                self.failures.append((status, text))
+            close(status, text)
+
+        call.close = recorded  # type: ignore[method-assign]
+
     def in_loop(self, function: Callable[[], None]) -> None:
-        """Calls a function in the event loop."""
-        self.loop.call_soon_threadsafe(function)
+        """Calls a function in the event loop, and waits for its end."""
+        ended: Future[None] = Future()
+
+        def run() -> None:
+            function()
+            ended.set_result(None)
+
+        self.loop.call_soon_threadsafe(run)
+        ended.result(20)
 
     def stop(self) -> None:
         if self._thread.is_alive():
             self.in_loop(self._ended.set)
             self._thread.join(20)
-
-    async def answer(
-        self, path: str, messages: AsyncIterator[bytes], context: "grpc.aio.ServicerContext[Any, Any]"
-    ) -> AsyncIterator[bytes]:
-        call = _Call(context, self._peer, self._timeout)
-        if path in self.methods.streaming:
-            self.methods.streaming[path](call)
-            reading = asyncio.create_task(_forward(messages, call))
-        else:
-            self.methods.unary[path](call, await anext(messages))
-            reading = None
-        try:
-            while isinstance(result := await call.results.get(), bytes):
-                yield result
-            if result[0]:
-                self.failures.append(result)
-                await context.abort(_CODES[result[0]], result[1])
-        finally:
-            if call.on_cancel is not None:
-                call.on_cancel()
-            if reading is not None:
-                reading.cancel()
-
-
-async def _forward(messages: AsyncIterator[bytes], call: _Call) -> None:
-    async for message in messages:
-        assert call.on_message is not None
-        call.on_message(message)
-    assert call.on_end is not None
-    call.on_end()
-
-
-class _Handlers(grpc.GenericRpcHandler):
-    def __init__(self, server: Server) -> None:
-        self._server = server
-
-    def service(self, details: Any) -> Any:
-        path = details.method
-        if not any(path in group for group in self._server.methods[:2]):
-            return None
-
-        async def answer(messages: Any, context: Any) -> Any:
-            async for result in self._server.answer(path, messages, context):
-                yield result
-
-        return grpc.stream_stream_rpc_method_handler(answer)
