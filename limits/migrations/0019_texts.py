@@ -10,6 +10,7 @@ from django.db import migrations, models
 
 import limits.models.clients
 import limits.models.fields
+from limits.migrations._operations import TextsOnly
 
 PERMISSIONS = {
     "block_client": "Can block and unblock clients",
@@ -30,7 +31,7 @@ class Migration(migrations.Migration):
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
-    operations = [
+    texts = [
         migrations.AlterModelOptions(
             name="client",
             options={
@@ -1001,5 +1002,8 @@ class Migration(migrations.Migration):
                 violation_error_message="Only one limit per algorithm and window is allowed.",
             ),
         ),
+    ]
+    operations = [
+        TextsOnly(texts),
         migrations.RunPython(rename_permissions, migrations.RunPython.noop),
     ]
