@@ -7,18 +7,23 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+import grpc
 import httpx
 import psutil
 import pytest
 from redis import Redis
 
+from demo.shop import KEY_HEADER
+from gateway.proto.ratelimit_pb2 import RateLimitDescriptor
+from gateway.proto.rls_pb2 import RateLimitRequest, RateLimitResponse
+from gateway.rls.service import SHOULD_RATE_LIMIT
 from limits.models import PolicyLimit
 from ratelimit_platform.embedded.redis import free_port
 from tests.end_to_end.conftest import http, live_rules, redis
@@ -37,9 +42,15 @@ END_SECONDS = 10.0
 
 
 @pytest.fixture(scope="module")
-def lasting_gateway(django_db_setup: None) -> Iterator[WebServer]:
+def grpc_port() -> int:
+    """The port of the gRPC interface of :func:`lasting_gateway`."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def lasting_gateway(django_db_setup: None, grpc_port: int) -> Iterator[WebServer]:
     """A gateway for tests that neither stop nor restart it."""
-    with running_gateways(workers=2) as [gateway]:
+    with running_gateways(workers=2, GATEWAY_GRPC_PORT=str(grpc_port)) as [gateway]:
         yield gateway
 
 
@@ -285,12 +296,46 @@ def test_twenty_publications_under_load_leave_no_check_on_older_rules(gateway: W
     assert stale == []
 
 
-def test_gateway_and_web_together_admit_exactly_the_quota(gateway: WebServer, http: httpx.Client) -> None:
+def over_grpc(channel: grpc.Channel) -> bool:
+    """Whether Envoy's rate limit service admits a request of the client “acme”."""
+    entries = [
+        RateLimitDescriptor.Entry(key=key, value=value) for key, value in (("client", "acme"), ("endpoint", "search"))
+    ]
+    request = RateLimitRequest(descriptors=[RateLimitDescriptor(entries=entries)])
+    call = channel.unary_unary(SHOULD_RATE_LIMIT, RateLimitRequest.SerializeToString, RateLimitResponse.FromString)
+    return bool(call(request, timeout=30).overall_code == RateLimitResponse.OK)
+
+
+def is_admitted(http: httpx.Client, server: WebServer) -> bool:
+    """Whether ``/v1/check`` admits a request of the client “acme”."""
+    return bool(ask(http, server)["allowed"])
+
+
+def test_all_interfaces_together_admit_exactly_the_quota(gateway: WebServer, grpc_port: int) -> None:
+    """Eight connections each to the gateway over HTTP and over gRPC, to the API of web, and to a view of a shop."""
     policy("all", (100, 3_600))
     publish()
-    with running_servers(1, workers=2) as [web], ThreadPoolExecutor(32) as pool:
-        answers = pool.map(lambda number: ask(http, (gateway, web)[number % 2]), range(400))
-        assert sum(answer["allowed"] for answer in answers) == 100
+    with running_servers(1, workers=2) as [web], ExitStack() as stack:
+
+        def connection() -> httpx.Client:
+            return stack.enter_context(httpx.Client(headers=HEADERS, timeout=30))
+
+        def visit(shop: httpx.Client) -> bool:
+            return shop.get(f"{web.url}/shop/search?q=tea", headers={KEY_HEADER: "acme"}).status_code == 200
+
+        ways: list[Callable[[], bool]] = []
+        for _ in range(8):
+            options = [("grpc.use_local_subchannel_pool", 1)]
+            channel = stack.enter_context(grpc.insecure_channel(f"127.0.0.1:{grpc_port}", options))
+            ways += [
+                partial(is_admitted, connection(), gateway),
+                partial(is_admitted, connection(), web),
+                partial(visit, connection()),
+                partial(over_grpc, channel),
+            ]
+        pool = stack.enter_context(ThreadPoolExecutor(len(ways)))
+        admitted = sum(pool.map(lambda way: sum(way() for _ in range(12)), ways))
+    assert admitted == 100
 
 
 def test_connections_to_redis_do_not_grow_with_those_of_callers(gateway: WebServer, redis: Redis) -> None:
