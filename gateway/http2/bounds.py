@@ -29,4 +29,4 @@ class Bounds:
     idle: float = 300.0
     """How long a connection stays open without calls."""
     drain: float = 1.0
-    """How long a connection that ends waits for the answer to its PING."""
+    """How long a connection that ends waits for the answer to its PING, and then for the peer to close it."""

@@ -19,6 +19,7 @@ FIELDS = ((":status", "200"), ("content-type", "application/grpc"))
 INITIAL, SUCCEEDED = header_block(*FIELDS), header_block(("grpc-status", "0"))
 MESSAGE = Struct(">BI")
 """What precedes a message: compressed or not, its length."""
+ONLY_GRPC = b"This port answers gRPC."
 TEXT = 1_024
 """The characters of a status' text that are sent at most."""
 
@@ -159,8 +160,8 @@ class Call:
         if self.head.unsupported is not None:
             self.opened, self.trailers = True, b""
             self.connection.send_headers(self.stream, self.head.unsupported)
-            self.unsent += b"This port answers gRPC."
-            self.connection.waits(self, 0)
+            self.unsent += ONLY_GRPC
+            self.connection.waits(self, len(ONLY_GRPC))
         elif self.buffer:
             self.fail(INTERNAL, "The last message is incomplete.")
         elif self.on_request is None:

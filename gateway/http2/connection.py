@@ -108,16 +108,19 @@ class Http2Connection(asyncio.Protocol):
         self.write(frame(frames.GOAWAY, 0, 0, self.last.to_bytes(4, "big") + code.to_bytes(4, "big")))
 
     def _end(self) -> None:
+        """Nothing more is sent. What the peer still sends is read and ignored until it closes too: closing at once
+        would destroy what it has not read yet, such as the reason."""
         self._flush()
         self.closing, self.paused_since = True, self.now
-        self.transport.close()
+        if not self.transport.is_closing():
+            self.transport.write_eof()
 
     def _abort(self) -> None:
         self.closing = True
         self.transport.abort()
 
     def _fail(self, error: Http2Error) -> None:
-        log.info("Connection of %s ends: %s", self.peer, error)
+        log.debug("Connection of %s ends: %s", self.peer, error)
         self._goaway(error.code)
         self._end()
 
@@ -126,7 +129,8 @@ class Http2Connection(asyncio.Protocol):
         self.now = now = self.loop.time()
         self.tick = self.loop.call_later(self.bounds.interval, self._compare_times)
         self.credit = self.bounds.overhead
-        if self.paused_since is not None and now - self.paused_since > self.bounds.unread:
+        allowed = self.bounds.unread if self.transport.get_write_buffer_size() else self.bounds.drain
+        if self.paused_since is not None and now - self.paused_since > allowed:
             self._abort()
         elif not self.closing:
             late = now - self.bounds.request
@@ -326,7 +330,7 @@ class Http2Connection(asyncio.Protocol):
             payload = without_padding(payload)
         call.ended = bool(flags & END_STREAM)
         if not call.ended:
-            self._keep_open(call, size)
+            self._keep_open(call, size, payload)
         call.receive(payload)
         if call.ended and not call.closed:
             call.end()
@@ -337,9 +341,9 @@ class Http2Connection(asyncio.Protocol):
         if stream not in self.reset:
             raise Http2Error(Code.STREAM_CLOSED, stream)
 
-    def _keep_open(self, call: Call, size: int) -> None:
-        """The peer's window for a call that goes on."""
-        if not size:
+    def _keep_open(self, call: Call, size: int, payload: bytes) -> None:
+        """The peer's window for a call that goes on; its ``size`` counts the padding, which brings nothing forward."""
+        if not payload:
             self._spend()
         call.ungranted += size
         if call.ungranted >= frames.DEFAULT_WINDOW // 2:
