@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from hpack import Decoder
@@ -211,7 +212,9 @@ def run(steps: list[tuple[Any, ...]], cuts: int, capacity: int, greeting: bytes)
             await asyncio.sleep(0)
         history.finish()
 
-    asyncio.run(history())
+    # Not in this thread: a browser test may have left a running loop in it.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(history())).result()
 
 
 @history_settings(1_200)
