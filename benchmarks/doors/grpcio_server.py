@@ -21,7 +21,9 @@ class GrpcioCall:
         self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     def reply(self, message: bytes) -> None:
-        self.answer.set_result(message)
+        # Cancelled, if the caller has gone.
+        if not self.answer.done():
+            self.answer.set_result(message)
 
     def fail(self, status: int, text: str) -> None:
         self.answer.set_exception(RuntimeError(f"{status}: {text}"))
