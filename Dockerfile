@@ -18,7 +18,6 @@ RUN useradd --system --uid 10001 --no-create-home limits && install -d -o limits
 COPY --from=build /venv /venv
 WORKDIR /app
 COPY manage.py ./
-COPY gateway gateway
 COPY ratelimit_platform ratelimit_platform
 COPY ratelimit_enforcer ratelimit_enforcer
 COPY limits limits

@@ -156,13 +156,14 @@ def test_objects_are_labelled_with_their_component(manifest: dict[str, Any]) -> 
     assert labels["app.kubernetes.io/component"] in {*PODS, "settings"}
 
 
-def test_web_is_scaled_only_by_its_autoscaler_and_stays_available() -> None:
-    web, autoscaler = OBJECTS["Deployment", "web"]["spec"], OBJECTS["HorizontalPodAutoscaler", "web"]["spec"]
-    assert "replicas" not in web
-    assert autoscaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+@pytest.mark.parametrize("name", ["web", "gateway"])
+def test_it_is_scaled_only_by_its_autoscaler_and_stays_available(name: str) -> None:
+    deployment, autoscaler = OBJECTS["Deployment", name]["spec"], OBJECTS["HorizontalPodAutoscaler", name]["spec"]
+    assert "replicas" not in deployment
+    assert autoscaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
     assert autoscaler["minReplicas"] >= 2
-    assert web["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
-    assert OBJECTS["PodDisruptionBudget", "web"]["spec"]["maxUnavailable"] == 1
+    assert deployment["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+    assert OBJECTS["PodDisruptionBudget", name]["spec"]["maxUnavailable"] == 1
 
 
 def test_there_is_only_one_beat() -> None:
