@@ -37,6 +37,10 @@ FieldProblems = Mapping[str, Callable[[Any], str | None]]
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_BATCH_BODY_BYTES = 4 * 1024 * 1024
+LARGE_BODIES = MappingProxyType(
+    {"/v1/check/batch": MAX_BATCH_BODY_BYTES, "/v1/reservations/settle": MAX_BATCH_BODY_BYTES}
+)
+"""Path → the maximum size of its body in bytes, if that is more than :data:`MAX_BODY_BYTES`."""
 
 
 def read_json(request: Request, limit: int = MAX_BODY_BYTES) -> Any:

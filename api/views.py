@@ -81,6 +81,13 @@ class ApiView(ProblemDocumentView):
     parser_classes = ()
     content_negotiation_class = IgnoreAccept
 
+    def error_response(self, request: Any, error: Exception) -> HttpResponse:
+        """The response to an exception of this view. Raises it again if no handler expects it."""
+        response = self.get_exception_handler()(error, {"request": request, "view": self})
+        if response is None:
+            raise error
+        return response
+
 
 @lru_cache(maxsize=64)
 def _methods(view: type[Any]) -> frozenset[str]:
@@ -105,11 +112,8 @@ class CheckingView(ApiView):
             self.admit(request)
             handler = getattr(self, cast(str, request.method).lower())
             return cast(HttpResponse, handler(request, *args, **kwargs))
-        except Exception as error:
-            response = self.get_exception_handler()(error, {"request": request, "view": self})
-            if response is None:
-                raise
-            return response
+        except Exception as error:  # noqa: BLE001 - raised again unless it is expected
+            return self.error_response(request, error)
 
     def admit(self, request: Any) -> None:
         """Checks method, ``Accept`` and token, in this order, and sets ``request.auth``. Raises

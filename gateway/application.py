@@ -22,7 +22,7 @@ from api.errors import server_error, unknown_address
 from api.forward_auth.views import find_forward_auth
 from api.metrics import MetricsView
 from api.rendering import Rendered
-from api.requests import MAX_BATCH_BODY_BYTES, MAX_BODY_BYTES
+from api.requests import LARGE_BODIES, MAX_BODY_BYTES
 from api.routing import find
 from api.views import CheckView, DecisionView, HealthView, PeekView, ReadinessView
 from gateway.engine_threads import EngineThreads, Result
@@ -35,7 +35,6 @@ EARLY_TOKEN_BYTES = 8 * 1024
 View = Callable[[Any], Any]
 Wrapper = Callable[[View], View]
 
-_LARGE_BODIES = ("/v1/check/batch", "/v1/reservations/settle")
 _DECISIONS: Mapping[str, DecisionView] = {"/v1/check": CheckView(), "/v1/peek": PeekView()}
 _PROBES: Mapping[str, View] = {"/healthz": HealthView.as_view(), "/readyz": ReadinessView.as_view()}
 _metrics = MetricsView.as_view()
@@ -56,7 +55,7 @@ class GatewayApplication:
 
     def body_limit(self, path: str) -> int:
         """The maximum size of a body in bytes."""
-        return MAX_BATCH_BODY_BYTES if path in _LARGE_BODIES else MAX_BODY_BYTES
+        return LARGE_BODIES.get(path, MAX_BODY_BYTES)
 
     def added_headers(self, request: GatewayRequest) -> str:
         """The header lines of Django's middleware for security; probes and proxies are answered before it."""
@@ -110,9 +109,10 @@ class GatewayApplication:
         answer(rendered if rendered.status < 500 else self._named(request, rendered.response()))
 
     def _failure(self, view: DecisionView, request: Any, error: Exception) -> HttpResponse:
-        response = view.get_exception_handler()(error, {"request": request, "view": view})
-        if response is None:
-            logger.error("A check failed.", exc_info=error)
+        try:
+            response = view.error_response(request, error)
+        except Exception:
+            logger.exception("A check failed.")
             response = server_error(request)
         return self._named(request, response)
 
@@ -149,11 +149,8 @@ def _reject_before_body(request: Any) -> HttpResponse | None:
     view = found[0].view_class()  # type: ignore[attr-defined]
     try:
         view.admit(request)
-    except Exception as error:
-        response: HttpResponse | None = view.get_exception_handler()(error, {"request": request, "view": view})
-        if response is None:
-            raise
-        return response
+    except Exception as error:  # noqa: BLE001 - raised again unless it is expected
+        return cast(HttpResponse, view.error_response(request, error))
     return None
 
 

@@ -16,7 +16,7 @@ from django.db import connections
 from django.http import HttpResponse
 
 from api.problems import BODY_TOO_LARGE, BODY_TOO_SLOW, OVERLOADED, ProblemType, problem_response
-from api.requests import MAX_BATCH_BODY_BYTES, MAX_BODY_BYTES
+from api.requests import LARGE_BODIES, MAX_BODY_BYTES
 
 Environ = MutableMapping[str, Any]
 Application = Callable[[Any, Any], Iterable[Any]]
@@ -29,8 +29,7 @@ MAX_IMPORT_BYTES = 65 * KIB * KIB
 """A file of 64 MiB, and the form that contains it."""
 
 LARGEST_BODIES = (
-    ("/v1/check/batch", MAX_BATCH_BODY_BYTES),
-    ("/v1/reservations/settle", MAX_BATCH_BODY_BYTES),
+    *LARGE_BODIES.items(),
     ("/v1/config", MAX_CONFIG_BYTES),
     ("/v1/", MAX_BODY_BYTES),
     ("/admin/login/", MAX_BODY_BYTES),

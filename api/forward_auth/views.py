@@ -7,7 +7,6 @@ from django.http import Http404, HttpResponse
 from django.http.response import HttpResponseBase
 
 from api.decisions import decision_response
-from api.errors import exception_response
 from api.forward_auth.access import admit_proxy
 from api.forward_auth.clients import client_key, decide
 from api.forward_auth.original_request import HEADERS, check_by_headers, check_by_path
@@ -34,11 +33,8 @@ class _ProxyView(ApiView):
         Envoy asks with the method of the original request."""
         try:
             return self.get(request, **kwargs)
-        except Exception as error:
-            response = exception_response(error, {"request": request, "view": self})
-            if response is None:
-                raise
-            return response
+        except Exception as error:  # noqa: BLE001 - raised again unless it is expected
+            return self.error_response(request, error)
 
     def get(self, request: Any, **kwargs: Any) -> HttpResponse:
         """The answer to a proxy, with every method. Raises the exceptions that
