@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.http2.frames import Code, Http2Error, header_block
 from gateway.http2.headers import Head
+from gateway.http2.status import Status
 
 if TYPE_CHECKING:
     from gateway.http2.connection import Http2Connection
 
 log = logging.getLogger(__name__)
 
-DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL = 4, 8, 12, 13
 FIELDS = ((":status", "200"), ("content-type", "application/grpc"))
 INITIAL, SUCCEEDED = header_block(*FIELDS), header_block(("grpc-status", "0"))
 MESSAGE = Struct(">BI")
@@ -108,7 +108,7 @@ class Call:
                 callback(*arguments)
             except Exception:
                 log.exception("A call of %s failed", self.metadata.get(":path"))
-                self.fail(INTERNAL, "The service failed.")
+                self.fail(Status.INTERNAL, "The service failed.")
 
     def receive(self, payload: bytes) -> None:
         """The payload of a DATA frame."""
@@ -125,7 +125,7 @@ class Call:
             self.since = self.connection.now
             self._deliver(message)
         if self.connection.buffered > self.connection.bounds.buffered:
-            self.fail(RESOURCE_EXHAUSTED, "Too many incomplete messages.")
+            self.fail(Status.RESOURCE_EXHAUSTED, "Too many incomplete messages.")
 
     def _next_message(self) -> bytes | None:
         if len(self.buffer) < MESSAGE.size:
@@ -133,9 +133,9 @@ class Call:
         compressed, length = MESSAGE.unpack_from(self.buffer)
         end = MESSAGE.size + length
         if compressed:
-            self.fail(UNIMPLEMENTED, "Messages may not be compressed.")
+            self.fail(Status.UNIMPLEMENTED, "Messages may not be compressed.")
         elif length > self.connection.bounds.message:
-            self.fail(RESOURCE_EXHAUSTED, f"A message may have {self.connection.bounds.message} bytes.")
+            self.fail(Status.RESOURCE_EXHAUSTED, f"A message may have {self.connection.bounds.message} bytes.")
         elif len(self.buffer) >= end:
             message = bytes(self.buffer[MESSAGE.size : end])
             del self.buffer[:end]
@@ -149,7 +149,7 @@ class Call:
         elif self._held is None:
             self._held = message
         else:
-            self.fail(UNIMPLEMENTED, "The method takes one message.")
+            self.fail(Status.UNIMPLEMENTED, "The method takes one message.")
 
     def end(self) -> None:
         """The client has sent everything."""
@@ -163,11 +163,11 @@ class Call:
             self.unsent += ONLY_GRPC
             self.connection.waits(self, len(ONLY_GRPC))
         elif self.buffer:
-            self.fail(INTERNAL, "The last message is incomplete.")
+            self.fail(Status.INTERNAL, "The last message is incomplete.")
         elif self.on_request is None:
             self.run(self.on_end)
         elif self._held is None:
-            self.fail(UNIMPLEMENTED, "The method takes one message.")
+            self.fail(Status.UNIMPLEMENTED, "The method takes one message.")
         else:
             self.run(self.on_request, self, self._held)
 
@@ -197,4 +197,4 @@ class Methods:
         elif (begin := self._streaming.get(path)) is not None:
             begin(call)
         else:
-            call.fail(UNIMPLEMENTED, f"There is no method {path}.")
+            call.fail(Status.UNIMPLEMENTED, f"There is no method {path}.")

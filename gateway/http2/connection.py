@@ -7,7 +7,7 @@ from typing import cast
 
 from gateway.http2 import frames
 from gateway.http2.bounds import Bounds
-from gateway.http2.calls import DEADLINE_EXCEEDED, INITIAL, MESSAGE, SUCCEEDED, Call, GrpcService
+from gateway.http2.calls import INITIAL, MESSAGE, SUCCEEDED, Call, GrpcService
 from gateway.http2.frames import (
     END_HEADERS,
     END_STREAM,
@@ -21,6 +21,7 @@ from gateway.http2.frames import (
     without_padding,
 )
 from gateway.http2.headers import Head, HeaderReader
+from gateway.http2.status import Status
 
 log = logging.getLogger(__name__)
 
@@ -147,7 +148,7 @@ class Http2Connection(asyncio.Protocol):
             self._reset(call.stream, Code.CANCEL)
         for call in [call for call in self.calls.values() if not call.ended and call.since < request]:
             if call.on_request or call.head.unsupported or call.buffer:
-                call.fail(DEADLINE_EXCEEDED, "The request did not arrive in time.")
+                call.fail(Status.DEADLINE_EXCEEDED, "The request did not arrive in time.")
 
     # Sending
 

@@ -5,8 +5,9 @@ from functools import partial
 
 from google.protobuf.message import DecodeError
 
+from gateway.http2.calls import Call
+from gateway.http2.status import Status
 from gateway.proto.health_pb2 import HealthCheckRequest, HealthCheckResponse
-from gateway.rls.transport import INVALID_ARGUMENT, NOT_FOUND, Call, StreamingCall
 
 SERVICE = "grpc.health.v1.Health"
 CHECK = f"/{SERVICE}/Check"
@@ -25,7 +26,7 @@ class Health:
         self._services = frozenset(("", *services))
         self._is_ready = is_ready
         self._is_draining = False
-        self._watchers: dict[StreamingCall, bytes] = {}
+        self._watchers: dict[Call, bytes] = {}
 
     def drain(self) -> None:
         """From now on the status is NOT_SERVING."""
@@ -46,11 +47,11 @@ class Health:
         if service is None:
             return
         if service not in self._services:
-            call.fail(NOT_FOUND, "There is no service with this name.")
+            call.fail(Status.NOT_FOUND, "There is no service with this name.")
             return
         call.reply(self._status())
 
-    def watch(self, call: StreamingCall, message: bytes) -> None:
+    def watch(self, call: Call, message: bytes) -> None:
         """Sends the status, and each later one. A service that does not exist never begins to."""
         service = _service(call, message)
         if service is None:
@@ -62,7 +63,7 @@ class Health:
         call.on_cancel = partial(self._forget, call)
         call.send(status)
 
-    def _forget(self, call: StreamingCall) -> None:
+    def _forget(self, call: Call) -> None:
         self._watchers.pop(call, None)
 
     def _status(self) -> bytes:
@@ -74,5 +75,5 @@ def _service(call: Call, message: bytes) -> str | None:
     try:
         return HealthCheckRequest.FromString(message).service
     except DecodeError:
-        call.fail(INVALID_ARGUMENT, "The message is not a HealthCheckRequest.")
+        call.fail(Status.INVALID_ARGUMENT, "The message is not a HealthCheckRequest.")
         return None

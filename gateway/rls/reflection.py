@@ -6,6 +6,8 @@ from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pool import Default
 from google.protobuf.message import DecodeError
 
+from gateway.http2.calls import Call
+from gateway.http2.status import Status
 from gateway.proto import health_pb2, reflection_v1_pb2, reflection_v1alpha_pb2, rls_pb2
 from gateway.proto.reflection_v1_pb2 import (
     ErrorResponse,
@@ -15,7 +17,6 @@ from gateway.proto.reflection_v1_pb2 import (
     ServerReflectionResponse,
     ServiceResponse,
 )
-from gateway.rls.transport import INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED, StreamingCall
 
 FILES = (rls_pb2.DESCRIPTOR, health_pb2.DESCRIPTOR, reflection_v1_pb2.DESCRIPTOR, reflection_v1alpha_pb2.DESCRIPTOR)
 
@@ -40,17 +41,17 @@ _METHODS = {
 """Service → the names of its methods."""
 
 
-def reflect(call: StreamingCall) -> None:
+def reflect(call: Call) -> None:
     """Answers each message of the stream."""
     call.on_message = lambda message: _answer(call, message)
     call.on_end = lambda: call.close(0, "")
 
 
-def _answer(call: StreamingCall, message: bytes) -> None:
+def _answer(call: Call, message: bytes) -> None:
     try:
         request = ServerReflectionRequest.FromString(message)
     except DecodeError:
-        call.close(INVALID_ARGUMENT, "The message is not a ServerReflectionRequest.")
+        call.close(Status.INVALID_ARGUMENT, "The message is not a ServerReflectionRequest.")
         return
     response = _response(request)
     response.valid_host = request.host
@@ -68,9 +69,9 @@ def _response(request: ServerReflectionRequest) -> ServerReflectionResponse:
         case "file_containing_symbol":
             return _file(_file_of(request.file_containing_symbol))
         case "file_containing_extension" | "all_extension_numbers_of_type":
-            return _error(NOT_FOUND, "There are no extensions.")
+            return _error(Status.NOT_FOUND, "There are no extensions.")
         case _:
-            return _error(UNIMPLEMENTED, "This kind of request is not known.")
+            return _error(Status.UNIMPLEMENTED, "This kind of request is not known.")
 
 
 def _file_of(symbol: str) -> FileDescriptor | None:
@@ -88,7 +89,7 @@ def _file_of(symbol: str) -> FileDescriptor | None:
 def _file(file: FileDescriptor | None) -> ServerReflectionResponse:
     """The file and all that it imports."""
     if file is None:
-        return _error(NOT_FOUND, "There is no such file or symbol.")
+        return _error(Status.NOT_FOUND, "There is no such file or symbol.")
     files = FileDescriptorResponse(file_descriptor_proto=_serialized(dict.fromkeys(_with_imports(file))))
     return ServerReflectionResponse(file_descriptor_response=files)
 

@@ -8,18 +8,12 @@ from google.protobuf.message import DecodeError
 
 from api.problems import INSUFFICIENT_SCOPE, INVALID_TOKEN, MISSING_TOKEN, ProblemResponse
 from gateway.engine_threads import EngineThreads
+from gateway.http2.calls import Call
+from gateway.http2.status import Status
 from gateway.rls.answers import Answers
 from gateway.rls.authorization import TRUSTED, Caller, TrustedPeers, caller_of
 from gateway.rls.descriptors import Item, Operation, asked_in
 from gateway.rls.evaluation import LEAST_DEADLINE, Evaluation, Results
-from gateway.rls.transport import (
-    INTERNAL,
-    INVALID_ARGUMENT,
-    PERMISSION_DENIED,
-    UNAUTHENTICATED,
-    UNAVAILABLE,
-    Call,
-)
 from ratelimit_enforcer.domain.decision import Decision, is_in_range
 from ratelimit_enforcer.engine import RulesetMissing, StoreError
 
@@ -33,9 +27,9 @@ DEADLINE_WITHOUT_TIMEOUT = 0.015
 """Seconds for a request without ``grpc-timeout``: Envoy waits 20 ms unless it is configured otherwise."""
 
 _STATUSES: Mapping[str, int] = {
-    MISSING_TOKEN.uri: UNAUTHENTICATED,
-    INVALID_TOKEN.uri: UNAUTHENTICATED,
-    INSUFFICIENT_SCOPE.uri: PERMISSION_DENIED,
+    MISSING_TOKEN.uri: Status.UNAUTHENTICATED,
+    INVALID_TOKEN.uri: Status.UNAUTHENTICATED,
+    INSUFFICIENT_SCOPE.uri: Status.PERMISSION_DENIED,
 }
 
 logger = logging.getLogger(__name__)
@@ -56,11 +50,12 @@ class RateLimitService:
         try:
             items, adjusts = asked_in(message)
         except DecodeError:
-            call.fail(INVALID_ARGUMENT, "The message is not a RateLimitRequest.")
+            call.fail(Status.INVALID_ARGUMENT, "The message is not a RateLimitRequest.")
             return
         if len(items) > MAX_DESCRIPTORS:
             call.fail(
-                INVALID_ARGUMENT, f"A request may have at most {MAX_DESCRIPTORS} descriptors, not {len(items):,}."
+                Status.INVALID_ARGUMENT,
+                f"A request may have at most {MAX_DESCRIPTORS} descriptors, not {len(items):,}.",
             )
             return
         try:
@@ -156,11 +151,11 @@ _PLAIN = (Operation.CHECK, Operation.PEEK)
 def _fail(call: Call, error: Exception) -> None:
     """Ends a call that has no answer. Only what the caller can act on is told."""
     if isinstance(error, ProblemResponse):
-        call.fail(_STATUSES.get(error.kind.uri, INTERNAL), error.detail)
+        call.fail(_STATUSES.get(error.kind.uri, Status.INTERNAL), error.detail)
     elif isinstance(error, RulesetMissing):
-        call.fail(UNAVAILABLE, "No ruleset is loaded.")
+        call.fail(Status.UNAVAILABLE, "No ruleset is loaded.")
     elif isinstance(error, StoreError):
-        call.fail(UNAVAILABLE, "The store is unavailable.")
+        call.fail(Status.UNAVAILABLE, "The store is unavailable.")
     else:
         logger.error("A request over gRPC failed.", exc_info=error)
-        call.fail(INTERNAL, "Internal error.")
+        call.fail(Status.INTERNAL, "Internal error.")
