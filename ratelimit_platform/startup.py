@@ -1,10 +1,34 @@
-"""Preparation of a web process before the first request: raises the limit of open files, and loads the rules."""
+"""Preparation of a process of web or of the gateway before the first request."""
 
 import gc
+import os
 import resource
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
+from limits.monitoring.prometheus_folder import prepare_folder
 from ratelimit_enforcer.engine import StoreError, get_engine
+from ratelimit_platform.environment import DATA_DIR
+
+Application = TypeVar("Application")
+
+
+def prepared(create: Callable[[], Application]) -> Application:
+    """The application that ``create`` returns after it has set up Django; the process then has its metrics and, if the
+    store answers in time, the rules."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ratelimit_platform.settings")
+    raise_file_limit()
+    prepare_folder(DATA_DIR / "metrics")
+    application = create()
+    # Imported late: this needs the complete application, and prometheus-client needs the folder.
+    from limits.monitoring.prometheus import start_collecting
+
+    start_collecting()
+    warm_up()
+    freeze()
+    return application
+
 
 MAX_OPEN_FILES = 65_536
 

@@ -5,7 +5,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from ratelimit_platform.gateway import __main__ as start
+import django
+
+from ratelimit_platform.startup import prepared
 
 PROCESSES = 2
 
@@ -61,7 +63,7 @@ def main() -> None:
     for _ in range(PROCESSES - 1):
         if os.fork() == 0:
             break
-    start.prepare()
+    prepared(django.setup)
     asyncio.run(serve(int(os.environ["GATEWAY_GRPC_PORT"])))
 
 

@@ -4,16 +4,16 @@ It reads ``HOST``, ``GATEWAY_PORT``, ``GATEWAY_GRPC_PORT`` and ``GATEWAY_WORKERS
 after the requests in flight. SIGHUP replaces its processes, under load and without an error.
 """
 
-import os
 import signal
 import socket
 import sys
 from collections.abc import Sequence
 
+import django
 from django.core.exceptions import ImproperlyConfigured
 
 from gateway.supervisor import Supervisor, listen
-from ratelimit_platform.environment import DATA_DIR, env, gateway_grpc_port, gateway_port, gateway_workers
+from ratelimit_platform.environment import env, gateway_grpc_port, gateway_port, gateway_workers
 
 MODULE = "ratelimit_platform.gateway"
 
@@ -36,30 +36,14 @@ def _serve(http: int, grpc: int, ready: int, lifeline: int) -> int:
     # Until the event loop handles signals; a terminal sends them to every process of the group.
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    prepare()
+    # Imported late: the supervisor needs neither of them, and the second needs Django's settings.
+    from ratelimit_platform.startup import prepared
+
+    prepared(django.setup)
     from ratelimit_platform.gateway.process import run
 
     run(socket.socket(fileno=http), socket.socket(fileno=grpc), ready=ready, lifeline=lifeline)
     return 0
-
-
-def prepare() -> None:
-    """Metrics, Django, and the rules, in the order in which the web server prepares its processes."""
-    import django
-
-    from limits.monitoring.prometheus_folder import prepare_folder
-    from ratelimit_platform.startup import freeze, raise_file_limit, warm_up
-
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ratelimit_platform.settings")
-    raise_file_limit()
-    prepare_folder(DATA_DIR / "metrics")
-    django.setup()
-    # Imported late: prometheus-client needs the folder.
-    from limits.monitoring.prometheus import start_collecting
-
-    start_collecting()
-    warm_up()
-    freeze()
 
 
 if __name__ == "__main__":
