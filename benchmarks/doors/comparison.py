@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -52,28 +53,20 @@ def part(url: str, rounds: int) -> Part:
     return Part("Interfaces", tables, targets)
 
 
+@dataclass(frozen=True)
 class Servers:
     """The servers that run, and the id of the process of their Redis."""
 
-    def __init__(
-        self,
-        web: WebServer,
-        ours: Gateway,
-        alone: Gateway,
-        grpcio: Gateway,
-        peer: envoyproxy.EnvoyProxy | None,
-        redis: int,
-    ) -> None:
-        self._web = web
-        self._ours = ours
-        self._alone = alone
-        self._grpcio = grpcio
-        self._peer = peer
-        self._redis = redis
+    web: WebServer
+    ours: Gateway
+    alone: Gateway
+    grpcio: Gateway
+    peer: envoyproxy.EnvoyProxy | None
+    redis: int
 
     def subjects(self, token: str, connections: int) -> Mapping[str, Subject]:
         """The subjects under load from this number of connections."""
-        web, ours, peer, redis = self._web, self._ours, self._peer, self._redis
+        web, ours, peer, redis = self.web, self.ours, self.peer, self.redis
 
         def checks(url: str) -> Callable[[], Answered]:
             return wrk(url, "one", token, connections)
@@ -85,9 +78,9 @@ class Servers:
             WEB: subject(checks(f"{web.url}/v1/check"), web.process.pid, redis),
             BY_HAND: subject(checks(f"{web.url}/bench/minimal"), web.process.pid, redis),
             HTTP: subject(checks(ours.check_url), ours.pid, redis),
-            ALONE: subject(checks(self._alone.check_url), self._alone.pid, redis),
+            ALONE: subject(checks(self.alone.check_url), self.alone.pid, redis),
             GRPC: subject(calls(ours.grpc_port, "endpoint"), ours.pid, redis),
-            GRPCIO: subject(calls(self._grpcio.grpc_port, "endpoint"), self._grpcio.pid, redis),
+            GRPCIO: subject(calls(self.grpcio.grpc_port, "endpoint"), self.grpcio.pid, redis),
         }
         if peer is not None:
             peer_url = f"http://127.0.0.1:{peer.http_port}/json"
