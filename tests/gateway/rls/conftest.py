@@ -33,10 +33,11 @@ def configure(settings: Settings, store: Store) -> None:
 
 
 class Proxy:
-    """A program that calls the service like Envoy."""
+    """A program that calls the service of ``server`` like Envoy."""
 
-    def __init__(self, address: str) -> None:
-        self.channel = grpc.insecure_channel(address)
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.channel = grpc.insecure_channel(server.address)
         self._should_rate_limit = self.channel.unary_unary(
             SHOULD_RATE_LIMIT,
             request_serializer=RateLimitRequest.SerializeToString,
@@ -62,12 +63,10 @@ def serving(request: pytest.FixtureRequest) -> Iterator[Callable[..., Proxy]]:
     """Starts servers, and returns a program that calls each. ``peer``: the address that its calls seem to come from."""
     servers: list[Server] = []
 
-    def start(
-        peer: str | None = None, *, store: Store | None = None, deadline: float = LONG_DEADLINE, **options: Any
-    ) -> Proxy:
+    def start(peer: str | None = None, *, store: Store | None = None, deadline: float = LONG_DEADLINE) -> Proxy:
         engine = (store or request.getfixturevalue("store")).engine(deadline=deadline)
-        servers.append(Server(engine, peer, **options))
-        return Proxy(servers[-1].address)
+        servers.append(Server(engine, peer))
+        return Proxy(servers[-1])
 
     yield start
     for server in servers:

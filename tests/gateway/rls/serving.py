@@ -20,12 +20,12 @@ from ratelimit_enforcer.engine import Engine
 
 class Server:
     """A running server. ``peer``: the address that calls seem to come from; None: their own. ``timeout``: the seconds
-    that all callers seem to wait."""
+    that all callers seem to wait; None: what they say."""
 
-    def __init__(self, engine: Engine, peer: str | None = None, *, timeout: float | None = None) -> None:
+    def __init__(self, engine: Engine, peer: str | None = None) -> None:
         self.engine = engine
         self._peer = peer
-        self._timeout = timeout
+        self.timeout: float | None = None
         self.failures: list[tuple[int, str]] = []
         """The calls that ended with a status other than OK, as code and text."""
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
@@ -60,8 +60,8 @@ class Server:
         """Starts a call in the service, from the address and with the deadline that the test wants."""
         if self._peer is not None:
             call.connection.peer = self._peer
-        if self._timeout is not None:
-            call.head = replace(call.head, deadline_seconds=self._timeout)
+        if self.timeout is not None:
+            call.head = replace(call.head, deadline_seconds=self.timeout)
         self._record(call)
         self._calls.start(call)
 

@@ -37,15 +37,18 @@ def redis(redis_server: Callable[..., RedisServer]) -> RedisServer:
 
 @pytest.fixture
 def outage(redis: RedisServer, settings: Settings, serving: Callable[..., Proxy]) -> Callable[..., Proxy]:
-    """Starts a service that has decided before, and whose Redis then stops responding."""
+    """Starts a service that has decided before, and whose Redis then stops responding. ``timeout``: the seconds that
+    all callers wait from then on; None: what they say."""
 
-    def start(**options: Any) -> Proxy:
+    def start(*, timeout: float | None = None, **options: Any) -> Proxy:
         store = Store(redis.url, "outage")
         configure(settings, store)
         store.publish(RULES)
         store.load()
         proxy = serving(store=store, **options)
         assert [proxy.ask(each).overall_code for each in (SEARCH, ORDERS)] == [OK, OK]
+        # Not before: loading the rules may take longer.
+        proxy.server.timeout = timeout
         redis.pause()
         return proxy
 
