@@ -13,8 +13,9 @@ from ratelimit_enforcer.domain.routes import Route
 from ratelimit_enforcer.domain.ruleset import ApiToken, Endpoint, Plan, Policy, Ruleset
 from tests.proxies.application import Application, running_application
 from tests.proxies.proxies import PROXIES, TOKEN, running_proxy
+from tests.support.gateway_process import running_gateways
 from tests.support.servers import Store
-from tests.support.web import WebServer, running_gateway, running_servers
+from tests.support.web import WebServer, running_servers
 
 NAMESPACE = "proxies"
 KEY, BLOCKED = "sk_live_4711", "sk_live_blocked"
@@ -57,12 +58,9 @@ def port_of(server: WebServer) -> int:
 @pytest.fixture(scope="module", params=["web", "gateway"])
 def platform(request: pytest.FixtureRequest, django_db_setup: None) -> Iterator[WebServer]:
     """A server of the platform for all tests of a file: a web server, then a gateway."""
-    if request.param == "gateway":
-        with running_gateway(**SETTINGS) as server:
-            yield server
-    else:
-        with running_servers(1, **SETTINGS) as (server,):
-            yield server
+    running = running_gateways if request.param == "gateway" else running_servers
+    with running(1, **SETTINGS) as (server,):
+        yield server
 
 
 @pytest.fixture(scope="module")

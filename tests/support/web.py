@@ -74,21 +74,6 @@ def serve(port: int, environment: dict[str, str]) -> WebServer:
 
 
 @contextmanager
-def running_gateway(**variables: str) -> Iterator[WebServer]:
-    """A gateway of one process that already answers over HTTP, until the end of the block. ``variables``: as for
-    :func:`start_web_server`."""
-    port = free_port()
-    environment = environment_of_test(GATEWAY_WORKERS="1", **variables) | {"HOST": "127.0.0.1"}
-    command = [sys.executable, "-m", "ratelimit_platform.gateway"]
-    process = subprocess.Popen(command, cwd=BASE_DIR, env=environment | {"GATEWAY_PORT": str(port)})
-    server = WebServer(f"http://127.0.0.1:{port}", process)
-    try:
-        yield server.wait_until_it_answers()
-    finally:
-        server.stop()
-
-
-@contextmanager
 def running_servers(count: int, *, workers: int = 1, **variables: str) -> Iterator[list[WebServer]]:
     """``count`` servers that already answer, and are stopped at the end of the block."""
     servers = [start_web_server(workers, **variables) for _ in range(count)]
