@@ -5,10 +5,13 @@ import re
 import shelve
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import psutil
 import pytest
@@ -120,7 +123,7 @@ def test_web_ends_although_a_worker_hangs(make_web: Callable[[], WebServer]) -> 
     assert alive == []
 
 
-class InterruptedWhenCleared(threading.Event):
+class InterruptedWhenCleared(web_process.SignalSafeEvent):
     """An event for which a signal, which also ended a worker, arrives just before ``clear``."""
 
     def __init__(self, server: web_process.WebServer) -> None:
@@ -137,10 +140,35 @@ def test_web_ends_if_a_worker_ends_first() -> None:
     server.main_loop_interrupt = InterruptedWhenCleared(server)
     server.interrupt_children = [0]
     server.main_loop_interrupt.set()
-    loop = threading.Thread(target=server._serve_loop, args=(None, None), daemon=True)
-    loop.start()
-    loop.join(timeout=10)
-    assert not loop.is_alive()
+    assert ends(lambda: server._serve_loop(None, None))
+
+
+def ends(run: Callable[[], None]) -> bool:
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(timeout=10)
+    return not thread.is_alive()
+
+
+def test_web_ends_if_a_signal_arrives_at_any_line_of_its_waiting() -> None:
+    """A signal handler runs between any two lines of the main thread, also while that holds a lock."""
+
+    def interrupted_at_each_line(frame: FrameType, event: str, argument: object) -> Any:
+        sys.settrace(None)
+        server.signal_handler_interrupt()
+        sys.settrace(interrupted_at_each_line)
+        return interrupted_at_each_line
+
+    def wait_and_clear() -> None:
+        sys.settrace(interrupted_at_each_line)
+        server.main_loop_interrupt.wait()
+        server.main_loop_interrupt.clear()
+        server.main_loop_interrupt.wait()
+        sys.settrace(None)
+
+    server = web_process.server()
+    server.main_loop_interrupt.set()
+    assert ends(wait_and_clear)
 
 
 @pytest.mark.parametrize(("name", "value"), [("PORT", "http"), ("WEB_WORKERS", "0")])
