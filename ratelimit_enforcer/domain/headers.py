@@ -7,12 +7,14 @@ labels are plain ASCII without quotes, so a name needs no escaping inside that S
 Also the problem type of a denied request (draft-ietf-httpapi-ratelimit-headers-11, section 4.1).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from math import ceil, inf
+from typing import NamedTuple
 
 from ratelimit_enforcer.domain.decision import Decision, LimitState
-from ratelimit_enforcer.domain.enums import Algorithm
+from ratelimit_enforcer.domain.enums import Algorithm, Mode
 from ratelimit_enforcer.domain.limit import Limit
 
 POLICY_FIELD = "RateLimit-Policy"
@@ -44,12 +46,11 @@ def _room(decision: Decision) -> tuple[float, ...]:
 def rate_limit_headers(decision: Decision, legacy: LegacyHeaders = LegacyHeaders.OFF) -> dict[str, str]:
     """The fields that describe a decision: empty if no limit is enforced, or if the decision is degraded,
     because its figures are then not those of the store."""
-    leading = decision.leading
-    if leading is None or decision.degraded:
+    enforced = [state for state in decision.limits if state.mode is Mode.ENFORCE]
+    if not enforced or decision.degraded:
         return {}
-    if legacy is LegacyHeaders.INSTEAD:
-        return _legacy(leading)
-    return _standard(decision) | (_legacy(leading) if legacy is LegacyHeaders.BESIDE else {})
+    standard = {} if legacy is LegacyHeaders.INSTEAD else _standard(decision, enforced)
+    return standard if legacy is LegacyHeaders.OFF else standard | _legacy(decision)
 
 
 def retry_after_header(decision: Decision) -> dict[str, str]:
@@ -63,53 +64,75 @@ def whole_seconds(wait: float) -> int:
     return max(1, ceil(wait))
 
 
-def _standard(decision: Decision) -> dict[str, str]:
+def _standard(decision: Decision, enforced: Sequence[LimitState]) -> dict[str, str]:
     """``RateLimit-Policy`` lists every enforcing limit. ``RateLimit`` of a denial lists only the denying
     limits, so that no ``t`` ends after ``Retry-After`` (draft-11, sections 6 and 8.5)."""
-    enforced = [state for state in decision.limits if state.is_enforced]
     fields = {POLICY_FIELD: ", ".join(map(policy_item, enforced))}
     if decision.allowed:
         return fields | {LIMIT_FIELD: ", ".join(map(admitting_item, enforced))}
-    denying = [_item(state, _wait(state)) for state in decision.denying]
+    denying = list(map(_denying_item, decision.denying))
     return fields | ({LIMIT_FIELD: ", ".join(denying)} if denying else {})
+
+
+class _Constants(NamedTuple):
+    """What the fields say of a limit, whoever asks."""
+
+    policy_item: str
+    """The item of ``RateLimit-Policy``."""
+    beginning: str
+    """The first part of the item of ``RateLimit``."""
+    window: int | None
+    """The seconds in which ``q`` becomes available; for a token bucket, the time to fill it."""
+    capacity: int
+    counts_over_time: bool
+
+
+@lru_cache(maxsize=4096)
+def _constants(name: str, limit: Limit) -> _Constants:
+    window, counts_over_time = _window(limit), limit.algorithm is not Algorithm.CONCURRENCY
+    item = f'"{name}";q={limit.capacity}' + ("" if window is None else f";w={window}")
+    if not counts_over_time:
+        item = f'"{name}";q={limit.quota};qu="concurrent-requests"'
+    return _Constants(item, f'"{name}";r=', window, limit.capacity, counts_over_time)
 
 
 def policy_item(state: LimitState) -> str:
     """The item of ``RateLimit-Policy``: ``"pro-search:60s";q=100;w=60``. A calendar limit has no window of a fixed
     length, and the quota of a concurrency limit is not one of requests in a window (``qu``: the unit of the quota)."""
-    if state.limit.algorithm is Algorithm.CONCURRENCY:
-        return f'"{state.name}";q={state.limit.quota};qu="concurrent-requests"'
-    window = _window(state.limit)
-    return f'"{state.name}";q={state.limit.capacity}' + ("" if window is None else f";w={window}")
+    return _constants(state.name, state.limit).policy_item
 
 
 def admitting_item(state: LimitState) -> str:
     """The item of ``RateLimit`` for a request that was admitted."""
-    return _item(state, _spread(state))
+    constants = _constants(state.name, state.limit)
+    return _item(constants, state.remaining, _spread(state, constants))
 
 
-def _item(state: LimitState, seconds: int | None) -> str:
+def _denying_item(state: LimitState) -> str:
+    return _item(_constants(state.name, state.limit), state.remaining, _wait(state))
+
+
+def _item(constants: _Constants, remaining: int, seconds: int | None) -> str:
     """``"pro-search:60s";r=41;t=58``. Without ``t``, waiting does not help, or it is not known how long."""
-    return f'"{state.name}";r={state.remaining}' + ("" if seconds is None else f";t={seconds}")
+    item = f"{constants.beginning}{remaining}"
+    return item if seconds is None else f"{item};t={seconds}"
 
 
 def _window(limit: Limit) -> int | None:
-    """The seconds in which ``q`` becomes available; for a token bucket, the time to fill it."""
     if limit.algorithm is not Algorithm.TOKEN_BUCKET or limit.window is None or not limit.quota:
         return limit.window
     return -(-limit.capacity * limit.window // limit.quota)
 
 
-def _spread(state: LimitState) -> int | None:
+def _spread(state: LimitState, constants: _Constants) -> int | None:
     """The seconds over which a client can spread the remaining units, and then continue at that pace: until
     the full capacity of the limit is available again, and no faster than ``q`` in ``w``; at most until the
     period ends. None for a concurrency limit, which does not count over time."""
-    if state.limit.algorithm is Algorithm.CONCURRENCY:
+    _, _, window, capacity, counts_over_time = constants
+    if not counts_over_time:
         return None
-    window = _window(state.limit)
     if window is None:
         return ceil(state.ends_after or 0)
-    capacity = state.limit.capacity
     return max(ceil(state.reset_after), -(-state.remaining * window // capacity) if capacity else 0)
 
 
@@ -119,9 +142,12 @@ def _wait(state: LimitState) -> int | None:
     return whole_seconds(state.retry_after)
 
 
-def _legacy(leading: LimitState) -> dict[str, str]:
+def _legacy(decision: Decision) -> dict[str, str]:
     """The three older fields, which describe one limit only. ``Reset`` is in seconds from now, not a Unix
     time, so the caller's clock does not matter, as for ``t`` and ``Retry-After``."""
+    leading = decision.leading
+    if leading is None:
+        return {}
     return {
         "X-RateLimit-Limit": str(leading.limit.capacity),
         "X-RateLimit-Remaining": str(leading.remaining),
