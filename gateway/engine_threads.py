@@ -48,6 +48,7 @@ class EngineThreads:
         self._loop = loop
         self._pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="call")
         threads = engine.calls_at_once
+        self._arrived: list[Job] = []
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._max_batch = MAX_BATCH if threads == 1 else 1
         self._threads = [
@@ -63,7 +64,15 @@ class EngineThreads:
         equal guards share a call. ``done`` is called in the event loop, with the decision or with the exception that
         the engine or the guard raised. ``ends``: when the caller needs the answer (``time.monotonic()``), if that is
         sooner than the engine's own deadline allows."""
-        self._jobs.put(Job(check, guard, consume, done, ends))
+        if not self._arrived:
+            self._loop.call_soon(self._hand_over)
+        self._arrived.append(Job(check, guard, consume, done, ends))
+
+    def _hand_over(self) -> None:
+        """Once for all checks that arrived in one turn of the event loop, so that they share a call."""
+        arrived, self._arrived = self._arrived, []
+        for job in arrived:
+            self._jobs.put(job)
 
     def run(self, work: Callable[[], Any], done: Callable[[Any], None], /) -> None:
         """Runs any other work in a thread of the pool. ``done`` is called in the event loop, with the result or with
@@ -81,6 +90,7 @@ class EngineThreads:
     def stop(self) -> None:
         """Ends the threads after the work submitted before, and waits for them. The event loop still has to run once
         more to deliver the last results."""
+        self._hand_over()
         self._pool.shutdown()
         for _ in self._threads:
             self._jobs.put(None)
