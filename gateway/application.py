@@ -8,26 +8,32 @@ import logging
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from io import BytesIO
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIRequest
+from django.core.signals import setting_changed
 from django.http import HttpResponse
 from django.http.request import split_domain_port, validate_host
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.security import SecurityMiddleware
 
+from api.authentication import BearerToken
 from api.decisions import rendered_decision
 from api.errors import server_error, unknown_address
 from api.forward_auth.views import find_forward_auth
 from api.metrics import MetricsView
+from api.problems import ProblemResponse
 from api.rendering import Rendered
-from api.requests import LARGE_BODIES, MAX_BODY_BYTES
+from api.requests import LARGE_BODIES, MAX_BODY_BYTES, parse_check, parse_json
 from api.routing import find
 from api.views import CheckView, DecisionView, HealthView, PeekView, ReadinessView
 from gateway.engine_threads import EngineThreads, Result
 from gateway.http1.connection import Answer
+from gateway.http1.heads import AcceptedHeads
 from gateway.http1.request import GatewayRequest
+from ratelimit_enforcer.domain.ruleset import Ruleset
+from ratelimit_enforcer.engine import CheckRequest, Guard
 
 EARLY_TOKEN_BYTES = 8 * 1024
 """A larger body is read only after its token was accepted."""
@@ -42,6 +48,17 @@ _metrics = MetricsView.as_view()
 logger = logging.getLogger(__name__)
 
 
+class AcceptedCheck(NamedTuple):
+    """What follows from the head of a check alone."""
+
+    view: DecisionView
+    token: BearerToken
+    guard: Guard
+    always_ok: bool
+    added: str
+    """The header lines that every response has."""
+
+
 class GatewayApplication:
     """Implements :class:`gateway.http1.connection.Application`. ``identified`` and ``checked`` wrap a view, as
     middleware of Django does: so that log lines and responses name the request, and so that the ``Host`` is checked."""
@@ -51,7 +68,14 @@ class GatewayApplication:
         self._engine = threads.engine
         self._identified = identified
         self._checked = checked
+        self._heads = AcceptedHeads()
+        self._accepted_by: Ruleset | None = None
+        """The ruleset that accepts the tokens of all stored heads."""
+        setting_changed.connect(self._settings_changed)
         self._added = {secure: _lines_of_middleware(secure=secure) for secure in (False, True)}
+
+    def _settings_changed(self, **_: Any) -> None:
+        self._heads.clear()
 
     def body_limit(self, path: str) -> int:
         """The maximum size of a body in bytes."""
@@ -59,6 +83,8 @@ class GatewayApplication:
 
     def added_headers(self, request: GatewayRequest) -> str:
         """The header lines of Django's middleware for security; probes and proxies are answered before it."""
+        if request.accepted is not None:
+            return cast(str, request.accepted.added)
         before = request.path in _PROBES or find_forward_auth(request.path) is not None
         return "" if before else self._added[request.is_secure()]
 
@@ -75,8 +101,20 @@ class GatewayApplication:
 
         self._in_pool(request, view, answer)
 
+    def find(self, data: bytes, peer: str) -> GatewayRequest | None:
+        """The check, if ``data`` is exactly one with a head that was accepted with the present rules."""
+        current = self._engine.current
+        ruleset = None if current is None else current.ruleset
+        if ruleset is not self._accepted_by:
+            self._heads.clear()
+            self._accepted_by = ruleset
+        return self._heads.find(data, peer)
+
     def handle(self, request: GatewayRequest, answer: Answer) -> None:
         """Calls ``answer`` once, in the event loop, now or later."""
+        if request.accepted is not None:
+            self._decide_accepted(request.accepted, request, answer)
+            return
         decides = _DECISIONS.get(request.path)
         if decides is None or not _is_allowed(request):
             self._in_pool(request, self._view_of(request), answer)
@@ -86,13 +124,6 @@ class GatewayApplication:
     def _decide(self, view: DecisionView, request: GatewayRequest, answer: Answer) -> bool:
         """Submits a check to the engine; False: the published rules may accept the token, those of this process do
         not."""
-
-        def done(result: Result) -> None:
-            if isinstance(result, Exception):
-                answer(self._failure(view, request, result))
-            else:
-                self._answer_decision(request, rendered_decision(result, always_ok=asked.always_ok), answer)
-
         try:
             view.identify(request)
             current = self._engine.current
@@ -102,8 +133,33 @@ class GatewayApplication:
         except Exception as error:  # noqa: BLE001 - the view's handler turns it into a response
             answer(self._failure(view, request, error))
         else:
-            self._threads.submit(asked.check, view.guard(request), view.consume, done)
+            guard, added = view.guard(request), self.added_headers(request)
+            accepted = request.accepted = AcceptedCheck(view, request.auth, guard, asked.always_ok, added)
+            if current.ruleset is self._accepted_by:
+                self._heads.store(request, accepted)
+            self._submit(accepted, asked.check, request, answer)
         return True
+
+    def _decide_accepted(self, accepted: AcceptedCheck, request: GatewayRequest, answer: Answer) -> None:
+        try:
+            check = parse_check(parse_json(request.body))
+        except ProblemResponse as problem:
+            request.auth = accepted.token
+            answer(self._failure(accepted.view, request, problem))
+        else:
+            self._submit(accepted, check, request, answer)
+
+    def _submit(self, accepted: AcceptedCheck, check: CheckRequest, request: GatewayRequest, answer: Answer) -> None:
+        view, token, guard, always_ok, _ = accepted
+
+        def done(result: Result) -> None:
+            if isinstance(result, Exception):
+                request.auth = token
+                answer(self._failure(view, request, result))
+            else:
+                self._answer_decision(request, rendered_decision(result, always_ok=always_ok), answer)
+
+        self._threads.submit(check, guard, view.consume, done)
 
     def _answer_decision(self, request: GatewayRequest, rendered: Rendered, answer: Answer) -> None:
         answer(rendered if rendered.status < 500 else self._named(request, rendered.response()))

@@ -55,6 +55,9 @@ class Application(Protocol):
     def check_token(self, request: GatewayRequest, answer: Callable[[HttpResponse | None], None]) -> None:
         """Calls ``answer`` in the event loop: with None if the body may be read, else with the response."""
 
+    def find(self, data: bytes, peer: str) -> GatewayRequest | None:
+        """The request, if ``data`` is exactly one with a head that is known; None: it has to be parsed."""
+
     def handle(self, request: GatewayRequest, answer: Answer) -> None:
         """Calls ``answer`` once, in the event loop, now or later. Must not block."""
 
@@ -70,6 +73,8 @@ class Http1Connection(asyncio.Protocol):
         self._connections = connections
         self._ahead: deque[GatewayRequest] = deque()
         self._unread = b""
+        self._whole = b""
+        """What arrived while nothing of a request had been read, while it is read."""
         self._refusal: HttpResponse | None = None
         self._write_ends: float | None = None
         self._busy = self._advances = self._checks_token = self._expects = False
@@ -83,7 +88,8 @@ class Http1Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=MAX_UNREAD_BYTES)
         peer = transport.get_extra_info("peername")
-        self._reader = RequestReader(self, peer[0] if isinstance(peer, tuple) else "")
+        self._peer = peer[0] if isinstance(peer, tuple) else ""
+        self._reader = RequestReader(self, self._peer)
         self._connections.add(self)
         self._wait(HEADER_SECONDS)
 
@@ -140,8 +146,16 @@ class Http1Connection(asyncio.Protocol):
     # Reading
 
     def data_received(self, data: bytes) -> None:
-        if not self._ended:
-            self._read(self._unread + data if self._unread else data)
+        if self._ended:
+            return
+        if self._unread or self._reader.in_request or self._has_work() or self._must_wait():
+            self._read(self._unread + data)
+        elif (request := self._application.find(data, self._peer)) is not None:
+            self._handle(request)
+        else:
+            self._whole = data
+            self._read(data)
+            self._whole = b""
 
     def eof_received(self) -> bool:
         """A caller that has sent everything still receives the answers."""
@@ -223,6 +237,7 @@ class Http1Connection(asyncio.Protocol):
         if self._ended:
             return
         self._ended = not keeps_alive
+        request.data, self._whole = self._whole, b""
         if self._busy or self._ahead or self._write_ends is not None:
             self._ahead.append(request)
         else:

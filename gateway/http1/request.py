@@ -30,7 +30,7 @@ _known_name = lru_cache(maxsize=256)(_meta_name)
 class GatewayRequest:
     """The attributes of Django's ``HttpRequest`` that the views of checks use, without its cost."""
 
-    __slots__ = ("META", "_request_id", "auth", "body", "method", "path", "path_info", "position")
+    __slots__ = ("META", "_request_id", "accepted", "auth", "body", "data", "method", "path", "path_info", "position")
 
     def __init__(self, method: str, path: str, meta: dict[str, str], body: bytes = b"") -> None:
         self.method = method
@@ -39,6 +39,10 @@ class GatewayRequest:
         self.body = body
         self.position = 0
         self.auth: Any = None
+        self.data = b""
+        """The bytes of the request with its head, if they arrived alone and in one piece."""
+        self.accepted: Any = None
+        """What the application derived from an equal head (:mod:`gateway.http1.heads`)."""
         self._request_id: str | None = None
 
     def is_secure(self) -> bool:

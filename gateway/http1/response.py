@@ -9,6 +9,7 @@ from django.http import HttpResponse
 from api.rendering import Rendered
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+_NO_CONTENT = HTTPStatus.NO_CONTENT.value
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CLOSE = "Connection: close\r\n"
 KEEP_ALIVE = "Connection: keep-alive\r\n"
@@ -47,6 +48,6 @@ def to_bytes(response: Rendered, added: str, *, head: bool, connection: str) -> 
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     if content_type:
         lines += f"Content-Type: {content_type}\r\n"
-    length = "" if status == HTTPStatus.NO_CONTENT else f"Content-Length: {len(content)}\r\n"
+    length = "" if status == _NO_CONTENT else f"Content-Length: {len(content)}\r\n"
     text = f"{_STATUS_LINES[status]}{lines}{added}{_date.line()}{length}{connection}\r\n".encode("latin-1")
     return text if head else text + content

@@ -13,6 +13,7 @@ import uvloop
 from django.http import HttpResponse, JsonResponse
 
 from gateway.http1.connection import Answer, Http1Connection
+from gateway.http1.heads import AcceptedHeads
 from gateway.http1.request import GatewayRequest
 from gateway.server import GatewayServer, Interface
 
@@ -24,9 +25,12 @@ TOKEN = "HTTP_AUTHORIZATION"
 
 class Mirror:
     """Answers with what it was asked. It holds requests to ``/held`` until :meth:`release`, checks the token of long
-    bodies (``good`` is one), and answers to ``/large`` with eight megabytes."""
+    bodies (``good`` is one), and answers to ``/large`` with eight megabytes. With ``heads``, it accepts all of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, heads: AcceptedHeads | None = None) -> None:
+        self._heads = heads
+        self.found = 0
+        """The number of requests that were not parsed."""
         self.handled: list[str] = []
         self._held: list[Callable[[], None]] = []
         self.holds_tokens = False
@@ -44,7 +48,14 @@ class Mirror:
         else:
             answer(response)
 
+    def find(self, data: bytes, peer: str) -> GatewayRequest | None:
+        request = None if self._heads is None else self._heads.find(data, peer)
+        self.found += request is not None
+        return request
+
     def handle(self, request: GatewayRequest, answer: Answer) -> None:
+        if self._heads is not None and request.accepted is None:
+            self._heads.store(request, True)
         self.handled.append(request.path)
         if request.path == "/large":
             answer(HttpResponse(bytes(8 << 20)))

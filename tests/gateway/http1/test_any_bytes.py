@@ -2,12 +2,14 @@
 counted, little is kept, and every connection ends or waits for more."""
 
 import asyncio
+import re
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.http1.connection import MAX_AHEAD, SLICE_BYTES, Http1Connection
+from gateway.http1.heads import AcceptedHeads
 from gateway.http1.reader import MAX_HEADER_BYTES
 from tests.gateway.http1.serving import LIMIT, Mirror, get, post
 from tests.support.histories import history_settings
@@ -88,6 +90,42 @@ class RecordingTransport(asyncio.Transport):
         self.closes = True
 
     abort = close
+
+
+@st.composite
+def pieces(draw: st.DrawFn) -> list[bytes]:
+    """What arrives at once: mostly single requests with equal heads, and parts of requests."""
+    whole = st.builds(post, st.sampled_from([b"abc", b"xyz", b"\r\n\r\n", b"GET"]), st.sampled_from(LINES))
+    broken = st.builds(bytes.replace, whole, st.sampled_from([b"\r\n", b" ", b"3"]), st.sampled_from(PIECES))
+    data = b"".join(draw(st.lists(st.one_of(whole, st.sampled_from(VALID), broken, mutated()), max_size=3)))
+    at = draw(st.integers(0, len(data)))
+    return [*draw(st.lists(st.one_of(whole, broken, st.just(data)), max_size=4)), data[:at], data[at:]]
+
+
+LINES = ["A: b", "A: c", "Connection: close", "Connection: keep-alive", "Expect: 100-continue", "Upgrade: h2c"]
+
+
+def answers(mirror: Mirror, arrivals: list[bytes]) -> bytes:
+    transport = RecordingTransport()
+    connection = Http1Connection(mirror, set())
+    connection.connection_made(transport)
+    for data in arrivals:
+        connection.data_received(data)
+        mirror.release()
+    return bytes(transport.written)
+
+
+def without_dates(written: bytes) -> bytes:
+    return re.sub(rb"Date: .*\r\n", b"", written)
+
+
+@history_settings(500)
+@given(first=pieces(), second=pieces())
+def test_stored_heads_change_no_answer(first: list[bytes], second: list[bytes]) -> None:
+    """Two connections, with heads from the first one."""
+    heads = AcceptedHeads()
+    for arrivals in (first, second, second):
+        assert without_dates(answers(Mirror(heads), arrivals)) == without_dates(answers(Mirror(), arrivals))
 
 
 @history_settings(500)
