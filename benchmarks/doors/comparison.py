@@ -11,8 +11,8 @@ from pathlib import Path
 
 from redis import Redis
 
-from benchmarks.doors import envoyproxy
-from benchmarks.doors.load import SECONDS, Answered, h2load, subject, wrk
+from benchmarks.doors import envoyproxy, latency
+from benchmarks.doors.load import SECONDS, Answered, h2load, steady_calls, steady_checks, subject, wrk
 from benchmarks.doors.processes import Gateway, gateway
 from benchmarks.measuring import Series, Subject, interleaved, ratio, spread
 from benchmarks.report import Cell, Part, Table, Target
@@ -50,6 +50,11 @@ def part(url: str, rounds: int) -> Part:
             series = interleaved(servers.subjects(token, connections), rounds)
             tables.append(_table(connections, series))
             targets += _targets(connections, series)
+        # The last series is that of the most connections.
+        tops = {name: spread(series[name], "answers").median for name in (HTTP, GRPC)}
+        table, more = latency.measured(servers.ours, servers.redis, servers.steady(token), tops, rounds)
+    tables.append(table)
+    targets += more
     return Part("Interfaces", tables, targets)
 
 
@@ -87,6 +92,14 @@ class Servers:
             subjects[PEER_HTTP] = subject(wrk(peer_url, "envoyproxy", token, connections), peer.pid, redis)
             subjects[PEER_GRPC] = subject(calls(peer.grpc_port), peer.pid, redis)
         return subjects
+
+    def steady(self, token: str) -> Mapping[str, Callable[[float, int], Callable[[], Answered]]]:
+        """The loads of a fixed rate on both interfaces of the gateway."""
+        url, port, message = self.ours.check_url, self.ours.grpc_port, _message("endpoint")
+        return {
+            HTTP: lambda rate, seconds: steady_checks(url, token, rate, seconds),
+            GRPC: lambda rate, seconds: steady_calls(port, SHOULD_RATE_LIMIT, message, token, rate, seconds),
+        }
 
 
 @contextmanager

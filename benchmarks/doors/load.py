@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import quantiles
 from typing import NamedTuple
@@ -13,6 +13,8 @@ from benchmarks.doors.processes import processor_seconds
 from benchmarks.measuring import Sample, Subject
 
 SECONDS = 3
+STEADY_CONNECTIONS = 16
+CHECK = b'{"client":"client-1","endpoint":"one"}'
 SCRIPT = Path(__file__).parent.parent / "web" / "requests.lua"
 _SUCCEEDED = re.compile(r"requests: .* (\d+) succeeded, (\d+) failed, (\d+) errored")
 
@@ -62,21 +64,49 @@ def wrk(url: str, kind: str, token: str, connections: int) -> Callable[[], Answe
 def h2load(port: int, path: str, message: bytes, token: str, connections: int) -> Callable[[], Answered]:
     """Unary calls with this message, one at a time on each connection."""
     headers = ("content-type: application/grpc", "te: trailers", f"authorization: Bearer {token}")
-    options = [option for header in headers for option in ("--header", header)]
-
-    def generate() -> Answered:
-        with tempfile.TemporaryDirectory(prefix="ratelimit-bench-") as folder:
-            body, log = Path(folder) / "body", Path(folder) / "log"
-            body.write_bytes(b"\0" + len(message).to_bytes(4, "big") + message)
-            command = ("h2load", "-c", str(connections), "-m", "1", "-D", str(SECONDS), "-d", str(body))
-            whole = (*command, "--log-file", str(log), *options, f"http://127.0.0.1:{port}{path}")
-            printed = subprocess.run(whole, check=True, capture_output=True, text=True).stdout
-            return _read(printed, log)
-
-    return generate
+    body = b"\0" + len(message).to_bytes(4, "big") + message
+    return lambda: _h2load(f"http://127.0.0.1:{port}{path}", body, headers, connections, SECONDS)
 
 
-def _read(printed: str, log: Path) -> Answered:
+def steady_calls(port: int, path: str, message: bytes, token: str, rate: float, seconds: int) -> Callable[[], Answered]:
+    """Unary calls at a rate (calls per second), on 16 connections."""
+    headers = ("content-type: application/grpc", "te: trailers", f"authorization: Bearer {token}")
+    body = b"\0" + len(message).to_bytes(4, "big") + message
+    options = ("--rps", str(rate / STEADY_CONNECTIONS))
+    return lambda: _h2load(f"http://127.0.0.1:{port}{path}", body, headers, STEADY_CONNECTIONS, seconds, *options)
+
+
+def steady_checks(url: str, token: str, rate: float, seconds: int) -> Callable[[], Answered]:
+    """Checks of one client over HTTP/1.1 at a rate (checks per second), on 16 connections."""
+    headers = ("content-type: application/json", f"authorization: Bearer {token}")
+    options = ("--h1", "--rps", str(rate / STEADY_CONNECTIONS))
+    return lambda: _h2load(url, CHECK, headers, STEADY_CONNECTIONS, seconds, *options)
+
+
+def _h2load(url: str, body: bytes, headers: Sequence[str], connections: int, seconds: int, *options: str) -> Answered:
+    with tempfile.TemporaryDirectory(prefix="ratelimit-bench-") as folder:
+        data, log = Path(folder) / "body", Path(folder) / "log"
+        data.write_bytes(body)
+        sent = [option for header in headers for option in ("--header", header)]
+        command = (
+            "h2load",
+            "-c",
+            str(connections),
+            "-m",
+            "1",
+            "-D",
+            str(seconds),
+            "-d",
+            str(data),
+            "--log-file",
+            str(log),
+        )
+        whole = (*command, *options, *sent, url)
+        printed = subprocess.run(whole, check=True, capture_output=True, text=True).stdout
+        return _read(printed, log, seconds)
+
+
+def _read(printed: str, log: Path, seconds: int) -> Answered:
     match = _SUCCEEDED.search(printed)
     assert match, printed
     succeeded, failed, errored = map(int, match.groups())
@@ -84,4 +114,4 @@ def _read(printed: str, log: Path) -> Answered:
     # One line for each call: when it began, the status, and how many microseconds it took.
     took = [int(line.split("\t")[2]) / 1e3 for line in log.read_text(encoding="utf-8").splitlines()]
     cuts = quantiles(took, n=100)
-    return Answered(succeeded, SECONDS, cuts[49], cuts[98])
+    return Answered(succeeded, seconds, cuts[49], cuts[98])
