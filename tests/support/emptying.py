@@ -26,9 +26,13 @@ def keep_what_the_code_defines() -> None:
 
 def _empty_tables(self: Any) -> None:
     for name in self._databases_names(include_mirrors=False):
-        connection = connections[name]
-        tables = connection.introspection.django_table_names(only_existing=True, include_views=False)
-        _execute(connection, _statements(connection, [table for table in tables if table not in KEPT]))
+        empty(connections[name])
+
+
+def empty(connection: Any) -> None:
+    """Empties all tables except those in ``KEPT``."""
+    tables = connection.introspection.django_table_names(only_existing=True, include_views=False)
+    _execute(connection, _statements(connection, [table for table in tables if table not in KEPT]))
 
 
 def _statements(connection: Any, tables: list[str]) -> list[str]:
