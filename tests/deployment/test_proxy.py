@@ -18,6 +18,8 @@ from ratelimit_platform.embedded.redis import free_port
 from ratelimit_platform.request_bodies import LARGEST_BODIES
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.xdist_group("proxy-of-a-deployment")
+
 BASE_DIR = Path(__file__).resolve().parents[2]
 # In Debian nginx is in a folder that is not on every user's PATH.
 NGINX = shutil.which("nginx", path=os.pathsep.join([os.environ["PATH"], "/usr/sbin"])) or "nginx"
@@ -42,7 +44,7 @@ class Tells(BaseHTTPRequestHandler):
         """Logs nothing."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def servers() -> Iterator[tuple[int, int]]:
     """The ports of two servers, in place of web and gateway."""
     servers = [ThreadingHTTPServer(("127.0.0.1", 0), Tells) for _ in range(2)]
@@ -54,29 +56,23 @@ def servers() -> Iterator[tuple[int, int]]:
         server.server_close()
 
 
-@pytest.fixture(params=[COMPOSE, KUBERNETES], ids=["compose", "kubernetes"])
-def proxy(tmp_path: Path, servers: tuple[int, int], request: pytest.FixtureRequest) -> Iterator[int]:
+@pytest.fixture(scope="module", params=[COMPOSE, KUBERNETES], ids=["compose", "kubernetes"])
+def proxy(
+    tmp_path_factory: pytest.TempPathFactory, servers: tuple[int, int], request: pytest.FixtureRequest
+) -> Iterator[int]:
     """The port of nginx with this configuration, without the parts that need the network of containers."""
+    folder = tmp_path_factory.mktemp("nginx")
     web, gateway = servers
     port = free_port()
     text = request.param.read_text(encoding="utf-8")
     text = re.sub(r"resolver .*;", "", text)
     text = re.sub(r"server web\S*:8000 .*;", f"server 127.0.0.1:{web};", text)
     text = re.sub(r"server gateway\S*:8081 .*;", f"server 127.0.0.1:{gateway};", text)
-    text = text.replace("/tmp/", f"{tmp_path}/").replace("listen 8080;", f"listen 127.0.0.1:{port};")
-    (tmp_path / "nginx.conf").write_text(text)
-    log = str(tmp_path / "error.log")
-    command = [
-        NGINX,
-        "-c",
-        str(tmp_path / "nginx.conf"),
-        "-p",
-        str(tmp_path),
-        "-e",
-        log,
-        "-g",
-        f"daemon off; {_user()}",
-    ]
+    text = text.replace("/tmp/", f"{folder}/").replace("listen 8080;", f"listen 127.0.0.1:{port};")
+    (folder / "nginx.conf").write_text(text)
+    log = str(folder / "error.log")
+    options = ["-p", str(folder), "-e", log, "-g", f"daemon off; {_user()}"]
+    command = [NGINX, "-c", str(folder / "nginx.conf"), *options]
     with subprocess.Popen(command) as nginx:
         wait_until(lambda: nginx.poll() is not None or _listens(port))
         yield port
