@@ -28,7 +28,7 @@ LIBRARIES = (
     ),
     *("django.contrib.admindocs.views", "django.contrib.postgres.apps", "django.core.management.commands.migrate"),
     *("django.db.backends.postgresql.base", "django.template.loaders.app_directories", "django_redis.cache"),
-    *("drf_spectacular.utils", "environs", "jsonschema", "kombu.transport.redis", "orjson", "psutil"),
+    *("drf_spectacular.utils", "environs", "granian.server", "jsonschema", "kombu.transport.redis", "orjson", "psutil"),
     *("rest_framework.authentication", "simple_history.middleware", "structlog", "whitenoise.middleware"),
 )
 """Libraries that the platform imports, and that read neither settings nor environment when imported."""
@@ -95,6 +95,7 @@ def _command(request: dict[str, Any], output: int, errors: int) -> Callable[[], 
 
 def _program(first: str, *others: str) -> Callable[[], object]:
     sys.path[0] = ""
+    sys.path[1:1] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     if first == "-c":
         program, *sys.argv[1:] = others
         sys.argv[0] = first

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -16,9 +15,11 @@ import psutil
 from django.db import connection
 
 from ratelimit_platform.embedded.redis import free_port
+from tests.support.forked import Forked
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 ANSWERS_WITHIN = 60.0
+STDOUT, STDERR = 1, 2
 
 
 @dataclass
@@ -26,7 +27,7 @@ class WebServer:
     """One granian process with its workers."""
 
     url: str
-    process: "subprocess.Popen[bytes]"
+    process: "subprocess.Popen[bytes] | Forked"
 
     def wait_until_it_answers(self) -> "WebServer":
         """Waits for an answer of ``/healthz``, which a server without rules gives too."""
@@ -68,8 +69,8 @@ def start_web_server(workers: int = 1, **variables: str) -> WebServer:
 
 def serve(port: int, environment: dict[str, str]) -> WebServer:
     """Starts a server on a local port, with this environment."""
-    command = [sys.executable, "-m", "ratelimit_platform.web"]
-    process = subprocess.Popen(command, cwd=BASE_DIR, env=environment | {"HOST": "127.0.0.1", "PORT": str(port)})
+    environment = environment | {"HOST": "127.0.0.1", "PORT": str(port)}
+    process = Forked(["-m", "ratelimit_platform.web"], environment, output=STDOUT, errors=STDERR)
     return WebServer(f"http://127.0.0.1:{port}", process)
 
 

@@ -1,7 +1,5 @@
 """Real servers of a Django project."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,8 +8,9 @@ from pathlib import Path
 import httpx
 
 from ratelimit_platform.embedded.redis import free_port
+from tests.support.forked import Forked
 from tests.support.waiting import wait_until
-from tests.support.web import outer_environment
+from tests.support.web import STDERR, STDOUT, outer_environment
 
 INTERFACES = {"wsgi": "wsgi", "asgi": "asginl"}
 """Django has no lifespan."""
@@ -24,7 +23,7 @@ class Server:
     """One granian process with its workers."""
 
     port: int
-    process: "subprocess.Popen[bytes]"
+    process: Forked
 
     @property
     def url(self) -> str:
@@ -44,24 +43,14 @@ def serving(target: str, interface: str, *, workers: int = 2, path: str = "", **
     a folder with modules of its own."""
     port = free_port()
     command = [
-        *(
-            sys.executable,
-            "-m",
-            "granian",
-            "--interface",
-            INTERFACES[interface],
-            "--factory",
-            "--no-ws",
-            "--log-level",
-            "warning",
-        ),
+        *("-m", "granian", "--interface", INTERFACES[interface], "--factory", "--no-ws", "--log-level", "warning"),
         *("--host", "127.0.0.1", "--port", str(port), "--workers", str(workers), "--workers-kill-timeout", "6"),
         *(["--blocking-threads", "16"] if interface == "wsgi" else []),
         target,
     ]
     environment = outer_environment() | {"PYTHONPATH": f"{BASE_DIR}:{path}"} | variables
     environment.pop("DJANGO_SETTINGS_MODULE", None)
-    process = subprocess.Popen(command, cwd=BASE_DIR, env=environment)
+    process = Forked(command, environment, output=STDOUT, errors=STDERR)
     server = Server(port, process)
     try:
         wait_until(server.answers)

@@ -1,18 +1,22 @@
 """A concurrency limit over several servers, whose views count what is in progress."""
 
+import functools
 import os
+import secrets
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 
 import httpx
 import pytest
+from pytest_django import Settings
 
 from ratelimit_enforcer.domain.enums import Algorithm
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.ruleset import Endpoint, Plan, Policy, Ruleset
+from tests.api.conftest import serve
 from tests.support.servers import Store
 from tests.support.waiting import wait_until
 from tests.throttling.granian import Server, serving
@@ -21,6 +25,7 @@ from tests.throttling.served import AT_MOST, IN_PROGRESS, MAY_END, TOO_MANY, WOR
 
 pytestmark = pytest.mark.xdist_group("views-on-servers")
 
+NAMESPACE = "views-on-servers"
 CONNECTIONS = 64
 SHORT, LONG = 2, 600
 FOREVER = "100000"
@@ -37,22 +42,30 @@ def rules(window: int) -> Ruleset:
 
 
 @pytest.fixture
-def place(store: Store) -> Iterator[Store]:
-    """A platform with at most five requests in progress, for up to ten minutes."""
+def place(redis_url: str, settings: Settings) -> Store:
+    """A platform with at most five requests in progress, for up to ten minutes. Another epoch in each test, because the
+    servers keep the rules of the test before."""
+    store = Store(redis_url, NAMESPACE, epoch=secrets.token_hex(4))
+    store.redis.flushall()
+    serve(settings, store)
     store.publish(rules(LONG))
     store.load()
-    names = [IN_PROGRESS, TOO_MANY, MAY_END, WORKERS]
-    store.redis.delete(*names)
-    yield store
-    store.redis.delete(*names)
+    return store
 
 
-def start(stack: ExitStack, place: Store, interface: str, count: int = 1, workers: int = 2) -> list[Server]:
-    variables = {"REDIS_URL": place.url, "NAMESPACE": place.keys.namespace}
-    return [
-        stack.enter_context(serving(f"tests.throttling.served:{interface}", interface, workers=workers, **variables))
-        for _ in range(count)
-    ]
+Started = Callable[[str], Sequence[Server]]
+
+
+@pytest.fixture(scope="module")
+def lasting(redis_url: str) -> Iterator[Started]:
+    """Returns two servers with this interface, for all tests that neither stop nor restart a server."""
+    with ExitStack() as stack:
+        yield functools.cache(lambda interface: [stack.enter_context(running(redis_url, interface)) for _ in range(2)])
+
+
+def running(redis_url: str, interface: str, workers: int = 2) -> AbstractContextManager[Server]:
+    variables = {"REDIS_URL": redis_url, "NAMESPACE": NAMESPACE}
+    return serving(f"tests.throttling.served:{interface}", interface, workers=workers, **variables)
 
 
 def free() -> int:
@@ -68,9 +81,11 @@ def in_progress(place: Store) -> int:
 @pytest.mark.parametrize(
     ("interface", "view"), [("wsgi", "Report"), ("wsgi", "report"), ("asgi", "Report"), ("asgi", "later")]
 )
-def test_never_six_are_in_progress_and_all_are_served(place: Store, interface: str, view: str) -> None:
+def test_never_six_are_in_progress_and_all_are_served(
+    place: Store, lasting: Started, interface: str, view: str
+) -> None:
+    servers = lasting(interface)
     with ExitStack() as stack:
-        servers = start(stack, place, interface, count=2)
         http = stack.enter_context(httpx.Client(timeout=60, limits=httpx.Limits(max_connections=CONNECTIONS)))
 
         def ask(number: int) -> int:
@@ -90,11 +105,11 @@ def test_never_six_are_in_progress_and_all_are_served(place: Store, interface: s
         wait_until(lambda: free() == AT_MOST)
 
 
-def test_a_killed_worker_holds_its_places_for_one_window(place: Store) -> None:
+def test_a_killed_worker_holds_its_places_for_one_window(place: Store, lasting: Started) -> None:
     place.publish(rules(SHORT))
+    other, _ = lasting("wsgi")
     with ExitStack() as stack:
-        (server,) = start(stack, place, "wsgi", workers=1)
-        other, *_ = start(stack, place, "wsgi", workers=1)
+        server = stack.enter_context(running(place.url, "wsgi", workers=1))
         pool = stack.enter_context(ThreadPoolExecutor(AT_MOST))
 
         def hold(_: int) -> None:
@@ -124,16 +139,15 @@ def test_a_killed_worker_holds_its_places_for_one_window(place: Store) -> None:
         ("asgi", f"Report?seconds={FOREVER}"),
     ],
 )
-def test_a_client_that_disconnects_frees_its_place(place: Store, interface: str, view: str) -> None:
+def test_a_client_that_disconnects_frees_its_place(place: Store, lasting: Started, interface: str, view: str) -> None:
     """Long before the window ends; a sync view first runs to its end."""
-    with ExitStack() as stack:
-        (server,) = start(stack, place, interface, workers=1)
-        with socket.create_connection(("127.0.0.1", server.port)) as connection:
-            connection.sendall(f"GET /{view} HTTP/1.1\r\nHost: localhost\r\nX-Key: ann\r\n\r\n".encode())
-            if "seconds" in view:
-                wait_until(lambda: in_progress(place) == 1)
-            else:
-                assert connection.recv(1)
-            assert free() == AT_MOST - 1
-        place.redis.rpush(MAY_END, "now")
-        wait_until(lambda: free() == AT_MOST)
+    server, _ = lasting(interface)
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(f"GET /{view} HTTP/1.1\r\nHost: localhost\r\nX-Key: ann\r\n\r\n".encode())
+        if "seconds" in view:
+            wait_until(lambda: in_progress(place) == 1)
+        else:
+            assert connection.recv(1)
+        assert free() == AT_MOST - 1
+    place.redis.rpush(MAY_END, "now")
+    wait_until(lambda: free() == AT_MOST)
