@@ -3,14 +3,13 @@
 import pytest
 from django.contrib.admin import site
 from django.contrib.auth.models import User
-from django.db import connection
 from django.test import RequestFactory
 from django.urls import reverse
 
 from limits.models import Client
 from limits.models.tags import known_tags
 from tests.admin.desk import Desk, Page
-from tests.models import rows
+from tests.models import many, rows
 from tests.publishing.platforms import Platform
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -178,10 +177,8 @@ MANY = 12_000
 
 @pytest.fixture
 def many_clients(shop: Platform) -> None:
-    tags = [["wholesale"] if number % 2_000 == 0 else ["retail"] for number in range(MANY)]
-    Client.objects.bulk_create(Client(key=f"key-{number:05}", tags=tags[number]) for number in range(MANY))
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE limits_client")
+    tags = "CASE WHEN mod(n, 2000) = 0 THEN ARRAY['wholesale'] ELSE ARRAY['retail'] END"
+    many.many_clients(MANY, key="'key-' || to_char(n, 'FM00000')", tags=tags)
 
 
 @pytest.mark.parametrize("tag", ["wholesale", "nothing"])

@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from limits.models import Client, Plan
 from tests.admin.desk import Desk, Page
-from tests.models import rows
+from tests.models import many, rows
 from tests.publishing.platforms import Platform
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -164,7 +164,7 @@ MANY = 12_000
 
 
 def test_the_list_of_children_uses_an_index(ada: User, shop: Platform) -> None:
-    Client.objects.bulk_create(Client(key=f"key-{number:05}") for number in range(MANY))
+    many.many_clients(MANY, key="'key-' || to_char(n, 'FM00000')")
     parent = Client.objects.get(key="key-00000")
     Client.objects.filter(key__startswith="key-0001").update(parent=parent)
     with connection.cursor() as cursor:

@@ -26,7 +26,7 @@ from limits.models import (
 from limits.models import Platform as PlatformRow
 from ratelimit_enforcer.domain.enums import Algorithm
 from tests.admin.desk import Desk
-from tests.models import rows
+from tests.models import many, rows
 from tests.publishing.platforms import Platform
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -115,9 +115,7 @@ def _more() -> None:
 
 @pytest.fixture
 def many_clients(shop: Platform) -> None:
-    Client.objects.bulk_create(Client(key=f"key-{n}", name=f"Name {n}") for n in range(MANY))
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE limits_client")
+    many.many_clients(MANY, key="'key-' || n", name="'Name ' || n")
 
 
 @pytest.mark.parametrize("words", ["key-1199", "Name 1199", "key-11999"])

@@ -14,7 +14,7 @@ from limits.models import Client, Policy
 from limits.publishing import rules
 from limits.publishing.reconciler import go_live
 from tests.api.test_clients import Manager, begin
-from tests.models import rows
+from tests.models import many, rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -157,9 +157,8 @@ def test_invalid_filters_are_reported(manager: Manager, query: str, errors: dict
 
 @pytest.fixture
 def many_clients() -> None:
-    Client.objects.bulk_create(Client(key=f"key-{n}", tags=["rare"] if n % 1_000 == 7 else []) for n in range(MANY))
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE limits_client")
+    tags = "CASE WHEN mod(n, 1000) = 7 THEN ARRAY['rare'] ELSE '{}' END"
+    many.many_clients(MANY, key="'key-' || n", tags=tags)
 
 
 def page(**filters: Any) -> QuerySet[Client]:
