@@ -52,7 +52,7 @@ def elsewhere(environment: Environment, tmp_path: Path) -> Iterator[Elsewhere]:
 PASSWORD = "of-the-shop"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shop_url(redis_url: str) -> Iterator[str]:
     """The URL of this test process's Redis, with the user in the documentation."""
     with Redis.from_url(redis_url) as redis:

@@ -52,10 +52,12 @@ def platform(redis: Redis) -> None:
     assert clients.load_all()
 
 
-@pytest.fixture
-def project(environment: Environment, platform: None, shop_url: str, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+@pytest.fixture(scope="module")
+def lasting_project(
+    environment: Environment, shop_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Path]]:
     """A server with several workers: its URL, and the path of the database, which it never uses."""
-    port, database = free_port(), tmp_path / "shop.sqlite3"
+    port, database = free_port(), tmp_path_factory.mktemp("shop") / "shop.sqlite3"
     command = [
         *(environment.python, "-m", "granian", "--interface", "wsgi", "--no-ws", "--log-level", "warning"),
         *("--workers-kill-timeout", "6"),
@@ -70,6 +72,12 @@ def project(environment: Environment, platform: None, shop_url: str, tmp_path: P
     finally:
         process.terminate()
         process.wait()
+
+
+@pytest.fixture
+def project(platform: None, lasting_project: tuple[str, Path]) -> tuple[str, Path]:
+    """The server, with the rules of this test."""
+    return lasting_project
 
 
 def answers(process: "subprocess.Popen[bytes]", url: str) -> bool:
