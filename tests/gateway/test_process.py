@@ -49,7 +49,7 @@ def grpc_port() -> int:
 
 @pytest.fixture(scope="module")
 def lasting_gateway(django_db_setup: None, grpc_port: int) -> Iterator[WebServer]:
-    """A gateway for tests that neither stop nor restart it."""
+    """A gateway for tests that leave it running, if with other processes."""
     with running_gateways(workers=2, GATEWAY_GRPC_PORT=str(grpc_port)) as [gateway]:
         yield gateway
 
@@ -60,15 +60,18 @@ def gateway(live_rules: None, lasting_gateway: WebServer) -> WebServer:
 
 
 @contextmanager
-def load(gateways: list[WebServer], threads: int = 8, clients: int = 1) -> Iterator[list[tuple[float, dict[str, Any]]]]:
+def load(
+    gateways: list[WebServer], threads: int = 8, clients: int = 1, pause: float = 0
+) -> Iterator[list[tuple[float, dict[str, Any]]]]:
     """Checks in a loop from connections that are kept, while the block runs. The list has the duration in seconds and
-    the answer of each."""
+    the answer of each. ``pause``: seconds between two checks of a connection, which leave the processor to processes
+    that start."""
     stop = threading.Event()
     seen: list[tuple[float, dict[str, Any]]] = []
 
     def send(number: int) -> None:
         with httpx.Client(headers=HEADERS, timeout=30) as connection:
-            while not stop.is_set():
+            while not stop.wait(pause):
                 began = time.monotonic()
                 answer = ask(connection, gateways[number % len(gateways)], client=f"client-{number % clients}")
                 seen.append((time.monotonic() - began, answer))
@@ -132,8 +135,8 @@ def are_replaced(gateway: WebServer, before: set[int]) -> bool:
     return not before & {worker.pid for worker in gateway.workers}
 
 
-def test_sighup_under_load_replaces_the_processes_without_a_failed_request(live_rules: None) -> None:
-    with running_gateways(workers=2) as [gateway], load([gateway]) as seen:
+def test_sighup_under_load_replaces_the_processes_without_a_failed_request(gateway: WebServer) -> None:
+    with load([gateway], pause=0.02) as seen:
         for _ in range(2):
             before = {worker.pid for worker in gateway.workers}
             gateway.process.send_signal(signal.SIGHUP)
@@ -152,14 +155,13 @@ def test_a_signal_during_the_replacement_ends_everything(live_rules: None) -> No
         assert not any(worker.is_running() for worker in workers)
 
 
-def test_a_killed_process_is_replaced_while_the_other_serves(live_rules: None, http: httpx.Client) -> None:
-    with running_gateways(workers=2) as [gateway]:
-        first, second = gateway.workers
-        first.kill()
-        assert ask(http, gateway)["status"] == 200
-        wait_until(lambda: len(gateway.workers) == 2 and first.pid not in {each.pid for each in gateway.workers})
-        assert second.pid in {each.pid for each in gateway.workers}
-        assert ask(http, gateway)["status"] == 200
+def test_a_killed_process_is_replaced_while_the_other_serves(gateway: WebServer, http: httpx.Client) -> None:
+    first, second = gateway.workers
+    first.kill()
+    assert ask(http, gateway)["status"] == 200
+    wait_until(lambda: len(gateway.workers) == 2 and first.pid not in {each.pid for each in gateway.workers})
+    assert second.pid in {each.pid for each in gateway.workers}
+    assert ask(http, gateway)["status"] == 200
 
 
 def test_the_processes_of_a_killed_supervisor_end(live_rules: None) -> None:
