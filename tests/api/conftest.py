@@ -111,7 +111,8 @@ BOTH_INTERFACES = {
     "test_any_body", "test_attributes", "test_batch", "test_blocks", "test_check", "test_damaged_data", "test_input",
     "test_outages", "test_tokens",
 }  # fmt: skip
-"""Modules whose requests are also sent to a gateway; those of tests/api/reservations too."""
+"""Modules whose requests are also sent to a gateway; those of tests/api/reservations and
+tests/api/forward_auth too."""
 
 GATEWAY_PATHS = (
     *("/v1/check", "/v1/peek", "/v1/reservations", "/v1/charge", "/v1/forward-auth/", "/healthz", "/readyz"),
@@ -121,7 +122,9 @@ GATEWAY_PATHS = (
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     folder, _, module = metafunc.module.__name__.rpartition(".")
-    if "interface" in metafunc.fixturenames and (module in BOTH_INTERFACES or folder.endswith(".reservations")):
+    if "interface" in metafunc.fixturenames and (
+        module in BOTH_INTERFACES or folder.endswith((".reservations", ".forward_auth"))
+    ):
         metafunc.parametrize("interface", ["web", "gateway"])
 
 

@@ -87,8 +87,8 @@ class GatewayClient:
         secure: bool = False,
         **environment: str,
     ) -> GatewayResponse:
-        """The response to any request. Of ``environment``, only ``CONTENT_TYPE`` is used; ``secure``: as a proxy that
-        terminates TLS."""
+        """The response to any request. Of ``environment``, only ``CONTENT_TYPE`` and ``REMOTE_ADDR`` are used, an
+        address of loopback from which to connect; ``secure``: as a proxy that terminates TLS."""
         text = orjson.dumps(data) if isinstance(data, dict) else data
         body = text.encode() if isinstance(text, str) else text
         sent = {name.replace("_", "-").lower(): value for name, value in (headers or {}).items()}
@@ -97,7 +97,8 @@ class GatewayClient:
             sent["x-forwarded-proto"] = "https"
         if body or "CONTENT_TYPE" in environment:
             sent.setdefault("content-type", environment.get("CONTENT_TYPE", content_type))
-        connection = HTTPConnection("127.0.0.1", self._gateway.port, timeout=30)
+        source = (environment.get("REMOTE_ADDR", ""), 0)
+        connection = HTTPConnection("127.0.0.1", self._gateway.port, timeout=30, source_address=source)
         try:
             connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
             for name, value in sent.items():

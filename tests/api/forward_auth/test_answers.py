@@ -13,14 +13,14 @@ from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.ruleset import Policy
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.api.conftest import SHOP, serve
-from tests.api.forward_auth.conftest import ADDRESS, HEADERS, ORIGINAL, Configure, ask, envoy
+from tests.api.forward_auth.conftest import ADDRESS, HEADERS, ORIGINAL, Ask, Configure, Envoy, header_names
 from tests.support.servers import Store
 
 DENIED = "nginx?denied=403"
 
 
 @pytest.mark.parametrize("proxy", HEADERS)
-def test_a_quota_of_three_admits_three_requests_with_headers_and_denies_the_fourth(proxy: str) -> None:
+def test_a_quota_of_three_admits_three_requests_with_headers_and_denies_the_fourth(ask: Ask, proxy: str) -> None:
     admitted = [ask(proxy) for _ in range(3)]
     denied = ask(proxy)
 
@@ -41,35 +41,35 @@ def test_a_quota_of_three_admits_three_requests_with_headers_and_denies_the_four
 
 
 @pytest.mark.parametrize("proxy", HEADERS)
-def test_the_headers_are_only_those_of_the_rate_limits(proxy: str) -> None:
+def test_the_headers_are_only_those_of_the_rate_limits(ask: Ask, proxy: str) -> None:
     """Proxies pass them on to callers of another site: it must not get security headers of the platform."""
     response = ask(proxy, x_forwarded_proto="https")
 
-    assert {*response.headers} == {"RateLimit", "RateLimit-Policy"}
+    assert header_names(response) == {"RateLimit", "RateLimit-Policy"}
 
 
-def test_older_headers_by_the_setting(configure: Configure) -> None:
+def test_older_headers_by_the_setting(ask: Ask, configure: Configure) -> None:
     configure(LEGACY_HEADERS="instead")
-    assert {*ask("caddy").headers} == {"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"}
+    assert header_names(ask("caddy")) == {"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"}
 
 
-def test_no_headers_without_a_limit() -> None:
+def test_no_headers_without_a_limit(envoy: Envoy) -> None:
     response = envoy("/elsewhere")
-    assert (response.status_code, response.content, {*response.headers}) == (200, b"", set())
+    assert (response.status_code, response.content, header_names(response)) == (200, b"", set())
 
 
 def block(shop: Store, key: str) -> None:
     shop.load(ClientRecord(key, 1, status=ClientStatus.BLOCKED))
 
 
-def test_a_blocked_client_is_answered_403_with_a_problem_document(shop: Store) -> None:
+def test_a_blocked_client_is_answered_403_with_a_problem_document(ask: Ask, shop: Store) -> None:
     block(shop, f"ip:{ADDRESS}")
     for proxy in HEADERS:
         response = ask(proxy)
         assert (response.status_code, response.json()["type"]) == (403, "/problems/client-blocked")
 
 
-def test_with_denied_403_a_denial_names_its_status_in_a_header() -> None:
+def test_with_denied_403_a_denial_names_its_status_in_a_header(ask: Ask) -> None:
     assert [ask(DENIED, ORIGINAL).status_code for _ in range(3)] == [200] * 3
     response = ask(DENIED, ORIGINAL)
 
@@ -79,7 +79,7 @@ def test_with_denied_403_a_denial_names_its_status_in_a_header() -> None:
     assert response.json()["violated-policies"] == ["free-search:3600s"]
 
 
-def test_with_denied_403_a_blocked_client_has_no_such_header(shop: Store) -> None:
+def test_with_denied_403_a_blocked_client_has_no_such_header(ask: Ask, shop: Store) -> None:
     block(shop, f"ip:{ADDRESS}")
     response = ask(DENIED, ORIGINAL)
     assert (response.status_code, "X-RateLimit-Status" in response) == (403, False)
@@ -87,46 +87,50 @@ def test_with_denied_403_a_blocked_client_has_no_such_header(shop: Store) -> Non
 
 @pytest.mark.parametrize("query", ["denied=429", "denied=403&denied=403", "denied", "more=1", "status=200"])
 @pytest.mark.parametrize("proxy", ["nginx", "traefik"])
-def test_other_queries_are_invalid_where_the_configuration_has_the_whole_address(proxy: str, query: str) -> None:
+def test_other_queries_are_invalid_where_the_configuration_has_the_whole_address(
+    ask: Ask, proxy: str, query: str
+) -> None:
     response = ask(f"{proxy}?{query}", HEADERS[proxy])
     assert (response.status_code, response.json()["type"]) == (400, "/problems/invalid-request")
 
 
 @pytest.mark.parametrize("address", ["caddy?denied=403", "envoy/api/search?denied=403"])
-def test_the_query_of_a_caller_changes_nothing(address: str) -> None:
+def test_the_query_of_a_caller_changes_nothing(ask: Ask, address: str) -> None:
     proxy = next(name for name in HEADERS if name[:5] == address[:5])
     assert [ask(address, HEADERS[proxy]).status_code for _ in range(4)] == [200, 200, 200, 429]
 
 
 @pytest.mark.parametrize("address", ["", "haproxy", "nginx/", "nginx/api/search", "envoy", "TRAEFIK"])
-def test_other_proxies_are_unknown(address: str) -> None:
+def test_other_proxies_are_unknown(ask: Ask, address: str) -> None:
     response = ask(address, ORIGINAL)
     assert (response.status_code, response.json()["type"]) == (404, "/problems/not-found")
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"])
 @pytest.mark.parametrize("proxy", ["nginx", "traefik", "caddy"])
-def test_any_method_is_answered(proxy: str, method: str) -> None:
+def test_any_method_is_answered(ask: Ask, proxy: str, method: str) -> None:
     assert ask(proxy, method=method)["RateLimit-Policy"] == '"free-search:3600s";q=3;w=3600'
 
 
 @pytest.mark.parametrize("host", ["api.example.com", "10.1.2.3:8000", "a..b", ""])
-def test_any_host_is_accepted(host: str) -> None:
+def test_any_host_is_accepted(ask: Ask, host: str) -> None:
     assert ask("nginx", host=host).status_code == 200
 
 
 @pytest.mark.parametrize("accept", ["text/html", "image/png", "application/json;q=0"])
-def test_the_accept_header_of_the_original_request_is_not_read(accept: str) -> None:
+def test_the_accept_header_of_the_original_request_is_not_read(ask: Ask, accept: str) -> None:
     assert ask("caddy", accept=accept).status_code == 200
 
 
-def test_a_request_takes_no_place_of_a_concurrency_limit(shop: Store) -> None:
+def test_a_request_takes_no_place_of_a_concurrency_limit(ask: Ask, shop: Store) -> None:
     places = Policy("places", (Limit(1, 60, Algorithm.CONCURRENCY),), endpoint="search")
     shop.publish(replace(SHOP, policies=(places,)))
     assert [ask("nginx").status_code for _ in range(3)] == [200] * 3
 
 
-def test_without_the_store_the_policy_decides(settings: Settings, redis_server: Callable[..., RedisServer]) -> None:
+def test_without_the_store_the_policy_decides(
+    ask: Ask, settings: Settings, redis_server: Callable[..., RedisServer]
+) -> None:
     server = redis_server()
     store = Store(server.url, "test")
     store.publish(SHOP)
@@ -144,10 +148,10 @@ def test_without_the_store_the_policy_decides(settings: Settings, redis_server: 
     assert as_403["Retry-After"] == denied["Retry-After"]
     # “local”: admitted without headers, because the figures are not those of the store.
     admitted = ask("nginx")
-    assert (admitted.status_code, {*admitted.headers}) == (200, set())
+    assert (admitted.status_code, header_names(admitted)) == (200, set())
 
 
-def test_without_any_rules(settings: Settings, redis_url: str) -> None:
+def test_without_any_rules(ask: Ask, settings: Settings, redis_url: str) -> None:
     serve(settings, Store(redis_url, "never-published"))
     response = ask("nginx")
     assert (response.status_code, json.loads(response.content)["type"]) == (503, "/problems/ruleset-missing")

@@ -11,7 +11,7 @@ from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.enums import ClientStatus
 from ratelimit_enforcer.engine import CheckRequest, get_engine
 from tests.api.conftest import CLIENTS
-from tests.api.forward_auth.conftest import ADDRESS, HEADERS, Configure, ask
+from tests.api.forward_auth.conftest import ADDRESS, HEADERS, Ask, Configure
 from tests.support.servers import Store
 
 SECRET = "sk_live_4711"
@@ -26,7 +26,9 @@ def remaining(client: str) -> int | None:
 
 
 @pytest.mark.parametrize("proxy", HEADERS)
-def test_a_registered_secret_is_the_client_by_its_digest(proxy: str, shop: Store, configure: Configure) -> None:
+def test_a_registered_secret_is_the_client_by_its_digest(
+    ask: Ask, proxy: str, shop: Store, configure: Configure
+) -> None:
     shop.load(ClientRecord(DIGEST, 7))
     configure(FORWARD_AUTH_CLIENT="header:X-API-Key")
 
@@ -39,7 +41,7 @@ def test_a_registered_secret_is_the_client_by_its_digest(proxy: str, shop: Store
 
 
 @pytest.mark.parametrize("proxy", HEADERS)
-def test_other_secrets_count_for_the_address_together(proxy: str, configure: Configure) -> None:
+def test_other_secrets_count_for_the_address_together(ask: Ask, proxy: str, configure: Configure) -> None:
     """Otherwise a caller could have a new quota with each request."""
     configure(FORWARD_AUTH_CLIENT="header:X-API-Key")
 
@@ -51,7 +53,7 @@ def test_other_secrets_count_for_the_address_together(proxy: str, configure: Con
 
 
 def test_a_client_is_found_as_soon_as_it_is_registered_and_not_after_its_removal(
-    shop: Store, configure: Configure
+    ask: Ask, shop: Store, configure: Configure
 ) -> None:
     configure(FORWARD_AUTH_CLIENT="header:X-API-Key")
     assert "RateLimit" in ask("nginx", x_api_key=SECRET)
@@ -64,7 +66,9 @@ def test_a_client_is_found_as_soon_as_it_is_registered_and_not_after_its_removal
     assert remaining(f"ip:{ADDRESS}") == 1
 
 
-def test_a_removal_during_the_check_consumes_nothing_for_the_removed_client(shop: Store, configure: Configure) -> None:
+def test_a_removal_during_the_check_consumes_nothing_for_the_removed_client(
+    ask: Ask, shop: Store, configure: Configure
+) -> None:
     configure(FORWARD_AUTH_CLIENT="header:X-API-Key")
     shop.put(ClientRecord(DIGEST, 7))
     assert ask("nginx", x_api_key=SECRET).status_code == 200
@@ -76,7 +80,7 @@ def test_a_removal_during_the_check_consumes_nothing_for_the_removed_client(shop
 
 
 def test_a_known_client_takes_one_call_of_the_store(
-    shop: Store, configure: Configure, monkeypatch: pytest.MonkeyPatch
+    ask: Ask, shop: Store, configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.put(PRO)
     configure(FORWARD_AUTH_CLIENT="header:X-API-Key")
@@ -91,7 +95,7 @@ def test_a_known_client_takes_one_call_of_the_store(
     assert len(calls) == 10
 
 
-def test_blocked_and_exempt_clients(shop: Store, configure: Configure) -> None:
+def test_blocked_and_exempt_clients(ask: Ask, shop: Store, configure: Configure) -> None:
     configure(FORWARD_AUTH_CLIENT="header:X-API-Key")
     shop.put(ClientRecord(DIGEST, 7, status=ClientStatus.BLOCKED))
     assert ask("nginx", x_api_key=SECRET).status_code == 403
@@ -99,7 +103,7 @@ def test_blocked_and_exempt_clients(shop: Store, configure: Configure) -> None:
     assert [ask("nginx", x_api_key=SECRET).status_code for _ in range(5)] == [200] * 5
 
 
-def test_a_client_below_a_parent(shop: Store, configure: Configure) -> None:
+def test_a_client_below_a_parent(ask: Ask, shop: Store, configure: Configure) -> None:
     configure(FORWARD_AUTH_CLIENT="header:X-API-Key")
     shop.load(*CLIENTS, ClientRecord("team", 4, plan="free"), ClientRecord(DIGEST, 5, parent="team"))
 
@@ -110,7 +114,7 @@ def test_a_client_below_a_parent(shop: Store, configure: Configure) -> None:
     assert remaining(f"ip:{ADDRESS}") == 3
 
 
-def test_a_cookie_names_the_client(shop: Store, configure: Configure) -> None:
+def test_a_cookie_names_the_client(ask: Ask, shop: Store, configure: Configure) -> None:
     shop.put(PRO)
     configure(FORWARD_AUTH_CLIENT="cookie:session")
     assert "RateLimit" not in ask("caddy", cookie=f"theme=dark; session={SECRET}; more=1")
@@ -135,7 +139,7 @@ def test_of_authorization_the_bearer_token_is_the_secret(value: str, key: str | 
     assert client_key({"HTTP_AUTHORIZATION": value}) == key
 
 
-def test_a_value_that_is_no_secret_is_the_key_itself(shop: Store, configure: Configure) -> None:
+def test_a_value_that_is_no_secret_is_the_key_itself(ask: Ask, shop: Store, configure: Configure) -> None:
     configure(FORWARD_AUTH_CLIENT="header:X-Client", FORWARD_AUTH_CLIENT_IS_SECRET=False)
     assert "RateLimit" not in ask("nginx", x_client="acme")
     assert ask("nginx", x_client="nobody")["RateLimit"].startswith('"free-search:3600s";r=2;')
@@ -143,14 +147,14 @@ def test_a_value_that_is_no_secret_is_the_key_itself(shop: Store, configure: Con
     assert client_key({"HTTP_X_CLIENT": "x" * 257}) == f"sha256:{sha256(b'x' * 257).hexdigest()}"
 
 
-def test_unverified_values_are_clients_if_the_setting_accepts_them(configure: Configure) -> None:
+def test_unverified_values_are_clients_if_the_setting_accepts_them(ask: Ask, configure: Configure) -> None:
     configure(FORWARD_AUTH_CLIENT="header:X-API-Key", FORWARD_AUTH_UNVERIFIED=True)
     assert [ask("nginx", x_api_key="one").status_code for _ in range(4)] == [200, 200, 200, 429]
     assert ask("nginx", x_api_key="two").status_code == 200
     assert remaining(f"ip:{ADDRESS}") == 3
 
 
-def test_without_the_setting_no_header_names_a_client(shop: Store) -> None:
+def test_without_the_setting_no_header_names_a_client(ask: Ask, shop: Store) -> None:
     shop.put(PRO)
     assert "RateLimit" in ask("nginx", x_api_key=SECRET, authorization=f"Bearer {SECRET}", cookie=f"session={SECRET}")
 

@@ -14,7 +14,7 @@ from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.ruleset import Policy
 from ratelimit_enforcer.log_limiter import RateLimitedLog
 from tests.api.conftest import SHOP, token
-from tests.api.forward_auth.conftest import ADDRESS, FORWARDED, HEADERS, ORIGINAL, ask, envoy
+from tests.api.forward_auth.conftest import ADDRESS, FORWARDED, HEADERS, ORIGINAL, PEER, Ask, Envoy
 from tests.support.servers import Store
 
 SEARCH = '"free-search:3600s";q=3;w=3600'
@@ -33,7 +33,7 @@ SPELLED = {
 }
 
 
-def policies(proxy: str, method: str, uri: str) -> str | None:
+def policies(ask: Ask, proxy: str, method: str, uri: str) -> str | None:
     """The policies that apply to a request with this method and URI."""
     method_name, uri_name = NAMES[proxy]
     headers = {method_name: method, uri_name: uri, "x-forwarded-for": ADDRESS}
@@ -42,7 +42,7 @@ def policies(proxy: str, method: str, uri: str) -> str | None:
 
 @pytest.mark.parametrize("proxy", NAMES)
 @pytest.mark.parametrize("absent", ["missing", "empty"])
-def test_a_missing_header_is_named(proxy: str, absent: str) -> None:
+def test_a_missing_header_is_named(ask: Ask, proxy: str, absent: str) -> None:
     for name in (*NAMES[proxy], "x-forwarded-for"):
         headers = {key: value for key, value in HEADERS[proxy].items() if key != name}
         response = ask(proxy, headers | ({name: ""} if absent == "empty" else {}))
@@ -52,16 +52,16 @@ def test_a_missing_header_is_named(proxy: str, absent: str) -> None:
 
 
 @pytest.mark.parametrize("proxy", NAMES)
-def test_all_missing_headers_are_named_together(proxy: str) -> None:
+def test_all_missing_headers_are_named_together(ask: Ask, proxy: str) -> None:
     assert {*ask(proxy, {}).json()["errors"]} == {SPELLED[name] for name in (*NAMES[proxy], "x-forwarded-for")}
 
 
-def test_envoy_must_send_the_address_too() -> None:
+def test_envoy_must_send_the_address_too(ask: Ask) -> None:
     response = ask("envoy/api/search", {})
     assert (response.status_code, response.json()["errors"]) == (400, {"X-Forwarded-For": ["is required."]})
 
 
-def test_headers_of_other_proxies_are_not_read() -> None:
+def test_headers_of_other_proxies_are_not_read(ask: Ask, envoy: Envoy) -> None:
     assert ask("nginx", FORWARDED).status_code == 400
     assert ask("traefik", ORIGINAL).status_code == 400
     assert envoy("/api/search", x_forwarded_uri="/free", x_original_uri="/free")["RateLimit-Policy"] == SEARCH
@@ -70,13 +70,13 @@ def test_headers_of_other_proxies_are_not_read() -> None:
 
 
 @pytest.mark.parametrize("proxy", NAMES)
-def test_method_and_path_decide_the_endpoint(proxy: str) -> None:
-    assert policies(proxy, "GET", "/api/search") == SEARCH
-    assert policies(proxy, "HEAD", "/api/search?page=2#top") == SEARCH
-    assert policies(proxy, "GET", "//api/./x/../se%61rch") == SEARCH
-    assert policies(proxy, "POST", "/api/orders") == ORDERS
-    assert policies(proxy, "GET", "/api/orders") is None
-    assert policies(proxy, "GET", "/elsewhere?/api/search") is None
+def test_method_and_path_decide_the_endpoint(ask: Ask, proxy: str) -> None:
+    assert policies(ask, proxy, "GET", "/api/search") == SEARCH
+    assert policies(ask, proxy, "HEAD", "/api/search?page=2#top") == SEARCH
+    assert policies(ask, proxy, "GET", "//api/./x/../se%61rch") == SEARCH
+    assert policies(ask, proxy, "POST", "/api/orders") == ORDERS
+    assert policies(ask, proxy, "GET", "/api/orders") is None
+    assert policies(ask, proxy, "GET", "/elsewhere?/api/search") is None
 
 
 @pytest.mark.parametrize("proxy", NAMES)
@@ -90,7 +90,7 @@ def test_method_and_path_decide_the_endpoint(proxy: str) -> None:
         ("GET", "/" + "a" * 8_192, 1),
     ],
 )
-def test_an_invalid_header_is_named(proxy: str, method: str, uri: str, wrong: int) -> None:
+def test_an_invalid_header_is_named(ask: Ask, proxy: str, method: str, uri: str, wrong: int) -> None:
     headers = dict(zip(NAMES[proxy], (method, uri), strict=True)) | {"x-forwarded-for": ADDRESS}
     response = ask(proxy, headers)
     assert (response.status_code, {*response.json()["errors"]}) == (400, {SPELLED[NAMES[proxy][wrong]]})
@@ -110,7 +110,7 @@ def test_bytes_of_a_path_are_encoded_and_nothing_else_changes(uri: str, path: st
     assert check.path == path
 
 
-def test_envoy_sends_the_method_and_the_path_as_its_own() -> None:
+def test_envoy_sends_the_method_and_the_path_as_its_own(envoy: Envoy) -> None:
     assert envoy("/api/search?q=1")["RateLimit-Policy"] == SEARCH
     assert envoy("/api/search", method="HEAD")["RateLimit-Policy"] == SEARCH
     assert envoy("/api/orders", method="POST")["RateLimit-Policy"] == ORDERS
@@ -120,17 +120,17 @@ def test_envoy_sends_the_method_and_the_path_as_its_own() -> None:
 
 
 @pytest.mark.parametrize("path", ["//api/search", "/x/../api/search", "/api%2Fsearch", "/api/se%61rch", "/api/search/"])
-def test_no_spelling_of_a_path_evades_a_limit_behind_envoy(path: str) -> None:
+def test_no_spelling_of_a_path_evades_a_limit_behind_envoy(envoy: Envoy, path: str) -> None:
     assert envoy(path)["RateLimit-Policy"] == SEARCH
 
 
 @pytest.mark.parametrize("path", ["/api/se%2561rch", "/api%3Fsearch", "/%3F/api/search", "/api/search%3Fq=1"])
-def test_a_path_is_decoded_once(path: str) -> None:
+def test_a_path_is_decoded_once(envoy: Envoy, path: str) -> None:
     assert "RateLimit-Policy" not in envoy(path)
 
 
 @pytest.mark.parametrize("path", ["/%0A", "/%C3%A9", "/%FF", "/a%00b", "/" + "%20" * 100])
-def test_any_bytes_of_a_path_get_an_answer(path: str) -> None:
+def test_any_bytes_of_a_path_get_an_answer(envoy: Envoy, path: str) -> None:
     assert envoy(path).status_code == 200
 
 
@@ -142,12 +142,12 @@ def test_any_bytes_of_a_path_get_an_answer(path: str) -> None:
         (2, "198.51.100.66, 203.0.113.9, 10.0.0.1", "ip:203.0.113.9"),
         (1, "203.0.113.9:51344", "ip:203.0.113.9"),
         (1, "2001:db8:1:2:3::4", "ip:2001:db8:1:2::/64"),
-        (0, "203.0.113.9", "ip:192.0.2.1"),
+        (0, "203.0.113.9", f"ip:{PEER}"),
     ],
 )
 @pytest.mark.parametrize("proxy", HEADERS)
 def test_the_address_follows_num_proxies(
-    proxy: str, proxies: int, forwarded: str, client: str, settings: Settings
+    ask: Ask, proxy: str, proxies: int, forwarded: str, client: str, settings: Settings
 ) -> None:
     settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"NUM_PROXIES": proxies}
     answers = [ask(proxy, x_forwarded_for=forwarded) for _ in range(4)]
@@ -155,7 +155,7 @@ def test_the_address_follows_num_proxies(
 
 
 def test_without_num_proxies_the_address_is_not_read_and_a_line_says_so(
-    settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ask: Ask, settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = RateLimitedLog(logging.getLogger(original_request.__name__))
     monkeypatch.setattr(original_request, "_shared_address_log", log)
@@ -167,7 +167,7 @@ def test_without_num_proxies_the_address_is_not_read_and_a_line_says_so(
     assert [message.partition(",")[0] for message in caplog.messages] == ["NUM_PROXIES is 0"]
 
 
-def test_the_address_is_an_attribute_that_policies_count_and_match(shop: Store) -> None:
+def test_the_address_is_an_attribute_that_policies_count_and_match(ask: Ask, shop: Store) -> None:
     by_ip = Policy(
         "by-ip",
         (Limit(1, 60),),
