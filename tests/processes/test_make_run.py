@@ -38,13 +38,13 @@ GIVEN_BY_TESTS = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ALLOWED_HOSTS", "H
 
 
 class Run:
-    """One `make run`, with one process of the web server."""
+    """One `make run`, with one process each of the web server and of the gateway."""
 
     def __init__(self, clone: Path, port: int) -> None:
         self.clone, self.port = clone, port
         self.data_dir = clone / "data dir"
         self.gateway_port = free_port()
-        variables = {"PORT": str(port), "WEB_WORKERS": "1", "PYTHONWARNINGS": "default"}
+        variables = {"PORT": str(port), "WEB_WORKERS": "1", "GATEWAY_WORKERS": "1", "PYTHONWARNINGS": "default"}
         variables |= {"GATEWAY_PORT": str(self.gateway_port), "GATEWAY_GRPC_PORT": str(free_port())}
         self.lines: queue.Queue[str] = queue.Queue()
         self.seen: list[str] = []
