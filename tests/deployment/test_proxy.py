@@ -16,6 +16,7 @@ import pytest
 
 from ratelimit_platform.embedded.redis import free_port
 from ratelimit_platform.request_bodies import LARGEST_BODIES
+from tests.support.hooks import ENDS_WITHIN
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("proxy-of-a-deployment")
@@ -49,7 +50,7 @@ def servers() -> Iterator[tuple[int, int]]:
     """The ports of two servers, in place of web and gateway."""
     servers = [ThreadingHTTPServer(("127.0.0.1", 0), Tells) for _ in range(2)]
     for server in servers:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=[ENDS_WITHIN], daemon=True).start()
     yield servers[0].server_port, servers[1].server_port
     for server in servers:
         server.shutdown()

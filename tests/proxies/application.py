@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
+from tests.support.hooks import ENDS_WITHIN
+
 
 class Received(NamedTuple):
     """A request as the application received it; names of headers are in lowercase."""
@@ -58,6 +60,6 @@ class _Handler(BaseHTTPRequestHandler):
 def running_application() -> Iterator[Application]:
     """An application that answers until the end of the block."""
     with Application() as application:
-        threading.Thread(target=application.serve_forever, daemon=True).start()
+        threading.Thread(target=application.serve_forever, args=[ENDS_WITHIN], daemon=True).start()
         yield application
         application.shutdown()

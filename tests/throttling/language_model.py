@@ -7,6 +7,8 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.support.hooks import ENDS_WITHIN
+
 WITHIN = 60.0
 USAGE = 321
 
@@ -66,7 +68,7 @@ class Handler(BaseHTTPRequestHandler):
 def language_model() -> Iterator[LanguageModel]:
     """A running server."""
     with LanguageModel() as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=[ENDS_WITHIN], daemon=True)
         thread.start()
         yield server
         server.shutdown()
