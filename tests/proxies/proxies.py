@@ -70,9 +70,25 @@ def envoy(addresses: Addresses, folder: Path, *, admits: bool) -> list[str]:
     return [*command, "--concurrency", "1", "--disable-hot-restart"]
 
 
+def traefik(addresses: Addresses, folder: Path, *, admits: bool) -> list[str]:
+    """The command of Traefik, which never admits requests while the platform does not answer."""
+    assert not admits
+    (folder / "routes.yml").write_text(_with_addresses(block("Traefik", "yaml"), addresses, {}))
+    return [
+        str(BIN / "traefik"),
+        f"--entryPoints.web.address=127.0.0.1:{addresses.port}",
+        f"--providers.file.filename={folder / 'routes.yml'}",
+        "--global.checkNewVersion=false",
+        "--global.sendAnonymousUsage=false",
+        "--log.level=ERROR",
+    ]
+
+
 Proxy = Callable[..., list[str]]
 
 PROXIES: dict[str, Proxy] = {"nginx": nginx, "caddy": caddy, "envoy": envoy}
+"""Proxies that pass the rate limit headers to the caller, and can admit requests while the platform does not answer:
+all but Traefik."""
 
 
 def _with_addresses(config: str, addresses: Addresses, more: dict[str, str]) -> str:
