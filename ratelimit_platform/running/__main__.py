@@ -144,24 +144,38 @@ def _watchdog(run: str) -> "subprocess.Popen[bytes]":
 
 
 def _run() -> int:
-    port = _port("PORT", 8000)
-    gateway = _port("GATEWAY_PORT", port + GATEWAY_PORT_OFFSET)
-    grpc = _port("GATEWAY_GRPC_PORT", gateway + 1)
-    for name, number in (("PORT", port), ("GATEWAY_PORT", gateway), ("GATEWAY_GRPC_PORT", grpc)):
+    ports = _ports()
+    for name, number in ports.items():
         with step(f"Checking port {number}", f"Choose another port: make run {name}={number + 1}"):
             _require_free(number)
+    port = str(ports["PORT"])
     stores = _start_stores()
     with step("Setting up tables, admin, token and demo", "See the lines above."):
         python("-m", "ratelimit_platform.running.bootstrap")
-    return _supervise([*stores, *_start_processes(str(port))], str(port))
+    return _supervise([*stores, *_start_processes(port)], port)
 
 
-def _port(name: str, default: int) -> int:
-    """The port that a variable names; the processes of this run get the default too."""
-    text = os.environ[name] = os.environ.get(name) or str(default)
-    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+def _ports() -> dict[str, int]:
+    """The ports of web and of the gateway by their variables. Raises :class:`StepFailed`."""
+    port = _port("PORT", 8000, "")
+    gateway = _port("GATEWAY_PORT", port + GATEWAY_PORT_OFFSET, f"PORT + {GATEWAY_PORT_OFFSET}")
+    grpc = _port("GATEWAY_GRPC_PORT", gateway + 1, "GATEWAY_PORT + 1")
+    return {"PORT": port, "GATEWAY_PORT": gateway, "GATEWAY_GRPC_PORT": grpc}
+
+
+def _port(name: str, default: int, derived: str) -> int:
+    """The port that a variable names; the processes of this run get the default too. ``derived``: how the default
+    follows from another port. Raises :class:`StepFailed`."""
+    given = os.environ.get(name)
+    text = os.environ[name] = given or str(default)
+    if text.isascii() and text.isdigit() and 0 < int(text) < 65536:
+        return int(text)
+    if given:
         raise StepFailed(f"{name} is not a whole number from 1 to 65535.")
-    return int(text)
+    raise StepFailed(
+        f"{name} is not set, so it would be {derived} = {default}, but the highest port is 65535. Choose lower ports, "
+        f"or set {name}."
+    )
 
 
 def _require_free(port: int) -> None:

@@ -40,12 +40,12 @@ GIVEN_BY_TESTS = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ALLOWED_HOSTS", "H
 class Run:
     """One `make run`, with one process each of the web server and of the gateway."""
 
-    def __init__(self, clone: Path, port: int) -> None:
+    def __init__(self, clone: Path, port: int, **given: str) -> None:
         self.clone, self.port = clone, port
         self.data_dir = clone / "data dir"
         self.gateway_port = free_port()
         variables = {"PORT": str(port), "WEB_WORKERS": "1", "GATEWAY_WORKERS": "1", "PYTHONWARNINGS": "default"}
-        variables |= {"GATEWAY_PORT": str(self.gateway_port), "GATEWAY_GRPC_PORT": str(free_port())}
+        variables |= {"GATEWAY_PORT": str(self.gateway_port), "GATEWAY_GRPC_PORT": str(free_port())} | given
         self.lines: queue.Queue[str] = queue.Queue()
         self.seen: list[str] = []
         self.process = subprocess.Popen(
@@ -119,8 +119,8 @@ class Run:
 
 
 @contextmanager
-def running(clone: Path, port: int) -> Iterator[Run]:
-    run = Run(clone, port)
+def running(clone: Path, port: int, **given: str) -> Iterator[Run]:
+    run = Run(clone, port, **given)
     try:
         yield run
     finally:
@@ -218,13 +218,14 @@ def test_the_end_of_a_store_ends_the_run_and_is_reported(clone: Path, store: str
         assert run.others() == []
 
 
-def test_a_port_in_use_is_reported_with_the_solution(clone: Path) -> None:
+@pytest.mark.parametrize("name", ["PORT", "GATEWAY_PORT", "GATEWAY_GRPC_PORT"])
+def test_a_port_in_use_is_reported_with_the_solution(clone: Path, name: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with running(clone, port) as run:
+        with running(clone, free_port(), **{name: str(port)}) as run:
             assert run.end() == 1
     printed = "".join(run.seen)
     assert f"Checking port {port} failed" in printed
-    assert f"make run PORT={port + 1}" in printed
+    assert f"make run {name}={port + 1}" in printed
