@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import psycopg
@@ -54,6 +54,18 @@ def _own_postgres() -> str:
 def _collect_static_files() -> None:
     command = [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity", "0"]
     subprocess.run(command, cwd=Path(__file__).parents[1], check=True)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None]:
+    """Empties Redis after the tests of a file. Otherwise hundreds of keys of each test remain, and every test that
+    searches its keys reads all of them: a tenth of a second for each search after a thousand tests."""
+    try:
+        return (yield)
+    finally:
+        if nextitem is None or nextitem.path != item.path:
+            with _REDIS.client as redis:
+                redis.flushall()
 
 
 def pytest_unconfigure() -> None:
