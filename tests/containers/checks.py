@@ -19,7 +19,7 @@ VERSIONS = {
 }
 """Container → command that prints the version of its program."""
 
-RESTARTED = ("web", "worker", "beat", "proxy", "redis", "postgres")
+RESTARTED = ("web", "gateway", "worker", "beat", "proxy", "redis", "postgres")
 
 
 def check_image(report: Report, world: World, secrets: Mapping[str, str]) -> None:

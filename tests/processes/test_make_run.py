@@ -151,6 +151,9 @@ def test_a_run_answers_ends_orderly_and_keeps_its_data(clone: Path) -> None:
         assert (run.data_dir / "env").stat().st_mode & 0o777 == 0o600
         run.wait_for("  Redis    ")
         assert_a_store_is_at(next(line for line in run.seen if "  Redis    " in line))
+        gateway = next(line for line in run.seen if "  Gateway  " in line)
+        assert f"http://127.0.0.1:{run.gateway_port}/v1/check" in gateway
+        socket.create_connection(("127.0.0.1", int(gateway.rpartition(":")[2]))).close()
         with running(clone, free_port()) as second:
             assert second.end() == 1
             assert any("is already running here" in line for line in second.seen)
