@@ -10,8 +10,9 @@ from tests.faults.injectors import Bound, Fault
 from tests.faults.mode import LONG
 from tests.faults.world import CLIENTS, QUOTA, WINDOW, Publisher, World
 
-STEADY = (1.5 if LONG else 1.2) * WINDOW
-"""Seconds of load before the fault, and after it."""
+STEADY = (1.5 if LONG else 1.0) * WINDOW
+"""Seconds of load before the fault, and after it: a whole window, besides the time until the store decides for every
+server."""
 
 
 @dataclass
