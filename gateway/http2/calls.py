@@ -11,7 +11,7 @@ from gateway.http2.headers import Head
 from gateway.http2.status import Status
 
 if TYPE_CHECKING:
-    from gateway.http2.connection import Http2Connection
+    from gateway.http2.sending import Sender
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Call:
     trailers: bytes | None = None
     _held: bytes | None = None
 
-    def __init__(self, connection: "Http2Connection", stream: int, head: Head) -> None:
+    def __init__(self, connection: "Sender", stream: int, head: Head) -> None:
         self.connection, self.stream, self.head = connection, stream, head
         self.since, self.window = connection.now, connection.initial_window
         self.buffer, self.unsent = bytearray(), bytearray()

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from hpack import Decoder, HPACKError, OversizedHeaderListError
 from hpack.table import HeaderTable
@@ -12,9 +13,12 @@ KEPT = 64
 NAME = re.compile(rb":?[!#$%&'*+\-.^_`|~0-9a-z]+")
 VALUE = re.compile(rb"(?![ \t])[^\0\r\n]*(?<![ \t])")
 PSEUDO = {":method", ":scheme", ":path", ":authority"}
-OF_ONE_CONNECTION = {"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"}
+OF_ONE_CONNECTION = {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
+INDEXED = re.compile(rb"[\x81-\xfe]*")
 GRPC = re.compile(r"application/grpc([+;].*)?")
 LENGTH = re.compile(r"\d{0,9}", re.ASCII)
+OTHER_TYPE = header_block((":status", "415"), ("content-type", "text/plain"))
+OTHER_METHOD = header_block((":status", "405"), ("allow", "POST"), ("content-type", "text/plain"))
 TIMEOUT = re.compile(r"(\d{1,8})([HMSmun])", re.ASCII)
 UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
@@ -63,50 +67,67 @@ class HeaderReader:
     def _decode(self, block: bytes) -> Head:
         changes = self._table.changes
         try:
-            fields = [(bytes(name), bytes(value)) for name, value in self._decoder.decode(block, raw=True)]
+            head = head_of(self._fields(block))
         except OversizedHeaderListError:
             raise Http2Error(Code.ENHANCE_YOUR_CALM) from None
         except HPACKError:
             raise Http2Error(Code.COMPRESSION_ERROR) from None
-        head = head_of(fields)
-        changed = self._table.changes != changes or (block[:1] and block[0] & 0xE0 == 0x20)
+        changed = self._table.changes != changes or is_size_update(block)
         if changed or len(self._kept) >= KEPT:
             self._kept.clear()
         if not changed:
             self._kept[block] = head
         return head
 
+    def _fields(self, block: bytes) -> list[tuple[bytes, bytes]]:
+        """The fields at the beginning that are only numbers are read from the table, in a fraction of the time."""
+        numbers = INDEXED.match(block).end()  # type: ignore[union-attr]  # matches anything
+        fields = [self._table.get_by_index(number & 0x7F) for number in block[:numbers]]
+        if fields and is_size_update(block[numbers:]):
+            raise HPACKError
+        if numbers < len(block):
+            fields += [(bytes(name), bytes(value)) for name, value in self._decoder.decode(block[numbers:], raw=True)]
+        if sum(len(name) + len(value) + 32 for name, value in fields) > self._decoder.max_header_list_size:
+            raise OversizedHeaderListError
+        return fields
+
+
+def is_size_update(block: bytes) -> bool:
+    """Whether it begins with a new size of the table, which only whole blocks may (RFC 7541, section 4.2)."""
+    return bool(block) and block[0] & 0xE0 == 0x20
+
+
+@lru_cache(512)
+def text_of(name: bytes, value: bytes) -> tuple[str, str, bool]:
+    """A field as text, and whether it is valid."""
+    valid = NAME.fullmatch(name) and VALUE.fullmatch(value) and name not in OF_ONE_CONNECTION
+    return name.decode("latin-1"), value.decode("latin-1"), bool(valid)
+
 
 def head_of(fields: list[tuple[bytes, bytes]]) -> Head:
     metadata: dict[str, str] = {}
     malformed = regular = False
-    for raw_name, raw_value in fields:
-        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-        malformed |= not NAME.fullmatch(raw_name) or not VALUE.fullmatch(raw_value) or name in OF_ONE_CONNECTION
+    for field in fields:
+        name, value, valid = text_of(*field)
         if name[:1] == ":":
-            malformed |= regular or name not in PSEUDO or name in metadata
+            valid = valid and not regular and name in PSEUDO and name not in metadata
         else:
             regular = True
+        malformed |= not valid
         metadata[name] = f"{metadata[name]},{value}" if name in metadata else value
     length = metadata.get("content-length", "")
     malformed |= metadata.get("te", "trailers") != "trailers" or not LENGTH.fullmatch(length)
     request = bool(metadata.get(":path")) and ":method" in metadata and ":scheme" in metadata
-    return Head(
-        metadata,
-        malformed,
-        request,
-        unsupported(metadata),
-        deadline(metadata),
-        int(length) if length and not malformed else None,
-    )
+    content_length = int(length) if length and not malformed else None
+    return Head(metadata, malformed, request, unsupported(metadata), deadline(metadata), content_length)
 
 
 def unsupported(metadata: dict[str, str]) -> bytes | None:
     """HTTP 415 and 405, as the gRPC protocol says for requests of another kind."""
     if not GRPC.fullmatch(metadata.get("content-type", "")):
-        return header_block((":status", "415"), ("content-type", "text/plain"))
+        return OTHER_TYPE
     if metadata.get(":method") != "POST":
-        return header_block((":status", "405"), ("allow", "POST"), ("content-type", "text/plain"))
+        return OTHER_METHOD
     return None
 
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from gateway.http2 import frames
 from gateway.http2.bounds import Bounds
 from gateway.http2.calls import Call, Methods
-from gateway.http2.connection import RESET, Http2Connection
+from gateway.http2.connection import Http2Connection
 from gateway.http2.frames import FRAME_SIZE, SETTING, frame
+from gateway.http2.sending import RESET
 from tests.gateway.http2.peer import GRPC, Encoder, message, parsed
 from tests.support.histories import history_settings
 

@@ -71,6 +71,13 @@ def test_headers_that_are_small_only_while_compressed(served: Serve) -> None:
         assert peer.code() is Code.ENHANCE_YOUR_CALM
 
 
+def test_numbers_of_a_large_field_of_the_table(served: Serve) -> None:
+    with Peer(served().port) as peer:
+        peer.ask(1, x_long="x" * 3_000)
+        peer.send(frame(frames.HEADERS, frames.END_HEADERS, 3, peer.block() + b"\xbe" * 10))
+        assert peer.code() is Code.ENHANCE_YOUR_CALM
+
+
 def test_continuations_without_an_end(served: Serve) -> None:
     with Peer(served().port) as peer:
         peer.send(frame(frames.HEADERS, 0, 1, b""))

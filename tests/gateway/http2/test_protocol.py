@@ -105,6 +105,12 @@ def test_the_same_block_means_another_value_once_the_table_has_changed(peer: Pee
     assert described == [b"a", b"a", b"a", b"b", b"b", b"c,b", b"c"]
 
 
+@pytest.mark.parametrize("before", [b"\x83", b"\x83\x86\x04\x01/"])
+def test_a_size_of_the_table_after_a_field_ends_the_connection(peer: Peer, before: bytes) -> None:
+    peer.send(frame(frames.HEADERS, frames.END_HEADERS, 1, before + b"\x20\x84"))
+    assert peer.code() is Code.COMPRESSION_ERROR
+
+
 def literal(value: str) -> bytes:
     """A field ``x-one`` that is added to the table, at the place 62 (0xbe)."""
     return b"\x40\x05x-one" + bytes([len(value)]) + value.encode()
