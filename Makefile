@@ -6,7 +6,7 @@ ROUNDS ?= 7
 # Recipes take these from the shell's environment, where a space or a $ in them is only a character.
 export PORT HOST WEB_WORKERS GATEWAY_PORT GATEWAY_GRPC_PORT GATEWAY_WORKERS PYTHON SUITES SERVERS TESTS
 
-.PHONY: run web gateway worker beat traffic test proto fuzz mutants faults bench bench-usage bench-admin matrix stores containers newcomer screenshots audit clean
+.PHONY: run web gateway worker beat traffic test proto fuzz mutants faults bench bench-usage bench-admin matrix stores h2spec containers newcomer screenshots audit clean
 
 run: .venv/run.stamp
 	@exec $(BIN)/python -m ratelimit_platform.running
@@ -55,6 +55,9 @@ containers: .venv/test.stamp
 
 stores: .venv/test.stamp
 	@$(BIN)/python -m tests.stores
+
+h2spec: .venv/test.stamp
+	@$(BIN)/python -m tests.h2spec
 
 newcomer: .venv/test.stamp
 	@$(BIN)/python -m tests.newcomer

@@ -1,0 +1,1 @@
+"""The HTTP/2 conformance test h2spec against a gateway (`make h2spec`)."""
