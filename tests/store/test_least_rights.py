@@ -115,7 +115,7 @@ def publish_reservable(url: str, namespace: str) -> Store:
     return store
 
 
-def reserve_settle_and_charge(engine: Engine) -> None:
+def reserve_settle_charge_and_refund(engine: Engine) -> None:
     reserved = engine.check(CheckRequest("acme", "search", cost=600, reserve=Reserve()))
     assert (reserved.allowed, reserved.degraded) == (True, False)
     denied = engine.check(CheckRequest("acme", "search"))
@@ -125,13 +125,14 @@ def reserve_settle_and_charge(engine: Engine) -> None:
     assert (holding.allowed, holding.degraded) == (True, False)
     engine.release(holding.reservation or "")
     assert engine.charge(CheckRequest("acme", "search"), 2_000).overdrawn == 1_050
+    assert engine.refund_newest(CheckRequest("acme", "search"), 100).refunded == 100
     assert [state.remaining for state in engine.peek_client("acme").decision.limits] == [1, 0]
 
 
 def test_reserving_settling_charging_reading_and_erasing(url: str) -> None:
     store = publish_reservable(url, NAMESPACE)
     engine = store.engine()
-    reserve_settle_and_charge(engine)
+    reserve_settle_charge_and_refund(engine)
     assert engine.check(CheckRequest("globex", "search", reserve=Reserve())).reservation
     assert unsettled(store.redis, store.keys) == Unsettled(1, 0)
     reservations = ClientReservations(store.redis, store.keys)
@@ -154,7 +155,7 @@ def test_deciding_together(url: str) -> None:
 
 def test_the_user_of_a_project_reserves_settles_and_charges(topology: Topology, project_url: str) -> None:
     publish_reservable(topology.url, "rl")
-    reserve_settle_and_charge(Store(project_url, "rl").engine())
+    reserve_settle_charge_and_refund(Store(project_url, "rl").engine())
     decide_together(Store(project_url, "rl").engine())
 
 
