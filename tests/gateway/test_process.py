@@ -232,20 +232,33 @@ BOUND = 3.0
 """Seconds for one answer on a busy machine; the store alone would keep it for as long as it is stopped."""
 
 
+def seconds_over_grpc(channel: grpc.Channel) -> float:
+    """The duration of a call that is admitted."""
+    began = time.monotonic()
+    assert over_grpc(channel)
+    return time.monotonic() - began
+
+
 def test_a_stopped_redis_keeps_nobody_waiting_and_counts_are_correct_afterwards(
     live_rules: None, redis: Redis, http: httpx.Client
 ) -> None:
     policy("all", (10**9, 3_600))
     publish()
-    with running_gateways(CHECK_DEADLINE="0.2") as [gateway]:
+    port = free_port()
+    with (
+        running_gateways(CHECK_DEADLINE="0.2", GATEWAY_GRPC_PORT=str(port)) as [gateway],
+        own_channel(port) as channel,
+    ):
         assert not ask(http, gateway)["degraded"]
         with load([gateway], threads=16, clients=16) as seen:
             more(seen)
             with stopped(redis):
                 more(seen, 400)
                 began = len(seen)
+                waits = [seconds_over_grpc(channel) for _ in range(20)]
                 more(seen, 400)
                 during = seen[began:]
+        assert max(waits) < BOUND
         assert {answer["status"] for _, answer in seen} == {200}
         assert max(seconds for seconds, _ in seen) < BOUND
         assert all(answer["degraded"] for _, answer in during[:200])
@@ -270,42 +283,78 @@ def test_checks_are_answered_while_slow_calls_of_a_stopped_redis_fill_the_pool(
             assert {each.result().status_code for each in slow} <= {400, 404, 503, 200}
 
 
-def test_twenty_publications_under_load_leave_no_check_on_older_rules(gateway: WebServer) -> None:
+def test_twenty_publications_under_load_leave_no_check_on_older_rules(gateway: WebServer, grpc_port: int) -> None:
+    """Over HTTP and gRPC. Each publication lowers the quota, which the answers contain."""
     limit = policy("all", (10**9, 3_600)).limits.get()
-    published = [0]
+    published = [10**9]
     stale: list[Any] = []
     stop = threading.Event()
 
-    def send() -> int:
+    def send(quota: Callable[[], int]) -> int:
         count = 0
-        with httpx.Client(headers=HEADERS, timeout=30) as connection:
-            while not stop.is_set():
-                before, answer = published[0], ask(connection, gateway)
-                count += before > 0
-                if answer.get("ruleset", 0) < before:
-                    stale.append((before, answer))
+        while not stop.is_set():
+            before, answered = published[0], quota()
+            count += before < 10**9
+            if answered > before:
+                stale.append((before, answered))
         return count
 
-    with ThreadPoolExecutor(8) as pool:
-        running = [pool.submit(send) for _ in range(8)]
+    with ExitStack() as stack:
+        ways = quotas_over_http_and_grpc(stack, gateway, grpc_port, 4)
+        pool = stack.enter_context(ThreadPoolExecutor(len(ways)))
+        publish()
+        running = [pool.submit(send, way) for way in ways]
         try:
-            for number in range(20):
-                PolicyLimit.objects.filter(pk=limit.pk).update(quota=10**9 - number - 1)
-                published[0] = publish()
+            for quota in range(10**9 - 1, 10**9 - 21, -1):
+                PolicyLimit.objects.filter(pk=limit.pk).update(quota=quota)
+                publish()
+                published[0] = quota
         finally:
             stop.set()
-        assert sum(each.result() for each in running) > 20
+        counts = [each.result() for each in running]
+    assert min(sum(counts[::2]), sum(counts[1::2])) > 20
     assert stale == []
 
 
-def over_grpc(channel: grpc.Channel) -> bool:
-    """Whether Envoy's rate limit service admits a request of the client “acme”."""
+def quotas_over_http_and_grpc(
+    stack: ExitStack, gateway: WebServer, grpc_port: int, count: int
+) -> list[Callable[[], int]]:
+    """``count`` connections to each interface, in turn: functions that ask for the quota of the client “acme”."""
+    ways: list[Callable[[], int]] = []
+    for _ in range(count):
+        connection = stack.enter_context(httpx.Client(headers=HEADERS, timeout=30))
+        channel = stack.enter_context(own_channel(grpc_port))
+        ways += [partial(quota_over_http, connection, gateway), partial(quota_over_grpc, channel)]
+    return ways
+
+
+def quota_over_http(connection: httpx.Client, gateway: WebServer) -> int:
+    return int(ask(connection, gateway)["limit"])
+
+
+def quota_over_grpc(channel: grpc.Channel) -> int:
+    return int(answer_over_grpc(channel).statuses[0].current_limit.requests_per_unit)
+
+
+def own_channel(port: int) -> grpc.Channel:
+    """A channel with a connection of its own."""
+    return grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.use_local_subchannel_pool", 1)])
+
+
+def answer_over_grpc(channel: grpc.Channel) -> RateLimitResponse:
+    """The answer of Envoy's rate limit service about a request of the client “acme”."""
     entries = [
         RateLimitDescriptor.Entry(key=key, value=value) for key, value in (("client", "acme"), ("endpoint", "search"))
     ]
     request = RateLimitRequest(descriptors=[RateLimitDescriptor(entries=entries)])
     call = channel.unary_unary(SHOULD_RATE_LIMIT, RateLimitRequest.SerializeToString, RateLimitResponse.FromString)
-    return bool(call(request, timeout=30).overall_code == RateLimitResponse.OK)
+    answer: RateLimitResponse = call(request, timeout=30)
+    return answer
+
+
+def over_grpc(channel: grpc.Channel) -> bool:
+    """Whether Envoy's rate limit service admits a request of the client “acme”."""
+    return bool(answer_over_grpc(channel).overall_code == RateLimitResponse.OK)
 
 
 def is_admitted(http: httpx.Client, server: WebServer) -> bool:
@@ -327,8 +376,7 @@ def test_all_interfaces_together_admit_exactly_the_quota(gateway: WebServer, grp
 
         ways: list[Callable[[], bool]] = []
         for _ in range(8):
-            options = [("grpc.use_local_subchannel_pool", 1)]
-            channel = stack.enter_context(grpc.insecure_channel(f"127.0.0.1:{grpc_port}", options))
+            channel = stack.enter_context(own_channel(grpc_port))
             ways += [
                 partial(is_admitted, connection(), gateway),
                 partial(is_admitted, connection(), web),
