@@ -20,10 +20,11 @@ from benchmarks.rules import publish, ruleset
 from benchmarks.web.server import environment_of, web_server
 from gateway.proto.ratelimit_pb2 import RateLimitDescriptor
 from gateway.proto.rls_pb2 import RateLimitRequest
-from ratelimit_platform.request_bodies import MAX_ADMITTED
 from tests.support.web import WebServer, outer_environment
 
 CONNECTIONS = (1, 16, 64)
+MAX_BY_HAND = 16
+"""A process of web refuses more requests at once (``ratelimit_platform.request_bodies``), except checks of the API."""
 MODULES = ("ratelimit_platform.gateway", "benchmarks.doors.alone", "benchmarks.doors.grpcio_server")
 SHOULD_RATE_LIMIT = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit"
 
@@ -87,8 +88,7 @@ class Servers:
             GRPC: subject(calls(ours.grpc_port, "endpoint"), ours.pid, redis),
             GRPCIO: subject(calls(self.grpcio.grpc_port, "endpoint"), self.grpcio.pid, redis),
         }
-        # More requests to one process than this are refused, unless their address is one of the API's checks.
-        if connections <= MAX_ADMITTED:
+        if connections <= MAX_BY_HAND:
             subjects[BY_HAND] = subject(checks(f"{web.url}/bench/minimal"), web.process.pid, redis)
         if peer is not None:
             peer_url = f"http://127.0.0.1:{peer.http_port}/json"
