@@ -63,17 +63,20 @@ def wrk(url: str, kind: str, token: str, connections: int) -> Callable[[], Answe
 
 def h2load(port: int, path: str, message: bytes, token: str, connections: int) -> Callable[[], Answered]:
     """Unary calls with this message, one at a time on each connection."""
-    headers = ("content-type: application/grpc", "te: trailers", f"authorization: Bearer {token}")
-    body = b"\0" + len(message).to_bytes(4, "big") + message
-    return lambda: _h2load(f"http://127.0.0.1:{port}{path}", body, headers, connections, SECONDS)
+    return _calls(port, path, message, token, connections, SECONDS)
 
 
 def steady_calls(port: int, path: str, message: bytes, token: str, rate: float, seconds: int) -> Callable[[], Answered]:
     """Unary calls at a rate (calls per second), on 16 connections."""
+    return _calls(port, path, message, token, STEADY_CONNECTIONS, seconds, "--rps", str(rate / STEADY_CONNECTIONS))
+
+
+def _calls(
+    port: int, path: str, message: bytes, token: str, connections: int, seconds: int, *options: str
+) -> Callable[[], Answered]:
     headers = ("content-type: application/grpc", "te: trailers", f"authorization: Bearer {token}")
     body = b"\0" + len(message).to_bytes(4, "big") + message
-    options = ("--rps", str(rate / STEADY_CONNECTIONS))
-    return lambda: _h2load(f"http://127.0.0.1:{port}{path}", body, headers, STEADY_CONNECTIONS, seconds, *options)
+    return lambda: _h2load(f"http://127.0.0.1:{port}{path}", body, headers, connections, seconds, *options)
 
 
 def steady_checks(url: str, token: str, rate: float, seconds: int) -> Callable[[], Answered]:
@@ -88,20 +91,8 @@ def _h2load(url: str, body: bytes, headers: Sequence[str], connections: int, sec
         data, log = Path(folder) / "body", Path(folder) / "log"
         data.write_bytes(body)
         sent = [option for header in headers for option in ("--header", header)]
-        command = (
-            "h2load",
-            "-c",
-            str(connections),
-            "-m",
-            "1",
-            "-D",
-            str(seconds),
-            "-d",
-            str(data),
-            "--log-file",
-            str(log),
-        )
-        whole = (*command, *options, *sent, url)
+        command = ("h2load", "-c", str(connections), "-m", "1", "-D", str(seconds), "-d", str(data))
+        whole = (*command, "--log-file", str(log), *options, *sent, url)
         printed = subprocess.run(whole, check=True, capture_output=True, text=True).stdout
         return _read(printed, log, seconds)
 
