@@ -159,8 +159,7 @@ class Decision(NamedTuple):
     @property
     def retry_after(self) -> float | None:
         """The longest wait of the denying limits (seconds); None if none deny, or if waiting cannot help."""
-        denying = self.denying
-        longest = max(map(_wait, denying)) if denying else inf
+        longest = max(map(_wait, self.denying), default=inf)
         return None if longest == inf else longest
 
 

@@ -14,7 +14,7 @@ from math import ceil, inf
 from typing import NamedTuple
 
 from ratelimit_enforcer.domain.decision import Decision, LimitState
-from ratelimit_enforcer.domain.enums import Algorithm, Mode
+from ratelimit_enforcer.domain.enums import Algorithm
 from ratelimit_enforcer.domain.limit import Limit
 
 POLICY_FIELD = "RateLimit-Policy"
@@ -46,7 +46,7 @@ def _room(decision: Decision) -> tuple[float, ...]:
 def rate_limit_headers(decision: Decision, legacy: LegacyHeaders = LegacyHeaders.OFF) -> dict[str, str]:
     """The fields that describe a decision: empty if no limit is enforced, or if the decision is degraded,
     because its figures are then not those of the store."""
-    enforced = [state for state in decision.limits if state.mode is Mode.ENFORCE]
+    enforced = [state for state in decision.limits if state.is_enforced]
     if not enforced or decision.degraded:
         return {}
     standard = {} if legacy is LegacyHeaders.INSTEAD else _standard(decision, enforced)
