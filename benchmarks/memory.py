@@ -7,7 +7,7 @@ from redis import Redis
 from benchmarks.script import TOKEN
 from ratelimit_enforcer.domain.enums import Algorithm, Mode
 from ratelimit_enforcer.domain.limit import Limit
-from ratelimit_enforcer.domain.ruleset import Policy
+from ratelimit_enforcer.domain.rules import Policy
 from ratelimit_enforcer.domain.selection import EffectivePolicy
 from ratelimit_enforcer.store.connections.server import ServerConnections
 from ratelimit_enforcer.store.deadline import Deadline

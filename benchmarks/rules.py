@@ -10,7 +10,8 @@ from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.enums import Algorithm, Scope
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.routes import Route
-from ratelimit_enforcer.domain.ruleset import ApiToken, Endpoint, Plan, Policy, Ruleset, Version, digest_of
+from ratelimit_enforcer.domain.rules import Endpoint, Plan, Policy
+from ratelimit_enforcer.domain.ruleset import ApiToken, Ruleset, Version, digest_of
 from ratelimit_enforcer.store.connections.redis_url import parse
 from ratelimit_enforcer.store.keys import Keys
 

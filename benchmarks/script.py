@@ -11,7 +11,7 @@ from benchmarks.measuring import Subject, interleaved, ratio, spread
 from benchmarks.report import Part, Table
 from ratelimit_enforcer.domain.enums import Algorithm, Mode
 from ratelimit_enforcer.domain.limit import Limit
-from ratelimit_enforcer.domain.ruleset import Policy
+from ratelimit_enforcer.domain.rules import Policy
 from ratelimit_enforcer.domain.selection import EffectivePolicy
 from ratelimit_enforcer.store.connections.server import ServerConnections, StoreConnections
 from ratelimit_enforcer.store.deadline import Deadline

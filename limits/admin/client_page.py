@@ -21,7 +21,8 @@ from ratelimit_enforcer.domain import blocks
 from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.decision import LimitState
 from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Mode, Partition
-from ratelimit_enforcer.domain.ruleset import Policy, Ruleset
+from ratelimit_enforcer.domain.rules import Policy
+from ratelimit_enforcer.domain.ruleset import Ruleset
 from ratelimit_enforcer.domain.selection import described, plan_of
 from ratelimit_enforcer.engine import ClientState, RulesetMissing, StoreError, get_engine
 from ratelimit_enforcer.engine.explanation import blocked_ancestor

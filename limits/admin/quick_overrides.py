@@ -25,7 +25,7 @@ from limits.models.history import change_reason
 from ratelimit_enforcer.domain.dates import date_and_time, microseconds
 from ratelimit_enforcer.domain.enums import Mode, Partition
 from ratelimit_enforcer.domain.limit import MAX_BURST, Limit, max_quota
-from ratelimit_enforcer.domain.ruleset import limit_to_json
+from ratelimit_enforcer.domain.rules import limit_to_json
 from ratelimit_enforcer.domain.segments import SegmentOverrides
 
 PERCENT = {

@@ -20,7 +20,7 @@ from ratelimit_enforcer.domain.client import key_problem
 from ratelimit_enforcer.domain.dates import optional_microseconds
 from ratelimit_enforcer.domain.enums import AlertMetric, ClientStatus, GroupBy, Mode, OnStoreFailure, Partition
 from ratelimit_enforcer.domain.routes import Route
-from ratelimit_enforcer.domain.ruleset import Endpoint, Plan, Policy
+from ratelimit_enforcer.domain.rules import Endpoint, Plan, Policy
 from ratelimit_enforcer.domain.validation import (
     ValidationProblem,
     conditions_problems,

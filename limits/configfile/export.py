@@ -15,7 +15,8 @@ from ratelimit_enforcer.domain.blocks import Block
 from ratelimit_enforcer.domain.dates import optional_moment
 from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Mode, OnStoreFailure, Partition
 from ratelimit_enforcer.domain.limit import Limit
-from ratelimit_enforcer.domain.ruleset import Endpoint, Plan, Policy, Ruleset, limit_to_json
+from ratelimit_enforcer.domain.rules import Endpoint, Plan, Policy, limit_to_json
+from ratelimit_enforcer.domain.ruleset import Ruleset
 
 
 def export() -> str:

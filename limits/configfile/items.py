@@ -7,7 +7,7 @@ from typing import Any
 from ratelimit_enforcer.domain.client import key_problem
 from ratelimit_enforcer.domain.dates import optional_microseconds
 from ratelimit_enforcer.domain.limit import Limit
-from ratelimit_enforcer.domain.ruleset import limit_from_json
+from ratelimit_enforcer.domain.rules import limit_from_json
 from ratelimit_enforcer.domain.validation import ValidationProblem, dates_problem, limits_problems
 
 DATE_FIELDS = ("starts_at", "ends_at")

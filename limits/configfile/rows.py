@@ -16,8 +16,8 @@ from ratelimit_enforcer.domain.attributes import conditions_of
 from ratelimit_enforcer.domain.dates import optional_moment
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.routes import Route as DomainRoute
-from ratelimit_enforcer.domain.ruleset import Endpoint as DomainEndpoint
-from ratelimit_enforcer.domain.ruleset import Policy as DomainPolicy
+from ratelimit_enforcer.domain.rules import Endpoint as DomainEndpoint
+from ratelimit_enforcer.domain.rules import Policy as DomainPolicy
 from ratelimit_enforcer.domain.validation import ValidationProblem
 
 BATCH_SIZE = 5_000

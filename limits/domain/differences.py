@@ -7,7 +7,8 @@ from typing import Any
 from limits.domain.descriptions import dates_sentence, limits_sentence
 from ratelimit_enforcer.domain.blocks import Block
 from ratelimit_enforcer.domain.dates import date_and_time, moment_of, optional_moment
-from ratelimit_enforcer.domain.ruleset import ApiToken, Endpoint, Policy, Ruleset
+from ratelimit_enforcer.domain.rules import Endpoint, Policy
+from ratelimit_enforcer.domain.ruleset import ApiToken, Ruleset
 from ratelimit_enforcer.domain.segments import SegmentOverride
 
 Facts = dict[str, str]

@@ -9,7 +9,8 @@ from django.utils import timezone
 from limits.models import Client, Override
 from ratelimit_enforcer.domain.client import MAX_LEVELS
 from ratelimit_enforcer.domain.enums import Partition
-from ratelimit_enforcer.domain.ruleset import Policy, Ruleset
+from ratelimit_enforcer.domain.rules import Policy
+from ratelimit_enforcer.domain.ruleset import Ruleset
 from ratelimit_enforcer.domain.segments import Segment
 
 

@@ -31,7 +31,8 @@ from ratelimit_enforcer.domain.attributes import match_of
 from ratelimit_enforcer.domain.dates import optional_microseconds
 from ratelimit_enforcer.domain.enums import Mode, OnStoreFailure, Partition, Scope
 from ratelimit_enforcer.domain.routes import Route
-from ratelimit_enforcer.domain.ruleset import ApiToken, Endpoint, Plan, Policy, Ruleset, Version, digest_of
+from ratelimit_enforcer.domain.rules import Endpoint, Plan, Policy
+from ratelimit_enforcer.domain.ruleset import ApiToken, Ruleset, Version, digest_of
 from ratelimit_enforcer.domain.validation import InvalidRuleset, ruleset_problems
 from ratelimit_enforcer.store.errors import PartlyPublished, StoreError
 from ratelimit_enforcer.store.keys import Keys

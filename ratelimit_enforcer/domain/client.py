@@ -16,7 +16,7 @@ from typing import Any
 from ratelimit_enforcer.domain.dates import is_between
 from ratelimit_enforcer.domain.enums import ClientStatus
 from ratelimit_enforcer.domain.limit import Limit, unknown_timezone
-from ratelimit_enforcer.domain.ruleset import limit_from_json, limit_to_json
+from ratelimit_enforcer.domain.rules import limit_from_json, limit_to_json
 
 MAX_KEY_LENGTH = 256
 MAX_LEVELS = 4

@@ -28,7 +28,7 @@ class CheckRequest(NamedTuple):
     (:func:`~ratelimit_enforcer.domain.attributes.normalized`). ``counted_together``: slug and level of policies that
     count no further value separately, so that this request is counted under ``(other)``. ``reserve``: the cost may be
     settled later. ``takes_places`` False: concurrency limits are left out, because nobody would free the places.
-    ``domain``: only endpoints of this domain are found (:func:`~ratelimit_enforcer.domain.ruleset.domains_of`); empty:
+    ``domain``: only endpoints of this domain are found (:func:`~ratelimit_enforcer.domain.rules.domains_of`); empty:
     all. ``limit``: replaces, for this request, the limits of the endpoint's policies that count each client separately;
     one with another window or algorithm than theirs starts a new counter, as when a policy is changed.
     """

@@ -15,7 +15,8 @@ from ratelimit_enforcer.domain.dates import end_in_words
 from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Mode, Partition
 from ratelimit_enforcer.domain.fixed_window import window_bounds
 from ratelimit_enforcer.domain.limit import Limit
-from ratelimit_enforcer.domain.ruleset import Policy, Ruleset
+from ratelimit_enforcer.domain.rules import Policy
+from ratelimit_enforcer.domain.ruleset import Ruleset
 from ratelimit_enforcer.domain.segments import SegmentOverride
 from ratelimit_enforcer.per_process import cached_property
 

@@ -24,7 +24,8 @@ from ratelimit_enforcer.domain.client import Override, key_problem
 from ratelimit_enforcer.domain.enums import Algorithm, Partition
 from ratelimit_enforcer.domain.limit import MAX_COST, Limit, limit_problems
 from ratelimit_enforcer.domain.routes import PatternError, Route
-from ratelimit_enforcer.domain.ruleset import Endpoint, Policy, Ruleset
+from ratelimit_enforcer.domain.rules import Endpoint, Policy
+from ratelimit_enforcer.domain.ruleset import Ruleset
 from ratelimit_enforcer.domain.segments import Segment, SegmentOverride
 
 Location = tuple[str | int, ...]

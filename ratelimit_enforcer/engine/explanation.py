@@ -12,7 +12,8 @@ from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.dates import date_and_time, moment_of
 from ratelimit_enforcer.domain.decision import CheckRequest, Decision, LimitState
 from ratelimit_enforcer.domain.enums import ClientStatus, Mode, Partition, Reason
-from ratelimit_enforcer.domain.ruleset import Policy, Ruleset
+from ratelimit_enforcer.domain.rules import Policy
+from ratelimit_enforcer.domain.ruleset import Ruleset
 from ratelimit_enforcer.domain.segments import SegmentOverride
 from ratelimit_enforcer.domain.selection import described, plan_of
 from ratelimit_enforcer.domain.validation import capitalized

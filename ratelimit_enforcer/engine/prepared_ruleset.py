@@ -9,7 +9,8 @@ from ratelimit_enforcer.domain.decision import CheckRequest
 from ratelimit_enforcer.domain.enums import ClientStatus, Partition
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.routes import Router
-from ratelimit_enforcer.domain.ruleset import Endpoint, Ruleset, Version, domains_of
+from ratelimit_enforcer.domain.rules import Endpoint, domains_of
+from ratelimit_enforcer.domain.ruleset import Ruleset, Version
 from ratelimit_enforcer.domain.selection import Selection, matching, plan_of, select, select_all, status_of
 from ratelimit_enforcer.engine.layouts import MAX_POLICIES_PER_CALL, Layout
 from ratelimit_enforcer.per_process import cached_property

@@ -19,7 +19,8 @@ from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Mode, OnStoreFailure, Scope
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.routes import Route
-from ratelimit_enforcer.domain.ruleset import ApiToken, Endpoint, Plan, Policy, Ruleset
+from ratelimit_enforcer.domain.rules import Endpoint, Plan, Policy
+from ratelimit_enforcer.domain.ruleset import ApiToken, Ruleset
 from ratelimit_enforcer.engine import get_engine
 from tests.support.gateway import GatewayClient, GatewayInThread
 from tests.support.servers import LONG_DEADLINE, Store

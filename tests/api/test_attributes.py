@@ -9,7 +9,7 @@ import pytest
 from ratelimit_enforcer.domain.attributes import Match
 from ratelimit_enforcer.domain.enums import Partition
 from ratelimit_enforcer.domain.limit import Limit
-from ratelimit_enforcer.domain.ruleset import Policy
+from ratelimit_enforcer.domain.rules import Policy
 from tests.api.conftest import SHOP, Caller
 from tests.support.servers import Store
 

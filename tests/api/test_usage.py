@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from ratelimit_enforcer.domain.limit import Limit
-from ratelimit_enforcer.domain.ruleset import Policy
+from ratelimit_enforcer.domain.rules import Policy
 from tests.api.conftest import SHOP, Caller
 from tests.support.servers import Store
 

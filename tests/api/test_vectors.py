@@ -9,7 +9,8 @@ from redis import Redis
 
 from ratelimit_enforcer.domain.enums import Algorithm, Partition, Period, Scope
 from ratelimit_enforcer.domain.limit import Limit
-from ratelimit_enforcer.domain.ruleset import Plan, Policy, Ruleset
+from ratelimit_enforcer.domain.rules import Plan, Policy
+from ratelimit_enforcer.domain.ruleset import Ruleset
 from ratelimit_enforcer.engine import get_engine
 from tests.api.conftest import Caller, serve, token
 from tests.support.deciding import START, script_with_clock

@@ -9,7 +9,7 @@ from limits.models import Plan as PlanRow
 from limits.models import Policy as PolicyRow
 from limits.publishing.reconciler import reconcile
 from ratelimit_enforcer.domain.enums import ClientStatus, Mode
-from ratelimit_enforcer.domain.ruleset import Plan
+from ratelimit_enforcer.domain.rules import Plan
 from tests.configfile.files import LIMITS, STORE, everything, put
 from tests.models import rows
 from tests.publishing.platforms import Platform

@@ -10,7 +10,7 @@ from limits.configfile.reading import parse
 from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Mode, OnStoreFailure, Partition
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.routes import Route
-from ratelimit_enforcer.domain.ruleset import Endpoint, Plan, Policy
+from ratelimit_enforcer.domain.rules import Endpoint, Plan, Policy
 from tests.configfile.files import LIMITS, STORE
 
 MEANING = Document(

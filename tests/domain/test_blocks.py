@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from ratelimit_enforcer.domain.addresses import parse_network
 from ratelimit_enforcer.domain.blocks import Block, Blocks, described
-from ratelimit_enforcer.domain.ruleset import Plan, Ruleset, UnreadableRuleset
+from ratelimit_enforcer.domain.rules import Plan
+from ratelimit_enforcer.domain.ruleset import Ruleset, UnreadableRuleset
 from ratelimit_enforcer.domain.selection import Selection
 from ratelimit_enforcer.domain.validation import ruleset_problems
 

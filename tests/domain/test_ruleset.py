@@ -22,7 +22,8 @@ from ratelimit_enforcer.domain.enums import (
 )
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.routes import Route
-from ratelimit_enforcer.domain.ruleset import ApiToken, Endpoint, Plan, Policy, Ruleset, UnknownFormat, Version
+from ratelimit_enforcer.domain.rules import Endpoint, Plan, Policy
+from ratelimit_enforcer.domain.ruleset import ApiToken, Ruleset, UnknownFormat, Version
 from ratelimit_enforcer.domain.segments import Segment, SegmentOverride
 from ratelimit_enforcer.domain.validation import overlaps, ruleset_problems
 

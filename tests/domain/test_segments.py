@@ -11,7 +11,8 @@ from ratelimit_enforcer.domain.client import ClientRecord, Override
 from ratelimit_enforcer.domain.dates import is_between
 from ratelimit_enforcer.domain.enums import Partition
 from ratelimit_enforcer.domain.limit import Limit
-from ratelimit_enforcer.domain.ruleset import Plan, Policy, Ruleset
+from ratelimit_enforcer.domain.rules import Plan, Policy
+from ratelimit_enforcer.domain.ruleset import Ruleset
 from ratelimit_enforcer.domain.segments import Segment, SegmentOverride
 from ratelimit_enforcer.domain.selection import select
 from ratelimit_enforcer.domain.validation import ruleset_problems

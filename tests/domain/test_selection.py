@@ -8,7 +8,8 @@ from ratelimit_enforcer.domain.client import ClientRecord, Override
 from ratelimit_enforcer.domain.dates import is_between
 from ratelimit_enforcer.domain.enums import Mode
 from ratelimit_enforcer.domain.limit import Limit
-from ratelimit_enforcer.domain.ruleset import Endpoint, Plan, Policy, Ruleset
+from ratelimit_enforcer.domain.rules import Endpoint, Plan, Policy
+from ratelimit_enforcer.domain.ruleset import Ruleset
 from ratelimit_enforcer.domain.selection import plan_of, select
 
 TEN, HUNDRED = (Limit(10, 60),), (Limit(100, 60),)

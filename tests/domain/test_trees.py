@@ -13,7 +13,8 @@ from ratelimit_enforcer.domain.counters import Counters
 from ratelimit_enforcer.domain.decision import states_of
 from ratelimit_enforcer.domain.enums import ClientStatus, Partition
 from ratelimit_enforcer.domain.limit import Limit
-from ratelimit_enforcer.domain.ruleset import Plan, Policy, Ruleset
+from ratelimit_enforcer.domain.rules import Plan, Policy
+from ratelimit_enforcer.domain.ruleset import Ruleset
 from ratelimit_enforcer.domain.segments import Segment, SegmentOverride
 from ratelimit_enforcer.domain.selection import Selection, plan_of, select, select_all, status_of
 

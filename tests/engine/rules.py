@@ -6,7 +6,8 @@ from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.enums import Mode, OnStoreFailure
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.routes import Route
-from ratelimit_enforcer.domain.ruleset import Endpoint, Plan, Policy, Ruleset
+from ratelimit_enforcer.domain.rules import Endpoint, Plan, Policy
+from ratelimit_enforcer.domain.ruleset import Ruleset
 
 SEARCH = Endpoint("search", "Search", (Route("GET", "/search"),))
 ORDERS = Endpoint("orders", "Orders", (Route("POST", "/orders"),), cost=5)

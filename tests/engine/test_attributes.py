@@ -9,7 +9,7 @@ from limits.store.clients import CounterResetter
 from ratelimit_enforcer.domain.attributes import Match, values_digest
 from ratelimit_enforcer.domain.enums import Mode, OnStoreFailure, Partition
 from ratelimit_enforcer.domain.limit import Limit
-from ratelimit_enforcer.domain.ruleset import Policy
+from ratelimit_enforcer.domain.rules import Policy
 from ratelimit_enforcer.engine import CheckRequest, Engine
 from ratelimit_enforcer.engine.factory import make_engine
 from ratelimit_enforcer.store.connections.factory import store_connections_of

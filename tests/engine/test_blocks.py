@@ -11,7 +11,7 @@ from ratelimit_enforcer.domain.blocks import Block
 from ratelimit_enforcer.domain.client import Override
 from ratelimit_enforcer.domain.enums import ClientStatus, OnStoreFailure, Partition, Reason
 from ratelimit_enforcer.domain.limit import SECOND_US
-from ratelimit_enforcer.domain.ruleset import Policy
+from ratelimit_enforcer.domain.rules import Policy
 from ratelimit_enforcer.domain.usage import RequestKind
 from ratelimit_enforcer.engine import CheckRequest, Engine
 from ratelimit_enforcer.engine.explanation import explain

@@ -8,7 +8,8 @@ from ratelimit_enforcer.domain.client import Override
 from ratelimit_enforcer.domain.enums import Partition
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.routes import Route
-from ratelimit_enforcer.domain.ruleset import Endpoint, Ruleset
+from ratelimit_enforcer.domain.rules import Endpoint
+from ratelimit_enforcer.domain.ruleset import Ruleset
 from ratelimit_enforcer.engine import CheckRequest
 from tests.engine.rules import per_hour, policy, record, ruleset, simple
 from tests.support.servers import Store

@@ -6,7 +6,7 @@ from ratelimit_enforcer.domain.attributes import Match
 from ratelimit_enforcer.domain.blocks import Block
 from ratelimit_enforcer.domain.client import ClientRecord, Override
 from ratelimit_enforcer.domain.enums import ClientStatus, Mode, Partition
-from ratelimit_enforcer.domain.ruleset import Policy
+from ratelimit_enforcer.domain.rules import Policy
 from ratelimit_enforcer.engine import CheckRequest
 from ratelimit_enforcer.engine.explanation import Explanation, explain
 from tests.engine.rules import per_hour, policy, record, ruleset

@@ -8,7 +8,7 @@ import pytest
 
 from ratelimit_enforcer.domain.enums import ClientStatus, Mode, OnStoreFailure, Partition, Reason
 from ratelimit_enforcer.domain.limit import Limit
-from ratelimit_enforcer.domain.ruleset import Policy
+from ratelimit_enforcer.domain.rules import Policy
 from ratelimit_enforcer.engine import CheckRequest, Engine
 from ratelimit_enforcer.store.connections.cluster import slot_of
 from ratelimit_enforcer.store.keys import shard_of

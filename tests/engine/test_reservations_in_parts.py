@@ -11,7 +11,7 @@ from ratelimit_enforcer.domain.decision import Decision
 from ratelimit_enforcer.domain.enums import Algorithm, OnStoreFailure, Partition, Reason
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.reservations import ReservationId, Reserve
-from ratelimit_enforcer.domain.ruleset import Policy
+from ratelimit_enforcer.domain.rules import Policy
 from ratelimit_enforcer.engine import CheckRequest, Engine
 from ratelimit_enforcer.store.deadline import Deadline
 from ratelimit_enforcer.store.errors import StoreUnavailable

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from ratelimit_enforcer.domain.enums import Mode, Reason
-from ratelimit_enforcer.domain.ruleset import Policy
+from ratelimit_enforcer.domain.rules import Policy
 from ratelimit_enforcer.engine import CheckRequest
 from ratelimit_enforcer.store.keys import shard_of
 from ratelimit_platform.embedded.redis import RedisServer

@@ -10,7 +10,7 @@ import pytest
 from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Mode, OnStoreFailure, Partition, Reason
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.reservations import Reserve
-from ratelimit_enforcer.domain.ruleset import Policy
+from ratelimit_enforcer.domain.rules import Policy
 from ratelimit_enforcer.engine import CheckRequest, Engine
 from ratelimit_enforcer.engine.together import MAX_TOGETHER
 from ratelimit_enforcer.store.errors import AnswerLost

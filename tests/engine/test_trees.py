@@ -12,7 +12,7 @@ from ratelimit_enforcer.domain.blocks import Block
 from ratelimit_enforcer.domain.client import ClientRecord, Override
 from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, OnStoreFailure, Partition, Period, Reason
 from ratelimit_enforcer.domain.limit import Limit
-from ratelimit_enforcer.domain.ruleset import Policy
+from ratelimit_enforcer.domain.rules import Policy
 from ratelimit_enforcer.engine import CheckRequest, Engine
 from ratelimit_enforcer.engine.explanation import explain
 from ratelimit_enforcer.engine.factory import make_engine

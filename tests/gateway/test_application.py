@@ -13,7 +13,8 @@ from gateway.application import GatewayApplication
 from gateway.engine_threads import EngineThreads
 from gateway.http1.connection import Http1Connection
 from ratelimit_enforcer.domain.enums import Scope
-from ratelimit_enforcer.domain.ruleset import ApiToken, Plan, Ruleset
+from ratelimit_enforcer.domain.rules import Plan
+from ratelimit_enforcer.domain.ruleset import ApiToken, Ruleset
 from ratelimit_enforcer.engine import Engine
 from ratelimit_platform.gateway.process import _checked
 from ratelimit_platform.logs import RequestIdMiddleware

@@ -10,7 +10,8 @@ import pytest
 from gateway.engine_threads import EngineThreads, Result
 from ratelimit_enforcer.domain.decision import CheckRequest, Decision
 from ratelimit_enforcer.domain.limit import Limit
-from ratelimit_enforcer.domain.ruleset import Endpoint, Plan, Policy, Ruleset
+from ratelimit_enforcer.domain.rules import Endpoint, Plan, Policy
+from ratelimit_enforcer.domain.ruleset import Ruleset
 from ratelimit_enforcer.engine import Engine
 from tests.support.servers import Store
 

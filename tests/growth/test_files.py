@@ -16,7 +16,7 @@ from limits.configfile.reading import InvalidConfig
 from limits.domain.client_csv import InvalidClientFile, Line, format_lines, parse_lines
 from limits.models import Client, ClientImport
 from ratelimit_enforcer.domain import validation
-from ratelimit_enforcer.domain.ruleset import Plan
+from ratelimit_enforcer.domain.rules import Plan
 from ratelimit_enforcer.domain.validation import ValidationProblem
 from tests.support.work import MOST, Call, Case, Word, counted_enumerate, counted_range, growth, words
 

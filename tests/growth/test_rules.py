@@ -25,7 +25,8 @@ from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Mode, Parti
 from ratelimit_enforcer.domain.headers import LegacyHeaders, closest_to_denying, rate_limit_headers
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.routes import Route
-from ratelimit_enforcer.domain.ruleset import Endpoint, Plan, Policy, Ruleset, Version
+from ratelimit_enforcer.domain.rules import Endpoint, Plan, Policy
+from ratelimit_enforcer.domain.ruleset import Ruleset, Version
 from ratelimit_enforcer.domain.selection import EffectivePolicy, effective, select
 from ratelimit_enforcer.engine import ClientState, explanation, layouts, prepared_ruleset
 from ratelimit_enforcer.engine.fallback import LocalCounters

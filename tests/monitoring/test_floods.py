@@ -5,7 +5,8 @@ import pytest
 from limits.models import Usage
 from limits.monitoring.drain import drain
 from ratelimit_enforcer.domain.limit import Limit
-from ratelimit_enforcer.domain.ruleset import Plan, Policy, Ruleset
+from ratelimit_enforcer.domain.rules import Plan, Policy
+from ratelimit_enforcer.domain.ruleset import Ruleset
 from ratelimit_enforcer.engine import CheckRequest
 from ratelimit_enforcer.store.decider import Decider
 from ratelimit_enforcer.store.keys import shard_of

@@ -10,7 +10,8 @@ from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.enums import ClientStatus, OnStoreFailure, Scope
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.routes import Route
-from ratelimit_enforcer.domain.ruleset import ApiToken, Endpoint, Plan, Policy, Ruleset
+from ratelimit_enforcer.domain.rules import Endpoint, Plan, Policy
+from ratelimit_enforcer.domain.ruleset import ApiToken, Ruleset
 from tests.proxies.application import Application, running_application
 from tests.proxies.proxies import PROXIES, TOKEN, running_proxy
 from tests.support.gateway_process import running_gateways

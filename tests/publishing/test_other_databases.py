@@ -13,7 +13,8 @@ from limits.publishing import clients, rules
 from limits.publishing.reconciler import reconcile
 from limits.store.clients import as_root
 from ratelimit_enforcer.domain.client import ClientRecord
-from ratelimit_enforcer.domain.ruleset import Plan, Ruleset, Version, digest_of
+from ratelimit_enforcer.domain.rules import Plan
+from ratelimit_enforcer.domain.ruleset import Ruleset, Version, digest_of
 from tests.models import rows
 from tests.publishing.platforms import Platform
 

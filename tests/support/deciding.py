@@ -9,7 +9,7 @@ from redis import Redis
 from ratelimit_enforcer.domain.attributes import NO_ATTRIBUTES
 from ratelimit_enforcer.domain.enums import Algorithm, Mode, Partition
 from ratelimit_enforcer.domain.limit import Limit
-from ratelimit_enforcer.domain.ruleset import Policy
+from ratelimit_enforcer.domain.rules import Policy
 from ratelimit_enforcer.domain.selection import EffectivePolicy
 from ratelimit_enforcer.engine.layouts import counter_of
 from ratelimit_enforcer.store import scripts

@@ -14,7 +14,7 @@ from limits.store.overdue import resolve_all
 from ratelimit_enforcer.domain.decision import Decision
 from ratelimit_enforcer.domain.enums import OnStoreFailure, Partition
 from ratelimit_enforcer.domain.limit import Limit
-from ratelimit_enforcer.domain.ruleset import Policy
+from ratelimit_enforcer.domain.rules import Policy
 from ratelimit_enforcer.engine import CheckRequest, Engine
 from ratelimit_enforcer.store.completer import Resolver
 from ratelimit_enforcer.store.connections.factory import store_connections_of

@@ -19,7 +19,7 @@ from ratelimit_enforcer.domain.attributes import Match
 from ratelimit_enforcer.domain.blocks import Block
 from ratelimit_enforcer.domain.enums import Partition
 from ratelimit_enforcer.domain.limit import Limit
-from ratelimit_enforcer.domain.ruleset import Policy
+from ratelimit_enforcer.domain.rules import Policy
 from ratelimit_enforcer.request_attributes import attributes_of
 from ratelimit_enforcer.throttling import PolicyThrottle
 from tests.api.conftest import SHOP

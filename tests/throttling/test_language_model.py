@@ -10,7 +10,8 @@ import pytest
 
 from ratelimit_enforcer.domain.enums import Algorithm
 from ratelimit_enforcer.domain.limit import Limit
-from ratelimit_enforcer.domain.ruleset import Endpoint, Plan, Policy, Ruleset
+from ratelimit_enforcer.domain.rules import Endpoint, Plan, Policy
+from ratelimit_enforcer.domain.ruleset import Ruleset
 from tests.support.servers import Store
 from tests.support.waiting import wait_until
 from tests.throttling.granian import Server, serving

@@ -15,7 +15,8 @@ from pytest_django import Settings
 
 from ratelimit_enforcer.domain.enums import Algorithm
 from ratelimit_enforcer.domain.limit import Limit
-from ratelimit_enforcer.domain.ruleset import Endpoint, Plan, Policy, Ruleset
+from ratelimit_enforcer.domain.rules import Endpoint, Plan, Policy
+from ratelimit_enforcer.domain.ruleset import Ruleset
 from tests.api.conftest import serve
 from tests.support.servers import Store
 from tests.support.waiting import wait_until

@@ -20,7 +20,7 @@ from ratelimit_enforcer.decorators import rate_limit
 from ratelimit_enforcer.domain.decision import Decision
 from ratelimit_enforcer.domain.enums import Algorithm, Mode, Period
 from ratelimit_enforcer.domain.limit import Limit
-from ratelimit_enforcer.domain.ruleset import Policy
+from ratelimit_enforcer.domain.rules import Policy
 from ratelimit_enforcer.refunds import Refunds
 from ratelimit_enforcer.store.heartbeats import Share
 from ratelimit_enforcer.throttling import PolicyThrottle

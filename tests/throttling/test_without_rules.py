@@ -14,7 +14,8 @@ from rest_framework.views import APIView
 from ratelimit_enforcer import protection
 from ratelimit_enforcer.domain.enums import OnStoreFailure
 from ratelimit_enforcer.domain.limit import Limit
-from ratelimit_enforcer.domain.ruleset import Endpoint, Plan, Policy, Ruleset
+from ratelimit_enforcer.domain.rules import Endpoint, Plan, Policy
+from ratelimit_enforcer.domain.ruleset import Ruleset
 from ratelimit_enforcer.log_limiter import RateLimitedLog
 from ratelimit_enforcer.throttling import PolicyThrottle
 from ratelimit_platform.embedded.redis import RedisServer

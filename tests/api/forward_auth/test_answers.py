@@ -10,7 +10,7 @@ from pytest_django import Settings
 from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus
 from ratelimit_enforcer.domain.limit import Limit
-from ratelimit_enforcer.domain.ruleset import Policy
+from ratelimit_enforcer.domain.rules import Policy
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.api.conftest import SHOP, serve
 from tests.api.forward_auth.conftest import ADDRESS, HEADERS, ORIGINAL, Ask, Configure, Envoy, header_names

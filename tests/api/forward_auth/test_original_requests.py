@@ -11,7 +11,7 @@ from api.forward_auth import original_request
 from ratelimit_enforcer.domain.attributes import match_of
 from ratelimit_enforcer.domain.enums import Partition
 from ratelimit_enforcer.domain.limit import Limit
-from ratelimit_enforcer.domain.ruleset import Policy
+from ratelimit_enforcer.domain.rules import Policy
 from ratelimit_enforcer.log_limiter import RateLimitedLog
 from tests.api.conftest import SHOP, token
 from tests.api.forward_auth.conftest import ADDRESS, FORWARDED, HEADERS, ORIGINAL, PEER, Ask, Envoy

@@ -9,7 +9,7 @@ from pytest_django import Settings
 
 from ratelimit_enforcer.domain.enums import Algorithm, OnStoreFailure
 from ratelimit_enforcer.domain.limit import Limit
-from ratelimit_enforcer.domain.ruleset import Endpoint, Policy
+from ratelimit_enforcer.domain.rules import Endpoint, Policy
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.api.conftest import CLIENTS, SHOP, Caller, serve
 from tests.support.servers import Store

@@ -10,7 +10,7 @@ import pytest
 from ratelimit_enforcer.domain.attributes import match_of
 from ratelimit_enforcer.domain.enums import Mode, Partition, Scope
 from ratelimit_enforcer.domain.routes import Route
-from ratelimit_enforcer.domain.ruleset import Endpoint
+from ratelimit_enforcer.domain.rules import Endpoint
 from ratelimit_enforcer.engine import CheckRequest, Engine
 from tests.engine.rules import per_hour, policy, ruleset
 from tests.gateway.rls.envoy import running_envoy, running_site
