@@ -80,6 +80,7 @@ def decision_body(decision: Decision) -> dict[str, Any]:
         "degraded": decision.degraded,
         "ruleset": decision.ruleset,
         "limits": [_limit_body(state) for state in decision.limits],
+        **({} if decision.change is None else {"change": decision.change}),
     }
 
 

@@ -181,7 +181,10 @@ _DECISION = object_schema(
         "degraded": _FLAG | {"description": "Whether the decision was made without the store."},
         "ruleset": count("The version of the ruleset that decided; increases with each publication."),
         "limits": {"type": "array", "items": ref("Limit"), "description": "Every limit that applies to the request."},
-    }
+        "change": TEXT
+        | {"description": "The change set that decided, if it began by its schedule or is tried on a share."},
+    },
+    optional=("change",),
 )
 
 _RESULT: Schema = {

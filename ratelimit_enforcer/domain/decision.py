@@ -136,6 +136,8 @@ class Decision(NamedTuple):
     """Identifies what was reserved; None unless the cost may be settled, or places are to be released."""
     expires_at: int | None = None
     """Until when the reservation may be refunded, or the places last (microseconds since 1970)."""
+    change: str | None = None
+    """The change set whose rules decided, if it is tried on a share of the clients or began by its schedule."""
 
     @property
     def denying(self) -> tuple[LimitState, ...]:

@@ -6,23 +6,34 @@ Clients are not part of it: there may be a million, and each is published separa
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ratelimit_enforcer.domain.blocks import Block, Blocks, block_from_json, block_to_json
+from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.enums import Algorithm, Mode, Period, Scope
-from ratelimit_enforcer.domain.limit import unknown_timezone
+from ratelimit_enforcer.domain.limit import Limit, unknown_timezone
 from ratelimit_enforcer.domain.rules import Policy, Rules, rules_from_json, rules_to_json
 from ratelimit_enforcer.domain.segments import SegmentOverride
+from ratelimit_enforcer.domain.variants import (
+    Share,
+    Variant,
+    share_to_json,
+    timeline,
+    variant_from_json,
+    variant_to_json,
+)
 from ratelimit_enforcer.per_process import cached_property
 
-FORMATS = (1, 2, 3, 4)
+FORMATS = (1, 2, 3, 4, 5)
 """The versions of this serialization that this release reads. A ruleset is written in the earliest one that can
 express it, so that servers of earlier releases can use it as long as possible; they reject a later one.
 
 2: policies with dates, attributes or conditions; calendar years; overrides of segments; blocks.
 3: concurrency limits.
 4: tokens with the scope ``adjust``.
+5: variants, for later or for a share of the clients.
 """
 
 
@@ -71,12 +82,28 @@ class ApiToken:
 
 @dataclass(frozen=True)
 class Ruleset(Rules):
-    """Everything of one version."""
+    """Everything of one version. The rules of the ruleset itself are those of a client that is not in the share, until
+    the first variant begins; tokens, blocks and the emergency switch are common to all variants."""
 
     tokens: tuple[ApiToken, ...] = ()
     shadow_all: bool = False
     blocks: tuple[Block, ...] = ()
     """Sorted by subject."""
+    variants: tuple[Variant, ...] = ()
+    share: Share | None = None
+
+    def variant_for(self, root: ClientRecord, now: int) -> Variant | None:
+        """The variant that applies to a root and its descendants at ``now`` (microseconds since 1970); None: the rules
+        of the ruleset itself."""
+        shared = self.share is not None and self.share.includes(root)
+        begun = [
+            each for each in timeline(self.variants, shared=shared) if each.starts_at is None or each.starts_at <= now
+        ]
+        return begun[-1] if begun else None
+
+    def with_rules(self, rules: Rules) -> "Ruleset":
+        """A ruleset with these rules for all clients at all times."""
+        return replace(self, **_fields(rules), variants=(), share=None)
 
     @cached_property
     def blocks_by_subject(self) -> Blocks:
@@ -110,9 +137,7 @@ class Ruleset(Rules):
 
     def require_known_timezones(self) -> None:
         """Raises :class:`UnknownTimezone` for a zone that this machine does not know."""
-        limits = [(f"Policy {policy.slug}", policy.limits) for policy in self.policies]
-        limits += [(f"An override of policy {each.policy}", each.limits) for each in self.segment_overrides]
-        for owner, used in limits:
+        for owner, used in _limits_of((self, *(variant.rules for variant in self.variants))):
             if zone := unknown_timezone(used):
                 raise UnknownTimezone(
                     f"{owner} uses the time zone “{zone}”, which this machine does not have: "
@@ -122,11 +147,24 @@ class Ruleset(Rules):
     @classmethod
     def _from_json(cls, content: dict[str, Any]) -> "Ruleset":
         return cls(
-            **vars(rules_from_json(content)),
+            **_fields(rules_from_json(content)),
             tokens=tuple(_token(item) for item in content["tokens"]),
             shadow_all=content["shadow_all"],
             blocks=tuple(block_from_json(item) for item in content.get("blocks", ())),
+            variants=tuple(variant_from_json(item) for item in content.get("variants", ())),
+            share=Share(**content["share"]) if "share" in content else None,
         )
+
+
+def _limits_of(all_rules: Iterable[Rules]) -> Iterator[tuple[str, tuple[Limit, ...]]]:
+    """Yields each policy and override in words, with its limits."""
+    for rules in all_rules:
+        yield from ((f"Policy {policy.slug}", policy.limits) for policy in rules.policies)
+        yield from ((f"An override of policy {each.policy}", each.limits) for each in rules.segment_overrides)
+
+
+def _fields(rules: Rules) -> dict[str, Any]:
+    return {field.name: getattr(rules, field.name) for field in fields(Rules)}
 
 
 def digest_of(data: bytes) -> str:
@@ -136,6 +174,7 @@ def digest_of(data: bytes) -> str:
 
 def _as_json(ruleset: Ruleset) -> dict[str, Any]:
     blocks = [block_to_json(block) for block in ruleset.blocks]
+    variants = [variant_to_json(variant) for variant in ruleset.variants]
     return {
         "format": _format_of(ruleset),
         **rules_to_json(ruleset),
@@ -144,10 +183,14 @@ def _as_json(ruleset: Ruleset) -> dict[str, Any]:
         ],
         "shadow_all": ruleset.shadow_all,
         **({"blocks": blocks} if blocks else {}),
+        **({"variants": variants} if variants else {}),
+        **({"share": share_to_json(ruleset.share)} if ruleset.share else {}),
     }
 
 
 def _format_of(ruleset: Ruleset) -> int:
+    if ruleset.variants or ruleset.share:
+        return 5
     if any(Scope.ADJUST in token.scopes for token in ruleset.tokens):
         return 4
     owners: tuple[Policy | SegmentOverride, ...] = (*ruleset.policies, *ruleset.segment_overrides)

@@ -86,6 +86,7 @@ def prepare(current: PreparedRuleset, clients: ClientCache, request: CheckReques
     cached = clients.get(request.client)
     record = cached or ClientRecord(request.client)
     ancestors, obstacle = _ancestors_of(record, clients) if record.is_below or record.problem else ((), None)
+    current = current.rules_for(ancestors[-1] if ancestors else record, now)
     endpoint = current.endpoint_of(request)
     slug = endpoint.slug if endpoint else None
     limited = record if request.limit is None else current.with_limit(record, slug, request.limit)
@@ -116,6 +117,7 @@ def prepare_all_limits(
     record = cached or ClientRecord(request.client)
     ancestors, obstacle = _ancestors_of(record, clients)
     known = cached is not None
+    current = current.rules_for(ancestors[-1] if ancestors else record, now)
     layouts = current.all_layouts(record, now, request.attributes, ancestors)
     return [
         Attempt(
@@ -169,6 +171,7 @@ def decision_of(attempt: Attempt, answer: Decided, *, consume: bool) -> Decision
         limits,
         degraded=not answer.complete or attempt.obstacle is not None,
         admitted_by_all=False not in [reading[0] for reading in readings],
+        change=attempt.current.change,
     )
     return decision if attempt.settleable is None else _with_reservation(decision, attempt, answer)
 

@@ -99,6 +99,8 @@ def explain(engine: Engine, request: CheckRequest) -> Explanation:
     # The ruleset of the last attempt is the one that decided.
     ruleset, now = rulesets[-1], engine.now()
     records = engine.records_of(decision.client)
+    if (variant := ruleset.variant_for(records[-1], now)) is not None:
+        ruleset = ruleset.with_rules(variant.rules)
     policies = tuple(_policies(ruleset, decision, records, now, request.attributes))
     block = _block(ruleset, decision, records, now, request.attributes.get(IP, ""))
     return Explanation(decision, ruleset, policies, records, block)

@@ -292,4 +292,5 @@ def _decision(
         ruleset=attempt.current.version.sequence,
         limits=limits,
         degraded=True,
+        change=attempt.current.change,
     )

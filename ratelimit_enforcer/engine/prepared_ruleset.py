@@ -1,6 +1,6 @@
 """A ruleset with everything that can be computed before checks arrive."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ratelimit_enforcer.domain.attributes import IP, NO_ATTRIBUTES, Match
@@ -12,6 +12,7 @@ from ratelimit_enforcer.domain.routes import Router
 from ratelimit_enforcer.domain.rules import Endpoint, domains_of
 from ratelimit_enforcer.domain.ruleset import Ruleset, Version
 from ratelimit_enforcer.domain.selection import Selection, matching, plan_of, select, select_all, status_of
+from ratelimit_enforcer.domain.variants import Variant, timeline
 from ratelimit_enforcer.engine.layouts import MAX_POLICIES_PER_CALL, Layout
 from ratelimit_enforcer.per_process import cached_property
 from ratelimit_enforcer.store.scripts.packing import MAX_VALUES
@@ -23,6 +24,9 @@ of the blocks that match."""
 MAX_LAYOUTS = 10_000
 """Beyond this number all layouts are dropped, and computed again when they are needed."""
 
+MAX_ROOTS = 100_000
+"""Beyond this number of roots, all are dropped from the cache of those that are in the share."""
+
 UNBLOCKED = 0
 """The end of the blocks of a check that none matches."""
 
@@ -33,9 +37,24 @@ TreeLayoutKey = tuple[LayoutKey, ...]
 class PreparedRuleset:
     """A ruleset with everything that can be computed before checks arrive."""
 
-    def __init__(self, version: Version, ruleset: Ruleset, max_values: int = MAX_VALUES) -> None:
-        """``max_values``: see :data:`~ratelimit_enforcer.store.scripts.packing.MAX_VALUES`."""
+    def __init__(
+        self,
+        version: Version,
+        ruleset: Ruleset,
+        max_values: int = MAX_VALUES,
+        *,
+        change: str | None = None,
+        edges: Sequence[int] = (),
+    ) -> None:
+        """``max_values``: see :data:`~ratelimit_enforcer.store.scripts.packing.MAX_VALUES`. ``change``: the change set
+        that decides; ``edges``: when these rules begin and end to apply (microseconds since 1970)."""
         self._max_values = max_values
+        self.change = change
+        self._edges = edges
+        self._share = ruleset.share
+        self._in_share: dict[str, bool] = {}
+        """The key of a root → whether it is in the share."""
+        self._timelines = self._prepared_timelines(version, ruleset) if ruleset.variants else None
         self.version = version
         self.ruleset = ruleset
         self.token = str(version)
@@ -48,6 +67,48 @@ class PreparedRuleset:
         self._layouts_without_places: dict[LayoutKey | TreeLayoutKey, Layout] = {}
         self._matches: dict[tuple[str | None, str | None], tuple[Match, ...]] = {}
         self._has_conditions = any(policy.match for policy in ruleset.policies)
+
+    def _prepared_timelines(
+        self, version: Version, ruleset: Ruleset
+    ) -> Mapping[bool, Sequence[tuple[int, "PreparedRuleset"]]]:
+        """Whether a client is in the share → when rules begin to apply, and the rules, the last ones first."""
+        base = Variant(ruleset, "")
+        return {
+            shared: list(self._prepared(version, ruleset, [base, *timeline(ruleset.variants, shared=shared)]))
+            for shared in (False, True)
+        }
+
+    def _prepared(
+        self, version: Version, ruleset: Ruleset, variants: Sequence[Variant]
+    ) -> Iterator[tuple[int, "PreparedRuleset"]]:
+        until: tuple[int, ...] = ()
+        for variant in reversed(variants):
+            begins = () if variant.starts_at is None else (variant.starts_at,)
+            rules, change = ruleset.with_rules(variant.rules), variant.change or None
+            yield (
+                variant.starts_at or 0,
+                PreparedRuleset(version, rules, self._max_values, change=change, edges=(*begins, *until)),
+            )
+            until = begins
+
+    def rules_for(self, root: ClientRecord, now: int) -> "PreparedRuleset":
+        """Those that apply to a root and its descendants at ``now`` (microseconds since 1970)."""
+        if self._timelines is None:
+            return self
+        for begins, rules in self._timelines[self._is_in_share(root)]:
+            if begins <= now:
+                return rules
+        return self
+
+    def _is_in_share(self, root: ClientRecord) -> bool:
+        share, found = self._share, self._in_share.get(root.key)
+        if share is None or share.tag:
+            return share is not None and share.includes(root)
+        if found is None:
+            if len(self._in_share) >= MAX_ROOTS:
+                self._in_share.clear()
+            found = self._in_share[root.key] = share.includes(root)
+        return found
 
     @cached_property
     def _router(self) -> Router:
@@ -165,8 +226,13 @@ class PreparedRuleset:
         if status is ClientStatus.ACTIVE:
             selection = select(self.ruleset, record, endpoint, now, attributes, ancestors)
             selection = selection if places else selection.without_places()
-        selection = selection.divided_at(blocked_until, now)
+        selection = self._divided(selection.divided_at(blocked_until, now), now)
         return Layout.of(selection, status, plan_of(self.ruleset, record), endpoint, now, self._max_values)
+
+    def _divided(self, selection: Selection, now: int) -> Selection:
+        for edge in self._edges:
+            selection = selection.divided_at(edge, now)
+        return selection
 
     def all_layouts(
         self,
@@ -178,7 +244,8 @@ class PreparedRuleset:
         """All limits that count this client or an ancestor separately, on any endpoint, split into several layouts.
         ``now`` is in microseconds since 1970."""
         blocked_until = self._blocked_until(record, ancestors, attributes) if self._has_blocks else UNBLOCKED
-        whole = select_all(self.ruleset, record, now, attributes, ancestors).divided_at(blocked_until, now)
+        selection = select_all(self.ruleset, record, now, attributes, ancestors)
+        whole = self._divided(selection.divided_at(blocked_until, now), now)
         starts = range(0, max(len(whole.policies), 1), MAX_POLICIES_PER_CALL)
         selections = [
             replace(whole, policies=whole.policies[start : start + MAX_POLICIES_PER_CALL]) for start in starts

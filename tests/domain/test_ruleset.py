@@ -76,7 +76,7 @@ def test_a_ruleset_without_dates_has_the_same_bytes_as_in_earlier_releases() -> 
 
 
 def test_an_unknown_format_is_rejected() -> None:
-    with pytest.raises(UnknownFormat, match="format 99; this release reads formats up to 4"):
+    with pytest.raises(UnknownFormat, match="format 99; this release reads formats up to 5"):
         Ruleset.from_bytes(FULL.to_bytes().replace(b'"format":1', b'"format":99'))
 
 
