@@ -78,7 +78,7 @@ def read(text: str) -> Document:
         problems += _content_problems({name: items for name, items in data.items() if name not in misshapen})
     if problems:
         raise InvalidConfig(problems)
-    return _document(data)
+    return document_of(data)
 
 
 def _content_problems(data: dict[str, Any]) -> Iterator[ValidationProblem]:
@@ -182,7 +182,8 @@ def _route_problems(at: int, item: dict[str, Any]) -> Iterator[ValidationProblem
             yield ValidationProblem(("endpoints", at, "routes", position), message)
 
 
-def _document(data: dict[str, Any]) -> Document:
+def document_of(data: dict[str, Any]) -> Document:
+    """The document of data that :func:`read` accepts."""
     plans = data.get("plans")
     return Document(
         plans=_map_items(plans, lambda item: Plan(item["slug"], item.get("name", item["slug"]))),

@@ -23,11 +23,8 @@ def export() -> str:
     """Returns YAML that :mod:`limits.configfile` reads. Applied to an empty platform it results in the same
     rules."""
     ruleset = read_ruleset()
-    names = dict(PolicyRow.objects.values_list("slug", "name"))
     document = {
-        "plans": [_plan(ruleset, plan) for plan in ruleset.plans],
-        "endpoints": [_endpoint(endpoint) for endpoint in ruleset.endpoints],
-        "policies": [_policy(policy, names[policy.slug]) for policy in ruleset.policies],
+        **_rules(ruleset),
         "clients": list(_clients()),
         "overrides": [*_overrides(), *_segment_overrides()],
         # Earlier releases do not know the section.
@@ -35,6 +32,20 @@ def export() -> str:
         "alert_rules": list(_alert_rules()),
     }
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+
+
+def exported_rules() -> dict[str, Any]:
+    """The sections for plans, endpoints, policies and overrides of segments, as data."""
+    return {**_rules(read_ruleset()), "overrides": list(_segment_overrides())}
+
+
+def _rules(ruleset: Ruleset) -> dict[str, Any]:
+    names = dict(PolicyRow.objects.values_list("slug", "name"))
+    return {
+        "plans": [_plan(ruleset, plan) for plan in ruleset.plans],
+        "endpoints": [_endpoint(endpoint) for endpoint in ruleset.endpoints],
+        "policies": [_policy(policy, names[policy.slug]) for policy in ruleset.policies],
+    }
 
 
 def _plan(ruleset: Ruleset, plan: Plan) -> dict[str, Any]:
