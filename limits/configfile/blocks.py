@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from limits.configfile.items import moment
+from limits.domain.rule_items import moment_of_text
 from limits.models import Block as BlockRow
 from limits.models.history import create_with_history, update_with_history
 from ratelimit_enforcer.domain.addresses import parse_network
@@ -17,7 +17,7 @@ Subject = tuple[str, str, str]
 
 def block_entry(item: dict[str, Any]) -> Block:
     """Returns the block for one item of the section ``blocks``."""
-    ends_at = optional_microseconds(moment(item.get("ends_at")))
+    ends_at = optional_microseconds(moment_of_text(item.get("ends_at")))
     network = _canonical(item.get("network", ""))
     return Block(item.get("client", ""), item.get("prefix", ""), network, ends_at, item["reason"])
 

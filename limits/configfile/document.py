@@ -8,18 +8,17 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
 from limits.configfile.blocks import block_entry, block_entry_problems
-from limits.configfile.items import client_problems, date_problems, limit_problems, limits_of, moment
+from limits.configfile.items import client_problems, date_problems, limit_problems
 from limits.configfile.override_entries import OverrideEntry, SegmentOverrideEntry, override_entry, override_problems
 from limits.configfile.reading import InvalidConfig, parse
 from limits.configfile.schema import shape_problems
 from limits.domain.alert_rules import AlertRule, alert_rule_problems
+from limits.domain.rule_items import endpoint_of_item, plan_of_item, policy_of_item
 from limits.models.alerts import webhook_problems
-from ratelimit_enforcer.domain.attributes import CLIENT, match_of
+from ratelimit_enforcer.domain.attributes import CLIENT
 from ratelimit_enforcer.domain.blocks import Block
 from ratelimit_enforcer.domain.client import key_problem
-from ratelimit_enforcer.domain.dates import optional_microseconds
-from ratelimit_enforcer.domain.enums import AlertMetric, ClientStatus, GroupBy, Mode, OnStoreFailure, Partition
-from ratelimit_enforcer.domain.routes import Route
+from ratelimit_enforcer.domain.enums import AlertMetric, ClientStatus, GroupBy, Partition
 from ratelimit_enforcer.domain.rules import Endpoint, Plan, Policy
 from ratelimit_enforcer.domain.validation import (
     ValidationProblem,
@@ -78,7 +77,7 @@ def read(text: str) -> Document:
         problems += _content_problems({name: items for name, items in data.items() if name not in misshapen})
     if problems:
         raise InvalidConfig(problems)
-    return document_of(data)
+    return _document(data)
 
 
 def _content_problems(data: dict[str, Any]) -> Iterator[ValidationProblem]:
@@ -168,29 +167,20 @@ def _partition_problem(partition: str | list[str]) -> str | None:
     return partition_problem([name for name in partition if name != CLIENT])
 
 
-def partition_of(partition: str | list[str]) -> dict[str, Any]:
-    """Returns the fields of a policy for a valid partition."""
-    if isinstance(partition, str):
-        return {"partition": Partition(partition)}
-    by_client = Partition.CLIENT if CLIENT in partition else Partition.GLOBAL
-    return {"partition": by_client, "attributes": tuple(name for name in partition if name != CLIENT)}
-
-
 def _route_problems(at: int, item: dict[str, Any]) -> Iterator[ValidationProblem]:
     for position, route in enumerate(item.get("routes", ())):
         if message := route_problem(route):
             yield ValidationProblem(("endpoints", at, "routes", position), message)
 
 
-def document_of(data: dict[str, Any]) -> Document:
-    """The document of data that :func:`read` accepts."""
+def _document(data: dict[str, Any]) -> Document:
     plans = data.get("plans")
     return Document(
-        plans=_map_items(plans, lambda item: Plan(item["slug"], item.get("name", item["slug"]))),
+        plans=_map_items(plans, plan_of_item),
         default_plan=next((item["slug"] for item in plans or () if item.get("default")), None),
         not_default=frozenset(item["slug"] for item in plans or () if item.get("default") is False),
-        endpoints=_map_items(data.get("endpoints"), _endpoint),
-        policies=_map_items(data.get("policies"), _policy),
+        endpoints=_map_items(data.get("endpoints"), endpoint_of_item),
+        policies=_map_items(data.get("policies"), policy_of_item),
         policy_names={item["slug"]: item.get("name", "") for item in data.get("policies", ())},
         clients=_map_items(data.get("clients"), _client),
         overrides=_map_items(data.get("overrides"), override_entry),
@@ -201,26 +191,6 @@ def document_of(data: dict[str, Any]) -> Document:
 
 def _map_items(items: list[dict[str, Any]] | None, make: Any) -> Any:
     return None if items is None else tuple(map(make, items))
-
-
-def _endpoint(item: dict[str, Any]) -> Endpoint:
-    routes = tuple(Route.parse(route) for route in item.get("routes", ()))
-    return Endpoint(item["slug"], item.get("name", item["slug"]), routes, item.get("cost", 1))
-
-
-def _policy(item: dict[str, Any]) -> Policy:
-    return Policy(
-        slug=item["slug"],
-        limits=limits_of(item),
-        plan=item.get("plan"),
-        endpoint=item.get("endpoint"),
-        **partition_of(item.get("partition", Partition.CLIENT)),
-        match=match_of(item.get("match", {})),
-        mode=Mode(item.get("mode", Mode.ENFORCE)),
-        on_store_failure=OnStoreFailure(item.get("on_store_failure", OnStoreFailure.LOCAL)),
-        starts_at=optional_microseconds(moment(item.get("starts_at"))),
-        ends_at=optional_microseconds(moment(item.get("ends_at"))),
-    )
 
 
 def _client(item: dict[str, Any]) -> ClientEntry:

@@ -1,44 +1,27 @@
 """Fields that several sections of a config file have: limits, dates and clients."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
+from limits.domain.rule_items import limits_of_item, moment_of_text
 from ratelimit_enforcer.domain.client import key_problem
 from ratelimit_enforcer.domain.dates import optional_microseconds
-from ratelimit_enforcer.domain.limit import Limit
-from ratelimit_enforcer.domain.rules import limit_from_json
 from ratelimit_enforcer.domain.validation import ValidationProblem, dates_problem, limits_problems
 
 DATE_FIELDS = ("starts_at", "ends_at")
 
 
-def limits_of(item: dict[str, Any]) -> tuple[Limit, ...]:
-    """Returns the limits of a policy or override."""
-    return tuple(limit_from_json({"algorithm": "sliding_window"} | limit) for limit in item["limits"])
-
-
-def moment(text: str | None) -> datetime | None:
-    """Returns the time in UTC; None if the text is not a time, has no zone, or is outside the years 1 to
-    9999."""
-    try:
-        found = datetime.fromisoformat(text or "")
-        return found.astimezone(UTC) if found.tzinfo else None
-    except (ValueError, OverflowError):
-        return None
-
-
 def limit_problems(section: str, items: Sequence[dict[str, Any]]) -> Iterator[ValidationProblem]:
     """Yields a problem for each wrong limit."""
     for at, item in enumerate(items):
-        for place, message in limits_problems(limits_of(item)):
+        for place, message in limits_problems(limits_of_item(item)):
             yield ValidationProblem((section, at, *place), message)
 
 
 def date_problems(section: str, items: Sequence[dict[str, Any]]) -> Iterator[ValidationProblem]:
     """Yields a problem for each text that is no date, and for each end that is not after its start."""
     for at, item in enumerate(items):
-        dates = {name: moment(item.get(name)) for name in DATE_FIELDS}
+        dates = {name: moment_of_text(item.get(name)) for name in DATE_FIELDS}
         for name in (name for name, date in dates.items() if date is None and item.get(name) is not None):
             yield ValidationProblem(
                 (section, at, name), "must be a date and time with a time zone, such as 2026-12-01T00:00:00Z."

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from limits.configfile.items import DATE_FIELDS, client_problems, limits_of, moment
+from limits.configfile.items import DATE_FIELDS, client_problems
+from limits.domain.rule_items import limits_of_item, moment_of_text, segment_of_item
 from ratelimit_enforcer.domain.client import Override
 from ratelimit_enforcer.domain.dates import optional_microseconds
 from ratelimit_enforcer.domain.limit import Limit
@@ -43,22 +44,17 @@ class SegmentOverrideEntry:
     reason: str = ""
 
 
-def _segment(item: dict[str, Any]) -> Segment:
-    clients = item["clients"]
-    return Segment(clients.get("prefix", ""), tuple(sorted(clients.get("tags", ()))), clients.get("plan"))
-
-
 def override_entry(item: dict[str, Any]) -> OverrideEntry | SegmentOverrideEntry:
     """Returns the entry for one item of the section ``overrides``."""
     fields: dict[str, Any] = {
         "policy": item["policy"],
-        "limits": limits_of(item),
-        "starts_at": moment(item.get("starts_at")),
-        "ends_at": moment(item.get("ends_at")),
+        "limits": limits_of_item(item),
+        "starts_at": moment_of_text(item.get("starts_at")),
+        "ends_at": moment_of_text(item.get("ends_at")),
         "reason": item.get("reason", ""),
     }
     if "clients" in item:
-        return SegmentOverrideEntry(_segment(item), **fields)
+        return SegmentOverrideEntry(segment_of_item(item), **fields)
     return OverrideEntry(item["client"], **fields)
 
 
@@ -68,7 +64,7 @@ def override_problems(items: Sequence[dict[str, Any]]) -> Iterator[ValidationPro
     yield from client_problems("overrides", items)
     subjects = list(_subject_problems(items))
     yield from subjects
-    if not subjects and all(moment(item[name]) for item in items for name in DATE_FIELDS if item.get(name)):
+    if not subjects and all(moment_of_text(item[name]) for item in items for name in DATE_FIELDS if item.get(name)):
         entries = [override_entry(item) for item in items]
         yield from _overlap_problems(entries)
         yield from _duplicate_problems(entries)
@@ -79,7 +75,7 @@ def _subject_problems(items: Sequence[dict[str, Any]]) -> Iterator[ValidationPro
     for at, item in enumerate(items):
         if "client" in item and "clients" in item:
             yield ValidationProblem(("overrides", at, "clients"), "cannot be combined with client.")
-        for field_name, message in segment_problems(_segment(item)) if "clients" in item else ():
+        for field_name, message in segment_problems(segment_of_item(item)) if "clients" in item else ():
             location = ("clients", field_name) if field_name else ("clients",)
             yield ValidationProblem(("overrides", at, *location), message)
 

@@ -17,6 +17,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from limits.domain.differences import differences
+from limits.domain.edits import State
+from limits.domain.states import state_of_rules
 from limits.models import ApiToken as TokenRow
 from limits.models import Block as BlockRow
 from limits.models import Endpoint as EndpointRow
@@ -98,6 +100,13 @@ def read_ruleset() -> Ruleset:
         segment_overrides=tuple(row.as_domain() for row in _segment_override_rows()),
         blocks=tuple(sorted((row.as_domain() for row in BlockRow.objects.all()), key=lambda block: block.subject)),
     )
+
+
+def read_state() -> State:
+    """Reads the rules from the database as a state, whose differences are edits."""
+    names = dict(PolicyRow.objects.values_list("slug", "name"))
+    reasons = SegmentOverrideRow.objects.order_by("pk").values_list("reason", flat=True)
+    return state_of_rules(read_ruleset(), names, reasons)
 
 
 def _segment_override_rows() -> list[SegmentOverrideRow]:

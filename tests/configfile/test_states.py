@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 
-from limits.configfile.states import data_of, present_state, rules_of, state_of
 from limits.domain.edits import apply_edits, edits_between
-from limits.publishing.rules import read_ruleset
+from limits.domain.states import data_of_state, rules_of_state, state_of_data
+from limits.publishing.rules import read_ruleset, read_state
 from ratelimit_enforcer.domain.rules import Rules
 from tests.configfile.documents import documents
 from tests.configfile.files import empty_tables, put
@@ -47,19 +47,19 @@ def present_rules() -> Rules:
 def test_the_state_of_any_rows_has_the_rules_of_these_rows(platform: Platform, document: Any) -> None:
     empty_tables()
     put(json.dumps({section: items for section, items in document.items() if section != "alert_rules"}))
-    state = present_state()
-    assert rules_of(state) == present_rules()
-    assert state_of(data_of(state)) == state
-    assert put(json.dumps(data_of(state)), dry_run=True).changes == []
+    state = read_state()
+    assert rules_of_state(state) == present_rules()
+    assert state_of_data(data_of_state(state)) == state
+    assert put(json.dumps(data_of_state(state)), dry_run=True).changes == []
 
 
 def test_edits_of_a_state_are_compiled_and_applied_to_rows(platform: Platform) -> None:
     put(SHOP)
-    before = present_state()
+    before = read_state()
     after = json.loads(json.dumps(before).replace('"quota": 10,', '"quota": 20,'))
     edits = edits_between(before, after)
     assert [edit.path for edit in edits] == [("policies", "search", "limits", "60s", "quota")]
     edited = apply_edits(before, edits).state
-    put(json.dumps(data_of(edited)))
-    assert rules_of(edited) == present_rules()
-    assert present_state() == edited
+    put(json.dumps(data_of_state(edited)))
+    assert rules_of_state(edited) == present_rules()
+    assert read_state() == edited
