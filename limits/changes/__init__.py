@@ -1,0 +1,1 @@
+"""Change sets: prepared changes to the rules, which are reviewed before they are published."""
