@@ -2,6 +2,7 @@
 
 from limits.models.alerts import Alert, AlertRule, Message
 from limits.models.blocks import Block
+from limits.models.change_sets import ChangeSet
 from limits.models.clients import Client, ClientImport, CounterReset, Override, OverrideLimit
 from limits.models.publishing import ClientChange, Platform, Publication, RuleChange
 from limits.models.rules import Endpoint, Plan, Policy, PolicyLimit, Route
@@ -26,6 +27,7 @@ __all__ = [
     "AlertRule",
     "ApiToken",
     "Block",
+    "ChangeSet",
     "Client",
     "ClientChange",
     "ClientImport",

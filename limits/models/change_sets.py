@@ -12,6 +12,7 @@ from django.db.models import F, Q
 from limits.domain.edits import Edit, edit_from_json, edit_to_json
 from limits.domain.planned_changes import PlannedChange
 from limits.models.fields import validate_printable
+from limits.models.history import RowHistory
 from limits.models.publishing import Publication
 from ratelimit_enforcer.domain.dates import optional_microseconds
 from ratelimit_enforcer.domain.validation import MAX_REASON_LENGTH, MAX_SLUG_LENGTH
@@ -36,11 +37,15 @@ class ChangeSet(models.Model):
         SCHEDULED = "scheduled", "scheduled"
         TRIAL = "trial", "tried on a share of the clients"
         PUBLISHED = "published", "published"
+        REVERTED = "reverted", "reverted"
         WITHDRAWN = "withdrawn", "withdrawn"
         DISCARDED = "discarded", "discarded"
 
-    OPEN = (State.DRAFT, State.AWAITING, State.APPROVED)
+    EDITABLE = (State.DRAFT, State.AWAITING, State.APPROVED)
     """States in which nothing of the change set is published."""
+
+    UNFINISHED = (*EDITABLE, State.SCHEDULED, State.TRIAL)
+    """States in which its own edits are not part of the rows."""
 
     name = models.CharField(max_length=100, validators=[validate_printable], help_text="Such as “Black Friday”.")
     reason = models.CharField(max_length=MAX_REASON_LENGTH, blank=True, validators=[validate_printable])
@@ -67,15 +72,29 @@ class ChangeSet(models.Model):
         max_length=MAX_SLUG_LENGTH, blank=True, help_text="Clients with this tag, instead of a share."
     )
     salt = models.CharField(max_length=2 * SALT_BYTES, default=new_salt, editable=False)
+    max_denial_rate = models.PositiveSmallIntegerField(
+        "withdraw above",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(100)],
+        help_text="Percent of denied requests of the clients in the share, at which it is withdrawn automatically.",
+    )
     approved_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, editable=False, on_delete=models.SET_NULL, related_name="+"
     )
     approved_at = models.DateTimeField(null=True, editable=False)
+    publication = models.ForeignKey(
+        Publication, null=True, editable=False, on_delete=models.SET_NULL, related_name="change_sets"
+    )
+    """The version that published the edits for all clients."""
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
+    history = RowHistory(excluded_fields=["ids"])
+
     class Meta:
-        ordering = ["-created_at"]
+        verbose_name = "change set"
+        ordering = ["-created_at", "-pk"]
         permissions = [
             ("publish_alone", "Can publish changes without approval"),
             ("approve_change", "Can approve changes of others"),
@@ -83,6 +102,21 @@ class ChangeSet(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=Q(percent__isnull=True) | Q(percent__range=(1, 99)), name="changeset_percent_bounds"
+            ),
+            models.CheckConstraint(
+                condition=Q(max_denial_rate__isnull=True) | Q(max_denial_rate__range=(1, 100)),
+                name="changeset_denial_rate_bounds",
+            ),
+            models.CheckConstraint(
+                condition=Q(percent__isnull=True) | Q(tag=""),
+                name="changeset_percent_or_tag",
+                violation_error_message="Choose either a share of the clients or a tag.",
+            ),
+            models.UniqueConstraint(
+                fields=["name"],
+                condition=Q(state__in=["draft", "awaiting", "approved", "scheduled", "trial"]),
+                name="changeset_one_of_each_name",
+                violation_error_message="An unfinished change has this name.",
             ),
             models.CheckConstraint(
                 condition=Q(revert_at__isnull=True) | Q(publish_at__isnull=True) | Q(revert_at__gt=F("publish_at")),

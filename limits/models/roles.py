@@ -15,6 +15,8 @@ def _all(*models: str) -> frozenset[str]:
 _OVERRIDES = _all("override", "overridelimit")
 _BLOCKS = _all("block")
 
+CHANGES = frozenset({"add_changeset", "change_changeset", "approve_change"})
+
 VIEWERS = "Viewers"
 SUPPORT = "Support"
 PRODUCT_MANAGERS = "Product managers"
@@ -32,7 +34,8 @@ ROLES: dict[str, frozenset[str]] = {
     PRODUCT_MANAGERS: _OVERRIDES
     | _BLOCKS
     | _all("plan", "endpoint", "route", "policy", "policylimit", "client", "segmentoverride", "segmentoverridelimit")
-    | {"block_client", "reset_client", "roll_back", "add_clientimport"},
+    | {"block_client", "reset_client", "roll_back", "add_clientimport"}
+    | CHANGES,
     OPERATORS: _all("alertrule") | {"add_apitoken", "change_apitoken", "change_platform", HANDLE_ALERTS},
 }
 """Role → permissions beyond viewing. Every role can view everything."""

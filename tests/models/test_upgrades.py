@@ -16,7 +16,7 @@ from django.db.migrations.executor import MigrationExecutor
 from pytest_django import DjangoDbBlocker
 
 from limits.models import Alert, Message, QuotaThreshold
-from limits.models.roles import ROLES, create_roles
+from limits.models.roles import CHANGES, PRODUCT_MANAGERS, ROLES, create_roles
 from tests.support.emptying import empty
 
 pytestmark = [pytest.mark.xdist_group("upgrades"), pytest.mark.django_db]
@@ -134,8 +134,10 @@ def test_quota_thresholds_keep_their_rows_and_permissions_under_the_new_name() -
     assert QuotaThreshold.objects.get().mark == 80
 
 
-def test_every_role_may_view_settlements_from_their_migration_on() -> None:
+def test_every_role_may_view_settlements_and_change_sets_from_their_migrations_on() -> None:
     views = {f"view_settlement{suffix}" for suffix in ("", "hour", "day", "total")}
+    views |= {"view_changeset", "view_historicalchangeset"}
     groups = Group.objects.exclude(name=WATCHES)
     may = {group.name: set(group.permissions.values_list("codename", flat=True)) for group in groups}
-    assert may == dict.fromkeys(ROLES, views) | {"on duty": set()}
+    managers = {PRODUCT_MANAGERS: views | CHANGES}
+    assert may == dict.fromkeys(ROLES, views) | managers | {"on duty": set()}
