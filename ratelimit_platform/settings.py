@@ -287,7 +287,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": ["api.openapi.document.complete"],
     "TAGS": [
         {"name": "checks", "description": "Decisions about requests."},
-        {"name": "clients", "description": "The registered clients; for tokens with the scope `manage`."},
+        {"name": "clients", "description": "The registered clients; for tokens with the scope `clients`."},
         {"name": "health", "description": "For load balancers, supervisors and Prometheus."},
     ],
     # The page loads nothing from other hosts, including the badge of an online validator.

@@ -1,4 +1,4 @@
-"""Clients over HTTP, for programs whose token has the scope “manage”."""
+"""Clients over HTTP, for programs whose token has the scope “clients”."""
 
 from dataclasses import asdict
 from typing import Any
@@ -33,12 +33,12 @@ from ratelimit_enforcer.domain.enums import Scope
 
 
 class ManagingView(ApiView):
-    """A view for programs whose token has the scope “manage”."""
+    """A view for programs whose token has the scope “clients”."""
 
     authentication_classes = (BearerAuthentication,)
     permission_classes = (HasScope,)
     content_negotiation_class = JsonOnly
-    scope = Scope.MANAGE
+    scope = Scope.CLIENTS
 
     def get_exception_handler(self) -> ExceptionHandler:
         return _handle_database_errors

@@ -21,7 +21,10 @@ from ratelimit_enforcer.domain.enums import Scope
 _SCOPE_LABELS = {
     Scope.CHECK: "check: request decisions",
     Scope.ADJUST: "adjust: charge, refund and set limits over gRPC",
-    Scope.MANAGE: "manage: change clients",
+    Scope.CLIENTS: "clients: change clients",
+    Scope.RULES: "rules: change rules",
+    Scope.PUBLISH: "publish: publish rules without approval",
+    Scope.REPORTS: "reports: read reports",
     Scope.METRICS: "metrics: read metrics",
 }
 

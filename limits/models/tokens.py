@@ -29,8 +29,9 @@ class ApiToken(models.Model):
     scopes = ArrayField(
         models.CharField(max_length=10, choices=choices(Scope)),
         help_text=(
-            "check: request decisions; adjust: charge, refund and set limits over gRPC; manage: change clients; "
-            "metrics: read metrics."
+            "check: request decisions; adjust: charge, refund and set limits over gRPC; clients: change clients; "
+            "rules: change rules; publish: publish rules without approval; reports: read reports; metrics: read "
+            "metrics."
         ),
     )
     created_at = models.DateTimeField(auto_now_add=True)

@@ -103,7 +103,10 @@ class Scope(StrEnum):
 
     CHECK = "check"
     ADJUST = "adjust"
-    MANAGE = "manage"
+    CLIENTS = "clients"
+    RULES = "rules"
+    PUBLISH = "publish"
+    REPORTS = "reports"
     METRICS = "metrics"
 
 

@@ -36,6 +36,14 @@ express it, so that servers of earlier releases can use it as long as possible; 
 5: variants, for later or for a share of the clients.
 """
 
+MANAGE = "manage"
+"""The name of :attr:`Scope.CLIENTS` in releases before 2026-11-28, and in every ruleset since: rulesets with this
+scope keep their bytes, and servers of those releases can read them."""
+_NAMES_IN_RULESETS = {Scope.CLIENTS: MANAGE}
+_MORE_SCOPES = frozenset({Scope.RULES, Scope.PUBLISH, Scope.REPORTS})
+"""Scopes that are written beside the others, where servers of earlier releases do not look: they have no address that
+requires one, and an unknown scope among the others would make the whole ruleset unreadable for them."""
+
 
 class UnreadableRuleset(ValueError):
     """This process cannot use the ruleset in these bytes; the message says why."""
@@ -148,7 +156,7 @@ class Ruleset(Rules):
     def _from_json(cls, content: dict[str, Any]) -> "Ruleset":
         return cls(
             **_fields(rules_from_json(content)),
-            tokens=tuple(_token(item) for item in content["tokens"]),
+            tokens=tuple(_token_from_json(item) for item in content["tokens"]),
             shadow_all=content["shadow_all"],
             blocks=tuple(block_from_json(item) for item in content.get("blocks", ())),
             variants=tuple(variant_from_json(item) for item in content.get("variants", ())),
@@ -178,9 +186,7 @@ def _as_json(ruleset: Ruleset) -> dict[str, Any]:
     return {
         "format": _format_of(ruleset),
         **rules_to_json(ruleset),
-        "tokens": [
-            {"name": token.name, "digest": token.digest, "scopes": sorted(token.scopes)} for token in ruleset.tokens
-        ],
+        "tokens": [_token_to_json(token) for token in ruleset.tokens],
         "shadow_all": ruleset.shadow_all,
         **({"blocks": blocks} if blocks else {}),
         **({"variants": variants} if variants else {}),
@@ -205,5 +211,18 @@ def _needs_format_2(policy: Policy) -> bool:
     )
 
 
-def _token(item: dict[str, Any]) -> ApiToken:
-    return ApiToken(item["name"], item["digest"], frozenset(Scope(scope) for scope in item["scopes"]))
+def _token_to_json(token: ApiToken) -> dict[str, Any]:
+    more = sorted(token.scopes & _MORE_SCOPES)
+    return {
+        "name": token.name,
+        "digest": token.digest,
+        "scopes": sorted(_NAMES_IN_RULESETS.get(scope, scope.value) for scope in token.scopes - _MORE_SCOPES),
+        **({"more_scopes": more} if more else {}),
+    }
+
+
+def _token_from_json(item: dict[str, Any]) -> ApiToken:
+    """Ignores further scopes that this release does not know: it has no address that requires one."""
+    scopes = {Scope.CLIENTS if scope == MANAGE else Scope(scope) for scope in item["scopes"]}
+    more = {scope for scope in Scope if scope in item.get("more_scopes", ())}
+    return ApiToken(item["name"], item["digest"], frozenset(scopes | more))

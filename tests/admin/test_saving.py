@@ -162,6 +162,6 @@ def test_rules_of_another_database_are_not_overwritten(desk: Desk, shop: Platfor
 
 def test_a_renamed_token_keeps_its_digest(desk: Desk, shop: Platform) -> None:
     token = rows.token("shop")
-    desk.change(token, scopes="manage")
+    desk.change(token, scopes="clients")
     assert ApiToken.objects.get().digest == token.digest
-    assert [scope.value for scope in shop.ruleset.tokens[0].scopes] == ["manage"]
+    assert [scope.value for scope in shop.ruleset.tokens[0].scopes] == ["clients"]

@@ -54,7 +54,7 @@ SHOP = Ruleset(
         Policy("free-search", (Limit(3, 3_600),), plan="free", endpoint="search"),
         Policy("trial", (Limit(1, 3_600),), plan="free", endpoint="search", mode=Mode.SHADOW),
     ),
-    tokens=(token("checker", Scope.CHECK), token("manager", Scope.MANAGE)),
+    tokens=(token("checker", Scope.CHECK), token("manager", Scope.CLIENTS)),
 )
 
 CLIENTS = (

@@ -119,7 +119,7 @@ def test_every_operation_conforms_to_the_document(manager: Manager) -> None:
     operations = [found.ok() for found in document.get_all_operations()]
     assert len(operations) == 20
     for operation in operations:
-        hold_operation(operation, manager.manage if "/clients" in operation.path else manager.check)
+        hold_operation(operation, manager.clients if "/clients" in operation.path else manager.check)
 
 
 def hold_operation(operation: Any, token: str) -> None:

@@ -24,16 +24,16 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Manager:
-    """A program with two tokens, with the scopes “manage” and “check”."""
+    """A program with two tokens, with the scopes “clients” and “check”."""
 
     def __init__(self) -> None:
         self.caller = Caller()
-        self.manage = tokens.issue(name="crm", scopes=[Scope.MANAGE])
+        self.clients = tokens.issue(name="crm", scopes=[Scope.CLIENTS])
         self.check = tokens.issue(name="gateway", scopes=[Scope.CHECK])
 
     def ask(self, method: str, path: str, body: Any = None, *, token: str | None = None) -> Any:
         data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-        headers = {"authorization": f"Bearer {token or self.manage}"}
+        headers = {"authorization": f"Bearer {token or self.clients}"}
         return self.caller.client.generic(method, path, data, content_type="application/json", headers=headers)
 
     def client(self, method: str, key: str, body: Any = None, more: str = "", **options: Any) -> Any:

@@ -35,7 +35,7 @@ FULL = Ruleset(
         Policy("all", (Limit(1, 60), Limit(2, 1, Algorithm.TOKEN_BUCKET, 20)), mode=Mode.SHADOW),
         Policy("one", (Limit(3, 60),), "pro", "search", on_store_failure=OnStoreFailure.DENY),
     ),
-    tokens=(ApiToken("shop", "ab" * 32, frozenset({Scope.CHECK, Scope.MANAGE})),),
+    tokens=(ApiToken("shop", "ab" * 32, frozenset({Scope.CHECK, Scope.CLIENTS})),),
     shadow_all=True,
 )
 
@@ -43,6 +43,9 @@ FULL = Ruleset(
 DATED = replace(FULL, policies=(replace(FULL.policies[0], starts_at=0, ends_at=2**52), FULL.policies[1]))
 YEARLY = Ruleset(policies=(Policy("all", (Limit(1, None, Algorithm.CALENDAR, period=Period.YEAR),)),))
 ADJUSTING = replace(FULL, tokens=(ApiToken("envoy", "cd" * 32, frozenset({Scope.ADJUST})),))
+WRITING = replace(
+    FULL, tokens=(ApiToken("ci", "ef" * 32, frozenset({Scope.CHECK, Scope.RULES, Scope.PUBLISH, Scope.REPORTS})),)
+)
 FIVE = Limit(5, 60, Algorithm.CONCURRENCY)
 CONCURRENT = replace(FULL, policies=(*FULL.policies, Policy("slow", (Limit(3, 60), FIVE))))
 CONCURRENT_OVERRIDE = replace(FULL, segment_overrides=(SegmentOverride(Segment(plan="pro"), "all", (FIVE,)),))
@@ -50,8 +53,8 @@ CONCURRENT_OVERRIDE = replace(FULL, segment_overrides=(SegmentOverride(Segment(p
 
 @pytest.mark.parametrize(
     "ruleset",
-    [FULL, Ruleset(), DATED, YEARLY, CONCURRENT, CONCURRENT_OVERRIDE, ADJUSTING],
-    ids=["full", "empty", "dated", "yearly", "concurrent", "concurrent override", "adjusting"],
+    [FULL, Ruleset(), DATED, YEARLY, CONCURRENT, CONCURRENT_OVERRIDE, ADJUSTING, WRITING],
+    ids=["full", "empty", "dated", "yearly", "concurrent", "concurrent override", "adjusting", "writing"],
 )
 def test_a_ruleset_survives_serialization(ruleset: Ruleset) -> None:
     assert Ruleset.from_bytes(ruleset.to_bytes()) == ruleset
@@ -60,7 +63,10 @@ def test_a_ruleset_survives_serialization(ruleset: Ruleset) -> None:
 
 @pytest.mark.parametrize(
     ("ruleset", "number"),
-    [(FULL, 1), (Ruleset(), 1), (DATED, 2), (YEARLY, 2), (CONCURRENT, 3), (CONCURRENT_OVERRIDE, 3), (ADJUSTING, 4)],
+    [
+        *((FULL, 1), (Ruleset(), 1), (DATED, 2), (YEARLY, 2), (CONCURRENT, 3), (CONCURRENT_OVERRIDE, 3)),
+        *((ADJUSTING, 4), (WRITING, 1)),
+    ],
 )
 def test_a_ruleset_has_the_earliest_format_that_can_express_it(ruleset: Ruleset, number: int) -> None:
     assert json.loads(ruleset.to_bytes())["format"] == number
@@ -73,6 +79,32 @@ def test_a_ruleset_without_dates_has_the_same_bytes_as_in_earlier_releases() -> 
         hashlib.sha256(FULL.to_bytes()).hexdigest()
         == "fe4770f61f21feea31025f95ad36a8a0eddf57efd215cb41da5f6f39ca3dfbf0"
     )
+
+
+def tokens_as_published(ruleset: Ruleset) -> list[dict[str, object]]:
+    published: list[dict[str, object]] = json.loads(ruleset.to_bytes())["tokens"]
+    return published
+
+
+def test_the_scope_clients_is_published_under_the_name_that_earlier_releases_know() -> None:
+    assert tokens_as_published(FULL) == [{"name": "shop", "digest": "ab" * 32, "scopes": ["check", "manage"]}]
+
+
+@pytest.mark.parametrize("name", [b'"manage"', b'"clients"'])
+def test_the_scope_clients_is_read_under_both_names(name: bytes) -> None:
+    (token,) = Ruleset.from_bytes(FULL.to_bytes().replace(b'"manage"', name)).tokens
+    assert token.scopes == {Scope.CHECK, Scope.CLIENTS}
+
+
+def test_scopes_that_earlier_releases_do_not_know_are_published_where_these_do_not_look() -> None:
+    assert tokens_as_published(WRITING) == [
+        {"name": "ci", "digest": "ef" * 32, "scopes": ["check"], "more_scopes": ["publish", "reports", "rules"]}
+    ]
+
+
+def test_a_further_scope_of_a_later_release_is_ignored() -> None:
+    later = WRITING.to_bytes().replace(b'"reports"', b'"unknown"')
+    assert Ruleset.from_bytes(later).tokens[0].scopes == {Scope.CHECK, Scope.PUBLISH, Scope.RULES}
 
 
 def test_an_unknown_format_is_rejected() -> None:

@@ -22,9 +22,16 @@ def test_only_the_token_is_printed_on_standard_output(shop: Platform, capfd: pyt
 
 
 def test_the_token_is_valid_immediately(shop: Platform) -> None:
-    secret = run("issue_token", "checkout", "--scope", "check", "--scope", "manage").out.strip()
+    secret = run("issue_token", "checkout", "--scope", "check", "--scope", "clients").out.strip()
     (token,) = shop.ruleset.tokens
-    assert (token.name, token.digest, token.scopes) == ("checkout", digest_of_secret(secret), {"check", "manage"})
+    assert (token.name, token.digest, token.scopes) == ("checkout", digest_of_secret(secret), {"check", "clients"})
+
+
+def test_the_earlier_name_of_a_scope_is_accepted_with_a_note(shop: Platform) -> None:
+    outcome = run("issue_token", "checkout", "--scope", "check", "--scope", "manage")
+    assert outcome.err == "The scope “manage” is now called “clients”: the token has “clients”.\n"
+    assert digest_of_secret(outcome.out.removesuffix("\n")) == ApiToken.objects.get().digest
+    assert ApiToken.objects.get().scopes == ["check", "clients"]
 
 
 def test_only_the_digest_is_stored(shop: Platform) -> None:
@@ -49,8 +56,8 @@ def test_the_new_version_records_the_issued_token(shop: Platform) -> None:
 
 
 def test_a_repeated_scope_counts_once(shop: Platform) -> None:
-    run("issue_token", "checkout", "--scope", "manage", "--scope", "check", "--scope", "manage")
-    assert ApiToken.objects.get().scopes == ["check", "manage"]
+    run("issue_token", "checkout", "--scope", "clients", "--scope", "check", "--scope", "clients")
+    assert ApiToken.objects.get().scopes == ["check", "clients"]
 
 
 @pytest.mark.parametrize(

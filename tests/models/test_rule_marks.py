@@ -24,7 +24,7 @@ UPDATES: dict[type, dict[str, Any]] = {
     Route: {"path": "/other"},
     Policy: {"mode": "shadow"},
     PolicyLimit: {"quota": 1},
-    ApiToken: {"scopes": ["manage"]},
+    ApiToken: {"scopes": ["clients"]},
     Block: {"reason": "other"},
     Platform: {"shadow_all": True},
 }

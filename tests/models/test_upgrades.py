@@ -15,8 +15,9 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from pytest_django import DjangoDbBlocker
 
-from limits.models import Alert, Message, QuotaThreshold
+from limits.models import Alert, Message, QuotaThreshold, RuleChange
 from limits.models.roles import CHANGES, PRODUCT_MANAGERS, ROLES, create_roles
+from limits.models.tokens import issue
 from tests.support.emptying import empty
 
 pytestmark = [pytest.mark.xdist_group("upgrades"), pytest.mark.django_db]
@@ -32,6 +33,9 @@ def upgraded(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Itera
     with django_db_blocker.unblock():
         seen = {"before": triggers()}
         try:
+            write_tokens_with_new_scopes()
+            migrate("0031")
+            seen["scopes of the previous release"] = scopes_of_tokens()
             migrate("0001")
             seen["first"] = triggers()
             migrate("0008")
@@ -40,6 +44,10 @@ def upgraded(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Itera
             write_quota_crossing()
             migrate("0027")
             take_permissions()
+            migrate("0031")
+            write_tokens_with_earlier_scopes()
+            migrate("0032")
+            seen["marks of changed rules"] = list(map(str, RuleChange.objects.all()))
         finally:
             migrate()
     yield seen
@@ -104,6 +112,34 @@ def take_permissions() -> None:
         group.permissions.clear()
 
 
+def write_tokens_with_new_scopes() -> None:
+    issue(name="crm", scopes=["check", "clients", "rules"])
+    issue(name="ci", scopes=["rules", "publish", "reports"])
+
+
+def write_tokens_with_earlier_scopes() -> None:
+    """A token that changes clients, with the row of the history; no rules are marked as changed."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO limits_apitoken (name, digest, hint, scopes, created_at) "
+            "VALUES ('shop', repeat('0', 64), '0000', '{check,manage}', now())"
+        )
+        cursor.execute(
+            "INSERT INTO limits_historicalapitoken (id, name, hint, scopes, created_at, history_date, history_type) "
+            "VALUES (999, 'shop', '0000', '{check,manage}', now(), now(), '+')"
+        )
+        cursor.execute("DELETE FROM limits_rulechange")
+
+
+def scopes_of_tokens() -> list[str]:
+    """The valid tokens and the rows of the history of all tokens, with their scopes."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name, scopes FROM limits_apitoken WHERE revoked_at IS NULL ORDER BY name")
+        valid = [f"{name}: {' '.join(scopes)}" for name, scopes in cursor.fetchall()]
+        cursor.execute("SELECT name, scopes FROM limits_historicalapitoken ORDER BY name, history_id")
+        return [*valid, *(f"history of {name}: {' '.join(scopes)}" for name, scopes in cursor.fetchall())]
+
+
 def test_the_triggers_can_be_removed_and_recreated(upgraded: dict[str, list[str]]) -> None:
     assert upgraded["before"]
     assert upgraded["first"] == []
@@ -141,3 +177,18 @@ def test_every_role_may_view_settlements_and_change_sets_from_their_migrations_o
     may = {group.name: set(group.permissions.values_list("codename", flat=True)) for group in groups}
     managers = {PRODUCT_MANAGERS: views | CHANGES}
     assert may == dict.fromkeys(ROLES, views) | managers | {"on duty": set()}
+
+
+def test_the_scope_manage_becomes_clients_without_a_mark_of_changed_rules(upgraded: dict[str, list[str]]) -> None:
+    assert "shop: check clients" in scopes_of_tokens()
+    assert "history of shop: check clients" in scopes_of_tokens()
+    assert upgraded["marks of changed rules"] == []
+
+
+def test_the_previous_release_finds_only_scopes_that_it_knows(upgraded: dict[str, list[str]]) -> None:
+    """A token that had only other scopes is revoked."""
+    assert upgraded["scopes of the previous release"] == [
+        "crm: check manage",
+        "history of ci: ",
+        "history of crm: check manage",
+    ]

@@ -12,6 +12,7 @@ from limits.models import tokens
 from limits.publishing import rules
 from limits.publishing.reconciler import go_live
 from ratelimit_enforcer.domain.enums import Scope
+from ratelimit_enforcer.domain.ruleset import MANAGE
 from ratelimit_enforcer.domain.validation import InvalidRuleset
 
 
@@ -24,14 +25,19 @@ class Command(BaseCommand):
             "--scope",
             action="append",
             required=True,
-            choices=[scope.value for scope in Scope],
-            help="a permission of the token; may be repeated",
+            choices=[*(scope.value for scope in Scope), MANAGE],
+            metavar="SCOPE",
+            help=f"a permission of the token: {', '.join(Scope)}; may be repeated. “{MANAGE}” is the earlier name of "
+            f"“{Scope.CLIENTS}”",
         )
 
     def handle(self, *, name: str, scope: list[str], **_: Any) -> None:
+        if MANAGE in scope:
+            self.stderr.write(f"The scope “{MANAGE}” is now called “{Scope.CLIENTS}”: the token has “{Scope.CLIENTS}”.")
+        scopes = {Scope.CLIENTS if each == MANAGE else Scope(each) for each in scope}
         try:
             with transaction.atomic():
-                secret = tokens.issue(name=name, scopes=sorted(set(scope)))
+                secret = tokens.issue(name=name, scopes=sorted(scopes))
                 rules.record(author(), reason=f"Token “{name}” issued.")
         except ValidationError as error:
             reject(self.stderr, "\n".join(error.messages))
