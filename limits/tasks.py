@@ -19,6 +19,7 @@ from celery import shared_task
 from django.db import DatabaseError, InterfaceError, OperationalError, close_old_connections, connection
 from kombu.exceptions import OperationalError as BrokerUnavailable
 
+from limits.changes import due
 from limits.configfile import client_files
 from limits.monitoring import alerts, delivery, drain, retention, rollups
 from limits.publishing import reconciler
@@ -39,6 +40,7 @@ _LIMITS: dict[str, Any] = {"ignore_result": True, "soft_time_limit": 120, "time_
 def reconcile() -> None:
     """Compares the store with the database and repairs it, every few seconds."""
     with _outages_logged("reconcile"):
+        due.apply_pending()
         reconciler.reconcile()
 
 

@@ -45,10 +45,12 @@ DEFAULTS: dict[str, Any] = {
     "RESERVATION_TTL": 3_600,
     # The part of a quota that failed requests may get back in each window, in one process, 0 to 1.
     "REFUND_SHARE": 0.1,
+    # Whether changes of rules by users without the permission “publish_alone” need the approval of another user.
+    "APPROVAL_REQUIRED": False,
     # The admin's URL, for the links in emails.
     "PUBLIC_URL": "http://127.0.0.1:8000",
     # Retention of usage in days: by minute, by hour and by day.
-    "KEEP_MINUTES": 2,
+    "KEEP_MINUTES": 14,
     "KEEP_HOURS": 60,
     "KEEP_DAYS": 730,
     # Networks whose callers may read /metrics without a token, such as "10.1.0.0/16".

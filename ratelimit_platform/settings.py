@@ -29,9 +29,10 @@ DEMO                  0: no demo shop (neither data nor /shop/)       1
 LOGIN_RATE_ADDRESS    login attempts per address                      20/10m
 LOGIN_RATE_NAME       login attempts per user name                    30/10m
 COUNTS_PER_BUCKET     new usage counts of one shard in a minute       128
-KEEP_MINUTES          days for which usage is kept by minute          2
+KEEP_MINUTES          days for which usage is kept by minute          14
 KEEP_HOURS            days for which usage is kept by hour            60
 KEEP_DAYS             days for which usage is kept by day             730
+APPROVAL_REQUIRED     changes of rules need a second person            off
 WEBHOOK_SECRET        signs webhooks: whsec_ and base64               no webhooks
 WEBHOOK_ALLOWED_NETWORKS  private networks that webhooks may reach    none
 METRICS_NETWORKS      networks with access to /metrics without token  none
@@ -162,9 +163,10 @@ RATELIMIT_PLATFORM = {
     "CHECK_DEADLINE": env.float("CHECK_DEADLINE", 0.1, maximum=60),
     "CLIENT_IDENTIFIER": "demo.shop.shop_client" if DEMO else "",
     "COUNTS_PER_BUCKET": env.int("COUNTS_PER_BUCKET", 128, minimum=1),
-    "KEEP_MINUTES": env.int("KEEP_MINUTES", 2, minimum=1),
+    "KEEP_MINUTES": env.int("KEEP_MINUTES", 14, minimum=1),
     "KEEP_HOURS": env.int("KEEP_HOURS", 60, minimum=1),
     "KEEP_DAYS": env.int("KEEP_DAYS", 730, minimum=1),
+    "APPROVAL_REQUIRED": env.bool("APPROVAL_REQUIRED", False),
     "WEBHOOK_SECRET": env.str("WEBHOOK_SECRET", ""),
     "WEBHOOK_ALLOWED_NETWORKS": env.networks("WEBHOOK_ALLOWED_NETWORKS"),
     "EXPOSE_HEADERS": env.bool("EXPOSE_HEADERS", False),

@@ -81,7 +81,7 @@ def _change_rows(document: Document, *, prune: bool, prune_clients: bool) -> lis
     if prune:
         prune_rules(document)
     return [
-        *differences(before, compile_ruleset()),
+        *differences(before, compile_ruleset().without_variants),
         *unpublished_changes(unpublished, read_unpublished()),
         *_client_changes(last_change),
     ]

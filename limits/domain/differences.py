@@ -10,6 +10,7 @@ from ratelimit_enforcer.domain.dates import date_and_time, moment_of, optional_m
 from ratelimit_enforcer.domain.rules import Endpoint, Policy
 from ratelimit_enforcer.domain.ruleset import ApiToken, Ruleset
 from ratelimit_enforcer.domain.segments import SegmentOverride
+from ratelimit_enforcer.domain.variants import Variant
 
 Facts = dict[str, str]
 
@@ -51,6 +52,7 @@ def changes(old: Ruleset, new: Ruleset) -> list[Change]:
         *_compare("Endpoint", _by_slug(old.endpoints), _by_slug(new.endpoints), endpoint_facts),
         *_compare("Policy", _by_slug(old.policies), _by_slug(new.policies), policy_facts),
         *_compare("Override", _by_segment(old), _by_segment(new), _override_facts),
+        *_compare("Change set", _by_change(old), _by_change(new), lambda facts: facts),
         *_compare("Block", _by_subject(old), _by_subject(new), _block_facts),
         *_compare("Token", _by_name(old.tokens), _by_name(new.tokens), _token_facts),
     ]
@@ -99,6 +101,21 @@ def _switch(old: Ruleset, new: Ruleset) -> Iterator[Change]:
     on, off = "on (policies report and do not deny)", "off (policies enforce limits again)"
     if old.shadow_all != new.shadow_all:
         yield Change("Emergency switch", "", "", "on" if old.shadow_all else "off", on if new.shadow_all else off)
+
+
+def _by_change(ruleset: Ruleset) -> dict[str, Facts]:
+    """What is planned: which change set begins when for whom."""
+    return {_name_of_change(variant): _facts_of_change(variant, ruleset) for variant in ruleset.variants}
+
+
+def _name_of_change(variant: Variant) -> str:
+    """Where no change set is named, the last one ends."""
+    return f"“{variant.change}”" if variant.change else f"end\0{variant.starts_at}"
+
+
+def _facts_of_change(variant: Variant, ruleset: Ruleset) -> Facts:
+    begins = date_and_time(moment_of(variant.starts_at)) if variant.starts_at is not None else "at once"
+    return {"begins": begins, "clients": str(ruleset.share) if variant.shared else "all"}
 
 
 def _by_segment(ruleset: Ruleset) -> dict[str, SegmentOverride]:

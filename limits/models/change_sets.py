@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Sequence
-from typing import Any
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -44,8 +43,8 @@ class ChangeSet(models.Model):
     EDITABLE = (State.DRAFT, State.AWAITING, State.APPROVED)
     """States in which nothing of the change set is published."""
 
-    UNFINISHED = (*EDITABLE, State.SCHEDULED, State.TRIAL)
-    """States in which its own edits are not part of the rows."""
+    PLANNED = (State.SCHEDULED, State.TRIAL)
+    """States in which the ruleset contains the edits, and the rows do not."""
 
     name = models.CharField(max_length=100, validators=[validate_printable], help_text="Such as “Black Friday”.")
     reason = models.CharField(max_length=MAX_REASON_LENGTH, blank=True, validators=[validate_printable])
@@ -153,8 +152,9 @@ class ChangeSet(models.Model):
 
     def as_planned(self) -> PlannedChange:
         """The change set as the compiler of variants takes it."""
-        share: Any = None
         if self.state == self.State.TRIAL:
             share = Share(self.name, self.salt, self.percent or 0, self.tag)
-        at, until = optional_microseconds(self.publish_at), optional_microseconds(self.revert_at)
-        return PlannedChange(self.name, self.list_of_edits, at, until, share)
+            return PlannedChange(self.name, self.list_of_edits, share=share)
+        at = self.publish_at if self.state == self.State.SCHEDULED else None
+        until = optional_microseconds(self.revert_at)
+        return PlannedChange(self.name, self.list_of_edits, optional_microseconds(at), until)

@@ -26,6 +26,7 @@ from limits.models import Plan as PlanRow
 from limits.models import Platform, Publication, RuleChange
 from limits.models import Policy as PolicyRow
 from limits.models import SegmentOverride as SegmentOverrideRow
+from limits.publishing.planned import planned_change_sets, with_planned_changes
 from limits.store.client import control_client
 from limits.store.ruleset_writer import MayReplace, RulesetWriter
 from ratelimit_enforcer.conf import setting
@@ -80,15 +81,16 @@ def ruleset_writer() -> RulesetWriter:
 
 
 def compile_ruleset() -> Ruleset:
-    """Reads all rules from the database. Raises :class:`InvalidRuleset` with all problems."""
+    """Reads all rules from the database, with the planned change sets. Raises :class:`InvalidRuleset` with all
+    problems."""
     ruleset = read_ruleset()
     if problems := tuple(ruleset_problems(ruleset)):
         raise InvalidRuleset(problems)
-    return ruleset
+    return with_planned_changes(ruleset, read_state()) if planned_change_sets().exists() else ruleset
 
 
 def read_ruleset() -> Ruleset:
-    """Reads all rules from the database without validating them."""
+    """Reads all rules from the database without validating them, and without planned change sets."""
     plans = list(PlanRow.objects.order_by("slug"))
     return Ruleset(
         plans=tuple(Plan(row.slug, row.name) for row in plans),

@@ -125,6 +125,15 @@ class RulesetWriter:
             token = self._redis.get(self._keys.pointer)
         return _version(token)
 
+    def now(self) -> int:
+        """Returns the time of the store that has the pointer, in microseconds since 1970. Raises
+        :class:`StoreUnavailable`."""
+        with translating_redis_errors():
+            redis = self._redis
+            master = redis.client_of(self._keys.pointer) if isinstance(redis, ClusterClient) else redis
+            seconds, microseconds = master.time()
+        return int(seconds) * 1_000_000 + int(microseconds)
+
     def shard_states(self) -> list[ShardState]:
         """Returns the states of all shards, in order. Raises :class:`StoreUnavailable` if none can be reached."""
         with translating_redis_errors():

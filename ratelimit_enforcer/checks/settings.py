@@ -220,6 +220,7 @@ _VALUES: dict[str, Callable[[Any], str | None]] = {
     "PUBLIC_URL": _text,
     "LEGACY_HEADERS": _one_of("off", "beside", "instead"),
     "EXPOSE_HEADERS": _flag,
+    "APPROVAL_REQUIRED": _flag,
 }
 """Key → a function that returns what its value must be; None if the value is valid."""
 

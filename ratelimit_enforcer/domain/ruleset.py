@@ -109,6 +109,11 @@ class Ruleset(Rules):
         ]
         return begun[-1] if begun else None
 
+    @property
+    def without_variants(self) -> "Ruleset":
+        """The ruleset as it is before any variant begins, for clients that are not in the share."""
+        return self.with_rules(self)
+
     def with_rules(self, rules: Rules) -> "Ruleset":
         """A ruleset with these rules for all clients at all times."""
         return replace(self, **_fields(rules), variants=(), share=None)

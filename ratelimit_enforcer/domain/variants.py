@@ -27,6 +27,9 @@ class Share:
     percent: int = 0
     tag: str = ""
 
+    def __str__(self) -> str:
+        return f"those with tag “{self.tag}”" if self.tag else f"{self.percent} %"
+
     def includes(self, root: ClientRecord) -> bool:
         """Whether a root and its descendants are in the share. Those in a share remain in every larger one."""
         if self.tag:

@@ -1,0 +1,38 @@
+"""Undoing what one version of the rules changed, whatever was published since."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from limits.changes.lifecycle import Actor, start
+from limits.domain.edits import Edit, State, edits_between, undone
+from limits.domain.states import state_of_rules
+from limits.models import ChangeSet, Policy, Publication
+from limits.publishing.rules import read_state
+from ratelimit_enforcer.domain.ruleset import Ruleset
+
+
+def start_undo(publication: Publication, actor: Actor) -> ChangeSet:
+    """Creates a draft that undoes what a version changed. What others changed since at the same places conflicts."""
+    name, reason = f"Undo version {publication.sequence}", f"Undoes version {publication.sequence}."
+    return start(name, actor, undone(edits_of(publication)), reason)
+
+
+def edits_of(publication: Publication) -> list[Edit]:
+    """What a version changed in the rules, compared with the one before it."""
+    previous = Publication.objects.filter(sequence__lt=publication.sequence).order_by("-sequence").first()
+    before = Ruleset.from_bytes(previous.content.encode()) if previous else Ruleset()
+    return edits_between(_state_of(before), _state_of(Ruleset.from_bytes(publication.content.encode())))
+
+
+def _state_of(ruleset: Ruleset) -> State:
+    """Rulesets contain neither names of policies nor reasons of overrides: those of the present are taken."""
+    names = dict(Policy.history.order_by("history_id").values_list("slug", "name"))
+    names |= dict(Policy.objects.values_list("slug", "name"))
+    state = state_of_rules(ruleset, names, [""] * len(ruleset.segment_overrides))
+    present = read_state()["overrides"]
+    overrides = {key: _with_reason_of(present.get(key, {}), item) for key, item in state["overrides"].items()}
+    return {**state, "overrides": overrides}
+
+
+def _with_reason_of(present: Mapping[str, Any], item: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**item, "reason": present["reason"]} if "reason" in present else item
