@@ -1,0 +1,1 @@
+"""Simulations: how many recorded requests other rules would have denied, as bounds."""
