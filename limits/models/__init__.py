@@ -8,6 +8,7 @@ from limits.models.publishing import ClientChange, Platform, Publication, RuleCh
 from limits.models.rules import Endpoint, Plan, Policy, PolicyLimit, Route
 from limits.models.segments import SegmentOverride, SegmentOverrideLimit
 from limits.models.settlements import Settlement, SettlementDay, SettlementHour, SettlementTotal
+from limits.models.simulations import SimulatedClient, Simulation
 from limits.models.tokens import ApiToken
 from limits.models.usage import (
     PolicyDenial,
@@ -54,6 +55,8 @@ __all__ = [
     "SettlementDay",
     "SettlementHour",
     "SettlementTotal",
+    "SimulatedClient",
+    "Simulation",
     "Usage",
     "UsageDay",
     "UsageHour",

@@ -34,6 +34,7 @@ from limits.models import (
     Override,
     OverrideLimit,
     Publication,
+    SimulatedClient,
 )
 from limits.monitoring.drain import drain
 from limits.monitoring.messages import write_digest, write_message
@@ -75,6 +76,11 @@ def erase_imports(client: str) -> int:
     """Removes the client from the details that imports show; a pending file that names the client is rejected.
     Returns the number of imports changed."""
     return sum(_erase_from(row, client) for row in ClientImport.objects.iterator(chunk_size=1))
+
+
+def erase_simulations(client: str) -> None:
+    """Removes the client from the results of simulations. The sums of all clients stay."""
+    SimulatedClient.objects.filter(client_key=client).delete()
 
 
 def erase_registration(client: str) -> bool:
@@ -266,6 +272,7 @@ def erase(client: str, *, keep_registration: bool = False) -> Erased:
     rows = sum(_erase_usage(statement, client) for statement in _SQL.by_name)
     with transaction.atomic():
         alerts, resets, imports = erase_alerts(client), erase_resets(client), erase_imports(client)
+        erase_simulations(client)
         registered = not keep_registration and erase_registration(client)
         blocked = not keep_registration and erase_block(client)
     return Erased(rows, alerts, resets, imports, registered, blocked, reservations)

@@ -1,12 +1,14 @@
 """Rows for tests: each function saves a row and returns it."""
 
 import hashlib
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from limits.models import (
     AlertRule,
     ApiToken,
     Block,
+    ChangeSet,
     Client,
     Endpoint,
     Override,
@@ -17,6 +19,8 @@ from limits.models import (
     Route,
     SegmentOverride,
     SegmentOverrideLimit,
+    SimulatedClient,
+    Simulation,
 )
 
 
@@ -86,3 +90,17 @@ def token(name: str = "shop", **fields: Any) -> ApiToken:
 def alert_rule(name: str = "abuse", **fields: Any) -> AlertRule:
     """An alert rule for 50 denied requests in a minute, with the operators as recipients."""
     return AlertRule.objects.create(name=name, **{"threshold": 50, "emails": ["ops@example.com"]} | fields)
+
+
+def simulation(**fields: Any) -> Simulation:
+    """A simulation over the last hour of the year 2026, of a change set of its own."""
+    end = datetime(2027, 1, 1, tzinfo=UTC)
+    change_set = fields.pop("change_set", None) or ChangeSet.objects.create(name="tighter", author="ann")
+    times = {"begin": end - timedelta(hours=1), "end": end, "in_force_at": end}
+    return Simulation.objects.create(**times | {"change_set": change_set, "author": "ann"} | fields)
+
+
+def simulated_client(row: Simulation, key: str, **fields: Any) -> SimulatedClient:
+    """A client with 100 requests, of which 10 are denied after a change."""
+    bounds = {"requests": 100, "before_least": 0, "before_most": 0, "after_least": 10, "after_most": 10}
+    return SimulatedClient.objects.create(simulation=row, client_key=key, **bounds | fields)

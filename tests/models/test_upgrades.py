@@ -170,9 +170,9 @@ def test_quota_thresholds_keep_their_rows_and_permissions_under_the_new_name() -
     assert QuotaThreshold.objects.get().mark == 80
 
 
-def test_every_role_may_view_settlements_and_change_sets_from_their_migrations_on() -> None:
+def test_every_role_may_view_settlements_change_sets_and_simulations_from_their_migrations_on() -> None:
     views = {f"view_settlement{suffix}" for suffix in ("", "hour", "day", "total")}
-    views |= {"view_changeset", "view_historicalchangeset"}
+    views |= {"view_changeset", "view_historicalchangeset", "view_simulation", "view_simulatedclient"}
     groups = Group.objects.exclude(name=WATCHES)
     may = {group.name: set(group.permissions.values_list("codename", flat=True)) for group in groups}
     managers = {PRODUCT_MANAGERS: views | CHANGES}

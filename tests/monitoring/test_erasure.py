@@ -149,6 +149,7 @@ def create_all_data_of(desk: Desk, shop: Platform, key: str) -> None:
         count(shop, client_key, 1, kind="80", policy="search")
     drain()
     reset_counters(key, reason="Asked for it.", author="ann")
+    rows.simulated_client(rows.simulation(), key)
     alert(key, rows.alert_rule("by-client", group_by="client"))
     alert("", rows.alert_rule("all-together"))
     rows.alert_rule("for-one", client_key=key)
