@@ -24,7 +24,7 @@ def grant(apps: Any, schema_editor: Any) -> None:
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("limits", "0031_change_sets"),
+        ("limits", "0032_clients_scope"),
         ("auth", "0012_alter_user_first_name_max_length"),
         ("contenttypes", "0002_remove_content_type_name"),
     ]
