@@ -2,9 +2,11 @@
 with one loop for each sum."""
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from limits.simulation.bounds import Block, Count, Upper, blocks_of, is_exact, upper_of
+from limits.simulation.subjects import BoundedLimit
 from ratelimit_enforcer.domain.fixed_window import window_bounds
 from ratelimit_enforcer.domain.limit import SECOND_US, Limit
 
@@ -59,3 +61,43 @@ def _sum_of_blocks(counts: Counts, block: Block, offset: int) -> int:
         at = (minute - offset) // block.minutes
         sums[at] = sums.get(at, 0) + n
     return sum(max(0, n - block.capacity) for n in sums.values())
+
+
+ByEndpoint = Mapping[str, Counts]
+"""Endpoint → counts."""
+
+
+def together(counts: ByEndpoint) -> Counter[int]:
+    """The counts of all endpoints."""
+    return sum((Counter(each) for each in counts.values()), Counter())
+
+
+def bounds_of(counts: ByEndpoint, limits: Sequence[BoundedLimit]) -> tuple[int, int]:
+    """What all limits together deny at least and at most of the requests to all endpoints."""
+    least = sum(max([0, *(least_of(counts[name], each.limit) for each in _on(limits, name))]) for name in counts)
+    wide = max([0, *(least_of(together(counts), each.limit) for each in _on(limits, None))])
+    return max(least, wide), _most(counts, limits)
+
+
+def _on(limits: Sequence[BoundedLimit], endpoint: str | None) -> list[BoundedLimit]:
+    return [each for each in limits if each.endpoint == endpoint]
+
+
+def _most(counts: ByEndpoint, limits: Sequence[BoundedLimit]) -> int:
+    own = sum((_denied_on(counts[name], _on(limits, name)) for name in counts), Counter())
+    everything = together(counts)
+    wide = [most_by_minute(everything, each.limit) for each in _on(limits, None)]
+    return sum(min(n, own[minute] + sum(each[minute] for each in wide)) for minute, n in everything.items())
+
+
+def _denied_on(counts: Counts, limits: Sequence[BoundedLimit]) -> Counter[int]:
+    uppers = [most_by_minute(counts, each.limit) for each in limits]
+    return Counter({minute: min(n, sum(upper[minute] for upper in uppers)) for minute, n in counts.items()})
+
+
+def most_on_endpoint(counts: ByEndpoint, limits: Sequence[BoundedLimit], endpoint: str) -> int:
+    """What all limits together deny at most of the requests to one endpoint."""
+    own = _denied_on(counts[endpoint], _on(limits, endpoint))
+    wide = [most_by_minute(together(counts), each.limit) for each in _on(limits, None)]
+    requests = counts[endpoint].items()
+    return sum(min(n, own[minute] + sum(min(n, each[minute]) for each in wide)) for minute, n in requests)
