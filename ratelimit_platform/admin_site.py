@@ -15,6 +15,7 @@ _MENU: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
             ("Endpoints", "route", "endpoint", "changelist"),
             ("Policies", "rule", "policy", "changelist"),
             ("Segment overrides", "group_work", "segmentoverride", "changelist"),
+            ("Change sets", "edit_note", "changeset", "changelist"),
             ("Publications", "history", "publication", "changelist"),
         ),
     ),

@@ -3,6 +3,7 @@
 from limits.admin import (
     alerts,
     blocks,
+    change_sets,
     client_actions,
     client_files,
     clients,
@@ -24,6 +25,7 @@ from limits.admin import (
 __all__ = [
     "alerts",
     "blocks",
+    "change_sets",
     "client_actions",
     "client_files",
     "clients",

@@ -103,7 +103,7 @@ def publish_rules(request: HttpRequest, reason: str) -> None:
     user = request.user if request.user.is_authenticated else None
     publication = rules.record(request.user.get_username(), user=user, reason=_reason_of(request) or reason)
     setattr(request, _PUBLICATION, publication)
-    transaction.on_commit(partial(_deliver_rules, request))
+    transaction.on_commit(partial(deliver_rules, request))
 
 
 def publication_of(request: HttpRequest) -> Publication | None:
@@ -117,7 +117,8 @@ def message_on_commit(request: HttpRequest, level: int, text: str) -> None:
     transaction.on_commit(partial(messages.add_message, request, level, text))
 
 
-def _deliver_rules(request: HttpRequest) -> None:
+def deliver_rules(request: HttpRequest) -> None:
+    """Delivers the newest publication, and adds a message that says whether it is live. Call it after the commit."""
     delivery = go_live()
     _report(request, delivery, f"Version {delivery.version} is live on every server.")
 

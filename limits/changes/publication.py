@@ -91,7 +91,9 @@ def _record_planned(change: ChangeSet, actor: Actor, what: str) -> Publication |
     if conflicts := applied(change).conflicts:
         raise ChangeConflict(change, conflicts)
     change.save()
-    return rules.record(actor.name, actor.user, f"{reason_of(change)} ({what})")
+    change.publication = rules.record(actor.name, actor.user, f"{reason_of(change)} ({what})")
+    change.save()
+    return change.publication
 
 
 def reason_of(change: ChangeSet) -> str:

@@ -85,7 +85,7 @@ class ChangeSet(models.Model):
     publication = models.ForeignKey(
         Publication, null=True, editable=False, on_delete=models.SET_NULL, related_name="change_sets"
     )
-    """The version that published the edits for all clients."""
+    """The version that published the edits: as planned, later for all clients."""
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

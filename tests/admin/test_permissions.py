@@ -5,7 +5,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client as Browser
 from django.urls import reverse
 
-from limits.models import ApiToken, Client, Endpoint, Override, Plan, Policy, Publication
+from limits.models import ApiToken, ChangeSet, Client, Endpoint, Override, Plan, Policy, Publication
 from limits.models import Platform as PlatformRow
 from tests.admin.conftest import desk_of
 from tests.admin.desk import Desk
@@ -14,7 +14,7 @@ from tests.publishing.platforms import Platform
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-MODELS = [ApiToken, Client, Endpoint, Override, Plan, Policy, PlatformRow, Publication]
+MODELS = [ApiToken, ChangeSet, Client, Endpoint, Override, Plan, Policy, PlatformRow, Publication]
 
 
 def staff(*permissions: str) -> Desk:

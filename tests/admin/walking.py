@@ -11,7 +11,9 @@ from django.db.models import Model
 from django.urls import URLPattern, URLResolver
 from django.utils import timezone
 
+from limits.changes.lifecycle import Actor, start
 from limits.configfile.client_files import continue_import
+from limits.domain.edits import Edit
 from limits.models import (
     Client,
     ClientImport,
@@ -90,6 +92,7 @@ GARBAGE: list[dict[str, Any]] = [
         "name": NUL,
         "_to_field": "",
     },
+    {"conflict": NUL, "value": "mine", "seen": HUGE, "percent": "²", "publish_at_0": "²", "revert_at_0": HUGE},
     {"_edit_again": "1", "_saveasnew": "1", "_popup": "1", "limits-TOTAL_FORMS": HUGE, "limits-INITIAL_FORMS": "-1"},
 ]
 """Forms that no page of the admin sends."""
@@ -159,6 +162,7 @@ def a_row_of_every_kind() -> None:
     CounterReset.objects.create(client_key="acme", author="ada", reason="A load test.")
     upload = ClientImport.objects.create(file_name="a.csv", content="key\nb\n", reason="x", author="ada")
     continue_import(upload.pk, 60)
+    start("Sale", Actor("somebody"), [Edit(("policies", "all", "limits", "60s", "quota"), 100, 20)], "Spring")
     assert Endpoint.objects.exists()
     assert User.objects.exists()
 
