@@ -62,7 +62,7 @@ def apply(
     except _DryRun:
         return ApplyResult(sentences)
     except InvalidRuleset as error:
-        raise InvalidConfig(list(_with_positions_in_file(error.problems, document))) from error
+        raise InvalidConfig(list(with_positions_in_file(error.problems, document))) from error
     return ApplyResult(sentences, _deliver())
 
 
@@ -134,7 +134,7 @@ def _deliver() -> Delivery:
     return delivery if delivered.live else delivered
 
 
-def _with_positions_in_file(problems: Iterable[ValidationProblem], document: Document) -> Iterator[ValidationProblem]:
+def with_positions_in_file(problems: Iterable[ValidationProblem], document: Document) -> Iterator[ValidationProblem]:
     """Yields the problems with their positions in the file in place of slugs."""
     positions = {section: _positions(getattr(document, section)) for section in ("plans", "endpoints", "policies")}
     for problem in problems:

@@ -69,7 +69,11 @@ class Document:
 def read(text: str) -> Document:
     """Reads a config file. Raises :class:`InvalidConfig` with all of its problems."""
     data = parse(text)
-    data = {} if data is None else data
+    return document_of({} if data is None else data)
+
+
+def document_of(data: Any) -> Document:
+    """Returns the document in the plain data of a config file. Raises :class:`InvalidConfig` with all problems."""
     problems = list(shape_problems(data))
     if isinstance(data, dict):
         # Items with a valid shape are read further, so that all problems are reported at once.
