@@ -4,15 +4,13 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 
-from api.authentication import BearerAuthentication, HasScope, token_of
-from api.decisions import STORE_RETRY_AFTER
-from api.errors import exception_response
+from api.authentication import token_of
 from api.management import registry
+from api.management.base import ManagingView, reject_query
 from api.management.operations import (
     change_operation,
     list_operation,
@@ -22,29 +20,19 @@ from api.management.operations import (
     reset_operation,
 )
 from api.management.requests import PageRequest, parse_client, parse_page, parse_reset, require_key
-from api.problems import DATABASE_UNAVAILABLE, ProblemResponse
-from api.rendering import JsonOnly, json_response
-from api.requests import parse_query, read_json
-from api.views import ApiView, ExceptionHandler
+from api.rendering import json_response
+from api.requests import read_json
 from limits.models import Client
 from limits.publishing.clients import reset_counters
 from limits.publishing.rules import Delivery
 from ratelimit_enforcer.domain.enums import Scope
 
 
-class ManagingView(ApiView):
-    """A view for programs whose token has the scope “clients”."""
-
-    authentication_classes = (BearerAuthentication,)
-    permission_classes = (HasScope,)
-    content_negotiation_class = JsonOnly
+class _ClientView(ManagingView):
     scope = Scope.CLIENTS
 
-    def get_exception_handler(self) -> ExceptionHandler:
-        return _handle_database_errors
 
-
-class ClientsView(ManagingView):
+class ClientsView(_ClientView):
     """``GET /v1/clients``: a page of registered clients."""
 
     @list_operation
@@ -56,38 +44,38 @@ class ClientsView(ManagingView):
         return json_response({"clients": [_body(row) for row in shown], "next": following})
 
 
-class ClientView(ManagingView):
+class ClientView(_ClientView):
     """``GET``, ``PUT``, ``PATCH``, ``DELETE /v1/clients/KEY``: one registered client."""
 
     @read_operation
     def get(self, request: Request, key: str) -> HttpResponse:
-        _reject_query(request)
+        reject_query(request)
         return json_response(_body(registry.find(require_key(key))))
 
     @put_operation
     def put(self, request: Request, key: str) -> HttpResponse:
-        _reject_query(request)
+        reject_query(request)
         fields = parse_client(read_json(request))
         row, created, delivery = registry.put(require_key(key), fields)
         return _changed(row, delivery, 201 if created else 200)
 
     @change_operation
     def patch(self, request: Request, key: str) -> HttpResponse:
-        _reject_query(request)
+        reject_query(request)
         fields = parse_client(read_json(request))
         row, delivery = registry.patch(require_key(key), fields)
         return _changed(row, delivery, 200)
 
     @remove_operation
     def delete(self, request: Request, key: str) -> HttpResponse:
-        _reject_query(request)
+        reject_query(request)
         delivery = registry.delete(require_key(key))
         if delivery.live:
             return HttpResponse(status=204)
         return json_response({"key": key, "live": False, "detail": delivery.problem}, status=202)
 
 
-class ResetView(ManagingView):
+class ResetView(_ClientView):
     """``POST /v1/clients/KEY/reset``: resets the counters of a client."""
 
     def dispatch(self, request: HttpRequest, key: str) -> HttpResponseBase:
@@ -98,22 +86,10 @@ class ResetView(ManagingView):
 
     @reset_operation
     def post(self, request: Request, key: str) -> HttpResponse:
-        _reject_query(request)
+        reject_query(request)
         reason = parse_reset(read_json(request))
         done = reset_counters(require_key(key), reason=reason, author=f"token {token_of(request).name()}")
         return json_response({"client": done.client_key, "reason": done.reason})
-
-
-def _handle_database_errors(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
-    if isinstance(error, InterfaceError | OperationalError):
-        return ProblemResponse(
-            DATABASE_UNAVAILABLE, "The database is unavailable.", headers=STORE_RETRY_AFTER
-        ).response()
-    return exception_response(error, context)
-
-
-def _reject_query(request: Request) -> None:
-    parse_query(request.META.get("QUERY_STRING", ""), {})
 
 
 def _body(row: Client) -> dict[str, Any]:
