@@ -75,7 +75,7 @@ class BearerToken:
         """The response if this ruleset does not grant the token ``scope``; None if it does."""
         token = _index.find(ruleset, self.digest)
         if token is None:
-            return _rejected(INVALID_TOKEN, "This token is unknown or has been revoked.", 'error="invalid_token"')
+            return invalid_token()
         if scope not in token.scopes:
             challenge = f'error="insufficient_scope", scope="{scope}"'
             return _rejected(INSUFFICIENT_SCOPE, f"This token does not have the scope “{scope}”.", challenge)
@@ -97,6 +97,11 @@ class RequireScope:
 
     def __call__(self, ruleset: Ruleset) -> None:
         self.token.require(self.scope, ruleset)
+
+
+def invalid_token() -> ProblemResponse:
+    """The response to a request with a token that is unknown or was revoked."""
+    return _rejected(INVALID_TOKEN, "This token is unknown or has been revoked.", 'error="invalid_token"')
 
 
 def _rejected(kind: ProblemType, detail: str, challenge: str) -> ProblemResponse:

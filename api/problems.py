@@ -127,6 +127,28 @@ SETTLED_AT_ANOTHER_COST = ProblemType(
     "The reservation was settled before, or the Idempotency-Key was used for a charge before, at the “cost” in this "
     "document. Nothing was changed.",
 )
+KEY_REUSED = ProblemType(
+    "/problems/idempotency-key-reused",
+    409,
+    "The Idempotency-Key was used for another request.",
+    "Within 24 hours, this token sent another body with the same Idempotency-Key. Nothing was changed; use a new key "
+    "for each request.",
+)
+CHANGE_NOT_POSSIBLE = ProblemType(
+    "/problems/change-not-possible",
+    409,
+    "The state of the change set does not allow this.",
+    "The change set was published, withdrawn or discarded before, contains no edits, or awaits approval. Nothing was "
+    "changed.",
+)
+CHANGE_CONFLICT = ProblemType(
+    "/problems/change-conflict",
+    409,
+    "The change set does not fit the present rules.",
+    "Others changed the same fields after the change set was prepared, or the rules would be invalid together. The "
+    "members “conflicts” and “errors” list the fields. Nothing was changed: prepare a new change set, or resolve the "
+    "conflicts in the admin.",
+)
 BODY_TOO_SLOW = ProblemType(
     "/problems/body-too-slow",
     408,
@@ -143,9 +165,9 @@ BODY_TOO_LARGE = ProblemType(
     "/problems/body-too-large",
     413,
     "The body is too large.",
-    "A body may have at most 64 KiB, a batch of checks or settlements at most 4 MiB, a config file at most 8 MiB. In "
-    "the admin, users who are not logged in may send at most 64 KiB; others at most 2.5 MiB, or 64 MiB for an import "
-    "of clients.",
+    "A body may have at most 64 KiB, a batch of checks or settlements at most 4 MiB, a config file or a change "
+    "set at most 8 MiB. In the admin, users who are not logged in may send at most 64 KiB; others at most 2.5 MiB, or "
+    "64 MiB for an import of clients.",
 )
 UNSUPPORTED_MEDIA_TYPE = ProblemType(
     "/problems/unsupported-media-type",
@@ -209,6 +231,9 @@ PROBLEM_TYPES = (
     NOT_ACCEPTABLE,
     HAS_CHILDREN,
     SETTLED_AT_ANOTHER_COST,
+    KEY_REUSED,
+    CHANGE_NOT_POSSIBLE,
+    CHANGE_CONFLICT,
     BODY_TOO_SLOW,
     LENGTH_REQUIRED,
     BODY_TOO_LARGE,

@@ -37,6 +37,8 @@ FieldProblems = Mapping[str, Callable[[Any], str | None]]
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_BATCH_BODY_BYTES = 4 * 1024 * 1024
+MAX_CONFIG_BYTES = 8 * 1024 * 1024
+"""A config file, also as a part of a change set."""
 LARGE_BODIES = MappingProxyType(
     {"/v1/check/batch": MAX_BATCH_BODY_BYTES, "/v1/reservations/settle": MAX_BATCH_BODY_BYTES}
 )

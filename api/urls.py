@@ -5,6 +5,13 @@ from django.urls.converters import StringConverter
 
 from api.errors import unknown_address
 from api.forward_auth.views import EnvoyView, ForwardAuthView
+from api.management.changes import (
+    ChangePublishView,
+    ChangeScheduleView,
+    ChangesView,
+    ChangeView,
+    ChangeWithdrawView,
+)
 from api.management.views import ClientsView, ClientView, ResetView
 from api.metrics import MetricsView
 from api.reservations import ChargeView, ReservationsView, ReservationView, SettlementsView, SettlementView
@@ -44,6 +51,11 @@ urlpatterns = [
     path("v1/clients", ClientsView.as_view(), name="clients"),
     path("v1/clients/<path:key>/reset", ResetView.as_view(), name="client-reset"),
     path("v1/clients/<path:key>", ClientView.as_view(), name="client"),
+    path("v1/changes", ChangesView.as_view(), name="changes"),
+    path("v1/changes/<int:change>", ChangeView.as_view(), name="change"),
+    path("v1/changes/<int:change>/schedule", ChangeScheduleView.as_view(), name="change-schedule"),
+    path("v1/changes/<int:change>/publish", ChangePublishView.as_view(), name="change-publish"),
+    path("v1/changes/<int:change>/withdraw", ChangeWithdrawView.as_view(), name="change-withdraw"),
     path("healthz", HealthView.as_view(), name="healthz"),
     path("readyz", ReadinessView.as_view(), name="readyz"),
     path("metrics", MetricsView.as_view(), name="metrics"),

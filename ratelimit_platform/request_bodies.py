@@ -16,13 +16,12 @@ from django.db import connections
 from django.http import HttpResponse
 
 from api.problems import BODY_TOO_LARGE, BODY_TOO_SLOW, OVERLOADED, ProblemType, problem_response
-from api.requests import LARGE_BODIES, MAX_BODY_BYTES
+from api.requests import LARGE_BODIES, MAX_BODY_BYTES, MAX_CONFIG_BYTES
 
 Environ = MutableMapping[str, Any]
 Application = Callable[[Any, Any], Iterable[Any]]
 
 KIB = 1024
-MAX_CONFIG_BYTES = 8 * KIB * KIB
 MAX_FORM_BYTES = 5 * KIB * KIB // 2
 """Maximum size in bytes of a form of the admin; equal to Django's ``DATA_UPLOAD_MAX_MEMORY_SIZE``."""
 MAX_IMPORT_BYTES = 65 * KIB * KIB
@@ -31,6 +30,7 @@ MAX_IMPORT_BYTES = 65 * KIB * KIB
 LARGEST_BODIES = (
     *LARGE_BODIES.items(),
     ("/v1/config", MAX_CONFIG_BYTES),
+    ("/v1/changes", MAX_CONFIG_BYTES),
     ("/v1/", MAX_BODY_BYTES),
     ("/admin/login/", MAX_BODY_BYTES),
     ("/admin/limits/client/import/", MAX_IMPORT_BYTES),

@@ -290,6 +290,7 @@ SPECTACULAR_SETTINGS = {
     "TAGS": [
         {"name": "checks", "description": "Decisions about requests."},
         {"name": "clients", "description": "The registered clients; for tokens with the scope `clients`."},
+        {"name": "changes", "description": "Prepared changes of the rules; for tokens with the scope `rules`."},
         {"name": "health", "description": "For load balancers, supervisors and Prometheus."},
     ],
     # The page loads nothing from other hosts, including the badge of an online validator.

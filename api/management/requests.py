@@ -41,14 +41,14 @@ def parse_client(body: Any) -> dict[str, Any]:
     """The fields of a client. Raises :class:`ProblemResponse`, which lists every invalid field."""
     if not isinstance(body, dict):
         raise invalid({"body": ["must be a JSON object."]})
-    return _checked(body, _CLIENT_FIELDS, "is not a field of a client.")
+    return checked(body, _CLIENT_FIELDS, "is not a field of a client.")
 
 
 def parse_reset(body: Any) -> str:
     """The reason for a reset. Raises :class:`ProblemResponse`."""
     if not isinstance(body, dict):
         raise invalid({"body": ["must be a JSON object."]})
-    reason: str = _checked({"reason": None} | body, {"reason": _reason_problem}, "is not a field of a reset.")["reason"]
+    reason: str = checked({"reason": None} | body, {"reason": _reason_problem}, "is not a field of a reset.")["reason"]
     return reason
 
 
@@ -57,7 +57,7 @@ def parse_page(query: str) -> PageRequest:
     values = parse_qs(query, keep_blank_values=True)
     reject_invalid((name, "must be given once.") for name in values if name != "tag" and len(values[name]) > 1)
     given = {name: found if name == "tag" else found[0] for name, found in values.items()}
-    fields = _checked(given, _PAGE_FIELDS, "is not a query parameter here.")
+    fields = checked(given, _PAGE_FIELDS, "is not a query parameter here.")
     return PageRequest(**fields | {"limit": int(fields.get("limit", PAGE_SIZE))})
 
 
@@ -68,9 +68,11 @@ def require_key(key: str) -> str:
     return key
 
 
-def _checked(
+def checked(
     fields: Mapping[str, Any], checks: Mapping[str, Callable[[Any], str | None]], unknown: str
 ) -> dict[str, Any]:
+    """The fields. ``checks``: name → a function that returns what is wrong with a value, or None; ``unknown``: what is
+    wrong with any other name. Raises :class:`ProblemResponse`."""
     reject_invalid(_problems(fields, checks, unknown))
     return dict(fields)
 
@@ -84,7 +86,8 @@ def _problems(
             yield name, message
 
 
-def _text_problem(value: Any, most: int) -> str | None:
+def text_problem(value: Any, most: int) -> str | None:
+    """What is wrong with a value that should be a text of at most ``most`` characters, or None."""
     if not isinstance(value, str):
         return "must be a string."
     if len(value) > most:
@@ -93,13 +96,13 @@ def _text_problem(value: Any, most: int) -> str | None:
 
 
 def _name_problem(value: Any) -> str | None:
-    return _text_problem(value, MAX_NAME_LENGTH)
+    return text_problem(value, MAX_NAME_LENGTH)
 
 
 def _reason_problem(value: Any) -> str | None:
     if value is None or value == "" or (isinstance(value, str) and not value.strip()):
         return "is required: the reason for the reset."
-    return _text_problem(value, MAX_REASON_LENGTH)
+    return text_problem(value, MAX_REASON_LENGTH)
 
 
 def _plan_problem(value: Any) -> str | None:
@@ -118,7 +121,8 @@ def _tags_problem(value: Any) -> str | None:
     return tags_problem(value)
 
 
-def _limit_problem(value: str) -> str | None:
+def limit_problem(value: str) -> str | None:
+    """What is wrong with the parameter ``limit`` of a list, or None."""
     valid = value.isascii() and value.isdigit() and len(value) <= 4 and 1 <= int(value) <= MAX_PAGE_SIZE
     return None if valid else f"must be a whole number from 1 to {MAX_PAGE_SIZE:,}."
 
@@ -137,7 +141,7 @@ _CLIENT_FIELDS = {
     "parent": _parent_problem,
 }
 _PAGE_FIELDS = {
-    "limit": _limit_problem,
+    "limit": limit_problem,
     "after": key_problem,
     "plan": slug_problem,
     "status": _status_problem,

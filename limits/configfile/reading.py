@@ -18,7 +18,7 @@ import yaml
 from yaml.reader import ReaderError
 
 from limits.domain.nesting import TOO_DEEP, is_nested_too_deeply
-from ratelimit_enforcer.domain.validation import ValidationProblem
+from ratelimit_enforcer.domain.validation import Location, ValidationProblem
 
 MAX_DIGITS = 30
 """Maximum number of digits of a whole number; every bound of the platform has fewer."""
@@ -199,8 +199,12 @@ class InvalidConfig(Exception):
 
 def describe(problem: ValidationProblem) -> str:
     """Returns a problem with its path in the file: ``policies[2].limits[0].quota: must be …``."""
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem.location)
-    return f"{path.lstrip('.') or 'file'}: {problem.message}"
+    return f"{path_of(problem.location) or 'file'}: {problem.message}"
+
+
+def path_of(location: Location) -> str:
+    """Returns a location as a path in the file: ``policies[2].limits[0].quota``; empty: the file as a whole."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
 
 
 _LINE = "\n"

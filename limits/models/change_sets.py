@@ -86,10 +86,14 @@ class ChangeSet(models.Model):
         Publication, null=True, editable=False, on_delete=models.SET_NULL, related_name="change_sets"
     )
     """The version that published the edits: as planned, later for all clients."""
+    request_key = models.CharField(max_length=32, blank=True, default="", db_default="", editable=False)
+    """What identifies the request over HTTP that created it, if that had an ``Idempotency-Key``, in hexadecimal."""
+    request_digest = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
+    """The SHA-256 of that request's body, in hexadecimal."""
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
-    history = RowHistory(excluded_fields=["ids"])
+    history = RowHistory(excluded_fields=["ids", "request_key", "request_digest"])
 
     class Meta:
         verbose_name = "change set"

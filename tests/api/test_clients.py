@@ -24,11 +24,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Manager:
-    """A program with two tokens, with the scopes “clients” and “check”."""
+    """A program with three tokens, each with one scope."""
 
     def __init__(self) -> None:
         self.caller = Caller()
         self.clients = tokens.issue(name="crm", scopes=[Scope.CLIENTS])
+        self.rules = tokens.issue(name="deploy", scopes=[Scope.RULES])
         self.check = tokens.issue(name="gateway", scopes=[Scope.CHECK])
 
     def ask(self, method: str, path: str, body: Any = None, *, token: str | None = None) -> Any:

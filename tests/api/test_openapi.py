@@ -40,6 +40,8 @@ def test_it_is_openapi_3_1(document: Document) -> None:
         *("check", "checkBatch", "peek", "usage", "health", "readiness", "metrics"),
         *("forwardAuth", "forwardAuthEnvoy"),
         *("reserve", "settle", "deleteReservation", "settleAll", "charge"),
+        *("listChangeSets", "createChangeSet", "readChangeSet"),
+        *("scheduleChangeSet", "publishChangeSet", "withdrawChangeSet"),
         *("listClients", "readClient", "putClient", "changeClient", "removeClient", "resetClient"),
     }
 
@@ -81,6 +83,12 @@ def test_the_document_is_generated_once_per_format(caller: Caller, monkeypatch: 
         ("changeClient", [200, 202, 400, 401, 403, 404, 405, 406, 408, 411, 413, 415, 500, 503]),
         ("removeClient", [202, 204, 400, 401, 403, 404, 405, 406, 409, 500, 503]),
         ("resetClient", [200, 400, 401, 403, 404, 405, 406, 408, 411, 413, 415, 500, 503]),
+        ("listChangeSets", [200, 400, 401, 403, 405, 406, 500, 503]),
+        ("createChangeSet", [201, 400, 401, 403, 405, 406, 408, 409, 411, 413, 415, 500, 503]),
+        ("readChangeSet", [200, 400, 401, 403, 404, 405, 406, 500, 503]),
+        ("scheduleChangeSet", [200, 202, 400, 401, 403, 404, 405, 406, 408, 409, 411, 413, 415, 500, 503]),
+        ("publishChangeSet", [200, 202, 400, 401, 403, 404, 405, 406, 408, 409, 411, 413, 415, 500, 503]),
+        ("withdrawChangeSet", [200, 202, 400, 401, 403, 404, 405, 406, 408, 409, 411, 413, 415, 500, 503]),
         ("forwardAuth", [200, 400, 401, 403, 404, 429, 500, 503]),
         ("forwardAuthEnvoy", [200, 400, 401, 403, 429, 500, 503]),
         ("health", [200, 405, 500]),

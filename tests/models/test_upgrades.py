@@ -46,7 +46,7 @@ def upgraded(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Itera
             take_permissions()
             migrate("0031")
             write_tokens_with_earlier_scopes()
-            migrate("0032")
+            migrate("0032_clients_scope")
             seen["marks of changed rules"] = list(map(str, RuleChange.objects.all()))
         finally:
             migrate()

@@ -1,0 +1,208 @@
+"""OpenAPI descriptions of the operations on change sets: their parameters, and all their possible statuses."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRequest, extend_schema
+
+from api import problems
+from api.idempotency import HEADER, MAX_LENGTH
+from api.management.change_requests import MAX_ID
+from api.management.requests import MAX_PAGE_SIZE, PAGE_SIZE
+from api.openapi.operations import (
+    ALWAYS,
+    BAD_INPUT,
+    CHALLENGE,
+    FORBIDDEN,
+    NO_TOKEN,
+    REJECTED_EARLY,
+    RETRY_OUTAGE,
+    Responses,
+    json_answer,
+    problem_answers,
+)
+from api.openapi.schemas import ref
+from api.rendering import JSON
+from limits.models import ChangeSet
+
+_DRAFT: dict[str, Any] = {
+    "name": "Black Friday",
+    "reason": "More traffic until Monday.",
+    "config": {
+        "policies": [
+            {"slug": "pro-search", "plan": "pro", "endpoint": "search", "limits": [{"quota": 200, "window": 60}]}
+        ]
+    },
+}
+_ROW: dict[str, Any] = {
+    "id": 7,
+    "name": "Black Friday",
+    "reason": "More traffic until Monday.",
+    "state": "draft",
+    "author": "token deploy",
+    "created_at": "2026-11-20T08:00:00Z",
+    "base": 17,
+    "at": None,
+    "until": None,
+    "share": None,
+    "tag": None,
+    "approved_by": None,
+    "publication": None,
+}
+_DETAILS = {**_ROW, "differences": ["Policy pro-search, limits: 100 per minute → 200 per minute."], "conflicts": []}
+_SCHEDULE = {"at": "2026-11-27T00:00:00Z", "until": "2026-12-01T00:00:00Z"}
+_SCHEDULED = {**_DETAILS, **_SCHEDULE, "state": "scheduled"}
+_TRIED = {**_DETAILS, "state": "trial", "share": 10}
+_PUBLISHED = {**_DETAILS, "state": "published", "publication": 18}
+_WITHDRAWN = {**_DETAILS, "state": "withdrawn"}
+_NOT_LIVE = {"live": False, "detail": "Redis is unavailable; the change will go live automatically."}
+_AWAITING = {
+    "awaits": {
+        **_DETAILS,
+        "state": "awaiting",
+        "live": False,
+        "detail": "Another person has to approve this change set in the admin. Then send the request again.",
+    }
+}
+_CONFLICT = {"conflicts": [{"path": "policies.pro-search.limits.60s.quota", "before": 100, "after": 200, "found": 150}]}
+
+_ID = OpenApiParameter(
+    "change",
+    {"type": "integer", "minimum": 1, "maximum": MAX_ID},
+    OpenApiParameter.PATH,
+    description="The id of the change set.",
+)
+_KEY = OpenApiParameter(
+    HEADER,
+    {"type": "string", "maxLength": MAX_LENGTH, "pattern": "^[!-~]( *[!-~])*$"},
+    OpenApiParameter.HEADER,
+    description="A request with the same token and key creates one change set within 24 hours, on any server. Visible "
+    "ASCII characters, or a string in quotes as in draft-ietf-httpapi-idempotency-key-header.",
+)
+_COMMON: Responses = (
+    NO_TOKEN
+    | FORBIDDEN
+    | problem_answers(
+        {
+            problems.STORE_UNAVAILABLE: {},
+            problems.RULESET_MISSING: {},
+            problems.DATABASE_UNAVAILABLE: {},
+            problems.OVERLOADED: {},
+        }
+    )
+    | ALWAYS
+)
+_BAD_QUERY = problem_answers({problems.INVALID_REQUEST: {}} | REJECTED_EARLY) | problem_answers(
+    {problems.NOT_ACCEPTABLE: {}}
+)
+_UNKNOWN = problem_answers({problems.NOT_FOUND: {}})
+_IMPOSSIBLE = problem_answers(
+    {problems.CHANGE_NOT_POSSIBLE: {}, problems.CHANGE_CONFLICT: _CONFLICT}, schema=ref("ChangeSetProblem")
+)
+
+
+def _request_body(schema: str, **examples: dict[str, Any]) -> dict[str, OpenApiRequest]:
+    return {JSON: OpenApiRequest(ref(schema), examples=[OpenApiExample(name, body) for name, body in examples.items()])}
+
+
+def _results(description: str, **values: dict[str, Any]) -> Responses:
+    """200 if it is live, else 202."""
+    live: Any = {name: {**value, "live": True} for name, value in values.items()}
+    later: Any = {"later": {**next(iter(values.values())), **_NOT_LIVE}, **({} if "withdrawn" in values else _AWAITING)}
+    waits = "Awaits approval; or saved, and goes live once Redis is available again."
+    return json_answer("ChangeSetResult", description, **live) | json_answer(
+        "ChangeSetResult", waits, status=202, **later
+    )
+
+
+list_operation = extend_schema(
+    operation_id="listChangeSets",
+    tags=["changes"],
+    summary="List the change sets",
+    description="The newest first. `next` is the URL of the next page; null on the last page.",
+    parameters=[
+        OpenApiParameter(
+            "limit",
+            {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": PAGE_SIZE},
+            description="Change sets per page.",
+        ),
+        OpenApiParameter(
+            "after",
+            {"type": "integer", "minimum": 1, "maximum": MAX_ID},
+            description="Only change sets that are older than the one with this id.",
+        ),
+        OpenApiParameter(
+            "state",
+            {"type": "string", "enum": list(ChangeSet.State)},
+            description="Only change sets in this state.",
+        ),
+        CHALLENGE,
+        RETRY_OUTAGE,
+    ],
+    responses=json_answer("ChangeSets", "A page of change sets.", page={"changes": [_ROW], "next": None})
+    | _BAD_QUERY
+    | _COMMON,
+)
+
+create_operation = extend_schema(
+    operation_id="createChangeSet",
+    tags=["changes"],
+    summary="Prepare a change of the rules",
+    description="Stores what applying the config file would change now as a draft, which is published later. Nothing "
+    "is removed from the rules.",
+    parameters=[_KEY, CHALLENGE, RETRY_OUTAGE],
+    request=_request_body("ChangeSetDraft", draft=_DRAFT),
+    responses=json_answer("ChangeSetResult", "Created.", status=201, draft={**_DETAILS, "live": True})
+    | BAD_INPUT
+    | problem_answers({problems.KEY_REUSED: {}, problems.CHANGE_NOT_POSSIBLE: {}})
+    | _COMMON,
+)
+
+read_operation = extend_schema(
+    operation_id="readChangeSet",
+    tags=["changes"],
+    summary="Read a change set",
+    description="Its state, what it changes, and which fields others have changed since it was prepared.",
+    parameters=[_ID, CHALLENGE, RETRY_OUTAGE],
+    responses=json_answer("ChangeSetDetails", "The change set.", draft=_DETAILS) | _BAD_QUERY | _UNKNOWN | _COMMON,
+)
+
+schedule_operation = extend_schema(
+    operation_id="scheduleChangeSet",
+    tags=["changes"],
+    summary="Publish a change set at a time",
+    description="Publishes for all clients at a time of the store's clock, and undoes this change at another. At most "
+    "eight such times may be pending.",
+    parameters=[_ID, CHALLENGE, RETRY_OUTAGE],
+    request=_request_body("ChangeSetSchedule", weekend=_SCHEDULE),
+    responses=_results("Scheduled; every server knows the time.", scheduled=_SCHEDULED)
+    | BAD_INPUT
+    | _UNKNOWN
+    | _IMPOSSIBLE
+    | _COMMON,
+)
+
+publish_operation = extend_schema(
+    operation_id="publishChangeSet",
+    tags=["changes"],
+    summary="Publish a change set, or try it on some clients",
+    description="Without fields: for all clients. With a share or a tag: for some of them, of one change set at a "
+    "time; repeated, it changes the share. A share may not change endpoints, the default plan, or policies that count "
+    "several clients together.",
+    parameters=[_ID, CHALLENGE, RETRY_OUTAGE],
+    request=_request_body("ChangeSetPublication", all={}, share={"share": 10}, tag={"tag": "beta"}),
+    responses=_results("Published and live.", published=_PUBLISHED, tried=_TRIED)
+    | BAD_INPUT
+    | _UNKNOWN
+    | _IMPOSSIBLE
+    | _COMMON,
+)
+
+withdraw_operation = extend_schema(
+    operation_id="withdrawChangeSet",
+    tags=["changes"],
+    summary="Withdraw a change set",
+    description="Ends a schedule or a trial, or discards a draft. What was published for all clients stays.",
+    parameters=[_ID, CHALLENGE, RETRY_OUTAGE],
+    request=_request_body("ChangeSetWithdrawal", plain={}, reason={"reason": "The sale is over."}),
+    responses=_results("Withdrawn and live.", withdrawn=_WITHDRAWN) | BAD_INPUT | _UNKNOWN | _IMPOSSIBLE | _COMMON,
+)

@@ -1,0 +1,177 @@
+"""Validates requests about change sets, field by field."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qs
+
+from rest_framework.request import Request
+
+from api.management.requests import PAGE_SIZE, checked, limit_problem, text_problem
+from api.requests import MAX_CONFIG_BYTES, invalid, read_json, reject_invalid, whole_number
+from limits.configfile.document import Document, document_of
+from limits.configfile.reading import InvalidConfig, path_of
+from limits.domain.rule_items import moment_of_text
+from limits.models import ChangeSet
+from ratelimit_enforcer.domain.validation import MAX_REASON_LENGTH, ValidationProblem, slug_problem
+
+MAX_NAME_LENGTH = 100
+MAX_ID = 2**63 - 1
+_STATES = ", ".join(ChangeSet.State)
+_NOT_A_MOMENT = "must be a date and time with a time zone, such as “2026-12-01T00:00:00Z”."
+
+
+@dataclass(frozen=True, slots=True)
+class DraftRequest:
+    """A change set to be created. ``body``: the request as it was sent."""
+
+    name: str
+    reason: str
+    document: Document
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleRequest:
+    """When a change set begins, and when it is undone (None: never)."""
+
+    at: datetime
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class PublishRequest:
+    """Whom a change set is published for: a share of the clients in percent, those with a tag, or all clients."""
+
+    share: int | None = None
+    tag: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangesPage:
+    """A page of change sets: at most ``limit``, older than the one with the id ``after``, in one ``state`` (None: in
+    all)."""
+
+    limit: int = PAGE_SIZE
+    after: int | None = None
+    state: str | None = None
+
+
+def read_draft(request: Request) -> DraftRequest:
+    """The change set in the body of a request. Raises :class:`~api.problems.ProblemResponse`, which lists every invalid
+    field, also within the config file."""
+    body = _object(read_json(request, MAX_CONFIG_BYTES))
+    _reject_lone_surrogates(body)
+    given = checked({"name": None, "config": None} | body, _DRAFT_FIELDS, "is not a field of a change set.")
+    try:
+        document = document_of(given["config"])
+    except InvalidConfig as error:
+        reject_config(error.problems)
+        raise
+    return DraftRequest(given["name"], given.get("reason", ""), document, body)
+
+
+def read_schedule(request: Request) -> ScheduleRequest:
+    """The dates in the body of a request. Raises :class:`~api.problems.ProblemResponse`."""
+    given = checked({"at": None} | _object(read_json(request)), _SCHEDULE_FIELDS, "is not a field of a schedule.")
+    at, until = moment_of_text(given["at"]), moment_of_text(given.get("until"))
+    if at is None:
+        raise invalid({"at": [_NOT_A_MOMENT]})
+    return ScheduleRequest(at, until)
+
+
+def read_publish(request: Request) -> PublishRequest:
+    """Whom to publish for, in the body of a request, which may be empty. Raises
+    :class:`~api.problems.ProblemResponse`."""
+    given = checked(_optional_object(request), _PUBLISH_FIELDS, "is not a field of a publication.")
+    if len(given) == len(_PUBLISH_FIELDS):
+        raise invalid({"tag": ["cannot be combined with “share”."]})
+    return PublishRequest(**given)
+
+
+def read_withdrawal(request: Request) -> str:
+    """The reason in the body of a request, which may be empty. Raises :class:`~api.problems.ProblemResponse`."""
+    given = checked(_optional_object(request), {"reason": _reason_problem}, "is not a field of a withdrawal.")
+    return str(given.get("reason", ""))
+
+
+def parse_changes_page(query: str) -> ChangesPage:
+    """The query of the list of change sets. Raises :class:`~api.problems.ProblemResponse`."""
+    values = parse_qs(query, keep_blank_values=True)
+    reject_invalid((name, "must be given once.") for name in values if len(values[name]) > 1)
+    given = checked({name: found[0] for name, found in values.items()}, _PAGE_FIELDS, "is not a query parameter here.")
+    after = int(given["after"]) if "after" in given else None
+    return ChangesPage(int(given.get("limit", PAGE_SIZE)), after, given.get("state"))
+
+
+def reject_config(problems: Iterable[ValidationProblem]) -> None:
+    """Raises :class:`~api.problems.ProblemResponse` with the places of these problems in the body, if there are any."""
+    reject_invalid((_place(problem), problem.message) for problem in problems)
+
+
+def _place(problem: ValidationProblem) -> str:
+    path = path_of(problem.location)
+    return f"config.{path}" if path and not path.startswith("[") else f"config{path}"
+
+
+def _object(body: Any) -> dict[str, Any]:
+    if not isinstance(body, dict):
+        raise invalid({"body": ["must be a JSON object."]})
+    return body
+
+
+def _reject_lone_surrogates(body: dict[str, Any]) -> None:
+    """They are valid in JSON, but cannot be stored or repeated in an answer."""
+    try:
+        json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise invalid({"body": ["must not contain lone surrogates."]}) from error
+
+
+def _optional_object(request: Request) -> dict[str, Any]:
+    if request.META.get("CONTENT_LENGTH") in (None, "", "0") and "HTTP_TRANSFER_ENCODING" not in request.META:
+        return {}
+    return _object(read_json(request))
+
+
+def _name_problem(value: Any) -> str | None:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return "is required: the name of the change set."
+    return text_problem(value, MAX_NAME_LENGTH)
+
+
+def _reason_problem(value: Any) -> str | None:
+    return text_problem(value, MAX_REASON_LENGTH)
+
+
+def _config_problem(value: Any) -> str | None:
+    return None if isinstance(value, dict) else "must be an object with sections of the config file."
+
+
+def _at_problem(value: Any) -> str | None:
+    return None if isinstance(value, str) and moment_of_text(value) else _NOT_A_MOMENT
+
+
+def _until_problem(value: Any) -> str | None:
+    return None if value is None else _at_problem(value)
+
+
+def _tag_problem(value: Any) -> str | None:
+    return slug_problem(value) if isinstance(value, str) else "must be a tag of clients."
+
+
+def _after_problem(value: str) -> str | None:
+    valid = value.isascii() and value.isdigit() and len(value) <= len(str(MAX_ID)) and 1 <= int(value) <= MAX_ID
+    return None if valid else "must be the id of a change set."
+
+
+def _state_problem(value: str) -> str | None:
+    return None if value in list(ChangeSet.State) else f"must be one of: {_STATES}."
+
+
+_DRAFT_FIELDS = {"name": _name_problem, "reason": _reason_problem, "config": _config_problem}
+_SCHEDULE_FIELDS = {"at": _at_problem, "until": _until_problem}
+_PUBLISH_FIELDS = {"share": whole_number(1, 99), "tag": _tag_problem}
+_PAGE_FIELDS = {"limit": limit_problem, "after": _after_problem, "state": _state_problem}
