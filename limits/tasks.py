@@ -23,6 +23,7 @@ from limits.changes import due
 from limits.configfile import client_files
 from limits.monitoring import alerts, delivery, drain, retention, rollups
 from limits.publishing import reconciler
+from limits.simulation import running as simulations
 from limits.store.client import control_client
 from limits.store.ruleset_writer import RulesetWriter
 from ratelimit_enforcer.conf import setting
@@ -101,6 +102,22 @@ def continue_imports() -> None:
     with _outages_logged("continue_imports"):
         for pk in client_files.unclaimed_imports():
             import_clients.delay(pk)
+
+
+# It may have to read millions of rows of usage.
+@shared_task(name=simulations.TASK, **(_LIMITS | {"soft_time_limit": 1_800, "time_limit": 1_830}))
+def simulate(pk: int) -> None:
+    """Simulates a change set."""
+    with _outages_logged("simulate"):
+        simulations.run(pk)
+
+
+@shared_task(name="limits.tasks.continue_simulations", **_LIMITS)
+def continue_simulations() -> None:
+    """Starts simulations that wait for a worker, or whose worker crashed."""
+    with _outages_logged("continue_simulations"):
+        for pk in simulations.unclaimed_simulations():
+            simulate.delay(pk)
 
 
 @contextmanager

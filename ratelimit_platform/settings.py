@@ -211,6 +211,11 @@ CELERY_BEAT_SCHEDULE = {
     "evaluate-alerts": {"task": "limits.tasks.evaluate_alerts", "schedule": 10.0, "options": {"expires": 20}},
     "send-mails": {"task": "limits.tasks.send_mails", "schedule": 10.0, "options": {"expires": 20}},
     "continue-imports": {"task": "limits.tasks.continue_imports", "schedule": 20.0, "options": {"expires": 40}},
+    "continue-simulations": {
+        "task": "limits.tasks.continue_simulations",
+        "schedule": 20.0,
+        "options": {"expires": 40},
+    },
     "send-webhooks": {"task": "limits.tasks.send_webhooks", "schedule": 10.0, "options": {"expires": 20}},
 }
 STORE_WATCH_SECONDS = 10.0

@@ -87,8 +87,9 @@ class _Skipped:
         self.clients += 1
         self.requests += requests
 
-    def __str__(self) -> str:
-        return f"{quantity(self.requests, 'request')} of {quantity(self.clients, 'client')}"
+    def in_words(self, sentence: str) -> str:
+        """The sentence with the numbers in it."""
+        return sentence.format(requests=quantity(self.requests, "request"), clients=quantity(self.clients, "client"))
 
 
 class Run:
@@ -133,8 +134,8 @@ class Run:
         for key, found in recorded:
             record = records.get(key) or ClientRecord(key)
             requests = sum(each.requests for each in found)
-            if reason := _skip(key, record, parents):
-                self._skipped[reason].add(requests)
+            if sentence := _skip(key, record, parents):
+                self._skipped[sentence].add(requests)
                 continue
             plan = self.comparison.plan_of(record)
             self.totals.count(plan, {each.endpoint: each.requests for each in found})
@@ -145,7 +146,7 @@ class Run:
 
     def _note_costs(self, recorded: Iterable[Recorded]) -> None:
         if requests := sum(each.requests for each in recorded if not each.has_unit_cost):
-            self._skipped["had other costs than 1; they count as admitted"].add(requests)
+            self._skipped[_COSTS].add(requests)
 
     def _simulated(self, chunk: Chunk, endpoints: Mapping[str, int]) -> Iterator[ClientFigures]:
         statement = sums_of(chunk.profile, self._minutes, endpoints)
@@ -161,21 +162,23 @@ class Run:
             yield ClientFigures(client, figures)
 
     def _name_the_skipped(self) -> None:
-        self.problems += [f"{skipped} {reason}." for reason, skipped in sorted(self._skipped.items())]
+        self.problems += [skipped.in_words(sentence) for sentence, skipped in sorted(self._skipped.items())]
 
 
-_TREE = "are left out, because the client has a parent or is one"
-_TOGETHER = "of “(other)” callers are left out: they were counted together"
+_COSTS = "{requests} of {clients} had other costs than 1: limits that count them are left out."
+_STATUS = "{{requests}} of {{clients}} are left out: {status} now."
+_TREE = "{requests} of {clients} are left out: clients that have a parent or are one."
+_TOGETHER = "{requests} of “(other)” are left out: the callers were counted together."
 
 
 def _skip(key: str, record: ClientRecord, parents: set[str]) -> str:
-    """The reason why a client is not simulated; empty if it is."""
+    """The sentence for a client that is not simulated; empty for one that is."""
     if not key:
         return _TOGETHER
     if record.is_below or key in parents:
         return _TREE
     if record.status is not ClientStatus.ACTIVE:
-        return f"are left out, because the client is {record.status} now"
+        return _STATUS.format(status=record.status)
     return ""
 
 

@@ -18,6 +18,8 @@ from limits.simulation.subjects import Recorded
 
 WORK_MEMORY = "128MB"
 """The memory of one sort or hash table in PostgreSQL."""
+STATEMENT_TIMEOUT = "15min"
+_SETTINGS = {"work_mem": WORK_MEMORY, "statement_timeout": STATEMENT_TIMEOUT}
 _TABLES = ("simulated_usage", "simulated_endpoints", "simulated_clients", "simulated_minutes")
 _ROWS_AT_A_TIME = 5_000
 
@@ -63,12 +65,14 @@ def own_tables() -> Iterator[None]:
     """Within this context there are no tables of an earlier simulation, and afterwards none of this one."""
     _drop()
     with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('work_mem', %s, false)", [WORK_MEMORY])
+        for name, value in _SETTINGS.items():
+            cursor.execute("SELECT set_config(%s, %s, false)", [name, value])
     yield
     # After an error the tables stay until the next simulation, or until the connection ends.
     _drop()
     with connection.cursor() as cursor:
-        cursor.execute("RESET work_mem")
+        for name in _SETTINGS:
+            cursor.execute(SQL("RESET {}").format(Identifier(name)))
 
 
 def _drop() -> None:
