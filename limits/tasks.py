@@ -19,7 +19,7 @@ from celery import shared_task
 from django.db import DatabaseError, InterfaceError, OperationalError, close_old_connections, connection
 from kombu.exceptions import OperationalError as BrokerUnavailable
 
-from limits.changes import due
+from limits.changes import due, trials
 from limits.configfile import client_files
 from limits.monitoring import alerts, delivery, drain, retention, rollups
 from limits.publishing import reconciler
@@ -68,6 +68,14 @@ def evaluate_alerts() -> None:
         if alerts.evaluate():
             send_mails.delay()
             send_webhooks.delay()
+
+
+@shared_task(name="limits.tasks.watch_trials", **_LIMITS)
+def watch_trials() -> None:
+    """Withdraws a change set whose denial rate is above its maximum."""
+    with _outages_logged("watch_trials"):
+        if trials.withdraw_exceeded():
+            send_mails.delay()
 
 
 @shared_task(name="limits.tasks.send_mails", **_LIMITS)

@@ -209,6 +209,7 @@ CELERY_BEAT_SCHEDULE = {
     "drain-usage": {"task": "limits.tasks.drain_usage", "schedule": 5.0, "options": {"expires": 10}},
     "tidy-usage": {"task": "limits.tasks.tidy_usage", "schedule": 60.0, "options": {"expires": 120}},
     "evaluate-alerts": {"task": "limits.tasks.evaluate_alerts", "schedule": 10.0, "options": {"expires": 20}},
+    "watch-trials": {"task": "limits.tasks.watch_trials", "schedule": 30.0, "options": {"expires": 60}},
     "send-mails": {"task": "limits.tasks.send_mails", "schedule": 10.0, "options": {"expires": 20}},
     "continue-imports": {"task": "limits.tasks.continue_imports", "schedule": 20.0, "options": {"expires": 40}},
     "continue-simulations": {

@@ -54,6 +54,8 @@ def try_on(
     """Publishes for a share of the clients, or changes the share of a trial. Raises ``ValidationError`` with the field,
     and as :func:`publish` does."""
     _require_publishable(change, actor, also=ChangeSet.State.TRIAL)
+    if change.state != ChangeSet.State.TRIAL or (change.percent, change.tag) != (percent, tag):
+        change.tried_since = timezone.now()
     change.percent, change.tag, change.max_denial_rate = percent, tag, max_denial_rate
     change.publish_at = change.revert_at = None
     change.state = ChangeSet.State.TRIAL

@@ -78,6 +78,8 @@ class ChangeSet(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(100)],
         help_text="Percent of denied requests of the clients in the share, at which it is withdrawn automatically.",
     )
+    tried_since = models.DateTimeField(null=True, editable=False)
+    """The time from which the present share of a trial is in force."""
     approved_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, editable=False, on_delete=models.SET_NULL, related_name="+"
     )

@@ -7,13 +7,16 @@ place of ``{parameter}``.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from django.db import connection
 
 FOLDER = Path(__file__).parent / "sql"
+
+STREAMED_ROWS = 2_000
+"""Rows that are read at once from a statement with many."""
 
 
 class Statements:
@@ -29,6 +32,13 @@ class Statements:
         with connection.cursor() as cursor:
             cursor.execute(self.by_name[name], parameters)
             return cursor.fetchall() if cursor.description else []
+
+    def stream(self, name: str, **parameters: Any) -> Iterator[tuple[Any, ...]]:
+        """Runs a statement inside a transaction, and yields its rows, of which only some are in memory at a time."""
+        with connection.chunked_cursor() as cursor:
+            cursor.execute(self.by_name[name], parameters)
+            while rows := cursor.fetchmany(STREAMED_ROWS):
+                yield from rows
 
     def number(self, name: str, **parameters: Any) -> int:
         """Runs a statement that returns one whole number."""
