@@ -22,15 +22,18 @@ from benchmarks.rules import (
     publish,
     ruleset,
     trees,
+    tried,
 )
 
 CALLS, TURNS = 500, 5
+SHARED_NAMESPACE = "rl-share"
 BATCH = 100
 FLOOR = "minimal script by redis-py, 1 limit"
 SINGLE = "Engine.check, 3 limits"
 THROTTLE = "PolicyThrottle, 3 limits"
 BELOW = "Engine.check, 3 limits: of the client and two ancestors"
 BELOW_WITH_ATTRIBUTES = f"{BELOW}, 2 attributes"
+SHARED = f"{SINGLE}, while a change set is tried on 10 % of the clients"
 SETTLED = "Engine: reserve and settle, 3 limits"
 TOGETHER = f"Engine, {BATCH} checks together, 3 limits"
 
@@ -59,7 +62,8 @@ def _calls(url: str) -> dict[str, Asking]:
     singles = {f"Engine.check, {_limits(count)}": _check(slug) for count, slug in ENDPOINTS.items()}
     throttles = {f"PolicyThrottle, {_limits(count)}": _throttle(slug) for count, slug in ENDPOINTS.items()}
     below = {BELOW: _check_below(TREE), BELOW_WITH_ATTRIBUTES: _check_below(TREE_WITH_ATTRIBUTES, ATTRIBUTES)}
-    return {FLOOR: Asking(floor(url)), **singles, SETTLED: _reserve_and_settle(), **below, **throttles}
+    shared = {SHARED: _check_with_share(url)}
+    return {FLOOR: Asking(floor(url)), **singles, **shared, SETTLED: _reserve_and_settle(), **below, **throttles}
 
 
 def _limits(count: int) -> str:
@@ -71,6 +75,21 @@ def _check(endpoint: str) -> Asking:
 
     engine = get_engine()
     requests = itertools.cycle([CheckRequest(f"user:{number}", endpoint) for number in range(CLIENTS)])
+    return Asking(lambda: engine.check(next(requests)))
+
+
+def _check_with_share(url: str) -> Asking:
+    """With rules of a separate namespace."""
+    from ratelimit_enforcer.engine import CheckRequest
+    from ratelimit_enforcer.engine.factory import make_engine
+    from ratelimit_enforcer.store.connections.factory import store_connections_of
+    from ratelimit_enforcer.store.connections.redis_url import parse
+    from ratelimit_enforcer.store.keys import Keys
+
+    publish(url, tried(ruleset()), SHARED_NAMESPACE)
+    keys = Keys(SHARED_NAMESPACE)
+    engine = make_engine(store_connections_of(parse(url), 1, keys), keys, deadline=TIMEOUT, cache_size=CLIENTS)
+    requests = itertools.cycle([CheckRequest(f"user:{number}", ENDPOINTS[3]) for number in range(CLIENTS)])
     return Asking(lambda: engine.check(next(requests)))
 
 
@@ -169,6 +188,7 @@ def _targets(series: Mapping[str, Series], commands: Mapping[str, float]) -> lis
         Target(f"{THROTTLE}, time × floor", ratio(throttle, least, "us"), 1.4),
         Target(f"{SINGLE}, CPU of Redis × floor's", ratio(single, least, "redis_us"), 2.5),
         *exactly,
+        Target(f"{SHARED}, time × {SINGLE}", ratio(series[SHARED], single, "us"), 1.02),
         Target(f"{SETTLED}, time × {SINGLE}", ratio(series[SETTLED], single, "us"), 5),
         Target(f"{BELOW_WITH_ATTRIBUTES}, time × {SINGLE}", ratio(series[BELOW_WITH_ATTRIBUTES], single, "us"), 1.5),
         Target(

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from limits.store.client import control_client_of
 from limits.store.clients import ClientWriter, PlacedClient
@@ -10,8 +11,9 @@ from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.enums import Algorithm, Scope
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.routes import Route
-from ratelimit_enforcer.domain.rules import Endpoint, Plan, Policy
+from ratelimit_enforcer.domain.rules import Endpoint, Plan, Policy, Rules
 from ratelimit_enforcer.domain.ruleset import ApiToken, Ruleset, Version, digest_of
+from ratelimit_enforcer.domain.variants import Share, Variant
 from ratelimit_enforcer.store.connections.redis_url import parse
 from ratelimit_enforcer.store.keys import Keys
 
@@ -59,6 +61,14 @@ def ruleset(quota: int = QUOTA, token_digest: str = "") -> Ruleset:
         policies=tuple(sorted(policies, key=lambda policy: policy.slug)),
         tokens=tokens,
     )
+
+
+def tried(rules: Ruleset, percent: int = 10) -> Ruleset:
+    """The same rules, with twice the quotas for a share of the clients."""
+    twice = ruleset(2 * QUOTA)
+    changed = Rules(twice.plans, twice.default_plan, twice.endpoints, twice.policies)
+    variant = Variant(changed, "bench", shared=True)
+    return replace(rules, variants=(variant,), share=Share("bench", "salt", percent))
 
 
 def _policies_of_trees(quota: int) -> Iterator[Policy]:
