@@ -11,7 +11,8 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from limits.admin.change_set_forms import seen_of
-from limits.admin.change_set_steps import DRAFT_KEY, offered
+from limits.admin.change_set_steps import offered
+from limits.admin.drafts import DRAFT_KEY
 from limits.admin.forms import place_of
 from limits.admin.publishing import changes_of
 from limits.changes.lifecycle import applied, newest_publication, rebase

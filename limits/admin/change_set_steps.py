@@ -8,15 +8,13 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 
 from limits.admin.change_set_forms import DiscardForm, PublishForm, ScheduleForm, ShareForm, StepForm
+from limits.admin.drafts import DRAFT_KEY
 from limits.changes import lifecycle, publication
 from limits.changes.lifecycle import Actor, NotAllowedNow, editors_of
 from limits.changes.overview import timing
 from limits.models import ChangeSet, Publication
 from ratelimit_enforcer.conf import setting
 from ratelimit_enforcer.domain.dates import date_and_time
-
-DRAFT_KEY = "draft"
-"""The key in the session of the primary key of the draft that the user works in."""
 
 CHANGE, APPROVE = "limits.change_changeset", "limits.approve_change"
 

@@ -12,8 +12,9 @@ from unfold.decorators import display
 from limits.admin.base import HasIntroduction, PlatformModelAdmin
 from limits.admin.change_set_forms import ChangeSetForm
 from limits.admin.change_set_page import change_set_page, rebase_for_editor
-from limits.admin.change_set_steps import DRAFT_KEY, STEPS
+from limits.admin.change_set_steps import STEPS
 from limits.admin.change_set_views import resolve_view, view_of
+from limits.admin.drafts import DRAFT_KEY
 from limits.admin.row_history import ShowsHistory
 from limits.changes.lifecycle import newest_publication
 from limits.changes.overview import timing

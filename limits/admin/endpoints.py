@@ -16,6 +16,7 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from limits.admin.base import HasIntroduction, PlatformModelAdmin
+from limits.admin.drafts import WorksOnDraft
 from limits.admin.forms import ImmutableSlugAdmin, InlineRow
 from limits.admin.publishing import PublishesRules
 from limits.admin.row_history import ShowsHistory
@@ -111,7 +112,9 @@ class RouteInline(TabularInline):
 
 
 @admin.register(Endpoint)
-class EndpointAdmin(HasIntroduction, ShowsHistory, ImmutableSlugAdmin, PublishesRules, PlatformModelAdmin):
+class EndpointAdmin(
+    HasIntroduction, WorksOnDraft, ShowsHistory, ImmutableSlugAdmin, PublishesRules, PlatformModelAdmin
+):
     introduction = (
         "An endpoint groups routes of your API that share limits. Only policies for all requests apply to requests "
         "that match no route."

@@ -17,6 +17,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from limits.admin.base import HasIntroduction, PlatformModelAdmin
 from limits.admin.comparison import comparison_view
+from limits.admin.drafts import WorksOnDraft
 from limits.admin.forms import ImmutableSlugAdmin, form_page
 from limits.admin.publishing import EDIT_AGAIN, PublishesRules, message_on_commit, publish_rules, reviewed
 from limits.admin.row_history import ShowsHistory
@@ -107,7 +108,7 @@ class PlanForm(ModelForm):
 
 
 @admin.register(Plan)
-class PlanAdmin(HasIntroduction, ShowsHistory, ImmutableSlugAdmin, PublishesRules, PlatformModelAdmin):
+class PlanAdmin(HasIntroduction, WorksOnDraft, ShowsHistory, ImmutableSlugAdmin, PublishesRules, PlatformModelAdmin):
     introduction = (
         "Tiers, such as Free and Pro. Clients with neither a plan nor a parent, and unregistered clients, are on the "
         "default plan."

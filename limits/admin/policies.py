@@ -14,6 +14,7 @@ from unfold.utils import display_for_label
 from limits.admin.base import HasIntroduction, PlatformModelAdmin
 from limits.admin.comparison import ReturnsToComparison
 from limits.admin.conditions import CountingForm, conditions_sentence_view
+from limits.admin.drafts import WorksOnDraft
 from limits.admin.forms import ImmutableSlugAdmin
 from limits.admin.limits import PolicyLimitInline, sentence_view
 from limits.admin.overrides import STATE_COLOURS
@@ -57,7 +58,13 @@ class PolicyForm(CountingForm):
 
 @admin.register(Policy)
 class PolicyAdmin(
-    ReturnsToComparison, HasIntroduction, ShowsHistory, ImmutableSlugAdmin, PublishesRules, PlatformModelAdmin
+    ReturnsToComparison,
+    HasIntroduction,
+    WorksOnDraft,
+    ShowsHistory,
+    ImmutableSlugAdmin,
+    PublishesRules,
+    PlatformModelAdmin,
 ):
     introduction = (
         "Limits for a plan's clients on an endpoint. All policies that match a request apply, and the request must "

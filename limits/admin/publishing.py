@@ -18,12 +18,16 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
+from limits.admin.approval import needs_approval, propose
+from limits.admin.drafts import is_draft_open
 from limits.admin.forms import form_shown_again, place_of, reason_field
+from limits.changes.drafts import Recording
 from limits.domain.differences import Change, changes
 from limits.models import Publication
 from limits.models.history import change_reason
@@ -41,6 +45,7 @@ MAX_DELIVERED_CLIENTS = 5_000
 """Maximum number of clients that are delivered within the request; more of them go live automatically later."""
 
 _PUBLICATION = "_publication_of_this_request"
+_IS_REVIEWED = "_is_reviewed"
 
 
 class PublishesRules:
@@ -59,7 +64,7 @@ class PublishesRules:
         publish_rules(request, f"Deleted {name}.")
 
     def message_user(self, request: HttpRequest, *args: Any, **options: Any) -> None:
-        """Adds the message after the commit, so that a save that is only reviewed adds none."""
+        """Adds the message after the commit, so that a save that is only reviewed adds none. A draft adds its own."""
         transaction.on_commit(partial(super().message_user, request, *args, **options))  # type: ignore[misc]
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -99,11 +104,24 @@ def _named(row: Model) -> str:
 
 def publish_rules(request: HttpRequest, reason: str) -> None:
     """Records the present rules in this transaction, and delivers them after the commit. ``reason`` applies unless
-    the form contains one."""
+    the form contains one. The rules of a draft are only validated."""
+    if is_draft_open(request):
+        rules.compile_ruleset()
+        return
     user = request.user if request.user.is_authenticated else None
     publication = rules.record(request.user.get_username(), user=user, reason=_reason_of(request) or reason)
+    _require_approval(request, publication)
     setattr(request, _PUBLICATION, publication)
     transaction.on_commit(partial(deliver_rules, request))
+
+
+def _require_approval(request: HttpRequest, publication: Publication | None) -> None:
+    """Raises ``PermissionDenied`` for a change of rules without a review, by which it would become a change set."""
+    if publication is None or not needs_approval(request) or getattr(request, _IS_REVIEWED, False):
+        return
+    before, after = _before_and_after(publication)
+    if before.with_rules(after) != before.without_variants:
+        raise PermissionDenied("Another person has to approve changes of rules.")
 
 
 def publication_of(request: HttpRequest) -> Publication | None:
@@ -148,15 +166,29 @@ def reviewed(
 ) -> HttpResponse:
     """Runs ``save``, or shows what it would publish. A save that publishes nothing, or whose form is invalid,
     is not reviewed. ``back`` is the URL for leaving without publishing; ``can_edit``: the submitted page
-    accepts :data:`EDIT_AGAIN`, to show its form again. ``save`` adds its messages on commit."""
+    accepts :data:`EDIT_AGAIN`, to show its form again. ``save`` adds its messages on commit. In a draft
+    there is nothing to review."""
+    if is_draft_open(request):
+        with transaction.atomic():
+            return save()
     form = ReviewForm(request.POST if CONFIRMED in request.POST else None)
     with transaction.atomic(), change_reason(_reason_of(request)):
+        recording = Recording() if needs_approval(request) else None
+        setattr(request, _IS_REVIEWED, True)
         response = save()
         publication = publication_of(request)
-        if publication is None or _is_confirmed(form, publication):
+        if publication is None:
+            return response
+        confirmed = _is_confirmed(form, publication)
+        if recording is not None:
+            recording.finish()
+        is_proposal = recording is not None and bool(recording.edits)
+        if confirmed and not is_proposal:
             return response
         preview = _preview(publication)
         transaction.set_rollback(True)
+    if confirmed and recording is not None:
+        return propose(request, recording, _reason_of(request))
     outdated = form.is_bound and form.data.get("reviewed_version") != str(publication.sequence)
     if outdated or not form.is_bound:
         form = ReviewForm(initial={"reviewed_version": publication.sequence, "why": _reason_of(request)})
@@ -166,6 +198,7 @@ def reviewed(
         "form": form,
         "outdated": outdated,
         "fields": list(_submitted_fields(request)),
+        "is_proposal": is_proposal,
         "can_edit": request.method == "POST" and can_edit,
         "back": back,
     }

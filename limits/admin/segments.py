@@ -11,6 +11,7 @@ from unfold.decorators import display
 from unfold.utils import display_for_label
 
 from limits.admin.base import MAX_COUNTED_ROWS, HasIntroduction, PlatformModelAdmin
+from limits.admin.drafts import WorksOnDraft
 from limits.admin.forms import TagsField
 from limits.admin.limits import SegmentOverrideLimitInline
 from limits.admin.overrides import STATE_COLOURS, set_author
@@ -69,7 +70,7 @@ def inactive_reason(override: SegmentOverride) -> str:
 
 
 @admin.register(SegmentOverride)
-class SegmentOverrideAdmin(HasIntroduction, ShowsHistory, PublishesRules, PlatformModelAdmin):
+class SegmentOverrideAdmin(HasIntroduction, WorksOnDraft, ShowsHistory, PublishesRules, PlatformModelAdmin):
     introduction = (
         "Limits that replace those of a policy for many clients at once: all with some tags, on a plan, or whose key "
         "begins with a prefix. An override of a single client takes precedence; then the longest prefix, the most "

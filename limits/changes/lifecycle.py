@@ -160,10 +160,10 @@ def send_back(change: ChangeSet) -> None:
 
 
 def require_state(change: ChangeSet, states: Iterable[Any], otherwise: str) -> None:
-    """Locks the row, so that two people do not act on it at once, and reads its state again. Raises
+    """Locks the row, so that two people do not act on it at once, and reads again what others may have changed. Raises
     :class:`NotAllowedNow`."""
-    locked = ChangeSet.objects.select_for_update().values_list("state", "approved_by", "approved_at").get(pk=change.pk)
-    change.state, change.approved_by_id, change.approved_at = locked
+    fields = ("state", "edits", "ids", "approved_by", "approved_at")
+    change.refresh_from_db(fields=fields, from_queryset=ChangeSet.objects.select_for_update())
     if change.state not in states:
         raise NotAllowedNow(otherwise)
 

@@ -51,11 +51,15 @@ _TABLES = (
 
 
 def write_state(state: State, ids: Ids) -> None:
-    """Makes the rules those of the state. ``ids``: as :func:`read_ids` returned them in an earlier transaction. Raises
-    :class:`~limits.configfile.reading.InvalidConfig` if a row to be removed is still used."""
+    """Makes the rules those of the state. ``ids``: the primary keys of rows that are new, as :func:`read_ids` returned
+    them in an earlier transaction. Raises :class:`~limits.configfile.reading.InvalidConfig` if a row to be removed is
+    still used."""
+    present = read_ids()
     _write_rules(rules_of_state(state), _names(state), _reasons(state))
     for table in _TABLES:
-        _restore_ids(table, ids.get(table.model._meta.model_name or "", {}))
+        name = table.model._meta.model_name or ""
+        # Writing a policy replaces the rows of its limits.
+        _restore_ids(table, {**ids.get(name, {}), **present[name]})
 
 
 def read_ids() -> dict[str, dict[str, int]]:
