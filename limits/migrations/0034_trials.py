@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("limits", "0032_simulations"),
+        ("limits", "0033_requests_that_create_change_sets"),
     ]
 
     operations = [
