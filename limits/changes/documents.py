@@ -4,8 +4,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from django.db import transaction
+
+from limits.changes.drafts import Recording
 from limits.changes.lifecycle import Actor, start
-from limits.configfile.apply import reference_problems, with_positions_in_file
+from limits.configfile.apply import change_rows, problems_at_positions, reference_problems, with_positions_in_file
 from limits.configfile.document import Document
 from limits.configfile.override_entries import OverrideEntry, SegmentOverrideEntry
 from limits.configfile.reading import InvalidConfig
@@ -24,19 +27,32 @@ _NOT_IN_A_CHANGE_SET = (
 )
 
 
-def start_with_document(name: str, actor: Actor, document: Document, reason: str = "") -> ChangeSet:
-    """Creates a draft with what applying the document would change now, without removing anything. Raises
-    :class:`InvalidConfig`, and as :func:`~limits.changes.lifecycle.start` does."""
-    return start(name, actor, edits_of_document(document), reason)
+def start_with_document(
+    name: str, actor: Actor, document: Document, reason: str = "", *, prune: bool = False
+) -> ChangeSet:
+    """Creates a draft with what applying the document would change now. Raises :class:`InvalidConfig`, and as
+    :func:`~limits.changes.lifecycle.start` does."""
+    return start(name, actor, edits_of_document(document, prune=prune), reason)
 
 
-def edits_of_document(document: Document) -> list[Edit]:
-    """The edits that turn the present rules into those after the document is applied. Raises
+def record_document(document: Document, *, prune: bool, prune_clients: bool) -> Recording:
+    """What applying a document with any sections would change in the rules; nothing is changed. Raises
     :class:`InvalidConfig`."""
+    with problems_at_positions(document), transaction.atomic():
+        recording = Recording()
+        change_rows(document, prune=prune, prune_clients=prune_clients)
+        recording.finish()
+        transaction.set_rollback(True)
+    return recording
+
+
+def edits_of_document(document: Document, *, prune: bool = False) -> list[Edit]:
+    """The edits that turn the present rules into those after the document is applied. ``prune``: items that its
+    sections do not name are removed. Raises :class:`InvalidConfig`."""
     _reject([*_foreign_problems(document)])
     _reject([*reference_problems(document)])
     live = read_state()
-    merged = _merged(live, document)
+    merged = _merged(live, document, prune=prune)
     found = ruleset_problems(read_ruleset().with_rules(_in_order(rules_of_state(merged), document)))
     _reject([*with_positions_in_file(found, document)])
     return edits_between(live, merged)
@@ -62,10 +78,11 @@ def _foreign_problems(document: Document) -> Iterator[ValidationProblem]:
             yield ValidationProblem(("overrides", at, "client"), _NOT_IN_A_CHANGE_SET)
 
 
-def _merged(live: State, document: Document) -> dict[str, Any]:
-    """The present rules with the items of the document in place of those with the same names."""
+def _merged(live: State, document: Document, *, prune: bool) -> dict[str, Any]:
+    """The present rules with the items of the document in place of those with the same names, or of all."""
     given = _state_of(document)
-    merged = {section: {**items, **given[section]} for section, items in live.items()}
+    pruned = {section for section in live if prune and getattr(document, section) is not None}
+    merged = {section: {**({} if section in pruned else items), **given[section]} for section, items in live.items()}
     merged["plans"] = {
         slug: _with_default(plan, live["plans"].get(slug), document) for slug, plan in merged["plans"].items()
     }

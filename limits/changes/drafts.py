@@ -10,12 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.db import transaction
+from django.utils import timezone
 
-from limits.changes.lifecycle import ChangeConflict, newest_publication
+from limits.changes.lifecycle import Actor, ChangeConflict, newest_publication, start, submit
 from limits.changes.rows import Ids, read_ids, write_state
 from limits.domain.edits import Edit, State, apply_edits, edits_between
 from limits.models import ChangeSet
 from limits.publishing.rules import read_state
+from ratelimit_enforcer.domain.dates import date_and_time
+
+_MAX_SHOWN_NAME = 40
 
 
 class Recording:
@@ -64,6 +68,23 @@ def save(draft: ChangeSet, recording: Recording) -> ChangeSet:
     change.base = newest_publication()
     change.save()
     return change
+
+
+@transaction.atomic
+def propose(recording: Recording, actor: Actor, reason: str) -> ChangeSet:
+    """Creates a change set with what was recorded, which awaits approval."""
+    change = start(_unused_name(actor), actor, recording.edits, reason)
+    change.ids = recording.ids
+    change.save()
+    submit(change)
+    return change
+
+
+def _unused_name(actor: Actor) -> str:
+    """Such as “ada, 28 November 2026 09:41 UTC”; a number follows if that is taken."""
+    name = f"{actor.name[:_MAX_SHOWN_NAME]}, {date_and_time(timezone.now())}"
+    taken = set(ChangeSet.objects.filter(name__startswith=name).values_list("name", flat=True))
+    return next(each for each in (name, *(f"{name} ({at})" for at in range(2, len(taken) + 3))) if each not in taken)
 
 
 def _new_ids(ids: Ids, live: Ids) -> Ids:

@@ -2,6 +2,7 @@
 rows to the state of a published version."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,19 +55,28 @@ def apply(
     nothing was changed."""
     sentences: list[str] = []
     try:
-        with transaction.atomic():
-            sentences += _change_rows(document, prune=prune, prune_clients=prune_clients)
+        with problems_at_positions(document), transaction.atomic():
+            sentences += change_rows(document, prune=prune, prune_clients=prune_clients)
             if dry_run:
                 raise _DryRun
             rules.record(author, reason=reason)
     except _DryRun:
         return ApplyResult(sentences)
-    except InvalidRuleset as error:
-        raise InvalidConfig(list(with_positions_in_file(error.problems, document))) from error
     return ApplyResult(sentences, _deliver())
 
 
-def _change_rows(document: Document, *, prune: bool, prune_clients: bool) -> list[str]:
+@contextmanager
+def problems_at_positions(document: Document) -> Iterator[None]:
+    """Turns :class:`InvalidRuleset` into :class:`InvalidConfig`, with positions in the file."""
+    try:
+        yield
+    except InvalidRuleset as error:
+        raise InvalidConfig(list(with_positions_in_file(error.problems, document))) from error
+
+
+def change_rows(document: Document, *, prune: bool, prune_clients: bool) -> list[str]:
+    """Writes the document to the rows, in the transaction of the caller. Returns one sentence for each change. Raises
+    :class:`InvalidConfig` and :class:`InvalidRuleset`."""
     if problems := list(reference_problems(document, prune_clients=prune_clients)):
         raise InvalidConfig(problems)
     before, unpublished = read_ruleset(), read_unpublished()

@@ -9,6 +9,7 @@ from limits.publishing.rules import Delivery
 
 REJECTED = 1
 SAVED_NOT_LIVE = 2
+AWAITS_APPROVAL = 3
 
 
 def author() -> str:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError
+from pytest_django import Settings
 
-from limits.models import Client, Publication
+from limits.models import ChangeSet, Client, Publication
 from limits.publishing.reconciler import reconcile
 from tests.configfile.files import LIMITS, STORE, everything
 from tests.management.running import AWAY, Outcome, run
@@ -176,3 +177,54 @@ def test_a_file_that_is_not_utf_8_is_rejected(shop: Platform, tmp_path: Path) ->
 def test_the_file_argument_is_required(shop: Platform) -> None:
     with pytest.raises(CommandError, match="file"):
         run("apply_config")
+
+
+def test_a_draft_is_created_and_nothing_is_live(shop: Platform, apply_file: Apply) -> None:
+    found = apply_file(FEWER, "--draft", "Sale", "--reason", "Spring")
+    change = ChangeSet.objects.get()
+    created = f"Draft “Sale” was created as change set {change.pk}. Nothing of it is live."
+    assert found == Outcome(0, f"{FEWER_SENTENCE}\n{created}\n", "")
+    assert (change.state, change.reason, change.author) == ("draft", "Spring", f"{getpass.getuser()} (command)")
+    assert (shop.quotas, shop.sequence) == ({"all": 100}, 1)
+
+
+def test_a_draft_can_prune(shop: Platform, apply_file: Apply) -> None:
+    found = apply_file("policies: []", "--draft", "Empty", "--prune")
+    assert found.lines[0] == "Policy all removed."
+    assert shop.quotas == {"all": 100}
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        (FEWER, ("--dry-run",), "--draft cannot be combined with --dry-run or --prune-clients."),
+        ("clients: [{key: acme}]", (), "clients: cannot be part of a change set"),
+        ("policies: [{slug: all, limits: [{quota: -5, window: 60}]}]", (), "policies.0.limits.0.quota"),
+    ],
+)
+def test_what_cannot_be_a_draft(
+    shop: Platform, apply_file: Apply, text: str, options: tuple[str, ...], message: str
+) -> None:
+    found = apply_file(text, "--draft", "Sale", *options)
+    assert (found.status, found.out) == (1, "")
+    assert message in found.err
+    assert not ChangeSet.objects.exists()
+
+
+def test_a_draft_needs_an_unused_name(shop: Platform, apply_file: Apply) -> None:
+    apply_file(FEWER, "--draft", "Sale")
+    assert apply_file(FEWER, "--draft", "Sale") == Outcome(1, "", "An unfinished change set has this name.\n")
+
+
+def test_status_3_means_that_changes_of_rules_await_approval(
+    shop: Platform, apply_file: Apply, settings: Settings
+) -> None:
+    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"APPROVAL_REQUIRED": True}
+    found = apply_file(f"{FEWER}\nclients: [{{key: new}}]")
+    change = ChangeSet.objects.get()
+    assert (found.status, found.out) == (3, "")
+    assert f"Nothing was changed. Change set {change.pk}, “{change}”, awaits approval." in found.err
+    assert (change.state, len(change.edits)) == ("awaiting", 1)
+    assert (shop.quotas, Client.objects.filter(key="new").count()) == ({"all": 100}, 0)
+    assert apply_file("clients: [{key: new}]").status == 0
+    assert apply_file(FEWER, "--dry-run") == Outcome(0, f"{FEWER_SENTENCE}\n", "")
