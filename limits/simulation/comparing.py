@@ -142,7 +142,7 @@ class Run:
             profile = self.comparison.profile_of(record, found)
             self._note_costs(found)
             if any(can_deny(each, found) for each in profile.limits):
-                yield SimulatedKey(chunks.add(profile, sum(each.rows for each in found)), key, plan, requests)
+                yield SimulatedKey(chunks.add(profile, sum(each.rows for each in found)), key, plan)
 
     def _note_costs(self, recorded: Iterable[Recorded]) -> None:
         if requests := sum(each.requests for each in recorded if not each.has_unit_cost):
@@ -153,10 +153,11 @@ class Run:
         rows = [Sums(*row) for row in tables.rows_of(statement, {"first": chunk.first, "last": chunk.last})]
         in_blocks = _in_blocks(chunk.profile, rows, endpoints)
         names = {number: name for name, number in endpoints.items()}
-        keys = tables.keys_of({row.client for row in rows})
+        denied = {row.client for row in rows}
+        keys, requests = tables.keys_of(denied), tables.requests_of(denied)
         for number, of_client in groupby(rows, key=lambda row: row.client):
             client, least = keys[number], in_blocks.get(number, {})
-            figures = tuple(figures_of(chunk.profile, list(of_client), names, least, client.requests))
+            figures = tuple(figures_of(chunk.profile, list(of_client), names, least, requests[number]))
             for each in figures:
                 self.totals.add(client.plan, each)
             yield ClientFigures(client, figures)
