@@ -13,7 +13,7 @@ from limits.publishing.clients import placed_clients
 from limits.simulation import tables
 from limits.simulation.figures import Figures, Sums, Totals, figures_of
 from limits.simulation.statements import Range, least_in_blocks, longer_blocks, sums_of
-from limits.simulation.subjects import BoundedLimit, Comparison, Profile, Recorded, can_deny
+from limits.simulation.subjects import BoundedLimit, Comparison, Profile, Recorded
 from limits.simulation.tables import SimulatedKey
 from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.enums import ClientStatus
@@ -139,9 +139,9 @@ class Run:
                 continue
             plan = self.comparison.plan_of(record)
             self.totals.count(plan, {each.endpoint: each.requests for each in found})
-            profile = self.comparison.profile_of(record, found)
             self._note_costs(found)
-            if any(can_deny(each, found) for each in profile.limits):
+            profile = self.comparison.profile_of(record, found).denying(found)
+            if profile.limits:
                 yield SimulatedKey(chunks.add(profile, sum(each.rows for each in found)), key, plan)
 
     def _note_costs(self, recorded: Iterable[Recorded]) -> None:

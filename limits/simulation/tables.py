@@ -145,7 +145,7 @@ def sort_minutes(begin: datetime, end: datetime) -> None:
     _execute("CREATE INDEX ON simulated_clients (number)")
     _execute("ANALYZE simulated_clients")
     _execute(_MINUTES, {"begin": begin, "end": end})
-    _execute("CREATE INDEX ON simulated_minutes (client, minute)")
+    _execute("CREATE INDEX ON simulated_minutes USING brin (client) WITH (pages_per_range = 16)")
     _execute("ANALYZE simulated_minutes")
 
 
