@@ -30,6 +30,7 @@ _USAGE = """
         count(*)::bigint AS rows, bool_and(cost = requests) AS has_unit_cost
     FROM limits_usage
     WHERE minute >= %(begin)s AND minute < %(end)s AND outcome IN ('admitted', 'denied')
+        AND (%(lanes)s = 1 OR mod(hashtext(client_key) & 65535, %(lanes)s) = %(lane)s)
     GROUP BY client_key, endpoint
 """
 _ENDPOINTS = """
@@ -85,9 +86,9 @@ def _execute(statement: str, parameters: dict[str, Any] | None = None) -> None:
         cursor.execute(statement, parameters)
 
 
-def summarize(begin: datetime, end: datetime) -> None:
-    """Sums the usage of each client on each endpoint."""
-    _execute(_USAGE, {"begin": begin, "end": end})
+def summarize(begin: datetime, end: datetime, lane: int, lanes: int) -> None:
+    """Sums the usage of each client on each endpoint, of one of several equal parts of the clients."""
+    _execute(_USAGE, {"begin": begin, "end": end, "lane": lane, "lanes": lanes})
     _execute("CREATE INDEX ON simulated_usage (client_key)")
     _execute(_ENDPOINTS)
     _execute(_CLIENTS)
@@ -99,13 +100,6 @@ def numbers_of_endpoints() -> dict[str, int]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT endpoint, number FROM simulated_endpoints")
         return dict(cursor.fetchall())
-
-
-def number_of_clients() -> int:
-    """The clients with usage."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(DISTINCT client_key) FROM simulated_usage")
-        return int(cursor.fetchone()[0])
 
 
 def recorded_clients() -> Iterator[list[tuple[str, list[Recorded]]]]:
