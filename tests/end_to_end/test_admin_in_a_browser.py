@@ -131,7 +131,8 @@ def full(servers: list[WebServer]) -> None:
     now = timezone.now().replace(second=0, microsecond=0)
     counted = {"minute": now, "client_key": "globex", "endpoint": "search", "requests": 60}
     Usage.objects.create(**counted, outcome="denied", cost=60)
-    PolicyDenial.objects.create(**counted, policy="search", mode="enforce")
+    for mode in ("enforce", "shadow"):
+        PolicyDenial.objects.create(**counted, policy="search", mode=mode)
     QuotaThreshold.objects.create(**counted, policy="search", mark=80)
     for model, time in ((UsageHour, "hour"), (UsageDay, "day")):
         at = {time: now.replace(minute=0)}
@@ -191,6 +192,7 @@ def _own_pages() -> list[str]:
             for step in ("publish", "schedule", "share", "discard")
         ),
         reverse("admin:limits_publication_undo", args=[Publication.objects.latest("sequence").pk]),
+        reverse("admin:limits_policy_shadow_report", args=[policy.pk]),
         reverse("admin:limits_publication_roll_back", args=[Publication.objects.earliest("sequence").pk]),
     ]
 
