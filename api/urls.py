@@ -8,6 +8,7 @@ from api.forward_auth.views import EnvoyView, ForwardAuthView
 from api.management.changes import (
     ChangePublishView,
     ChangeScheduleView,
+    ChangeSimulateView,
     ChangesView,
     ChangeView,
     ChangeWithdrawView,
@@ -53,6 +54,7 @@ urlpatterns = [
     path("v1/clients/<path:key>", ClientView.as_view(), name="client"),
     path("v1/changes", ChangesView.as_view(), name="changes"),
     path("v1/changes/<int:change>", ChangeView.as_view(), name="change"),
+    path("v1/changes/<int:change>/simulate", ChangeSimulateView.as_view(), name="change-simulate"),
     path("v1/changes/<int:change>/schedule", ChangeScheduleView.as_view(), name="change-schedule"),
     path("v1/changes/<int:change>/publish", ChangePublishView.as_view(), name="change-publish"),
     path("v1/changes/<int:change>/withdraw", ChangeWithdrawView.as_view(), name="change-withdraw"),

@@ -48,7 +48,12 @@ _ROW: dict[str, Any] = {
     "approved_by": None,
     "publication": None,
 }
-_DETAILS = {**_ROW, "differences": ["Policy pro-search, limits: 100 per minute → 200 per minute."], "conflicts": []}
+_DETAILS = {
+    **_ROW,
+    "differences": ["Policy pro-search, limits: 100 per minute → 200 per minute."],
+    "conflicts": [],
+    "simulations": [],
+}
 _SCHEDULE = {"at": "2026-11-27T00:00:00Z", "until": "2026-12-01T00:00:00Z"}
 _SCHEDULED = {**_DETAILS, **_SCHEDULE, "state": "scheduled"}
 _TRIED = {**_DETAILS, "state": "trial", "share": 10}
@@ -62,6 +67,48 @@ _AWAITING = {
         "live": False,
         "detail": "Another person has to approve this change set in the admin. Then send the request again.",
     }
+}
+_SIMULATED_TIME = {"from": "2026-11-13T00:00:00Z", "to": "2026-11-20T00:00:00Z"}
+_WAITING: dict[str, Any] = {
+    "id": 3,
+    **_SIMULATED_TIME,
+    "state": "waiting",
+    "progress": 0,
+    "outdated": False,
+    "started_at": "2026-11-20T08:01:00Z",
+    "finished_at": None,
+    "totals": None,
+    "problems": [],
+}
+_FIGURES = {
+    "requests": 360,
+    "clients": 2,
+    "before_least": 50,
+    "before_most": 70,
+    "after_least": 0,
+    "after_most": 10,
+    "clients_before_least": 1,
+    "clients_before_most": 1,
+    "clients_after_least": 0,
+    "clients_after_most": 1,
+}
+_DONE = {
+    **_WAITING,
+    "state": "done",
+    "progress": 100,
+    "finished_at": "2026-11-20T08:01:04Z",
+    "totals": {
+        "all": _FIGURES,
+        "plans": {"pro": _FIGURES},
+        "endpoints": {"search": _FIGURES},
+        "policies": {"pro-search": _FIGURES},
+    },
+}
+_SIMULATING = {
+    **_DETAILS,
+    "simulations": [_WAITING],
+    "live": False,
+    "detail": "A worker simulates the change set. Read it again for the result.",
 }
 _CONFLICT = {"conflicts": [{"path": "policies.pro-search.limits.60s.quota", "before": 100, "after": 200, "found": 150}]}
 
@@ -163,7 +210,27 @@ read_operation = extend_schema(
     summary="Read a change set",
     description="Its state, what it changes, and which fields others have changed since it was prepared.",
     parameters=[_ID, CHALLENGE, RETRY_OUTAGE],
-    responses=json_answer("ChangeSetDetails", "The change set.", draft=_DETAILS) | _BAD_QUERY | _UNKNOWN | _COMMON,
+    responses=json_answer(
+        "ChangeSetDetails", "The change set.", draft=_DETAILS, simulated=_DETAILS | {"simulations": [_DONE]}
+    )
+    | _BAD_QUERY
+    | _UNKNOWN
+    | _COMMON,
+)
+
+simulate_operation = extend_schema(
+    operation_id="simulateChangeSet",
+    tags=["changes"],
+    summary="Simulate a change set over recorded usage",
+    description="A worker counts how many recorded requests would have been denied without and with the change set, as "
+    "bounds, because usage is recorded by minute. The results are in `simulations` of the change set.",
+    parameters=[_ID, CHALLENGE, RETRY_OUTAGE],
+    request=_request_body("ChangeSetSimulationRequest", week=_SIMULATED_TIME),
+    responses=json_answer("ChangeSetResult", "A worker simulates it.", status=202, simulating=_SIMULATING)
+    | BAD_INPUT
+    | _UNKNOWN
+    | problem_answers({problems.CHANGE_NOT_POSSIBLE: {}})
+    | _COMMON,
 )
 
 schedule_operation = extend_schema(

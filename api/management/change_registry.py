@@ -10,17 +10,21 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from api.authentication import BearerToken, invalid_token
-from api.management.change_requests import ChangesPage, DraftRequest
+from api.management.change_requests import ChangesPage, DraftRequest, SimulationRequest
 from api.problems import KEY_REUSED, NOT_FOUND, ProblemResponse
 from limits.changes.documents import start_with_document
-from limits.changes.lifecycle import Actor, applied, differences_of
+from limits.changes.lifecycle import Actor, NotAllowedNow, applied, differences_of
 from limits.domain.edits import Conflict
 from limits.domain.rule_items import text_of_moment
-from limits.models import ApiToken, ChangeSet
+from limits.models import ApiToken, ChangeSet, Simulation
+from limits.simulation.running import start
 from ratelimit_enforcer.domain.enums import Scope
 
 KEPT = timedelta(hours=24)
 """How long an ``Idempotency-Key`` is kept."""
+
+MAX_SIMULATIONS = 10
+"""Maximum number of simulations in an answer, the newest first."""
 
 _PUBLISHED = (ChangeSet.State.PUBLISHED, ChangeSet.State.REVERTED)
 """States of change sets that were published for all clients."""
@@ -81,6 +85,16 @@ def _created_by(key: bytes) -> ChangeSet | None:
     return _rows().filter(request_key=key.hex(), created_at__gt=timezone.now() - KEPT).first()
 
 
+def simulate(row: ChangeSet, actor: Actor, wanted: SimulationRequest) -> None:
+    """Starts a simulation, unless the same one waits or runs already. Raises
+    :class:`~limits.changes.lifecycle.NotAllowedNow` for a change set that is over."""
+    if row.state not in (*ChangeSet.EDITABLE, *ChangeSet.PLANNED):
+        raise NotAllowedNow(f"The change set is {row.get_state_display()}.")
+    same = row.simulations.filter(begin=wanted.begin, end=wanted.end, edits=row.edits, state__in=Simulation.UNFINISHED)
+    if not same.exists():
+        start(row, wanted.begin, wanted.end, actor.name)
+
+
 def summary(row: ChangeSet) -> dict[str, Any]:
     """What a list shows of a change set."""
     return {
@@ -103,12 +117,32 @@ def summary(row: ChangeSet) -> dict[str, Any]:
 def body(row: ChangeSet) -> dict[str, Any]:
     """Everything about a change set. Once it is published, ``differences`` are those of that version; before, those
     from the present rules."""
+    simulations = {"simulations": list(map(_simulation_body, row.simulations.all()[:MAX_SIMULATIONS]))}
     if row.state in _PUBLISHED and row.publication is not None:
-        return summary(row) | {"differences": row.publication.changes, "conflicts": []}
+        return summary(row) | simulations | {"differences": row.publication.changes, "conflicts": []}
     conflicts = applied(row).conflicts
-    return summary(row) | {
-        "differences": list(map(str, differences_of(row))),
-        "conflicts": list(map(conflict_body, conflicts)),
+    return (
+        summary(row)
+        | simulations
+        | {
+            "differences": list(map(str, differences_of(row))),
+            "conflicts": list(map(conflict_body, conflicts)),
+        }
+    )
+
+
+def _simulation_body(row: Simulation) -> dict[str, Any]:
+    return {
+        "id": row.pk,
+        "from": text_of_moment(row.begin),
+        "to": text_of_moment(row.end),
+        "state": row.state,
+        "progress": row.progress,
+        "outdated": row.is_outdated,
+        "started_at": text_of_moment(row.created_at),
+        "finished_at": text_of_moment(row.finished_at),
+        "totals": row.totals or None,
+        "problems": row.problems,
     }
 
 

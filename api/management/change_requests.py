@@ -42,6 +42,14 @@ class ScheduleRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class SimulationRequest:
+    """The recorded usage over which a change set is simulated, in whole minutes."""
+
+    begin: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class PublishRequest:
     """Whom a change set is published for: a share of the clients in percent, those with a tag, or all clients."""
 
@@ -80,6 +88,25 @@ def read_schedule(request: Request) -> ScheduleRequest:
     if at is None:
         raise invalid({"at": [_NOT_A_MOMENT]})
     return ScheduleRequest(at, until)
+
+
+def read_simulation(request: Request) -> SimulationRequest:
+    """The time to simulate, in the body of a request, rounded down to minutes. Raises
+    :class:`~api.problems.ProblemResponse`."""
+    fields = {"from": None, "to": None} | _object(read_json(request))
+    given = checked(fields, _SIMULATION_FIELDS, "is not a field of a simulation.")
+    begin, end = (_minute(given[name]) for name in ("from", "to"))
+    if end <= begin:
+        raise invalid({"to": ["must be at least one minute after “from”."]})
+    return SimulationRequest(begin, end)
+
+
+def _minute(text: str) -> datetime:
+    """The minute of a text that was checked before."""
+    found = moment_of_text(text)
+    if found is None:
+        raise ValueError(text)
+    return found.replace(second=0, microsecond=0)
 
 
 def read_publish(request: Request) -> PublishRequest:
@@ -173,5 +200,6 @@ def _state_problem(value: str) -> str | None:
 
 _DRAFT_FIELDS = {"name": _name_problem, "reason": _reason_problem, "config": _config_problem}
 _SCHEDULE_FIELDS = {"at": _at_problem, "until": _until_problem}
+_SIMULATION_FIELDS = {"from": _at_problem, "to": _at_problem}
 _PUBLISH_FIELDS = {"share": whole_number(1, 99), "tag": _tag_problem}
 _PAGE_FIELDS = {"limit": limit_problem, "after": _after_problem, "state": _state_problem}

@@ -1,8 +1,8 @@
 """JSON Schemas of change sets."""
 
 from api.management.change_requests import MAX_NAME_LENGTH
-from api.openapi.schemas import TAG, TEXT, Schema, nullable, object_schema, ref
-from limits.models import ChangeSet
+from api.openapi.schemas import TAG, TEXT, Schema, count, nullable, object_schema, ref
+from limits.models import ChangeSet, Simulation
 from ratelimit_enforcer.domain.validation import MAX_REASON_LENGTH
 
 _PRINTABLE = {"not": {"pattern": r"[\u0000-\u001f\u007f-\u009f]"}}
@@ -66,6 +66,11 @@ _DETAILS = object_schema(
             "items": ref("ChangeSetConflict"),
             "description": "Fields that others have changed since.",
         },
+        "simulations": {
+            "type": "array",
+            "items": ref("ChangeSetSimulation"),
+            "description": "The latest ten simulations, the newest first.",
+        },
     }
 )
 _LIVE = object_schema(
@@ -78,6 +83,52 @@ _LIVE = object_schema(
         "detail": TEXT | {"description": "Why it is not live yet."},
     },
     optional=("detail",),
+)
+
+_FIGURES = object_schema(
+    {
+        "requests": count("Recorded requests."),
+        "clients": count("Clients with recorded requests; of a policy, those that it may deny something."),
+        "before_least": count("Denied requests without the change set, at least."),
+        "before_most": count("Denied requests without the change set, at most."),
+        "after_least": count("Denied requests with the change set, at least."),
+        "after_most": count("Denied requests with the change set, at most."),
+        "clients_before_least": count("Clients with denied requests without the change set, at least."),
+        "clients_before_most": count("Clients with denied requests without the change set, at most."),
+        "clients_after_least": count("Clients with denied requests with the change set, at least."),
+        "clients_after_most": count("Clients with denied requests with the change set, at most."),
+    }
+)
+_FIGURES_BY_NAME: Schema = {"type": "object", "additionalProperties": _FIGURES}
+_TOTALS = {
+    **object_schema(
+        {
+            "all": _FIGURES,
+            "plans": _FIGURES_BY_NAME,
+            "endpoints": _FIGURES_BY_NAME,
+            "policies": _FIGURES_BY_NAME,
+        }
+    ),
+    "type": ["object", "null"],
+    "description": "Bounds of what is denied: of everything, and by plan, endpoint and policy; null until it is done.",
+}
+_SIMULATION = object_schema(
+    {
+        "id": {"type": "integer"},
+        "from": _DATE,
+        "to": _DATE,
+        "state": {"type": "string", "enum": list(Simulation.State)},
+        "progress": count("In percent."),
+        "outdated": {"type": "boolean", "description": "Whether the change set was edited afterwards."},
+        "started_at": _DATE,
+        "finished_at": nullable(_DATE),
+        "totals": _TOTALS,
+        "problems": {
+            "type": "array",
+            "items": TEXT,
+            "description": "What could not be simulated, or why the simulation failed, in sentences.",
+        },
+    }
 )
 
 CHANGE_SCHEMAS: dict[str, Schema] = {
@@ -102,6 +153,14 @@ CHANGE_SCHEMAS: dict[str, Schema] = {
     ),
     "ChangeSetResult": {"allOf": [ref("ChangeSetDetails"), _LIVE]},
     "ChangeSetSchedule": object_schema({"at": _AT, "until": _UNTIL}, optional=("until",), additionalProperties=False),
+    "ChangeSetSimulation": _SIMULATION,
+    "ChangeSetSimulationRequest": object_schema(
+        {
+            "from": _DATE | {"description": "Requests from this minute on."},
+            "to": _DATE | {"description": "Requests before this minute."},
+        },
+        additionalProperties=False,
+    ),
     "ChangeSetWithdrawal": object_schema({"reason": _REASON}, optional=("reason",), additionalProperties=False),
     "ChangeSets": object_schema(
         {"changes": {"type": "array", "items": ref("ChangeSet")}, "next": {"type": ["string", "null"]}}

@@ -20,6 +20,7 @@ from api.management.change_operations import (
     publish_operation,
     read_operation,
     schedule_operation,
+    simulate_operation,
     withdraw_operation,
 )
 from api.management.change_requests import (
@@ -27,6 +28,7 @@ from api.management.change_requests import (
     read_draft,
     read_publish,
     read_schedule,
+    read_simulation,
     read_withdrawal,
     reject_config,
 )
@@ -43,6 +45,7 @@ from ratelimit_enforcer.domain.enums import Scope
 from ratelimit_enforcer.domain.validation import InvalidRuleset
 
 _AWAITS = "Another person has to approve this change set in the admin. Then send the request again."
+_SIMULATING = "A worker simulates the change set. Read it again for the result."
 _OVERTAKEN = "Another request changed a change set at the same time. Send the request again."
 _NOTHING_WAITS = {"live": True}
 
@@ -90,6 +93,19 @@ class ChangeView(_ChangesView):
     def get(self, request: Request, change: int) -> HttpResponse:
         reject_query(request)
         return json_response(registry.body(registry.find(change)))
+
+
+class ChangeSimulateView(_ChangesView):
+    """``POST /v1/changes/ID/simulate``: simulates a change set over recorded usage, in a worker."""
+
+    @simulate_operation
+    def post(self, request: Request, change: int) -> HttpResponse:
+        reject_query(request)
+        wanted = read_simulation(request)
+        with transaction.atomic():
+            row = registry.find(change, locked=True)
+            registry.simulate(row, registry.actor_of(token_of(request)), wanted)
+        return json_response(registry.body(row) | {"live": False, "detail": _SIMULATING}, status=202)
 
 
 class ChangeScheduleView(_ChangesView):

@@ -117,7 +117,7 @@ def manager(settings: Settings, redis_url: str, transactional_db: None) -> Manag
 def test_every_operation_conforms_to_the_document(manager: Manager) -> None:
     document = schemathesis.openapi.from_wsgi("/api/schema/", get_wsgi_application())
     operations = [found.ok() for found in document.get_all_operations()]
-    assert len(operations) == 26
+    assert len(operations) == 27
     others = {"/v1/clients": manager.clients, "/v1/changes": manager.rules}
     for operation in operations:
         token = next((token for path, token in others.items() if operation.path.startswith(path)), manager.check)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from threading import Barrier, Thread
 from typing import Any
 
@@ -16,10 +16,12 @@ from limits.changes.lifecycle import approve
 from limits.models import ApiToken, ChangeSet, Publication, tokens
 from limits.publishing import clients, rules
 from limits.publishing.reconciler import go_live
+from limits.simulation.running import run
 from ratelimit_enforcer.domain.enums import Scope
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.api.conftest import Caller, serve
 from tests.models import rows
+from tests.simulation.recorded import BEGIN, HOURS, MINUTE, record
 from tests.support.servers import Store
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -92,7 +94,9 @@ def test_a_change_set_is_prepared_read_and_published(deployment: Deployment) -> 
     created_at = body.pop("created_at")
     change = body.pop("id")
     expected = {"name": "Sale", "reason": "Spring", "state": "draft", "author": "token deploy", "base": 1}
-    empty = dict.fromkeys(("at", "until", "share", "tag", "approved_by", "publication"))
+    empty: dict[str, Any] = {"simulations": []} | dict.fromkeys(
+        ("at", "until", "share", "tag", "approved_by", "publication")
+    )
     assert body == {**expected, **empty, "differences": [DIFFERENCE], "conflicts": [], "live": True}
     assert deployment.quota() == (10, None)
     assert deployment.read(change) == {**expected, **empty, "id": change, "created_at": created_at} | {
@@ -236,9 +240,39 @@ def test_a_second_unfinished_change_set_of_the_same_name(deployment: Deployment)
     )
 
 
+def test_a_simulation_over_recorded_usage(deployment: Deployment) -> None:
+    record("busy", {"any": {MINUTE: 30}})
+    change = deployment.prepare().json()["id"]
+    wanted = {"from": BEGIN.isoformat(), "to": (BEGIN + HOURS).isoformat()}
+    for _ in range(2):
+        waits = deployment.act(change, "simulate", wanted)
+        assert (waits.status_code, waits.json()["state"], waits.json()["live"]) == (202, "draft", False)
+    (simulation,) = waits.json()["simulations"]
+    assert (simulation["state"], simulation["totals"]) == ("waiting", None)
+    run(simulation["id"])
+    (found,) = deployment.read(change)["simulations"]
+    assert (found["state"], found["progress"], found["outdated"], found["problems"]) == ("done", 100, False, [])
+    assert [datetime.fromisoformat(found[name]) for name in ("from", "to")] == [BEGIN, BEGIN + HOURS]
+    figures = found["totals"]["all"]
+    assert (figures["requests"], figures["before_least"], figures["after_least"]) == (30, 20, 10)
+    assert figures["before_most"] >= 20
+    assert list(found["totals"]["policies"]) == ["all"]
+
+
+def test_what_is_over_is_not_simulated(deployment: Deployment) -> None:
+    change = deployment.prepare().json()["id"]
+    deployment.act(change, "withdraw")
+    response = deployment.act(change, "simulate", {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"})
+    assert (response.status_code, response.json()["type"]) == (409, "/problems/change-not-possible")
+
+
 @pytest.mark.parametrize(
     ("action", "body", "errors"),
     [
+        ("simulate", {}, ["from", "to"]),
+        ("simulate", {"from": "2026-01-01", "to": "2026-01-02T00:00:00Z"}, ["from"]),
+        ("simulate", {"from": "2026-01-01T00:00:01Z", "to": "2026-01-01T00:00:59Z"}, ["to"]),
+        ("simulate", {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z", "of": 1}, ["of"]),
         ("schedule", {}, ["at"]),
         ("schedule", {"at": "tomorrow"}, ["at"]),
         ("schedule", {"at": "2126-01-01T00:00:00"}, ["at"]),
@@ -322,6 +356,7 @@ def test_an_unknown_change_set(deployment: Deployment, path: str) -> None:
         ("POST", "/1/publish"),
         ("POST", "/1/schedule"),
         ("POST", "/1/withdraw"),
+        ("POST", "/1/simulate"),
     ],
 )
 def test_a_token_without_the_scope(deployment: Deployment, method: str, path: str) -> None:

@@ -41,7 +41,7 @@ def test_it_is_openapi_3_1(document: Document) -> None:
         *("forwardAuth", "forwardAuthEnvoy"),
         *("reserve", "settle", "deleteReservation", "settleAll", "charge"),
         *("listChangeSets", "createChangeSet", "readChangeSet"),
-        *("scheduleChangeSet", "publishChangeSet", "withdrawChangeSet"),
+        *("simulateChangeSet", "scheduleChangeSet", "publishChangeSet", "withdrawChangeSet"),
         *("listClients", "readClient", "putClient", "changeClient", "removeClient", "resetClient"),
     }
 
@@ -86,6 +86,7 @@ def test_the_document_is_generated_once_per_format(caller: Caller, monkeypatch: 
         ("listChangeSets", [200, 400, 401, 403, 405, 406, 500, 503]),
         ("createChangeSet", [201, 400, 401, 403, 405, 406, 408, 409, 411, 413, 415, 500, 503]),
         ("readChangeSet", [200, 400, 401, 403, 404, 405, 406, 500, 503]),
+        ("simulateChangeSet", [202, 400, 401, 403, 404, 405, 406, 408, 409, 411, 413, 415, 500, 503]),
         ("scheduleChangeSet", [200, 202, 400, 401, 403, 404, 405, 406, 408, 409, 411, 413, 415, 500, 503]),
         ("publishChangeSet", [200, 202, 400, 401, 403, 404, 405, 406, 408, 409, 411, 413, 415, 500, 503]),
         ("withdrawChangeSet", [200, 202, 400, 401, 403, 404, 405, 406, 408, 409, 411, 413, 415, 500, 503]),
