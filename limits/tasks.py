@@ -19,7 +19,7 @@ from celery import shared_task
 from django.db import DatabaseError, InterfaceError, OperationalError, close_old_connections, connection
 from kombu.exceptions import OperationalError as BrokerUnavailable
 
-from limits.changes import due, trials
+from limits.changes import conflicts, due, trials
 from limits.configfile import client_files
 from limits.monitoring import alerts, delivery, drain, retention, rollups
 from limits.publishing import reconciler
@@ -75,6 +75,14 @@ def watch_trials() -> None:
     """Withdraws a change set whose denial rate is above its maximum."""
     with _outages_logged("watch_trials"):
         if trials.withdraw_exceeded():
+            send_mails.delay()
+
+
+@shared_task(name="limits.tasks.report_conflicts", **_LIMITS)
+def report_conflicts() -> None:
+    """Notifies the authors of drafts that others published over."""
+    with _outages_logged("report_conflicts"):
+        if conflicts.report_conflicts():
             send_mails.delay()
 
 

@@ -47,6 +47,8 @@ DEFAULTS: dict[str, Any] = {
     "REFUND_SHARE": 0.1,
     # Whether changes of rules by users without the permission “publish_alone” need the approval of another user.
     "APPROVAL_REQUIRED": False,
+    # URLs that receive a signed POST request when the approval of a change set is requested.
+    "APPROVAL_WEBHOOKS": (),
     # The admin's URL, for the links in emails.
     "PUBLIC_URL": "http://127.0.0.1:8000",
     # Retention of usage in days: by minute, by hour and by day.

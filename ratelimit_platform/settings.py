@@ -33,6 +33,7 @@ KEEP_MINUTES          days for which usage is kept by minute          14
 KEEP_HOURS            days for which usage is kept by hour            60
 KEEP_DAYS             days for which usage is kept by day             730
 APPROVAL_REQUIRED     changes of rules need a second person            off
+APPROVAL_WEBHOOKS     URLs called when approval is requested           none
 WEBHOOK_SECRET        signs webhooks: whsec_ and base64               no webhooks
 WEBHOOK_ALLOWED_NETWORKS  private networks that webhooks may reach    none
 METRICS_NETWORKS      networks with access to /metrics without token  none
@@ -168,6 +169,7 @@ RATELIMIT_PLATFORM = {
     "KEEP_HOURS": env.int("KEEP_HOURS", 60, minimum=1),
     "KEEP_DAYS": env.int("KEEP_DAYS", 730, minimum=1),
     "APPROVAL_REQUIRED": env.bool("APPROVAL_REQUIRED", False),
+    "APPROVAL_WEBHOOKS": env.list("APPROVAL_WEBHOOKS"),
     "WEBHOOK_SECRET": env.str("WEBHOOK_SECRET", ""),
     "WEBHOOK_ALLOWED_NETWORKS": env.networks("WEBHOOK_ALLOWED_NETWORKS"),
     "EXPOSE_HEADERS": env.bool("EXPOSE_HEADERS", False),
@@ -211,6 +213,7 @@ CELERY_BEAT_SCHEDULE = {
     "tidy-usage": {"task": "limits.tasks.tidy_usage", "schedule": 60.0, "options": {"expires": 120}},
     "evaluate-alerts": {"task": "limits.tasks.evaluate_alerts", "schedule": 10.0, "options": {"expires": 20}},
     "watch-trials": {"task": "limits.tasks.watch_trials", "schedule": 30.0, "options": {"expires": 60}},
+    "report-conflicts": {"task": "limits.tasks.report_conflicts", "schedule": 10.0, "options": {"expires": 20}},
     "send-mails": {"task": "limits.tasks.send_mails", "schedule": 10.0, "options": {"expires": 20}},
     "continue-imports": {"task": "limits.tasks.continue_imports", "schedule": 20.0, "options": {"expires": 40}},
     "continue-simulations": {

@@ -115,7 +115,7 @@ def _approve(request: HttpRequest, change: ChangeSet, values: dict[str, Any]) ->
 
 
 def _send_back(request: HttpRequest, change: ChangeSet, values: dict[str, Any]) -> Done:
-    lifecycle.send_back(change)
+    lifecycle.send_back(change, cast("User", request.user))
     return Done(f"“{change}” is a draft again.")
 
 
@@ -172,8 +172,8 @@ STEPS: tuple[Step, ...] = (
         _schedule,
         form=ScheduleForm,
         submit="Schedule",
-        explanation="Every server applies the changes from the first time on, and undoes them at the second, even if "
-        "nothing but Redis is available then.",
+        explanation="Every server applies the changes from this time on, by the clock of Redis, and undoes them at the "
+        "other.",
         is_final=True,
     ),
     Step(

@@ -59,13 +59,11 @@ class WorksOnDraft:
         found: list[Any] = super().get_urls()  # type: ignore[misc]
         for pattern in found:
             if isinstance(pattern, URLPattern):
-                pattern.callback = in_draft(pattern.callback)
+                pattern.callback = _in_draft(pattern.callback)
         return found
 
 
-def in_draft(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Returns the view with the rows of the chosen draft, if there is one; what it changes goes into the draft."""
-
+def _in_draft(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     @wraps(view)
     def page(request: HttpRequest, *args: Any, **options: Any) -> HttpResponse:
         if not request.user.is_authenticated or (change := chosen_draft(request)) is None:

@@ -21,12 +21,14 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
+from limits.changes.messages import request_approval, tell_author
 from limits.domain.differences import Change, changes
 from limits.domain.edits import Applied, Conflict, Edit, State, apply_edits, edits_between
 from limits.domain.states import rules_of_state
 from limits.models import ChangeSet, Publication
 from limits.publishing.rules import read_ruleset, read_state
 from ratelimit_enforcer.conf import setting
+from ratelimit_enforcer.domain.enums import MessageKind
 
 
 class ChangeConflict(Exception):
@@ -121,9 +123,11 @@ def discard(change: ChangeSet) -> None:
 
 @transaction.atomic
 def submit(change: ChangeSet) -> None:
-    """Asks for the approval of another person. Raises :class:`NotAllowedNow`."""
+    """Asks for the approval of another person, with a message to everybody who may give it. Raises
+    :class:`NotAllowedNow`."""
     require_state(change, (ChangeSet.State.DRAFT,), "Only a draft can be submitted for approval.")
     enter(change, ChangeSet.State.AWAITING)
+    request_approval(change, differences_of(change), editors_of(change))
 
 
 @transaction.atomic
@@ -134,6 +138,7 @@ def approve(change: ChangeSet, user: User) -> None:
         raise NotAllowedNow("Nobody approves their own change.")
     change.approved_by, change.approved_at = user, timezone.now()
     enter(change, ChangeSet.State.APPROVED)
+    tell_author(change, MessageKind.APPROVED, f"{user.get_username()} approved this change set.", actor=user)
 
 
 def editors_of(change: ChangeSet) -> set[int | None]:
@@ -148,8 +153,9 @@ def editors_of(change: ChangeSet) -> set[int | None]:
 
 
 @transaction.atomic
-def send_back(change: ChangeSet) -> None:
-    """Makes a change set that awaits approval, or was approved, a draft again. Raises :class:`NotAllowedNow`."""
+def send_back(change: ChangeSet, user: User | None = None) -> None:
+    """Makes a change set that awaits approval, or was approved, a draft again. ``user``: who does so, which the author
+    is notified of. Raises :class:`NotAllowedNow`."""
     require_state(
         change,
         (ChangeSet.State.AWAITING, ChangeSet.State.APPROVED),
@@ -157,6 +163,8 @@ def send_back(change: ChangeSet) -> None:
     )
     change.set_edits(change.list_of_edits)
     change.save()
+    who = user.get_username() if user else "A program"
+    tell_author(change, MessageKind.SENT_BACK, f"{who} made this change set a draft again.", actor=user)
 
 
 def require_state(change: ChangeSet, states: Iterable[Any], otherwise: str) -> None:

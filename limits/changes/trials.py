@@ -6,12 +6,14 @@ import structlog
 from django.db import transaction
 
 from limits.changes.lifecycle import Actor
+from limits.changes.messages import tell_author
 from limits.changes.publication import withdraw
 from limits.domain.alert_rules import format_percent
 from limits.domain.descriptions import quantity
 from limits.models import ChangeSet
 from limits.monitoring.trials import MAX_PERIOD, Comparison, compare
 from limits.publishing.reconciler import go_live
+from ratelimit_enforcer.domain.enums import MessageKind
 
 AUTHOR = "automatic withdrawal"
 """The author of such a publication in the history."""
@@ -63,7 +65,9 @@ def _withdraw(change: ChangeSet, found: Comparison) -> bool:
     before, after = ((row.state, row.tried_since, row.max_denial_rate) for row in (change, present))
     if before != after:
         return False
-    withdraw(present, Actor(AUTHOR), _reason(present, found))
+    reason = _reason(present, found)
+    withdraw(present, Actor(AUTHOR), reason)
+    tell_author(present, MessageKind.WITHDRAWN, reason)
     log.warning("trial_withdrawn", change=present.name, requests=found.shared.requests, denied=found.shared.denied)
     return True
 

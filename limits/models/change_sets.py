@@ -80,6 +80,10 @@ class ChangeSet(models.Model):
     )
     tried_since = models.DateTimeField(null=True, editable=False)
     """The time from which the present share of a trial is in force."""
+    compared_with = models.BigIntegerField(default=0, db_default=0, editable=False)
+    """The version up to which the author was notified of conflicts."""
+    known_conflicts = models.JSONField(default=list, db_default=[], editable=False)
+    """The conflicts with that version, as text: the path and the value found."""
     approved_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, editable=False, on_delete=models.SET_NULL, related_name="+"
     )
@@ -95,7 +99,7 @@ class ChangeSet(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
-    history = RowHistory(excluded_fields=["ids", "request_key", "request_digest"])
+    history = RowHistory(excluded_fields=["ids", "request_key", "request_digest", "compared_with", "known_conflicts"])
 
     class Meta:
         verbose_name = "change set"

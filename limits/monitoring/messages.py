@@ -6,20 +6,16 @@ Emails are for people, webhooks for programs; both contain the same information.
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from email.utils import parseaddr
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
-
-from django.conf import settings
-from django.template.loader import render_to_string
-from django.urls import reverse
 
 from limits.domain.alert_rules import format_minutes, format_percent, units_of_cost
 from limits.domain.descriptions import quantity
 from limits.models import Alert, AlertRule, Message
 from limits.monitoring import problems
 from limits.monitoring.metrics import ONE_MINUTE, largest_contributions
-from ratelimit_enforcer.conf import setting
+from limits.monitoring.outbox import MAX_SUBJECT, Draft, put, url_of
 from ratelimit_enforcer.domain.enums import AlertMetric, Channel, GroupBy, MessageKind
 
 MAX_FIGURES = 10
@@ -27,8 +23,6 @@ MAX_FIGURES = 10
 
 MAX_DIGEST_LINES = 50
 """Maximum number of alerts listed in a digest."""
-
-MAX_SUBJECT = 200
 
 _PREFIXES = {MessageKind.REMINDER: "Reminder: ", MessageKind.RESOLVED: "Resolved: ", MessageKind.TEST: "Test: "}
 _AMOUNTS = {AlertMetric.USAGE_RATIO: "highest", AlertMetric.OVERDRAWN: "overdrawn"}
@@ -73,11 +67,11 @@ def write_digest(
         "rules": [_rule_line(name, alerts) for name in names],
         "alerts": highest[:MAX_DIGEST_LINES],
         "lines": [
-            (_digest_line(alert, len(names)), _url("admin:limits_alert_change", alert.pk))
+            (_digest_line(alert, len(names)), url_of("admin:limits_alert_change", alert.pk))
             for alert in highest[:MAX_DIGEST_LINES]
         ],
         "more": len(alerts) - MAX_DIGEST_LINES,
-        "alerts_url": f"{_url('admin:limits_alert_changelist')}?{urlencode({'resolved_at__isempty': '1'})}",
+        "alerts_url": f"{url_of('admin:limits_alert_changelist')}?{urlencode({'resolved_at__isempty': '1'})}",
     }
     message = _write(channel, destination, MessageKind.DIGEST, context["subject"], "digest", context, now)
     message.alerts.add(*alerts)
@@ -90,7 +84,7 @@ def write_test(channel: Channel, destination: str, rule: AlertRule, now: datetim
     context: dict[str, Any] = {
         "subject": subject,
         "rule": rule,
-        "rule_url": _url("admin:limits_alertrule_change", rule.pk),
+        "rule_url": url_of("admin:limits_alertrule_change", rule.pk),
     }
     return _write(channel, destination, MessageKind.TEST, subject, "test", context, now)
 
@@ -98,23 +92,8 @@ def write_test(channel: Channel, destination: str, rule: AlertRule, now: datetim
 def _write(
     channel: Channel, destination: str, kind: MessageKind, subject: str, template: str, context: Any, now: datetime
 ) -> Message:
-    name = uuid.uuid4()
-    message = Message(
-        channel=channel.value,
-        kind=kind.value,
-        destination=destination,
-        message_id=f"<{name}@{_domain()}>",
-        subject=subject,
-        created_at=now,
-        next_attempt_at=now,
-    )
-    if channel is Channel.MAIL:
-        message.text = render_to_string(f"limits/mail/{template}.txt", context)
-        message.html = render_to_string(f"limits/mail/{template}.html", context)
-    else:
-        message.payload = _payload(name, kind, context, now)
-    message.save()
-    return message
+    payload = partial(_payload, kind=kind, context=context, now=now)
+    return put(Draft(kind, subject, template, context, payload), channel, destination, now)
 
 
 def _context(alert: Alert, kind: MessageKind) -> dict[str, Any]:
@@ -131,7 +110,7 @@ def _context(alert: Alert, kind: MessageKind) -> dict[str, Any]:
         "amounts": _AMOUNTS.get(AlertMetric(rule.metric), "denied"),
         "places": "policy" if rule.metric == AlertMetric.USAGE_RATIO else "endpoint",
         "highest": format_value(alert.highest, rule),
-        "alert_url": _url("admin:limits_alert_change", alert.pk),
+        "alert_url": url_of("admin:limits_alert_change", alert.pk),
         "client_url": _client_url(alert),
         "again_in": format_minutes(max(rule.cooldown, 60)),
     }
@@ -204,7 +183,7 @@ def _digest_line(alert: Alert, rules: int) -> str:
     return headline(alert) if rules == 1 else f"{alert.rule.name}: {headline(alert)}"
 
 
-def _payload(name: uuid.UUID, kind: MessageKind, context: Any, now: datetime) -> dict[str, Any]:
+def _payload(name: uuid.UUID, *, kind: MessageKind, context: Any, now: datetime) -> dict[str, Any]:
     alerts = context.get("alerts") or ([context["alert"]] if "alert" in context else [])
     return {
         "type": f"alert.{kind.value}",
@@ -235,19 +214,11 @@ def _alert_payload(alert: Alert) -> dict[str, Any]:
         "highest": alert.highest,
         "opened_at": alert.opened_at.isoformat(),
         "resolved_at": alert.resolved_at.isoformat() if alert.resolved_at else None,
-        "url": _url("admin:limits_alert_change", alert.pk),
+        "url": url_of("admin:limits_alert_change", alert.pk),
     }
 
 
 def _client_url(alert: Alert) -> str:
     if alert.rule.group_by != GroupBy.CLIENT or not alert.group:
         return ""
-    return f"{_url('admin:limits_client_changelist')}?{urlencode({'q': alert.group})}"
-
-
-def _url(name: str, *arguments: object) -> str:
-    return setting("PUBLIC_URL").rstrip("/") + reverse(name, args=arguments)
-
-
-def _domain() -> str:
-    return parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or "localhost"
+    return f"{url_of('admin:limits_client_changelist')}?{urlencode({'q': alert.group})}"

@@ -18,6 +18,7 @@ class Sums(NamedTuple):
 
     client: int
     endpoint: int | None
+    requests: int
     before: int
     after: int
     of_policy_before: Sequence[int]
@@ -92,16 +93,15 @@ def figures_of(
     rows: Sequence[Sums],
     names: Mapping[int, str],
     in_blocks: Mapping[BoundedLimit, int],
-    recorded: Mapping[str, int],
+    all_requests: int,
 ) -> Iterator[Figures]:
     """The bounds of one client. ``rows``: those of :func:`~limits.simulation.statements.sums_of`; ``names``: number of
     an endpoint → slug; ``in_blocks``: limit → the least in blocks of several minutes;
-    ``recorded``: endpoint → all of the client's requests to it."""
+    ``all_requests``: the client's requests, also those to endpoints without rows."""
     least = _least_of(profile, rows, in_blocks)
     before = _side(profile, rows, names, least, "before")
     after = _side(profile, rows, names, least, "after")
-    requests = {names[row.endpoint]: recorded[names[row.endpoint]] for row in rows if row.endpoint is not None}
-    all_requests = sum(recorded.values())
+    requests = {names[row.endpoint]: row.requests for row in rows if row.endpoint is not None}
     yield Figures(None, None, all_requests, before.of_all(), after.of_all())
     ends = before.of_endpoints(), after.of_endpoints()
     for name, number in requests.items():

@@ -195,6 +195,13 @@ def _paths(value: Any) -> str | None:
     return None if valid else "a dictionary of attributes and dotted paths"
 
 
+def _urls(value: Any) -> str | None:
+    valid = isinstance(value, list | tuple) and all(
+        isinstance(url, str) and url.startswith(("https://", "http://")) for url in value
+    )
+    return None if valid else "a list of URLs"
+
+
 def _flag(value: Any) -> str | None:
     return None if isinstance(value, bool) else "True or False"
 
@@ -221,6 +228,7 @@ _VALUES: dict[str, Callable[[Any], str | None]] = {
     "LEGACY_HEADERS": _one_of("off", "beside", "instead"),
     "EXPOSE_HEADERS": _flag,
     "APPROVAL_REQUIRED": _flag,
+    "APPROVAL_WEBHOOKS": _urls,
 }
 """Key → a function that returns what its value must be; None if the value is valid."""
 

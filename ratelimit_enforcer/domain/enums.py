@@ -88,6 +88,12 @@ class MessageKind(StrEnum):
     RESOLVED = "resolved"
     DIGEST = "digest"
     TEST = "test"
+    REQUESTED = "requested"
+    """A change set awaits approval; the following are for its author."""
+    APPROVED = "approved"
+    SENT_BACK = "sent_back"
+    CONFLICT = "conflict"
+    WITHDRAWN = "withdrawn"
 
 
 class GroupBy(StrEnum):

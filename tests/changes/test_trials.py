@@ -3,13 +3,14 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.utils import timezone
 
 from limits.changes import publication as live
 from limits.changes.lifecycle import Actor, start
 from limits.changes.trials import MIN_REQUESTS, comparison, withdraw_exceeded
 from limits.domain.edits import Edit
-from limits.models import ChangeSet, Publication
+from limits.models import ChangeSet, Message, Publication
 from limits.monitoring.drain import drain
 from limits.publishing import clients, rules
 from ratelimit_enforcer.engine import CheckRequest, get_engine
@@ -28,6 +29,10 @@ ANN = Actor("ann")
 EDIT = Edit(("policies", "search", "limits", "3600s", "quota"), 1000, 90)
 
 
+def ann() -> Actor:
+    return Actor.of(User.objects.create_user("ann", "ann@example.com"))
+
+
 @pytest.fixture
 def trial(platform: Platform) -> ChangeSet:
     """Clients with the tag “beta” may send 90 requests in an hour, all others 1,000; withdrawn above 9 %."""
@@ -40,7 +45,7 @@ def trial(platform: Platform) -> ChangeSet:
 
 def tried(max_denial_rate: int | None, tag: str = "beta") -> ChangeSet:
     """The trial, as if its share were in force for five minutes."""
-    change = ChangeSet.objects.filter(state="trial").first() or start("Pilot", ANN, [EDIT])
+    change = ChangeSet.objects.filter(state="trial").first() or start("Pilot", ann(), [EDIT])
     live.try_on(change, ANN, tag=tag, max_denial_rate=max_denial_rate)
     assert rules.deliver().live
     change.tried_since = timezone.now() - timedelta(minutes=5)
@@ -69,6 +74,9 @@ def test_a_trial_whose_denial_rate_exceeds_the_maximum_is_withdrawn(trial: Chang
         "Change set “Pilot” withdrawn automatically: 10 % of 100 requests of the clients in the share were denied, and "
         "0 % of 50 requests of all others. The maximum was 9 %."
     )
+    message = Message.objects.get()
+    assert (message.destination, message.subject) == ("ann@example.com", "Withdrawn: Pilot")
+    assert newest().reason in message.text
     assert platform.sequence == newest().sequence
     decision = get_engine().check(CheckRequest("acme", "search"))
     assert (decision.allowed, decision.change, decision.limits[0].limit.quota) == (True, None, 1000)
