@@ -72,7 +72,8 @@ class _Side(NamedTuple):
     def _least(self, endpoint: str | None) -> int:
         return max((self.least.get(each, 0) for each in self.limits if each.endpoint == endpoint), default=0)
 
-    def of_policies(self) -> dict[str, Bounds]:
+    def of_policies(self) -> dict[tuple[str | None, str], Bounds]:
+        """(endpoint, policy) → bounds."""
         endpoints = {each.policy: each.endpoint for each in self.limits}
         by_endpoint, whole = self.of_endpoints(), self.of_all()
         found = {}
@@ -84,7 +85,7 @@ class _Side(NamedTuple):
                 for other in self.policies
                 if other != policy and (at is None or endpoints[other] in (None, at))
             )
-            found[policy] = Bounds(max(0, min(most, together - others)), most)
+            found[at, policy] = Bounds(max(0, min(most, together - others)), most)
         return found
 
 
@@ -106,22 +107,12 @@ def figures_of(
     ends = before.of_endpoints(), after.of_endpoints()
     for name, number in requests.items():
         yield Figures(name, None, number, ends[0].get(name, NOTHING), ends[1].get(name, NOTHING))
-    yield from _of_policies(profile, requests, all_requests, before.of_policies(), after.of_policies())
-
-
-def _of_policies(
-    profile: Profile,
-    requests: Mapping[str, int],
-    all_requests: int,
-    before: Mapping[str, Bounds],
-    after: Mapping[str, Bounds],
-) -> Iterator[Figures]:
-    endpoints = {each.policy: each.endpoint for each in profile.limits}
-    for policy, endpoint in endpoints.items():
-        bounds = before.get(policy, NOTHING), after.get(policy, NOTHING)
+    policies = before.of_policies(), after.of_policies()
+    # The endpoint of a policy may change.
+    for endpoint, policy in dict.fromkeys((*policies[0], *policies[1])):
+        bounds = [side.get((endpoint, policy), NOTHING) for side in policies]
         if any(each.most for each in bounds):
-            number = all_requests if endpoint is None else requests.get(endpoint, 0)
-            yield Figures(endpoint, policy, number, *bounds)
+            yield Figures(endpoint, policy, all_requests if endpoint is None else requests[endpoint], *bounds)
 
 
 def _least_of(profile: Profile, rows: Iterable[Sums], in_blocks: Mapping[BoundedLimit, int]) -> dict[BoundedLimit, int]:
