@@ -172,8 +172,8 @@ STEPS: tuple[Step, ...] = (
         _schedule,
         form=ScheduleForm,
         submit="Schedule",
-        explanation="Every server applies the changes from this time on, by the clock of Redis, and undoes them at the "
-        "other.",
+        explanation="Every server applies the changes from the first time on, and undoes them at the second, even if "
+        "nothing but Redis is available then.",
         is_final=True,
     ),
     Step(

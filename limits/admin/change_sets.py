@@ -35,7 +35,7 @@ _STATE_COLOURS = {
 class ChangeSetAdmin(HasIntroduction, ShowsHistory, PlatformModelAdmin):
     introduction = (
         "Several edits of plans, endpoints, policies and segment overrides that go live together: at once, at a time, "
-        "or first for a share of the clients. Until then nobody but the people here sees them."
+        "or first for a share of the clients. Until then they apply to no client."
     )
     form = ChangeSetForm
     list_display = ("name", "state_label", "author", "created_at", "timing", "what_changes")

@@ -1,6 +1,6 @@
 """Bar charts of requests as SVG: no script, the same in print, and with a text alternative."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -40,6 +40,33 @@ class Bars:
 
 
 @dataclass(frozen=True, slots=True)
+class Words:
+    """The words of a chart. ``legend``: pairs of a CSS class and a text. ``about``: the numbers of a bar as text;
+    ``summary``: those of all bars together, as a sentence."""
+
+    legend: tuple[tuple[str, str], ...]
+    about: Callable[[Bars], str]
+    summary: Callable[[Bars], str]
+
+
+def _outcomes(bar: Bars) -> str:
+    return f"{bar.admitted:,} admitted, {bar.not_admitted_text}"
+
+
+OUTCOMES = Words(
+    (("", "admitted"), ("rl-denied", "denied or blocked")),
+    _outcomes,
+    lambda total: f"{quantity(total.requests, 'request')}: {_outcomes(total)}.",
+)
+
+WOULD_BE_DENIED = Words(
+    (("rl-denied", "would have been denied"),),
+    lambda bar: f"{bar.denied:,} would have been denied",
+    lambda total: f"{quantity(total.denied, 'request')} would have been denied.",
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """One bar: admitted requests at the bottom, denied and blocked ones on top. Lengths are in units of the drawing."""
 
@@ -76,10 +103,11 @@ def _total(begin: datetime, spans: Sequence[Bars]) -> Bars:
     )
 
 
-def chart(spans: Sequence[Bars], time_format: str, title_format: str) -> SafeString:
+def chart(spans: Sequence[Bars], time_format: str, title_format: str, words: Words = OUTCOMES) -> SafeString:
     """Returns the chart of these hours or days; formats are those of ``strftime``."""
     highest = max((span.requests for span in spans), default=0)
-    columns = [_column(at, span, spans, highest, time_format, title_format) for at, span in enumerate(spans)]
+    titles = [f"{span.begin.strftime(title_format)}: {words.about(span)}" for span in spans]
+    columns = [_column(at, spans, highest, time_format, titles[at]) for at in range(len(spans))]
     context = {
         "columns": columns,
         "width": WIDTH,
@@ -90,20 +118,18 @@ def chart(spans: Sequence[Bars], time_format: str, title_format: str) -> SafeStr
         "middle": TOP + (HEIGHT - BOTTOM - TOP) / 2,
         "highest": _short(highest),
         "half": _short(highest / 2),
-        "summary": _summary(spans),
+        "summary": _summary(spans, words),
+        "legend": words.legend,
     }
     return render_to_string("admin/limits/chart.html", context)
 
 
-def _summary(spans: Sequence[Bars]) -> str:
-    if not spans:
-        return "No requests."
-    whole = _total(spans[0].begin, spans)
-    return f"{quantity(whole.requests, 'request')}: {whole.admitted:,} admitted, {whole.not_admitted_text}."
+def _summary(spans: Sequence[Bars], words: Words) -> str:
+    return words.summary(_total(spans[0].begin, spans)) if spans else "No requests."
 
 
-def _column(at: int, span: Bars, spans: Sequence[Bars], highest: int, time_format: str, title_format: str) -> Column:
-    step = (WIDTH - LEFT - RIGHT) / len(spans)
+def _column(at: int, spans: Sequence[Bars], highest: int, time_format: str, title: str) -> Column:
+    span, step = spans[at], (WIDTH - LEFT - RIGHT) / len(spans)
     scale = (HEIGHT - BOTTOM - TOP) / (highest or 1)
     admitted, not_admitted = span.admitted * scale, span.not_admitted * scale
     base = HEIGHT - BOTTOM
@@ -117,7 +143,7 @@ def _column(at: int, span: Bars, spans: Sequence[Bars], highest: int, time_forma
         not_admitted_y=round(base - admitted - not_admitted, 1),
         not_admitted_height=round(not_admitted, 1),
         label=span.begin.strftime(time_format) if (len(spans) - 1 - at) % every == 0 else "",
-        title=f"{span.begin.strftime(title_format)}: {span.admitted:,} admitted, {span.not_admitted_text}",
+        title=title,
     )
 
 

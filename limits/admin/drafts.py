@@ -59,11 +59,13 @@ class WorksOnDraft:
         found: list[Any] = super().get_urls()  # type: ignore[misc]
         for pattern in found:
             if isinstance(pattern, URLPattern):
-                pattern.callback = _in_draft(pattern.callback)
+                pattern.callback = in_draft(pattern.callback)
         return found
 
 
-def _in_draft(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+def in_draft(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Returns the view with the rows of the chosen draft, if there is one; what it changes goes into the draft."""
+
     @wraps(view)
     def page(request: HttpRequest, *args: Any, **options: Any) -> HttpResponse:
         if not request.user.is_authenticated or (change := chosen_draft(request)) is None:

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from limits.admin.charts import chart, hourly_bars
+from limits.changes.overview import ShownChangeSet, awaiting_approval, shown_change_set
 from limits.domain.descriptions import quantity
 from limits.models import (
     ApiToken,
@@ -27,6 +28,7 @@ from limits.models import (
 )
 from limits.monitoring import figures
 from limits.monitoring.drain import usage_counts
+from limits.publishing.planned import planned_change_sets
 from limits.publishing.rules import ForeignRules, require_own_rules
 from limits.store.advice import advisor
 from ratelimit_enforcer.conf import setting
@@ -95,9 +97,18 @@ def add_home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     }
     if request.user.has_perm("limits.view_publication"):
         home["publishing"] = publishing(state)
+    if request.user.has_perm("limits.view_changeset"):
+        home["change_sets"] = list(_change_sets(request))
     if request.user.has_perm("limits.view_usage"):
         home |= _figures()
     return context | {"title": "Home"} | home
+
+
+def _change_sets(request: HttpRequest) -> Iterator[ShownChangeSet]:
+    """What is scheduled or being tried; and what awaits approval, for those who may approve it."""
+    yield from map(shown_change_set, planned_change_sets())
+    if request.user.has_perm("limits.approve_change"):
+        yield from map(shown_change_set, awaiting_approval())
 
 
 def publishing(state: StoreState) -> Publishing:

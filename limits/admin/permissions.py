@@ -10,7 +10,10 @@ from django.http import HttpRequest
 
 _PERMISSIONS_OF_PAGES = {
     "limits_plan_copy": "limits.add_plan",
+    "limits_publication_undo": "limits.add_changeset",
     "limits_publication_roll_back": "limits.roll_back",
+    "limits_policy_shadow_report": "limits.view_policydenial",
+    "limits_policy_shadow_file": "limits.view_policydenial",
     "limits_client_import_clients": "limits.add_clientimport",
     "limits_clientimport_run": "limits.add_clientimport",
     "limits_block_effect": "limits.add_block",

@@ -21,6 +21,7 @@ from limits.admin.drafts import WorksOnDraft
 from limits.admin.forms import ImmutableSlugAdmin, form_page
 from limits.admin.publishing import EDIT_AGAIN, PublishesRules, message_on_commit, publish_rules, reviewed
 from limits.admin.row_history import ShowsHistory
+from limits.changes.overview import ShownChangeSet, planned_for, shown_change_set
 from limits.models import Plan, Policy
 from limits.models.fields import validate_printable, validate_slug
 from ratelimit_enforcer.domain.validation import MAX_NAME_LENGTH, MAX_SLUG_LENGTH
@@ -121,6 +122,19 @@ class PlanAdmin(HasIntroduction, WorksOnDraft, ShowsHistory, ImmutableSlugAdmin,
     fields = ("name", "slug", "description", "is_default")
     actions_list = ("compare",)
     actions_detail = ("copy",)
+    change_form_outer_before_template = "admin/limits/plan/page.html"
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context = {"change_sets": self._planned(request, object_id)}
+        return super().change_view(request, object_id, form_url, context | (extra_context or {}))
+
+    def _planned(self, request: HttpRequest, pk: str) -> list[ShownChangeSet]:
+        plan = self.get_object(request, pk)
+        if plan is None or not request.user.has_perm("limits.view_changeset"):
+            return []
+        return [shown_change_set(change) for change in planned_for(plan)]
 
     @action(description="Compare plans", url_path="compare", permissions=["view"], icon="view_column")
     def compare(self, request: HttpRequest) -> HttpResponse:

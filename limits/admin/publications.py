@@ -5,19 +5,22 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin import AdminSite
-from django.db.models import F, Q, QuerySet, Subquery
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.html import format_html
 from unfold.decorators import action, display
 
 from limits.admin.base import HasIntroduction, PlatformModelAdmin
 from limits.admin.forms import ReadOnlyAdmin, place_of
 from limits.admin.publishing import changes_of, publication_of, publish_rules, reviewed
+from limits.admin.undo import undo_view
 from limits.configfile.apply import restore_rules
 from limits.configfile.reading import InvalidConfig
-from limits.models import Publication
+from limits.models import ChangeSet, Publication
 from ratelimit_enforcer.domain.ruleset import Ruleset
 from ratelimit_enforcer.domain.validation import InvalidRuleset
 
@@ -55,35 +58,66 @@ def _restore(request: HttpRequest, publication: Publication) -> HttpResponse:
     return HttpResponseRedirect(reverse("admin:limits_publication_changelist"))
 
 
-_STATE_COLOURS = {"live": "success", "replaced": "info", "not live yet": "warning", "partially live": "warning"}
+_STATE_COLOURS = {
+    "live": "success",
+    "live, scheduled": "success",
+    "scheduled": "warning",
+    "withdrawn": "info",
+    "replaced": "info",
+    "not live yet": "warning",
+    "partially live": "warning",
+}
+
+_LIVE = Q(state=Publication.State.LIVE)
+_IN_FORCE = _LIVE & Q(sequence=F("in_force"))
+_SCHEDULED, _WITHDRAWN = (
+    Q(change_state=state) for state in (ChangeSet.State.SCHEDULED.value, ChangeSet.State.WITHDRAWN.value)
+)
+_FILTERS = {
+    "force": ("live", _IN_FORCE),
+    "past": ("replaced", _LIVE & ~_IN_FORCE & ~_SCHEDULED & ~_WITHDRAWN),
+    "later": ("scheduled", _SCHEDULED),
+    "withdrawn": ("withdrawn", _LIVE & ~_IN_FORCE & _WITHDRAWN),
+    "way": ("not live yet", ~_LIVE),
+}
+"""Value in the URL → label, and filter for rows as :meth:`PublicationAdmin.get_queryset` annotates them."""
 
 
 class StateFilter(admin.SimpleListFilter):
-    """Filters by state: in force, replaced by a later version, or not live yet."""
+    """Filters by state: in force, replaced by a later version, of a change set that is scheduled or was withdrawn, or
+    not live yet."""
 
     title = "state"
     parameter_name = "in"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("force", "live"), ("past", "replaced"), ("way", "not live yet")]
+        return [(value, label) for value, (label, _) in _FILTERS.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Publication]) -> QuerySet[Publication]:
-        live = Q(state=Publication.State.LIVE)
-        chosen = {"force": live & Q(sequence=F("in_force")), "past": live & ~Q(sequence=F("in_force")), "way": ~live}
-        selected = chosen.get(self.value() or "")
-        return queryset if selected is None else queryset.filter(selected)
+        _, chosen = _FILTERS.get(self.value() or "", ("", None))
+        return queryset if chosen is None else queryset.filter(chosen)
 
 
 @admin.register(Publication)
 class PublicationAdmin(HasIntroduction, ReadOnlyAdmin, PlatformModelAdmin):
-    introduction = "All published versions of the rules. Open a version to see what it changed, or to roll back to it."
+    introduction = (
+        "All published versions of the rules. Open a version to see what it changed, to undo its changes, or to roll "
+        "back to it."
+    )
     list_display = ("sequence", "created_at", "author", "reason", "first_change", "state_label")
     list_filter = (StateFilter,)
     search_fields = ("=sequence", "author", "reason")
-    fields = ("sequence", "state_label", "author", "reason", "created_at", "live_at", "what_changed")
+    fields = ("sequence", "state_label", "author", "reason", "created_at", "live_at", "change_set", "what_changed")
     readonly_fields = fields
     show_full_result_count = False
-    actions_detail = ("roll_back",)
+    actions_detail = ("undo", "roll_back")
+
+    @action(description="Undo this change…", url_path="undo", permissions=["undo"], icon="settings_backup_restore")
+    def undo(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        return undo_view(request, self.admin_site, get_object_or_404(Publication, pk=object_id))
+
+    def has_undo_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return request.user.has_perm("limits.add_changeset")
 
     @action(description="Roll back to this version…", url_path="roll-back", permissions=["roll_back"], icon="undo")
     def roll_back(self, request: HttpRequest, object_id: int) -> HttpResponse:
@@ -96,12 +130,24 @@ class PublicationAdmin(HasIntroduction, ReadOnlyAdmin, PlatformModelAdmin):
         """The newest version equals the present rules: a rollback to it is not offered."""
         found: list[Any] = super().get_actions_detail(request, object_id)
         newest = Publication.objects.order_by("-sequence").values_list("pk", flat=True).first()
-        return [] if str(newest) == str(object_id) else found
+        is_newest = str(newest) == str(object_id)
+        return [each for each in found if not (is_newest and each.action_name.endswith("roll_back"))]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Publication]:
-        """Adds ``in_force``: the sequence of the version that is live."""
+        """Adds ``in_force``: the sequence of the version that is live; and ``change_state``: the state of the change
+        set that the version published, empty if there is none."""
         live = Publication.objects.filter(state=Publication.State.LIVE).order_by("-sequence").values("sequence")[:1]
-        return super().get_queryset(request).defer("content").annotate(in_force=Subquery(live))
+        state = ChangeSet.objects.filter(publication=OuterRef("pk")).values("state")[:1]
+        rows = super().get_queryset(request).defer("content")
+        return rows.annotate(in_force=Subquery(live), change_state=Coalesce(Subquery(state), Value("")))
+
+    @display(description="Change set")
+    def change_set(self, publication: Publication) -> str:
+        change = ChangeSet.objects.filter(publication=publication).first()
+        if change is None:
+            return "none"
+        url = reverse("admin:limits_changeset_change", args=[change.pk])
+        return format_html('<a class="rl-link" href="{}">{}</a>, {}', url, change, change.get_state_display())
 
     @display(description="Changes")
     def first_change(self, publication: Publication) -> str:
@@ -114,7 +160,10 @@ class PublicationAdmin(HasIntroduction, ReadOnlyAdmin, PlatformModelAdmin):
         return render_to_string("admin/limits/publication/changes.html", {"changes": changes})
 
     @display(description="State", ordering="state", label=_STATE_COLOURS)
-    def state_label(self, publication: Publication) -> str:
-        if publication.state == Publication.State.LIVE and publication.sequence != publication.in_force:  # type: ignore[attr-defined]
-            return "replaced"
-        return publication.get_state_display()
+    def state_label(self, publication: Any) -> str:
+        change = publication.change_state
+        if publication.state != Publication.State.LIVE:
+            return str(publication.get_state_display())
+        if publication.sequence == publication.in_force:
+            return "live, scheduled" if change == ChangeSet.State.SCHEDULED else "live"
+        return str(change) if change in (ChangeSet.State.SCHEDULED, ChangeSet.State.WITHDRAWN) else "replaced"

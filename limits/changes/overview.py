@@ -1,9 +1,11 @@
 """What change sets are about to do: for lists, the home page, and the pages of plans."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from django.db.models import QuerySet
 
+from limits.domain.edit_words import summary
 from limits.domain.edits import Edit
 from limits.models import ChangeSet, Plan, Policy
 from limits.publishing.planned import planned_change_sets
@@ -17,6 +19,24 @@ def timing(change: ChangeSet) -> str:
     begin = f"from {date_and_time(change.publish_at)}" if change.publish_at else ""
     end = f"until {date_and_time(change.revert_at)}" if change.revert_at else ""
     return ", ".join(filter(None, [begin, end]))
+
+
+@dataclass(frozen=True, slots=True)
+class ShownChangeSet:
+    """A line of a list of change sets, in words."""
+
+    pk: int
+    name: str
+    state: str
+    when: str
+    what: str
+
+
+def shown_change_set(change: ChangeSet) -> ShownChangeSet:
+    """The line for a change set."""
+    return ShownChangeSet(
+        change.pk, change.name, change.get_state_display(), timing(change), summary(change.list_of_edits)
+    )
 
 
 def awaiting_approval() -> QuerySet[ChangeSet]:

@@ -13,8 +13,13 @@ from ratelimit_enforcer.domain.ruleset import Ruleset
 
 def start_undo(publication: Publication, actor: Actor) -> ChangeSet:
     """Creates a draft that undoes what a version changed. What others changed since at the same places conflicts."""
-    name, reason = f"Undo version {publication.sequence}", f"Undoes version {publication.sequence}."
-    return start(name, actor, undone(edits_of(publication)), reason)
+    reason = f"Undoes version {publication.sequence}."
+    return start(undo_name(publication), actor, undone(edits_of(publication)), reason)
+
+
+def undo_name(publication: Publication) -> str:
+    """The name of the draft that undoes a version."""
+    return f"Undo version {publication.sequence}"
 
 
 def edits_of(publication: Publication) -> list[Edit]:

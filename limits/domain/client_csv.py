@@ -112,7 +112,7 @@ def _require_columns(columns: list[str]) -> None:
 
 def format_lines(rows: Iterable[Iterable[str | None]]) -> Iterator[str]:
     """Yields the lines of a file with these cells, in the format that :func:`parse_lines` reads."""
-    writer = csv.writer(_Echo())
+    writer = csv.writer(Echo())
     yield BYTE_ORDER_MARK + writer.writerow(COLUMNS)
     for row in rows:
         yield writer.writerow([escape_formula(cell or "") for cell in row])
@@ -128,7 +128,7 @@ def unescape_formula(cell: str) -> str:
     return _ESCAPED_FORMULA.sub(r"\1\2", cell)
 
 
-class _Echo:
+class Echo:
     """A file object that returns the text written to it."""
 
     def write(self, text: str) -> str:

@@ -104,8 +104,9 @@ def _switch(old: Ruleset, new: Ruleset) -> Iterator[Change]:
 
 
 def _by_change(ruleset: Ruleset) -> dict[str, Facts]:
-    """What is planned: which change set begins when for whom."""
-    return {_name_of_change(variant): _facts_of_change(variant, ruleset) for variant in ruleset.variants}
+    """What is planned: which change set begins when for whom. It begins with the first of its variants; there are more
+    if others begin or end in the meantime."""
+    return {_name_of_change(variant): _facts_of_change(variant, ruleset) for variant in reversed(ruleset.variants)}
 
 
 def _name_of_change(variant: Variant) -> str:

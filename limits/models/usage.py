@@ -93,6 +93,13 @@ def _denial_constraints(name: str, time: str) -> list[models.BaseConstraint]:
     ]
 
 
+def _denial_indexes(name: str, time: str) -> list[models.Index]:
+    return [
+        models.Index(fields=["client_key", f"-{time}"], name=f"{name}_of_client"),
+        models.Index(fields=["policy", time], condition=Q(mode="shadow"), name=f"{name}_shadow"),
+    ]
+
+
 class Usage(OutcomeCounts):
     """Usage by minute."""
 
@@ -154,7 +161,7 @@ class PolicyDenial(DenialCounts):
         verbose_name_plural = "denials by policy"
         ordering = ["-minute", "client_key", "endpoint", "policy", "mode"]
         constraints = _denial_constraints("policydenial", "minute")
-        indexes = [models.Index(fields=["client_key", "-minute"], name="policydenial_of_client")]
+        indexes = _denial_indexes("policydenial", "minute")
 
     def __str__(self) -> str:
         return f"{self.policy} {self.verb} {self.requests:,}: {self.client_name}, {self.minute:%F %R}"
@@ -169,7 +176,7 @@ class PolicyDenialHour(DenialCounts):
         verbose_name_plural = "denials by policy and hour"
         ordering = ["-hour", "client_key", "endpoint", "policy", "mode"]
         constraints = _denial_constraints("policydenialhour", "hour")
-        indexes = [models.Index(fields=["client_key", "-hour"], name="policydenialhour_of_client")]
+        indexes = _denial_indexes("policydenialhour", "hour")
 
     def __str__(self) -> str:
         return f"{self.policy} {self.verb} {self.requests:,}: {self.client_name}, {self.hour:%F %R}"
@@ -184,7 +191,7 @@ class PolicyDenialDay(DenialCounts):
         verbose_name_plural = "denials by policy and day"
         ordering = ["-day", "client_key", "endpoint", "policy", "mode"]
         constraints = _denial_constraints("policydenialday", "day")
-        indexes = [models.Index(fields=["client_key", "-day"], name="policydenialday_of_client")]
+        indexes = _denial_indexes("policydenialday", "day")
 
     def __str__(self) -> str:
         return f"{self.policy} {self.verb} {self.requests:,}: {self.client_name}, {self.day:%F}"

@@ -216,6 +216,15 @@ def requests_without_client(now: datetime | None = None) -> int:
     return _SQL.number("requests_without_client", **period.parameters())
 
 
+@transaction.atomic
+def requests_on_endpoint(endpoint: str, now: datetime | None = None) -> int:
+    """Returns the number of requests on an endpoint (empty: on all of them) in the last 24 hours."""
+    period = TimeRange.hours(now or timezone.now(), HOURS_PER_DAY)
+    if not endpoint:
+        return sum(each.requests for each in requests_by_hour(now))
+    return sum(number for _, number in _SQL.rows("requests_on_endpoints", names=[endpoint], **period.parameters()))
+
+
 def open_alerts(count: int = 10) -> list[Alert]:
     """Returns up to ``count`` open alerts, newest first."""
     return list(Alert.objects.filter(resolved_at=None).select_related("rule")[:count])

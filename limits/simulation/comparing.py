@@ -1,7 +1,8 @@
 """Comparing two rules over recorded usage, client by client, chunk by chunk."""
 
+import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
@@ -12,8 +13,9 @@ from limits.models import Client
 from limits.publishing.clients import placed_clients
 from limits.simulation import tables
 from limits.simulation.figures import Figures, Sums, Totals, figures_of
+from limits.simulation.lanes import Lanes, OnProgress
 from limits.simulation.statements import Range, least_in_blocks, longer_blocks, sums_of
-from limits.simulation.subjects import BoundedLimit, Comparison, Profile, Recorded, can_deny
+from limits.simulation.subjects import BoundedLimit, Comparison, Profile, Recorded
 from limits.simulation.tables import SimulatedKey
 from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.enums import ClientStatus
@@ -22,9 +24,6 @@ ROWS_PER_CHUNK = 1_000_000
 """Rows of usage that one statement reads, unless a single client has more."""
 CLIENTS_PER_CHUNK = 5_000
 _NUMBERS_PER_PROFILE = 2**40
-
-OnProgress = Callable[[int], None]
-"""Called with the percentage of work done."""
 
 
 class ClientFigures(NamedTuple):
@@ -94,10 +93,15 @@ class _Skipped:
 
 class Run:
     """One comparison over the usage from ``begin`` until ``end`` (whole minutes). Iterate over :meth:`clients` to the
-    end; then ``totals`` and ``problems`` are complete."""
+    end; then ``totals`` and ``problems`` are complete. ``lanes``: parts of the clients that are simulated concurrently,
+    each in a thread and a connection of its own, if there is more than one."""
 
-    def __init__(self, comparison: Comparison, begin: datetime, end: datetime, progress: OnProgress) -> None:
+    def __init__(
+        self, comparison: Comparison, begin: datetime, end: datetime, progress: OnProgress, *, lanes: int = 1
+    ) -> None:
         self.comparison, self.begin, self.end, self.progress = comparison, begin, end, progress
+        self.lanes = lanes
+        self._lock = threading.Lock()
         self.totals = Totals()
         self.problems = list(comparison.left_out.sentences)
         self._skipped: dict[str, _Skipped] = defaultdict(_Skipped)
@@ -105,25 +109,33 @@ class Run:
 
     def clients(self) -> Iterator[list[ClientFigures]]:
         """Yields the clients with requests that may be denied before or after, some at a time."""
+        if self.lanes == 1:
+            yield from self._lane(0, self.progress)
+        else:
+            yield from Lanes(self._lane, self.lanes, self.progress)
+        self._name_the_skipped()
+
+    def _lane(self, lane: int, progress: OnProgress) -> Iterator[list[ClientFigures]]:
         with tables.own_tables():
-            tables.summarize(self.begin, self.end)
-            self.progress(20)
+            tables.summarize(self.begin, self.end, lane, self.lanes)
+            progress(20)
             chunks = self._chunks()
-            self.progress(30)
+            progress(30)
             tables.sort_minutes(self.begin, self.end)
-            self.progress(60)
+            progress(60)
             endpoints = tables.numbers_of_endpoints()
             for at, chunk in enumerate(chunks, 1):
                 found = list(self._simulated(chunk, endpoints))
                 if found:
                     yield found
-                self.progress(60 + 40 * at // len(chunks))
-        self._name_the_skipped()
+                progress(60 + 40 * at // len(chunks))
 
     def _chunks(self) -> list[Chunk]:
         chunks = _Chunks()
         for recorded in tables.recorded_clients():
-            tables.add_clients(list(self._relevant(recorded, chunks)))
+            with self._lock:
+                relevant = list(self._relevant(recorded, chunks))
+            tables.add_clients(relevant)
         return chunks.finished()
 
     def _relevant(self, recorded: Sequence[tuple[str, list[Recorded]]], chunks: _Chunks) -> Iterator[SimulatedKey]:
@@ -139,10 +151,10 @@ class Run:
                 continue
             plan = self.comparison.plan_of(record)
             self.totals.count(plan, {each.endpoint: each.requests for each in found})
-            profile = self.comparison.profile_of(record, found)
             self._note_costs(found)
-            if any(can_deny(each, found) for each in profile.limits):
-                yield SimulatedKey(chunks.add(profile, sum(each.rows for each in found)), key, plan, requests)
+            profile = self.comparison.profile_of(record, found).denying(found)
+            if profile.limits:
+                yield SimulatedKey(chunks.add(profile, sum(each.rows for each in found)), key, plan)
 
     def _note_costs(self, recorded: Iterable[Recorded]) -> None:
         if requests := sum(each.requests for each in recorded if not each.has_unit_cost):
@@ -153,12 +165,14 @@ class Run:
         rows = [Sums(*row) for row in tables.rows_of(statement, {"first": chunk.first, "last": chunk.last})]
         in_blocks = _in_blocks(chunk.profile, rows, endpoints)
         names = {number: name for name, number in endpoints.items()}
-        keys = tables.keys_of({row.client for row in rows})
+        denied = {row.client for row in rows}
+        keys, requests = tables.keys_of(denied), tables.requests_of(denied)
         for number, of_client in groupby(rows, key=lambda row: row.client):
             client, least = keys[number], in_blocks.get(number, {})
-            figures = tuple(figures_of(chunk.profile, list(of_client), names, least, client.requests))
-            for each in figures:
-                self.totals.add(client.plan, each)
+            figures = tuple(figures_of(chunk.profile, list(of_client), names, least, requests[number]))
+            with self._lock:
+                for each in figures:
+                    self.totals.add(client.plan, each)
             yield ClientFigures(client, figures)
 
     def _name_the_skipped(self) -> None:

@@ -18,7 +18,6 @@ class Sums(NamedTuple):
 
     client: int
     endpoint: int | None
-    requests: int
     before: int
     after: int
     of_policy_before: Sequence[int]
@@ -94,15 +93,16 @@ def figures_of(
     rows: Sequence[Sums],
     names: Mapping[int, str],
     in_blocks: Mapping[BoundedLimit, int],
-    all_requests: int,
+    recorded: Mapping[str, int],
 ) -> Iterator[Figures]:
     """The bounds of one client. ``rows``: those of :func:`~limits.simulation.statements.sums_of`; ``names``: number of
     an endpoint → slug; ``in_blocks``: limit → the least in blocks of several minutes;
-    ``all_requests``: the client's requests, also those to endpoints without rows."""
+    ``recorded``: endpoint → all of the client's requests to it."""
     least = _least_of(profile, rows, in_blocks)
     before = _side(profile, rows, names, least, "before")
     after = _side(profile, rows, names, least, "after")
-    requests = {names[row.endpoint]: row.requests for row in rows if row.endpoint is not None}
+    requests = {names[row.endpoint]: recorded[names[row.endpoint]] for row in rows if row.endpoint is not None}
+    all_requests = sum(recorded.values())
     yield Figures(None, None, all_requests, before.of_all(), after.of_all())
     ends = before.of_endpoints(), after.of_endpoints()
     for name, number in requests.items():

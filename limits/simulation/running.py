@@ -27,6 +27,8 @@ LEASE = timedelta(minutes=5)
 """Longest time between two reports of progress; after that, another process starts again."""
 MAX_INTERRUPTIONS = 2
 """Number of times that a simulation is started again before it counts as failed."""
+LANES = 2
+"""Connections to PostgreSQL that compute at the same time: it uses one processor for each."""
 MAX_CLIENTS = 100_000
 """Clients whose bounds are stored; the sums are those of all clients."""
 
@@ -123,7 +125,7 @@ def _renew(row: Simulation, progress: int | None = None) -> None:
 
 def _simulate(row: Simulation) -> None:
     comparison, conflicts = _comparison(row)
-    run = Run(comparison, row.begin, row.end, lambda percent: _renew(row, percent))
+    run = Run(comparison, row.begin, row.end, lambda percent: _renew(row, percent), lanes=LANES)
     stored = 0
     for found in run.clients():
         with transaction.atomic():

@@ -47,17 +47,24 @@ def sums_of(profile: Profile, minutes: Range, endpoints: Mapping[str, int]) -> s
     """The statement that sums what the limits of a profile deny at most, and at least within single minutes, for the
     clients from ``%(first)s`` to ``%(last)s``. ``endpoints``: slug → number in the table.
 
-    Rows: client, number of the endpoint (None: all of them together, if limits count all endpoints together), requests,
-    most denied before and after, and arrays with numbers for each limit of the profile: the most that the policy of the
-    limit denies before, the same after, the most that the limit denies, and the least by single minutes.
+    Rows: client, number of the endpoint (None: all of them together, if limits count them together), the most that is
+    denied before and after, and arrays with a number for each limit of the profile: the most that its policy denies
+    before, the same after, the most that the limit denies, and the least by single minutes.
     """
     return _Sums(profile, minutes, endpoints).statement()
 
 
+_OF_CHUNK = "client BETWEEN %(first)s AND %(last)s"
+Numbered = tuple[int, BoundedLimit]
+
+
 class _Sums:
+    """Writes the statement. The limit with number 3 has the column x3: how many requests it denies in a minute at most.
+    Minutes in which no limit denies anything are dropped as soon as that is known, which is most of them."""
+
     def __init__(self, profile: Profile, minutes: Range, endpoints: Mapping[str, int]) -> None:
         self.profile, self.minutes, self.endpoints = profile, minutes, endpoints
-        self.limits = [(at, each) for at, each in enumerate(profile.limits)]
+        self.limits: list[Numbered] = list(enumerate(profile.limits))
         self.own = [(at, each) for at, each in self.limits if each.endpoint in endpoints]
         self.wide = [(at, each) for at, each in self.limits if each.endpoint is None]
         self.before, self.after = (
@@ -65,75 +72,127 @@ class _Sums:
         )
 
     def statement(self) -> str:
-        counted = (
-            "SELECT client, endpoint, minute, n FROM simulated_minutes WHERE client BETWEEN %(first)s AND %(last)s"
-        )
-        parts = [f"counted AS ({counted})", f"own AS ({self._beyond('counted', 'client, endpoint', self.own)})"]
-        joined = "own"
+        parts = [f"own AS MATERIALIZED ({self._own()})"] if self.own else []
         if self.wide:
-            together = "SELECT client, minute, sum(n)::int AS n FROM counted GROUP BY client, minute"
-            wide = self._beyond("together", "client", self.wide)
-            parts += [f"together AS ({together})", f"wide AS MATERIALIZED ({wide})"]
-            columns = ", ".join(["own.*", *(f"wide.x{at}" for at, _ in self.wide)])
-            both = f"SELECT {columns} FROM own JOIN wide USING (client, minute)"  # noqa: S608
-            parts.append(f"joined AS MATERIALIZED ({both})")
-            joined = "joined"
-        answer = self._by_endpoint(joined)
+            parts += [f"wide AS MATERIALIZED ({self._wide()})", f"met AS ({self._met()})"]
+        if self.own and self.wide:
+            parts += [f"denied AS ({self._own_or_met()})", f"by_minute AS ({self._own_by_minute()})"]
+        rows = "denied" if self.own and self.wide else "own" if self.own else "met"
+        answer = self._by_endpoint(rows)
         if self.wide:
             answer += f" UNION ALL {self._by_client()}"
         return f"WITH {', '.join(parts)} {answer} ORDER BY 1, 2"
 
-    def _beyond(self, table: str, partition: str, limits: Sequence[tuple[int, BoundedLimit]]) -> str:
-        """The rows of a table with a column x… for each limit: how many requests it denies in the minute at most."""
-        uppers = {at: upper_of(each.limit) for at, each in limits}
-        if any(upper.count is Count.BUCKET for upper in uppers.values()):
-            so_far = f"sum(n) OVER (PARTITION BY {partition} ORDER BY minute)::bigint AS so_far"
-            table = f"(SELECT *, {so_far} FROM {table}) AS {table}"  # noqa: S608
-        columns = [self._column(partition, at, each, uppers[at]) for at, each in limits]
-        return f"SELECT {', '.join([partition, 'minute', 'n', *columns])} FROM {table}"  # noqa: S608
+    def _own(self) -> str:
+        """The denied requests of limits on one endpoint. Endpoints with the same windows are read together."""
+        groups: dict[frozenset[str], list[str]] = {}
+        for name in dict.fromkeys(each.endpoint for _, each in self.own if each.endpoint is not None):
+            windows = frozenset(self._counted(each) for _, each in self.own if each.endpoint == name)
+            groups.setdefault(windows, []).append(name)
+        return " UNION ALL ".join(map(self._own_of, groups.values()))
 
-    def _column(self, partition: str, at: int, each: BoundedLimit, upper: Upper) -> str:
-        counted = _counted(partition, each.limit, upper, self.minutes)
-        value = f"least(n, greatest(0, {counted} - {upper.capacity}))"
-        if each.endpoint is not None:
-            value = f"CASE WHEN endpoint = {self.endpoints[each.endpoint]} THEN {value} ELSE 0 END"
-        return f"({value})::bigint AS x{at}"
+    def _own_of(self, names: Sequence[str]) -> str:
+        numbers = ", ".join(str(self.endpoints[name]) for name in names)
+        rows = (
+            f"SELECT client, endpoint, minute, n FROM simulated_minutes WHERE {_OF_CHUNK} AND endpoint IN ({numbers})"  # noqa: S608
+        )
+        limits = [(at, each) for at, each in self.own if each.endpoint in names]
+        known = {at for at, _ in limits}
+        columns = ", ".join(f"x{at}" if at in known else f"0::bigint AS x{at}" for at, _ in self.own)
+        beyond = self._beyond(rows, limits)
+        return f"SELECT client, endpoint, minute, n, {columns} FROM ({beyond}) AS beyond WHERE {_any_of(limits)}"  # noqa: S608
 
-    def _by_endpoint(self, table: str) -> str:
+    def _wide(self) -> str:
+        """The denied requests of limits on all endpoints together."""
+        rows = (
+            f"SELECT client, minute, sum(n)::int AS n FROM simulated_minutes WHERE {_OF_CHUNK} GROUP BY client, minute"  # noqa: S608
+        )
+        return f"SELECT * FROM ({self._beyond(rows, self.wide)}) AS beyond WHERE {_any_of(self.wide)}"  # noqa: S608
+
+    def _beyond(self, rows: str, limits: Sequence[Numbered]) -> str:
+        """The rows with a column for each of these limits."""
+        if any(upper_of(each.limit).count is Count.BUCKET for _, each in limits):
+            so_far = f"sum(n) OVER (PARTITION BY {_partition(limits[0][1])} ORDER BY minute)::bigint AS so_far"
+            rows = f"SELECT *, {so_far} FROM ({rows}) AS rows"  # noqa: S608
+        columns = ", ".join(f"{self._column(each)} AS x{at}" for at, each in limits)
+        return f"SELECT *, {columns} FROM ({rows}) AS rows"  # noqa: S608
+
+    def _column(self, each: BoundedLimit) -> str:
+        value = f"least(n, greatest(0, {self._counted(each)} - {upper_of(each.limit).capacity}))::bigint"
+        if each.endpoint is None:
+            return value
+        return f"CASE WHEN endpoint = {self.endpoints[each.endpoint]} THEN {value} ELSE 0 END"
+
+    def _counted(self, each: BoundedLimit) -> str:
+        return _counted(_partition(each), each.limit, self.minutes)
+
+    def _met(self) -> str:
+        """The requests of each endpoint in minutes in which limits on all endpoints deny some."""
+        columns = ", ".join(f"wide.x{at}" for at, _ in self.wide)
+        return (
+            f"SELECT minutes.client, endpoint, minutes.minute, minutes.n, {columns} FROM simulated_minutes AS minutes "  # noqa: S608
+            f"JOIN wide USING (client, minute) WHERE minutes.{_OF_CHUNK}"
+        )
+
+    def _own_or_met(self) -> str:
+        columns = ", ".join(f"coalesce(x{at}, 0) AS x{at}" for at, _ in self.limits if at in self._present)
+        return (
+            f"SELECT client, endpoint, minute, coalesce(own.n, met.n) AS n, {columns} "  # noqa: S608
+            "FROM own FULL JOIN met USING (client, endpoint, minute)"
+        )
+
+    @property
+    def _present(self) -> set[int]:
+        return {at for at, _ in (*self.own, *self.wide)}
+
+    def _own_by_minute(self) -> str:
+        """Endpoints are summed by minute first, because a minute's requests are denied once."""
+        sums = ", ".join(
+            f"sum({_capped([f'x{at}' for at, _ in self.own if at in side])})::bigint AS own_{name}"
+            for name, side in (("before", self.before), ("after", self.after))
+        )
+        return f"SELECT client, minute, {sums} FROM own GROUP BY client, minute"  # noqa: S608
+
+    def _by_endpoint(self, rows: str) -> str:
         def most(side: Sequence[int]) -> str:
             own = [f"x{at}" for at, _ in self.own if at in side]
             return _capped([*own, *(f"least(n, x{at})" for at, _ in self.wide if at in side)])
 
-        figures = self._figures(self.own, most)
-        return f"SELECT client, endpoint, sum(n)::bigint, {figures} FROM {table} GROUP BY client, endpoint HAVING {self._any(most)}"  # noqa: S608, E501
+        return self._grouped(rows, "endpoint", self.own, most)
 
     def _by_client(self) -> str:
-        """Endpoints are summed by minute first, because a minute's requests are denied once."""
-        own = {
-            f"own_{name}": _capped([f"x{at}" for at, _ in self.own if at in side])
-            for name, side in (("before", self.before), ("after", self.after))
-        }
-        columns = [f"sum({value}) AS {name}" for name, value in own.items()]
-        columns += [f"min(x{at}) AS x{at}" for at, _ in self.wide]
-        minutes = f"SELECT client, sum(n) AS n, {', '.join(columns)} FROM joined GROUP BY client, minute"  # noqa: S608
+        wide = ", ".join(f"coalesce(x{at}, 0) AS x{at}" for at, _ in self.wide)
+        if self.own:
+            # Where the limits on all endpoints deny nothing, the others are below the requests of the minute anyway.
+            n = "coalesce(n, greatest(own_before, own_after))"
+            own = "coalesce(own_before, 0) AS own_before, coalesce(own_after, 0) AS own_after"
+            rows = f"SELECT client, {n} AS n, {own}, {wide} FROM wide FULL JOIN by_minute USING (client, minute)"  # noqa: S608
+        else:
+            rows = f"SELECT client, n, 0 AS own_before, 0 AS own_after, {wide} FROM wide"  # noqa: S608
 
         def most(side: Sequence[int]) -> str:
             name = "own_before" if side is self.before else "own_after"
             return _capped([name, *(f"x{at}" for at, _ in self.wide if at in side)])
 
-        figures = self._figures(self.wide, most)
-        return f"SELECT client, NULL, sum(n)::bigint, {figures} FROM ({minutes}) AS minutes GROUP BY client HAVING {self._any(most)}"  # noqa: S608, E501
+        return self._grouped(f"({rows}) AS by_client", "NULL::int", self.wide, most)
 
-    def _any(self, most: Callable[[Sequence[int]], str]) -> str:
-        return f"sum({most(self.before)}) > 0 OR sum({most(self.after)}) > 0"
+    def _grouped(
+        self, rows: str, endpoint: str, limits: Sequence[Numbered], most: Callable[[Sequence[int]], str]
+    ) -> str:
+        sums = [f"sum({most(side)})::bigint" for side in (self.before, self.after)]
+        having = " OR ".join(f"{each} > 0" for each in sums)
+        return (
+            f"SELECT client, {endpoint}, {', '.join(sums)}, {self._arrays(limits)} FROM {rows} "  # noqa: S608
+            f"GROUP BY 1, 2 HAVING {having}"
+        )
 
-    def _figures(self, limits: Sequence[tuple[int, BoundedLimit]], most: Callable[[Sequence[int]], str]) -> str:
+    def _arrays(self, limits: Sequence[Numbered]) -> str:
         known = {at for at, _ in limits}
 
         def of_policy(side: Sequence[int]) -> list[str]:
             """For each limit what its policy denies."""
             return [
-                _sum([f"x{other}" for other in side if self.profile.limits[other].policy == each.policy])
+                f"sum({_capped([f'x{other}' for other in side if self.profile.limits[other].policy == each.policy])})"
                 if at in known and at in side
                 else "0"
                 for at, each in self.limits
@@ -145,18 +204,25 @@ class _Sums:
             [f"sum(x{at})" if at in known else "0" for at, _ in self.limits],
             [self._least(at, each) if at in known else "0" for at, each in self.limits],
         ]
-        sums = [f"sum({most(side)})::bigint" for side in (self.before, self.after)]
-        return ", ".join([*sums, *(f"ARRAY[{', '.join(each)}]::bigint[]" for each in arrays)])
+        return ", ".join(f"ARRAY[{', '.join(each)}]::bigint[]" for each in arrays)
 
     def _least(self, at: int, each: BoundedLimit) -> str:
+        """By single minutes. In a minute with more requests than such a block admits, the limit denies some."""
         if is_exact(each.limit):
             return f"sum(x{at})"
         block = single_minutes(each.limit)
         if block is None:
             return "0"
-        if each.endpoint is None:
-            return f"sum(greatest(0, n - {block.capacity}))"
-        return f"sum(greatest(0, n - {block.capacity})) FILTER (WHERE endpoint = {self.endpoints[each.endpoint]})"
+        beyond = f"sum(greatest(0, n - {block.capacity}))"
+        return beyond if each.endpoint is None else f"{beyond} FILTER (WHERE x{at} > 0)"
+
+
+def _partition(each: BoundedLimit) -> str:
+    return "client" if each.endpoint is None else "client, endpoint"
+
+
+def _any_of(limits: Sequence[Numbered]) -> str:
+    return f"{' + '.join(f'x{at}' for at, _ in limits)} > 0"
 
 
 def _capped(columns: Sequence[str]) -> str:
@@ -164,12 +230,9 @@ def _capped(columns: Sequence[str]) -> str:
     return f"least(n, {' + '.join(columns)})" if columns else "0"
 
 
-def _sum(columns: Sequence[str]) -> str:
-    return f"sum({_capped(columns)})"
-
-
-def _counted(partition: str, limit: Limit, upper: Upper, minutes: Range) -> str:
+def _counted(partition: str, limit: Limit, minutes: Range) -> str:
     """The requests that count in a minute."""
+    upper = upper_of(limit)
     match upper.count:
         case Count.BEFORE:
             frame = f"RANGE BETWEEN {upper.minutes} PRECEDING AND CURRENT ROW"

@@ -1,6 +1,6 @@
 """Which limits count in a simulation: of each client before and after a change, and what is left out."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -36,6 +36,12 @@ class Profile(NamedTuple):
         """Those of both, each once."""
         return tuple(dict.fromkeys((*self.before, *self.after)))
 
+    def denying(self, recorded: Sequence["Recorded"]) -> "Profile":
+        """The profile without limits that cannot have denied any of these requests."""
+        kept = frozenset(each for each in self.limits if can_deny(each, recorded))
+        before, after = (tuple(each for each in side if each in kept) for side in self)
+        return Profile(before, after)
+
 
 class Recorded(NamedTuple):
     """What was recorded of a client on one endpoint: requests, the most in one row of usage, the number of rows, and
@@ -57,9 +63,11 @@ def can_deny(bounded: BoundedLimit, recorded: Iterable[Recorded]) -> bool:
     counted = [each for each in recorded if bounded.endpoint in (None, each.endpoint)]
     upper = upper_of(bounded.limit)
     most = sum(each.requests for each in counted)
+    peak = OUTCOMES_OF_LIMITS * sum(each.peak for each in counted)
     if upper.count is Count.BEFORE:
-        peak = OUTCOMES_OF_LIMITS * sum(each.peak for each in counted)
         most = min(most, peak * (upper.minutes + 1))
+    if upper.count is Count.PERIOD and upper.minutes:
+        most = min(most, peak * upper.minutes)
     return most > upper.capacity
 
 

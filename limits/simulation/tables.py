@@ -5,6 +5,7 @@ sort the minutes of these by client, so that each chunk of clients is then read 
 where its memory does not suffice.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -29,6 +30,7 @@ _USAGE = """
         count(*)::bigint AS rows, bool_and(cost = requests) AS has_unit_cost
     FROM limits_usage
     WHERE minute >= %(begin)s AND minute < %(end)s AND outcome IN ('admitted', 'denied')
+        AND (%(lanes)s = 1 OR mod(hashtext(client_key) & 65535, %(lanes)s) = %(lane)s)
     GROUP BY client_key, endpoint
 """
 _ENDPOINTS = """
@@ -37,8 +39,7 @@ _ENDPOINTS = """
     FROM (SELECT DISTINCT endpoint FROM simulated_usage) AS found
 """
 _CLIENTS = """
-    CREATE TEMPORARY TABLE simulated_clients
-    (number bigint NOT NULL, client_key text NOT NULL, plan text NOT NULL, requests bigint NOT NULL)
+    CREATE TEMPORARY TABLE simulated_clients (number bigint NOT NULL, client_key text NOT NULL, plan text NOT NULL)
 """
 _MINUTES = """
     CREATE TEMPORARY TABLE simulated_minutes AS
@@ -52,12 +53,11 @@ _MINUTES = """
 
 
 class SimulatedKey(NamedTuple):
-    """A client that may be denied something: its number in the tables, its key, plan and requests."""
+    """A client that may be denied something: its number in the tables, its key and its plan."""
 
     number: int
     client_key: str
     plan: str
-    requests: int
 
 
 @contextmanager
@@ -86,9 +86,9 @@ def _execute(statement: str, parameters: dict[str, Any] | None = None) -> None:
         cursor.execute(statement, parameters)
 
 
-def summarize(begin: datetime, end: datetime) -> None:
-    """Sums the usage of each client on each endpoint."""
-    _execute(_USAGE, {"begin": begin, "end": end})
+def summarize(begin: datetime, end: datetime, lane: int, lanes: int) -> None:
+    """Sums the usage of each client on each endpoint, of one of several equal parts of the clients."""
+    _execute(_USAGE, {"begin": begin, "end": end, "lane": lane, "lanes": lanes})
     _execute("CREATE INDEX ON simulated_usage (client_key)")
     _execute(_ENDPOINTS)
     _execute(_CLIENTS)
@@ -100,13 +100,6 @@ def numbers_of_endpoints() -> dict[str, int]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT endpoint, number FROM simulated_endpoints")
         return dict(cursor.fetchall())
-
-
-def number_of_clients() -> int:
-    """The clients with usage."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(DISTINCT client_key) FROM simulated_usage")
-        return int(cursor.fetchone()[0])
 
 
 def recorded_clients() -> Iterator[list[tuple[str, list[Recorded]]]]:
@@ -146,17 +139,29 @@ def sort_minutes(begin: datetime, end: datetime) -> None:
     _execute("CREATE INDEX ON simulated_clients (number)")
     _execute("ANALYZE simulated_clients")
     _execute(_MINUTES, {"begin": begin, "end": end})
-    _execute("CREATE INDEX ON simulated_minutes USING btree (client)")
+    _execute("CREATE INDEX ON simulated_minutes USING brin (client) WITH (pages_per_range = 16)")
     _execute("ANALYZE simulated_minutes")
 
 
 def keys_of(numbers: Iterable[int]) -> dict[int, SimulatedKey]:
     """Number → client."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT number, client_key, plan, requests FROM simulated_clients WHERE number = ANY(%s)", [list(numbers)]
-        )
+        cursor.execute("SELECT number, client_key, plan FROM simulated_clients WHERE number = ANY(%s)", [list(numbers)])
         return {row[0]: SimulatedKey(*row) for row in cursor.fetchall()}
+
+
+def requests_of(numbers: Iterable[int]) -> dict[int, dict[str, int]]:
+    """Number of a client → endpoint → requests."""
+    found: dict[int, dict[str, int]] = defaultdict(dict)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT number, endpoint, usage.requests FROM simulated_clients "
+            "JOIN simulated_usage AS usage USING (client_key) WHERE number = ANY(%s)",
+            [list(numbers)],
+        )
+        for number, endpoint, requests in cursor.fetchall():
+            found[number][endpoint] = requests
+    return found
 
 
 def rows_of(statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:

@@ -13,10 +13,13 @@ from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 
+from limits.changes.lifecycle import Actor, start, submit
 from limits.configfile.client_files import continue_import
+from limits.domain.edits import Edit
 from limits.models import (
     Alert,
     AlertRule,
+    ChangeSet,
     Client,
     ClientImport,
     Endpoint,
@@ -120,11 +123,16 @@ def full(servers: list[WebServer]) -> None:
     )
     rows.segment_override(row, tags=["wholesale"])
     publish()
+    edits = [Edit(("policies", "search", "limits", "3600s", "quota"), 100, 20)]
+    change = start("Black Friday", Actor("somebody"), edits, "Twice the search limits.")
+    submit(change)
+    start("Older", Actor("somebody"), [Edit(("plans", "pro", "name"), "Basic", "Professional")])
     rows.alert_rule("search-abuse", group_by="client")
     now = timezone.now().replace(second=0, microsecond=0)
     counted = {"minute": now, "client_key": "globex", "endpoint": "search", "requests": 60}
     Usage.objects.create(**counted, outcome="denied", cost=60)
-    PolicyDenial.objects.create(**counted, policy="search", mode="enforce")
+    for mode in ("enforce", "shadow"):
+        PolicyDenial.objects.create(**counted, policy="search", mode=mode)
     QuotaThreshold.objects.create(**counted, policy="search", mark=80)
     for model, time in ((UsageHour, "hour"), (UsageDay, "day")):
         at = {time: now.replace(minute=0)}
@@ -136,7 +144,7 @@ def full(servers: list[WebServer]) -> None:
     assert evaluate() == 1
 
 
-MODELS = ["plan", "endpoint", "policy", "client", "override", "segmentoverride", "apitoken", "alertrule"]
+MODELS = ["plan", "changeset", "endpoint", "policy", "client", "override", "segmentoverride", "apitoken", "alertrule"]
 READ_ONLY = ["publication", "usage", "usagehour", "usageday", "policydenial", "quotathreshold", "alert", "message"]
 READ_ONLY += ["settlement", "settlementhour", "settlementday"]
 LISTS = ["clientimport", "counterreset"]
@@ -167,6 +175,7 @@ def _own_pages() -> list[str]:
     client, policy, plan = Client.objects.get(), Policy.objects.get(), Plan.objects.get(slug="pro")
     upload = ClientImport.objects.create(file_name="a.csv", content="key\nb\n", reason="x", author="ada")
     continue_import(upload.pk, 60)
+    change = ChangeSet.objects.get(name="Black Friday")
     return [
         reverse("admin:limits_plan_compare"),
         reverse("admin:limits_plan_copy", args=[plan.pk]),
@@ -178,6 +187,12 @@ def _own_pages() -> list[str]:
         reverse("admin:limits_clientimport_change", args=[upload.pk]),
         reverse("admin:limits_endpoint_try_a_route") + "?request=GET%20/search",
         reverse("admin:limits_policy_history", args=[policy.pk]),
+        *(
+            reverse(f"admin:limits_changeset_{step}", args=[change.pk])
+            for step in ("publish", "schedule", "share", "discard")
+        ),
+        reverse("admin:limits_publication_undo", args=[Publication.objects.latest("sequence").pk]),
+        reverse("admin:limits_policy_shadow_report", args=[policy.pk]),
         reverse("admin:limits_publication_roll_back", args=[Publication.objects.earliest("sequence").pk]),
     ]
 

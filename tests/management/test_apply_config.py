@@ -199,7 +199,7 @@ def test_a_draft_can_prune(shop: Platform, apply_file: Apply) -> None:
     [
         (FEWER, ("--dry-run",), "--draft cannot be combined with --dry-run or --prune-clients."),
         ("clients: [{key: acme}]", (), "clients: cannot be part of a change set"),
-        ("policies: [{slug: all, limits: [{quota: -5, window: 60}]}]", (), "policies.0.limits.0.quota"),
+        ("policies: [{slug: all, limits: [{quota: -5, window: 60}]}]", (), "policies[0].limits[0].quota"),
     ],
 )
 def test_what_cannot_be_a_draft(
@@ -213,7 +213,7 @@ def test_what_cannot_be_a_draft(
 
 def test_a_draft_needs_an_unused_name(shop: Platform, apply_file: Apply) -> None:
     apply_file(FEWER, "--draft", "Sale")
-    assert apply_file(FEWER, "--draft", "Sale") == Outcome(1, "", "An unfinished change set has this name.\n")
+    assert apply_file(FEWER, "--draft", "Sale") == Outcome(1, "", "An unfinished change has this name.\n")
 
 
 def test_status_3_means_that_changes_of_rules_await_approval(

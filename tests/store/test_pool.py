@@ -1,5 +1,6 @@
 """One connection: a command is sent once, and its reply is complete or an error."""
 
+import gc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
@@ -25,6 +26,17 @@ def server(redis_server: Callable[..., RedisServer]) -> RedisServer:
 def connection(server: RedisServer) -> Iterator[RawConnection]:
     with opened(parse(server.url).connection, Deadline(10)) as connection:
         yield connection
+
+
+def test_a_connection_that_is_garbage_closes_before_its_socket_is(server: RedisServer) -> None:
+    connection = RawConnection(connector(parse(server.url).connection))
+    connection.open(Deadline(10))
+    opened_by_redis_py = connection.connection
+    sock = opened_by_redis_py._sock
+    connection.generation = [connection]  # type: ignore[assignment]
+    del connection
+    gc.collect()
+    assert sock.fileno() == -1
 
 
 def test_a_reply_in_many_pieces(connection: RawConnection) -> None:

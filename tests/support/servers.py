@@ -1,5 +1,6 @@
 """Several servers in one process: engines that share only a Redis."""
 
+import weakref
 from dataclasses import replace
 
 from limits.store.client import control_client_of
@@ -22,6 +23,8 @@ class Store:
     def __init__(self, url: str, namespace: str, epoch: str = "epoch") -> None:
         self.url = url
         self.redis = control_client_of(parse(url))
+        # Before Python warns about open sockets.
+        weakref.finalize(self, self.redis.close)
         self.keys = Keys(namespace)
         self.epoch = epoch
         self.rules = RulesetWriter(self.redis, self.keys)

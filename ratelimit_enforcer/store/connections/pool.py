@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import finalize
 
 import hiredis
 from redis import Connection
@@ -36,7 +37,7 @@ _INCOMPLETE = object()
 class RawConnection:
     """A connection for one caller at a time."""
 
-    __slots__ = ("_connect", "_poll", "_reader", "connection", "generation", "opening")
+    __slots__ = ("__weakref__", "_connect", "_disconnect", "_poll", "_reader", "connection", "generation", "opening")
 
     def __init__(self, connect: Connect, generation: int = 0) -> None:
         """``connect`` opens redis-py's connection. ``generation`` lets a pool recognize old connections."""
@@ -66,6 +67,9 @@ class RawConnection:
             if not opening.is_running:
                 self.opening = None
         self.connection = connection
+        # When an engine is garbage, the connections close before Python warns about their open sockets.
+        self._disconnect = finalize(self, connection.disconnect)
+        self._disconnect.atexit = False
         self._reader = hiredis.Reader(InvalidResponse, connection._parser.parse_error, notEnoughData=_INCOMPLETE)
         self._poll = select.poll()
         self._poll.register(connection._sock, select.POLLIN)
@@ -77,7 +81,7 @@ class RawConnection:
             opening.abandon()
         connection, self.connection = self.connection, None
         if connection is not None:
-            connection.disconnect()
+            self._disconnect()
 
     @property
     def is_usable(self) -> bool:

@@ -18,7 +18,7 @@ KINDS = [
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("limits", "0034_trials"),
+        ("limits", "0035_shadow_reports"),
     ]
 
     operations = [
