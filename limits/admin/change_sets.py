@@ -16,6 +16,7 @@ from limits.admin.change_set_steps import STEPS
 from limits.admin.change_set_views import resolve_view, view_of
 from limits.admin.drafts import DRAFT_KEY
 from limits.admin.row_history import ShowsHistory
+from limits.admin.trials import groups_view
 from limits.changes.lifecycle import newest_publication
 from limits.changes.overview import timing
 from limits.domain.edit_words import summary
@@ -47,7 +48,11 @@ class ChangeSetAdmin(HasIntroduction, ShowsHistory, PlatformModelAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         steps = [self._page(step.name, view_of(step, self.admin_site)) for step in STEPS]
-        return [*steps, self._page("resolve", resolve_view), *super().get_urls()]
+        own = [self._page("resolve", resolve_view), self._page("groups", self._groups)]
+        return [*steps, *own, *super().get_urls()]
+
+    def _groups(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        return groups_view(request, self.admin_site, object_id)
 
     def _page(self, name: str, view: Any) -> URLPattern:
         address = f"<int:object_id>/{name}/"

@@ -10,7 +10,7 @@ from django.utils import timezone
 from limits.changes import publication as live
 from limits.changes.lifecycle import Actor, start, submit
 from limits.domain.edits import Edit
-from limits.models import ChangeSet, Plan, Policy, Publication
+from limits.models import ChangeSet, Plan, Policy, Publication, Usage
 from limits.publishing import rules
 from tests.admin.conftest import desk_of
 from tests.admin.desk import Desk, Page
@@ -175,3 +175,30 @@ def test_what_is_tried_begins_at_once_whatever_is_scheduled(shop: Platform) -> N
     planned("Later", [Edit(("plans", "gold"), None, {"slug": "gold", "name": "Gold"})])
     (sentence,) = version(3).changes
     assert sentence.startswith("Change set “Later” added (begins: ")
+
+
+def test_the_groups_of_a_trial_are_compared(desk: Desk, shop: Platform) -> None:
+    change = start("Pilot", ANN, to(20), "Spring")
+    live.try_on(change, ANN, tag="beta")
+    rows.client("beta", tags=["beta"])
+    assert "less than a minute" in desk.open(address(change, "groups")).text
+    ChangeSet.objects.update(tried_since=timezone.now() - timedelta(minutes=5))
+    minute = timezone.now().replace(second=0, microsecond=0) - timedelta(minutes=1)
+    for client, outcome, requests in (("beta", "admitted", 60), ("beta", "denied", 20), ("acme", "admitted", 1000)):
+        counted = {"minute": minute, "client_key": client, "endpoint": "", "outcome": outcome}
+        Usage.objects.create(**counted, requests=requests, cost=requests)
+    page = desk.open(address(change, "groups"))
+    assert [tuple(line) for line in page.response.context["lines"]] == [
+        ("Requests", "80", "1,000"),
+        ("Denied requests", "20", "0"),
+        ("Denial rate", "25 %", "0 %"),
+        ("Clients with requests", "1", "1"),
+        ("Clients with denied requests", "1", "0"),
+    ]
+    assert address(change, "groups") in desk.open(address(change)).text
+
+
+def test_only_a_trial_has_groups(desk: Desk, shop: Platform) -> None:
+    change = start("Sale", ANN, to(20), "Spring")
+    page = Page(desk.client.get(address(change, "groups"), follow=True))
+    assert page.messages == ["The change set is not being tried on a share of the clients."]
