@@ -28,6 +28,7 @@ PARTS = {
     "http": "benchmarks.web.load",
     "doors": "benchmarks.doors.comparison",
     "scale": "benchmarks.scale.sizes",
+    "simulation": "benchmarks.simulation",
 }
 """Modules with a function ``part(url, rounds)``; each is measured in a separate process."""
 
