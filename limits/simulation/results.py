@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 
 from limits.models import SimulatedClient, Simulation
 
@@ -68,12 +68,10 @@ def clients_of(simulation: Simulation) -> QuerySet[SimulatedClient]:
 
 
 def hit_anew(simulation: Simulation) -> QuerySet[SimulatedClient]:
-    """The clients that may have requests denied after the change and had none for certain before, or that certainly
-    have some after it and perhaps had none before. Those that are hit for certain come first."""
+    """The clients that certainly had no request denied before and may have some after, and those that perhaps had none
+    before and certainly have some after. Those that are certainly hit come first."""
     newly = Q(before_most=0, after_most__gt=0) | Q(before_least=0, after_least__gt=0)
-    # What is denied at least after the change may have been denied before it, too, where nothing differs.
-    differs = ~Q(before_least=F("after_least"), before_most=F("after_most"))
-    return clients_of(simulation).filter(newly & differs)
+    return clients_of(simulation).filter(newly)
 
 
 def exported_rows(simulation: Simulation, *, only_hit_anew: bool = False) -> Iterator[Row]:
