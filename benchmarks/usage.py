@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -98,7 +98,7 @@ def fill(wanted: int) -> int:
     return int(execute("SELECT count(*) FROM limits_usage")[0][0])
 
 
-def execute(statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+def execute(statement: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
     """Returns the rows of a statement, if there are any."""
     from django.db import connection
 
