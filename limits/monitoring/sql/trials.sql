@@ -3,7 +3,7 @@
 
 -- name: allow_memory
 -- The sums of a million clients fit into memory; by default, PostgreSQL would write them to files.
-SET LOCAL work_mem = '64MB';
+SELECT set_config('work_mem', '64MB', true);
 
 -- name: requests_of_clients
 -- The key of each client, of its root, the tags of the root, the requests of the client and the denied ones.
