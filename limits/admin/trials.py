@@ -1,6 +1,7 @@
 """The trial of a change set: requests and denials of the clients in the share, beside those of all others."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import NamedTuple
 
 from django.contrib import messages
@@ -9,13 +10,19 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.safestring import SafeString
 
+from limits.admin.change_set_forms import seen_of
+from limits.admin.change_set_steps import offered
+from limits.admin.charts import Bars, chart
 from limits.admin.permissions import require_permission
 from limits.changes.overview import timing
-from limits.changes.trials import comparison
+from limits.changes.trials import comparison, hours_of
 from limits.domain.alert_rules import format_percent
 from limits.models import ChangeSet
 from limits.monitoring.trials import Comparison, GroupOfClients
+
+CHART_PERIOD = timedelta(hours=24)
 
 
 class Line(NamedTuple):
@@ -44,9 +51,18 @@ def groups_view(request: HttpRequest, admin_site: AdminSite, object_id: int) -> 
         "share": timing(change),
         "found": found,
         "lines": list(_lines(found)) if found else [],
+        "charts": list(_charts(change)) if found else [],
+        "steps": offered(request, change),
+        "seen": seen_of(change),
         "back": back,
     }
     return TemplateResponse(request, "admin/limits/changeset/groups.html", context)
+
+
+def _charts(change: ChangeSet) -> Iterator[tuple[str, SafeString]]:
+    for title, hours in zip(("Clients in the share", "All other clients"), hours_of(change, CHART_PERIOD), strict=True):
+        bars = [Bars(hour, requests - denied, denied) for hour, requests, denied in hours]
+        yield title, chart(bars, "%H:%M", "%A %H:%M")
 
 
 def _lines(found: Comparison) -> Iterator[Line]:

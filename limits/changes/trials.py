@@ -11,7 +11,7 @@ from limits.changes.publication import withdraw
 from limits.domain.alert_rules import format_percent
 from limits.domain.descriptions import quantity
 from limits.models import ChangeSet
-from limits.monitoring.trials import MAX_PERIOD, Comparison, compare
+from limits.monitoring.trials import MAX_PERIOD, Comparison, Hours, compare, compare_by_hour
 from limits.publishing.reconciler import go_live
 from ratelimit_enforcer.domain.enums import MessageKind
 
@@ -32,6 +32,12 @@ def comparison(change: ChangeSet, within: timedelta = MAX_PERIOD, now: datetime 
     began within this minute."""
     share = change.as_planned().share
     return compare(share, change.tried_since, within, now) if share and change.tried_since else None
+
+
+def hours_of(change: ChangeSet, within: timedelta) -> tuple[Hours, Hours]:
+    """Returns the hours of the clients in the share, and of all others; empty as :func:`comparison` is None."""
+    share = change.as_planned().share
+    return compare_by_hour(share, change.tried_since, within) if share and change.tried_since else ([], [])
 
 
 def withdraw_exceeded(now: datetime | None = None) -> bool:
