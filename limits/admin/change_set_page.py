@@ -147,5 +147,7 @@ def _links(request: HttpRequest, change: ChangeSet) -> Iterator[tuple[str, str]]
     found = change.publication
     if found is not None and request.user.has_perm("limits.view_publication"):
         yield str(found), reverse("admin:limits_publication_change", args=[found.pk])
+    if request.user.has_perm("limits.view_usage"):
+        yield "simulation", reverse("admin:limits_changeset_simulation", args=[change.pk])
     if change.state == ChangeSet.State.TRIAL and request.user.has_perm("limits.view_usage"):
         yield "requests and denials of both groups", reverse("admin:limits_changeset_groups", args=[change.pk])

@@ -16,6 +16,7 @@ from limits.admin.change_set_steps import STEPS
 from limits.admin.change_set_views import resolve_view, view_of
 from limits.admin.drafts import DRAFT_KEY
 from limits.admin.row_history import ShowsHistory
+from limits.admin.simulations import simulation_file_view, simulation_progress_view, simulations_view
 from limits.admin.trials import groups_view
 from limits.changes.lifecycle import newest_publication
 from limits.changes.overview import timing
@@ -49,13 +50,24 @@ class ChangeSetAdmin(HasIntroduction, ShowsHistory, PlatformModelAdmin):
     def get_urls(self) -> list[URLPattern]:
         steps = [self._page(step.name, view_of(step, self.admin_site)) for step in STEPS]
         own = [self._page("resolve", resolve_view), self._page("groups", self._groups)]
-        return [*steps, *own, *super().get_urls()]
+        return [*steps, *own, *self._pages_of_simulations(), *super().get_urls()]
+
+    def _pages_of_simulations(self) -> list[URLPattern]:
+        def page(request: HttpRequest, object_id: int) -> HttpResponse:
+            return simulations_view(request, self.admin_site, object_id)
+
+        return [
+            self._page("simulation", page),
+            self._page("simulation/<int:run>/progress", simulation_progress_view),
+            self._page("simulation/<int:run>/file", simulation_file_view),
+        ]
 
     def _groups(self, request: HttpRequest, object_id: int) -> HttpResponse:
         return groups_view(request, self.admin_site, object_id)
 
     def _page(self, name: str, view: Any) -> URLPattern:
         address = f"<int:object_id>/{name}/"
+        name = name.replace("/<int:run>/", "_")
         return path(address, self.admin_site.admin_view(view), name=f"limits_changeset_{name}")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -117,7 +117,7 @@ class Address:
 
     def path(self, row: str, base: str = "/admin/") -> str:
         values = {"object_id": row, "id": row, "status": "blocked", "app_label": "limits", "url": "nothing"}
-        values |= {"content_type_id": row, "line": "1"}
+        values |= {"content_type_id": row, "line": "1", "run": "1"}
         return base + re.sub(r"<(?:\w+:)?(\w+)>", lambda found: values[found[1]], self.route)
 
 

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -37,6 +38,7 @@ from limits.models import (
     UsageHour,
 )
 from limits.monitoring.alerts import evaluate
+from limits.simulation import running
 from tests.end_to_end.browser import SCHEMES, Scheme, save, serious_findings, switch_to
 from tests.end_to_end.browser import publish as publish_page
 from tests.end_to_end.shop import ask, policy, publish
@@ -176,6 +178,9 @@ def _own_pages() -> list[str]:
     upload = ClientImport.objects.create(file_name="a.csv", content="key\nb\n", reason="x", author="ada")
     continue_import(upload.pk, 60)
     change = ChangeSet.objects.get(name="Black Friday")
+    now = timezone.now()
+    simulation = running.start(change, now - timedelta(hours=1), now + timedelta(minutes=1), "ada")
+    running.run(simulation.pk)
     return [
         reverse("admin:limits_plan_compare"),
         reverse("admin:limits_plan_copy", args=[plan.pk]),
@@ -191,6 +196,7 @@ def _own_pages() -> list[str]:
             reverse(f"admin:limits_changeset_{step}", args=[change.pk])
             for step in ("publish", "schedule", "share", "discard")
         ),
+        reverse("admin:limits_changeset_simulation", args=[change.pk]),
         reverse("admin:limits_publication_undo", args=[Publication.objects.latest("sequence").pk]),
         reverse("admin:limits_policy_shadow_report", args=[policy.pk]),
         reverse("admin:limits_publication_roll_back", args=[Publication.objects.earliest("sequence").pk]),
