@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
+from limits.changes.lifecycle import Actor, start
+from limits.changes.publication import try_on
+from limits.domain.edits import Edit
 from limits.models import Client, Policy, PolicyLimit
 from limits.publishing import clients, rules
 from ratelimit_enforcer.engine import CheckRequest, get_engine
@@ -208,3 +211,13 @@ def test_the_ancestors_of_a_client_are_named_and_linked(desk: Desk, search: None
     acme.save()
     assert clients.deliver().live
     assert "The client is blocked: the parent acme is blocked." in ask(desk, "acme-mobile", "search").text
+
+
+def test_the_change_set_that_decides_is_named(desk: Desk, search: None) -> None:
+    actor = Actor("ann")
+    try_on(start("Pilot", actor, [Edit(("policies", "search", "limits", "60s", "quota"), 2, 9)]), actor, tag="vip")
+    Client.objects.create(key="big", tags=["vip"])
+    assert rules.deliver().live
+    assert clients.deliver().live
+    assert [ask(desk, key, "search").response.context["decision"].change for key in ("big", "acme")] == ["Pilot", None]
+    assert "<dt>Change set</dt><dd>Pilot</dd>" in ask(desk, "big", "search").text

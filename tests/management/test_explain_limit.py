@@ -6,6 +6,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from django.core.management import CommandError
 
+from limits.changes.lifecycle import Actor, start
+from limits.changes.publication import try_on
+from limits.domain.edits import Edit
+from limits.publishing import rules
 from ratelimit_enforcer.engine import CheckRequest, get_engine
 from ratelimit_platform.embedded.redis import RedisServer
 from tests.configfile.files import put
@@ -311,3 +315,14 @@ def test_a_client_below_a_parent_is_explained_with_its_ancestors(live: Platform)
     ]
     applies = lines.index("applies: pro-search. It applies to plan pro of the parent acme and endpoint search.")
     assert lines[applies + 1] == "  pro-search:60s~1: 100 per minute; 100 of 100 left."
+
+
+def test_the_change_set_that_decides_is_named(live: Platform) -> None:
+    actor = Actor("ann")
+    edits = [Edit(("policies", "all", "limits", "86400s", "quota"), 1_000, 5)]
+    try_on(start("Pilot", actor, edits), actor, percent=50)
+    assert rules.deliver().live
+    found = {client: run("explain_limit", client, "search").out for client in (f"client-{at}" for at in range(40))}
+    named = {client for client, text in found.items() if "with change set “Pilot”." in text}
+    assert {client for client, text in found.items() if "5 of 5 left" in text} == named
+    assert 0 < len(named) < 40

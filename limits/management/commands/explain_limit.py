@@ -66,7 +66,8 @@ def _lines(explanation: Explanation) -> Iterator[str]:
     endpoint = f"endpoint {decision.endpoint}" if decision.endpoint else "unregistered endpoint"
     yield f"Client {decision.client}, {explanation.plan}, {endpoint}."
     yield from explanation.ancestors
-    yield f"Version {decision.ruleset}. {explanation.blocked_by or _ANSWERS[decision.reason]}"
+    change = f" with change set “{decision.change}”" if decision.change else ""
+    yield f"Version {decision.ruleset}{change}. {explanation.blocked_by or _ANSWERS[decision.reason]}"
     for policy in explanation.policies:
         yield ""
         yield from _policy_lines(policy)
