@@ -37,6 +37,7 @@ from api.rendering import json_response
 from api.requests import invalid
 from api.views import ExceptionHandler
 from limits.changes import publication
+from limits.changes.due import apply_pending
 from limits.changes.lifecycle import Actor, ChangeConflict, NotAllowedNow, discard, submit
 from limits.configfile.reading import InvalidConfig, path_of
 from limits.models import ChangeSet
@@ -143,6 +144,7 @@ class ChangeWithdrawView(_ChangesView):
     def post(self, request: Request, change: int) -> HttpResponse:
         reject_query(request)
         reason = read_withdrawal(request)
+        apply_pending()
         with transaction.atomic():
             row, actor = registry.find(change, locked=True), registry.actor_of(token_of(request))
             if row.state in ChangeSet.EDITABLE:
@@ -154,6 +156,7 @@ class ChangeWithdrawView(_ChangesView):
 
 def _published(request: Request, change: int, act: Callable[[ChangeSet, Actor], Any]) -> HttpResponse:
     """Carries out ``act``; a change set that needs an approval awaits it instead (202)."""
+    apply_pending()
     with transaction.atomic():
         row, actor = registry.find(change, locked=True), registry.actor_of(token_of(request))
         if _awaits_approval(row, actor):

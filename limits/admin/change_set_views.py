@@ -19,6 +19,7 @@ from limits.admin.change_set_steps import CHANGE, Done, Step, leave
 from limits.admin.forms import place_of
 from limits.admin.permissions import PermissionMissing, require_permission
 from limits.admin.publishing import deliver_rules
+from limits.changes.due import apply_pending
 from limits.changes.lifecycle import ChangeConflict, NotAllowedNow, applied, rebase, resolve
 from limits.configfile.reading import InvalidConfig
 from limits.models import ChangeSet
@@ -37,6 +38,8 @@ def step_view(request: HttpRequest, admin_site: AdminSite, object_id: int, step:
     """Shows the form of a step, or takes it. What is refused is said at its field, or on the page of the change set."""
     if not step.is_permitted(request):
         raise PermissionMissing(step.permissions[0])
+    if request.method == "POST":
+        apply_pending()
     change = get_object_or_404(ChangeSet, pk=object_id)
     if obstacle := step.obstacle(request, change):
         messages.error(request, obstacle)

@@ -28,6 +28,7 @@ from limits.admin.approval import needs_approval, propose
 from limits.admin.drafts import is_draft_open
 from limits.admin.forms import form_shown_again, place_of, reason_field
 from limits.changes.drafts import Recording
+from limits.changes.due import apply_pending
 from limits.domain.differences import Change, changes
 from limits.models import Publication
 from limits.models.history import change_reason
@@ -171,6 +172,7 @@ def reviewed(
     if is_draft_open(request):
         with transaction.atomic():
             return save()
+    apply_pending()
     form = ReviewForm(request.POST if CONFIRMED in request.POST else None)
     with transaction.atomic(), change_reason(_reason_of(request)):
         recording = Recording() if needs_approval(request) else None

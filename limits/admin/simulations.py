@@ -22,7 +22,7 @@ from limits.admin.permissions import require_permission
 from limits.domain.client_csv import BYTE_ORDER_MARK, Echo, escape_formula
 from limits.domain.descriptions import quantity
 from limits.models import ChangeSet, Simulation
-from limits.simulation.results import Total, exported_rows, hit_anew, result_of
+from limits.simulation.results import Total, exported_rows, newly_denied_clients, result_of
 from limits.simulation.running import start
 from ratelimit_enforcer.conf import setting
 
@@ -120,7 +120,7 @@ def simulation_file_view(request: HttpRequest, object_id: int, run: int) -> Http
     """All stored rows as CSV; ``?new=1``: those of clients that are hit and were not before."""
     _require_view(request)
     found = _run_of(object_id, run)
-    lines = _lines(found, only_hit_anew=request.GET.get("new") == "1")
+    lines = _lines(found, only_newly_denied=request.GET.get("new") == "1")
     response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="simulation-{found.pk}.csv"'
     return response  # type: ignore[return-value]
@@ -163,7 +163,7 @@ def _shown(run: Simulation) -> dict[str, Any]:
     result = result_of(run)
     if result is None:
         return {}
-    anew = hit_anew(run)
+    newly_denied = newly_denied_clients(run)
     groups = [_group("By plan", result.plans), _group("By policy", result.policies)]
     return {
         "everything": result.everything,
@@ -172,11 +172,11 @@ def _shown(run: Simulation) -> dict[str, Any]:
         "clients_before": range_text(result.everything.clients_before),
         "clients_after": range_text(result.everything.clients_after),
         "groups": [*groups, _group("By endpoint", result.endpoints)],
-        "anew": [
+        "newly_denied": [
             (row, range_text((row.before_least, row.before_most)), range_text((row.after_least, row.after_most)))
-            for row in anew[:MAX_LISTED]
+            for row in newly_denied[:MAX_LISTED]
         ],
-        "anew_count": anew.count(),
+        "newly_denied_count": newly_denied.count(),
         "max_listed": MAX_LISTED,
     }
 
@@ -200,8 +200,8 @@ def _bars(totals: tuple[Total, ...], highest: int) -> Iterator[Bar]:
             yield Bar(label, 100 * least / highest, 100 * most / highest, range_text((least, most)))
 
 
-def _lines(run: Simulation, *, only_hit_anew: bool) -> Iterator[str]:
+def _lines(run: Simulation, *, only_newly_denied: bool) -> Iterator[str]:
     writer = csv.writer(Echo())
     yield BYTE_ORDER_MARK
-    for client, *rest in exported_rows(run, only_hit_anew=only_hit_anew):
+    for client, *rest in exported_rows(run, only_newly_denied=only_newly_denied):
         yield writer.writerow([escape_formula(client), *rest])

@@ -67,19 +67,19 @@ def clients_of(simulation: Simulation) -> QuerySet[SimulatedClient]:
     return whole.order_by("-after_least", "-after_most", "client_key")
 
 
-def hit_anew(simulation: Simulation) -> QuerySet[SimulatedClient]:
+def newly_denied_clients(simulation: Simulation) -> QuerySet[SimulatedClient]:
     """The clients that certainly had no request denied before and may have some after, and those that perhaps had none
     before and certainly have some after. Those that are certainly hit come first."""
     newly = Q(before_most=0, after_most__gt=0) | Q(before_least=0, after_least__gt=0)
     return clients_of(simulation).filter(newly)
 
 
-def exported_rows(simulation: Simulation, *, only_hit_anew: bool = False) -> Iterator[Row]:
+def exported_rows(simulation: Simulation, *, only_newly_denied: bool = False) -> Iterator[Row]:
     """Yields the columns' names and then the rows of all clients, as texts, read on demand."""
     yield COLUMNS
     rows = simulation.clients.order_by("client_key", "endpoint", "policy")
-    if only_hit_anew:
-        rows = rows.filter(client_key__in=hit_anew(simulation).order_by().values("client_key"))
+    if only_newly_denied:
+        rows = rows.filter(client_key__in=newly_denied_clients(simulation).order_by().values("client_key"))
     names = ("client_key", "plan", "endpoint", "policy", "requests")
     figures = ("before_least", "before_most", "after_least", "after_most")
     for row in rows.values_list(*names, *figures).iterator(chunk_size=2_000):

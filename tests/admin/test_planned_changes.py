@@ -202,3 +202,12 @@ def test_only_a_trial_has_groups(desk: Desk, shop: Platform) -> None:
     change = start("Sale", ANN, to(20), "Spring")
     page = Page(desk.client.get(address(change, "groups"), follow=True))
     assert page.messages == ["The change set is not being tried on a share of the clients."]
+
+
+def test_what_has_begun_cannot_be_withdrawn(desk: Desk, shop: Platform) -> None:
+    change = planned("Scheduled", to(20))
+    ChangeSet.objects.filter(pk=change.pk).update(publish_at=timezone.now() - timedelta(minutes=1))
+    page = take(desk, change, "withdraw")
+    assert page.messages == ["The change set is published."]
+    change.refresh_from_db()
+    assert change.state == ChangeSet.State.PUBLISHED

@@ -72,7 +72,7 @@ def test_the_result_has_bounds_and_who_is_hit_that_was_not_before(desk: Desk, ch
     # is one window.
     assert context["everything"].requests == 75
     assert (context["denied_before"], context["denied_after"]) == ("0", "50")
-    assert [(row.client_key, before, after) for row, before, after in context["anew"]] == [
+    assert [(row.client_key, before, after) for row, before, after in context["newly_denied"]] == [
         ("acme", "0", "30"),
         ("=formula", "0", "20"),
     ]

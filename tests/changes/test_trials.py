@@ -117,7 +117,7 @@ def test_few_requests_in_an_hour_are_judged_over_a_day(trial: ChangeSet) -> None
     assert withdraw_exceeded(tomorrow)
 
 
-def test_the_comparison_begins_anew_with_another_share(trial: ChangeSet) -> None:
+def test_the_comparison_begins_again_with_another_share(trial: ChangeSet) -> None:
     before = trial.tried_since
     live.try_on(trial, ANN, tag="beta", max_denial_rate=20)
     assert trial.tried_since == before

@@ -13,7 +13,7 @@ from limits.domain.states import state_of_data
 from limits.models import ChangeSet, PolicyLimit, SimulatedClient, Simulation
 from limits.publishing.rules import read_state
 from limits.simulation import running
-from limits.simulation.results import clients_of, exported_rows, hit_anew, result_of
+from limits.simulation.results import clients_of, exported_rows, newly_denied_clients, result_of
 from limits.simulation.running import LeaseLost, run, start, unclaimed_simulations
 from tests.models import rows
 from tests.simulation.recorded import BEGIN, HOURS, MINUTE, record
@@ -84,8 +84,8 @@ def test_a_worker_simulates_a_change(change_set: ChangeSet) -> None:
 def test_who_is_hit_that_was_not_before(change_set: ChangeSet) -> None:
     row = done(start(change_set, BEGIN, BEGIN + HOURS, "ann"))
     assert [client.client_key for client in clients_of(row)] == ["busy", "calm"]
-    assert [(client.client_key, client.after_least) for client in hit_anew(row)] == [("calm", 10)]
-    exported = list(exported_rows(row, only_hit_anew=True))
+    assert [(client.client_key, client.after_least) for client in newly_denied_clients(row)] == [("calm", 10)]
+    exported = list(exported_rows(row, only_newly_denied=True))
     assert exported[0][0] == "client"
     assert ("calm", "free", "(all)", "(all)", "60", "0", "0", "10", "10") in exported
     assert ("calm", "free", "search", "(all)", "60", "0", "0", "10", "10") in exported

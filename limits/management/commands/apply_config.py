@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand
 
 from limits.changes.documents import record_document, start_with_document
 from limits.changes.drafts import Recording, propose
+from limits.changes.due import apply_pending
 from limits.changes.lifecycle import Actor, differences_of
 from limits.configfile.apply import ApplyResult, apply
 from limits.configfile.document import Document, read
@@ -44,6 +45,7 @@ class Command(BaseCommand):
         actor, reason = Actor(author()), reason or f"apply_config {file}"
         try:
             document = self._read(file)
+            apply_pending()
             if draft:
                 self._show_draft(start_with_document(draft, actor, document, reason, prune=removal["prune"]))
                 return

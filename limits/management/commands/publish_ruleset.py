@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from limits.changes.due import apply_pending
 from limits.management.output import SAVED_NOT_LIVE, author, reject, report_delivery
 from limits.publishing import clients, rules
 from limits.publishing.rules import Delivery, postponed_delivery
@@ -29,6 +30,7 @@ class Command(BaseCommand):
 
     def handle(self, *, take_over: bool, reason: str, **_: Any) -> None:
         try:
+            apply_pending()
             delivery = rules.take_over(author(), reason) if take_over else self._publish(reason)
         except InvalidRuleset as error:
             reject(self.stderr, "\n".join(map(str, error.problems)))
