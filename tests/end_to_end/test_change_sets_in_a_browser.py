@@ -1,5 +1,5 @@
-"""A change set in a real browser: edits in one draft, approved by a second person, scheduled, live at that moment on a
-server that nobody tells, and undone."""
+"""A change set in a real browser: edits in one draft, simulated, approved by a second person, scheduled, live at that
+moment on a server that nobody tells, and undone."""
 
 import time
 from collections.abc import Iterator
@@ -9,12 +9,14 @@ import httpx
 import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.urls import reverse
+from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from limits.changes.due import apply_pending
-from limits.models import ChangeSet, Plan
+from limits.models import ChangeSet, Plan, Simulation, Usage
 from limits.models.roles import PRODUCT_MANAGERS, create_roles
 from limits.publishing import rules
+from limits.simulation import running
 from limits.store.client import control_client
 from tests.end_to_end.browser import log_in, picture
 from tests.end_to_end.shop import ask, policy, publish
@@ -83,6 +85,8 @@ def test_three_edits_are_approved_scheduled_live_and_undone(page: Page, strict: 
     expect(page.locator("#differences")).to_contain_text("2,000 per hour")
     expect(page.locator("#differences")).to_contain_text("gold")
     picture(page, "change-set-draft")
+    simulate(page)
+    page.goto(f"{url}{reverse('admin:limits_changeset_change', args=[change.pk])}")
     page.get_by_role("button", name="Submit for approval").click()
     expect(page.get_by_text("awaits the approval of another person")).to_be_visible()
     expect(page.get_by_role("button", name="Approve")).to_have_count(0)
@@ -108,6 +112,21 @@ def test_three_edits_are_approved_scheduled_live_and_undone(page: Page, strict: 
     assert (change.state, Plan.objects.filter(slug="gold").exists()) == (ChangeSet.State.PUBLISHED, True)
     undo(page, url, change)
     assert quota(ask(http, strict)) == 1_000
+
+
+def simulate(page: Page) -> None:
+    """Over an hour with 1,500 requests in one minute: 500 are denied now, and none with the change set."""
+    minute = timezone.now().replace(second=0, microsecond=0) - timedelta(minutes=5)
+    counted = {"client_key": "acme", "endpoint": "search", "outcome": "admitted"}
+    Usage.objects.create(**counted, minute=minute, requests=1_500, cost=1_500)
+    page.get_by_role("link", name="simulation").click()
+    page.get_by_role("button", name="Simulate").click()
+    expect(page.get_by_text("waits for a worker")).to_be_visible()
+    running.run(Simulation.objects.get().pk)
+    denied = page.locator("#everything tbody tr").first
+    expect(denied).to_contain_text("Denied, of 1,500 requests")
+    expect(denied.locator("td")).to_have_text(["500", "0"])
+    picture(page, "change-set-simulation")
 
 
 def quota(answer: dict[str, object]) -> int:
