@@ -13,6 +13,7 @@ from limits.changes.lifecycle import Actor, approve, rebase, resolve, send_back,
 from limits.changes.publication import publish
 from limits.domain.edits import Edit
 from limits.models import ChangeSet, Message
+from limits.models.roles import create_roles
 from limits.monitoring.delivery import send_due
 from ratelimit_enforcer.domain.enums import Channel
 from tests.configfile.files import put
@@ -52,6 +53,7 @@ def ann() -> User:
 def bob() -> User:
     """May approve changes, as a product manager."""
     bob = User.objects.create_user("bob", "bob@example.com", is_staff=True)
+    create_roles(Group.objects, Permission.objects)
     bob.groups.add(Group.objects.get(name="Product managers"))
     return bob
 

@@ -11,7 +11,7 @@ from redis import Redis
 from limits.models import Endpoint, Plan, tokens
 from limits.publishing import clients
 from tests.end_to_end.browser import browser, context, log_in, page
-from tests.end_to_end.shop import CONNECTIONS, SECRET, publish
+from tests.end_to_end.shop import SECRET, publish
 from tests.support.web import WebServer, running_servers
 
 __all__ = ["browser", "context", "page"]
@@ -52,7 +52,9 @@ def servers(live_rules: None, lasting_servers: list[WebServer]) -> list[WebServe
 @pytest.fixture
 def http() -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {SECRET}"}
-    with httpx.Client(headers=headers, limits=httpx.Limits(max_connections=CONNECTIONS), timeout=30) as client:
+    # A full pool may close a connection in use: https://github.com/encode/httpcore/issues/1110.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    with httpx.Client(headers=headers, limits=limits, timeout=30) as client:
         yield client
 
 

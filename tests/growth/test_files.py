@@ -189,7 +189,7 @@ def places_in_the_file(size: int) -> Call:
     names = words("p", size)
     written_as = Document(plans=[Plan(name, name) for name in names])
     problems = [ValidationProblem(("plans", Word(name), "slug"), "is wrong.") for name in names]
-    return lambda: list(apply._with_positions_in_file(problems, written_as))
+    return lambda: list(apply.with_positions_in_file(problems, written_as))
 
 
 def refusal_of_all(size: int) -> Call:

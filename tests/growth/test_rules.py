@@ -13,8 +13,8 @@ import yaml
 from api.decisions import decision_body, decision_response
 from limits.admin import client_page
 from limits.admin.overrides import overlapping_forms
-from limits.configfile import apply, export
-from limits.domain import differences
+from limits.configfile import apply
+from limits.domain import differences, rule_items
 from limits.models import Override as OverrideRow
 from limits.models import Policy as PolicyRow
 from ratelimit_enforcer.domain import decision as decisions
@@ -42,7 +42,7 @@ _POSITIONS = (
     decisions,
     differences,
     explanation,
-    export,
+    rule_items,
     layouts,
     prepared_ruleset,
     selection,
@@ -103,9 +103,9 @@ def exported(size: int) -> Call:
     found = rules(size)
 
     def call() -> None:
-        plans = [export._plan(found, plan) for plan in found.plans]
-        endpoints = [export._endpoint(endpoint) for endpoint in found.endpoints]
-        policies = [export._policy(each, "a name") for each in found.policies]
+        plans = [rule_items.item_of_plan(plan, is_default=False) for plan in found.plans]
+        endpoints = [rule_items.item_of_endpoint(endpoint) for endpoint in found.endpoints]
+        policies = [rule_items.item_of_policy(each, "a name") for each in found.policies]
         content = json.loads(json.dumps([plans, endpoints, policies]))
         yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
 

@@ -59,14 +59,14 @@ def left() -> tuple[int, int, int, int]:
 
 
 def test_each_resolution_has_its_own_retention_time() -> None:
-    make(1.9, 2.1, 59, 61, 729, 731)
+    make(13.9, 14.1, 59, 61, 729, 731)
     assert remove_expired(NOW) == 5 + 3 + 1 + 5
     assert left() == (1, 3, 5, 1)
 
 
 def test_denials_by_policy_are_deleted_like_usage_of_their_resolution() -> None:
     fields = {"client_key": "acme", "endpoint": "search", "policy": "tight", "mode": "enforce", "requests": 1}
-    for age in (1.9, 2.1, 61, 731):
+    for age in (13.9, 14.1, 61, 731):
         PolicyDenial.objects.create(minute=days_ago(age), **fields)
         PolicyDenialHour.objects.create(hour=days_ago(age), **fields)
         PolicyDenialDay.objects.create(day=days_ago(age), **fields)
@@ -90,8 +90,8 @@ def test_an_invalid_retention_time_is_reported(settings: Settings, value: object
 
 
 def test_rows_that_are_not_rolled_up_are_kept() -> None:
-    make(5, 70)
-    Progress.note(Work.HOURS, days_ago(6))
+    make(20, 70)
+    Progress.note(Work.HOURS, days_ago(21))
     Progress.note(Work.DAYS, days_ago(80))
     remove_expired(NOW)
     assert left() == (1, 2, 2, 1)
@@ -118,6 +118,6 @@ def test_sent_messages_and_resolved_alerts_are_deleted_too() -> None:
 
 def test_rows_are_deleted_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "ROWS_PER_STATEMENT", 2)
-    make(*(3 + number for number in range(7)))
+    make(*(15 + number for number in range(7)))
     assert remove_expired(NOW, seconds=0) == 0
     assert remove_expired(NOW) == 14

@@ -251,14 +251,14 @@ def create_rows(*ages: float) -> None:
 def test_rows_are_deleted_like_usage_of_their_resolution() -> None:
     for work in (Work.HOURS, Work.DAYS):
         Progress.note(work, AT)
-    create_rows(1.9, 2.1, 61, 731)
+    create_rows(13.9, 14.1, 61, 731)
     assert remove_expired(AT) == 3 + 2 + 1
     assert [model.objects.count() for model in (Settlement, SettlementHour, SettlementDay)] == [1, 2, 3]
 
 
 def test_rows_that_are_not_rolled_up_are_kept() -> None:
-    create_rows(5, 70)
-    Progress.note(Work.HOURS, AT - timedelta(days=6))
+    create_rows(20, 70)
+    Progress.note(Work.HOURS, AT - timedelta(days=21))
     Progress.note(Work.DAYS, AT - timedelta(days=80))
     remove_expired(AT)
     assert [model.objects.count() for model in (Settlement, SettlementHour, SettlementDay)] == [1, 2, 2]

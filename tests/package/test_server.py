@@ -90,7 +90,8 @@ def answers(process: "subprocess.Popen[bytes]", url: str) -> bool:
 
 @pytest.fixture
 def ask(project: tuple[str, Path]) -> Iterator[Ask]:
-    limits = httpx.Limits(max_connections=CONNECTIONS)
+    # A full pool may close a connection in use: https://github.com/encode/httpcore/issues/1110.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     with httpx.Client(base_url=project[0], limits=limits, timeout=60) as http:
         yield lambda client="acme": http.get("/api/search", headers={"X-Key": client})
 
