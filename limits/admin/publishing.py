@@ -8,6 +8,9 @@ A save that changes rules takes these steps:
    published in between, the review is shown again. The review is the save itself, so it shows exactly what happens.
 3. Otherwise the transaction is committed, and then the publication is delivered: when the next page appears, the
    change is live, and a message says so.
+
+A save of a user who needs approval becomes a change set instead (:mod:`limits.admin.approval`). In a draft, nothing is
+reviewed or published (:mod:`limits.admin.drafts`).
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -191,20 +194,24 @@ def reviewed(
         transaction.set_rollback(True)
     if confirmed and recording is not None:
         return propose(request, recording, _reason_of(request))
+    can_edit = request.method == "POST" and can_edit
+    page = {**admin_site.each_context(request), "is_proposal": is_proposal, "can_edit": can_edit, "back": back}
+    return _review_page(request, form, publication, page | preview | context)
+
+
+def _review_page(
+    request: HttpRequest, form: ReviewForm, publication: Publication, context: dict[str, Any]
+) -> HttpResponse:
     outdated = form.is_bound and form.data.get("reviewed_version") != str(publication.sequence)
     if outdated or not form.is_bound:
         form = ReviewForm(initial={"reviewed_version": publication.sequence, "why": _reason_of(request)})
     page = {
-        **admin_site.each_context(request),
         "title": "Review changes",
         "form": form,
         "outdated": outdated,
         "fields": list(_submitted_fields(request)),
-        "is_proposal": is_proposal,
-        "can_edit": request.method == "POST" and can_edit,
-        "back": back,
     }
-    return TemplateResponse(request, "admin/limits/review.html", page | preview | context)
+    return TemplateResponse(request, "admin/limits/review.html", page | context)
 
 
 def _reason_of(request: HttpRequest) -> str:
