@@ -23,7 +23,7 @@ from limits.domain.edits import Conflict, State, apply_edits
 from limits.domain.states import rules_of_state
 from limits.models import ChangeSet
 from limits.publishing.impact import impact
-from limits.publishing.rules import read_ruleset, read_state
+from limits.publishing.rules import read_ruleset, state_of
 from ratelimit_enforcer.domain.dates import date_and_time
 from ratelimit_enforcer.domain.ruleset import Ruleset
 from ratelimit_enforcer.domain.validation import capitalized, ruleset_problems
@@ -81,7 +81,8 @@ def differences(change: ChangeSet) -> dict[str, Any]:
     ``conflicts`` of a template."""
     if change.state in _ENDED:
         return {"changes": changes_of(change.publication) if change.publication else [], "is_past": True}
-    state, live = read_state(), read_ruleset()
+    live = read_ruleset()
+    state = state_of(live)
     result = applied(change, state)
     new = live.with_rules(rules_of_state(result.state))
     return {

@@ -38,8 +38,7 @@ from limits.models.history import change_reason
 from limits.publishing import clients, rules
 from limits.publishing.impact import impact
 from limits.publishing.reconciler import go_live
-from limits.publishing.rules import Delivery
-from ratelimit_enforcer.domain.ruleset import Ruleset
+from limits.publishing.rules import Delivery, before_and_after
 from ratelimit_enforcer.domain.validation import MAX_REASON_LENGTH, PRINTABLE, InvalidRuleset
 
 CONFIRMED, EDIT_AGAIN = "_confirm", "_edit_again"
@@ -123,7 +122,7 @@ def _require_approval(request: HttpRequest, publication: Publication | None) -> 
     """Raises ``PermissionDenied`` for a change of rules without a review, by which it would become a change set."""
     if publication is None or not needs_approval(request) or getattr(request, _IS_REVIEWED, False):
         return
-    before, after = _before_and_after(publication)
+    before, after = before_and_after(publication)
     if before.with_rules(after) != before.without_variants:
         raise PermissionDenied("Another person has to approve changes of rules.")
 
@@ -226,19 +225,13 @@ def _is_confirmed(form: ReviewForm, publication: Publication) -> bool:
 
 def _preview(publication: Publication) -> dict[str, Any]:
     """Returns the context for a publication that will be rolled back."""
-    before, after = _before_and_after(publication)
+    before, after = before_and_after(publication)
     return {"version": publication.sequence, "changes": changes(before, after), "impact": impact(before, after)}
 
 
 def changes_of(publication: Publication) -> list[Change]:
     """Returns the changes of a publication compared with the previous one."""
-    return changes(*_before_and_after(publication))
-
-
-def _before_and_after(publication: Publication) -> tuple[Ruleset, Ruleset]:
-    previous = Publication.objects.filter(sequence__lt=publication.sequence).order_by("-sequence").first()
-    before = Ruleset.from_bytes(previous.content.encode()) if previous else Ruleset()
-    return before, Ruleset.from_bytes(publication.content.encode())
+    return changes(*before_and_after(publication))
 
 
 def _submitted_fields(request: HttpRequest) -> Iterator[tuple[str, str]]:

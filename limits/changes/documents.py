@@ -15,7 +15,7 @@ from limits.configfile.reading import InvalidConfig
 from limits.domain.edits import Edit, State, edits_between
 from limits.domain.states import rules_of_state, state_of_rules
 from limits.models import ChangeSet
-from limits.publishing.rules import read_ruleset, read_state
+from limits.publishing.rules import read_ruleset, state_of
 from ratelimit_enforcer.domain.dates import optional_microseconds
 from ratelimit_enforcer.domain.rules import Rules
 from ratelimit_enforcer.domain.segments import SegmentOverride
@@ -51,9 +51,10 @@ def edits_of_document(document: Document, *, prune: bool = False) -> list[Edit]:
     sections do not name are removed. Raises :class:`InvalidConfig`."""
     _reject([*_foreign_problems(document)])
     _reject([*reference_problems(document)])
-    live = read_state()
+    ruleset = read_ruleset()
+    live = state_of(ruleset)
     merged = _merged(live, document, prune=prune)
-    found = ruleset_problems(read_ruleset().with_rules(_in_order(rules_of_state(merged), document)))
+    found = ruleset_problems(ruleset.with_rules(_in_order(rules_of_state(merged), document)))
     _reject([*with_positions_in_file(found, document)])
     return edits_between(live, merged)
 

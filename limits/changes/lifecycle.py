@@ -26,7 +26,7 @@ from limits.domain.differences import Change, changes
 from limits.domain.edits import Applied, Conflict, Edit, State, apply_edits, edits_between
 from limits.domain.states import rules_of_state
 from limits.models import ChangeSet, Publication
-from limits.publishing.rules import read_ruleset, read_state
+from limits.publishing.rules import read_ruleset, read_state, state_of
 from ratelimit_enforcer.conf import setting
 from ratelimit_enforcer.domain.enums import MessageKind
 
@@ -86,7 +86,7 @@ def applied(change: ChangeSet, live: State | None = None) -> Applied:
 def differences_of(change: ChangeSet) -> list[Change]:
     """What a change set would change in the present rules, in words."""
     live = read_ruleset()
-    return changes(live, live.with_rules(rules_of_state(applied(change).state)))
+    return changes(live, live.with_rules(rules_of_state(applied(change, state_of(live)).state)))
 
 
 @transaction.atomic

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from limits.changes.lifecycle import Actor, start
+from limits.configfile.apply import all_policy_names
 from limits.domain.edits import Edit, State, edits_between, undone
 from limits.domain.states import state_of_rules
-from limits.models import ChangeSet, Policy, Publication
-from limits.publishing.rules import read_state
+from limits.models import ChangeSet, Publication
+from limits.publishing.rules import before_and_after, read_state
 from ratelimit_enforcer.domain.ruleset import Ruleset
 
 
@@ -24,16 +25,13 @@ def undo_name(publication: Publication) -> str:
 
 def edits_of(publication: Publication) -> list[Edit]:
     """What a version changed in the rules, compared with the one before it."""
-    previous = Publication.objects.filter(sequence__lt=publication.sequence).order_by("-sequence").first()
-    before = Ruleset.from_bytes(previous.content.encode()) if previous else Ruleset()
-    return edits_between(_state_of(before), _state_of(Ruleset.from_bytes(publication.content.encode())))
+    before, after = before_and_after(publication)
+    return edits_between(_state_of(before), _state_of(after))
 
 
 def _state_of(ruleset: Ruleset) -> State:
     """Rulesets contain neither names of policies nor reasons of overrides: those of the present are taken."""
-    names = dict(Policy.history.order_by("history_id").values_list("slug", "name"))
-    names |= dict(Policy.objects.values_list("slug", "name"))
-    state = state_of_rules(ruleset, names, [""] * len(ruleset.segment_overrides))
+    state = state_of_rules(ruleset, all_policy_names(), [""] * len(ruleset.segment_overrides))
     present = read_state()["overrides"]
     overrides = {key: _with_reason_of(present.get(key, {}), item) for key, item in state["overrides"].items()}
     return {**state, "overrides": overrides}

@@ -256,14 +256,14 @@ def restore_rules(ruleset: Ruleset) -> None:
         default_plan=ruleset.default_plan,
         endpoints=ruleset.endpoints,
         policies=ruleset.policies,
-        policy_names=_policy_names(),
+        policy_names=all_policy_names(),
     )
     write_rules(document, prune=True)
     restore_segment_overrides(ruleset)
     prune_rules(document)
 
 
-def _policy_names() -> dict[str, str]:
+def all_policy_names() -> dict[str, str]:
     """Returns the names of policies, including deleted ones: rulesets do not contain names."""
     were = dict(Policy.history.order_by("history_id").values_list("slug", "name"))
     return were | dict(Policy.objects.values_list("slug", "name"))

@@ -86,7 +86,7 @@ def compile_ruleset() -> Ruleset:
     ruleset = read_ruleset()
     if problems := tuple(ruleset_problems(ruleset)):
         raise InvalidRuleset(problems)
-    return with_planned_changes(ruleset, read_state()) if planned_change_sets().exists() else ruleset
+    return with_planned_changes(ruleset, state_of(ruleset)) if planned_change_sets().exists() else ruleset
 
 
 def read_ruleset() -> Ruleset:
@@ -106,9 +106,14 @@ def read_ruleset() -> Ruleset:
 
 def read_state() -> State:
     """Reads the rules from the database as a state, whose differences are edits."""
+    return state_of(read_ruleset())
+
+
+def state_of(ruleset: Ruleset) -> State:
+    """The state of a ruleset that was just read from the database."""
     names = dict(PolicyRow.objects.values_list("slug", "name"))
     reasons = SegmentOverrideRow.objects.order_by("pk").values_list("reason", flat=True)
-    return state_of_rules(read_ruleset(), names, reasons)
+    return state_of_rules(ruleset, names, reasons)
 
 
 def _segment_override_rows() -> list[SegmentOverrideRow]:
@@ -208,6 +213,13 @@ def _create(
         user=user,
         reason=reason,
     )
+
+
+def before_and_after(publication: Publication) -> tuple[Ruleset, Ruleset]:
+    """The rulesets of the previous version (empty if there is none) and of this one."""
+    previous = Publication.objects.filter(sequence__lt=publication.sequence).order_by("-sequence").first()
+    before = Ruleset.from_bytes(previous.content.encode()) if previous else Ruleset()
+    return before, Ruleset.from_bytes(publication.content.encode())
 
 
 def deliver() -> Delivery:
