@@ -88,7 +88,7 @@ def _created_by(key: bytes) -> ChangeSet | None:
 def simulate(row: ChangeSet, actor: Actor, wanted: SimulationRequest) -> None:
     """Starts a simulation, unless the same one waits or runs already. Raises
     :class:`~limits.changes.lifecycle.NotAllowedNow` for a change set that is over."""
-    if row.state not in (*ChangeSet.EDITABLE, *ChangeSet.PLANNED):
+    if row.state not in ChangeSet.UNFINISHED:
         raise NotAllowedNow(f"The change set is {row.get_state_display()}.")
     same = row.simulations.filter(begin=wanted.begin, end=wanted.end, edits=row.edits, state__in=Simulation.UNFINISHED)
     if not same.exists():

@@ -20,7 +20,7 @@ class ChangeSetForm(forms.ModelForm):
 
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"]
-        unfinished = ChangeSet.objects.filter(name=name, state__in=[*ChangeSet.EDITABLE, *ChangeSet.PLANNED])
+        unfinished = ChangeSet.objects.filter(name=name, state__in=ChangeSet.UNFINISHED)
         if unfinished.exclude(pk=self.instance.pk).exists():
             raise ValidationError("An unfinished change set has this name.")
         return name

@@ -58,7 +58,7 @@ def _start(request: HttpRequest, publication: Publication) -> HttpResponse:
 
 def _to_earlier(request: HttpRequest, publication: Publication) -> HttpResponse:
     """An unfinished change set of the same name is one that undoes the version already."""
-    unfinished = ChangeSet.objects.filter(state__in=[*ChangeSet.EDITABLE, *ChangeSet.PLANNED])
+    unfinished = ChangeSet.objects.filter(state__in=ChangeSet.UNFINISHED)
     change = unfinished.filter(name=undo_name(publication)).first()
     if change is None:
         messages.error(request, "Another user finished the same draft just now. Try again.")

@@ -46,6 +46,9 @@ class ChangeSet(models.Model):
     PLANNED = (State.SCHEDULED, State.TRIAL)
     """States in which the ruleset contains the edits, and the rows do not."""
 
+    UNFINISHED = (*EDITABLE, *PLANNED)
+    """States in which the edits are not part of the rows, and may become so."""
+
     name = models.CharField(max_length=100, validators=[validate_printable], help_text="Such as “Black Friday”.")
     reason = models.CharField(max_length=MAX_REASON_LENGTH, blank=True, validators=[validate_printable])
     state = models.CharField(max_length=10, choices=State.choices, default=State.DRAFT, editable=False)
