@@ -6,7 +6,7 @@ from celery import current_app
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -16,6 +16,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminFileFieldWidget
 
 from limits.admin.base import HasIntroduction, PlatformModelAdmin
+from limits.admin.csv_files import csv_response
 from limits.admin.forms import ReadOnlyAdmin, form_page, reason_field
 from limits.configfile.client_files import begin_import, continue_import, export_lines, restart_import
 from limits.domain.client_csv import decode
@@ -85,9 +86,7 @@ def export_view(request: HttpRequest) -> HttpResponse:
     them."""
     filters = {"status": request.GET.get("status"), "plan__slug": request.GET.get("plan")}
     rows = Client.objects.filter(**{field: value for field, value in filters.items() if value})
-    response = StreamingHttpResponse(export_lines(rows), content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="clients-{timezone.now():%Y-%m-%d}.csv"'
-    return response  # type: ignore[return-value]
+    return csv_response(export_lines(rows), f"clients-{timezone.now():%Y-%m-%d}")
 
 
 def _create(request: HttpRequest, form: ImportForm) -> ClientImport:

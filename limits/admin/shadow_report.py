@@ -1,8 +1,6 @@
 """The report of a policy in shadow mode: which requests of which clients it would have denied, and “Enforce now…”."""
 
-import csv
 import re
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import takewhile
@@ -13,16 +11,17 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.core.paginator import Page, Paginator
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
 from limits.admin.charts import WOULD_BE_DENIED, Bars, chart
+from limits.admin.csv_files import csv_response
 from limits.admin.forms import place_of
 from limits.admin.permissions import require_permission
 from limits.admin.publishing import publish_rules, reviewed
-from limits.domain.client_csv import BYTE_ORDER_MARK, Echo, escape_formula
+from limits.domain.client_csv import lines_of
 from limits.domain.descriptions import dates_sentence, quantity
 from limits.models import Client, Platform, Policy
 from limits.monitoring import figures, shadow
@@ -257,19 +256,14 @@ def file_view(request: HttpRequest, policy: Policy) -> HttpResponse:
     if not form.is_valid():
         return HttpResponseRedirect(f"{_url(policy)}?{request.GET.urlencode()}")
     found = shadow.every_client(form.report(policy), form.cleaned_data["q"])
-    response = StreamingHttpResponse(_lines(found), content_type="text/csv; charset=utf-8")
     days = f"{form.cleaned_data['since']}-{form.cleaned_data['until']}"
-    response["Content-Disposition"] = f'attachment; filename="shadow-{policy.slug}-{days}.csv"'
-    return response  # type: ignore[return-value]
+    return csv_response(lines_of(COLUMNS, map(_cells, found)), f"shadow-{policy.slug}-{days}")
 
 
-def _lines(found: Iterable[WouldDeny]) -> Iterator[str]:
-    writer = csv.writer(Echo())
-    yield BYTE_ORDER_MARK + writer.writerow(COLUMNS)
-    for each in found:
-        times = (each.first.begin, each.first.end, each.last.begin, each.last.end)
-        moments = (f"{moment.astimezone(UTC):%Y-%m-%dT%H:%MZ}" for moment in times)
-        yield writer.writerow([escape_formula(each.client_name), each.would_deny, each.requests, *moments])
+def _cells(found: WouldDeny) -> list[str]:
+    times = (found.first.begin, found.first.end, found.last.begin, found.last.end)
+    moments = (f"{moment.astimezone(UTC):%Y-%m-%dT%H:%MZ}" for moment in times)
+    return [found.client_name, str(found.would_deny), str(found.requests), *moments]
 
 
 def _url(policy: Policy) -> str:

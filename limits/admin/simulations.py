@@ -1,6 +1,5 @@
 """What a change set would have done: bounds of denied requests over recorded usage, before and after the change."""
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,16 +9,17 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.core.exceptions import ValidationError
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminSplitDateTimeWidget
 
+from limits.admin.csv_files import csv_response
 from limits.admin.forms import DateAndOptionalTime, label_inputs
 from limits.admin.permissions import require_permission
-from limits.domain.client_csv import BYTE_ORDER_MARK, Echo, escape_formula
+from limits.domain.client_csv import lines_of
 from limits.domain.descriptions import quantity
 from limits.models import ChangeSet, Simulation
 from limits.simulation.results import Total, exported_rows, newly_denied_clients, result_of
@@ -120,10 +120,8 @@ def simulation_file_view(request: HttpRequest, object_id: int, run: int) -> Http
     """All stored rows as CSV; ``?new=1``: those of clients that are hit and were not before."""
     _require_view(request)
     found = _run_of(object_id, run)
-    lines = _lines(found, only_newly_denied=request.GET.get("new") == "1")
-    response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="simulation-{found.pk}.csv"'
-    return response  # type: ignore[return-value]
+    rows = exported_rows(found, only_newly_denied=request.GET.get("new") == "1")
+    return csv_response(lines_of(next(rows), rows), f"simulation-{found.pk}")
 
 
 def _require_view(request: HttpRequest) -> None:
@@ -198,10 +196,3 @@ def _bars(totals: tuple[Total, ...], highest: int) -> Iterator[Bar]:
         for when, (least, most) in (("before", total.before), ("after", total.after)):
             label = f"{total.name or '(none)'}, {when}"
             yield Bar(label, 100 * least / highest, 100 * most / highest, range_text((least, most)))
-
-
-def _lines(run: Simulation, *, only_newly_denied: bool) -> Iterator[str]:
-    writer = csv.writer(Echo())
-    yield BYTE_ORDER_MARK
-    for client, *rest in exported_rows(run, only_newly_denied=only_newly_denied):
-        yield writer.writerow([escape_formula(client), *rest])

@@ -112,8 +112,13 @@ def _require_columns(columns: list[str]) -> None:
 
 def format_lines(rows: Iterable[Iterable[str | None]]) -> Iterator[str]:
     """Yields the lines of a file with these cells, in the format that :func:`parse_lines` reads."""
+    return lines_of(COLUMNS, rows)
+
+
+def lines_of(columns: Iterable[str], rows: Iterable[Iterable[str | None]]) -> Iterator[str]:
+    """Yields the lines of a file with these columns and cells, with the precautions named at the top."""
     writer = csv.writer(Echo())
-    yield BYTE_ORDER_MARK + writer.writerow(COLUMNS)
+    yield BYTE_ORDER_MARK + writer.writerow(columns)
     for row in rows:
         yield writer.writerow([escape_formula(cell or "") for cell in row])
 
