@@ -120,9 +120,8 @@ def _settlement_rows(counts: Mapping[CountKey, int]) -> Iterator[tuple[Any, ...]
 
 def _denial_rows(counts: Mapping[CountKey, int]) -> Iterator[tuple[Any, ...]]:
     for key, amount in counts.items():
-        if key.policy and not key.kind.isdigit():
-            mode = _MODES[key.kind].value
-            yield _moment(key), key.client, key.endpoint, key.policy, mode, amount
+        if key.policy and (mode := _MODES.get(key.kind)):
+            yield _moment(key), key.client, key.endpoint, key.policy, mode.value, amount
 
 
 def _threshold_rows(counts: Mapping[CountKey, int]) -> Iterator[tuple[Any, ...]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from limits.store.client import ControlClient, script_source
 from ratelimit_enforcer.domain.client import key_problem
+from ratelimit_enforcer.domain.grants import grant_of_kind
 from ratelimit_enforcer.domain.usage import THRESHOLDS, PolicyKind, RequestKind, SettlementKind
 from ratelimit_enforcer.domain.validation import slug_problem
 from ratelimit_enforcer.store import damage
@@ -129,7 +130,7 @@ def _counts(fields: Mapping[bytes, bytes], now: int) -> Mapping[CountKey, int]:
 
 def _is_possible(kind: str, amount: int) -> bool:
     """Costs of settlements may be 0, and a cost beyond 1 each is negative where the cost is 0."""
-    return kind.isupper() or amount >= (0 if kind in _KINDS_OF_SETTLEMENTS else 1)
+    return (kind.isupper() and kind.isalpha()) or amount >= (0 if kind in _KINDS_OF_SETTLEMENTS else 1)
 
 
 def _parse_key(field: bytes) -> CountKey | None:
@@ -138,10 +139,10 @@ def _parse_key(field: bytes) -> CountKey | None:
         minute, kind, endpoint, policy, client = field.decode().split("\n")
     except ValueError:
         return None
-    kinds = _KINDS_OF_POLICIES if policy else _KINDS_WITHOUT_POLICY
+    kind_is_right = kind in _KINDS_OF_POLICIES or grant_of_kind(kind) if policy else kind in _KINDS_WITHOUT_POLICY
     slugs_are_right = all(not slug or slug_problem(slug) is None for slug in (endpoint, policy))
     client_is_right = not client or key_problem(client) is None
-    is_right = _MINUTE_PATTERN.fullmatch(minute) and kind in kinds and slugs_are_right and client_is_right
+    is_right = _MINUTE_PATTERN.fullmatch(minute) and kind_is_right and slugs_are_right and client_is_right
     return CountKey(int(minute), kind, endpoint, policy, client) if is_right else None
 
 

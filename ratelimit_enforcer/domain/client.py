@@ -15,6 +15,7 @@ from typing import Any
 
 from ratelimit_enforcer.domain.dates import is_between
 from ratelimit_enforcer.domain.enums import ClientStatus
+from ratelimit_enforcer.domain.grants import Grant, grant_from_json, grant_to_json
 from ratelimit_enforcer.domain.limit import Limit, unknown_timezone
 from ratelimit_enforcer.domain.rules import limit_from_json, limit_to_json
 
@@ -55,11 +56,11 @@ class Override:
 
 @dataclass(frozen=True, slots=True)
 class ClientRecord:
-    """One client: plan (None: the default plan, or none below a parent), status, overrides, tags and parent, at one
-    revision.
+    """One client: plan (None: the default plan, or none below a parent), status, overrides, tags, parent and grants, at
+    one revision.
 
     Revision 0 is an unregistered client; ``deleted`` marks a tombstone. Both are on the default plan,
-    active, and without overrides, tags and parent.
+    active, and without overrides, tags, parent and grants.
     """
 
     key: str
@@ -78,6 +79,8 @@ class ClientRecord:
     problem: str = ""
     """The reason why this process cannot apply the whole record: an override uses a time zone that this machine
     does not know. Such overrides are left out."""
+    grants: tuple[Grant, ...] = ()
+    """In any order, also those that have not begun or have ended. Servers of releases before 2026-11-28 ignore them."""
 
     @property
     def is_registered(self) -> bool:
@@ -100,7 +103,8 @@ class ClientRecord:
             "status": self.status.value,
             "overrides": [_override_to_json(override) for override in self.overrides],
         }
-        optional = {"tags": self.tags, "parent": self.parent, "moved": self.moved}
+        grants = [grant_to_json(grant) for grant in self.grants]
+        optional = {"tags": self.tags, "parent": self.parent, "moved": self.moved, "grants": grants}
         body |= {name: value for name, value in optional.items() if value}
         return f"{self.revision} {_json(body)}"
 
@@ -129,6 +133,7 @@ class ClientRecord:
             parent=_key(content["parent"]) if content.get("parent") is not None else None,
             moved=int(content.get("moved", 0)),
             problem=next((_unknown_zone(*each) for each in unknown.items()), ""),
+            grants=tuple(map(grant_from_json, content.get("grants", ()))),
         )
 
 

@@ -26,11 +26,16 @@ class RequestKind(StrEnum):
 
 
 class PolicyKind(StrEnum):
-    """The letters under which a policy's verdicts are counted in Redis, next to the marks (``"50"`` to ``"100"``)."""
+    """The letters under which a policy's verdicts are counted in Redis, next to the marks (``"50"`` to ``"100"``) and
+    the units of grants (:func:`ratelimit_enforcer.domain.grants.grant_of_kind`)."""
 
     DENIED = "d"
     WOULD_DENY = "s"
     """Counted in shadow mode only, for a request that was admitted."""
+    OVER_QUOTA = "q"
+    """The units that the policy admitted beyond quota and grants."""
+    OVER_QUOTA_RETURNED = "Q"
+    """The units over quota that a settlement refunded."""
 
 
 class SettlementKind(StrEnum):

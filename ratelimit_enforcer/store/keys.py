@@ -11,6 +11,7 @@
 ``<ns>:{<tag>}:g:<policy>``           the counter of a policy that counts all clients together
 ``<ns>:{<tag>}:a:<policy>:<digest>:<client>``  the counter of some values of attributes; client empty: for all
 ``<ns>:{<tag>}:v:<policy>:<client>``  the number of new values of these attributes in this window
+``<ns>:{<tag>}:grants:<client>``      hash: units consumed and returned of a client's grants
 ``<ns>:{<tag>}:usage``                hash: usage counts for the drain
 ``<ns>:{<tag>}:drain``                the same, being copied to the database; ``id`` of the drain
 ``<ns>:{<tag>}:damaged``              damaged data found in place of usage counts, for a week
@@ -169,6 +170,11 @@ class Keys:
     def shared_counter(self, policy: str) -> str:
         """The counter of a global policy, in a shard that belongs to the policy."""
         return f"{self._prefixes[shard_of(policy)]}:g:{policy}"
+
+    def grants(self, shard: int, client: str) -> str:
+        """What is consumed of a client's grants; ``shard``: that of the client, or of the client's root. The fields are
+        those of :mod:`ratelimit_enforcer.domain.grants`. A reset of the client's counters does not change them."""
+        return f"{self._prefixes[shard]}:grants:{client}"
 
     def attribute_counter(self, shard: int, policy: str, digest: str, client: str) -> str:
         """The counter of some values of a policy's attributes, for one client (empty: for all together). The digest
