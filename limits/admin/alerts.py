@@ -1,7 +1,6 @@
 """Alert rules, alerts, and the messages about them."""
 
 import json
-from datetime import timedelta
 from typing import Any
 
 from django import forms
@@ -20,15 +19,20 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from limits.admin.base import HasIntroduction, PlatformModelAdmin
-from limits.admin.forms import ReadOnlyAdmin
+from limits.admin.forms import ReadOnlyAdmin, form_page
 from limits.admin.row_history import ShowsHistory
 from limits.domain.descriptions import quantity
 from limits.models import Alert, AlertRule, Client, Message
 from limits.models.roles import HANDLE_ALERTS
-from limits.monitoring.messages import format_value, write_test
+from limits.monitoring import handling
+from limits.monitoring.messages import format_value, headline, write_test
 from ratelimit_enforcer.domain.dates import date_and_time
 from ratelimit_enforcer.domain.enums import GroupBy
 
+_ABOUT_SILENCE = (
+    "A silence applies to this rule and subject even if the alert resolves and reopens. If the alert is open when the "
+    "silence ends, a notification is sent."
+)
 _STATE_COLOURS = {"open": "danger", "acknowledged": "warning", "silenced": "info", "resolved": "success"}
 
 
@@ -162,17 +166,7 @@ class MessageInline(ReadOnlyAdmin, TabularInline):
 class HandleForm(forms.Form):
     """The form to acknowledge or silence an alert, or to resume its notifications."""
 
-    ACKNOWLEDGE, RESUME = "acknowledge", "resume"
-    CHOICES = (
-        (ACKNOWLEDGE, "Acknowledge: no more notifications until the alert resolves"),
-        ("1", "Silence for 1 hour"),
-        ("4", "Silence for 4 hours"),
-        ("24", "Silence for 1 day"),
-        ("168", "Silence for 1 week"),
-        (RESUME, "Resume notifications"),
-    )
-
-    action = forms.ChoiceField(choices=CHOICES, widget=UnfoldAdminSelectWidget())
+    action = forms.ChoiceField(choices=handling.ACTIONS, widget=UnfoldAdminSelectWidget())
 
 
 @admin.register(Alert)
@@ -207,24 +201,27 @@ class AlertAdmin(HasIntroduction, ReadOnlyAdmin, PlatformModelAdmin):
 
     @action(description="Acknowledge", permissions=["handle"])
     def acknowledge_selected(self, request: HttpRequest, queryset: QuerySet[Alert]) -> None:
-        count = _acknowledge(request, queryset)
+        count = handling.acknowledge(queryset, request.user.get_username(), timezone.now())
         messages.success(request, f"Acknowledged {quantity(count, 'alert')}: no more notifications until resolved.")
 
     @action(description="Acknowledge or silence…", url_path="handle", permissions=["handle"])
     def handle(self, request: HttpRequest, object_id: int) -> HttpResponse:
         alert = get_object_or_404(Alert.objects.select_related("rule"), pk=object_id)
-        form = HandleForm(request.POST or None)
+        form = HandleForm(request.POST or None, initial={"action": request.GET.get("action", "")})
+        back = reverse("admin:limits_alert_change", args=[object_id])
         if request.method == "POST" and form.is_valid():
             messages.success(request, _handle(request, alert, form.cleaned_data["action"]))
-            return HttpResponseRedirect(reverse("admin:limits_alert_change", args=[object_id]))
-        context = {
-            **self.admin_site.each_context(request),
-            "title": f"Acknowledge or silence “{alert}”",
-            "opts": Alert._meta,
-            "alert": alert,
-            "form": form,
-        }
-        return TemplateResponse(request, "admin/limits/alert/handle.html", context)
+            return HttpResponseRedirect(back)
+        return form_page(
+            request,
+            self.admin_site,
+            form,
+            title=f"Acknowledge or silence “{alert}”",
+            submit="Apply",
+            back=back,
+            opts=Alert._meta,
+            intro=[f"{headline(alert)}. The alert is {self.state_text(alert)}.", _ABOUT_SILENCE],
+        )
 
     @display(description="Subject")
     def group_name(self, alert: Alert) -> str:
@@ -260,22 +257,17 @@ def client_key_of(alert: Alert) -> str:
 
 def _handle(request: HttpRequest, alert: Alert, action: str) -> str:
     """Performs the action and returns the message for the user."""
-    selected = Alert.objects.filter(pk=alert.pk)
-    if action == HandleForm.ACKNOWLEDGE:
-        _acknowledge(request, selected)
+    selected, now = Alert.objects.filter(pk=alert.pk), timezone.now()
+    if action == handling.ACKNOWLEDGE:
+        if not handling.acknowledge(selected, request.user.get_username(), now):
+            return "The alert was already acknowledged or resolved."
         return "Acknowledged: no more notifications until the alert resolves."
-    if action == HandleForm.RESUME:
-        selected.update(silenced_until=None, acknowledged_at=None, acknowledged_by="")
+    if action == handling.RESUME:
+        handling.resume(selected)
         return "Notifications resumed."
-    until = timezone.now() + timedelta(hours=int(action))
-    selected.update(silenced_until=until)
+    until = handling.end_of_silence(action, now)
+    handling.silence(selected, until)
     return f"Silenced until {date_and_time(until)}, even if the alert resolves and reopens."
-
-
-def _acknowledge(request: HttpRequest, alerts: QuerySet[Alert]) -> int:
-    username = request.user.get_username()
-    unacknowledged = alerts.filter(resolved_at=None, acknowledged_at=None)
-    return unacknowledged.update(acknowledged_at=timezone.now(), acknowledged_by=username)
 
 
 @admin.register(Message)

@@ -4,7 +4,7 @@ Emails are for people, webhooks for programs; both contain the same information.
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from limits.domain.alert_rules import format_minutes, format_percent, units_of_c
 from limits.domain.descriptions import quantity
 from limits.models import Alert, AlertRule, Message
 from limits.monitoring import problems
+from limits.monitoring.handling import LINKED_ACTIONS
 from limits.monitoring.metrics import ONE_MINUTE, largest_contributions
 from limits.monitoring.outbox import MAX_SUBJECT, Draft, put, url_of
 from ratelimit_enforcer.domain.enums import AlertMetric, Channel, GroupBy, MessageKind
@@ -111,9 +112,18 @@ def _context(alert: Alert, kind: MessageKind) -> dict[str, Any]:
         "places": "policy" if rule.metric == AlertMetric.USAGE_RATIO else "endpoint",
         "highest": format_value(alert.highest, rule),
         "alert_url": url_of("admin:limits_alert_change", alert.pk),
+        "actions": list(_action_links(alert)),
         "client_url": _client_url(alert),
         "again_in": format_minutes(max(rule.cooldown, 60)),
     }
+
+
+def _action_links(alert: Alert) -> Iterator[tuple[str, str]]:
+    """Yields (label, address) of the pages that acknowledge or silence the alert after a confirmation: mail servers
+    follow links to look for malware."""
+    page = url_of("admin:limits_alert_handle", alert.pk)
+    for action, label in LINKED_ACTIONS:
+        yield label, f"{page}?{urlencode({'action': action})}"
 
 
 def headline(alert: Alert) -> str:

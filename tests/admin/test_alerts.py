@@ -1,14 +1,16 @@
 """Alert rules and alerts in the admin."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from limits.models import Alert, AlertRule, Message, PolicyDenial, Usage
+from limits.models.roles import create_roles
 from limits.monitoring.alerts import evaluate
 from limits.monitoring.delivery import send_due
 from ratelimit_enforcer.domain.enums import Channel
@@ -175,7 +177,19 @@ def test_several_alerts_are_acknowledged_together(desk: Desk, fired: Alert) -> N
     assert fired.acknowledged_at
 
 
-@pytest.mark.parametrize("hours", [1, 24, 168])
+def test_an_alert_is_silenced_until_tomorrow_morning(desk: Desk, fired: Alert) -> None:
+    assert "silenced until" in handle(desk, fired, "tomorrow")
+    assert fired.silenced_until
+    assert (fired.silenced_until.hour, fired.silenced_until.minute) == (8, 0)
+    assert fired.silenced_until.date() == timezone.now().date() + timedelta(days=1)
+
+
+def test_acknowledging_a_resolved_alert_says_so(desk: Desk, fired: Alert) -> None:
+    Alert.objects.update(resolved_at=timezone.now())
+    assert "The alert was already acknowledged or resolved." in handle(desk, fired, "acknowledge")
+
+
+@pytest.mark.parametrize("hours", [1, 8, 24, 168])
 def test_an_alert_is_silenced_for_a_time(desk: Desk, fired: Alert, hours: int) -> None:
     assert "silenced until" in handle(desk, fired, str(hours))
     assert fired.state == Alert.State.SILENCED
@@ -199,7 +213,11 @@ def test_users_who_may_only_view_alerts_cannot_acknowledge_them(client: Client, 
     user = User.objects.create_user("viewer", password="secret", is_staff=True)
     user.user_permissions.add(Permission.objects.get(codename="view_alert"))
     client.force_login(user)
+    create_roles(Group.objects, Permission.objects)
     path = reverse("admin:limits_alert_handle", args=[fired.pk])
+    rejected = client.get(f"{path}?action=acknowledge")
+    assert rejected.status_code == 403
+    assert "Members of <strong>Operators</strong> or <strong>Support</strong> have this" in rejected.content.decode()
     assert client.post(path, {"action": "acknowledge"}).status_code == 403
     fired.refresh_from_db()
     assert fired.state == Alert.State.OPEN
