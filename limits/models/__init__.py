@@ -4,6 +4,7 @@ from limits.models.alerts import Alert, AlertRule, Message
 from limits.models.blocks import Block
 from limits.models.change_sets import ChangeSet
 from limits.models.clients import Client, ClientImport, CounterReset, Override, OverrideLimit
+from limits.models.grants import Grant, GrantTotal, GrantUse
 from limits.models.publishing import ClientChange, Platform, Publication, RuleChange
 from limits.models.rules import Endpoint, Plan, Policy, PolicyLimit, Route
 from limits.models.segments import SegmentOverride, SegmentOverrideLimit
@@ -34,6 +35,9 @@ __all__ = [
     "ClientImport",
     "CounterReset",
     "Endpoint",
+    "Grant",
+    "GrantTotal",
+    "GrantUse",
     "Message",
     "Override",
     "OverrideLimit",

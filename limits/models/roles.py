@@ -14,6 +14,7 @@ def _all(*models: str) -> frozenset[str]:
 
 _OVERRIDES = _all("override", "overridelimit")
 _BLOCKS = _all("block")
+_GRANTS = _all("grant")
 
 CHANGES = frozenset({"add_changeset", "change_changeset", "approve_change"})
 
@@ -33,6 +34,7 @@ ROLES: dict[str, frozenset[str]] = {
     SUPPORT: _OVERRIDES | _BLOCKS | {"block_client", "reset_client", HANDLE_ALERTS},
     PRODUCT_MANAGERS: _OVERRIDES
     | _BLOCKS
+    | _GRANTS
     | _all("plan", "endpoint", "route", "policy", "policylimit", "client", "segmentoverride", "segmentoverridelimit")
     | {"block_client", "reset_client", "roll_back", "add_clientimport"}
     | CHANGES,

@@ -11,6 +11,7 @@ from limits.models import (
     ChangeSet,
     Client,
     Endpoint,
+    Grant,
     Override,
     OverrideLimit,
     Plan,
@@ -69,6 +70,20 @@ def override(client: Client, policy: Policy, **fields: Any) -> Override:
 
 def override_limit(row: Override, **fields: Any) -> OverrideLimit:
     return OverrideLimit.objects.create(override=row, **{"quota": 500, "window": 60} | fields)
+
+
+def grant(client: Client, policy: Policy, amount: int = 1_000, *, days: float = 30, **fields: Any) -> Grant:
+    """A grant that began an hour ago and ends in so many days."""
+    now = datetime.now(UTC)
+    dates = {"starts_at": now - timedelta(hours=1), "ends_at": now + timedelta(days=days)}
+    return Grant.objects.create(client=client, policy=policy, amount=amount, **dates | fields)
+
+
+def monthly_policy(slug: str = "monthly", quota: int = 100, **fields: Any) -> Policy:
+    """A policy with one limit: ``quota`` per month."""
+    row = Policy.objects.create(slug=slug, **fields)
+    limit(row, quota=quota, window=None, algorithm="calendar", period="month")
+    return row
 
 
 def segment_override(policy: Policy, quota: int = 500, **fields: Any) -> SegmentOverride:

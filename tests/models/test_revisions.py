@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from django.db import connection, transaction
 
-from limits.models import Client, ClientChange, Override, OverrideLimit
+from limits.models import Client, ClientChange, Grant, Override, OverrideLimit
 from tests.models import rows
 
 pytestmark = pytest.mark.django_db
@@ -122,6 +122,14 @@ def test_a_removed_override_limit(override: Override) -> None:
 def test_an_override_limit_moved_to_another_client_changes_both(override: Override) -> None:
     other = rows.override(Client.objects.get(key="other"), override.policy)
     assert_changed(lambda: OverrideLimit.objects.update(override=other), "acme", "other")
+
+
+def test_a_grant_that_is_new_changed_moved_and_removed() -> None:
+    policy, acme, other = rows.monthly_policy(), rows.client("acme"), rows.client("other")
+    assert_changed(lambda: rows.grant(acme, policy), "acme")
+    assert_changed(lambda: Grant.objects.update(amount=5), "acme")
+    assert_changed(lambda: Grant.objects.update(client=other), "acme", "other")
+    assert_changed(lambda: Grant.objects.all().delete(), "other")
 
 
 def test_a_deleted_client_has_a_higher_revision_in_the_outbox() -> None:

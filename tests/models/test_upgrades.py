@@ -170,12 +170,14 @@ def test_quota_thresholds_keep_their_rows_and_permissions_under_the_new_name() -
     assert QuotaThreshold.objects.get().mark == 80
 
 
-def test_every_role_may_view_settlements_change_sets_and_simulations_from_their_migrations_on() -> None:
+def test_every_role_may_view_settlements_change_sets_simulations_and_grants_from_their_migrations_on() -> None:
     views = {f"view_settlement{suffix}" for suffix in ("", "hour", "day", "total")}
     views |= {"view_changeset", "view_historicalchangeset", "view_simulation", "view_simulatedclient"}
+    views |= {"view_grant", "view_grantuse", "view_granttotal"}
+    grants = {"add_grant", "change_grant", "delete_grant"}
     groups = Group.objects.exclude(name=WATCHES)
     may = {group.name: set(group.permissions.values_list("codename", flat=True)) for group in groups}
-    managers = {PRODUCT_MANAGERS: views | CHANGES}
+    managers = {PRODUCT_MANAGERS: views | CHANGES | grants}
     assert may == dict.fromkeys(ROLES, views) | managers | {"on duty": set()}
 
 
