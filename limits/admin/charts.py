@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from limits.domain.descriptions import quantity
 from limits.monitoring.figures import HourOfRequests
 
-WIDTH, HEIGHT, BOTTOM, TOP, LEFT, RIGHT = 720, 180, 22, 8, 44, 10
+WIDTH, HEIGHT, BOTTOM, TOP, LEFT, RIGHT = 720, 180, 28, 16, 58, 22
 
 
 @dataclass(frozen=True, slots=True)

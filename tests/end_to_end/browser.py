@@ -24,7 +24,7 @@ SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 
 # Omits what takes time without changing the findings: passing nodes, and a rule of moderate impact.
 # Includes text on pseudo-elements, which axe by default leaves to manual review.
-AXE = {
+AXE: dict[str, object] = {
     "resultTypes": ["violations"],
     "reporter": "no-passes",
     "rules": {"region": {"enabled": False}},
@@ -93,9 +93,14 @@ def serious_findings(page: Page, scheme: Scheme = "light") -> list[str]:
     ``scheme``: the present scheme of the page; in dark mode only the rules about colours are run.
     """
     assert page.locator("html.dark").count() == (scheme == "dark")
+    return findings(page, AXE if scheme == "light" else DARK)
+
+
+def findings(page: Page, options: dict[str, object]) -> list[str]:
+    """The serious findings of axe-core with these options: rule and first element."""
     if not page.evaluate("() => 'axe' in window"):
         page.evaluate(Axe().axe_script)
-    found = page.evaluate("options => axe.run(options)", AXE if scheme == "light" else DARK)["violations"]
+    found = page.evaluate("options => axe.run(options)", options)["violations"]
     serious = [each for each in found if each["impact"] in ("serious", "critical")]
     return [f"{each['id']} ({len(each['nodes'])}): {each['nodes'][0]['html'][:200]}" for each in serious]
 

@@ -231,6 +231,8 @@ def _open(page: Page, address: str) -> None:
     answer = page.goto(address)
     assert answer
     assert answer.status == 200, address
+    if "/admin/" in address:
+        expect(page.get_by_role("main")).to_have_count(1)
 
 
 def test_the_login_has_no_serious_finding(page: Page) -> None:
@@ -238,6 +240,7 @@ def test_the_login_has_no_serious_finding(page: Page) -> None:
         # The login page reads the scheme only when it is opened.
         page.emulate_media(color_scheme=scheme)
         page.goto("/admin/login/")
+        expect(page.get_by_role("main")).to_have_count(1)
         assert serious_findings(page, scheme) == []
 
 
