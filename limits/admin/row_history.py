@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
+from limits.models.channel_secrets import reference_to
 from ratelimit_enforcer.domain.dates import date_and_time
 
 MAX_RECORDS = 200
@@ -102,6 +103,8 @@ def _changes(before: Any, after: Any) -> Iterator[tuple[str, str, str]]:
 def _shown(field: "Field[Any, Any]", record: Model, value: object) -> str:
     if value in (None, "", []):
         return "none"
+    if field.name in getattr(record.instance_type, "secret_fields", ()):  # type: ignore[attr-defined]
+        value = [reference_to(secret) for secret in (value if isinstance(value, list) else [str(value)])]
     if isinstance(value, list):
         return ", ".join(map(str, value))
     if not field.is_relation:

@@ -1,7 +1,7 @@
 """Applying a config file: all or nothing, and then publishing. And rollback to earlier rules, which restores the
 rows to the state of a published version."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,7 @@ from limits.configfile.reading import InvalidConfig
 from limits.configfile.rows import write_alert_rules, write_clients, write_rules
 from limits.domain.differences import differences
 from limits.models import AlertRule, Client, ClientChange, Endpoint, Plan, Policy
+from limits.models.channel_secrets import reference_to
 from limits.models.trees import tree_problems
 from limits.publishing import clients, rules
 from limits.publishing.reconciler import go_live
@@ -79,8 +80,23 @@ def change_rows(document: Document, *, prune: bool, prune_clients: bool) -> list
     :class:`InvalidConfig` and :class:`InvalidRuleset`."""
     if problems := list(reference_problems(document, prune_clients=prune_clients)):
         raise InvalidConfig(problems)
+    return described(lambda: _write(document, prune=prune, prune_clients=prune_clients))
+
+
+def described(change: Callable[[], object]) -> list[str]:
+    """Runs ``change``, which changes rows. Returns one sentence for each change of rules, alert rules and clients.
+    Raises :class:`InvalidRuleset`."""
     before, unpublished = read_ruleset(), read_unpublished()
     last_change = ClientChange.objects.order_by("-id").values_list("id", flat=True).first() or 0
+    change()
+    return [
+        *differences(before, compile_ruleset().without_variants),
+        *unpublished_changes(unpublished, read_unpublished()),
+        *_client_changes(last_change),
+    ]
+
+
+def _write(document: Document, *, prune: bool, prune_clients: bool) -> None:
     write_rules(document, prune=prune)
     write_clients(document.clients or ())
     if prune or prune_clients:
@@ -90,11 +106,6 @@ def change_rows(document: Document, *, prune: bool, prune_clients: bool) -> list
     write_alert_rules(document.alert_rules or ())
     if prune:
         prune_rules(document)
-    return [
-        *differences(before, compile_ruleset().without_variants),
-        *unpublished_changes(unpublished, read_unpublished()),
-        *_client_changes(last_change),
-    ]
 
 
 def _prune_clients(document: Document, *, clients_too: bool) -> None:
@@ -219,7 +230,7 @@ def read_unpublished() -> Unpublished:
 
 
 def _describe(rule: AlertRule) -> str:
-    recipients = ", ".join([*rule.emails, *rule.webhooks])
+    recipients = ", ".join([*rule.emails, *map(reference_to, rule.webhooks)])
     resolved = "; also when resolved" if rule.notify_resolved else ""
     return f"{rule.sentence}; to {recipients}; at most one message every {rule.cooldown:,} seconds{resolved}"
 

@@ -1,6 +1,6 @@
-"""Plain data → document, with all checks that do not need the database."""
+"""Plain data → document, with all checks that do not need the database, except for references to secrets."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from limits.configfile.items import client_problems, date_problems, limit_proble
 from limits.configfile.override_entries import OverrideEntry, SegmentOverrideEntry, override_entry, override_problems
 from limits.configfile.reading import InvalidConfig, parse
 from limits.configfile.schema import shape_problems
+from limits.configfile.secrets import restore_secrets
 from limits.domain.alert_rules import AlertRule, alert_rule_problems
 from limits.domain.rule_items import endpoint_of_item, plan_of_item, policy_of_item
 from limits.models.alerts import webhook_problems
@@ -76,12 +77,18 @@ def document_of(data: Any) -> Document:
     """Returns the document in the plain data of a config file. Raises :class:`InvalidConfig` with all problems."""
     problems = list(shape_problems(data))
     if isinstance(data, dict):
-        # Items with a valid shape are read further, so that all problems are reported at once.
-        misshapen = {problem.location[0] for problem in problems}
-        problems += _content_problems({name: items for name, items in data.items() if name not in misshapen})
+        # Sections with a valid shape are read further, so that all problems are reported at once.
+        data, unknown = restore_secrets(_without(problems, data))
+        problems += [*unknown, *_content_problems(_without(unknown, data))]
     if problems:
         raise InvalidConfig(problems)
     return _document(data)
+
+
+def _without(problems: Iterable[ValidationProblem], data: dict[str, Any]) -> dict[str, Any]:
+    """The data without the sections that have these problems."""
+    sections = {problem.location[0] for problem in problems if problem.location}
+    return {name: items for name, items in data.items() if name not in sections}
 
 
 def _content_problems(data: dict[str, Any]) -> Iterator[ValidationProblem]:

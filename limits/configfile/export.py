@@ -1,10 +1,11 @@
 """The database as a config file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
 
+from limits.configfile.secrets import hide_secrets
 from limits.domain.alert_rules import AlertRule as DomainAlertRule
 from limits.domain.rule_items import (
     item_of_endpoint,
@@ -25,19 +26,30 @@ from ratelimit_enforcer.domain.enums import ClientStatus
 from ratelimit_enforcer.domain.ruleset import Ruleset
 
 
-def export() -> str:
+def export(*, secrets: bool = False) -> str:
     """Returns YAML that :mod:`limits.configfile` reads. Applied to an empty platform it results in the same
-    rules."""
+    rules. ``secrets``: with the secrets of notification channels, which that requires; otherwise, references are in
+    their place."""
+    return to_yaml(data_of_config(clients=True, secrets=secrets))
+
+
+def to_yaml(data: Mapping[str, Any]) -> str:
+    """The data of a config file as YAML."""
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)
+
+
+def data_of_config(*, clients: bool, secrets: bool = False) -> dict[str, Any]:
+    """The database as the data of a config file. ``clients``: with that section; ``secrets``: see :func:`export`."""
     ruleset = read_ruleset()
-    document = {
+    data = {
         **_rules(ruleset),
-        "clients": list(_clients()),
+        **({"clients": list(_clients())} if clients else {}),
         "overrides": [*_overrides(), *_segment_overrides()],
         # Earlier releases do not know the section.
-        **({"blocks": [_block(block) for block in ruleset.blocks]} if ruleset.blocks else {}),
+        **({"blocks": [item_of_block(block) for block in ruleset.blocks]} if ruleset.blocks else {}),
         "alert_rules": list(_alert_rules()),
     }
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+    return data if secrets else hide_secrets(data)
 
 
 def _rules(ruleset: Ruleset) -> dict[str, Any]:
@@ -65,17 +77,21 @@ def _clients() -> Iterator[dict[str, Any]]:
 
 def _overrides() -> Iterator[dict[str, Any]]:
     rows = Override.objects.order_by("client__key", "policy__slug", "starts_at").select_related("client", "policy")
-    for row in rows.prefetch_related("limits"):
-        yield without_empty(
-            {
-                "client": row.client.key,
-                "policy": row.policy.slug,
-                "limits": items_of_limits(tuple(limit.as_domain() for limit in row.limits.all())),
-                "starts_at": text_of_moment(row.starts_at),
-                "ends_at": text_of_moment(row.ends_at),
-                "reason": row.reason or None,
-            }
-        )
+    yield from map(item_of_override, rows.prefetch_related("limits"))
+
+
+def item_of_override(row: Override) -> dict[str, Any]:
+    """The item of an override of a client."""
+    return without_empty(
+        {
+            "client": row.client.key,
+            "policy": row.policy.slug,
+            "limits": items_of_limits(tuple(limit.as_domain() for limit in row.limits.all())),
+            "starts_at": text_of_moment(row.starts_at),
+            "ends_at": text_of_moment(row.ends_at),
+            "reason": row.reason or None,
+        }
+    )
 
 
 def _segment_overrides() -> Iterator[dict[str, Any]]:
@@ -84,7 +100,8 @@ def _segment_overrides() -> Iterator[dict[str, Any]]:
         yield item_of_segment_override(row.as_domain(), row.reason)
 
 
-def _block(block: Block) -> dict[str, Any]:
+def item_of_block(block: Block) -> dict[str, Any]:
+    """The item of a block."""
     item = {
         "client": block.client or None,
         "prefix": block.prefix or None,
@@ -97,10 +114,11 @@ def _block(block: Block) -> dict[str, Any]:
 
 def _alert_rules() -> Iterator[dict[str, Any]]:
     for row in AlertRule.objects.select_related("plan", "endpoint", "policy"):
-        yield _alert_rule(row.as_domain())
+        yield item_of_alert_rule(row.as_domain())
 
 
-def _alert_rule(rule: DomainAlertRule) -> dict[str, Any]:
+def item_of_alert_rule(rule: DomainAlertRule) -> dict[str, Any]:
+    """The item of an alert rule, with its secrets."""
     threshold = int(rule.threshold) if rule.threshold == int(rule.threshold) else rule.threshold
     item = {
         "name": rule.name,

@@ -80,6 +80,9 @@ class AlertRule(models.Model):
 
     history = RowHistory()
 
+    secret_fields = frozenset({"webhooks"})
+    """Columns that the history shows as references (:mod:`limits.models.channel_secrets`)."""
+
     class Meta:
         ordering = ["name"]
         constraints = [

@@ -136,7 +136,7 @@ def test_channels_and_their_options_are_exported(shop: Platform, settings: Setti
     before = {rule.name: rule.as_domain() for rule in AlertRule.objects.all()}
     assert before["ratio"].webhooks == ("https://example.com/hook",)
     assert (before["ratio"].min_requests, before["ratio"].notify_resolved, before["ratio"].emails) == (50, True, ())
-    text = export()
+    text = export(secrets=True)
     AlertRule.objects.all().delete()
     put(text)
     assert {rule.name: rule.as_domain() for rule in AlertRule.objects.all()} == before
