@@ -18,10 +18,11 @@ from typing import Any
 
 import structlog
 from django.db import connection, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from limits.models import Client, ClientChange, CounterReset, Policy
+from limits.models import Grant as GrantRow
 from limits.models import Override as OverrideRow
 from limits.models.trees import keys_below, keys_of_ancestors, moves_above
 from limits.publishing.rules import (
@@ -35,8 +36,9 @@ from limits.store.client import control_client
 from limits.store.clients import ClientWriter, CounterResetter, PlacedClient
 from ratelimit_enforcer.conf import setting
 from ratelimit_enforcer.domain.client import ClientRecord, Override, counter_owners, key_problem
-from ratelimit_enforcer.domain.dates import optional_microseconds
+from ratelimit_enforcer.domain.dates import microseconds, optional_microseconds
 from ratelimit_enforcer.domain.enums import ClientStatus, Partition
+from ratelimit_enforcer.domain.grants import Grant
 from ratelimit_enforcer.domain.validation import MAX_REASON_LENGTH, NOT_PRINTABLE, PRINTABLE, ValidationProblem
 from ratelimit_enforcer.store.errors import StoreError
 from ratelimit_enforcer.store.keys import SHARDS, Keys
@@ -52,12 +54,21 @@ _COLUMNS = ("pk", "key", "revision", "plan__slug", "status", "tags", "parent_id"
 
 def placed_clients(keys: Collection[str]) -> Iterator[PlacedClient]:
     """Yields the registered clients with these keys."""
-    return _placed(Client.objects.filter(key__in=keys).values_list(*_COLUMNS))
+    return _placed(_columns(Client.objects.filter(key__in=keys)))
 
 
 def all_clients() -> Iterator[PlacedClient]:
     """Yields all clients, read on demand."""
-    return _placed(Client.objects.order_by("pk").values_list(*_COLUMNS).iterator(chunk_size=CHUNK_SIZE))
+    return _placed(_columns(Client.objects.order_by("pk")).iterator(chunk_size=CHUNK_SIZE))
+
+
+def _columns(clients: QuerySet[Client]) -> QuerySet[Client, tuple[Any, ...]]:
+    has_grants = Exists(_current_grants().filter(client=OuterRef("pk")))
+    return clients.annotate(has_grants=has_grants).values_list(*_COLUMNS, "has_grants")
+
+
+def _current_grants() -> QuerySet[GrantRow]:
+    return GrantRow.objects.filter(ends_at__gt=timezone.now() - EXPIRED_FOR)
 
 
 def _placed(rows: Iterable[tuple[Any, ...]]) -> Iterator[PlacedClient]:
@@ -65,9 +76,10 @@ def _placed(rows: Iterable[tuple[Any, ...]]) -> Iterator[PlacedClient]:
     remaining = iter(rows)
     while chunk := list(islice(remaining, CHUNK_SIZE)):
         overrides = _overrides_of([pk for pk, *_ in chunk])
-        below = [pk for pk, *_, parent, _ in chunk if parent is not None]
+        grants, ledger = _grants_of([pk for pk, *_, has_grants in chunk if has_grants])
+        below = [pk for pk, *_, parent, _, _ in chunk if parent is not None]
         ancestors = keys_of_ancestors(Client.objects.filter(pk__in=below)) if below else {}
-        for pk, key, revision, plan, status, tags, _, moved in chunk:
+        for pk, key, revision, plan, status, tags, _, moved, _ in chunk:
             above = ancestors.get(pk, ())
             record = ClientRecord(
                 key,
@@ -78,8 +90,9 @@ def _placed(rows: Iterable[tuple[Any, ...]]) -> Iterator[PlacedClient]:
                 tags=tuple(tags),
                 parent=above[0] if above else None,
                 moved=moved,
+                grants=tuple(grants.get(pk, ())),
             )
-            yield PlacedClient(record, above[-1] if above else key)
+            yield PlacedClient(record, above[-1] if above else key, ledger=ledger.get(pk, {}))
 
 
 def _overrides_of(clients: Collection[int]) -> Mapping[int, list[Override]]:
@@ -98,6 +111,24 @@ def _override(row: OverrideRow) -> Override:
         starts_at=optional_microseconds(row.starts_at),
         ends_at=optional_microseconds(row.ends_at),
     )
+
+
+_GRANT = ("client_id", "pk", "policy__slug", "amount", "starts_at", "ends_at", "priority")
+_FIGURES = ("total__consumed", "total__returned")
+_Ledger = dict[int, tuple[int, int]]
+
+
+def _grants_of(clients: Collection[int]) -> tuple[Mapping[int, list[Grant]], Mapping[int, _Ledger]]:
+    """The grants of each client, and what was used of them."""
+    current = _current_grants().filter(client__in=clients) if clients else GrantRow.objects.none()
+    grants: dict[int, list[Grant]] = defaultdict(list)
+    ledger: dict[int, _Ledger] = defaultdict(dict)
+    rows = current.order_by("pk").values_list(*_GRANT, *_FIGURES)
+    for client, pk, policy, amount, starts_at, ends_at, priority, consumed, returned in rows:
+        dates = microseconds(starts_at), microseconds(ends_at)
+        grants[client].append(Grant(pk, policy, amount, *dates, priority))
+        ledger[client][pk] = (consumed or 0, returned or 0)
+    return grants, ledger
 
 
 log = structlog.get_logger(__name__)

@@ -8,11 +8,12 @@ for a process that knows the client there; then the pointers in the shards of th
 import re
 import secrets
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 
 from limits.store.client import ClusterClient, ControlClient, script_source
+from limits.store.grants import GrantState, GrantWriter
 from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.store.errors import translating_redis_errors
 from ratelimit_enforcer.store.keys import LOADING_FIELD, SHARDS, Keys, client_field, places_of, shard_of
@@ -24,11 +25,13 @@ BATCH_SIZE = 8_000
 @dataclass(frozen=True, slots=True)
 class PlacedClient:
     """A client's record with the key of the client's root, and with the keys of earlier roots in whose shards there
-    may still be a record."""
+    may still be a record. ``ledger``: id of a grant → units consumed and returned; grants that were not used are
+    missing."""
 
     record: ClientRecord
     root: str
     earlier_roots: frozenset[str] = frozenset()
+    ledger: Mapping[int, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def home(self) -> int:
@@ -45,6 +48,13 @@ class PlacedClient:
     def earlier_shards(self) -> set[int]:
         """Shards that may still have a record."""
         return {shard_of(root) for root in self.earlier_roots} - {self.home}
+
+    @property
+    def grants(self) -> GrantState:
+        """What the ledger knows of the use of the record's grants, of which there is at least one."""
+        figures = {grant.id: self.ledger.get(grant.id, (0, 0)) for grant in self.record.grants}
+        latest = max(grant.ends_at for grant in self.record.grants)
+        return GrantState(self.record.key, self.home, figures, latest, frozenset(self.earlier_shards))
 
     @property
     def own_shards(self) -> set[int]:
@@ -64,6 +74,7 @@ class ClientWriter:
     def __init__(self, redis: ControlClient, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
+        self._grants = GrantWriter(redis, keys)
 
     def put(self, clients: Iterable[PlacedClient], shards: Collection[int] = range(SHARDS)) -> int:
         """Writes the record of each client, unless a newer one is stored, and the pointers to it; what belongs to
@@ -83,6 +94,8 @@ class ClientWriter:
         records = [(client.home, client.record) for client in clients]
         earlier = [(shard, client.pointer) for client in clients for shard in client.earlier_shards]
         own = [(shard, client.pointer) for client in clients for shard in client.own_shards]
+        # Before the records: a grant without figures admits nothing.
+        self._grants.put([client.grants for client in clients if client.record.grants and client.home in shards])
         written, _, _ = (self._write(entries, shards) for entries in (records, earlier, own))
         return written
 
