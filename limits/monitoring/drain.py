@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from limits.models import Policy, Progress, UsageParcel, Work
 from limits.monitoring import rollups
+from limits.monitoring.grants import add_grant_use, raise_grants
 from limits.monitoring.rollups import DENIALS, SETTLEMENTS, USAGE
 from limits.monitoring.statements import Statements, arrays
 from limits.store.client import control_client
@@ -67,6 +68,8 @@ def usage_counts() -> UsageCounts:
 def _drain_parcels(counts: UsageCounts, parcels: Sequence[Parcel]) -> int:
     contents = {parcel.id: counts.read(parcel) for parcel in parcels}
     written = write(contents)
+    # Repeated if the process is killed before it has finished the parcels.
+    raise_grants(contents.values())
     counts.finish(parcels)
     UsageParcel.objects.filter(id__in=contents, finished_at=None).update(finished_at=timezone.now())
     return written
@@ -93,6 +96,7 @@ def write(contents: Mapping[str, Mapping[CountKey, int]]) -> int:
         _SQL.rows("add_settlement_totals", **arrays(SETTLEMENTS.columns, settlements))
     if thresholds := sorted(_threshold_rows(counts)):
         _SQL.rows("add_quota_thresholds", **arrays(_THRESHOLDS, thresholds))
+    add_grant_use(counts)
     return len(ids)
 
 

@@ -30,20 +30,23 @@ from limits.models import (
     Client,
     ClientImport,
     CounterReset,
+    Grant,
     Message,
     Override,
     OverrideLimit,
     Publication,
     SimulatedClient,
 )
+from limits.models.trees import keys_of_ancestors
 from limits.monitoring.drain import drain
+from limits.monitoring.grants import grant_writer
 from limits.monitoring.messages import write_digest, write_message
 from limits.monitoring.statements import Statements
 from limits.store.client import control_client
 from limits.store.open_reservations import ClientReservations
 from ratelimit_enforcer.conf import setting
 from ratelimit_enforcer.domain.enums import Channel, GroupBy, MessageKind
-from ratelimit_enforcer.store.keys import Keys
+from ratelimit_enforcer.store.keys import Keys, shard_of
 
 _REJECTED = "The file named a client that was erased. Upload it again without that client."
 
@@ -84,7 +87,7 @@ def erase_simulations(client: str) -> None:
 
 
 def erase_registration(client: str) -> bool:
-    """Removes the client with its overrides, their history and their entries in the admin log. Returns
+    """Removes the client with its overrides and grants, their history and their entries in the admin log. Returns
     whether the client was registered."""
     registered = Client.objects.filter(key=client).delete()[0] > 0
     clients = _ids(Client.history.filter(key=client))
@@ -93,8 +96,19 @@ def erase_registration(client: str) -> bool:
     _erase_log(Override, overrides)
     OverrideLimit.history.filter(override_id__in=overrides).delete()
     Override.history.filter(id__in=overrides).delete()
+    grants = _ids(Grant.history.filter(client_id__in=clients))
+    _erase_log(Grant, grants)
+    Grant.history.filter(id__in=grants).delete()
     Client.history.filter(id__in=clients).delete()
     return registered
+
+
+def erase_stored_grants(client: str) -> None:
+    """Removes what is stored of the client's grants from the store. Raises
+    :class:`~ratelimit_enforcer.store.errors.StoreUnavailable`."""
+    ancestors = keys_of_ancestors(Client.objects.filter(key=client)).values()
+    roots = {client, *(keys[-1] for keys in ancestors if keys)}
+    grant_writer().erase(client, map(shard_of, roots))
 
 
 def erase_block(client: str) -> bool:
@@ -269,6 +283,8 @@ def erase(client: str, *, keep_registration: bool = False) -> Erased:
         raise ValueError(f"“{client}” is the parent of {number}. Remove them first, or change their parent.")
     reservations = ClientReservations(control_client(), Keys(setting("NAMESPACE"))).erase(client)
     drain()
+    if not keep_registration:
+        erase_stored_grants(client)
     rows = sum(_erase_usage(statement, client) for statement in _SQL.by_name)
     with transaction.atomic():
         alerts, resets, imports = erase_alerts(client), erase_resets(client), erase_imports(client)
