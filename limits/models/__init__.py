@@ -6,6 +6,7 @@ from limits.models.change_sets import ChangeSet
 from limits.models.clients import Client, ClientImport, CounterReset, Override, OverrideLimit
 from limits.models.grants import Grant, GrantTotal, GrantUse
 from limits.models.publishing import ClientChange, Platform, Publication, RuleChange
+from limits.models.reports import LateCount, RecordedClient, RecordedDefaultPlan
 from limits.models.rules import Endpoint, Plan, Policy, PolicyLimit, Route
 from limits.models.segments import SegmentOverride, SegmentOverrideLimit
 from limits.models.settlements import Settlement, SettlementDay, SettlementHour, SettlementTotal
@@ -38,6 +39,7 @@ __all__ = [
     "Grant",
     "GrantTotal",
     "GrantUse",
+    "LateCount",
     "Message",
     "Override",
     "OverrideLimit",
@@ -51,6 +53,8 @@ __all__ = [
     "Progress",
     "Publication",
     "QuotaThreshold",
+    "RecordedClient",
+    "RecordedDefaultPlan",
     "Route",
     "RuleChange",
     "SegmentOverride",

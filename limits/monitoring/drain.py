@@ -14,9 +14,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from limits.models import Policy, Progress, UsageParcel, Work
+from limits.models.reports import MONTH_CLOSES_AFTER
 from limits.monitoring import rollups
 from limits.monitoring.grants import add_grant_use, raise_grants
-from limits.monitoring.rollups import DENIALS, SETTLEMENTS, USAGE
+from limits.monitoring.rollups import DENIALS, SETTLEMENTS, USAGE, Series
 from limits.monitoring.statements import Statements, arrays
 from limits.store.client import control_client
 from limits.store.usage import CountKey, Parcel, UsageCounts
@@ -31,6 +32,10 @@ PARCELS_PER_TRANSACTION = 32
 PARCEL_ID_RETENTION = timedelta(days=7)
 """Retention of the ids of finished parcels: a store that was restored to an older state may contain a
 parcel again."""
+
+COMMIT_TIME = timedelta(minutes=5)
+"""Counts that are written this long before the close of their month count as written after it: a report that is made
+right after the close may not see them yet."""
 
 _OUTCOMES: dict[str, Outcome] = {
     RequestKind.ADMITTED: Outcome.ADMITTED,
@@ -87,17 +92,29 @@ def write(contents: Mapping[str, Mapping[CountKey, int]]) -> int:
     if usage := sorted(_usage_rows(counts)):
         _SQL.rows("add_usage", **arrays(USAGE.columns, usage))
         rollups.add_late(USAGE, usage, marks)
+        _note_late("note_late_usage", USAGE, usage)
     if denials := sorted(_denial_rows(counts)):
         _SQL.rows("add_denials", **arrays(DENIALS.columns, denials))
         rollups.add_late(DENIALS, denials, marks)
+        _note_late("note_late_denials", DENIALS, denials)
     if settlements := sorted(_settlement_rows(counts)):
         _SQL.rows("add_settlements", **arrays(SETTLEMENTS.columns, settlements))
         rollups.add_late(SETTLEMENTS, settlements, marks)
+        _note_late("note_late_settlements", SETTLEMENTS, settlements)
         _SQL.rows("add_settlement_totals", **arrays(SETTLEMENTS.columns, settlements))
     if thresholds := sorted(_threshold_rows(counts)):
         _SQL.rows("add_quota_thresholds", **arrays(_THRESHOLDS, thresholds))
     add_grant_use(counts)
     return len(ids)
+
+
+def _note_late(statement: str, series: Series, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Records the rows that may have arrived after the close of their month, in any time zone."""
+    now = timezone.now()
+    late = [row for row in rows if row[0] < now - MONTH_CLOSES_AFTER]
+    if late:
+        arrived = rollups.hour_of(now + COMMIT_TIME)
+        _SQL.rows(statement, arrived=arrived, **arrays(series.columns, late))
 
 
 def _usage_rows(counts: Mapping[CountKey, int]) -> Iterator[tuple[Any, ...]]:

@@ -31,10 +31,12 @@ from limits.models import (
     ClientImport,
     CounterReset,
     Grant,
+    LateCount,
     Message,
     Override,
     OverrideLimit,
     Publication,
+    RecordedClient,
     SimulatedClient,
 )
 from limits.models.trees import keys_of_ancestors
@@ -109,6 +111,12 @@ def erase_stored_grants(client: str) -> None:
     ancestors = keys_of_ancestors(Client.objects.filter(key=client)).values()
     roots = {client, *(keys[-1] for keys in ancestors if keys)}
     grant_writer().erase(client, map(shard_of, roots))
+
+
+def erase_recorded_plans(client: str) -> None:
+    """Removes the recorded plans, tags and trees of the client, and its name where it was the root of others."""
+    RecordedClient.objects.filter(client_key=client).delete()
+    RecordedClient.objects.filter(root=client).update(root="")
 
 
 def erase_block(client: str) -> bool:
@@ -289,7 +297,10 @@ def erase(client: str, *, keep_registration: bool = False) -> Erased:
     with transaction.atomic():
         alerts, resets, imports = erase_alerts(client), erase_resets(client), erase_imports(client)
         erase_simulations(client)
+        LateCount.objects.filter(client_key=client).update(client_key="")
         registered = not keep_registration and erase_registration(client)
+        if not keep_registration:
+            erase_recorded_plans(client)
         blocked = not keep_registration and erase_block(client)
     return Erased(rows, alerts, resets, imports, registered, blocked, reservations)
 

@@ -24,7 +24,14 @@ MIN_RETENTION_DAYS = 2
 _SQL = Statements("retention")
 _MINUTES = ("remove_usage", "remove_denials", "remove_settlements", "remove_thresholds")
 _HOURS = ("remove_usage_hours", "remove_denial_hours", "remove_settlement_hours")
-_DAYS = ("remove_usage_days", "remove_denial_days", "remove_settlement_days")
+_DAYS = (
+    "remove_usage_days",
+    "remove_denial_days",
+    "remove_settlement_days",
+    "remove_late_counts",
+    "remove_recorded_clients",
+    "remove_recorded_default_plans",
+)
 
 
 def remove_expired(now: datetime | None = None, seconds: float = 60.0) -> int:

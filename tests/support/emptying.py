@@ -9,7 +9,12 @@ from psycopg.errors import DeadlockDetected
 KEPT = ("django_content_type", "auth_permission")
 """Tables with rows that the code defines: web servers cache their ids, and recreating the rows takes time."""
 
-WRITTEN_BY_TRIGGERS = ("limits_clientchange", "limits_rulechange")
+WRITTEN_BY_TRIGGERS = (
+    "limits_clientchange",
+    "limits_rulechange",
+    "limits_recordedclient",
+    "limits_recordeddefaultplan",
+)
 """Emptied last, because deleting rows of other tables inserts rows here."""
 
 ATTEMPTS = 4

@@ -65,3 +65,38 @@ ON CONFLICT (endpoint) DO UPDATE SET
     reserved = stored.reserved + EXCLUDED.reserved, settlements = stored.settlements + EXCLUDED.settlements,
     settled = stored.settled + EXCLUDED.settled, refunded = stored.refunded + EXCLUDED.refunded,
     debited = stored.debited + EXCLUDED.debited, overdrawn = stored.overdrawn + EXCLUDED.overdrawn;
+
+-- name: note_late_usage
+-- Records usage that arrived late, by hour, besides adding it.
+INSERT INTO limits_latecount (arrived, hour, client_key, endpoint, outcome, requests, cost)
+SELECT %(arrived)s, date_trunc('hour', minute, 'UTC'), client_key, endpoint, outcome, sum(requests), sum(cost)
+FROM unnest(
+    %(minutes)s::timestamptz[], %(clients)s::text[], %(endpoints)s::text[], %(outcomes)s::text[],
+    %(requests)s::bigint[], %(costs)s::bigint[]
+) AS late (minute, client_key, endpoint, outcome, requests, cost)
+GROUP BY 2, 3, 4, 5;
+
+-- name: note_late_denials
+-- The same for denials by policy.
+INSERT INTO limits_latecount (arrived, hour, client_key, endpoint, policy, mode, requests)
+SELECT %(arrived)s, date_trunc('hour', minute, 'UTC'), client_key, endpoint, policy, mode, sum(requests)
+FROM unnest(
+    %(minutes)s::timestamptz[], %(clients)s::text[], %(endpoints)s::text[], %(policies)s::text[], %(modes)s::text[],
+    %(requests)s::bigint[]
+) AS late (minute, client_key, endpoint, policy, mode, requests)
+GROUP BY 2, 3, 4, 5, 6;
+
+-- name: note_late_settlements
+-- The same for settlements.
+INSERT INTO limits_latecount (
+    arrived, hour, client_key, endpoint, reserved, settlements, settled, refunded, debited, overdrawn
+)
+SELECT
+    %(arrived)s, date_trunc('hour', minute, 'UTC'), client_key, endpoint,
+    sum(reserved), sum(settlements), sum(settled), sum(refunded), sum(debited), sum(overdrawn)
+FROM unnest(
+    %(minutes)s::timestamptz[], %(clients)s::text[], %(endpoints)s::text[], %(reserved)s::bigint[],
+    %(settlements)s::bigint[], %(settled)s::bigint[], %(refunded)s::bigint[], %(debited)s::bigint[],
+    %(overdrawn)s::bigint[]
+) AS late (minute, client_key, endpoint, reserved, settlements, settled, refunded, debited, overdrawn)
+GROUP BY 2, 3, 4;

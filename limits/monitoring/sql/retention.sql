@@ -91,3 +91,30 @@ WITH removed AS (
     RETURNING 1
 )
 SELECT count(*) FROM removed;
+
+-- name: remove_late_counts
+-- Counts that arrived late.
+WITH removed AS (
+    DELETE FROM limits_latecount
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM limits_latecount WHERE hour < %(before)s LIMIT %(count)s))
+    RETURNING 1
+)
+SELECT count(*) FROM removed;
+
+-- name: remove_recorded_clients
+-- Earlier plans, tags and roots of clients.
+WITH removed AS (
+    DELETE FROM limits_recordedclient
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM limits_recordedclient WHERE until_hour < %(before)s LIMIT %(count)s))
+    RETURNING 1
+)
+SELECT count(*) FROM removed;
+
+-- name: remove_recorded_default_plans
+-- Earlier default plans.
+WITH removed AS (
+    DELETE FROM limits_recordeddefaultplan
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM limits_recordeddefaultplan WHERE until_hour < %(before)s LIMIT %(count)s))
+    RETURNING 1
+)
+SELECT count(*) FROM removed;

@@ -1,5 +1,18 @@
 -- Rolling minutes up into hours, and hours into days. Rows are sorted before they are inserted, so that two concurrent
--- statements wait for each other without a deadlock. Days contain the names of registered clients only.
+-- statements wait for each other without a deadlock. Days contain the names of registered clients only: of those that
+-- are registered now, or were in the hour.
+
+-- fragment: client_in_hour
+CASE WHEN EXISTS (SELECT FROM limits_client WHERE key = {parameter}.client_key) OR EXISTS (
+    SELECT FROM limits_recordedclient AS recorded WHERE recorded.client_key = {parameter}.client_key
+    AND from_hour <= {parameter}.hour AND (until_hour IS NULL OR until_hour > {parameter}.hour)
+) THEN {parameter}.client_key ELSE '' END
+
+-- fragment: client_in_minute
+CASE WHEN EXISTS (SELECT FROM limits_client WHERE key = {parameter}.client_key) OR EXISTS (
+    SELECT FROM limits_recordedclient AS recorded WHERE recorded.client_key = {parameter}.client_key
+    AND from_hour <= {parameter}.minute AND (until_hour IS NULL OR until_hour > {parameter}.minute)
+) THEN {parameter}.client_key ELSE '' END
 
 -- name: lock_progress
 -- The progress of some rollups. FOR SHARE: a rollup cannot move its mark until the transaction ends.
@@ -28,7 +41,7 @@ DO UPDATE SET requests = stored.requests + EXCLUDED.requests;
 INSERT INTO limits_usageday AS stored (day, client_key, endpoint, outcome, requests, cost)
 SELECT
     date_trunc('day', hour, 'UTC'),
-    CASE WHEN EXISTS (SELECT FROM limits_client WHERE key = client_key) THEN client_key ELSE '' END,
+    {client_in_hour(limits_usagehour)},
     endpoint, outcome, sum(requests), sum(cost)
 FROM limits_usagehour WHERE hour >= %(begin)s AND hour < %(end)s
 GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
@@ -40,7 +53,7 @@ DO UPDATE SET requests = stored.requests + EXCLUDED.requests, cost = stored.cost
 INSERT INTO limits_policydenialday AS stored (day, client_key, endpoint, policy, mode, requests)
 SELECT
     date_trunc('day', hour, 'UTC'),
-    CASE WHEN EXISTS (SELECT FROM limits_client WHERE key = client_key) THEN client_key ELSE '' END,
+    {client_in_hour(limits_policydenialhour)},
     endpoint, policy, mode, sum(requests)
 FROM limits_policydenialhour WHERE hour >= %(begin)s AND hour < %(end)s
 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
@@ -76,7 +89,7 @@ DO UPDATE SET requests = stored.requests + EXCLUDED.requests;
 INSERT INTO limits_usageday AS stored (day, client_key, endpoint, outcome, requests, cost)
 SELECT
     date_trunc('day', minute, 'UTC'),
-    CASE WHEN EXISTS (SELECT FROM limits_client WHERE key = client_key) THEN client_key ELSE '' END,
+    {client_in_minute(late)},
     endpoint, outcome, sum(requests), sum(cost)
 FROM unnest(
     %(minutes)s::timestamptz[], %(clients)s::text[], %(endpoints)s::text[], %(outcomes)s::text[],
@@ -91,7 +104,7 @@ DO UPDATE SET requests = stored.requests + EXCLUDED.requests, cost = stored.cost
 INSERT INTO limits_policydenialday AS stored (day, client_key, endpoint, policy, mode, requests)
 SELECT
     date_trunc('day', minute, 'UTC'),
-    CASE WHEN EXISTS (SELECT FROM limits_client WHERE key = client_key) THEN client_key ELSE '' END,
+    {client_in_minute(late)},
     endpoint, policy, mode, sum(requests)
 FROM unnest(
     %(minutes)s::timestamptz[], %(clients)s::text[], %(endpoints)s::text[], %(policies)s::text[], %(modes)s::text[],
@@ -123,7 +136,7 @@ INSERT INTO limits_settlementday AS stored (
 )
 SELECT
     date_trunc('day', hour, 'UTC'),
-    CASE WHEN EXISTS (SELECT FROM limits_client WHERE key = client_key) THEN client_key ELSE '' END,
+    {client_in_hour(limits_settlementhour)},
     endpoint, sum(reserved), sum(settlements), sum(settled), sum(refunded), sum(debited), sum(overdrawn)
 FROM limits_settlementhour WHERE hour >= %(begin)s AND hour < %(end)s
 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
@@ -160,7 +173,7 @@ INSERT INTO limits_settlementday AS stored (
 )
 SELECT
     date_trunc('day', minute, 'UTC'),
-    CASE WHEN EXISTS (SELECT FROM limits_client WHERE key = client_key) THEN client_key ELSE '' END,
+    {client_in_minute(late)},
     endpoint, sum(reserved), sum(settlements), sum(settled), sum(refunded), sum(debited), sum(overdrawn)
 FROM unnest(
     %(minutes)s::timestamptz[], %(clients)s::text[], %(endpoints)s::text[], %(reserved)s::bigint[],
