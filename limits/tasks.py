@@ -21,7 +21,7 @@ from kombu.exceptions import OperationalError as BrokerUnavailable
 
 from limits.changes import conflicts, due, trials
 from limits.configfile import client_files
-from limits.monitoring import alerts, delivery, drain, retention, rollups
+from limits.monitoring import alerts, delivery, drain, quotas, retention, rollups
 from limits.publishing import reconciler
 from limits.simulation import running as simulations
 from limits.store.client import control_client
@@ -59,6 +59,13 @@ def tidy_usage() -> None:
     with _outages_logged("tidy_usage"):
         rollups.roll_up()
         retention.remove_expired()
+
+
+@shared_task(name="limits.tasks.read_quotas", **_LIMITS)
+def read_quotas() -> None:
+    """Reads how much of their quotas the active clients use."""
+    with _outages_logged("read_quotas"):
+        quotas.read_quotas()
 
 
 @shared_task(name="limits.tasks.evaluate_alerts", **_LIMITS)

@@ -33,6 +33,7 @@ _MENU: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
     (
         "Monitoring",
         (
+            ("Quotas in use", "speed", "quotareading", "changelist"),
             ("Usage", "monitoring", "usage", "changelist"),
             ("Usage by hour", "calendar_view_day", "usagehour", "changelist"),
             ("Usage by day", "calendar_month", "usageday", "changelist"),

@@ -211,6 +211,7 @@ CELERY_BEAT_SCHEDULE = {
     "reconcile": {"task": "limits.tasks.reconcile", "schedule": 3.0, "options": {"expires": 6}},
     "drain-usage": {"task": "limits.tasks.drain_usage", "schedule": 5.0, "options": {"expires": 10}},
     "tidy-usage": {"task": "limits.tasks.tidy_usage", "schedule": 60.0, "options": {"expires": 120}},
+    "read-quotas": {"task": "limits.tasks.read_quotas", "schedule": 60.0, "options": {"expires": 120}},
     "evaluate-alerts": {"task": "limits.tasks.evaluate_alerts", "schedule": 10.0, "options": {"expires": 20}},
     "watch-trials": {"task": "limits.tasks.watch_trials", "schedule": 30.0, "options": {"expires": 60}},
     "report-conflicts": {"task": "limits.tasks.report_conflicts", "schedule": 10.0, "options": {"expires": 20}},

@@ -13,6 +13,7 @@ from limits.admin.client_actions import may_set_status, status_verb
 from limits.admin.client_tree import tree
 from limits.admin.open_reservations import ReservationList, unsettled_reservations
 from limits.admin.quick_overrides import end_of, raisable
+from limits.admin.quota_peaks import monthly_peaks
 from limits.admin.tags import clients_url, raise_url
 from limits.domain.descriptions import duration, limit_sentence, limits_sentence
 from limits.models import Client, CounterReset, Publication
@@ -41,6 +42,7 @@ def client_page(request: HttpRequest, client: Client) -> dict[str, Any]:
         "may_reset": request.user.has_perm("limits.reset_client"),
         "chart": chart(daily_bars(client_by_hour(client.key, hours=_hours())), "%-d %b", "%A %-d %B"),
         "reserved_cost": client_reserved_cost(client.key, hours=_hours()),
+        "peaks": monthly_peaks(client.key),
         "resets": CounterReset.objects.filter(client_key=client.key)[:3],
     }
 

@@ -37,7 +37,7 @@ class CountsAdmin(HasIntroduction, ReadOnlyAdmin, PlatformModelAdmin):
     time = "minute"
     """The column with the time."""
 
-    sortable_by = (time,)
+    sortable_by: Sequence[str] = (time,)
 
     def get_ordering(self, request: HttpRequest) -> Sequence[str]:
         """Orders one client's rows like their index; otherwise PostgreSQL may search by time."""

@@ -6,6 +6,7 @@ from limits.models.change_sets import ChangeSet
 from limits.models.clients import Client, ClientImport, CounterReset, Override, OverrideLimit
 from limits.models.grants import Grant, GrantTotal, GrantUse
 from limits.models.publishing import ClientChange, Platform, Publication, RuleChange
+from limits.models.quotas import QuotaPeak, QuotaReading
 from limits.models.reports import LateCount, RecordedClient, RecordedDefaultPlan
 from limits.models.rules import Endpoint, Plan, Policy, PolicyLimit, Route
 from limits.models.segments import SegmentOverride, SegmentOverrideLimit
@@ -52,6 +53,8 @@ __all__ = [
     "PolicyLimit",
     "Progress",
     "Publication",
+    "QuotaPeak",
+    "QuotaReading",
     "QuotaThreshold",
     "RecordedClient",
     "RecordedDefaultPlan",

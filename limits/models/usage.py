@@ -242,6 +242,8 @@ class Work(StrEnum):
     """Rolling minutes up into hours: all earlier minutes are included in hours."""
     DAYS = "days"
     """Rolling hours up into days: all earlier hours are included in days."""
+    QUOTAS = "quotas"
+    """Reading how much of the quotas clients use: all clients with earlier requests were read."""
 
 
 class Progress(models.Model):

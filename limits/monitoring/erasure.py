@@ -36,6 +36,8 @@ from limits.models import (
     Override,
     OverrideLimit,
     Publication,
+    QuotaPeak,
+    QuotaReading,
     RecordedClient,
     SimulatedClient,
 )
@@ -86,6 +88,12 @@ def erase_imports(client: str) -> int:
 def erase_simulations(client: str) -> None:
     """Removes the client from the results of simulations. The sums of all clients stay."""
     SimulatedClient.objects.filter(client_key=client).delete()
+
+
+def erase_quotas(client: str) -> None:
+    """Removes the readings and the monthly peaks of the client's limits."""
+    QuotaReading.objects.filter(client_key=client).delete()
+    QuotaPeak.objects.filter(client_key=client).delete()
 
 
 def erase_registration(client: str) -> bool:
@@ -298,6 +306,7 @@ def erase(client: str, *, keep_registration: bool = False) -> Erased:
         alerts, resets, imports = erase_alerts(client), erase_resets(client), erase_imports(client)
         erase_simulations(client)
         LateCount.objects.filter(client_key=client).update(client_key="")
+        erase_quotas(client)
         registered = not keep_registration and erase_registration(client)
         if not keep_registration:
             erase_recorded_plans(client)

@@ -28,6 +28,7 @@ _DAYS = (
     "remove_usage_days",
     "remove_denial_days",
     "remove_settlement_days",
+    "remove_quota_peaks",
     "remove_late_counts",
     "remove_recorded_clients",
     "remove_recorded_default_plans",

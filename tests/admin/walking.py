@@ -22,6 +22,7 @@ from limits.models import (
     Message,
     Policy,
     PolicyDenial,
+    QuotaReading,
     QuotaThreshold,
     Usage,
     UsageDay,
@@ -154,6 +155,8 @@ def a_row_of_every_kind() -> None:
     Usage.objects.create(**counted, outcome="denied", cost=60)
     PolicyDenial.objects.create(**counted, policy="search", mode="enforce")
     QuotaThreshold.objects.create(**counted, policy="search", mark=80)
+    read = {"read_at": now, "unused_at": now, "peak_percent": 90, "peak_at": now, "policy": "search"}
+    QuotaReading.objects.create(client_key="acme", limit="search:60s", used=8, capacity=10, percent=80, **read)
     for model, time in ((UsageHour, "hour"), (UsageDay, "day")):
         at = {time: now.replace(minute=0)}
         model.objects.create(**at, client_key="", endpoint="", outcome="denied", requests=60, cost=60)

@@ -147,7 +147,17 @@ def full(servers: list[WebServer]) -> None:
 
 
 MODELS = ["plan", "changeset", "endpoint", "policy", "client", "override", "segmentoverride", "apitoken", "alertrule"]
-READ_ONLY = ["publication", "usage", "usagehour", "usageday", "policydenial", "quotathreshold", "alert", "message"]
+READ_ONLY = [
+    "publication",
+    "usage",
+    "usagehour",
+    "usageday",
+    "policydenial",
+    "quotathreshold",
+    "quotareading",
+    "alert",
+    "message",
+]
 READ_ONLY += ["settlement", "settlementhour", "settlementday"]
 LISTS = ["clientimport", "counterreset"]
 

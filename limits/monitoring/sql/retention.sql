@@ -118,3 +118,12 @@ WITH removed AS (
     RETURNING 1
 )
 SELECT count(*) FROM removed;
+
+-- name: remove_quota_peaks
+-- Peaks of quotas by month.
+WITH removed AS (
+    DELETE FROM limits_quotapeak
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM limits_quotapeak WHERE month < %(before)s::date LIMIT %(count)s))
+    RETURNING 1
+)
+SELECT count(*) FROM removed;
