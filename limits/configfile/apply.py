@@ -63,7 +63,7 @@ def apply(
             rules.record(author, reason=reason)
     except _DryRun:
         return ApplyResult(sentences)
-    return ApplyResult(sentences, _deliver())
+    return ApplyResult(sentences, deliver())
 
 
 @contextmanager
@@ -76,11 +76,8 @@ def problems_at_positions(document: Document) -> Iterator[None]:
 
 
 def change_rows(document: Document, *, prune: bool, prune_clients: bool) -> list[str]:
-    """Writes the document to the rows, in the transaction of the caller. Returns one sentence for each change. Raises
-    :class:`InvalidConfig` and :class:`InvalidRuleset`."""
-    if problems := list(reference_problems(document, prune_clients=prune_clients)):
-        raise InvalidConfig(problems)
-    return described(lambda: _write(document, prune=prune, prune_clients=prune_clients))
+    """As :func:`write_rows`. Returns one sentence for each change. Raises also :class:`InvalidRuleset`."""
+    return described(lambda: write_rows(document, prune=prune, prune_clients=prune_clients))
 
 
 def described(change: Callable[[], object]) -> list[str]:
@@ -96,7 +93,10 @@ def described(change: Callable[[], object]) -> list[str]:
     ]
 
 
-def _write(document: Document, *, prune: bool, prune_clients: bool) -> None:
+def write_rows(document: Document, *, prune: bool = False, prune_clients: bool = False) -> None:
+    """Writes the document to the rows, in the transaction of the caller. Raises :class:`InvalidConfig`."""
+    if problems := list(reference_problems(document, prune_clients=prune_clients)):
+        raise InvalidConfig(problems)
     write_rules(document, prune=prune)
     write_clients(document.clients or ())
     if prune or prune_clients:
@@ -146,8 +146,8 @@ def _client_changes(since: int) -> Iterator[str]:
         yield f"{len(keys):,} clients changed."
 
 
-def _deliver() -> Delivery:
-    """Delivers rules first, since a client may be on a new plan."""
+def deliver() -> Delivery:
+    """Delivers what a transaction changed, after its commit: rules first, since a client may be on a new plan."""
     delivery = go_live()
     if not delivery.live:
         return delivery

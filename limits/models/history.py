@@ -16,6 +16,7 @@ BATCH_SIZE = 2_000
 """Rows of a bulk operation that are written in one statement."""
 
 _reason: ContextVar[str | None] = ContextVar("reason", default=None)
+_user: ContextVar[Any] = ContextVar("user", default=None)
 _batched_records: ContextVar[list[models.Model] | None] = ContextVar("together", default=None)
 
 
@@ -27,6 +28,16 @@ def change_reason(reason: str) -> Iterator[None]:
         yield
     finally:
         _reason.reset(before)
+
+
+@contextmanager
+def written_by(user: Any) -> Iterator[None]:
+    """Records ``user`` (None: nobody) as the author of all rows that are saved inside without a request of a user."""
+    before = _user.set(user)
+    try:
+        yield
+    finally:
+        _user.reset(before)
 
 
 @contextmanager
@@ -50,6 +61,10 @@ class RowHistory(HistoricalRecords):
     def __init__(self, **options: Any) -> None:
         reason = models.CharField(max_length=MAX_REASON_LENGTH, null=True)
         super().__init__(history_change_reason_field=reason, **options)
+
+    def get_history_user(self, instance: models.Model) -> Any:
+        """The user of the request, else that of :func:`written_by`."""
+        return super().get_history_user(instance) or _user.get()
 
     def create_historical_record(self, instance: models.Model, history_type: str, using: str | None = None) -> None:
         records = _batched_records.get()

@@ -165,7 +165,7 @@ def record(author: str, user: User | None = None, reason: str = "") -> Publicati
     Call it inside the transaction that changed them, after the last change. Returns None if the rules are
     unchanged. Raises :class:`~ratelimit_enforcer.domain.validation.InvalidRuleset`.
     """
-    epoch = _lock().epoch
+    epoch = lock_publications().epoch
     change_ids = list(RuleChange.objects.values_list("id", flat=True))
     ruleset = compile_ruleset()
     previous = Publication.objects.order_by("-sequence").first()
@@ -179,7 +179,7 @@ def record(author: str, user: User | None = None, reason: str = "") -> Publicati
 @transaction.atomic
 def record_take_over(author: str, beyond: int, reason: str = "") -> Publication:
     """Records a publication under a new epoch, with a sequence above ``beyond``."""
-    platform = _lock()
+    platform = lock_publications()
     platform.epoch = secrets.token_hex(6)
     platform.save(update_fields=["epoch"])
     previous = Publication.objects.order_by("-sequence").first()
@@ -187,8 +187,9 @@ def record_take_over(author: str, beyond: int, reason: str = "") -> Publication:
     return _create(Version(platform.epoch, sequence, ""), compile_ruleset(), previous, author, None, reason)
 
 
-def _lock() -> Platform:
-    """Serializes transactions that publish."""
+def lock_publications() -> Platform:
+    """Waits for other transactions that publish, and makes others wait until this one ends. Returns the row of the
+    platform."""
     Platform.load()
     return Platform.objects.select_for_update().get()
 
