@@ -1,23 +1,19 @@
-"""Limits, inline in their policy or override, and the choice of a time zone for calendar limits."""
+"""Limits, inline in their policy or override."""
 
 import re
-from functools import lru_cache
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.forms import BaseInlineFormSet, MultiWidget
-from django.forms.utils import flatatt
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
-from django.utils.html import format_html_join
-from django.utils.safestring import SafeString
 from unfold.admin import StackedInline
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from limits.admin.forms import InlineRow, label_inputs
+from limits.admin.time_zones import TimeZoneField
 from limits.domain.descriptions import limit_meaning, limit_sentence
 from limits.models import OverrideLimit, PolicyLimit, SegmentOverrideLimit
-from ratelimit_enforcer.domain.calendar import DEFAULT_TIMEZONE, timezones
 from ratelimit_enforcer.domain.enums import Algorithm
 from ratelimit_enforcer.domain.limit import MAX_WINDOW_SECONDS, Limit
 from ratelimit_enforcer.domain.validation import ONE_CONCURRENCY_LIMIT, capitalized
@@ -92,39 +88,6 @@ class WindowWidget(MultiWidget):
             return number
 
 
-class TimeZoneSelect(UnfoldAdminSelectWidget):
-    """All time zones, and the saved one. Django renders two templates for each option, which for 600 of them
-    takes most of the time of a page; here all options are a single cached text."""
-
-    def __init__(self, saved: str | None) -> None:
-        super().__init__()
-        self._saved = saved or DEFAULT_TIMEZONE
-
-    def optgroups(self, name: str, value: list[str], attrs: dict[str, Any] | None = None) -> list[Any]:
-        """Returns one group, whose only member renders all options."""
-        names = _time_zones(self._saved)
-        chosen = next((each for each in names if each in value), "")
-        return [
-            (
-                None,
-                [{"template_name": "limits/widgets/options.html", "options": _time_zone_options(self._saved, chosen)}],
-                0,
-            )
-        ]
-
-
-@lru_cache(maxsize=8)
-def _time_zones(saved: str) -> tuple[str, ...]:
-    return "", *sorted(timezones() | {saved})
-
-
-@lru_cache(maxsize=8)
-def _time_zone_options(saved: str, chosen: str) -> SafeString:
-    labels = ((name, name or f"{DEFAULT_TIMEZONE} or none") for name in _time_zones(saved))
-    values = ((flatatt({"value": name, "selected": name == chosen}), label) for name, label in labels)
-    return format_html_join("\n", "<option{}>{}</option>", values)
-
-
 class LimitForm(InlineRow):
     """A limit, with a unit for the window and a short explanation for each algorithm."""
 
@@ -140,7 +103,9 @@ class LimitForm(InlineRow):
         self.fields["algorithm"].choices = [(algorithm.value, label) for algorithm, label in _ALGORITHM_LABELS.items()]  # type: ignore[attr-defined]
         self.fields["algorithm"].help_text = ""
         self.fields["burst"].help_text = "The largest burst after a pause. Empty: the quota."
-        self.fields["timezone"].widget = TimeZoneSelect(self.instance.timezone)
+        self.fields["timezone"] = TimeZoneField(
+            required=False, label="Time zone", help_text="Such as Europe/Berlin. Empty: UTC."
+        )
 
     def _require_a_window(self) -> None:
         """Every limit needs a window except a calendar limit, whose form does not show the field."""

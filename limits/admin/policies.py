@@ -24,6 +24,7 @@ from limits.admin.permissions import require_permission
 from limits.admin.publishing import PublishesRules
 from limits.admin.row_history import ShowsHistory
 from limits.admin.shadow_report import VIEW, enforce_view, file_view, report_view
+from limits.admin.time_zones import time_zones_view
 from limits.domain.descriptions import dates_sentence, dates_state
 from limits.models import Policy, PolicyLimit
 from ratelimit_enforcer.domain.enums import Mode, OnStoreFailure, Partition
@@ -95,6 +96,7 @@ class PolicyAdmin(
         view = self.admin_site.admin_view
         return [
             path("sentence/", view(sentence_view), name="limits_policy_sentence"),
+            path("time-zones/", view(time_zones_view, cacheable=True), name="limits_policy_time_zones"),
             path("conditions/", view(conditions_sentence_view), name="limits_policy_conditions_sentence"),
             path("<int:object_id>/shadow-report/file/", view(self._shadow_file), name="limits_policy_shadow_file"),
             path("<int:object_id>/enforce/", in_draft(view(self._enforce)), name="limits_policy_enforce"),

@@ -58,6 +58,19 @@
     sentence.textContent = said.problem ?? `${said.sentence} ${said.meaning}`;
   }
 
+  let suggested;
+
+  // All fields of the page share one list, filled when the first of them gets the focus.
+  async function suggestTimeZones(input) {
+    if (suggested) return;
+    suggested = document.createElement("datalist");
+    suggested.id = input.getAttribute("list");
+    document.body.append(suggested);
+    const answer = await fetch(input.dataset.suggestionsUrl, { headers: { Accept: "application/json" } });
+    if (!answer.ok) return;
+    suggested.append(...(await answer.json()).names.map((name) => new Option(name, name)));
+  }
+
   function prepare(quota) {
     if (quota.name.includes("__prefix__") || quota.dataset.prepared) return;
     quota.dataset.prepared = "yes";
@@ -75,6 +88,7 @@
       element.addEventListener("input", changed);
       element.addEventListener("change", changed);
     }
+    fields.timezone?.addEventListener("focus", () => suggestTimeZones(fields.timezone));
     showWhatBelongs(fields);
     labelWindow(fields);
     say(fields, sentence);
