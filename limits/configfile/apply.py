@@ -11,6 +11,7 @@ from django.db.models import ProtectedError, QuerySet
 
 from limits.configfile.blocks import prune_blocks, write_blocks
 from limits.configfile.document import ClientEntry, Document
+from limits.configfile.grants import grant_reference_problems, prune_grants, write_grants
 from limits.configfile.overrides import (
     override_reference_problems,
     prune_overrides,
@@ -102,6 +103,7 @@ def write_rows(document: Document, *, prune: bool = False, prune_clients: bool =
     if prune or prune_clients:
         _prune_clients(document, clients_too=prune_clients)
     write_overrides(document.overrides or ())
+    write_grants(document.grants or ())
     write_blocks(document.blocks or ())
     write_alert_rules(document.alert_rules or ())
     if prune:
@@ -111,6 +113,8 @@ def write_rows(document: Document, *, prune: bool = False, prune_clients: bool =
 def _prune_clients(document: Document, *, clients_too: bool) -> None:
     if document.overrides is not None:
         prune_overrides(document.overrides)
+    if document.grants is not None:
+        prune_grants(document.grants)
     if clients_too and document.clients is not None:
         Client.objects.exclude(key__in=[client.key for client in document.clients]).delete()
 
@@ -181,6 +185,7 @@ def reference_problems(document: Document, *, prune_clients: bool = False) -> It
     yield from _unknown_names("clients", "plan", (client.plan for client in document.clients or ()), plans)
     yield from _parent_problems(document.clients or (), only_these=prune_clients)
     yield from override_reference_problems(document, plans)
+    yield from grant_reference_problems(document)
     yield from _alert_rule_problems(document, plans, endpoints)
 
 

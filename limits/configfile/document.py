@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
 from limits.configfile.blocks import block_entry, block_entry_problems
+from limits.configfile.grant_entries import GrantEntry, grant_entry, grant_entry_problems
 from limits.configfile.items import client_problems, date_problems, limit_problems
 from limits.configfile.override_entries import OverrideEntry, SegmentOverrideEntry, override_entry, override_problems
 from limits.configfile.reading import InvalidConfig, parse
@@ -63,6 +64,7 @@ class Document:
     policy_names: dict[str, str] = field(default_factory=dict)
     clients: Sequence[ClientEntry] | None = None
     overrides: Sequence[OverrideEntry | SegmentOverrideEntry] | None = None
+    grants: Sequence[GrantEntry] | None = None
     blocks: Sequence[Block] | None = None
     alert_rules: Sequence[AlertRule] | None = None
 
@@ -107,6 +109,7 @@ def _content_problems(data: dict[str, Any]) -> Iterator[ValidationProblem]:
         yield from limit_problems(section, data.get(section, ()))
         yield from date_problems(section, data.get(section, ()))
     yield from override_problems(data.get("overrides", ()))
+    yield from grant_entry_problems(data.get("grants", ()))
     yield from date_problems("blocks", data.get("blocks", ()))
     yield from block_entry_problems(data.get("blocks", ()))
     yield from client_problems("alert_rules", data.get("alert_rules", ()))
@@ -195,6 +198,7 @@ def _document(data: dict[str, Any]) -> Document:
         policy_names={item["slug"]: item.get("name", "") for item in data.get("policies", ())},
         clients=_map_items(data.get("clients"), _client),
         overrides=_map_items(data.get("overrides"), override_entry),
+        grants=_map_items(data.get("grants"), grant_entry),
         blocks=_map_items(data.get("blocks"), block_entry),
         alert_rules=_map_items(data.get("alert_rules"), _alert_rule),
     )

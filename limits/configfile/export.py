@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from limits.configfile.grants import grant_items
 from limits.configfile.secrets import hide_secrets
 from limits.domain.alert_rules import AlertRule as DomainAlertRule
 from limits.domain.rule_items import (
@@ -45,7 +46,8 @@ def data_of_config(*, clients: bool, secrets: bool = False) -> dict[str, Any]:
         **_rules(ruleset),
         **({"clients": list(_clients())} if clients else {}),
         "overrides": [*_overrides(), *_segment_overrides()],
-        # Earlier releases do not know the section.
+        # Earlier releases do not know these sections.
+        **({"grants": grants} if (grants := list(grant_items())) else {}),
         **({"blocks": [item_of_block(block) for block in ruleset.blocks]} if ruleset.blocks else {}),
         "alert_rules": list(_alert_rules()),
     }

@@ -9,6 +9,7 @@ from ratelimit_enforcer.domain.dates import optional_microseconds
 from ratelimit_enforcer.domain.validation import ValidationProblem, dates_problem, limits_problems
 
 DATE_FIELDS = ("starts_at", "ends_at")
+NOT_A_MOMENT = "must be a date and time with a time zone, such as 2026-12-01T00:00:00Z."
 
 
 def limit_problems(section: str, items: Sequence[dict[str, Any]]) -> Iterator[ValidationProblem]:
@@ -23,9 +24,7 @@ def date_problems(section: str, items: Sequence[dict[str, Any]]) -> Iterator[Val
     for at, item in enumerate(items):
         dates = {name: moment_of_text(item.get(name)) for name in DATE_FIELDS}
         for name in (name for name, date in dates.items() if date is None and item.get(name) is not None):
-            yield ValidationProblem(
-                (section, at, name), "must be a date and time with a time zone, such as 2026-12-01T00:00:00Z."
-            )
+            yield ValidationProblem((section, at, name), NOT_A_MOMENT)
         if message := dates_problem(*map(optional_microseconds, dates.values())):
             yield ValidationProblem((section, at, "ends_at"), message)
 

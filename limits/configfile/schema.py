@@ -123,6 +123,20 @@ SCHEMA = _object(
         )
     ),
     overrides=_list_of(_OVERRIDE),
+    grants=_list_of(
+        _object(
+            ("client", "policy", "amount", "from", "until"),
+            **{
+                "client": _TEXT,
+                "policy": _TEXT,
+                "amount": _INTEGER,
+                "from": _TEXT,
+                "until": _TEXT,
+                "priority": _INTEGER,
+                "reason": _text(MAX_REASON_LENGTH),
+            },
+        )
+    ),
     blocks=_list_of(
         _object(
             ("reason",),
