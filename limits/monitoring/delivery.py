@@ -12,18 +12,11 @@ Webhooks (https://www.standardwebhooks.com), for which there are libraries in mo
 import base64
 import hmac
 import smtplib
-import socket
-import ssl
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from hashlib import sha256
-from http.client import HTTPConnection, HTTPException
-from ipaddress import ip_address
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
 
 import orjson
 import structlog
@@ -33,33 +26,24 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from limits.domain.webhook_addresses import Address, address_problem, scheme_problem, url_problem
 from limits.models import Message
-from ratelimit_enforcer.conf import networks, setting
+from limits.monitoring.checked_http import NotDelivered, check_status, exchange
+from ratelimit_enforcer.conf import setting
 from ratelimit_enforcer.domain.enums import Channel
 
-CONNECT_SECONDS, ANSWER_SECONDS, TOTAL_SECONDS = 3.0, 5.0, 10.0
 MIN_SECRET_BYTES = 24
 """Minimum length of the secret in bytes."""
 
 
-class NotDelivered(Exception):
-    """A webhook was not delivered; the message gives the reason."""
-
-
 def post(url: str, payload: Mapping[str, Any], now: datetime) -> None:
     """Sends one message; any status from 200 to 299 means “received”. Raises :class:`NotDelivered`."""
-    if message := url_problem(url, networks("WEBHOOK_ALLOWED_NETWORKS")):
-        raise NotDelivered(f"The URL {message}")
-    parts = urlsplit(url)
     body = orjson.dumps(payload)
     headers = {
-        "Host": parts.netloc,
         "Content-Type": "application/json",
         "User-Agent": "ratelimit-platform",
         **signature(str(payload["id"]), now, body),
     }
-    _post(parts, _checked_address(parts), body, headers)
+    check_status(exchange("POST", url, body, headers).status)
 
 
 def signature(message_id: str, now: datetime, body: bytes) -> dict[str, str]:
@@ -84,85 +68,6 @@ def secret() -> bytes:
     if prefix != "whsec" or len(key) < MIN_SECRET_BYTES:
         raise ImproperlyConfigured(f"WEBHOOK_SECRET must be “whsec_” and at least {MIN_SECRET_BYTES} bytes in base64.")
     return key
-
-
-def _checked_address(parts: SplitResult) -> Address:
-    """Returns the address to connect to. Every address of a name has to be allowed, because the owner of the
-    name decides which of them a later lookup would return."""
-    allowed = networks("WEBHOOK_ALLOWED_NETWORKS")
-    addresses = _addresses_of(parts.hostname or "")
-    for address in addresses:
-        if message := address_problem(address, allowed) or scheme_problem(parts.scheme, address, allowed):
-            raise NotDelivered(f"The URL {message}")
-    return addresses[0]
-
-
-def _addresses_of(host: str) -> list[Address]:
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise NotDelivered(f"Host name {host} not found: {error}") from error
-    # IPv6 addresses may carry a zone.
-    return [ip_address(str(place[4][0]).partition("%")[0]) for place in found]
-
-
-def _post(parts: SplitResult, address: Address, body: bytes, headers: Mapping[str, str]) -> None:
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    try:
-        with _connection(parts, address) as connection, _total_timeout(connection):
-            if isinstance(connection, ssl.SSLSocket):
-                connection.do_handshake()
-            status = _status(connection, parts, target, body, headers)
-    except (OSError, HTTPException) as error:
-        raise NotDelivered(f"{type(error).__name__}: {error}") from error
-    if not 200 <= status < 300:
-        redirect = " (redirects are not followed)" if 300 <= status < 400 else ""
-        raise NotDelivered(f"The server responded with status {status}{redirect}.")
-
-
-def _connection(parts: SplitResult, address: Address) -> socket.socket:
-    """Connects to the address itself, without resolving the name again; TLS is verified against the name."""
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    plain = socket.create_connection((str(address), port), CONNECT_SECONDS)
-    plain.settimeout(ANSWER_SECONDS)
-    if parts.scheme == "http":
-        return plain
-    context = ssl.create_default_context()
-    return context.wrap_socket(plain, server_hostname=parts.hostname, do_handshake_on_connect=False)
-
-
-@contextmanager
-def _total_timeout(connection: socket.socket) -> Iterator[None]:
-    """Closes the connection after a while: the timeout of a socket restarts with every byte, and a server
-    that sends one byte now and then would delay all other messages. Raises ``TimeoutError`` then."""
-    is_over = threading.Event()
-
-    def end() -> None:
-        is_over.set()
-        with suppress(OSError):
-            connection.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(TOTAL_SECONDS, end)
-    timer.start()
-    too_late = TimeoutError(f"no complete response within {TOTAL_SECONDS:g} s")
-    try:
-        yield
-    except (OSError, HTTPException) as error:
-        if is_over.is_set():
-            raise too_late from error
-        raise
-    finally:
-        timer.cancel()
-    if is_over.is_set():
-        raise too_late
-
-
-def _status(connection: socket.socket, parts: SplitResult, target: str, body: bytes, headers: Mapping[str, str]) -> int:
-    """Sends the request and returns the status of the response; the rest of the response is ignored."""
-    client = HTTPConnection(parts.hostname or "", parts.port)
-    client.sock = connection
-    client.request("POST", target, body, dict(headers))
-    return client.getresponse().status
 
 
 log = structlog.get_logger(__name__)

@@ -19,8 +19,9 @@ from pytest_django import Settings
 from standardwebhooks.webhooks import Webhook
 
 from limits.models import Alert, Message
-from limits.monitoring import delivery
-from limits.monitoring.delivery import NotDelivered, post
+from limits.monitoring import checked_http, delivery
+from limits.monitoring.checked_http import NotDelivered
+from limits.monitoring.delivery import post
 from limits.monitoring.messages import write_message
 from ratelimit_enforcer.domain.enums import Channel, MessageKind
 from ratelimit_platform.embedded.redis import free_port
@@ -142,7 +143,7 @@ def test_channels_do_not_wait_for_each_other(alert: Alert, hooks: HookServer, se
 
 
 def test_a_slow_response_is_aborted_after_the_total_time(alert: Alert, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "TOTAL_SECONDS", 0.3)
+    monkeypatch.setattr(checked_http, "TOTAL_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as server:
         drip = threading.Thread(target=_drip, args=[server], daemon=True)
         drip.start()
@@ -156,11 +157,11 @@ def test_a_slow_response_is_aborted_after_the_total_time(alert: Alert, monkeypat
 
 def test_an_error_after_the_total_time_is_reported_as_no_complete_response(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server may reset the connection that is closed at its other end."""
-    monkeypatch.setattr(delivery, "TOTAL_SECONDS", 0.01)
+    monkeypatch.setattr(checked_http, "TOTAL_SECONDS", 0.01)
     near, far = socket.socketpair()
 
     def receive() -> None:
-        with delivery._total_timeout(near):
+        with checked_http._total_timeout(near):
             near.recv(1)
             raise ConnectionResetError
 

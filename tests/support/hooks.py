@@ -25,11 +25,12 @@ class Received:
 
 
 class HookServer:
-    """Answers every POST with ``status``."""
+    """Answers every POST with ``status`` and ``answer``."""
 
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self.status = 200
         self.location = ""
+        self.answer = b""
         self._received: queue.Queue[Received] = queue.Queue()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         if context is not None:
@@ -55,8 +56,9 @@ class HookServer:
                 self.send_response(server.status)
                 if server.location:
                     self.send_header("Location", server.location)
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Length", str(len(server.answer)))
                 self.end_headers()
+                self.wfile.write(server.answer)
 
             def log_message(self, *arguments: object) -> None:
                 """Logs nothing."""
