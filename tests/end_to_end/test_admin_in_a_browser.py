@@ -29,6 +29,8 @@ from limits.models import (
     Policy,
     PolicyDenial,
     Publication,
+    QuotaPeak,
+    QuotaReading,
     QuotaThreshold,
     Settlement,
     SettlementDay,
@@ -136,6 +138,10 @@ def full(servers: list[WebServer]) -> None:
     for mode in ("enforce", "shadow"):
         PolicyDenial.objects.create(**counted, policy="search", mode=mode)
     QuotaThreshold.objects.create(**counted, policy="search", mark=80)
+    used = {"client_key": "globex", "limit": "search:3600s", "used": 85, "capacity": 100, "percent": 85}
+    read = {"policy": "search", "endpoint": "search", "read_at": now, "unused_at": now}
+    QuotaReading.objects.create(**used, **read, peak_percent=97, peak_at=now)
+    QuotaPeak.objects.create(**used, month=now.date().replace(day=1), at=now)
     for model, time in ((UsageHour, "hour"), (UsageDay, "day")):
         at = {time: now.replace(minute=0)}
         model.objects.create(**at, client_key="", endpoint="", outcome="denied", requests=60, cost=60)
