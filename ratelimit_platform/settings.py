@@ -28,6 +28,15 @@ API_TOKEN             the token that `make run` creates               random, pr
 DEMO                  0: no demo shop (neither data nor /shop/)       1
 LOGIN_RATE_ADDRESS    login attempts per address                      20/10m
 LOGIN_RATE_NAME       login attempts per user name                    30/10m
+PASSWORD_LOGIN        0: nobody logs in to the admin by password      on
+OIDC_ISSUER           the OpenID Connect provider of the admin        no sign-in by a provider
+OIDC_NAME             the provider's name on the login page           its host
+OIDC_CLIENT_ID        this site's id at the provider                  required with OIDC_ISSUER
+OIDC_CLIENT_SECRET    this site's secret at the provider              required with OIDC_ISSUER
+OIDC_ROLES            pairs group=role, separated by commas           required with OIDC_ISSUER
+OIDC_GROUPS_CLAIM     the claim that lists the groups of a person     groups
+OIDC_SCOPES           the scopes to request                           openid profile email
+OIDC_RECHECK_SECONDS  seconds until the provider confirms a session   900
 COUNTS_PER_BUCKET     new usage counts of one shard in a minute       128
 KEEP_MINUTES          days for which usage is kept by minute          14
 KEEP_HOURS            days for which usage is kept by hour            60
@@ -68,6 +77,8 @@ from ratelimit_platform.environment import (
 )
 from ratelimit_platform.logs import logging_config
 from ratelimit_platform.mail_url import email_settings
+from ratelimit_platform.sign_in import MIDDLEWARE as RECHECK
+from ratelimit_platform.sign_in import backends, library_settings, sign_in
 
 __all__ = ["CONTENT_SECURITY_POLICY", "UNFOLD"]
 
@@ -110,6 +121,12 @@ INSTALLED_APPS = [
     *(["demo"] if DEMO else []),
 ]
 
+PASSWORD_LOGIN = env.bool("PASSWORD_LOGIN", True)
+SIGN_IN = sign_in(PASSWORD_LOGIN)
+AUTHENTICATION_BACKENDS = backends(SIGN_IN, PASSWORD_LOGIN)
+LOGIN_REDIRECT_URL = "admin:index"
+vars().update(library_settings(SIGN_IN))
+
 MIDDLEWARE = [
     "ratelimit_platform.logs.RequestIdMiddleware",
     "ratelimit_enforcer.middleware.RateLimitHeadersMiddleware",
@@ -123,6 +140,7 @@ MIDDLEWARE = [
     "ratelimit_platform.middleware.LargeBodiesMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    *([RECHECK] if SIGN_IN else []),
     "django.contrib.messages.middleware.MessageMiddleware",
     "ratelimit_platform.middleware.PagesCSPMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",

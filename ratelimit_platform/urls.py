@@ -7,9 +7,16 @@ from django.views.generic import RedirectView
 
 from limits.admin.login import login
 
+sign_in = []
+if settings.SIGN_IN:
+    from limits.admin.sign_in.views import logout
+
+    sign_in = [path("admin/sign-in/", include("limits.admin.sign_in.urls")), path("admin/logout/", logout)]
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/login/", login),
+    *sign_in,
     path("admin/", admin.site.urls),
     path("", include("api.urls")),
 ]

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_login_failed
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import salted_hmac
@@ -76,24 +76,23 @@ def wait_for(address: str, name: str) -> float | None:
     """Returns None if this attempt is admitted, which counts it; otherwise the seconds until another one is.
 
     The address is checked first: an address over its rate must not consume the rate of the name, which
-    belongs to another person.
+    belongs to another person. The logs have digests, since people sometimes type passwords into the wrong field.
     """
-    waits = (_wait(log, parse_rate(settings.LOGIN_RATES[kind])) for kind, log in _logs(address, name))
-    return next((wait for wait in waits if wait is not None), None)
+    wait = wait_for_address(address)
+    return _wait("name", name.strip().casefold()) if wait is None else wait
 
 
-def _logs(address: str, name: str) -> Iterator[tuple[str, str]]:
-    """Yields (kind, name of the log); the name is a digest, since people sometimes type passwords into the
-    wrong field."""
-    yield "address", f"address:{_digest(address)}"
-    yield "name", f"name:{_digest(name.strip().casefold())}"
+def wait_for_address(address: str) -> float | None:
+    """:func:`wait_for`, for an attempt without a name."""
+    return _wait("address", address)
 
 
 def _digest(text: str) -> str:
     return salted_hmac(__name__, text.encode(errors="surrogatepass"), algorithm="sha256").hexdigest()
 
 
-def _wait(log: str, rate: Rate) -> float | None:
+def _wait(kind: str, counted: str) -> float | None:
+    log, rate = f"{kind}:{_digest(counted)}", parse_rate(settings.LOGIN_RATES[kind])
     store = RateLog(store_connections(None), Keys(setting("NAMESPACE")), LOGINS)
     try:
         admission = store.admit(log, rate, Deadline(setting("CHECK_DEADLINE")))
@@ -155,8 +154,12 @@ admin.site.login_form = LoginForm
 
 
 def login(request: HttpRequest) -> HttpResponse:
-    """The admin's login page; 429 with ``Retry-After`` if the form rejected an attempt."""
-    response = admin.site.login(request)
+    """The admin's login page; 429 with ``Retry-After`` if the form rejected an attempt, 403 for a password while
+    ``PASSWORD_LOGIN`` is off."""
+    if request.method == "POST" and not settings.PASSWORD_LOGIN:
+        raise PermissionDenied("Passwords are not accepted here.")
+    offered = {"provider": settings.SIGN_IN.get("NAME"), "accepts_passwords": settings.PASSWORD_LOGIN}
+    response = admin.site.login(request, extra_context=offered)
     wait: float | None = getattr(request, _WAIT, None)
     if wait is not None:
         response.status_code = 429

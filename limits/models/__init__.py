@@ -5,6 +5,7 @@ from limits.models.blocks import Block
 from limits.models.change_sets import ChangeSet
 from limits.models.clients import Client, ClientImport, CounterReset, Override, OverrideLimit
 from limits.models.grants import Grant, GrantTotal, GrantUse
+from limits.models.identities import Identity
 from limits.models.publishing import ClientChange, Platform, Publication, RuleChange
 from limits.models.quotas import QuotaPeak, QuotaReading
 from limits.models.reports import LateCount, RecordedClient, RecordedDefaultPlan
@@ -40,6 +41,7 @@ __all__ = [
     "Grant",
     "GrantTotal",
     "GrantUse",
+    "Identity",
     "LateCount",
     "Message",
     "Override",

@@ -105,12 +105,12 @@ def findings(page: Page, options: dict[str, object]) -> list[str]:
     return [f"{each['id']} ({len(each['nodes'])}): {each['nodes'][0]['html'][:200]}" for each in serious]
 
 
-def picture(page: Page, name: str) -> None:
+def picture(page: Page, name: str, scheme: Scheme = "light") -> None:
     """Asserts that the page has no serious accessibility finding. Saves a picture into the folder ``SCREENSHOTS``, if
     it is set."""
     if folder := os.environ.get("SCREENSHOTS"):
         page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
-    assert serious_findings(page) == []
+    assert serious_findings(page, scheme) == []
 
 
 def switch_to(page: Page, scheme: Scheme) -> None:

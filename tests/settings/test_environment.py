@@ -154,7 +154,10 @@ NOT_FOR_CONTAINERS = {
 NOT_FOR_COMPOSE = {"CELERY_BROKER_URL"}
 """The Redis of the compose file is one server, which is also the broker."""
 
-SECRETS = {"SECRET_KEY", "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "EMAIL_URL", "WEBHOOK_SECRET"}
+SECRETS = {
+    *("SECRET_KEY", "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "EMAIL_URL"),
+    *("WEBHOOK_SECRET", "OIDC_CLIENT_SECRET"),
+}
 """Variables that are secrets or contain passwords."""
 
 OTHER_DEFAULTS = {
