@@ -13,6 +13,7 @@ from api.management.changes import (
     ChangeView,
     ChangeWithdrawView,
 )
+from api.management.grants import GrantsView, GrantView
 from api.management.views import ClientsView, ClientView, ResetView
 from api.metrics import MetricsView
 from api.reservations import ChargeView, ReservationsView, ReservationView, SettlementsView, SettlementView
@@ -58,6 +59,8 @@ urlpatterns = [
     path("v1/changes/<int:change>/schedule", ChangeScheduleView.as_view(), name="change-schedule"),
     path("v1/changes/<int:change>/publish", ChangePublishView.as_view(), name="change-publish"),
     path("v1/changes/<int:change>/withdraw", ChangeWithdrawView.as_view(), name="change-withdraw"),
+    path("v1/grants", GrantsView.as_view(), name="grants"),
+    path("v1/grants/<int:grant>", GrantView.as_view(), name="grant"),
     path("healthz", HealthView.as_view(), name="healthz"),
     path("readyz", ReadinessView.as_view(), name="readyz"),
     path("metrics", MetricsView.as_view(), name="metrics"),

@@ -8,6 +8,7 @@ from drf_spectacular.openapi import AutoSchema
 from rest_framework.request import Request
 
 from api.management.change_schemas import CHANGE_SCHEMAS
+from api.management.grant_schemas import GRANT_SCHEMAS
 from api.openapi.reservation_schemas import RESERVATION_SCHEMAS
 from api.openapi.schemas import SCHEMAS
 
@@ -28,7 +29,7 @@ def complete(
 ) -> dict[str, Any]:
     """A postprocessing hook of drf-spectacular: adds the schemas that the operations refer to, marks every
     request body as required, and sorts the responses by status."""
-    result["components"]["schemas"] = SCHEMAS | RESERVATION_SCHEMAS | CHANGE_SCHEMAS
+    result["components"]["schemas"] = SCHEMAS | RESERVATION_SCHEMAS | CHANGE_SCHEMAS | GRANT_SCHEMAS
     for operations in result["paths"].values():
         for operation in operations.values():
             if "requestBody" in operation:

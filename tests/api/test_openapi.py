@@ -42,6 +42,7 @@ def test_it_is_openapi_3_1(document: Document) -> None:
         *("reserve", "settle", "deleteReservation", "settleAll", "charge"),
         *("listChangeSets", "createChangeSet", "readChangeSet"),
         *("simulateChangeSet", "scheduleChangeSet", "publishChangeSet", "withdrawChangeSet"),
+        *("listGrants", "createGrant", "readGrant", "putGrant", "endGrant"),
         *("listClients", "readClient", "putClient", "changeClient", "removeClient", "resetClient"),
     }
 
@@ -90,6 +91,11 @@ def test_the_document_is_generated_once_per_format(caller: Caller, monkeypatch: 
         ("scheduleChangeSet", [200, 202, 400, 401, 403, 404, 405, 406, 408, 409, 411, 413, 415, 500, 503]),
         ("publishChangeSet", [200, 202, 400, 401, 403, 404, 405, 406, 408, 409, 411, 413, 415, 500, 503]),
         ("withdrawChangeSet", [200, 202, 400, 401, 403, 404, 405, 406, 408, 409, 411, 413, 415, 500, 503]),
+        ("listGrants", [200, 400, 401, 403, 405, 406, 500, 503]),
+        ("createGrant", [201, 202, 400, 401, 403, 405, 406, 408, 409, 411, 413, 415, 500, 503]),
+        ("readGrant", [200, 400, 401, 403, 404, 405, 406, 500, 503]),
+        ("putGrant", [200, 202, 400, 401, 403, 404, 405, 406, 408, 411, 413, 415, 500, 503]),
+        ("endGrant", [200, 202, 204, 400, 401, 403, 404, 405, 406, 500, 503]),
         ("forwardAuth", [200, 400, 401, 403, 404, 429, 500, 503]),
         ("forwardAuthEnvoy", [200, 400, 401, 403, 429, 500, 503]),
         ("health", [200, 405, 500]),
