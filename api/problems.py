@@ -120,6 +120,20 @@ HAS_CHILDREN = ProblemType(
     "The client has children.",
     "Other clients have this client as their parent. Remove them first, or change their parent.",
 )
+STILL_USED = ProblemType(
+    "/problems/still-used",
+    409,
+    "Others refer to the object.",
+    "The object cannot be deleted, because the objects in the member “references” refer to it. Change or delete these "
+    "first. Nothing was changed.",
+)
+ALREADY_EXISTS = ProblemType(
+    "/problems/already-exists",
+    409,
+    "There is such an object already.",
+    "The object with the “id” in this document applies to the same clients. Change that one instead. Nothing was "
+    "changed.",
+)
 SETTLED_AT_ANOTHER_COST = ProblemType(
     "/problems/settled-at-another-cost",
     409,
@@ -160,6 +174,13 @@ LENGTH_REQUIRED = ProblemType(
     411,
     "The length of the body is required.",
     "Send the body with the header “Content-Length”, not in chunks.",
+)
+PRECONDITION_FAILED = ProblemType(
+    "/problems/precondition-failed",
+    412,
+    "The object is another one than expected.",
+    "The header “If-Match” does not name the present version of the object, or “If-None-Match: *” was sent and the "
+    "object exists. Nothing was changed: read the object, and send the request again with its “ETag”.",
 )
 BODY_TOO_LARGE = ProblemType(
     "/problems/body-too-large",
@@ -230,12 +251,15 @@ PROBLEM_TYPES = (
     METHOD_NOT_ALLOWED,
     NOT_ACCEPTABLE,
     HAS_CHILDREN,
+    STILL_USED,
+    ALREADY_EXISTS,
     SETTLED_AT_ANOTHER_COST,
     KEY_REUSED,
     CHANGE_NOT_POSSIBLE,
     CHANGE_CONFLICT,
     BODY_TOO_SLOW,
     LENGTH_REQUIRED,
+    PRECONDITION_FAILED,
     BODY_TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE,
     QUOTA_EXCEEDED,

@@ -14,6 +14,7 @@ from api.management.changes import (
     ChangeWithdrawView,
 )
 from api.management.grants import GrantsView, GrantView
+from api.management.objects import OBJECT_VIEWS
 from api.management.views import ClientsView, ClientView, ResetView
 from api.metrics import MetricsView
 from api.reservations import ChargeView, ReservationsView, ReservationView, SettlementsView, SettlementView
@@ -61,6 +62,8 @@ urlpatterns = [
     path("v1/changes/<int:change>/withdraw", ChangeWithdrawView.as_view(), name="change-withdraw"),
     path("v1/grants", GrantsView.as_view(), name="grants"),
     path("v1/grants/<int:grant>", GrantView.as_view(), name="grant"),
+    *(path(f"v1/{name}", views[0].as_view(), name=name) for name, views in OBJECT_VIEWS.items()),
+    *(path(f"v1/{name}/<path:key>", views[1].as_view(), name=f"{name}-object") for name, views in OBJECT_VIEWS.items()),
     path("healthz", HealthView.as_view(), name="healthz"),
     path("readyz", ReadinessView.as_view(), name="readyz"),
     path("metrics", MetricsView.as_view(), name="metrics"),

@@ -48,21 +48,21 @@ _ROW: dict[str, Any] = {
     "approved_by": None,
     "publication": None,
 }
-_DETAILS = {
+DETAILS = {
     **_ROW,
     "differences": ["Policy pro-search, limits: 100 per minute → 200 per minute."],
     "conflicts": [],
     "simulations": [],
 }
 _SCHEDULE = {"at": "2026-11-27T00:00:00Z", "until": "2026-12-01T00:00:00Z"}
-_SCHEDULED = {**_DETAILS, **_SCHEDULE, "state": "scheduled"}
-_TRIED = {**_DETAILS, "state": "trial", "share": 10}
-_PUBLISHED = {**_DETAILS, "state": "published", "publication": 18}
-_WITHDRAWN = {**_DETAILS, "state": "withdrawn"}
+_SCHEDULED = {**DETAILS, **_SCHEDULE, "state": "scheduled"}
+_TRIED = {**DETAILS, "state": "trial", "share": 10}
+_PUBLISHED = {**DETAILS, "state": "published", "publication": 18}
+_WITHDRAWN = {**DETAILS, "state": "withdrawn"}
 _NOT_LIVE = {"live": False, "detail": "Redis is unavailable; the change will go live automatically."}
 _AWAITING = {
     "awaits": {
-        **_DETAILS,
+        **DETAILS,
         "state": "awaiting",
         "live": False,
         "detail": "Another person has to approve this change set in the admin. Then send the request again.",
@@ -105,7 +105,7 @@ _DONE = {
     },
 }
 _SIMULATING = {
-    **_DETAILS,
+    **DETAILS,
     "simulations": [_WAITING],
     "live": False,
     "detail": "A worker simulates the change set. Read it again for the result.",
@@ -198,7 +198,7 @@ create_operation = extend_schema(
     "is removed from the rules.",
     parameters=[_KEY, CHALLENGE, RETRY_OUTAGE],
     request=_request_body("ChangeSetDraft", draft=_DRAFT),
-    responses=json_answer("ChangeSetResult", "Created.", status=201, draft={**_DETAILS, "live": True})
+    responses=json_answer("ChangeSetResult", "Created.", status=201, draft={**DETAILS, "live": True})
     | BAD_INPUT
     | problem_answers({problems.KEY_REUSED: {}, problems.CHANGE_NOT_POSSIBLE: {}})
     | _COMMON,
@@ -211,7 +211,7 @@ read_operation = extend_schema(
     description="Its state, what it changes, and which fields others have changed since it was prepared.",
     parameters=[_ID, CHALLENGE, RETRY_OUTAGE],
     responses=json_answer(
-        "ChangeSetDetails", "The change set.", draft=_DETAILS, simulated=_DETAILS | {"simulations": [_DONE]}
+        "ChangeSetDetails", "The change set.", draft=DETAILS, simulated=DETAILS | {"simulations": [_DONE]}
     )
     | _BAD_QUERY
     | _UNKNOWN

@@ -71,7 +71,7 @@ def read_draft(request: Request) -> DraftRequest:
     """The change set in the body of a request. Raises :class:`~api.problems.ProblemResponse`, which lists every invalid
     field, also within the config file."""
     body = _object(read_json(request, MAX_CONFIG_BYTES))
-    _reject_lone_surrogates(body)
+    reject_lone_surrogates(body)
     given = checked({"name": None, "config": None} | body, _DRAFT_FIELDS, "is not a field of a change set.")
     try:
         document = document_of(given["config"])
@@ -149,8 +149,9 @@ def _object(body: Any) -> dict[str, Any]:
     return body
 
 
-def _reject_lone_surrogates(body: dict[str, Any]) -> None:
-    """They are valid in JSON, but cannot be stored or repeated in an answer."""
+def reject_lone_surrogates(body: dict[str, Any]) -> None:
+    """Raises :class:`~api.problems.ProblemResponse` for texts that are valid in JSON, but cannot be stored or repeated
+    in an answer."""
     try:
         json.dumps(body, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:

@@ -9,6 +9,8 @@ from rest_framework.request import Request
 
 from api.management.change_schemas import CHANGE_SCHEMAS
 from api.management.grant_schemas import GRANT_SCHEMAS
+from api.management.object_schemas import COMMON_SCHEMAS, schemas_of
+from api.management.objects import OBJECT_VIEWS
 from api.openapi.reservation_schemas import RESERVATION_SCHEMAS
 from api.openapi.schemas import SCHEMAS
 
@@ -29,10 +31,15 @@ def complete(
 ) -> dict[str, Any]:
     """A postprocessing hook of drf-spectacular: adds the schemas that the operations refer to, marks every
     request body as required, and sorts the responses by status."""
-    result["components"]["schemas"] = SCHEMAS | RESERVATION_SCHEMAS | CHANGE_SCHEMAS | GRANT_SCHEMAS
+    result["components"]["schemas"] = _schemas()
     for operations in result["paths"].values():
         for operation in operations.values():
             if "requestBody" in operation:
                 operation["requestBody"]["required"] = True
             operation["responses"] = dict(sorted(operation["responses"].items()))
     return result
+
+
+def _schemas() -> dict[str, Any]:
+    objects = {name: schema for view, _ in OBJECT_VIEWS.values() for name, schema in schemas_of(view.kind).items()}
+    return SCHEMAS | RESERVATION_SCHEMAS | CHANGE_SCHEMAS | GRANT_SCHEMAS | COMMON_SCHEMAS | objects

@@ -56,15 +56,10 @@ class BlockForm(WhomForm):
     def _post_clean(self) -> None:
         whom = self.cleaned_data.get("whom", "")
         row = block_of(whom, self.cleaned_data.get(whom, "")) if self.instance.pk is None else None
-        if row and has_ended(row):
+        if row and row.has_ended:
             self.instance.pk, self.instance.created_at = row.pk, row.created_at
             self.instance._state.adding = False
         super()._post_clean()  # type: ignore[misc]
-
-
-def has_ended(block: Block) -> bool:
-    """Whether the end of the block has passed, by the clock of this server."""
-    return block.ends_at is not None and block.ends_at <= timezone.now()
 
 
 def block_of(whom: str, value: str) -> Block | None:

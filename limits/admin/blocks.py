@@ -14,7 +14,7 @@ from unfold.decorators import action, display
 from unfold.utils import display_for_label
 
 from limits.admin.base import HasIntroduction, PlatformModelAdmin
-from limits.admin.block_form import WHOM, BlockForm, block_of, effect, has_ended, suggestions
+from limits.admin.block_form import WHOM, BlockForm, block_of, effect, suggestions
 from limits.admin.publishing import PublishesRules, publish_rules
 from limits.admin.row_history import ShowsHistory
 from limits.admin.whom import shown_if_chosen
@@ -84,7 +84,7 @@ class BlockAdmin(HasIntroduction, ShowsHistory, PublishesRules, PlatformModelAdm
             initial = self.get_changeform_initial_data(request)
             whom = initial.get("whom", "")
             row = block_of(whom, initial.get(whom, ""))
-            if row and not has_ended(row):
+            if row and not row.has_ended:
                 messages.info(request, "This is blocked already. You can change the block here.")
                 return HttpResponseRedirect(reverse("admin:limits_block_change", args=[row.pk]))
         return super().add_view(request, form_url, extra_context)
@@ -131,6 +131,6 @@ class BlockAdmin(HasIntroduction, ShowsHistory, PublishesRules, PlatformModelAdm
     @display(description="State", ordering="ends_at", header=True)
     def state(self, block: Block) -> tuple[str, str]:
         """Returns a label, and the end below it."""
-        label = "ended" if has_ended(block) else "active"
+        label = "ended" if block.has_ended else "active"
         end = f"until {date_and_time(block.ends_at)}" if block.ends_at else "no end"
         return display_for_label(label, "", _COLOURS), end

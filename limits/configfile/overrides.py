@@ -133,10 +133,11 @@ def _write_override(entry: OverrideEntry) -> None:
     client, policy = Client.objects.get(key=entry.client), Policy.objects.get(slug=entry.policy)
     identity = {"client": client, "policy": policy, "starts_at": entry.starts_at}
     row = write_row(Override, identity, {"ends_at": entry.ends_at, "reason": entry.reason})
-    _write_limits(row, OverrideLimit, entry.limits)
+    write_limits(row, OverrideLimit, entry.limits)
 
 
-def _write_limits(row: Any, model: Any, limits: Sequence[Limit]) -> None:
+def write_limits(row: Any, model: Any, limits: Sequence[Limit]) -> None:
+    """Replaces the limits of an override, unless they are these already."""
     if tuple(limit.as_domain() for limit in row.limits.all()) != tuple(limits):
         row.limits.all().delete()
         create_with_history(model, limit_rows(model, limits, override=row))
@@ -159,7 +160,7 @@ def write_segment_overrides(entries: Sequence[SegmentOverrideEntry]) -> None:
         if row.pk is None or (row.ends_at, row.reason) != (entry.ends_at, entry.reason):
             row.ends_at, row.reason = entry.ends_at, entry.reason
             row.save()
-        _write_limits(row, SegmentOverrideLimit, entry.limits)
+        write_limits(row, SegmentOverrideLimit, entry.limits)
 
 
 def _segment_identity(entry: SegmentOverrideEntry) -> SegmentIdentity:

@@ -9,6 +9,7 @@ from limits.models.identities import Identity
 from limits.models.publishing import ClientChange, Platform, Publication, RuleChange
 from limits.models.quotas import QuotaPeak, QuotaReading
 from limits.models.reports import LateCount, RecordedClient, RecordedDefaultPlan
+from limits.models.requests import CreatingRequest
 from limits.models.rules import Endpoint, Plan, Policy, PolicyLimit, Route
 from limits.models.segments import SegmentOverride, SegmentOverrideLimit
 from limits.models.settlements import Settlement, SettlementDay, SettlementHour, SettlementTotal
@@ -37,6 +38,7 @@ __all__ = [
     "ClientChange",
     "ClientImport",
     "CounterReset",
+    "CreatingRequest",
     "Endpoint",
     "Grant",
     "GrantTotal",

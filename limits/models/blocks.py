@@ -5,6 +5,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from limits.models.clients import validate_key
 from limits.models.fields import validate_printable
@@ -75,6 +76,11 @@ class Block(models.Model):
     def as_domain(self) -> DomainBlock:
         """Returns the block as the domain object."""
         return DomainBlock(self.client_key, self.prefix, self.network, optional_microseconds(self.ends_at), self.reason)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the end has passed, by the clock of this server."""
+        return self.ends_at is not None and self.ends_at <= timezone.now()
 
     def clean(self) -> None:
         if not self.network:

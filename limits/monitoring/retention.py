@@ -12,7 +12,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from limits.models import Alert, Message, Progress, Work
+from limits.models import Alert, CreatingRequest, Message, Progress, Work
+from limits.models.requests import KEPT
 from limits.monitoring.statements import Statements
 from ratelimit_enforcer.conf import setting
 
@@ -42,16 +43,17 @@ def remove_expired(now: datetime | None = None, seconds: float = 60.0) -> int:
     for statement, before in _expired(now or timezone.now()):
         while time.monotonic() < end and (removed_now := _remove(statement, before)):
             removed += removed_now
-    return removed + _remove_alerts_and_messages(now or timezone.now())
+    return removed + _remove_rows(now or timezone.now())
 
 
-def _remove_alerts_and_messages(now: datetime) -> int:
-    """Removes finished messages with the hours, and resolved alerts with the days."""
+def _remove_rows(now: datetime) -> int:
+    """Removes finished messages with the hours, resolved alerts with the days, and keys of requests after a day."""
     finished_messages = Message.objects.filter(
         next_attempt_at=None, created_at__lt=now - _retention("KEEP_HOURS", MIN_RETENTION_DAYS)
     )
     resolved_alerts = Alert.objects.filter(resolved_at__lt=now - _retention("KEEP_DAYS", 1))
-    return sum(_remove_with_relations(rows) for rows in (finished_messages, resolved_alerts))
+    requests = CreatingRequest.objects.filter(created_at__lt=now - KEPT)
+    return sum(_remove_with_relations(rows) for rows in (finished_messages, resolved_alerts, requests))
 
 
 def _remove_with_relations(rows: QuerySet[Any]) -> int:

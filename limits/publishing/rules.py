@@ -95,8 +95,8 @@ def read_ruleset() -> Ruleset:
     return Ruleset(
         plans=tuple(Plan(row.slug, row.name) for row in plans),
         default_plan=next((row.slug for row in plans if row.is_default), None),
-        endpoints=tuple(map(_endpoint, EndpointRow.objects.order_by("slug").prefetch_related("routes"))),
-        policies=tuple(map(_policy, _policy_rows())),
+        endpoints=tuple(map(endpoint_of, EndpointRow.objects.order_by("slug").prefetch_related("routes"))),
+        policies=tuple(map(policy_of, _policy_rows())),
         tokens=tuple(map(_token, TokenRow.objects.filter(revoked_at=None).order_by("name"))),
         shadow_all=Platform.load().shadow_all,
         segment_overrides=tuple(row.as_domain() for row in _segment_override_rows()),
@@ -126,12 +126,14 @@ def _policy_rows() -> "list[PolicyRow]":
     return list(rows.prefetch_related("limits"))
 
 
-def _endpoint(row: EndpointRow) -> Endpoint:
+def endpoint_of(row: EndpointRow) -> Endpoint:
+    """The endpoint in a row."""
     routes = tuple(Route(route.method, route.path) for route in row.routes.all())
     return Endpoint(row.slug, row.name, routes, row.cost)
 
 
-def _policy(row: PolicyRow) -> Policy:
+def policy_of(row: PolicyRow) -> Policy:
+    """The policy in a row."""
     return Policy(
         slug=row.slug,
         plan=row.plan.slug if row.plan else None,
