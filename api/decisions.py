@@ -90,12 +90,12 @@ def rfc3339(microseconds: int) -> str:
 
 
 def _limit_body(state: LimitState) -> dict[str, Any]:
-    name, policy, mode, limit, _, allowed, remaining, reset_after, next_capacity_after, retry_after, *_, client = state
+    name, policy, mode, limit, _, allowed, remaining, reset_after, next_capacity_after, retry_after, *_ = state
     algorithm = limit.algorithm
-    return {
+    body = {
         "name": name,
         "policy": policy,
-        "client": client,
+        "client": state.client,
         "algorithm": algorithm,
         "mode": mode,
         "quota": limit.quota,
@@ -107,6 +107,9 @@ def _limit_body(state: LimitState) -> dict[str, Any]:
         "next_capacity_after": next_capacity_after,
         "retry_after": retry_after,
     }
+    if state.over_quota is not None:
+        body["over_quota"] = state.over_quota
+    return body
 
 
 class Denial(NamedTuple):

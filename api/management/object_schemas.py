@@ -23,6 +23,7 @@ DESCRIPTIONS = {
     "match": "Attribute → patterns: the policy applies only to checks that match all of them.",
     "mode": "Default: `enforce`.",
     "on_store_failure": "Default: `local`.",
+    "over_quota": "Beyond the quota of calendar limits: `deny` (default), or `count` (admit, and count the units).",
     "starts_at": "When it begins to apply; null: immediately. With a time zone.",
     "ends_at": "When it ceases to apply; null: no end. With a time zone.",
     "limits": "All limits apply.",

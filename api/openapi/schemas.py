@@ -141,7 +141,12 @@ _LIMIT = object_schema(
         "reset_after": _RESET_AFTER,
         "next_capacity_after": _NEXT_CAPACITY_AFTER,
         "retry_after": _RETRY_AFTER,
-    }
+        "over_quota": count(
+            "Units of cost beyond the quota in this period, after this answer. Only for a calendar limit of a policy "
+            "that admits and counts them."
+        ),
+    },
+    optional=("over_quota",),
 )
 
 _RESERVATION = nullable(TEXT) | {

@@ -195,17 +195,12 @@ def _limit_usages(client_state: ClientState, records: Sequence[ClientRecord]) ->
             endpoint=names.get(endpoint, endpoint) if endpoint else "All requests",
             sentence=limit_sentence(state.limit),
             source=sources[whose].of(state, policies[state.policy]) if whose in sources else "",
-            used=used(state),
+            used=state.used,
             capacity=state.limit.capacity,
             mode=state.mode,
             available_again=available_again(state),
             owner=owners.get(whose),
         )
-
-
-def used(state: LimitState) -> int:
-    """Returns the used units of cost, as a whole number."""
-    return max(0, state.limit.capacity - state.remaining)
 
 
 def available_again(state: LimitState) -> str:

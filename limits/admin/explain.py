@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from limits.admin.client_page import STORE_UNAVAILABLE, about, available_again, missing_rules_reason, used
+from limits.admin.client_page import STORE_UNAVAILABLE, about, available_again, missing_rules_reason
 from limits.admin.endpoints import patterns_for
 from limits.domain.descriptions import limit_sentence
 from limits.domain.typed_attributes import InvalidAttributes, typed_attributes
@@ -143,7 +143,7 @@ def _limit(state: LimitState) -> dict[str, Any]:
     return {
         "name": state.name,
         "sentence": limit_sentence(state.limit),
-        "used": used(state),
+        "used": state.used,
         "capacity": state.limit.capacity,
         "is_full": state.remaining == 0,
         "available_again": available_again(state),

@@ -14,9 +14,9 @@ from limits.admin.forms import InlineRow, label_inputs
 from limits.admin.time_zones import TimeZoneField
 from limits.domain.descriptions import limit_meaning, limit_sentence
 from limits.models import OverrideLimit, PolicyLimit, SegmentOverrideLimit
-from ratelimit_enforcer.domain.enums import Algorithm
+from ratelimit_enforcer.domain.enums import Algorithm, OverQuota
 from ratelimit_enforcer.domain.limit import MAX_WINDOW_SECONDS, Limit
-from ratelimit_enforcer.domain.validation import ONE_CONCURRENCY_LIMIT, capitalized
+from ratelimit_enforcer.domain.validation import NEEDS_CALENDAR_LIMIT, ONE_CONCURRENCY_LIMIT, capitalized
 
 _UNITS = {1: "seconds", 60: "minutes", 3_600: "hours", 86_400: "days", 604_800: "weeks"}
 _MINUTES = 60
@@ -40,6 +40,8 @@ class LimitFormSet(BaseInlineFormSet):
         rows = [form for form in self.forms if _is_row(self, form)]
         if self.is_bound and not rows and not any(self.errors):
             raise ValidationError("Add at least one limit.")
+        if rows and _needs_calendar_limit(self) and not any(form.instance.period for form in rows):
+            raise ValidationError(f"Over quota {NEEDS_CALENDAR_LIMIT}")
         for form in rows:
             limit = form.instance.as_domain()
             if limit.label in labels:
@@ -49,6 +51,11 @@ class LimitFormSet(BaseInlineFormSet):
     def save_new(self, form: Any, commit: bool = True) -> Any:
         form.instance.position = self.forms.index(form)
         return super().save_new(form, commit)
+
+
+def _needs_calendar_limit(formset: Any) -> bool:
+    """Whether the limits are those of a policy that admits beyond its quota."""
+    return getattr(formset.instance, "over_quota", OverQuota.DENY) == OverQuota.COUNT
 
 
 def _same_name(limit: Limit) -> tuple[str, str]:

@@ -27,7 +27,7 @@ from limits.admin.shadow_report import VIEW, enforce_view, file_view, report_vie
 from limits.admin.time_zones import time_zones_view
 from limits.domain.descriptions import dates_sentence, dates_state
 from limits.models import Policy, PolicyLimit
-from ratelimit_enforcer.domain.enums import Mode, OnStoreFailure, Partition
+from ratelimit_enforcer.domain.enums import Mode, OnStoreFailure, OverQuota, Partition
 
 _MODE_COLOURS = {"enforce": "success", "shadow": "warning", "disabled": "danger"}
 
@@ -41,6 +41,10 @@ _CHOICES: dict[str, list[tuple[str, str]]] = {
     "partition": [
         (Partition.CLIENT, "Each client separately"),
         (Partition.GLOBAL, "All clients together, to protect the endpoint"),
+    ],
+    "over_quota": [
+        (OverQuota.DENY, "Deny them"),
+        (OverQuota.COUNT, "Admit them, and count the units beyond the quota"),
     ],
     "on_store_failure": [
         (OnStoreFailure.LOCAL, "Local: each server enforces its share of the quota"),
@@ -85,7 +89,7 @@ class PolicyAdmin(
     slug_from = "name"
     fieldsets = (
         (None, {"fields": ("name", "slug", ("plan", "endpoint"))}),
-        ("Enforcement", {"fields": ("mode", "on_store_failure")}),
+        ("Enforcement", {"fields": ("mode", "over_quota", "on_store_failure")}),
         ("Counting", {"fields": ("partition", "attributes", "match")}),
         ("Dates", {"fields": ("starts_at", "ends_at")}),
     )

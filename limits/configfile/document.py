@@ -20,9 +20,10 @@ from limits.models.alerts import webhook_problems
 from ratelimit_enforcer.domain.attributes import CLIENT
 from ratelimit_enforcer.domain.blocks import Block
 from ratelimit_enforcer.domain.client import key_problem
-from ratelimit_enforcer.domain.enums import AlertMetric, ClientStatus, GroupBy, Partition
+from ratelimit_enforcer.domain.enums import AlertMetric, Algorithm, ClientStatus, GroupBy, OverQuota, Partition
 from ratelimit_enforcer.domain.rules import Endpoint, Plan, Policy
 from ratelimit_enforcer.domain.validation import (
+    NEEDS_CALENDAR_LIMIT,
     ValidationProblem,
     conditions_problems,
     cost_problem,
@@ -167,6 +168,9 @@ def _policy_problems(items: Sequence[dict[str, Any]]) -> Iterator[ValidationProb
     for at, item in enumerate(items):
         if message := _partition_problem(item.get("partition", Partition.CLIENT)):
             yield ValidationProblem(("policies", at, "partition"), message)
+        has_calendar_limit = any(limit.get("algorithm") == Algorithm.CALENDAR for limit in item["limits"])
+        if item.get("over_quota") == OverQuota.COUNT and not has_calendar_limit:
+            yield ValidationProblem(("policies", at, "over_quota"), NEEDS_CALENDAR_LIMIT)
         for name, message in conditions_problems(item.get("match", {})):
             yield ValidationProblem(("policies", at, "match", *([name] if name else [])), message)
 

@@ -89,6 +89,7 @@ def _write_policy(policy: DomainPolicy, name: str, parents: dict[str, Any]) -> N
         "match": conditions_of(policy.match),
         "mode": policy.mode.value,
         "on_store_failure": policy.on_store_failure.value,
+        "over_quota": policy.over_quota.value,
         "starts_at": optional_moment(policy.starts_at),
         "ends_at": optional_moment(policy.ends_at),
     }

@@ -18,6 +18,7 @@ from ratelimit_enforcer.domain.enums import (
     GroupBy,
     Mode,
     OnStoreFailure,
+    OverQuota,
     Partition,
     Period,
 )
@@ -106,6 +107,7 @@ SCHEMA = _object(
             match={"type": "object", "additionalProperties": _list_of(_TEXT)},
             mode=_one_of(Mode),
             on_store_failure=_one_of(OnStoreFailure),
+            over_quota=_one_of(OverQuota),
             starts_at=_TEXT_OR_NULL,
             ends_at=_TEXT_OR_NULL,
             limits=_LIMITS,

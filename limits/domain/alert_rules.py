@@ -83,6 +83,10 @@ _THRESHOLDS: dict[AlertMetric, tuple[Callable[[float], bool], str]] = {
         _is_number,
         f"must be a whole number of units of cost, from 1 to {MAX_THRESHOLD:,}.",
     ),
+    AlertMetric.OVER_QUOTA: (
+        _is_number,
+        f"must be a whole number of units of cost, from 1 to {MAX_THRESHOLD:,}.",
+    ),
     AlertMetric.PLATFORM: (
         lambda threshold: threshold == 1,
         "must be 1 for platform problems.",
@@ -124,6 +128,8 @@ def _condition(rule: AlertRule) -> str:
             return f"{format_percent(rule.threshold)} of a quota reached in {window}"
         case AlertMetric.OVERDRAWN:
             return f"{units_of_cost(rule.threshold)} overdrawn in {window}"
+        case AlertMetric.OVER_QUOTA:
+            return f"{units_of_cost(rule.threshold)} over quota in {window}"
         case AlertMetric.PLATFORM:
             return "a platform problem"
     return f"{quantity(rule.threshold, 'request')} denied in {window}"

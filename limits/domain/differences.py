@@ -7,6 +7,7 @@ from typing import Any
 from limits.domain.descriptions import dates_sentence, limits_sentence
 from ratelimit_enforcer.domain.blocks import Block
 from ratelimit_enforcer.domain.dates import date_and_time, moment_of, optional_moment
+from ratelimit_enforcer.domain.enums import OverQuota
 from ratelimit_enforcer.domain.rules import Endpoint, Policy
 from ratelimit_enforcer.domain.ruleset import ApiToken, Ruleset
 from ratelimit_enforcer.domain.segments import SegmentOverride
@@ -73,6 +74,7 @@ def policy_facts(policy: Policy) -> dict[str, str]:
         "partition": ", ".join(policy.partition_names) or policy.partition,
         "mode": policy.mode,
         "if Redis is down": policy.on_store_failure,
+        **({"over quota": policy.over_quota} if policy.over_quota is not OverQuota.DENY else {}),
         "limits": limits_sentence(policy.limits),
         **({"conditions": str(policy.match)} if policy.match else {}),
         **_dates(policy),

@@ -7,7 +7,7 @@ from typing import Any
 
 from ratelimit_enforcer.domain.attributes import CLIENT, conditions_of, match_of
 from ratelimit_enforcer.domain.dates import optional_microseconds, optional_moment
-from ratelimit_enforcer.domain.enums import Algorithm, Mode, OnStoreFailure, Partition
+from ratelimit_enforcer.domain.enums import Algorithm, Mode, OnStoreFailure, OverQuota, Partition
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.routes import Route
 from ratelimit_enforcer.domain.rules import Endpoint, Plan, Policy, limit_from_json, limit_to_json
@@ -50,6 +50,7 @@ def policy_of_item(item: Item) -> Policy:
         match=match_of(item.get("match", {})),
         mode=Mode(item.get("mode", Mode.ENFORCE)),
         on_store_failure=OnStoreFailure(item.get("on_store_failure", OnStoreFailure.LOCAL)),
+        over_quota=OverQuota(item.get("over_quota", OverQuota.DENY)),
         **_dates_of_item(item),
     )
 
@@ -65,6 +66,7 @@ def item_of_policy(policy: Policy, name: str) -> dict[str, Any]:
         "match": conditions_of(policy.match) or None,
         "mode": value_unless_default(policy.mode, Mode.ENFORCE),
         "on_store_failure": value_unless_default(policy.on_store_failure, OnStoreFailure.LOCAL),
+        "over_quota": value_unless_default(policy.over_quota, OverQuota.DENY),
         **_items_of_dates(policy),
         "limits": items_of_limits(policy.limits),
     }

@@ -37,11 +37,12 @@ class AlertRule(models.Model):
         choices=choices(AlertMetric),
         default=AlertMetric.THROTTLED.value,
         help_text="throttled: number of denied requests. throttled ratio: denied / all requests. usage ratio: a client "
-        "reached a threshold of a quota. overdrawn: cost beyond quotas. platform: a problem with the platform itself.",
+        "reached a threshold of a quota. overdrawn: cost beyond quotas, debited. over quota: cost "
+        "admitted and counted beyond quotas. platform: a problem with the platform itself.",
     )
     threshold = models.FloatField(
         help_text="throttled: number of requests in the window. throttled ratio: 0 to 1. usage ratio: 0.5, 0.8, 0.9 or "
-        "1. overdrawn: units of cost in the window. platform: 1."
+        "1. overdrawn, over quota: units of cost in the window. platform: 1."
     )
     min_requests = models.BigIntegerField(
         "minimum requests",

@@ -12,7 +12,7 @@ from django.db.models import F, Q, Value
 from limits.domain.descriptions import limit_sentence, limits_sentence
 from limits.models.fields import ImmutableSlugModel, choices, choices_check, slug_check, slug_field, validate_printable
 from limits.models.history import RowHistory
-from ratelimit_enforcer.domain.enums import Algorithm, Mode, OnStoreFailure, Partition, Period
+from ratelimit_enforcer.domain.enums import Algorithm, Mode, OnStoreFailure, OverQuota, Partition, Period
 from ratelimit_enforcer.domain.limit import (
     MAX_BURST,
     MAX_CONCURRENCY,
@@ -339,6 +339,14 @@ class Policy(ImmutableSlugModel):
         default=OnStoreFailure.LOCAL.value,
         help_text="local: each server enforces its share of the quota; allow: admit all; deny: deny all.",
     )
+    over_quota = models.CharField(
+        max_length=10,
+        choices=choices(OverQuota),
+        default=OverQuota.DENY.value,
+        db_default=OverQuota.DENY.value,  # Servers of the release before add rows without this column.
+        help_text="For calendar limits. deny: requests beyond the quota are denied; count: they are admitted, and the "
+        "units beyond the quota are counted.",
+    )
     starts_at = models.DateTimeField("applies from", null=True, blank=True, help_text="Empty: immediately.")
     ends_at = models.DateTimeField("applies until", null=True, blank=True, help_text="Empty: no end.")
 
@@ -352,6 +360,7 @@ class Policy(ImmutableSlugModel):
             choices_check("policy", "partition", Partition),
             choices_check("policy", "mode", Mode),
             choices_check("policy", "on_store_failure", OnStoreFailure),
+            choices_check("policy", "over_quota", OverQuota),
             ends_after_start_check("policy"),
         ]
 

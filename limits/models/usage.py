@@ -197,6 +197,69 @@ class PolicyDenialDay(DenialCounts):
         return f"{self.policy} {self.verb} {self.requests:,}: {self.client_name}, {self.day:%F}"
 
 
+class PolicyCounts(Counts):
+    """The units of cost that a policy admitted beyond its quota, less those that were refunded, which may be more in
+    one period: ``granted``, from grants; ``over_quota``, beyond quota and grants. The client is empty if the policy
+    counts all clients together."""
+
+    policy = models.CharField(max_length=64)
+    granted = models.BigIntegerField()
+    over_quota = models.BigIntegerField()
+
+    class Meta:
+        abstract = True
+
+
+def _policy_constraints(name: str, time: str) -> list[models.BaseConstraint]:
+    return [models.UniqueConstraint(fields=[time, "client_key", "endpoint", "policy"], name=f"{name}_one_row")]
+
+
+class PolicyUsage(PolicyCounts):
+    """Units beyond quotas by policy and minute."""
+
+    minute = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "usage beyond quotas"
+        ordering = ["-minute", "client_key", "endpoint", "policy"]
+        constraints = _policy_constraints("policyusage", "minute")
+        indexes = [models.Index(fields=["client_key", "-minute"], name="policyusage_of_client")]
+
+    def __str__(self) -> str:
+        return f"{self.policy}, {self.over_quota:,} over quota: {self.client_name}, {self.minute:%F %R}"
+
+
+class PolicyUsageHour(PolicyCounts):
+    """Units beyond quotas by policy and hour."""
+
+    hour = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "usage beyond quotas by hour"
+        ordering = ["-hour", "client_key", "endpoint", "policy"]
+        constraints = _policy_constraints("policyusagehour", "hour")
+        indexes = [models.Index(fields=["client_key", "-hour"], name="policyusagehour_of_client")]
+
+    def __str__(self) -> str:
+        return f"{self.policy}, {self.over_quota:,} over quota: {self.client_name}, {self.hour:%F %R}"
+
+
+class PolicyUsageDay(PolicyCounts):
+    """Units beyond quotas by policy and day, UTC. Clients that were not registered when the day was rolled up are
+    counted together."""
+
+    day = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "usage beyond quotas by day"
+        ordering = ["-day", "client_key", "endpoint", "policy"]
+        constraints = _policy_constraints("policyusageday", "day")
+        indexes = [models.Index(fields=["client_key", "-day"], name="policyusageday_of_client")]
+
+    def __str__(self) -> str:
+        return f"{self.policy}, {self.over_quota:,} over quota: {self.client_name}, {self.day:%F}"
+
+
 class QuotaThreshold(RequestCounts):
     """The number of times that a client's requests made a limit of a policy reach ``mark`` percent of the quota.
     The client is empty if the policy counts all clients together."""

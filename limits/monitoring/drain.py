@@ -17,12 +17,13 @@ from limits.models import Policy, Progress, UsageParcel, Work
 from limits.models.reports import MONTH_CLOSES_AFTER
 from limits.monitoring import rollups
 from limits.monitoring.grants import add_grant_use, raise_grants
-from limits.monitoring.rollups import DENIALS, SETTLEMENTS, USAGE, Series
+from limits.monitoring.rollups import DENIALS, POLICY_USAGE, SETTLEMENTS, USAGE, Series
 from limits.monitoring.statements import Statements, arrays
 from limits.store.client import control_client
 from limits.store.usage import CountKey, Parcel, UsageCounts
 from ratelimit_enforcer.conf import setting
 from ratelimit_enforcer.domain.enums import Mode, Outcome, Partition
+from ratelimit_enforcer.domain.grants import grant_of_kind
 from ratelimit_enforcer.domain.usage import PolicyKind, RequestKind, SettlementKind
 from ratelimit_enforcer.store.keys import Keys
 
@@ -102,6 +103,9 @@ def write(contents: Mapping[str, Mapping[CountKey, int]]) -> int:
         rollups.add_late(SETTLEMENTS, settlements, marks)
         _note_late("note_late_settlements", SETTLEMENTS, settlements)
         _SQL.rows("add_settlement_totals", **arrays(SETTLEMENTS.columns, settlements))
+    if beyond := sorted(_policy_usage_rows(counts)):
+        _SQL.rows("add_policy_usage", **arrays(POLICY_USAGE.columns, beyond))
+        rollups.add_late(POLICY_USAGE, beyond, marks)
     if thresholds := sorted(_threshold_rows(counts)):
         _SQL.rows("add_quota_thresholds", **arrays(_THRESHOLDS, thresholds))
     add_grant_use(counts)
@@ -154,6 +158,28 @@ def _threshold_rows(counts: Mapping[CountKey, int]) -> Iterator[tuple[Any, ...]]
             client = "" if key.policy in global_policies else key.client
             rows[_moment(key), client, key.endpoint, key.policy, int(key.kind)] += amount
     return ((*row, amount) for row, amount in rows.items())
+
+
+def _policy_usage_rows(counts: Mapping[CountKey, int]) -> Iterator[tuple[Any, ...]]:
+    """Yields granted units and units over quota in one row for each client, endpoint, minute and policy. If a policy
+    counts all clients together, the row names no client."""
+    global_policies = set(Policy.objects.filter(partition=Partition.GLOBAL.value).values_list("slug", flat=True))
+    rows: dict[tuple[Any, ...], Counter[bool]] = defaultdict(Counter)
+    for key, amount in counts.items():
+        if key.policy and (found := _beyond_quota(key.kind)) is not None:
+            is_granted, is_returned = found
+            client = "" if key.policy in global_policies else key.client
+            row = (_moment(key), client, key.endpoint, key.policy)
+            rows[row][is_granted] += -amount if is_returned else amount
+    return ((*row, units[True], units[False]) for row, units in rows.items())
+
+
+def _beyond_quota(kind: str) -> tuple[bool, bool] | None:
+    """Whether units of this kind were granted, and whether they were returned; None: other counts."""
+    if kind in (PolicyKind.OVER_QUOTA, PolicyKind.OVER_QUOTA_RETURNED):
+        return False, kind == PolicyKind.OVER_QUOTA_RETURNED
+    grant = grant_of_kind(kind)
+    return None if grant is None else (True, grant[1])
 
 
 def _moment(key: CountKey) -> datetime:

@@ -26,7 +26,11 @@ MAX_DIGEST_LINES = 50
 """Maximum number of alerts listed in a digest."""
 
 _PREFIXES = {MessageKind.REMINDER: "Reminder: ", MessageKind.RESOLVED: "Resolved: ", MessageKind.TEST: "Test: "}
-_AMOUNTS = {AlertMetric.USAGE_RATIO: "highest", AlertMetric.OVERDRAWN: "overdrawn"}
+_AMOUNTS = {
+    AlertMetric.USAGE_RATIO: "highest",
+    AlertMetric.OVERDRAWN: "overdrawn",
+    AlertMetric.OVER_QUOTA: "over quota",
+}
 """The heading of the figures in a message, where it is not “denied”."""
 _VERBS = {MessageKind.OPENED: "opened", MessageKind.REMINDER: "still open", MessageKind.RESOLVED: "resolved"}
 
@@ -168,6 +172,8 @@ def format_value(value: float, rule: AlertRule) -> str:
             return f"{format_percent(value)} of a quota"
         case AlertMetric.OVERDRAWN:
             return f"{units_of_cost(value)} overdrawn"
+        case AlertMetric.OVER_QUOTA:
+            return f"{units_of_cost(value)} over quota"
     return f"{quantity(value, 'request')} denied"
 
 

@@ -82,6 +82,10 @@ def _overdrawn(rule: AlertRule, last_minute: datetime) -> Values:
     return _found(_SQL.rows("overdrawn_cost", **_of_rule(rule, last_minute)))
 
 
+def _over_quota(rule: AlertRule, last_minute: datetime) -> Values:
+    return _found(_SQL.rows("units_over_quota", **_of_rule(rule, last_minute)))
+
+
 def _platform(rule: AlertRule, last_minute: datetime) -> Values:
     return {problem.name: 1.0 for problem in problems.current_problems(last_minute + ONE_MINUTE)}
 
@@ -91,6 +95,7 @@ _METRICS: dict[AlertMetric, Callable[[AlertRule, datetime], Values]] = {
     AlertMetric.THROTTLED_RATIO: _throttled_ratio,
     AlertMetric.USAGE_RATIO: _usage_ratio,
     AlertMetric.OVERDRAWN: _overdrawn,
+    AlertMetric.OVER_QUOTA: _over_quota,
     AlertMetric.PLATFORM: _platform,
 }
 
@@ -139,6 +144,9 @@ def largest_contributions(rule: AlertRule, group: str, last_minute: datetime, co
         case AlertMetric.USAGE_RATIO:
             rows = _SQL.rows("highest_quota_usage", **parameters)
             return [Figure(f"{mark} %", client or OTHER, policy) for client, policy, mark in rows]
+        case AlertMetric.OVER_QUOTA:
+            rows = _SQL.rows("most_units_over_quota", **parameters)
+            return [Figure(f"{units:,}", client or OTHER, policy) for client, policy, units in rows]
     rows = _SQL.rows(_statement_of_contributions(rule), **parameters)
     return [Figure(f"{amount:,}", client or OTHER, endpoint or UNKNOWN_ENDPOINT) for client, endpoint, amount in rows]
 

@@ -23,12 +23,13 @@ MIN_RETENTION_DAYS = 2
 """Alerts look back up to a day, and begin within an hour."""
 
 _SQL = Statements("retention")
-_MINUTES = ("remove_usage", "remove_denials", "remove_settlements", "remove_thresholds")
-_HOURS = ("remove_usage_hours", "remove_denial_hours", "remove_settlement_hours")
+_MINUTES = ("remove_usage", "remove_denials", "remove_settlements", "remove_thresholds", "remove_policy_usage")
+_HOURS = ("remove_usage_hours", "remove_denial_hours", "remove_settlement_hours", "remove_policy_usage_hours")
 _DAYS = (
     "remove_usage_days",
     "remove_denial_days",
     "remove_settlement_days",
+    "remove_policy_usage_days",
     "remove_quota_peaks",
     "remove_late_counts",
     "remove_recorded_clients",

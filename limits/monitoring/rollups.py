@@ -20,7 +20,18 @@ from django.db.models import Min
 from django.db.transaction import TransactionManagementError
 from django.utils import timezone
 
-from limits.models import PolicyDenial, PolicyDenialHour, Progress, Settlement, SettlementHour, Usage, UsageHour, Work
+from limits.models import (
+    PolicyDenial,
+    PolicyDenialHour,
+    PolicyUsage,
+    PolicyUsageHour,
+    Progress,
+    Settlement,
+    SettlementHour,
+    Usage,
+    UsageHour,
+    Work,
+)
 from limits.models.settlements import FIGURES
 from limits.monitoring.statements import Statements, arrays
 
@@ -92,6 +103,7 @@ class Series:
 
 USAGE = Series(("minutes", "clients", "endpoints", "outcomes", "requests", "costs"))
 DENIALS = Series(("minutes", "clients", "endpoints", "policies", "modes", "requests"))
+POLICY_USAGE = Series(("minutes", "clients", "endpoints", "policies", "granted", "over_quota"))
 SETTLEMENTS = Series(("minutes", "clients", "endpoints", *FIGURES))
 
 
@@ -124,6 +136,7 @@ HOURS = Resolution(
     (
         Rollup(USAGE, Usage, "roll_up_usage_into_hours", "add_late_usage_to_hours"),
         Rollup(DENIALS, PolicyDenial, "roll_up_denials_into_hours", "add_late_denials_to_hours"),
+        Rollup(POLICY_USAGE, PolicyUsage, "roll_up_policy_usage_into_hours", "add_late_policy_usage_to_hours"),
         Rollup(SETTLEMENTS, Settlement, "roll_up_settlements_into_hours", "add_late_settlements_to_hours"),
     ),
 )
@@ -134,6 +147,7 @@ DAYS = Resolution(
     (
         Rollup(USAGE, UsageHour, "roll_up_usage_into_days", "add_late_usage_to_days"),
         Rollup(DENIALS, PolicyDenialHour, "roll_up_denials_into_days", "add_late_denials_to_days"),
+        Rollup(POLICY_USAGE, PolicyUsageHour, "roll_up_policy_usage_into_days", "add_late_policy_usage_to_days"),
         Rollup(SETTLEMENTS, SettlementHour, "roll_up_settlements_into_days", "add_late_settlements_to_days"),
     ),
 )

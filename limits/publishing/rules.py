@@ -32,7 +32,7 @@ from limits.store.ruleset_writer import MayReplace, RulesetWriter
 from ratelimit_enforcer.conf import setting
 from ratelimit_enforcer.domain.attributes import match_of
 from ratelimit_enforcer.domain.dates import optional_microseconds
-from ratelimit_enforcer.domain.enums import Mode, OnStoreFailure, Partition, Scope
+from ratelimit_enforcer.domain.enums import Mode, OnStoreFailure, OverQuota, Partition, Scope
 from ratelimit_enforcer.domain.routes import Route
 from ratelimit_enforcer.domain.rules import Endpoint, Plan, Policy
 from ratelimit_enforcer.domain.ruleset import ApiToken, Ruleset, Version, digest_of
@@ -146,6 +146,7 @@ def policy_of(row: PolicyRow) -> Policy:
         ends_at=optional_microseconds(row.ends_at),
         attributes=tuple(row.attributes),
         match=match_of(row.match),
+        over_quota=OverQuota(row.over_quota),
     )
 
 

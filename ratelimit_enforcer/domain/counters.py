@@ -11,6 +11,7 @@ from ratelimit_enforcer.domain import concurrency
 from ratelimit_enforcer.domain.attributes import NO_ATTRIBUTES, counted_values
 from ratelimit_enforcer.domain.concurrency import Places
 from ratelimit_enforcer.domain.enums import Algorithm, Mode, Partition
+from ratelimit_enforcer.domain.fixed_window import FixedWindow
 from ratelimit_enforcer.domain.limit import MAX_COST, Limit
 from ratelimit_enforcer.domain.readings import Reading
 from ratelimit_enforcer.domain.selection import EffectivePolicy
@@ -25,6 +26,8 @@ from ratelimit_enforcer.domain.states import (
     figures_of,
     marked_state,
     newest_refunded_state,
+    over_quota_of,
+    overused_state,
     refunded_state,
     room_of,
     state_at,
@@ -52,6 +55,7 @@ class Consumed(NamedTuple):
 
     limit: Limit
     mark: int
+    admits_over_quota: bool = False
 
 
 class ConsumedFrom(NamedTuple):
@@ -61,6 +65,8 @@ class ConsumedFrom(NamedTuple):
     beginning: int
     mode: Mode
     limits: tuple[Consumed, ...]
+    counting_limit: Limit | None = None
+    """The limit whose units beyond the quota the policy counts; None: it denies requests beyond the quota."""
 
 
 class Reserved(NamedTuple):
@@ -95,7 +101,12 @@ class Row(NamedTuple):
         return list(zip(self.states, self.policy.limits, strict=True))
 
     def admits(self, cost: int) -> list[bool]:
-        return [admits_cost(state, limit, cost) for state, limit in self.pairs]
+        return [admits_cost(*pair, cost) or self.policy.admits_over_quota(pair[1]) for pair in self.pairs]
+
+    @property
+    def counting_limit(self) -> Limit | None:
+        limit = self.policy.counting_limit
+        return limit if limit and self.policy.admits_over_quota(limit) else None
 
     def readings(self, cost: int) -> list[Reading]:
         return [
@@ -111,6 +122,8 @@ class Counters:
 
     counters: MutableMapping[CounterKey, Counter] = field(default_factory=dict)
     places: MutableMapping[CounterKey, Mapping[Hashable, int]] = field(default_factory=dict)
+    over_quota: MutableMapping[CounterKey, int] = field(default_factory=dict)
+    """The units that were admitted over quota, less those that were refunded."""
 
     def check(
         self,
@@ -131,7 +144,7 @@ class Counters:
         admitted = _all_admit(rows, cost)
         for row in rows:
             if consume and admitted and all(row.admits(cost)):
-                self._write(row, [consumed_state(*pair, cost, name) for pair in row.pairs], now)
+                self._consume(row, cost, now, name)
         return admitted, [row.readings(cost) for row in rows]
 
     def check_together(
@@ -150,7 +163,7 @@ class Counters:
                     largest[row.key] = each.cost, row
         for cost, row in largest.values():
             if consume and all(admitted) and all(row.admits(cost)):
-                self._write(row, [consumed_state(*pair, cost, None) for pair in row.pairs], now)
+                self._consume(row, cost, now, None)
         readings = [[row.readings(cost) for row in rows_of] for rows_of, cost in zip(rows, costs, strict=True)]
         return list(zip(admitted, readings, strict=True))
 
@@ -178,11 +191,28 @@ class Counters:
         counters = [self._reserve(row, cost, now, name, until) for row in rows if all(row.admits(cost))]
         return Reserved(name, cost, until, tuple(counters)), cost, readings
 
+    def _consume(self, row: Row, cost: int, now: int, name: Hashable) -> None:
+        self._write(row, [consumed_state(*pair, cost, name) for pair in row.pairs], now)
+        self._count_over_quota(row, cost)
+
+    def _count_over_quota(self, row: Row, cost: int) -> None:
+        """Whatever the counter can remember."""
+        for state, limit in row.pairs:
+            if limit == row.counting_limit and isinstance(state, FixedWindow):
+                self._add_over_quota(row.key, max(0, min(cost, state.used + cost - limit.quota)))
+
+    def _add_over_quota(self, key: CounterKey, units: int) -> None:
+        self.over_quota[key] = self.over_quota.get(key, 0) + units
+
     def _reserve(self, row: Row, cost: int, now: int, name: Hashable, until: int) -> ConsumedFrom:
         marked = [marked_state(*pair, cost, name, until) for pair in row.pairs]
         beginning = self._write(row, [state for state, _ in marked], now)
-        limits = [Consumed(limit, mark) for (_, mark), limit in zip(marked, row.policy.limits, strict=True)]
-        return ConsumedFrom(row.key, beginning, row.policy.mode, tuple(limits))
+        self._count_over_quota(row, cost)
+        limits = [
+            Consumed(limit, mark, row.policy.admits_over_quota(limit))
+            for (_, mark), limit in zip(marked, row.policy.limits, strict=True)
+        ]
+        return ConsumedFrom(row.key, beginning, row.policy.mode, tuple(limits), row.counting_limit)
 
     def amount(
         self,
@@ -220,6 +250,8 @@ class Counters:
                 if (state := states.get(state_key(limit))) is not None:
                     states[state_key(limit)], refunded = newest_refunded_state(state, limit, cost, now)
                     most = max(most, refunded)
+                    if policy.admits_over_quota(limit) and limit == policy.counting_limit:
+                        self._add_over_quota(key, -_over_quota_refunded(state, states[state_key(limit)], limit))
             self.counters[key] = replace(found, states=states)
         return most
 
@@ -250,20 +282,26 @@ class Counters:
         if found is None or found.beginning != counter.beginning:
             return
         states = dict(found.states)
-        for limit, mark in counter.limits:
+        for limit, mark, _ in counter.limits:
             if (state := states.get(state_key(limit))) is not None:
                 states[state_key(limit)] = refunded_state(state, limit, cost, reserved, mark, now)
+                if limit == counter.counting_limit:
+                    self._add_over_quota(counter.key, -_over_quota_refunded(state, states[state_key(limit)], limit))
         self.counters[counter.key] = replace(found, states=states)
 
     def _debit(self, counter: ConsumedFrom, cost: int, now: int) -> int:
         """Returns the largest excess over a limit, at most ``cost``."""
         found = self.counters.get(counter.key)
         states, overdrawn = dict(found.states) if found else {}, 0
-        for limit, _ in counter.limits:
+        for limit, _, admits_over_quota in counter.limits:
             if can_have_debts(limit):
                 state = states.get(state_key(limit))
                 if found and state is None:
                     continue  # Removed from the policy since the reservation.
+                if admits_over_quota:
+                    states[state_key(limit)], over_quota = overused_state(state, limit, cost, now)
+                    self._add_over_quota(counter.key, over_quota if limit == counter.counting_limit else 0)
+                    continue
                 states[state_key(limit)], excess = debited_state(state, limit, cost, now)
                 overdrawn = max(overdrawn, min(excess, cost))
         self.counters[counter.key] = Counter(found.beginning if found else now % BEGINNINGS, states)
@@ -321,8 +359,13 @@ def _amount(rows: Sequence[Row], cost: int, at_least: int | None) -> int:
 
 def _available(rows: Sequence[Row]) -> int:
     """The largest cost that every policy in enforce mode admits; below zero if a limit has debts."""
-    enforced = [pair for row in rows if row.policy.mode is Mode.ENFORCE for pair in row.pairs]
-    return min((room_of(*pair) for pair in enforced), default=MAX_COST)
+    enforced = (row for row in rows if row.policy.mode is Mode.ENFORCE)
+    bounding = [pair for row in enforced for pair in row.pairs if not row.policy.admits_over_quota(pair[1])]
+    return min((room_of(*pair) for pair in bounding), default=MAX_COST)
+
+
+def _over_quota_refunded(before: State, after: State, limit: Limit) -> int:
+    return over_quota_of(before, limit) - over_quota_of(after, limit)
 
 
 def _key(policy: EffectivePolicy, counted: str, attributes: Mapping[str, str]) -> CounterKey:

@@ -71,6 +71,13 @@ class LimitState(NamedTuple):
     """Time until the current window or calendar period ends; None where windows have no fixed end."""
     client: str | None = None
     """Whose limit it is: the client or an ancestor; None: the limit counts no client separately."""
+    over_quota: int | None = None
+    """The units beyond the quota in this period, of a calendar limit that admits them; None: the limit denies them."""
+
+    @property
+    def used(self) -> int:
+        """The units used of the quota, and those beyond it."""
+        return max(0, self.limit.capacity - self.remaining) + (self.over_quota or 0)
 
     @property
     def is_enforced(self) -> bool:
@@ -222,6 +229,14 @@ def _fixed_window(named: NamedLimit, client: str | None, cost: int, reading: Rea
     )
 
 
+def _calendar_over_quota(
+    named: NamedLimit, client: str | None, cost: int, reading: Reading, consumed: bool
+) -> LimitState:
+    """A calendar limit that admits beyond its quota."""
+    state, used = _fixed_window(named, client, cost, reading, consumed), reading[1] + (cost if consumed else 0)
+    return state._replace(can_ever_admit=True, over_quota=max(0, used - named.limit.quota))
+
+
 def _concurrency(named: NamedLimit, client: str | None, cost: int, reading: Reading, consumed: bool) -> LimitState:
     """``reading``: the places taken before the request, and the microseconds until the windows of the first
     (:data:`NEVER`: none is taken) and of the last have passed. A request takes one place, whatever its cost."""
@@ -264,7 +279,7 @@ def states_of(
     """All limits of a check, in the order of the readings. ``consumes``: the request was admitted and
     its cost is consumed from each policy that admits it. ``subjects``: the client and its ancestors, from the client
     up. Raises ``ValueError`` unless there is one reading for each limit."""
-    limits = [(named, _subject_of(policy, subjects)) for policy in policies for named in policy.named]
+    limits = [(policy, named, _subject_of(policy, subjects)) for policy in policies for named in policy.named]
     require_reading_for_each_limit(readings, len(limits))
     if not consumes:
         consumed: Iterable[bool] = [False] * len(limits)
@@ -275,7 +290,9 @@ def states_of(
     return tuple(
         [
             _READERS[named.limit.algorithm](named, subject, cost, reading, consumes_it)
-            for (named, subject), reading, consumes_it in zip(limits, readings, consumed, strict=True)
+            if not policy.admits_over_quota(named.limit)
+            else _calendar_over_quota(named, subject, cost, reading, consumes_it)
+            for (policy, named, subject), reading, consumes_it in zip(limits, readings, consumed, strict=True)
         ]
     )
 

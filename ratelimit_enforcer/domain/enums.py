@@ -46,6 +46,14 @@ class OnStoreFailure(StrEnum):
     DENY = "deny"
 
 
+class OverQuota(StrEnum):
+    """What the calendar limits of a policy do with requests beyond the quota."""
+
+    DENY = "deny"
+    COUNT = "count"
+    """Admit them, and count the units beyond the quota."""
+
+
 class ClientStatus(StrEnum):
     """The status of a client. Blocked takes precedence over exempt, and exempt over limits."""
 
@@ -70,6 +78,7 @@ class AlertMetric(StrEnum):
     THROTTLED_RATIO = "throttled_ratio"
     USAGE_RATIO = "usage_ratio"
     OVERDRAWN = "overdrawn"
+    OVER_QUOTA = "over_quota"
     PLATFORM = "platform"
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from ratelimit_enforcer.domain.calendar import period_around
 from ratelimit_enforcer.domain.enums import Algorithm
-from ratelimit_enforcer.domain.limit import MAX_DEBT, SECOND_US, Limit
+from ratelimit_enforcer.domain.limit import MAX_DEBT, MAX_USED, SECOND_US, Limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def consume(window: FixedWindow, limit: Limit, cost: int) -> FixedWindow:
     """The counter after an admitted request of this cost; ``window`` must be at the present time
     (:func:`advance`)."""
     since = max(window.now, window.since) if window.since < window.end else window.now
-    return replace(window, since=since, used=window.used + cost)
+    return replace(window, since=since, used=min(window.used + cost, MAX_USED))
 
 
 def refund(window: FixedWindow, cost: int, end: int) -> FixedWindow:
@@ -86,6 +86,11 @@ def debit(window: FixedWindow, limit: Limit, cost: int) -> tuple[FixedWindow, in
     debited = min(cost, max(0, limit.quota + MAX_DEBT - window.used))
     after = consume(window, limit, debited) if debited else window
     return after, max(0, after.used - limit.quota)
+
+
+def over_quota(window: FixedWindow, limit: Limit) -> int:
+    """The units beyond the quota in the window."""
+    return max(0, window.used - limit.quota)
 
 
 def figures(window: FixedWindow) -> tuple[int, int, int, int]:

@@ -1,7 +1,7 @@
 """One limit: a quota over time, with the bounds that keep its arithmetic exact."""
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ratelimit_enforcer.domain.calendar import AMBIGUOUS_ZONES, DEFAULT_TIMEZONE, is_known_here, timezones
@@ -18,6 +18,8 @@ MAX_CONCURRENCY = 10_000
 """The largest quota of a concurrency limit: the store has an entry for each place."""
 MAX_DEBT = 10**9
 """The cost beyond its quota that a limit remembers at most, after settlements and charges."""
+MAX_USED = 4 * 10**9
+"""The usage of a calendar period that a limit remembers at most, if it admits beyond its quota."""
 
 MAX_SKEW_US = SECOND_US
 """Maximum difference between the clocks of two masters of a store, in microseconds."""
@@ -89,6 +91,13 @@ class Limit:
         if self.window is None:
             raise TypeError(f"A {self.algorithm} limit has no window.")
         return self.window * SECOND_US
+
+
+def longest_calendar_limit(limits: Sequence[Limit]) -> Limit | None:
+    """The calendar limit with the longest period, of several the first; None: there is no calendar limit. Units over
+    the quota of a policy are those over this limit."""
+    calendar = (limit for limit in limits if limit.period is not None)
+    return max(calendar, key=lambda limit: list(Period).index(limit.period or Period.HOUR), default=None)
 
 
 def max_quota(algorithm: Algorithm) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 
 from ratelimit_enforcer.domain.attributes import ALWAYS, CLIENT, Match, conditions_of, match_of
 from ratelimit_enforcer.domain.dates import is_between
-from ratelimit_enforcer.domain.enums import Algorithm, Mode, OnStoreFailure, Partition, Period
+from ratelimit_enforcer.domain.enums import Algorithm, Mode, OnStoreFailure, OverQuota, Partition, Period
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.routes import Route
 from ratelimit_enforcer.domain.segments import Segment, SegmentOverride, SegmentOverrides
@@ -48,6 +48,8 @@ class Policy:
     """The attributes whose values the policy counts separately, in addition to the partition."""
     match: Match = ALWAYS
     """The conditions on which the policy applies."""
+    over_quota: OverQuota = OverQuota.DENY
+    """Of the calendar limits, also those of overrides; all other limits deny."""
 
     def name_of(self, limit: Limit) -> str:
         """The limit's name in answers and headers: ``pro-search:60s``."""
@@ -180,6 +182,7 @@ def _policy_as_json(policy: Policy) -> dict[str, Any]:
         "ends_at": policy.ends_at,
         "attributes": list(policy.attributes) or None,
         "match": conditions_of(policy.match) or None,
+        "over_quota": policy.over_quota.value if policy.over_quota is not OverQuota.DENY else None,
     }
     return {
         "slug": policy.slug,
@@ -210,4 +213,5 @@ def _policy(item: dict[str, Any]) -> Policy:
         ends_at=item.get("ends_at"),
         attributes=tuple(item.get("attributes", ())),
         match=match_of(item.get("match", {})),
+        over_quota=OverQuota(item.get("over_quota", OverQuota.DENY)),
     )

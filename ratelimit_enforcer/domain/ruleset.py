@@ -12,7 +12,7 @@ from typing import Any
 
 from ratelimit_enforcer.domain.blocks import Block, Blocks, block_from_json, block_to_json
 from ratelimit_enforcer.domain.client import ClientRecord
-from ratelimit_enforcer.domain.enums import Algorithm, Mode, Period, Scope
+from ratelimit_enforcer.domain.enums import Algorithm, Mode, OverQuota, Period, Scope
 from ratelimit_enforcer.domain.limit import Limit, unknown_timezone
 from ratelimit_enforcer.domain.rules import Policy, Rules, rules_from_json, rules_to_json
 from ratelimit_enforcer.domain.segments import SegmentOverride
@@ -26,7 +26,7 @@ from ratelimit_enforcer.domain.variants import (
 )
 from ratelimit_enforcer.per_process import cached_property
 
-FORMATS = (1, 2, 3, 4, 5)
+FORMATS = (1, 2, 3, 4, 5, 6)
 """The versions of this serialization that this release reads. A ruleset is written in the earliest one that can
 express it, so that servers of earlier releases can use it as long as possible; they reject a later one.
 
@@ -34,6 +34,7 @@ express it, so that servers of earlier releases can use it as long as possible; 
 3: concurrency limits.
 4: tokens with the scope ``adjust``.
 5: variants, for later or for a share of the clients.
+6: policies that admit beyond their quota.
 """
 
 MANAGE = "manage"
@@ -200,6 +201,9 @@ def _as_json(ruleset: Ruleset) -> dict[str, Any]:
 
 
 def _format_of(ruleset: Ruleset) -> int:
+    all_rules = (ruleset, *(variant.rules for variant in ruleset.variants))
+    if any(policy.over_quota is OverQuota.COUNT for rules in all_rules for policy in rules.policies):
+        return 6
     if ruleset.variants or ruleset.share:
         return 5
     if any(Scope.ADJUST in token.scopes for token in ruleset.tokens):

@@ -12,9 +12,9 @@ from typing import NamedTuple
 from ratelimit_enforcer.domain.attributes import NO_ATTRIBUTES
 from ratelimit_enforcer.domain.client import ClientRecord, Override
 from ratelimit_enforcer.domain.dates import end_in_words
-from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Mode, Partition
+from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Mode, OverQuota, Partition
 from ratelimit_enforcer.domain.fixed_window import window_bounds
-from ratelimit_enforcer.domain.limit import Limit
+from ratelimit_enforcer.domain.limit import Limit, longest_calendar_limit
 from ratelimit_enforcer.domain.rules import Policy
 from ratelimit_enforcer.domain.ruleset import Ruleset
 from ratelimit_enforcer.domain.segments import SegmentOverride
@@ -55,6 +55,15 @@ class EffectivePolicy:
         """The limit's name in answers and headers: ``pro-search:60s``; of the parent ``pro-search:60s~1``."""
         name = self.policy.name_of(limit)
         return f"{name}~{self.level}" if self.level else name
+
+    @cached_property
+    def counting_limit(self) -> Limit | None:
+        """The limit whose units beyond the quota the policy counts; None: it has no calendar limit."""
+        return longest_calendar_limit(self.limits)
+
+    def admits_over_quota(self, limit: Limit) -> bool:
+        """Whether this limit of the policy admits requests beyond its quota, and counts the units."""
+        return limit.algorithm is Algorithm.CALENDAR and self.policy.over_quota is OverQuota.COUNT
 
     def without_places(self) -> "EffectivePolicy":
         """The same policy without its concurrency limit."""

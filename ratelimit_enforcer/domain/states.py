@@ -133,6 +133,18 @@ def debited_state(state: State | None, limit: Limit, cost: int, now: int) -> tup
             )
 
 
+def overused_state(state: State | None, limit: Limit, cost: int, now: int) -> tuple[State, int]:
+    """The state of a calendar limit that admits beyond its quota after a debit, and the units beyond the quota."""
+    window = state if isinstance(state, FixedWindow) else FixedWindow()
+    window = fixed_window.advance(fixed_window.corrected(window, limit, now), limit, now)
+    return fixed_window.consume(window, limit, cost), max(0, min(cost, window.used + cost - limit.quota))
+
+
+def over_quota_of(state: State | None, limit: Limit) -> int:
+    """The units beyond the quota of a calendar limit in the period of the state."""
+    return fixed_window.over_quota(state, limit) if isinstance(state, FixedWindow) else 0
+
+
 def can_have_debts(limit: Limit) -> bool:
     """Nothing is ever refilled into a bucket with a quota of 0."""
     return limit.algorithm is not Algorithm.CONCURRENCY and (

@@ -71,7 +71,8 @@ class Count(NamedTuple):
 
 def counts_of(decision: Decision) -> Iterator[Count]:
     """Yields the counts of one request: the request, its cost, the policies that denied it, the policies
-    in shadow mode that would have denied an admitted request, and the marks that its cost passed.
+    in shadow mode that would have denied an admitted request, and the marks that its cost passed. Units over quota are
+    counted only by the script that consumes them.
 
     A request that was denied because the store is unavailable counts as denied.
     """
@@ -131,7 +132,7 @@ def _thresholds_reached(state: LimitState, decision: Decision) -> Iterator[Count
     if state.limit.algorithm is Algorithm.CONCURRENCY:
         return
     capacity = state.limit.capacity
-    after = capacity - state.remaining
+    after = capacity - state.remaining + (state.over_quota or 0)
     before = after - decision.cost
     ancestor = state.client if state.client not in (None, decision.client) else None
     for threshold in THRESHOLDS:

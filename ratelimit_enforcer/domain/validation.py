@@ -21,8 +21,8 @@ from ratelimit_enforcer.domain.attributes import (
 )
 from ratelimit_enforcer.domain.blocks import Block
 from ratelimit_enforcer.domain.client import Override, key_problem
-from ratelimit_enforcer.domain.enums import Algorithm, Partition
-from ratelimit_enforcer.domain.limit import MAX_COST, Limit, limit_problems
+from ratelimit_enforcer.domain.enums import Algorithm, OverQuota, Partition
+from ratelimit_enforcer.domain.limit import MAX_COST, Limit, limit_problems, longest_calendar_limit
 from ratelimit_enforcer.domain.routes import PatternError, Route
 from ratelimit_enforcer.domain.rules import Endpoint, Policy
 from ratelimit_enforcer.domain.ruleset import Ruleset
@@ -64,6 +64,7 @@ MAX_NAME_LENGTH = 200
 MAX_REASON_LENGTH = 500
 MAX_ROUTE_LENGTH = 500
 
+NEEDS_CALENDAR_LIMIT = "needs a calendar limit: only a quota of a calendar period can be exceeded."
 ONE_CONCURRENCY_LIMIT = "only one concurrency limit is allowed in a policy or an override."
 NOT_OVERRIDABLE = "only a policy that counts each client separately can be overridden."
 
@@ -313,5 +314,7 @@ def _policy_problems(policy: Policy, plans: frozenset[str], endpoints: frozenset
         yield ValidationProblem((*here, "match", *([name] if name else [])), message)
     if message := dates_problem(policy.starts_at, policy.ends_at):
         yield ValidationProblem((*here, "ends_at"), message)
+    if policy.over_quota is OverQuota.COUNT and longest_calendar_limit(policy.limits) is None:
+        yield ValidationProblem((*here, "over_quota"), NEEDS_CALENDAR_LIMIT)
     for place, message in limits_problems(policy.limits):
         yield ValidationProblem((*here, *place), message)

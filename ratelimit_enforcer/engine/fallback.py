@@ -114,7 +114,8 @@ class LocalCounters:
         if outage != self._outage:
             counters: BoundedMapping[CounterKey, Counter] = BoundedMapping(self._size)
             places: BoundedMapping[CounterKey, Mapping[Hashable, int]] = BoundedMapping(self._size)
-            self._outage, self._counters = outage, Counters(counters, places)
+            over_quota: BoundedMapping[CounterKey, int] = BoundedMapping(self._size)
+            self._outage, self._counters = outage, Counters(counters, places, over_quota)
 
     def check_together(
         self, outage: int, share: Share, requests: Sequence[Together], now: int, *, consume: bool
@@ -166,7 +167,8 @@ def _shares(policy: EffectivePolicy, share: Share) -> tuple[Limit, ...]:
 def _with_whole_limit(state: LimitState, policy: EffectivePolicy, whole: Limit, cost: int) -> LimitState:
     """The limit with its own name and quota, and the remainder of the process's share."""
     needed = 1 if whole.algorithm is Algorithm.CONCURRENCY else cost
-    return state._replace(name=policy.name_of(whole), limit=whole, can_ever_admit=needed <= whole.capacity)
+    can_ever_admit = needed <= whole.capacity or state.over_quota is not None
+    return state._replace(name=policy.name_of(whole), limit=whole, can_ever_admit=can_ever_admit)
 
 
 BEAT_TIMEOUT = 0.5

@@ -31,7 +31,7 @@ COMMIT_RETENTION = 3_600
 MAX_OVERDUE = 100
 
 _PART = struct.Struct(">H")
-_NEW = struct.Struct(">18sQH")
+_NEW = struct.Struct(">18sQHI")
 
 
 def new_request_id() -> bytes:
@@ -60,10 +60,10 @@ def home_of(entry: bytes) -> bytes:
     return entry_of(entry[:ID_SIZE], 0)
 
 
-def pack_new(entry: bytes, timeout: float, home: int) -> bytes:
-    """The argument of ``decide.lua`` for a new entry: the seconds for which it may be pending, and the
-    shard where its request is committed."""
-    return _NEW.pack(entry, int(timeout * 1_000_000), home)
+def pack_new(entry: bytes, timeout: float, home: int, counts_per_shard: int) -> bytes:
+    """The argument of ``decide.lua`` for a new entry: the seconds for which it may be pending, the shard where its
+    request is committed, and how many new counts a shard accepts per minute."""
+    return _NEW.pack(entry, int(timeout * 1_000_000), home, counts_per_shard)
 
 
 class Consumption(NamedTuple):
@@ -156,13 +156,10 @@ class PendingEntries:
     def refund(self, consumption: Consumption, deadline: Deadline, usage: Usage | None = None) -> EndResult:
         """Refunds one part, and counts the request in the same shard if ``usage`` is set; ``UNCHANGED``: there was
         nothing to refund."""
-        keys = (*self._keys.pending[consumption.shard], *consumption.counters)
-        if usage is None:
-            return _ended(self._run("refund", keys, (consumption.entry,), deadline))
-        keys = (*keys, *self._keys.of_request[consumption.shard])
-        return _ended(
-            self._run("refund", keys, (consumption.entry, *usage.arguments(self._counts_per_shard)), deadline)
-        )
+        shard, counts = consumption.shard, self._counts_per_shard
+        keys = (*self._keys.pending[shard], *consumption.counters, *self._keys.of_request[shard])
+        counted = (counts,) if usage is None else usage.arguments(counts)
+        return _ended(self._run("refund", keys, (consumption.entry, *counted), deadline))
 
     def confirm(self, shard: int, entries: Sequence[Consumption], deadline: Deadline) -> None:
         """Ends entries of a shard without a refund: their cost stays consumed. A reservation's become records."""

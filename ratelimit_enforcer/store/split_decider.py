@@ -300,7 +300,11 @@ class SplitDecider(Decider):
         keys_of_counters = (*counters, *map(places_of, counters))
         consumption = Consumption(shard, check.entry(number), keys_of_counters, settleable.name)
         timeout = deadline.remaining() + (CONFIRM_WITHIN if number else 0)
-        head = request.token, Verb.CONSUME.value, pack_new(consumption.entry, timeout, check.home)
+        head = (
+            request.token,
+            Verb.CONSUME.value,
+            pack_new(consumption.entry, timeout, check.home, self._counts_per_shard),
+        )
         keys += self._keys.pending[shard]
         arguments = (*head, *client_arguments, request.rules, *settleable_arguments(request, keys))
         keys += self._settleable_keys(request, shard, keys)

@@ -5,7 +5,7 @@ from django.test import Client as Browser
 from django.urls import reverse
 
 from limits.models import Policy, PolicyLimit
-from ratelimit_enforcer.domain.enums import Algorithm
+from ratelimit_enforcer.domain.enums import Algorithm, OverQuota
 from ratelimit_enforcer.domain.limit import Limit
 from tests.admin.desk import Desk
 from tests.publishing.platforms import Platform
@@ -162,3 +162,17 @@ def test_a_second_concurrency_limit_is_reported_at_its_algorithm(desk: Desk, sho
         "limits-1-algorithm": ["Only one concurrency limit is allowed in a policy or an override."],
     }
     assert PolicyLimit.objects.count() == 1
+
+
+def test_a_policy_counts_over_quota_only_with_a_calendar_limit(desk: Desk, shop: Platform) -> None:
+    address = reverse("admin:limits_policy_change", args=[Policy.objects.get().pk])
+    page = desk.send(address, over_quota="count")
+    assert "Over quota needs a calendar limit" in page.text
+    assert Policy.objects.get().over_quota == "deny"
+    monthly = {"limits__0__algorithm": "calendar", "limits__0__period": "month", "limits__0__timezone": "UTC"} | {
+        "limits__0__window_0": ""
+    }
+    review = desk.send(address, over_quota="count", **monthly)
+    assert "Policy all, over quota: none → count." in [str(change) for change in review.response.context["changes"]]
+    desk.confirm(review)
+    assert shop.ruleset.policies[0].over_quota is OverQuota.COUNT

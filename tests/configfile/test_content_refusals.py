@@ -5,6 +5,7 @@ import json
 import pytest
 
 from limits.configfile.document import read
+from ratelimit_enforcer.domain.enums import OverQuota
 from tests.configfile.files import LIMITS, refusal
 
 SLUG = "must consist of lowercase letters, digits and hyphens, such as “free-search”."
@@ -166,6 +167,15 @@ def test_limits_at_the_ends_of_their_ranges_are_accepted(limit: str) -> None:
 
 def test_a_policy_without_limits_is_rejected() -> None:
     assert refusal(limits("")) == ["policies[0].limits: must have at least one limit."]
+
+
+def test_a_policy_that_counts_over_quota_needs_a_calendar_limit() -> None:
+    policy = "policies: [{{slug: a, over_quota: count, limits: [{}]}}]"
+    assert refusal(policy.format("{quota: 1, window: 60}")) == [
+        "policies[0].over_quota: needs a calendar limit: only a quota of a calendar period can be exceeded."
+    ]
+    (accepted,) = read(policy.format("{quota: 1, algorithm: calendar, period: month}")).policies
+    assert accepted.over_quota is OverQuota.COUNT
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from limits.configfile.export import export
 from limits.models import Client, Override
 from limits.publishing.rules import compile_ruleset
-from ratelimit_enforcer.domain.enums import Algorithm
+from ratelimit_enforcer.domain.enums import Algorithm, OverQuota
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.ruleset import digest_of
 from tests.configfile.files import STORE, empty_tables, put
@@ -220,3 +220,21 @@ def test_an_export_restores_concurrency_limits(platform: Platform) -> None:
     assert record
     assert record.overrides[0].limits == (Limit(9, 90, Algorithm.CONCURRENCY),)
     assert platform.ruleset.segment_overrides[0].limits == (Limit(7, 30, Algorithm.CONCURRENCY),)
+
+
+COUNTING = """
+policies:
+- {slug: monthly, over_quota: count, limits: [{quota: 1000, algorithm: calendar, period: month}]}
+"""
+
+
+def test_an_export_restores_policies_that_count_over_quota(platform: Platform) -> None:
+    assert "over quota: count" in " ".join(put(COUNTING).changes)
+    before, text = meaning(), export()
+    assert "  over_quota: count\n" in text
+    empty_tables()
+    put(text)
+    assert meaning() == before
+    assert platform.ruleset.policies[0].over_quota is OverQuota.COUNT
+    denying = text.replace("over_quota: count", "over_quota: deny")
+    assert "over quota: count → none" in " ".join(put(denying).changes)

@@ -101,6 +101,7 @@ FIELDS = {
     "policies[0].mode": "policies: [{{slug: a, limits: [], mode: {}}}]",
     "policies[0].partition": "policies: [{{slug: a, limits: [], partition: {}}}]",
     "policies[0].on_store_failure": "policies: [{{slug: a, limits: [], on_store_failure: {}}}]",
+    "policies[0].over_quota": "policies: [{{slug: a, limits: [], over_quota: {}}}]",
     "policies[0].plan": "policies: [{{slug: a, limits: [], plan: {}}}]",
     "policies[0].limits": "policies: [{{slug: a, limits: {}}}]",
     "policies[0].limits[0]": "policies: [{{slug: a, limits: [{}]}}]",
@@ -129,6 +130,7 @@ WRONG = [
         "policies[0].partition", ["null", "everyone"], "must be client, global, or a list of client and attributes."
     ),
     *typed("policies[0].on_store_failure", ["null", "open"], "must be one of: local, allow, deny."),
+    *typed("policies[0].over_quota", ["null", "allow"], "must be one of: deny, count."),
     *typed("policies[0].plan", ["1", "true", "[a]"], "must be text (put it in quotes) or empty."),
     *typed("policies[0].limits", ["null", "1", "{quota: 1, window: 60}"], "must be a list."),
     *typed("policies[0].limits[0]", ["null", "1", "[]"], "must be a mapping of fields."),

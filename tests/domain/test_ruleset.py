@@ -17,6 +17,7 @@ from ratelimit_enforcer.domain.enums import (
     GroupBy,
     Mode,
     OnStoreFailure,
+    OverQuota,
     Period,
     Scope,
 )
@@ -26,6 +27,7 @@ from ratelimit_enforcer.domain.rules import Endpoint, Plan, Policy
 from ratelimit_enforcer.domain.ruleset import ApiToken, Ruleset, UnknownFormat, Version
 from ratelimit_enforcer.domain.segments import Segment, SegmentOverride
 from ratelimit_enforcer.domain.validation import overlaps, ruleset_problems
+from ratelimit_enforcer.domain.variants import Variant
 
 FULL = Ruleset(
     plans=(Plan("free", "Gratis – für alle"), Plan("pro", "Pro")),
@@ -42,6 +44,7 @@ FULL = Ruleset(
 
 DATED = replace(FULL, policies=(replace(FULL.policies[0], starts_at=0, ends_at=2**52), FULL.policies[1]))
 YEARLY = Ruleset(policies=(Policy("all", (Limit(1, None, Algorithm.CALENDAR, period=Period.YEAR),)),))
+COUNTING_OVER_QUOTA = replace(YEARLY, policies=(replace(YEARLY.policies[0], over_quota=OverQuota.COUNT),))
 ADJUSTING = replace(FULL, tokens=(ApiToken("envoy", "cd" * 32, frozenset({Scope.ADJUST})),))
 WRITING = replace(
     FULL, tokens=(ApiToken("ci", "ef" * 32, frozenset({Scope.CHECK, Scope.RULES, Scope.PUBLISH, Scope.REPORTS})),)
@@ -53,8 +56,8 @@ CONCURRENT_OVERRIDE = replace(FULL, segment_overrides=(SegmentOverride(Segment(p
 
 @pytest.mark.parametrize(
     "ruleset",
-    [FULL, Ruleset(), DATED, YEARLY, CONCURRENT, CONCURRENT_OVERRIDE, ADJUSTING, WRITING],
-    ids=["full", "empty", "dated", "yearly", "concurrent", "concurrent override", "adjusting", "writing"],
+    [FULL, Ruleset(), DATED, YEARLY, CONCURRENT, CONCURRENT_OVERRIDE, ADJUSTING, WRITING, COUNTING_OVER_QUOTA],
+    ids=["full", "empty", "dated", "yearly", "concurrent", "concurrent override", "adjusting", "writing", "over quota"],
 )
 def test_a_ruleset_survives_serialization(ruleset: Ruleset) -> None:
     assert Ruleset.from_bytes(ruleset.to_bytes()) == ruleset
@@ -65,6 +68,7 @@ def test_a_ruleset_survives_serialization(ruleset: Ruleset) -> None:
     ("ruleset", "number"),
     [
         *((FULL, 1), (Ruleset(), 1), (DATED, 2), (YEARLY, 2), (CONCURRENT, 3), (CONCURRENT_OVERRIDE, 3)),
+        *((COUNTING_OVER_QUOTA, 6), (Ruleset(variants=(Variant(COUNTING_OVER_QUOTA, "c"),)), 6)),
         *((ADJUSTING, 4), (WRITING, 1)),
     ],
 )
@@ -108,7 +112,7 @@ def test_a_further_scope_of_a_later_release_is_ignored() -> None:
 
 
 def test_an_unknown_format_is_rejected() -> None:
-    with pytest.raises(UnknownFormat, match="format 99; this release reads formats up to 5"):
+    with pytest.raises(UnknownFormat, match="format 99; this release reads formats up to 6"):
         Ruleset.from_bytes(FULL.to_bytes().replace(b'"format":1', b'"format":99'))
 
 

@@ -93,7 +93,7 @@ def test_variants_are_restored_from_their_bytes_in_a_format_of_their_own() -> No
     assert b'"format":5' in data
     assert b'"format":1' in BASE.to_bytes()
     with pytest.raises(UnknownFormat):
-        Ruleset.from_bytes(data.replace(b'"format":5', b'"format":6'))
+        Ruleset.from_bytes(data.replace(b'"format":5', b'"format":7'))
 
 
 def test_time_zones_of_variants_are_examined_too() -> None:

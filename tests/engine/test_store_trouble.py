@@ -198,12 +198,12 @@ def test_rules_in_the_format_of_a_later_release_are_treated_as_an_outage(own_sto
     own_store.load()
     engine = own_store.engine()
     assert engine.check(SEARCH).allowed
-    publish_bytes(own_store, simple(9).to_bytes().replace(b'"format":1', b'"format":6'))
+    publish_bytes(own_store, simple(9).to_bytes().replace(b'"format":1', b'"format":7'))
     answer = engine.check(SEARCH)
     assert (answer.reason, answer.degraded, answer.ruleset) == (Reason.STORE_UNAVAILABLE, True, 1)
     readiness = engine.readiness()
     assert (readiness.ready, readiness.missing) == (True, ("ruleset",))
-    assert "Ruleset format 6; this release reads formats up to 5." in readiness.problems[0]
+    assert "Ruleset format 7; this release reads formats up to 6." in readiness.problems[0]
     own_store.publish(simple(3))
     assert engine.check(SEARCH, consume=False).limits[0].limit.quota == 3
 

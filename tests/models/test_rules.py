@@ -73,7 +73,7 @@ def test_a_head_route_is_a_get_route() -> None:
     assert str(rows.route(rows.endpoint(), "HEAD /a")) == "GET /a"
 
 
-@pytest.mark.parametrize("field", ["partition", "mode", "on_store_failure"])
+@pytest.mark.parametrize("field", ["partition", "mode", "on_store_failure", "over_quota"])
 def test_choices_of_a_policy_are_constrained(field: str, refused: Refused) -> None:
     rows.policy()
     with refused(f"policy_{field}_known"):

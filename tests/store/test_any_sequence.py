@@ -1,6 +1,7 @@
 """Random sequences of checks, rule changes, resets and clock steps: script and reference model agree at each step."""
 
 import secrets
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -17,10 +18,11 @@ from hypothesis.stateful import (
 
 from limits.store.clients import CounterResetter
 from ratelimit_enforcer.domain.counters import Counters, Reserved, Together
-from ratelimit_enforcer.domain.enums import Algorithm, Mode, Partition
+from ratelimit_enforcer.domain.enums import Algorithm, Mode, OverQuota, Partition
 from ratelimit_enforcer.domain.limit import SECOND_US, Limit
 from ratelimit_enforcer.domain.reservations import ReservationId, Store
 from ratelimit_enforcer.domain.selection import EffectivePolicy
+from ratelimit_enforcer.domain.usage import PolicyKind
 from ratelimit_enforcer.store.answers import Decided
 from ratelimit_enforcer.store.deadline import Deadline
 from ratelimit_enforcer.store.keys import client_field, shard_of
@@ -69,15 +71,24 @@ class Platform(RuleBasedStateMachine):
         limits=limit_lists(),
         mode=st.sampled_from([Mode.ENFORCE, Mode.SHADOW]),
         places=PLACES,
+        over_quota=st.sampled_from(OverQuota),
     )
-    def put(self, slug: str, level: int, limits: list[Limit], mode: Mode, places: Limit) -> None:
+    def put(
+        self,
+        slug: str,
+        level: int,
+        limits: list[Limit],
+        mode: Mode,
+        places: Limit,
+        over_quota: OverQuota = OverQuota.DENY,
+    ) -> None:
         """The same policy may apply to the client and to ancestors, as it does if they are on the same plan."""
         if slug == "places":
             limits = [places, *limits[1:]]
         partition, attributes = PARTITIONS.get(slug, Partition.CLIENT), ATTRIBUTES.get(slug, ())
         level = level if partition is Partition.CLIENT else 0
         self.rules[slug, level] = policy(
-            slug, *limits, mode=mode, partition=partition, attributes=attributes, level=level
+            slug, *limits, mode=mode, partition=partition, attributes=attributes, level=level, over_quota=over_quota
         )
 
     @rule(slug=st.sampled_from(SLUGS), level=LEVELS)
@@ -264,6 +275,23 @@ class Platform(RuleBasedStateMachine):
     def every_counter_expires(self) -> None:
         keys = self.desk.redis.keys(f"{self.desk.keys.namespace}:*:[ng]:*")
         assert all(self.desk.redis.pttl(key) > 0 for key in keys)
+
+    @invariant()
+    def units_over_quota_are_counted(self) -> None:
+        expected: Counter[tuple[str, str]] = Counter()
+        for (slug, subject, _), units in self.model.over_quota.items():
+            expected[slug, subject or ""] += units
+        assert self.counted_over_quota() == {key: units for key, units in expected.items() if units}
+
+    def counted_over_quota(self) -> dict[tuple[str, str], int]:
+        """By policy and client; of policies that count all clients together, without the client."""
+        counted: Counter[tuple[str, str]] = Counter()
+        for field, amount in self.desk.redis.hgetall(self.desk.keys.usage[shard_of("ann")]).items():
+            _, kind, _, slug, client = field.decode().split("\n")
+            if kind in "qQ":
+                subject = "" if slug in PARTITIONS else client
+                counted[slug, subject] += int(amount) if kind == PolicyKind.OVER_QUOTA else -int(amount)
+        return {key: units for key, units in counted.items() if units}
 
     def policies(self, client: str) -> list[EffectivePolicy]:
         """Those of the client and of its ancestors."""

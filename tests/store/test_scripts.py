@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from ratelimit_enforcer.domain.limit import SECOND_US
+from ratelimit_enforcer.domain.limit import MAX_USED, SECOND_US
 from ratelimit_enforcer.domain.reservations import RETENTION
 from ratelimit_enforcer.domain.sliding_window import NEVER
 from ratelimit_enforcer.domain.usage import PolicyKind, RequestKind, SettlementKind
 from ratelimit_enforcer.store import answers, requests, reservations, scripts
+from ratelimit_enforcer.store.scripts import packing
 from ratelimit_enforcer.store.scripts.packing import ALGORITHM_CODES, LEVEL, MODE_CODES, SEPARATE_VALUES
 
 FOLDER = Path(scripts.__file__).parent
@@ -66,7 +67,8 @@ SETTLEMENT_KINDS = {
             | {name: getattr(answers, name) for name in ANSWERS}
             | {name: getattr(answers, f"_{name}") for name in FLAGS}
             | {kind.name: kind for kind in requests.SettleableKind}
-            | {"NEVER": NEVER, "SEPARATE_VALUES": SEPARATE_VALUES, "LEVEL": LEVEL}
+            | {"NEVER": NEVER, "SEPARATE_VALUES": SEPARATE_VALUES, "LEVEL": LEVEL, "MAX_USED": MAX_USED}
+            | {name: getattr(packing, name) for name in ("ADMITS_OVER_QUOTA", "COUNTS_OVER_QUOTA", "BEYOND")}
             | {"OPEN": reservations.OPEN, "SETTLED": reservations.SETTLED, "RETENTION_US": RETENTION * SECOND_US},
         ),
         ("settlement_kinds", {name: kind.encode() for name, kind in SETTLEMENT_KINDS.items()}),

@@ -7,7 +7,7 @@ from typing import Any
 from redis import Redis
 
 from ratelimit_enforcer.domain.attributes import NO_ATTRIBUTES
-from ratelimit_enforcer.domain.enums import Algorithm, Mode, Partition
+from ratelimit_enforcer.domain.enums import Algorithm, Mode, OverQuota, Partition
 from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.rules import Policy
 from ratelimit_enforcer.domain.selection import EffectivePolicy
@@ -64,8 +64,9 @@ def policy(
     partition: Partition = Partition.CLIENT,
     attributes: tuple[str, ...] = (),
     level: int = 0,
+    over_quota: OverQuota = OverQuota.DENY,
 ) -> EffectivePolicy:
-    rule = Policy(slug, limits, partition=partition, attributes=attributes)
+    rule = Policy(slug, limits, partition=partition, attributes=attributes, over_quota=over_quota)
     return EffectivePolicy(rule, mode, limits, level=level)
 
 
@@ -146,7 +147,11 @@ class Desk:
         ``home``: the shard of the commit point, if that is another one."""
         shard, entry = self.shard(request.client), entry or entry_of(new_request_id(), 0)
         keys, client_arguments = self.decider._keys_and_arguments(request, shard)
-        head = request.token, Verb.CONSUME.value, pack_new(entry, timeout, shard if home is None else home)
+        head = (
+            request.token,
+            Verb.CONSUME.value,
+            pack_new(entry, timeout, shard if home is None else home, COUNTS_PER_SHARD),
+        )
         first = len(self.keys.of_request[shard])
         counters = tuple(keys[first:])
         keys += self.keys.pending[shard]

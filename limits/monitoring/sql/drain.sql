@@ -100,3 +100,13 @@ FROM unnest(
     %(overdrawn)s::bigint[]
 ) AS late (minute, client_key, endpoint, reserved, settlements, settled, refunded, debited, overdrawn)
 GROUP BY 2, 3, 4;
+
+-- name: add_policy_usage
+-- Adds granted units and units over quota.
+INSERT INTO limits_policyusage AS stored (minute, client_key, endpoint, policy, granted, over_quota)
+SELECT * FROM unnest(
+    %(minutes)s::timestamptz[], %(clients)s::text[], %(endpoints)s::text[], %(policies)s::text[],
+    %(granted)s::bigint[], %(over_quota)s::bigint[]
+)
+ON CONFLICT (minute, client_key, endpoint, policy)
+DO UPDATE SET granted = stored.granted + EXCLUDED.granted, over_quota = stored.over_quota + EXCLUDED.over_quota;

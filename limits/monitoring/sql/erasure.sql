@@ -156,3 +156,45 @@ WITH removed AS (
         debited = stored.debited + EXCLUDED.debited, overdrawn = stored.overdrawn + EXCLUDED.overdrawn
 )
 SELECT count(*) FROM removed;
+
+-- name: policy_usage_by_minute
+-- Granted units and units over quota by minute.
+WITH removed AS (
+    DELETE FROM limits_policyusage
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM limits_policyusage WHERE client_key = %(client)s LIMIT %(count)s))
+    RETURNING minute, endpoint, policy, granted, over_quota
+), added AS (
+    INSERT INTO limits_policyusage AS stored (minute, endpoint, policy, client_key, granted, over_quota)
+    SELECT minute, endpoint, policy, '', granted, over_quota FROM removed ORDER BY minute, endpoint, policy
+    ON CONFLICT (minute, endpoint, policy, client_key)
+    DO UPDATE SET granted = stored.granted + EXCLUDED.granted, over_quota = stored.over_quota + EXCLUDED.over_quota
+)
+SELECT count(*) FROM removed;
+
+-- name: policy_usage_by_hour
+-- Granted units and units over quota by hour.
+WITH removed AS (
+    DELETE FROM limits_policyusagehour
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM limits_policyusagehour WHERE client_key = %(client)s LIMIT %(count)s))
+    RETURNING hour, endpoint, policy, granted, over_quota
+), added AS (
+    INSERT INTO limits_policyusagehour AS stored (hour, endpoint, policy, client_key, granted, over_quota)
+    SELECT hour, endpoint, policy, '', granted, over_quota FROM removed ORDER BY hour, endpoint, policy
+    ON CONFLICT (hour, endpoint, policy, client_key)
+    DO UPDATE SET granted = stored.granted + EXCLUDED.granted, over_quota = stored.over_quota + EXCLUDED.over_quota
+)
+SELECT count(*) FROM removed;
+
+-- name: policy_usage_by_day
+-- Granted units and units over quota by day.
+WITH removed AS (
+    DELETE FROM limits_policyusageday
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM limits_policyusageday WHERE client_key = %(client)s LIMIT %(count)s))
+    RETURNING day, endpoint, policy, granted, over_quota
+), added AS (
+    INSERT INTO limits_policyusageday AS stored (day, endpoint, policy, client_key, granted, over_quota)
+    SELECT day, endpoint, policy, '', granted, over_quota FROM removed ORDER BY day, endpoint, policy
+    ON CONFLICT (day, endpoint, policy, client_key)
+    DO UPDATE SET granted = stored.granted + EXCLUDED.granted, over_quota = stored.over_quota + EXCLUDED.over_quota
+)
+SELECT count(*) FROM removed;

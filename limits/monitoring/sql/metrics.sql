@@ -245,3 +245,52 @@ WHERE overdrawn > 0
         WHEN 'client' THEN client_key = %(group)s WHEN 'endpoint' THEN endpoint = %(group)s ELSE true
     END
 GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT %(count)s;
+
+-- name: units_over_quota
+-- Units over quota, less those refunded, by group.
+SELECT
+    CASE %(group_by)s::text
+        WHEN 'client' THEN client_key WHEN 'endpoint' THEN rows.endpoint WHEN 'policy' THEN policy ELSE ''
+    END,
+    sum(over_quota)::bigint
+FROM (
+    SELECT client_key, endpoint, policy, over_quota FROM limits_policyusagehour
+    WHERE hour >= %(first_hour)s AND hour < %(last_hour)s
+    UNION ALL
+    SELECT client_key, endpoint, policy, over_quota FROM limits_policyusage
+    WHERE minute >= %(begin)s AND minute < %(first_hour)s
+    UNION ALL
+    SELECT client_key, endpoint, policy, over_quota FROM limits_policyusage
+    WHERE minute >= %(rolled_up_until)s AND minute < %(end)s
+) AS rows
+LEFT JOIN limits_client AS client ON client.key = client_key
+WHERE (%(client)s::text IS NULL OR client_key = %(client)s)
+    AND (%(endpoint)s::text IS NULL OR rows.endpoint = %(endpoint)s)
+    AND (%(policy)s::text IS NULL OR policy = %(policy)s)
+    AND (%(plan)s::bigint IS NULL OR {is_on(plan)})
+GROUP BY 1 HAVING sum(over_quota) >= %(threshold)s
+ORDER BY 2 DESC, 1 LIMIT %(count)s;
+
+-- name: most_units_over_quota
+-- The clients and policies with the most units over quota of one group.
+SELECT client_key, policy, sum(over_quota)::bigint
+FROM (
+    SELECT client_key, endpoint, policy, over_quota FROM limits_policyusagehour
+    WHERE hour >= %(first_hour)s AND hour < %(last_hour)s
+    UNION ALL
+    SELECT client_key, endpoint, policy, over_quota FROM limits_policyusage
+    WHERE minute >= %(begin)s AND minute < %(first_hour)s
+    UNION ALL
+    SELECT client_key, endpoint, policy, over_quota FROM limits_policyusage
+    WHERE minute >= %(rolled_up_until)s AND minute < %(end)s
+) AS rows
+LEFT JOIN limits_client AS client ON client.key = client_key
+WHERE (%(client)s::text IS NULL OR client_key = %(client)s)
+    AND (%(endpoint)s::text IS NULL OR rows.endpoint = %(endpoint)s)
+    AND (%(policy)s::text IS NULL OR policy = %(policy)s)
+    AND (%(plan)s::bigint IS NULL OR {is_on(plan)})
+    AND CASE %(group_by)s::text
+        WHEN 'client' THEN client_key = %(group)s WHEN 'endpoint' THEN rows.endpoint = %(group)s
+        WHEN 'policy' THEN policy = %(group)s ELSE true
+    END
+GROUP BY 1, 2 HAVING sum(over_quota) > 0 ORDER BY 3 DESC, 1, 2 LIMIT %(count)s;

@@ -127,3 +127,30 @@ WITH removed AS (
     RETURNING 1
 )
 SELECT count(*) FROM removed;
+
+-- name: remove_policy_usage
+-- Granted units and units over quota by minute.
+WITH removed AS (
+    DELETE FROM limits_policyusage
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM limits_policyusage WHERE minute < %(before)s LIMIT %(count)s))
+    RETURNING 1
+)
+SELECT count(*) FROM removed;
+
+-- name: remove_policy_usage_hours
+-- Granted units and units over quota by hour.
+WITH removed AS (
+    DELETE FROM limits_policyusagehour
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM limits_policyusagehour WHERE hour < %(before)s LIMIT %(count)s))
+    RETURNING 1
+)
+SELECT count(*) FROM removed;
+
+-- name: remove_policy_usage_days
+-- Granted units and units over quota by day.
+WITH removed AS (
+    DELETE FROM limits_policyusageday
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM limits_policyusageday WHERE day < %(before)s LIMIT %(count)s))
+    RETURNING 1
+)
+SELECT count(*) FROM removed;

@@ -187,3 +187,51 @@ ON CONFLICT (day, client_key, endpoint) DO UPDATE SET
     reserved = stored.reserved + EXCLUDED.reserved, settlements = stored.settlements + EXCLUDED.settlements,
     settled = stored.settled + EXCLUDED.settled, refunded = stored.refunded + EXCLUDED.refunded,
     debited = stored.debited + EXCLUDED.debited, overdrawn = stored.overdrawn + EXCLUDED.overdrawn;
+
+-- name: roll_up_policy_usage_into_hours
+-- Adds the granted units and units over quota of some minutes to the hours.
+INSERT INTO limits_policyusagehour AS stored (hour, client_key, endpoint, policy, granted, over_quota)
+SELECT date_trunc('hour', minute, 'UTC'), client_key, endpoint, policy, sum(granted), sum(over_quota)
+FROM limits_policyusage WHERE minute >= %(begin)s AND minute < %(end)s
+GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+ON CONFLICT (hour, client_key, endpoint, policy)
+DO UPDATE SET granted = stored.granted + EXCLUDED.granted, over_quota = stored.over_quota + EXCLUDED.over_quota;
+
+-- name: roll_up_policy_usage_into_days
+-- Adds the granted units and units over quota of some hours to the days.
+INSERT INTO limits_policyusageday AS stored (day, client_key, endpoint, policy, granted, over_quota)
+SELECT
+    date_trunc('day', hour, 'UTC'),
+    CASE WHEN EXISTS (SELECT FROM limits_client WHERE key = client_key) THEN client_key ELSE '' END,
+    endpoint, policy, sum(granted), sum(over_quota)
+FROM limits_policyusagehour WHERE hour >= %(begin)s AND hour < %(end)s
+GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+ON CONFLICT (day, client_key, endpoint, policy)
+DO UPDATE SET granted = stored.granted + EXCLUDED.granted, over_quota = stored.over_quota + EXCLUDED.over_quota;
+
+-- name: add_late_policy_usage_to_hours
+-- Adds units that were drained after their minute had been rolled up to the hours.
+INSERT INTO limits_policyusagehour AS stored (hour, client_key, endpoint, policy, granted, over_quota)
+SELECT date_trunc('hour', minute, 'UTC'), client_key, endpoint, policy, sum(granted), sum(over_quota)
+FROM unnest(
+    %(minutes)s::timestamptz[], %(clients)s::text[], %(endpoints)s::text[], %(policies)s::text[],
+    %(granted)s::bigint[], %(over_quota)s::bigint[]
+) AS late (minute, client_key, endpoint, policy, granted, over_quota)
+GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+ON CONFLICT (hour, client_key, endpoint, policy)
+DO UPDATE SET granted = stored.granted + EXCLUDED.granted, over_quota = stored.over_quota + EXCLUDED.over_quota;
+
+-- name: add_late_policy_usage_to_days
+-- Adds units that were drained after their hour had been rolled up to the days.
+INSERT INTO limits_policyusageday AS stored (day, client_key, endpoint, policy, granted, over_quota)
+SELECT
+    date_trunc('day', minute, 'UTC'),
+    CASE WHEN EXISTS (SELECT FROM limits_client WHERE key = client_key) THEN client_key ELSE '' END,
+    endpoint, policy, sum(granted), sum(over_quota)
+FROM unnest(
+    %(minutes)s::timestamptz[], %(clients)s::text[], %(endpoints)s::text[], %(policies)s::text[],
+    %(granted)s::bigint[], %(over_quota)s::bigint[]
+) AS late (minute, client_key, endpoint, policy, granted, over_quota)
+GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+ON CONFLICT (day, client_key, endpoint, policy)
+DO UPDATE SET granted = stored.granted + EXCLUDED.granted, over_quota = stored.over_quota + EXCLUDED.over_quota;

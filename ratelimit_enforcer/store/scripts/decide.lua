@@ -25,8 +25,8 @@
 --             of a request, pending until the request is committed (parts/pending.lua), for one
 --             request at a time; "look": neither
 --       3     how many new usage counts of unregistered clients a shard accepts per minute; for
---             "consume" the entry, packed: its name, for how many microseconds it may be pending,
---             and the number of the shard where the request is committed
+--             "consume" packed: the name of the entry, for how many microseconds it may be pending,
+--             the number of the shard where the request is committed, and how many new usage counts
 -- For each request
 -- ARGV  1     the client's field in the shard: "c:" and the client, as it is counted
 --       2     the head of the caller's client record: its revision and a space; "0 " if the client is
@@ -40,7 +40,8 @@
 --             window (in seconds; for a calendar limit a number for period and zone), quota, and four more
 --             numbers: for a token bucket the time to refill one token and the time to refill the whole
 --             burst, each as whole microseconds and a rest in 1 / quota of one; for a calendar limit the
---             end of its period, in microseconds; last, the slug of each policy
+--             end of its period, in microseconds, and whether it admits beyond its quota (1; 2: and the
+--             policy counts these units); last, the slug of each policy
 -- In the variant for clients below a parent, for each request also
 -- ARGV  5...10  for each of three ancestors, from the parent up, its field in the shard and the head of its record,
 --             as above; "" for those that the client does not have. The mode of an ancestor's policy has 4 added
@@ -88,6 +89,7 @@
 -- include: clock
 -- include: codes
 -- include: kinds
+-- include: policy_kinds
 
 local call, try, type, pack, unpack = redis.call, redis.pcall, type, struct.pack, struct.unpack
 local floor, ceil = math.floor, math.ceil
@@ -133,7 +135,6 @@ while argument_offset < #ARGV do
     -- reserve: counts_more
     if is_new or counts_more then
       local max_new_counts = ARGV[3]
-      -- include: policy_kinds
       -- include: usage
       if type(total) ~= 'number' then is_new = add(key_offset, field, 1) == 1 end
       if is_new then
@@ -154,7 +155,9 @@ while argument_offset < #ARGV do
       for _, reached in ipairs(admitted and thresholds_reached or {}) do
         local subject = client
         -- tree: subject
-        count(key_offset, record, reached[2], endpoint, slugs[reached[1]], subject, 1)
+        if not reached[3] or new_counters[reached[1]] then
+          count(key_offset, record, reached[2], endpoint, slugs[reached[1]], subject, reached[3] or 1)
+        end
       end
       -- reserve: count_reserved
       if damage == 'all' then flags = flags + UNCOUNTED elseif damage then flags = flags + COUNT_DAMAGED end

@@ -26,6 +26,10 @@ ALGORITHM_CODES = {
 MODE_CODES = {Mode.SHADOW: 0, Mode.ENFORCE: 1}
 SEPARATE_VALUES = 2
 """Added to the mode of a policy that counts values of attributes separately."""
+ADMITS_OVER_QUOTA, COUNTS_OVER_QUOTA = 1, 2
+"""Of a calendar limit: it admits beyond its quota; and the units beyond it are those that the policy counts."""
+BEYOND = 6
+"""In place of an algorithm, in records: not a limit, but what a calendar limit admits beyond its quota."""
 LEVEL = 4
 """Added to the mode of an ancestor's policy, once for each level above the client."""
 
@@ -83,7 +87,7 @@ def _pack_policy(policy: EffectivePolicy, now: int, max_values: int) -> bytes:
         head = _POLICY.pack(mode + SEPARATE_VALUES, len(policy.limits)) + _VALUES.pack(max_values, _window(policy))
     else:
         head = _POLICY.pack(mode, len(policy.limits))
-    return head + b"".join(_pack_limit(limit, now) for limit in policy.limits)
+    return head + b"".join(_pack_limit(limit, now, _beyond(policy, limit)) for limit in policy.limits)
 
 
 def _window(policy: EffectivePolicy) -> int:
@@ -91,16 +95,23 @@ def _window(policy: EffectivePolicy) -> int:
     return max((limit.window or PERIOD_SECONDS[limit.period or Period.HOUR] for limit in policy.limits), default=1)
 
 
-def _pack_limit(limit: Limit, now: int) -> bytes:
-    return _LIMIT.pack(ALGORITHM_CODES[limit.algorithm], limit.window_code, limit.quota, *_times(limit, now))
+def _beyond(policy: EffectivePolicy, limit: Limit) -> int:
+    """What a limit does with requests beyond its quota."""
+    if not policy.admits_over_quota(limit):
+        return 0
+    return COUNTS_OVER_QUOTA if limit == policy.counting_limit else ADMITS_OVER_QUOTA
 
 
-def _times(limit: Limit, now: int) -> tuple[int, int, int, int]:
+def _pack_limit(limit: Limit, now: int, beyond: int) -> bytes:
+    return _LIMIT.pack(ALGORITHM_CODES[limit.algorithm], limit.window_code, limit.quota, *_times(limit, now, beyond))
+
+
+def _times(limit: Limit, now: int, beyond: int) -> tuple[int, int, int, int]:
     """The last four numbers of a packed limit: for a token bucket, the time to refill one token and the time to
     refill the whole burst, each as whole microseconds and a rest in 1 / quota of one; for a calendar limit, the
-    end of its period."""
+    end of its period, and what it does with requests beyond its quota."""
     if limit.algorithm is Algorithm.CALENDAR:
-        return window_bounds(limit, now)[1], 0, 0, 0
+        return window_bounds(limit, now)[1], beyond, 0, 0
     if limit.algorithm is not Algorithm.TOKEN_BUCKET or limit.quota == 0:
         return 0, 0, 0, 0
     return (*divmod(limit.window_us, limit.quota), *divmod(limit.capacity * limit.window_us, limit.quota))

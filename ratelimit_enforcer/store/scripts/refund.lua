@@ -3,10 +3,10 @@
 --
 -- KEYS  1, 2  the shard's pending entries: when each is overdue, and its content (parts/pending.lua)
 --       3...  the counters that the request may have consumed from, and the places of their concurrency limits
---       then, if the request is counted: the client's shard, its usage counts, and the number of new ones
+--       then the client's shard, its usage counts, and the number of new ones
 -- ARGV  1     the entry
---       then, if the request is counted: 2 how many new usage counts of unregistered clients a shard
---       accepts per minute; 3 the client's field in the shard; 4, 5 the endpoint ("": an unregistered
+--       2     how many new usage counts of unregistered clients a shard accepts per minute
+--       then, if the request is counted: 3 the client's field in the shard; 4, 5 the endpoint ("": an unregistered
 --       one) and the client, as they are counted; 6... kind, policy, amount and client ("": as before), for each count
 --
 -- Returns 1; 2 if it was refunded and could not be counted, because the counts are damaged
@@ -17,6 +17,7 @@
 
 -- include: clock
 -- include: codes
+-- include: policy_kinds
 
 local pack, unpack, floor = struct.pack, struct.unpack, math.floor
 local now = clock[1] * 1000000 + clock[2]
@@ -44,6 +45,15 @@ local key_offset = #KEYS - 3
 local max_new_counts, minute = ARGV[2], floor(clock[1] / 60)
 
 -- include: usage
+
+-- include: over_quota_counts
+for index, consumed in ipairs(counters) do
+  for _, limit in ipairs(new_counters[index] and consumed.limits or {}) do
+    if limit.over_refunded and limit.over_refunded > 0 then
+      count_over_quota(key_offset, nil, POLICY_OVER_QUOTA_RETURNED, consumed.key, client, limit.over_refunded)
+    end
+  end
+end
 
 local client_field, first_count = ARGV[3], 6
 endpoint, client = ARGV[4], ARGV[5]

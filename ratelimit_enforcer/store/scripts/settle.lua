@@ -29,6 +29,7 @@
 
 -- include: clock
 -- include: codes
+-- include: policy_kinds
 
 local call, try, type, pack, unpack = redis.call, redis.pcall, type, struct.pack, struct.unpack
 local floor, ceil = math.floor, math.ceil
@@ -65,14 +66,16 @@ for index, consumed in ipairs(counters) do
   if newest > 0 then
     local counter = try('GET', consumed.key)
     local is_readable, refunded, cost = pcall(with_newest_refund, counter, consumed, newest)
-    if counter and is_readable then
+    consumed.is_refunded = counter and is_readable
+    if consumed.is_refunded then
       writes[#writes + 1] = {consumed.key, refunded}
       newest_refund = math.max(newest_refund, cost)
     end
   elseif refund > 0 then
     local counter = try('GET', consumed.key)
     local is_readable, refunded = pcall(with_refund, counter, consumed, reserved_cost, refund)
-    if counter and is_readable then writes[#writes + 1] = {consumed.key, refunded} end
+    consumed.is_refunded = counter and is_readable
+    if consumed.is_refunded then writes[#writes + 1] = {consumed.key, refunded} end
   elseif debit > 0 then
     pcall(function()
       -- include: debit
@@ -119,5 +122,16 @@ if consumption == RESERVATION then amounts[SETTLEMENTS], amounts[SETTLED_COST] =
 if consumption == RESERVATION_PART or consumption == CHARGE_PART then amounts = {} end
 for kind, amount in pairs(amounts) do
   if amount > 0 then count(3, client_record, kind, endpoint, '', client, amount) end
+end
+-- include: over_quota_counts
+for _, consumed in ipairs(counters) do
+  for _, limit in ipairs(consumed.is_refunded and consumed.limits or {}) do
+    if limit.over_refunded and limit.over_refunded > 0 then
+      count_over_quota(3, client_record, POLICY_OVER_QUOTA_RETURNED, consumed.key, client, limit.over_refunded)
+    end
+  end
+  if consumed.over_debited and consumed.over_debited > 0 then
+    count_over_quota(3, client_record, POLICY_OVER_QUOTA, consumed.key, client, consumed.over_debited)
+  end
 end
 return {settled_cost, refund, overdrawn}

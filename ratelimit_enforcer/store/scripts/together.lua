@@ -18,6 +18,7 @@
 -- include: clock
 -- include: codes
 -- include: kinds
+-- include: policy_kinds
 
 local call, try, type, pack, unpack = redis.call, redis.pcall, type, struct.pack, struct.unpack
 local floor, ceil, max = math.floor, math.ceil, math.max
@@ -76,7 +77,6 @@ if replies[1] then return {#decided, replies[1]} end
 -- SECTION: usage counts
 if verb == 'count' then
   local max_new_counts, minute = ARGV[3], floor(clock[1] / 60)
-  -- include: policy_kinds
   -- include: usage
   local is_denied_by = {}
   for number, request in ipairs(decided) do
@@ -107,7 +107,9 @@ if verb == 'count' then
       if consumer_of[KEYS[key_offset + 3 + reached[1]]] == number then
         local subject = client
         -- tree: subject
-        count(key_offset, record, reached[2], endpoint, slugs[reached[1]], subject, 1)
+        if not reached[3] or request.new_counters[reached[1]] then
+          count(key_offset, record, reached[2], endpoint, slugs[reached[1]], subject, reached[3] or 1)
+        end
       end
     end
     if damage == 'all' then

@@ -10,7 +10,7 @@
   --        waits_until[index]: the end of the waits of a token bucket that was converted to another quota
   --        corrected_counters[index]: the counter with times of a wrong clock set to now
   --        thresholds_reached: pairs of index and quota threshold (percent) that the request reaches if it is
-  --        admitted
+  --        admitted; also index, kind and number of the units that it consumes over quota
   --        damaged_counters: a list of indexes
   -- Why    a table with room for four policies is allocated once; the others are rarely needed
   local admitted, readings, new_counters = true, '', {nil, nil, nil, nil}

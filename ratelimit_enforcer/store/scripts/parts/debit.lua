@@ -1,9 +1,9 @@
 -- SECTION: debits the excess from one counter, whatever its limits
 -- Reads  index, consumed, debit, consumption
--- Sets   writes, overdrawn
-local key_offset = 4
+-- Sets   writes, overdrawn; consumed.over_debited: the units over quota, if the policy counts them
+local key_offset, token_time_rest, thresholds_reached = 4, 0, nil
 -- include: counter
-local counter_needed_until, bucket_waits_until, readings, debited, excess = 0, 0, '', {}, 0
+local counter_needed_until, bucket_waits_until, readings, debited, excess, over_debited = 0, 0, '', {}, 0, 0
 for _, limit in ipairs(consumed.limits) do
   local algorithm, window, quota, token_time_or_period_end = limit.algorithm, limit.window, limit.quota, 0
   local state_begin, state_end
@@ -22,7 +22,7 @@ for _, limit in ipairs(consumed.limits) do
   elseif algorithm ~= TOKEN_BUCKET and algorithm ~= CONCURRENCY
       and (algorithm ~= CALENDAR or token_time_or_period_end > 0) then
     -- Admitted up to the largest debt: if the cost exceeds that, what is left of it.
-    quota = quota + MAX_DEBT
+    quota = limit.beyond and MAX_USED or quota + MAX_DEBT
     for _ = 1, 2 do
       if algorithm == SLIDING_WINDOW then
         -- include: sliding_window
@@ -32,7 +32,12 @@ for _, limit in ipairs(consumed.limits) do
       if limit_admits or used >= quota then break end
       cost = quota - used
     end
-    excess = math.max(excess, used + (limit_admits and cost or 0) - limit.quota)
+    if not limit.beyond then
+      excess = math.max(excess, used + (limit_admits and cost or 0) - limit.quota)
+    elseif limit.beyond == COUNTS_OVER_QUOTA then
+      -- Also beyond the largest usage that the counter can have.
+      over_debited = math.max(0, math.min(debit, used + debit - limit.quota))
+    end
   end
   if limit_admits then
     debited[algorithm .. ':' .. window] = true
@@ -40,6 +45,7 @@ for _, limit in ipairs(consumed.limits) do
   end
 end
 if consumed.mode == ENFORCE then overdrawn = math.max(overdrawn, math.min(excess, debit)) end
+if not is_damaged then consumed.over_debited = over_debited end
 if not is_damaged and next(debited) then
   -- States of limits that the reservation did not consume from.
   local at = states_begin

@@ -25,5 +25,7 @@ if now >= window_end then used, window_end = 0, current_end end
 if used + cost <= quota then
   new_states = new_states .. pack('>BI4I2I8I8I4', algorithm, window, 20, request_time, window_end, used + cost)
   limit_admits, needed_until = true, window_end
+elseif token_time_rest > 0 then
+  -- include: over_quota
 end
 readings = readings .. pack(READING, limit_admits and 1 or 0, used, window_end - now, 0, 0)

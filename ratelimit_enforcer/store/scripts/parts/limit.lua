@@ -1,7 +1,8 @@
 -- SECTION: what a settlement needs to know about a limit
 -- Reads  charges, algorithm, window, quota, needed_until, limit_admits, mark; the numbers of a bucket
 -- Sets   limits_consumed: appends algorithm, window, quota, burst (or quota), and the mark by which a refund finds the
---        request: the time of its run, the end of its window, or the label of the minima
+--        request: the time of its run, the end of its window, or the label of the minima; then, if it admits beyond its
+--        quota, BEYOND, whether the policy counts the units over quota, and those of this request
 if limit_admits or charges then
   local limit_capacity = quota
   if algorithm == SLIDING_WINDOW then
@@ -13,4 +14,8 @@ if limit_admits or charges then
     limit_capacity = floor((burst_time + burst_time_rest / quota) / exact_token_time + 0.5)
   end
   limits_consumed = limits_consumed .. pack('>BI4I4I4I8', algorithm, window, quota, limit_capacity, mark)
+  if algorithm == CALENDAR and token_time_rest > 0 then
+    local over = limit_admits and math.max(0, math.min(cost, used + cost - quota)) or 0
+    limits_consumed = limits_consumed .. pack('>BI4I4I4I8', BEYOND, token_time_rest, over, 0, 0)
+  end
 end

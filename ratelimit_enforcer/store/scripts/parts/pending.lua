@@ -1,5 +1,5 @@
 -- SECTION: records what this part of a request consumes, so that it can be refunded until the request is committed
--- Reads  admitted; what the parts below read
+-- Reads  admitted, thresholds_reached; what the parts below read
 -- Sets   overdue: whether entries of the shard are overdue (1 or 0)
 --
 -- Pending entries of a shard: a sorted set, entry → when it is overdue, by this server's clock; and a hash, entry → its
@@ -11,6 +11,9 @@ local oldest = call('ZRANGE', due_key, 0, 0, 'WITHSCORES')
 local overdue = oldest[2] and tonumber(oldest[2]) <= now and 1 or 0
 if admitted then
   local entry, timeout, home_shard = unpack('>c18I8I2', ARGV[3])
+  if thresholds_reached then
+    -- include: count_consumed
+  end
   -- include: entry
   -- include: take_places
   if call('ZCARD', due_key) >= 4096 then

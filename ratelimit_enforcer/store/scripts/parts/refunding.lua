@@ -1,6 +1,6 @@
 -- SECTION: functions that refund a cost into a counter
 -- Reads  now; the functions of parts/refill_time.lua
--- Sets   with_refund
+-- Sets   with_refund, which sets limit.over_refunded: the units over quota that were refunded, if the policy counts them
 -- A refund leaves a counter as if the request had cost less from its time on. It never returns the cost of other
 -- requests. The counter's expiry stays unchanged: after a refund it is not needed for longer than before.
 local RUN, RUN_SIZE, CELLS, MINIMUM, MINIMUM_SIZE = '>I8I4', 12, 64, '>I4I8I4', 16
@@ -79,7 +79,11 @@ end
 local function refund_period(state, limit, cost)
   local last_request, window_end, used = unpack('>I8I8I4', state)
   if window_end ~= limit.mark then return state end
-  return pack('>I8I8I4', last_request, window_end, math.max(0, used - cost))
+  local remaining = math.max(0, used - cost)
+  if limit.beyond == COUNTS_OVER_QUOTA then
+    limit.over_refunded = math.max(0, used - limit.quota) - math.max(0, remaining - limit.quota)
+  end
+  return pack('>I8I8I4', last_request, window_end, remaining)
 end
 
 -- `counter`: its bytes. `consumed`: what the request consumed from it. `reserved`: the cost that it consumed, `cost`:

@@ -39,9 +39,10 @@ local function refund_newest_tokens(state, limit, cost)
     math.min(cost, tokens_in(time, rest, window_us, quota))
 end
 
-local function refund_present_period(state, cost)
+local function refund_present_period(state, limit, cost)
   local last_request, window_end, used = unpack('>I8I8I4', state)
   local refunded = now < window_end and math.min(cost, used) or 0
+  if limit.beyond == COUNTS_OVER_QUOTA then limit.over_refunded = math.min(refunded, math.max(0, used - limit.quota)) end
   return pack('>I8I8I4', last_request, window_end, used - refunded), refunded
 end
 
@@ -58,7 +59,7 @@ local function with_newest_refund(counter, consumed, cost)
     elseif limit and algorithm == TOKEN_BUCKET then
       state, refunded = refund_newest_tokens(state, limit, cost)
     elseif limit then
-      state, refunded = refund_present_period(state, cost)
+      state, refunded = refund_present_period(state, limit, cost)
     end
     most = math.max(most, refunded)
     states[#states + 1] = pack('>BI4I2', algorithm, window, #state) .. state
