@@ -5,6 +5,7 @@ from django.urls.converters import StringConverter
 
 from api.errors import unknown_address
 from api.forward_auth.views import EnvoyView, ForwardAuthView
+from api.management.alerts import AlertAcknowledgeView, AlertSilenceView, AlertsView, AlertView
 from api.management.changes import (
     ChangePublishView,
     ChangeScheduleView,
@@ -64,6 +65,10 @@ urlpatterns = [
     path("v1/grants/<int:grant>", GrantView.as_view(), name="grant"),
     *(path(f"v1/{name}", views[0].as_view(), name=name) for name, views in OBJECT_VIEWS.items()),
     *(path(f"v1/{name}/<path:key>", views[1].as_view(), name=f"{name}-object") for name, views in OBJECT_VIEWS.items()),
+    path("v1/alerts", AlertsView.as_view(), name="alerts"),
+    path("v1/alerts/<int:alert>", AlertView.as_view(), name="alert"),
+    path("v1/alerts/<int:alert>/acknowledge", AlertAcknowledgeView.as_view(), name="alert-acknowledge"),
+    path("v1/alerts/<int:alert>/silence", AlertSilenceView.as_view(), name="alert-silence"),
     path("healthz", HealthView.as_view(), name="healthz"),
     path("readyz", ReadinessView.as_view(), name="readyz"),
     path("metrics", MetricsView.as_view(), name="metrics"),

@@ -1,7 +1,7 @@
 """Validates requests about change sets, field by field."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,7 +20,7 @@ from ratelimit_enforcer.domain.validation import MAX_REASON_LENGTH, ValidationPr
 MAX_NAME_LENGTH = 100
 MAX_ID = 2**63 - 1
 _STATES = ", ".join(ChangeSet.State)
-_NOT_A_MOMENT = "must be a date and time with a time zone, such as “2026-12-01T00:00:00Z”."
+NOT_A_MOMENT = "must be a date and time with a time zone, such as “2026-12-01T00:00:00Z”."
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def read_schedule(request: Request) -> ScheduleRequest:
     given = checked({"at": None} | _object(read_json(request)), _SCHEDULE_FIELDS, "is not a field of a schedule.")
     at, until = moment_of_text(given["at"]), moment_of_text(given.get("until"))
     if at is None:
-        raise invalid({"at": [_NOT_A_MOMENT]})
+        raise invalid({"at": [NOT_A_MOMENT]})
     return ScheduleRequest(at, until)
 
 
@@ -112,7 +112,7 @@ def _minute(text: str) -> datetime:
 def read_publish(request: Request) -> PublishRequest:
     """Whom to publish for, in the body of a request, which may be empty. Raises
     :class:`~api.problems.ProblemResponse`."""
-    given = checked(_optional_object(request), _PUBLISH_FIELDS, "is not a field of a publication.")
+    given = checked(optional_object(request), _PUBLISH_FIELDS, "is not a field of a publication.")
     if len(given) == len(_PUBLISH_FIELDS):
         raise invalid({"tag": ["cannot be combined with “share”."]})
     return PublishRequest(**given)
@@ -120,7 +120,7 @@ def read_publish(request: Request) -> PublishRequest:
 
 def read_withdrawal(request: Request) -> str:
     """The reason in the body of a request, which may be empty. Raises :class:`~api.problems.ProblemResponse`."""
-    given = checked(_optional_object(request), {"reason": _reason_problem}, "is not a field of a withdrawal.")
+    given = checked(optional_object(request), {"reason": reason_problem}, "is not a field of a withdrawal.")
     return str(given.get("reason", ""))
 
 
@@ -158,7 +158,8 @@ def reject_lone_surrogates(body: dict[str, Any]) -> None:
         raise invalid({"body": ["must not contain lone surrogates."]}) from error
 
 
-def _optional_object(request: Request) -> dict[str, Any]:
+def optional_object(request: Request) -> dict[str, Any]:
+    """The object in the body of a request; empty if there is no body. Raises :class:`~api.problems.ProblemResponse`."""
     if request.META.get("CONTENT_LENGTH") in (None, "", "0") and "HTTP_TRANSFER_ENCODING" not in request.META:
         return {}
     return _object(read_json(request))
@@ -170,7 +171,8 @@ def _name_problem(value: Any) -> str | None:
     return text_problem(value, MAX_NAME_LENGTH)
 
 
-def _reason_problem(value: Any) -> str | None:
+def reason_problem(value: Any) -> str | None:
+    """What is wrong with a reason, which may be empty, or None."""
     return text_problem(value, MAX_REASON_LENGTH)
 
 
@@ -179,7 +181,7 @@ def _config_problem(value: Any) -> str | None:
 
 
 def _at_problem(value: Any) -> str | None:
-    return None if isinstance(value, str) and moment_of_text(value) else _NOT_A_MOMENT
+    return None if isinstance(value, str) and moment_of_text(value) else NOT_A_MOMENT
 
 
 def _until_problem(value: Any) -> str | None:
@@ -190,17 +192,22 @@ def _tag_problem(value: Any) -> str | None:
     return slug_problem(value) if isinstance(value, str) else "must be a tag of clients."
 
 
-def _after_problem(value: str) -> str | None:
-    valid = value.isascii() and value.isdigit() and len(value) <= len(str(MAX_ID)) and 1 <= int(value) <= MAX_ID
-    return None if valid else "must be the id of a change set."
+def row_id_problem(what: str) -> Callable[[str], str | None]:
+    """A function that returns what is wrong with the id of a row in a query, or None."""
+
+    def problem_of(value: str) -> str | None:
+        valid = value.isascii() and value.isdigit() and len(value) <= len(str(MAX_ID)) and 1 <= int(value) <= MAX_ID
+        return None if valid else f"must be the id of {what}."
+
+    return problem_of
 
 
 def _state_problem(value: str) -> str | None:
     return None if value in list(ChangeSet.State) else f"must be one of: {_STATES}."
 
 
-_DRAFT_FIELDS = {"name": _name_problem, "reason": _reason_problem, "config": _config_problem}
+_DRAFT_FIELDS = {"name": _name_problem, "reason": reason_problem, "config": _config_problem}
 _SCHEDULE_FIELDS = {"at": _at_problem, "until": _until_problem}
 _SIMULATION_FIELDS = {"from": _at_problem, "to": _at_problem}
 _PUBLISH_FIELDS = {"share": whole_number(1, 99), "tag": _tag_problem}
-_PAGE_FIELDS = {"limit": limit_problem, "after": _after_problem, "state": _state_problem}
+_PAGE_FIELDS = {"limit": limit_problem, "after": row_id_problem("a change set"), "state": _state_problem}

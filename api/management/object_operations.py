@@ -34,7 +34,7 @@ from limits.configfile.objects import Kind
 
 Decorator = Callable[[Any], Any]
 
-_COMMON: Responses = (
+COMMON: Responses = (
     NO_TOKEN
     | FORBIDDEN
     | problem_answers(
@@ -47,10 +47,10 @@ _COMMON: Responses = (
     )
     | ALWAYS
 )
-_BAD_QUERY = problem_answers({problems.INVALID_REQUEST: {}} | REJECTED_EARLY) | problem_answers(
+BAD_QUERY = problem_answers({problems.INVALID_REQUEST: {}} | REJECTED_EARLY) | problem_answers(
     {problems.NOT_ACCEPTABLE: {}}
 )
-_UNKNOWN = problem_answers({problems.NOT_FOUND: {}})
+UNKNOWN = problem_answers({problems.NOT_FOUND: {}})
 _FAILED = problem_answers({problems.PRECONDITION_FAILED: {}})
 _STILL_USED = problem_answers(
     {problems.STILL_USED: {"references": ["policy “pro-search”"]}}, schema=ref("StillUsedProblemResponse")
@@ -141,7 +141,7 @@ def list_operation(kind: Kind) -> Decorator:
             CHALLENGE,
             RETRY_OUTAGE,
         ],
-        responses=json_answer(f"{plural}Response", "A page.", page=shown) | _BAD_QUERY | _COMMON,
+        responses=json_answer(f"{plural}Response", "A page.", page=shown) | BAD_QUERY | COMMON,
     )
 
 
@@ -156,9 +156,9 @@ def read_operation(kind: Kind) -> Decorator:
         parameters=[_path_parameter(kind), _IF_NONE_MATCH, _ETAG, CHALLENGE, RETRY_OUTAGE],
         responses=json_answer(f"{type_name(kind)}Response", f"The {kind.name}.", found=examples.RESPONSES[kind.section])
         | unchanged
-        | _BAD_QUERY
-        | _UNKNOWN
-        | _COMMON,
+        | BAD_QUERY
+        | UNKNOWN
+        | COMMON,
     )
 
 
@@ -182,10 +182,10 @@ def put_operation(kind: Kind) -> Decorator:
         request=_request_body(kind),
         responses=_written(kind, schema=f"{type_name(kind)}SavedResponse", live=live, created=not has_id)
         | BAD_INPUT
-        | _UNKNOWN
+        | UNKNOWN
         | conflicts
         | _FAILED
-        | _COMMON,
+        | COMMON,
     )
 
 
@@ -202,9 +202,9 @@ def create_operation(kind: Kind) -> Decorator:
         request=_request_body(kind),
         responses=_written(kind, schema=f"{type_name(kind)}SavedResponse", live=live, created=True, replaced=False)
         | BAD_INPUT
-        | _UNKNOWN
+        | UNKNOWN
         | problem_answers(conflicts, schema=ref("AlreadyExistsProblemResponse"))
-        | _COMMON,
+        | COMMON,
     )
 
 
@@ -224,9 +224,9 @@ def delete_operation(kind: Kind) -> Decorator:
             live={kind.identity: found[kind.identity], "live": True},
             created=False,
         )
-        | _BAD_QUERY
-        | _UNKNOWN
+        | BAD_QUERY
+        | UNKNOWN
         | _STILL_USED
         | _FAILED
-        | _COMMON,
+        | COMMON,
     )

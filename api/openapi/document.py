@@ -7,6 +7,7 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
 from rest_framework.request import Request
 
+from api.management.alert_schemas import ALERT_SCHEMAS
 from api.management.change_schemas import CHANGE_SCHEMAS
 from api.management.grant_schemas import GRANT_SCHEMAS
 from api.management.object_schemas import COMMON_SCHEMAS, schemas_of
@@ -42,4 +43,4 @@ def complete(
 
 def _schemas() -> dict[str, Any]:
     objects = {name: schema for view, _ in OBJECT_VIEWS.values() for name, schema in schemas_of(view.kind).items()}
-    return SCHEMAS | RESERVATION_SCHEMAS | CHANGE_SCHEMAS | GRANT_SCHEMAS | COMMON_SCHEMAS | objects
+    return SCHEMAS | RESERVATION_SCHEMAS | CHANGE_SCHEMAS | GRANT_SCHEMAS | ALERT_SCHEMAS | COMMON_SCHEMAS | objects

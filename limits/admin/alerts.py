@@ -244,8 +244,13 @@ class AlertAdmin(HasIntroduction, ReadOnlyAdmin, PlatformModelAdmin):
         if alert.state is Alert.State.ACKNOWLEDGED and alert.acknowledged_at:
             return f"acknowledged by {alert.acknowledged_by}, {date_and_time(alert.acknowledged_at)}"
         if alert.state is Alert.State.SILENCED and alert.silenced_until:
-            return f"silenced until {date_and_time(alert.silenced_until)}"
+            return f"silenced until {date_and_time(alert.silenced_until)}{_by_whom(alert)}"
         return alert.state.value
+
+
+def _by_whom(alert: Alert) -> str:
+    author = f", by {alert.silenced_by}" if alert.silenced_by else ""
+    return f"{author}: {alert.silence_reason}" if alert.silence_reason else author
 
 
 def client_key_of(alert: Alert) -> str:
@@ -266,7 +271,7 @@ def _handle(request: HttpRequest, alert: Alert, action: str) -> str:
         handling.resume(selected)
         return "Notifications resumed."
     until = handling.end_of_silence(action, now)
-    handling.silence(selected, until)
+    handling.silence(selected, until, request.user.get_username())
     return f"Silenced until {date_and_time(until)}, even if the alert resolves and reopens."
 
 

@@ -19,7 +19,7 @@ from limits.models.usage import OTHER, UNKNOWN_ENDPOINT
 from ratelimit_enforcer.conf import networks, setting
 from ratelimit_enforcer.domain.dates import date_and_time
 from ratelimit_enforcer.domain.enums import AlertMetric, Channel, GroupBy, MessageKind
-from ratelimit_enforcer.domain.validation import capitalized
+from ratelimit_enforcer.domain.validation import MAX_REASON_LENGTH, capitalized
 
 
 class AlertRule(models.Model):
@@ -188,6 +188,8 @@ class Alert(models.Model):
     acknowledged_at = models.DateTimeField(null=True, blank=True)
     acknowledged_by = models.CharField(max_length=200, blank=True)
     silenced_until = models.DateTimeField(null=True, blank=True)
+    silenced_by = models.CharField(max_length=200, blank=True, db_default="")
+    silence_reason = models.CharField(max_length=MAX_REASON_LENGTH, blank=True, db_default="")
     # The columns keep the names that earlier releases use, which may run beside this one.
     notified_at = models.DateTimeField(null=True, blank=True, db_column="told_at")
     resolution_notified_at = models.DateTimeField(null=True, blank=True, db_column="resolution_told_at")

@@ -40,15 +40,16 @@ def acknowledge(alerts: QuerySet[Alert], username: str, now: datetime) -> int:
     return unacknowledged.update(acknowledged_at=now, acknowledged_by=username)
 
 
-def silence(alerts: QuerySet[Alert], until: datetime) -> int:
+def silence(alerts: QuerySet[Alert], until: datetime, username: str, reason: str = "") -> int:
     """Suspends the notifications about the rules and groups of these alerts, even if they resolve and open again.
     Returns the number of alerts."""
-    return alerts.update(silenced_until=until)
+    return alerts.update(silenced_until=until, silenced_by=username, silence_reason=reason)
 
 
 def resume(alerts: QuerySet[Alert]) -> int:
     """Ends acknowledgement and silence of these alerts. Returns the number of alerts."""
-    return alerts.update(silenced_until=None, acknowledged_at=None, acknowledged_by="")
+    ended = {"silenced_until": None, "silenced_by": "", "silence_reason": ""}
+    return alerts.update(acknowledged_at=None, acknowledged_by="", **ended)
 
 
 def end_of_silence(action: str, now: datetime) -> datetime:
