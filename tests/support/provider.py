@@ -1,6 +1,5 @@
 """A real OpenID Connect provider: oidc-provider of npm, over TLS."""
 
-import fcntl
 import json
 import os
 import re
@@ -15,6 +14,7 @@ from typing import Any
 import httpx
 
 from ratelimit_platform.embedded.redis import free_port
+from tests.support.node import install
 from tests.support.tls import make_certificates
 
 FOLDER = Path(__file__).parents[1] / "sign_in" / "provider"
@@ -57,7 +57,7 @@ class Provider:
 @contextmanager
 def running_provider(folder: Path) -> Iterator[Provider]:
     """A provider that already answers, and is stopped at the end of the block."""
-    _install()
+    install(FOLDER)
     certificates = make_certificates(folder)
     issuer, people = f"https://localhost:{free_port()}", folder / "people.json"
     variables = {"ISSUER": issuer, "PEOPLE": str(people), "CERTIFICATE": str(certificates.server)}
@@ -77,17 +77,6 @@ def running_provider(folder: Path) -> Iterator[Provider]:
         yield provider
     finally:
         provider.stop()
-
-
-def _install() -> None:
-    """Installs the locked packages, unless they are installed."""
-    lock = FOLDER / "package-lock.json"
-    with lock.open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        installed = FOLDER / "node_modules" / ".package-lock.json"
-        if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-            subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=FOLDER, check=True)
-            installed.touch()
 
 
 def visitor(provider: Provider, platform: str) -> httpx.Client:
