@@ -143,7 +143,7 @@ _BAD_QUERY = problem_answers({problems.INVALID_REQUEST: {}} | REJECTED_EARLY) | 
 )
 _UNKNOWN = problem_answers({problems.NOT_FOUND: {}})
 _IMPOSSIBLE = problem_answers(
-    {problems.CHANGE_NOT_POSSIBLE: {}, problems.CHANGE_CONFLICT: _CONFLICT}, schema=ref("ChangeSetProblem")
+    {problems.CHANGE_NOT_POSSIBLE: {}, problems.CHANGE_CONFLICT: _CONFLICT}, schema=ref("ChangeSetProblemResponse")
 )
 
 
@@ -156,8 +156,8 @@ def _results(description: str, **values: dict[str, Any]) -> Responses:
     live: Any = {name: {**value, "live": True} for name, value in values.items()}
     later: Any = {"later": {**next(iter(values.values())), **_NOT_LIVE}, **({} if "withdrawn" in values else _AWAITING)}
     waits = "Awaits approval; or saved, and goes live once Redis is available again."
-    return json_answer("ChangeSetResult", description, **live) | json_answer(
-        "ChangeSetResult", waits, status=202, **later
+    return json_answer("ChangeSetSavedResponse", description, **live) | json_answer(
+        "ChangeSetSavedResponse", waits, status=202, **later
     )
 
 
@@ -185,7 +185,7 @@ list_operation = extend_schema(
         CHALLENGE,
         RETRY_OUTAGE,
     ],
-    responses=json_answer("ChangeSets", "A page of change sets.", page={"changes": [_ROW], "next": None})
+    responses=json_answer("ChangeSetsResponse", "A page of change sets.", page={"changes": [_ROW], "next": None})
     | _BAD_QUERY
     | _COMMON,
 )
@@ -197,8 +197,8 @@ create_operation = extend_schema(
     description="Stores what applying the config file would change now as a draft, which is published later. Nothing "
     "is removed from the rules.",
     parameters=[_KEY, CHALLENGE, RETRY_OUTAGE],
-    request=_request_body("ChangeSetDraft", draft=_DRAFT),
-    responses=json_answer("ChangeSetResult", "Created.", status=201, draft={**DETAILS, "live": True})
+    request=_request_body("ChangeSetRequest", draft=_DRAFT),
+    responses=json_answer("ChangeSetSavedResponse", "Created.", status=201, draft={**DETAILS, "live": True})
     | BAD_INPUT
     | problem_answers({problems.KEY_REUSED: {}, problems.CHANGE_NOT_POSSIBLE: {}})
     | _COMMON,
@@ -211,7 +211,7 @@ read_operation = extend_schema(
     description="Its state, what it changes, and which fields others have changed since it was prepared.",
     parameters=[_ID, CHALLENGE, RETRY_OUTAGE],
     responses=json_answer(
-        "ChangeSetDetails", "The change set.", draft=DETAILS, simulated=DETAILS | {"simulations": [_DONE]}
+        "ChangeSetDetailsResponse", "The change set.", draft=DETAILS, simulated=DETAILS | {"simulations": [_DONE]}
     )
     | _BAD_QUERY
     | _UNKNOWN
@@ -226,7 +226,7 @@ simulate_operation = extend_schema(
     "bounds, because usage is recorded by minute. The results are in `simulations` of the change set.",
     parameters=[_ID, CHALLENGE, RETRY_OUTAGE],
     request=_request_body("ChangeSetSimulationRequest", week=_SIMULATED_TIME),
-    responses=json_answer("ChangeSetResult", "A worker simulates it.", status=202, simulating=_SIMULATING)
+    responses=json_answer("ChangeSetSavedResponse", "A worker simulates it.", status=202, simulating=_SIMULATING)
     | BAD_INPUT
     | _UNKNOWN
     | problem_answers({problems.CHANGE_NOT_POSSIBLE: {}})
@@ -240,7 +240,7 @@ schedule_operation = extend_schema(
     description="Publishes for all clients at a time of the store's clock, and undoes this change at another. At most "
     "eight such times may be pending.",
     parameters=[_ID, CHALLENGE, RETRY_OUTAGE],
-    request=_request_body("ChangeSetSchedule", weekend=_SCHEDULE),
+    request=_request_body("ChangeSetScheduleRequest", weekend=_SCHEDULE),
     responses=_results("Scheduled; every server knows the time.", scheduled=_SCHEDULED)
     | BAD_INPUT
     | _UNKNOWN
@@ -256,7 +256,7 @@ publish_operation = extend_schema(
     "time; repeated, it changes the share. A share may not change endpoints, the default plan, or policies that count "
     "several clients together.",
     parameters=[_ID, CHALLENGE, RETRY_OUTAGE],
-    request=_request_body("ChangeSetPublication", all={}, share={"share": 10}, tag={"tag": "beta"}),
+    request=_request_body("ChangeSetPublicationRequest", all={}, share={"share": 10}, tag={"tag": "beta"}),
     responses=_results("Published and live.", published=_PUBLISHED, tried=_TRIED)
     | BAD_INPUT
     | _UNKNOWN
@@ -270,6 +270,6 @@ withdraw_operation = extend_schema(
     summary="Withdraw a change set",
     description="Ends a schedule or a trial, or discards a draft. What was published for all clients stays.",
     parameters=[_ID, CHALLENGE, RETRY_OUTAGE],
-    request=_request_body("ChangeSetWithdrawal", plain={}, reason={"reason": "The sale is over."}),
+    request=_request_body("ChangeSetWithdrawalRequest", plain={}, reason={"reason": "The sale is over."}),
     responses=_results("Withdrawn and live.", withdrawn=_WITHDRAWN) | BAD_INPUT | _UNKNOWN | _IMPOSSIBLE | _COMMON,
 )

@@ -63,12 +63,12 @@ _DETAILS = object_schema(
         },
         "conflicts": {
             "type": "array",
-            "items": ref("ChangeSetConflict"),
+            "items": ref("ChangeSetConflictResponse"),
             "description": "Fields that others have changed since.",
         },
         "simulations": {
             "type": "array",
-            "items": ref("ChangeSetSimulation"),
+            "items": ref("ChangeSetSimulationResponse"),
             "description": "The latest ten simulations, the newest first.",
         },
     }
@@ -132,8 +132,8 @@ _SIMULATION = object_schema(
 )
 
 CHANGE_SCHEMAS: dict[str, Schema] = {
-    "ChangeSet": _CHANGE_SET,
-    "ChangeSetConflict": object_schema(
+    "ChangeSetResponse": _CHANGE_SET,
+    "ChangeSetConflictResponse": object_schema(
         {
             "path": TEXT | {"description": "The field, such as `policies.search.limits.60s.quota`."},
             "before": _ANY | {"description": "The value for which the change set was prepared."},
@@ -141,19 +141,21 @@ CHANGE_SCHEMAS: dict[str, Schema] = {
             "found": _ANY | {"description": "The present value."},
         }
     ),
-    "ChangeSetDetails": {"allOf": [ref("ChangeSet"), _DETAILS]},
-    "ChangeSetDraft": object_schema(
+    "ChangeSetDetailsResponse": {"allOf": [ref("ChangeSetResponse"), _DETAILS]},
+    "ChangeSetRequest": object_schema(
         {"name": _NAME, "reason": _REASON, "config": _CONFIG}, optional=("reason",), additionalProperties=False
     ),
-    "ChangeSetPublication": object_schema(
+    "ChangeSetPublicationRequest": object_schema(
         {"share": _SHARE, "tag": _TAG},
         optional=("share", "tag"),
         additionalProperties=False,
         **{"not": {"required": ["share", "tag"]}},
     ),
-    "ChangeSetResult": {"allOf": [ref("ChangeSetDetails"), _LIVE]},
-    "ChangeSetSchedule": object_schema({"at": _AT, "until": _UNTIL}, optional=("until",), additionalProperties=False),
-    "ChangeSetSimulation": _SIMULATION,
+    "ChangeSetSavedResponse": {"allOf": [ref("ChangeSetDetailsResponse"), _LIVE]},
+    "ChangeSetScheduleRequest": object_schema(
+        {"at": _AT, "until": _UNTIL}, optional=("until",), additionalProperties=False
+    ),
+    "ChangeSetSimulationResponse": _SIMULATION,
     "ChangeSetSimulationRequest": object_schema(
         {
             "from": _DATE | {"description": "Requests from this minute on."},
@@ -161,14 +163,16 @@ CHANGE_SCHEMAS: dict[str, Schema] = {
         },
         additionalProperties=False,
     ),
-    "ChangeSetWithdrawal": object_schema({"reason": _REASON}, optional=("reason",), additionalProperties=False),
-    "ChangeSets": object_schema(
-        {"changes": {"type": "array", "items": ref("ChangeSet")}, "next": {"type": ["string", "null"]}}
+    "ChangeSetWithdrawalRequest": object_schema({"reason": _REASON}, optional=("reason",), additionalProperties=False),
+    "ChangeSetsResponse": object_schema(
+        {"changes": {"type": "array", "items": ref("ChangeSetResponse")}, "next": {"type": ["string", "null"]}}
     ),
-    "ChangeSetProblem": {
+    "ChangeSetProblemResponse": {
         "allOf": [
-            ref("Problem"),
-            object_schema({"conflicts": {"type": "array", "items": ref("ChangeSetConflict")}}, optional=("conflicts",)),
+            ref("ProblemResponse"),
+            object_schema(
+                {"conflicts": {"type": "array", "items": ref("ChangeSetConflictResponse")}}, optional=("conflicts",)
+            ),
         ]
     },
 }

@@ -107,7 +107,7 @@ COMMON_SCHEMAS: dict[str, Schema] = {
         {
             "live": {"const": False},
             "detail": TEXT,
-            "change": ref("ChangeSetDetails") | {"description": "The change set that awaits approval."},
+            "change": ref("ChangeSetDetailsResponse") | {"description": "The change set that awaits approval."},
         }
     ),
     "DryRunResponse": object_schema(
@@ -118,12 +118,12 @@ COMMON_SCHEMAS: dict[str, Schema] = {
     ),
     "StillUsedProblemResponse": {
         "allOf": [
-            ref("Problem"),
+            ref("ProblemResponse"),
             object_schema(
                 {"references": {"type": "array", "items": TEXT, "description": "What refers to the object."}},
                 optional=("references",),
             ),
         ]
     },
-    "AlreadyExistsProblemResponse": {"allOf": [ref("Problem"), object_schema({"id": _ID}, optional=("id",))]},
+    "AlreadyExistsProblemResponse": {"allOf": [ref("ProblemResponse"), object_schema({"id": _ID}, optional=("id",))]},
 }

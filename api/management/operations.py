@@ -61,7 +61,9 @@ _BAD_QUERY = problem_answers({problems.INVALID_REQUEST: {}} | REJECTED_EARLY) | 
     {problems.NOT_ACCEPTABLE: {}}
 )
 _UNKNOWN = problem_answers({problems.NOT_FOUND: {}})
-_NOT_LIVE = json_answer("ClientChange", "Saved; goes live once Redis is available again.", status=202, later=_LATER)
+_NOT_LIVE = json_answer(
+    "ClientSavedResponse", "Saved; goes live once Redis is available again.", status=202, later=_LATER
+)
 
 
 def _request_body(schema: str, example: dict[str, Any]) -> dict[str, OpenApiRequest]:
@@ -95,7 +97,7 @@ list_operation = extend_schema(
         CHALLENGE,
         RETRY_OUTAGE,
     ],
-    responses=json_answer("Clients", "A page of clients.", page={"clients": [_CLIENT], "next": None})
+    responses=json_answer("ClientsResponse", "A page of clients.", page={"clients": [_CLIENT], "next": None})
     | _BAD_QUERY
     | _COMMON,
 )
@@ -107,7 +109,7 @@ read_operation = extend_schema(
     description="The client's own fields. `plan` is null for a client on the default plan, and for a client that is "
     "limited by its ancestors alone.",
     parameters=[_KEY, CHALLENGE, RETRY_OUTAGE],
-    responses=json_answer("Client", "The client.", client=_CLIENT) | _BAD_QUERY | _UNKNOWN | _COMMON,
+    responses=json_answer("ClientResponse", "The client.", client=_CLIENT) | _BAD_QUERY | _UNKNOWN | _COMMON,
 )
 
 put_operation = extend_schema(
@@ -116,9 +118,9 @@ put_operation = extend_schema(
     summary="Register or replace a client",
     description="Omitted fields get their default values. Responds when the change is live on every server.",
     parameters=[_KEY, CHALLENGE, RETRY_OUTAGE],
-    request=_request_body("ClientFields", {"name": "Acme Ltd", "plan": "pro"}),
-    responses=json_answer("ClientChange", "Replaced and live.", client=_SAVED)
-    | json_answer("ClientChange", "Registered and live.", status=201, client=_SAVED)
+    request=_request_body("ClientRequest", {"name": "Acme Ltd", "plan": "pro"}),
+    responses=json_answer("ClientSavedResponse", "Replaced and live.", client=_SAVED)
+    | json_answer("ClientSavedResponse", "Registered and live.", status=201, client=_SAVED)
     | _NOT_LIVE
     | BAD_INPUT
     | _UNKNOWN
@@ -131,8 +133,8 @@ change_operation = extend_schema(
     summary="Change some fields of a client",
     description="Omitted fields keep their values. Responds when the change is live on every server.",
     parameters=[_KEY, CHALLENGE, RETRY_OUTAGE],
-    request=_request_body("ClientFields", {"status": "blocked"}),
-    responses=json_answer("ClientChange", "Changed and live.", client=_SAVED | {"status": "blocked"})
+    request=_request_body("ClientRequest", {"status": "blocked"}),
+    responses=json_answer("ClientSavedResponse", "Changed and live.", client=_SAVED | {"status": "blocked"})
     | _NOT_LIVE
     | BAD_INPUT
     | _UNKNOWN
@@ -147,7 +149,7 @@ remove_operation = extend_schema(
     parameters=[_KEY, CHALLENGE, RETRY_OUTAGE],
     responses={204: None}
     | json_answer(
-        "ClientRemoval",
+        "ClientDeletedResponse",
         "Removed; goes live once Redis is available again.",
         status=202,
         later={"key": "acme", "live": False, "detail": _LATER["detail"]},
@@ -169,9 +171,9 @@ reset_operation = extend_schema(
         "settled. The reason is recorded."
     ),
     parameters=[_KEY, CHALLENGE, RETRY_OUTAGE],
-    request=_request_body("Reset", {"reason": "Load test by the shop."}),
+    request=_request_body("ResetRequest", {"reason": "Load test by the shop."}),
     responses=json_answer(
-        "ResetDone", "The counters are reset.", done={"client": "acme", "reason": "Load test by the shop."}
+        "ResetResponse", "The counters are reset.", done={"client": "acme", "reason": "Load test by the shop."}
     )
     | BAD_INPUT
     | _UNKNOWN

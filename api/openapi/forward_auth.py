@@ -67,7 +67,7 @@ _ANSWERS: Responses = (
     | problem_answers(
         {problems.CLIENT_BLOCKED: examples.BLOCKED, problems.INSUFFICIENT_SCOPE: {}}, schema=DENIAL_OR_PROBLEM
     )
-    | problem_answers({problems.QUOTA_EXCEEDED: examples.DENIED}, schema=ref("QuotaExceeded"))
+    | problem_answers({problems.QUOTA_EXCEEDED: examples.DENIED}, schema=ref("QuotaExceededResponse"))
     | problem_answers(UNDECIDED, schema=DENIAL_OR_PROBLEM)
     | problem_answers({problems.INTERNAL_ERROR: {}})
 )

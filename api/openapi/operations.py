@@ -28,7 +28,7 @@ def problem_answers(problems_: Mapping[ProblemType, dict[str, Any]], schema: Sch
     shown = [OpenApiExample(kind.title, examples.problem(kind, members)) for kind, members in problems_.items()]
     description = " Or: ".join(kind.title for kind in problems_)
     status = next(iter(problems_)).status
-    return {(status, PROBLEM_JSON): OpenApiResponse(schema or ref("Problem"), description, shown)}
+    return {(status, PROBLEM_JSON): OpenApiResponse(schema or ref("ProblemResponse"), description, shown)}
 
 
 def _header(name: str, description: str, *statuses: int, kind: type = str, required: bool = False) -> OpenApiParameter:
@@ -63,11 +63,11 @@ FORBIDDEN_TYPES: dict[ProblemType, dict[str, Any]] = {problems.INSUFFICIENT_SCOP
 FORBIDDEN = problem_answers(FORBIDDEN_TYPES)
 
 UNDECIDED = {problems.STORE_UNAVAILABLE: examples.UNDECIDED, problems.RULESET_MISSING: {}}
-DENIAL_OR_PROBLEM: Schema = {"anyOf": [ref("Denial"), ref("Problem")]}
+DENIAL_OR_PROBLEM: Schema = {"anyOf": [ref("DenialResponse"), ref("ProblemResponse")]}
 
 _CHECK_REQUEST = {
     JSON: OpenApiRequest(
-        {"oneOf": [ref("CheckByEndpoint"), ref("CheckByRoute")]},
+        {"oneOf": [ref("CheckByEndpointRequest"), ref("CheckByRouteRequest")]},
         examples=[
             OpenApiExample("By endpoint", examples.BY_ENDPOINT),
             OpenApiExample("By method and path", examples.BY_ROUTE),
@@ -104,11 +104,11 @@ check_operation = extend_schema(
     description="Decides whether to serve a request, and counts it if admitted. A denied request costs nothing.",
     parameters=[STATUS, *rate_limit_headers(200, 429), RETRY_DENIED, RETRY_OUTAGE, CHALLENGE],
     request=_CHECK_REQUEST,
-    responses=json_answer("Decision", "Admitted; with `?status=200`, any decision.", admitted=examples.ADMITTED)
+    responses=json_answer("DecisionResponse", "Admitted; with `?status=200`, any decision.", admitted=examples.ADMITTED)
     | BAD_INPUT
     | NO_TOKEN
     | problem_answers({problems.CLIENT_BLOCKED: examples.BLOCKED} | FORBIDDEN_TYPES, schema=DENIAL_OR_PROBLEM)
-    | problem_answers({problems.QUOTA_EXCEEDED: examples.DENIED}, schema=ref("QuotaExceeded"))
+    | problem_answers({problems.QUOTA_EXCEEDED: examples.DENIED}, schema=ref("QuotaExceededResponse"))
     | problem_answers(UNDECIDED, schema=DENIAL_OR_PROBLEM)
     | ALWAYS,
 )
@@ -120,7 +120,7 @@ peek_operation = extend_schema(
     description="Returns the decision that a check would return, and consumes nothing. The status is always 200.",
     parameters=[*rate_limit_headers(200), RETRY_OUTAGE, CHALLENGE],
     request=_CHECK_REQUEST,
-    responses=json_answer("Decision", "The decision that a check would return now.", admitted=examples.ADMITTED)
+    responses=json_answer("DecisionResponse", "The decision that a check would return now.", admitted=examples.ADMITTED)
     | BAD_INPUT
     | NO_TOKEN
     | FORBIDDEN
@@ -138,8 +138,8 @@ batch_operation = extend_schema(
         "degraded."
     ),
     parameters=[CHALLENGE, RETRY_OUTAGE],
-    request={JSON: OpenApiRequest(ref("Batch"), examples=[OpenApiExample("Two checks", examples.BATCH)])},
-    responses=json_answer("BatchResults", "One result for each check.", results=examples.BATCH_RESULTS)
+    request={JSON: OpenApiRequest(ref("BatchRequest"), examples=[OpenApiExample("Two checks", examples.BATCH)])},
+    responses=json_answer("BatchResponse", "One result for each check.", results=examples.BATCH_RESULTS)
     | BAD_INPUT
     | NO_TOKEN
     | FORBIDDEN
@@ -170,7 +170,7 @@ usage_operation = extend_schema(
     description="The current state of every limit that counts this client separately, on every endpoint. Consumes "
     "nothing.",
     parameters=[_CLIENT_PARAMETER, _ATTRIBUTES_PARAMETER, CHALLENGE, RETRY_OUTAGE],
-    responses=json_answer("Usage", "The current state of each limit.", usage=examples.USAGE)
+    responses=json_answer("UsageResponse", "The current state of each limit.", usage=examples.USAGE)
     | problem_answers(
         {problems.INVALID_REQUEST: {"errors": {"client": ["must be given exactly once."]}}} | REJECTED_EARLY
     )
@@ -186,7 +186,7 @@ health_operation = extend_schema(
     tags=["health"],
     summary="Check whether the server is alive",
     description="Does not depend on the store or the database.",
-    responses=json_answer("Health", "Alive.", alive={"status": "ok"}) | ALWAYS,
+    responses=json_answer("HealthResponse", "Alive.", alive={"status": "ok"}) | ALWAYS,
 )
 
 readiness_operation = extend_schema(
@@ -196,7 +196,7 @@ readiness_operation = extend_schema(
     description="`degraded` counts as ready: the server has rules; `missing` lists what is unavailable.",
     parameters=[RETRY_OUTAGE],
     responses=json_answer(
-        "Readiness",
+        "ReadinessResponse",
         "A ruleset is loaded.",
         ready={
             "status": "ready",
@@ -215,7 +215,7 @@ readiness_operation = extend_schema(
             "store_ruleset": None,
         },
     )
-    | problem_answers({problems.RULESET_MISSING: {"missing": ["ruleset"]}}, schema=ref("NotReady"))
+    | problem_answers({problems.RULESET_MISSING: {"missing": ["ruleset"]}}, schema=ref("NotReadyResponse"))
     | ALWAYS,
 )
 

@@ -46,9 +46,9 @@ _SETTLEMENT = object_schema(
         "overdrawn": _OVERDRAWN,
     }
 )
-_SETTLED: Schema = {"allOf": [ref("Settlement"), object_schema({"status": {"const": 200}})]}
+_SETTLED: Schema = {"allOf": [ref("SettlementResponse"), object_schema({"status": {"const": 200}})]}
 _NOT_SETTLED: Schema = {
-    "allOf": [ref("Problem"), object_schema({"reservation": _ID, "status": {"enum": [404, 409, 503]}})]
+    "allOf": [ref("ProblemResponse"), object_schema({"reservation": _ID, "status": {"enum": [404, 409, 503]}})]
 }
 _CHARGE = object_schema(
     {
@@ -67,21 +67,21 @@ _CHARGE = object_schema(
 )
 
 RESERVATION_SCHEMAS: dict[str, Schema] = {
-    "Charge": _CHARGE,
-    "ChargeByEndpoint": check_schema(BY_ENDPOINT, _CHARGED),
-    "ChargeByRoute": check_schema(BY_ROUTE, _CHARGED),
-    "ChargedBefore": {
+    "ChargeResponse": _CHARGE,
+    "ChargeByEndpointRequest": check_schema(BY_ENDPOINT, _CHARGED),
+    "ChargeByRouteRequest": check_schema(BY_ROUTE, _CHARGED),
+    "ChargedBeforeResponse": {
         "allOf": [
-            ref("Problem"),
+            ref("ProblemResponse"),
             object_schema({"cost": count("The cost of the earlier charge."), "overdrawn": _OVERDRAWN}),
         ]
     },
-    "ReservationByEndpoint": check_schema(BY_ENDPOINT, _RESERVED),
-    "ReservationByRoute": check_schema(BY_ROUTE, _RESERVED),
-    "SettledBefore": {"allOf": [ref("Problem"), ref("Settlement")]},
-    "Settlement": _SETTLEMENT,
-    "SettlementCost": object_schema({"cost": _COST}, optional=("cost",), additionalProperties=False),
-    "SettlementList": object_schema(
+    "ReservationByEndpointRequest": check_schema(BY_ENDPOINT, _RESERVED),
+    "ReservationByRouteRequest": check_schema(BY_ROUTE, _RESERVED),
+    "SettledBeforeResponse": {"allOf": [ref("ProblemResponse"), ref("SettlementResponse")]},
+    "SettlementResponse": _SETTLEMENT,
+    "SettlementRequest": object_schema({"cost": _COST}, optional=("cost",), additionalProperties=False),
+    "SettlementsRequest": object_schema(
         {
             "settlements": {
                 "type": "array",
@@ -94,7 +94,7 @@ RESERVATION_SCHEMAS: dict[str, Schema] = {
         },
         additionalProperties=False,
     ),
-    "SettlementResults": object_schema(
+    "SettlementsResponse": object_schema(
         {
             "results": {
                 "type": "array",

@@ -53,7 +53,7 @@ _RESERVATION = OpenApiParameter(
     "reservation", {"type": "string"}, OpenApiParameter.PATH, description="The id of the reservation."
 )
 _UNKNOWN = problem_answers({problems.UNKNOWN_RESERVATION: {}, problems.NOT_FOUND: {}})
-_SETTLED_BEFORE = problem_answers({problems.SETTLED_AT_ANOTHER_COST: _SETTLEMENT}, schema=ref("SettledBefore"))
+_SETTLED_BEFORE = problem_answers({problems.SETTLED_AT_ANOTHER_COST: _SETTLEMENT}, schema=ref("SettledBeforeResponse"))
 _NO_STORE = problem_answers({problems.STORE_UNAVAILABLE: {}, problems.RULESET_MISSING: {}})
 _COMMON: Responses = NO_TOKEN | FORBIDDEN | _NO_STORE | ALWAYS
 
@@ -66,18 +66,18 @@ reserve_operation = extend_schema(
     parameters=[STATUS, _KEY, *rate_limit_headers(200, 429), RETRY_DENIED, RETRY_OUTAGE, CHALLENGE],
     request={
         JSON: OpenApiRequest(
-            {"oneOf": [ref("ReservationByEndpoint"), ref("ReservationByRoute")]},
+            {"oneOf": [ref("ReservationByEndpointRequest"), ref("ReservationByRouteRequest")]},
             examples=[
                 OpenApiExample("By endpoint", examples.BY_ENDPOINT | {"cost": 40, "ttl": 120}),
                 OpenApiExample("What is available", examples.BY_ROUTE | {"cost": 40, "at_least": 10}),
             ],
         )
     },
-    responses=json_answer("Decision", "Admitted; with `?status=200`, any decision.", reserved=_RESERVED)
+    responses=json_answer("DecisionResponse", "Admitted; with `?status=200`, any decision.", reserved=_RESERVED)
     | BAD_INPUT
     | NO_TOKEN
     | problem_answers({problems.CLIENT_BLOCKED: examples.BLOCKED} | FORBIDDEN_TYPES, schema=DENIAL_OR_PROBLEM)
-    | problem_answers({problems.QUOTA_EXCEEDED: examples.DENIED}, schema=ref("QuotaExceeded"))
+    | problem_answers({problems.QUOTA_EXCEEDED: examples.DENIED}, schema=ref("QuotaExceededResponse"))
     | problem_answers(UNDECIDED, schema=DENIAL_OR_PROBLEM)
     | ALWAYS,
 )
@@ -92,11 +92,11 @@ settle_operation = extend_schema(
     parameters=[_RESERVATION, RETRY_OUTAGE, CHALLENGE],
     request={
         JSON: OpenApiRequest(
-            ref("SettlementCost"),
+            ref("SettlementRequest"),
             examples=[OpenApiExample("The actual cost", {"cost": 12}), OpenApiExample("What was reserved", {})],
         )
     },
-    responses=json_answer("Settlement", "Settled.", settled=_SETTLEMENT)
+    responses=json_answer("SettlementResponse", "Settled.", settled=_SETTLEMENT)
     | BAD_INPUT
     | _UNKNOWN
     | _SETTLED_BEFORE
@@ -128,7 +128,7 @@ settle_all_operation = extend_schema(
     parameters=[RETRY_OUTAGE, CHALLENGE],
     request={
         JSON: OpenApiRequest(
-            ref("SettlementList"),
+            ref("SettlementsRequest"),
             examples=[
                 OpenApiExample(
                     "Two reservations",
@@ -138,7 +138,7 @@ settle_all_operation = extend_schema(
         )
     },
     responses=json_answer(
-        "SettlementResults",
+        "SettlementsResponse",
         "One result for each settlement.",
         results={
             "results": [
@@ -160,12 +160,14 @@ charge_operation = extend_schema(
     parameters=[_KEY, RETRY_OUTAGE, CHALLENGE],
     request={
         JSON: OpenApiRequest(
-            {"oneOf": [ref("ChargeByEndpoint"), ref("ChargeByRoute")]},
+            {"oneOf": [ref("ChargeByEndpointRequest"), ref("ChargeByRouteRequest")]},
             examples=[OpenApiExample("By endpoint", examples.BY_ENDPOINT | {"cost": 250})],
         )
     },
-    responses=json_answer("Charge", "Debited, or the reason why not.", charged=_CHARGE)
+    responses=json_answer("ChargeResponse", "Debited, or the reason why not.", charged=_CHARGE)
     | BAD_INPUT
-    | problem_answers({problems.SETTLED_AT_ANOTHER_COST: {"cost": 250, "overdrawn": 150}}, schema=ref("ChargedBefore"))
+    | problem_answers(
+        {problems.SETTLED_AT_ANOTHER_COST: {"cost": 250, "overdrawn": 150}}, schema=ref("ChargedBeforeResponse")
+    )
     | _COMMON,
 )

@@ -185,7 +185,11 @@ _DECISION = object_schema(
         "retry_after": _RETRY_AFTER,
         "degraded": _FLAG | {"description": "Whether the decision was made without the store."},
         "ruleset": count("The version of the ruleset that decided; increases with each publication."),
-        "limits": {"type": "array", "items": ref("Limit"), "description": "Every limit that applies to the request."},
+        "limits": {
+            "type": "array",
+            "items": ref("LimitResponse"),
+            "description": "Every limit that applies to the request.",
+        },
         "change": TEXT
         | {"description": "The change set that decided, if it began by its schedule or is tried on a share."},
     },
@@ -194,7 +198,7 @@ _DECISION = object_schema(
 
 _RESULT: Schema = {
     "allOf": [
-        ref("Decision"),
+        ref("DecisionResponse"),
         object_schema(
             {"status": {"enum": [200, 403, 429, 503], "description": "The status that a single check would have."}}
         ),
@@ -212,7 +216,7 @@ _USAGE = object_schema(
         "ruleset": count("The version of the ruleset."),
         "limits": {
             "type": "array",
-            "items": {"allOf": [ref("Limit"), object_schema({"endpoint": _ENDPOINT_OF_LIMIT})]},
+            "items": {"allOf": [ref("LimitResponse"), object_schema({"endpoint": _ENDPOINT_OF_LIMIT})]},
             "description": "Every limit that counts this client separately; `allowed`: whether it would admit a cost "
             "of 1.",
         },
@@ -274,39 +278,39 @@ _VIOLATED = object_schema(
 )
 
 SCHEMAS: dict[str, Schema] = {
-    "Batch": object_schema(
+    "BatchRequest": object_schema(
         {
             "checks": {
                 "type": "array",
-                "items": {"oneOf": [ref("CheckByEndpoint"), ref("CheckByRoute")]},
+                "items": {"oneOf": [ref("CheckByEndpointRequest"), ref("CheckByRouteRequest")]},
                 "minItems": 1,
                 "maxItems": MAX_CHECKS,
             }
         },
         additionalProperties=False,
     ),
-    "BatchResults": object_schema({"results": {"type": "array", "items": ref("BatchResult")}}),
-    "BatchResult": _RESULT,
-    "CheckByEndpoint": check_schema(BY_ENDPOINT),
-    "CheckByRoute": check_schema(BY_ROUTE),
-    "Client": object_schema({"key": TEXT, **_FIELDS}),
-    "ClientChange": object_schema(_CHANGE, optional=("detail",)),
-    "ClientFields": object_schema(_FIELDS, optional=tuple(_FIELDS), additionalProperties=False),
-    "ClientRemoval": object_schema({"key": TEXT, "live": _LIVE, "detail": _LATER}),
-    "Clients": object_schema(
-        {"clients": {"type": "array", "items": ref("Client")}, "next": {"type": ["string", "null"]}}
+    "BatchResponse": object_schema({"results": {"type": "array", "items": ref("BatchItemResponse")}}),
+    "BatchItemResponse": _RESULT,
+    "CheckByEndpointRequest": check_schema(BY_ENDPOINT),
+    "CheckByRouteRequest": check_schema(BY_ROUTE),
+    "ClientResponse": object_schema({"key": TEXT, **_FIELDS}),
+    "ClientSavedResponse": object_schema(_CHANGE, optional=("detail",)),
+    "ClientRequest": object_schema(_FIELDS, optional=tuple(_FIELDS), additionalProperties=False),
+    "ClientDeletedResponse": object_schema({"key": TEXT, "live": _LIVE, "detail": _LATER}),
+    "ClientsResponse": object_schema(
+        {"clients": {"type": "array", "items": ref("ClientResponse")}, "next": {"type": ["string", "null"]}}
     ),
-    "Decision": _DECISION,
-    "Denial": {"allOf": [ref("Problem"), ref("Decision")]},
-    "Health": object_schema({"status": {"const": "ok"}}),
-    "Limit": _LIMIT,
-    "NotReady": {"allOf": [ref("Problem"), object_schema({"missing": _MISSING})]},
-    "Problem": _PROBLEM,
-    "QuotaExceeded": {"allOf": [ref("Denial"), _VIOLATED]},
-    "Reset": object_schema({"reason": _REASON}, additionalProperties=False),
-    "ResetDone": object_schema({"client": TEXT, "reason": TEXT}),
-    "Usage": _USAGE,
-    "Readiness": object_schema(
+    "DecisionResponse": _DECISION,
+    "DenialResponse": {"allOf": [ref("ProblemResponse"), ref("DecisionResponse")]},
+    "HealthResponse": object_schema({"status": {"const": "ok"}}),
+    "LimitResponse": _LIMIT,
+    "NotReadyResponse": {"allOf": [ref("ProblemResponse"), object_schema({"missing": _MISSING})]},
+    "ProblemResponse": _PROBLEM,
+    "QuotaExceededResponse": {"allOf": [ref("DenialResponse"), _VIOLATED]},
+    "ResetRequest": object_schema({"reason": _REASON}, additionalProperties=False),
+    "ResetResponse": object_schema({"client": TEXT, "reason": TEXT}),
+    "UsageResponse": _USAGE,
+    "ReadinessResponse": object_schema(
         {
             "status": {"enum": ["ready", "degraded"]},
             "missing": _MISSING,

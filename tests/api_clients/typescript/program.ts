@@ -13,8 +13,8 @@ const registered = await api.PUT("/v1/clients/{key}", {
   params: { path: { key: "acme" } },
   body: { name: "Acme Ltd" },
 });
-await api.PUT("/v1/policies/{id}", {
-  params: { path: { id: "all" } },
+await api.PUT("/v1/policies/{key}", {
+  params: { path: { key: "all" } },
   body: { limits: [{ quota: 2, window: 60 }] },
 });
 
