@@ -15,6 +15,8 @@ DESCRIPTIONS = {
     "slug": "Identifies it; cannot be changed. In a request, it may be left out, or is that of the address.",
     "name": "For people.",
     "default": "Whether clients without a plan are on this one. A request without it changes no default plan.",
+    "position": "The place in lists of plans, in ascending order. A request without it leaves the place.",
+    "price_note": "For people, such as `€ 49 a month`. A request without it leaves the note.",
     "routes": "Method and path: `GET /api/products/{id}`.",
     "cost": "The cost of a request. Default: 1.",
     "plan": "The slug of a plan; null: all plans.",

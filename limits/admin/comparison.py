@@ -91,7 +91,7 @@ def _back(request: HttpRequest) -> HttpResponse | None:
 def comparison_view(request: HttpRequest, admin_site: AdminSite) -> HttpResponse:
     """The page. ``?plan=`` (repeatable): only these plans; ``?q=``: endpoints whose name or slug contains it;
     ``?differing=on``: only rows in which plans differ; ``?p=``: the page of rows."""
-    every_plan = list(Plan.objects.order_by("-is_default", "name"))
+    every_plan = list(Plan.objects.all())
     chosen = set(request.GET.getlist("plan"))
     plans = [plan for plan in every_plan if not chosen or plan.slug in chosen]
     search, differing = request.GET.get("q", "").strip(), "differing" in request.GET

@@ -1,6 +1,7 @@
 """Plans, and copying a plan with all of its policies."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -11,7 +12,8 @@ from django.db.models import Count, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
-from django.urls import reverse
+from django.template.loader import render_to_string
+from django.urls import URLPattern, path, reverse
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
@@ -19,6 +21,7 @@ from limits.admin.base import HasIntroduction, PlatformModelAdmin
 from limits.admin.comparison import comparison_view
 from limits.admin.drafts import WorksOnDraft
 from limits.admin.forms import ImmutableSlugAdmin, form_page
+from limits.admin.plan_page import PLACES, move_view, plan_page
 from limits.admin.publishing import EDIT_AGAIN, PublishesRules, message_on_commit, publish_rules, reviewed
 from limits.admin.row_history import ShowsHistory
 from limits.changes.overview import ShownChangeSet, planned_for, shown_change_set
@@ -117,9 +120,10 @@ class PlanAdmin(HasIntroduction, WorksOnDraft, ShowsHistory, ImmutableSlugAdmin,
     introduction_links = (("Compare plans", "admin:limits_plan_compare"),)
     is_reviewed = True
     form = PlanForm
-    list_display = ("name", "slug", "default", "policies")
+    list_display = ("name", "slug", "price_note", "default", "policies")
+    sortable_by = ()
     search_fields = ("name", "slug")
-    fields = ("name", "slug", "description", "is_default")
+    fields = ("name", "slug", "price_note", "description", "is_default")
     actions_list = ("compare",)
     actions_detail = ("copy",)
     change_form_outer_before_template = "admin/limits/plan/page.html"
@@ -127,11 +131,28 @@ class PlanAdmin(HasIntroduction, WorksOnDraft, ShowsHistory, ImmutableSlugAdmin,
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        context = {"change_sets": self._planned(request, object_id)}
+        plan = self.get_object(request, object_id)
+        context = {"change_sets": self._planned(request, plan)} | (plan_page(plan) if plan else {})
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))
 
-    def _planned(self, request: HttpRequest, pk: str) -> list[ShownChangeSet]:
-        plan = self.get_object(request, pk)
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        moves = [
+            path(
+                f"<int:object_id>/move/{way}/",
+                view(partial(move_view, way=way)),
+                name=f"limits_plan_move_{way}",
+            )
+            for way in PLACES
+        ]
+        return [*moves, *super().get_urls()]
+
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        """Plans are moved where the list shows them all."""
+        may_move = self.has_change_permission(request) and not request.GET.get("q")
+        return (*self.list_display, "order") if may_move else self.list_display
+
+    def _planned(self, request: HttpRequest, plan: Plan | None) -> list[ShownChangeSet]:
         if plan is None or not request.user.has_perm("limits.view_changeset"):
             return []
         return [shown_change_set(change) for change in planned_for(plan)]
@@ -154,6 +175,10 @@ class PlanAdmin(HasIntroduction, WorksOnDraft, ShowsHistory, ImmutableSlugAdmin,
         if obj.is_default:
             Plan.clear_default(Plan.objects.exclude(pk=obj.pk))
         super().save_model(request, obj, form, change)
+
+    @display(description="Order")
+    def order(self, plan: Plan) -> str:
+        return render_to_string("admin/limits/plan/order.html", {"plan": plan, "ways": PLACES})
 
     @display(description="Default", boolean=True, ordering="is_default")
     def default(self, plan: Plan) -> bool:

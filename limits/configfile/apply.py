@@ -3,7 +3,7 @@ rows to the state of a published version."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import transaction
@@ -18,6 +18,7 @@ from limits.configfile.overrides import (
     restore_segment_overrides,
     write_overrides,
 )
+from limits.configfile.plan_details import Details, detail_changes, stored_details
 from limits.configfile.reading import InvalidConfig
 from limits.configfile.rows import write_alert_rules, write_clients, write_rules
 from limits.domain.differences import differences
@@ -219,10 +220,12 @@ def _unknown_names(
 
 @dataclass(frozen=True, slots=True)
 class Unpublished:
-    """Data that servers do not need, for display: policy's slug → name, alert rule's name → rule."""
+    """Data that servers do not need, for display: policy's slug → name, alert rule's name → rule,
+    plan's slug → position and price note."""
 
     policy_names: Mapping[str, str]
     alert_rules: Mapping[str, str]
+    plan_details: Mapping[str, Details] = field(default_factory=dict)
 
 
 def read_unpublished() -> Unpublished:
@@ -231,6 +234,7 @@ def read_unpublished() -> Unpublished:
     return Unpublished(
         policy_names=dict(Policy.objects.values_list("slug", "name")),
         alert_rules={rule.name: _describe(rule) for rule in rules},
+        plan_details=stored_details(),
     )
 
 
@@ -242,6 +246,7 @@ def _describe(rule: AlertRule) -> str:
 
 def unpublished_changes(before: Unpublished, after: Unpublished) -> Iterator[str]:
     """Yields one sentence for each name or alert rule that was added, removed or changed."""
+    yield from detail_changes(before.plan_details, after.plan_details)
     for slug in sorted(before.policy_names.keys() & after.policy_names.keys()):
         old, new = before.policy_names[slug], after.policy_names[slug]
         if old != new:

@@ -1,6 +1,6 @@
 """Plain data → document, with all checks that do not need the database, except for references to secrets."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from limits.configfile.blocks import block_entry, block_entry_problems
 from limits.configfile.grant_entries import GrantEntry, grant_entry, grant_entry_problems
 from limits.configfile.items import client_problems, date_problems, limit_problems
 from limits.configfile.override_entries import OverrideEntry, SegmentOverrideEntry, override_entry, override_problems
+from limits.configfile.plan_details import Details, detail_problems, details_of_items
 from limits.configfile.reading import InvalidConfig, parse
 from limits.configfile.schema import shape_problems
 from limits.configfile.secrets import restore_secrets
@@ -60,6 +61,8 @@ class Document:
     default_plan: str | None = None
     not_default: frozenset[str] = frozenset()
     """Plans that the file declares not to be the default."""
+    plan_details: Mapping[str, Details] = field(default_factory=dict)
+    """Slug → position and price note, if the file has them."""
     endpoints: Sequence[Endpoint] | None = None
     policies: Sequence[Policy] | None = None
     policy_names: dict[str, str] = field(default_factory=dict)
@@ -101,6 +104,7 @@ def _content_problems(data: dict[str, Any]) -> Iterator[ValidationProblem]:
     yield from _name_problems(data, "alert_rules", "name", _empty_problem)
     yield from _alert_rule_problems(data.get("alert_rules", ()))
     yield from _default_problems(data.get("plans", ()))
+    yield from detail_problems(data.get("plans", ()))
     for at, item in enumerate(data.get("endpoints", ())):
         yield from _route_problems(at, item)
         if message := cost_problem(item.get("cost", 1)):
@@ -197,6 +201,7 @@ def _document(data: dict[str, Any]) -> Document:
         plans=_map_items(plans, plan_of_item),
         default_plan=next((item["slug"] for item in plans or () if item.get("default")), None),
         not_default=frozenset(item["slug"] for item in plans or () if item.get("default") is False),
+        plan_details=details_of_items(plans),
         endpoints=_map_items(data.get("endpoints"), endpoint_of_item),
         policies=_map_items(data.get("policies"), policy_of_item),
         policy_names={item["slug"]: item.get("name", "") for item in data.get("policies", ())},

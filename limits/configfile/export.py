@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from limits.configfile.grants import grant_items
+from limits.configfile.plan_details import stored_details
 from limits.configfile.secrets import hide_secrets
 from limits.domain.alert_rules import AlertRule as DomainAlertRule
 from limits.domain.rule_items import (
@@ -55,9 +56,13 @@ def data_of_config(*, clients: bool, secrets: bool = False) -> dict[str, Any]:
 
 
 def _rules(ruleset: Ruleset) -> dict[str, Any]:
+    details = stored_details()
     names = dict(PolicyRow.objects.values_list("slug", "name"))
     return {
-        "plans": [item_of_plan(plan, is_default=plan.slug == ruleset.default_plan) for plan in ruleset.plans],
+        "plans": [
+            item_of_plan(plan, is_default=plan.slug == ruleset.default_plan) | details[plan.slug]
+            for plan in ruleset.plans
+        ],
         "endpoints": [item_of_endpoint(endpoint) for endpoint in ruleset.endpoints],
         "policies": [item_of_policy(policy, names[policy.slug]) for policy in ruleset.policies],
     }

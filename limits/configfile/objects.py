@@ -13,6 +13,7 @@ from django.db.models import PROTECT, Model, ProtectedError, QuerySet
 from limits.configfile.apply import reference_problems
 from limits.configfile.document import Document, document_of
 from limits.configfile.export import item_of_alert_rule
+from limits.configfile.plan_details import details_of
 from limits.configfile.reading import InvalidConfig
 from limits.configfile.rows import write_alert_rules, write_rules
 from limits.configfile.schema import MAX_RULE_NAME_LENGTH
@@ -167,7 +168,7 @@ def _write_alert_rules(document: Document) -> None:
 
 
 def _item_of_plan(row: Plan) -> dict[str, Any]:
-    return item_of_plan(DomainPlan(row.slug, row.name), is_default=row.is_default)
+    return item_of_plan(DomainPlan(row.slug, row.name), is_default=row.is_default) | details_of(row)
 
 
 def _name_problem(name: str) -> str | None:

@@ -41,9 +41,9 @@ def _write_plans(document: Document) -> None:
         Plan.clear_default(Plan.objects.exclude(slug=document.default_plan))
     Plan.clear_default(Plan.objects.filter(slug__in=document.not_default))
     for plan in document.plans or ():
-        values = {"name": plan.name}
+        values: dict[str, Any] = {"name": plan.name, **document.plan_details.get(plan.slug, {})}
         if document.default_plan is not None:
-            values["is_default"] = plan.slug == document.default_plan  # type: ignore[assignment]
+            values["is_default"] = plan.slug == document.default_plan
         write_row(Plan, {"slug": plan.slug}, values)
 
 

@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError
 
 from limits.configfile.reading import RejectedScalar
+from limits.models.plan_order import MAX_PRICE_NOTE_LENGTH
 from ratelimit_enforcer.domain.enums import (
     AlertMetric,
     Algorithm,
@@ -92,7 +93,16 @@ _OVERRIDE = {"if": {"required": ["clients"]}, "else": {"required": ["client"]}} 
 
 SCHEMA = _object(
     (),
-    plans=_list_of(_object(("slug",), slug=_TEXT, name=_NAME, default=_BOOLEAN)),
+    plans=_list_of(
+        _object(
+            ("slug",),
+            slug=_TEXT,
+            name=_NAME,
+            default=_BOOLEAN,
+            position=_INTEGER,
+            price_note=_text(MAX_PRICE_NOTE_LENGTH),
+        )
+    ),
     endpoints=_list_of(
         _object(("slug",), slug=_TEXT, name=_NAME, routes=_list_of(_text(MAX_ROUTE_LENGTH)), cost=_INTEGER)
     ),

@@ -12,6 +12,7 @@ from django.db.models import F, Q, Value
 from limits.domain.descriptions import limit_sentence, limits_sentence
 from limits.models.fields import ImmutableSlugModel, choices, choices_check, slug_check, slug_field, validate_printable
 from limits.models.history import RowHistory
+from limits.models.plan_order import MAX_PRICE_NOTE_LENGTH, last_position
 from ratelimit_enforcer.domain.enums import Algorithm, Mode, OnStoreFailure, OverQuota, Partition, Period
 from ratelimit_enforcer.domain.limit import (
     MAX_BURST,
@@ -42,7 +43,16 @@ class Plan(ImmutableSlugModel):
     name = models.CharField(
         max_length=200, validators=[validate_printable], help_text="The name that colleagues and customers know."
     )
+    price_note = models.CharField(
+        max_length=MAX_PRICE_NOTE_LENGTH,
+        validators=[validate_printable],
+        blank=True,
+        default="",
+        db_default="",
+        help_text="For people, such as “€ 49 a month”. It is not part of the limits, and not checked.",
+    )
     description = models.TextField(blank=True)
+    position = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)
     is_default = models.BooleanField(
         "default plan",
         default=False,
@@ -53,7 +63,7 @@ class Plan(ImmutableSlugModel):
     history = RowHistory()
 
     class Meta:
-        ordering = ["name"]
+        ordering = ["position", "-is_default", "name"]
         constraints = [
             slug_check("plan"),
             models.UniqueConstraint(
@@ -66,6 +76,12 @@ class Plan(ImmutableSlugModel):
 
     def __str__(self) -> str:
         return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Saves the plan; a new plan is the last one of an order that somebody has set."""
+        if self._state.adding and not self.position:
+            self.position = last_position(Plan.objects.all())
+        super().save(*args, **kwargs)
 
     @classmethod
     def clear_default(cls, plans: "models.QuerySet[Plan]") -> None:

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("limits", "0041_requests_that_create"),
+        ("limits", "0042_over_quota"),
     ]
 
     operations = [
