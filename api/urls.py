@@ -16,6 +16,7 @@ from api.management.changes import (
 )
 from api.management.grants import GrantsView, GrantView
 from api.management.objects import OBJECT_VIEWS
+from api.management.reports import UsageReportView
 from api.management.views import ClientsView, ClientView, ResetView
 from api.metrics import MetricsView
 from api.reservations import ChargeView, ReservationsView, ReservationView, SettlementsView, SettlementView
@@ -69,6 +70,7 @@ urlpatterns = [
     path("v1/alerts/<int:alert>", AlertView.as_view(), name="alert"),
     path("v1/alerts/<int:alert>/acknowledge", AlertAcknowledgeView.as_view(), name="alert-acknowledge"),
     path("v1/alerts/<int:alert>/silence", AlertSilenceView.as_view(), name="alert-silence"),
+    path("v1/reports/usage", UsageReportView.as_view(), name="usage-report"),
     path("healthz", HealthView.as_view(), name="healthz"),
     path("readyz", ReadinessView.as_view(), name="readyz"),
     path("metrics", MetricsView.as_view(), name="metrics"),

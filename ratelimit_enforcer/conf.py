@@ -53,7 +53,7 @@ DEFAULTS: dict[str, Any] = {
     "PUBLIC_URL": "http://127.0.0.1:8000",
     # Retention of usage in days: by minute, by hour and by day.
     "KEEP_MINUTES": 14,
-    "KEEP_HOURS": 60,
+    "KEEP_HOURS": 400,
     "KEEP_DAYS": 730,
     # Networks whose callers may read /metrics without a token, such as "10.1.0.0/16".
     "METRICS_NETWORKS": (),

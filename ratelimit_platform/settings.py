@@ -39,7 +39,7 @@ OIDC_SCOPES           the scopes to request                           openid pro
 OIDC_RECHECK_SECONDS  seconds until the provider confirms a session   900
 COUNTS_PER_BUCKET     new usage counts of one shard in a minute       128
 KEEP_MINUTES          days for which usage is kept by minute          14
-KEEP_HOURS            days for which usage is kept by hour            60
+KEEP_HOURS            days for which usage is kept by hour            400
 KEEP_DAYS             days for which usage is kept by day             730
 APPROVAL_REQUIRED     changes of rules need a second person            off
 APPROVAL_WEBHOOKS     URLs called when approval is requested           none
@@ -184,7 +184,7 @@ RATELIMIT_PLATFORM = {
     "CLIENT_IDENTIFIER": "demo.shop.shop_client" if DEMO else "",
     "COUNTS_PER_BUCKET": env.int("COUNTS_PER_BUCKET", 128, minimum=1),
     "KEEP_MINUTES": env.int("KEEP_MINUTES", 14, minimum=1),
-    "KEEP_HOURS": env.int("KEEP_HOURS", 60, minimum=1),
+    "KEEP_HOURS": env.int("KEEP_HOURS", 400, minimum=1),
     "KEEP_DAYS": env.int("KEEP_DAYS", 730, minimum=1),
     "APPROVAL_REQUIRED": env.bool("APPROVAL_REQUIRED", False),
     "APPROVAL_WEBHOOKS": env.list("APPROVAL_WEBHOOKS"),

@@ -10,7 +10,7 @@ from api.authentication import BearerAuthentication, HasScope
 from api.decisions import STORE_RETRY_AFTER
 from api.errors import exception_response
 from api.problems import DATABASE_UNAVAILABLE, ProblemResponse
-from api.rendering import JsonOnly
+from api.rendering import IgnoreAccept, JsonOnly
 from api.requests import parse_query
 from api.views import ApiView, ExceptionHandler
 from ratelimit_enforcer.domain.enums import Scope
@@ -21,7 +21,7 @@ class ManagingView(ApiView):
 
     authentication_classes = (BearerAuthentication,)
     permission_classes = (HasScope,)
-    content_negotiation_class = JsonOnly
+    content_negotiation_class: type[IgnoreAccept] = JsonOnly
     scope: Scope
 
     def get_exception_handler(self) -> ExceptionHandler:

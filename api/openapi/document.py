@@ -12,6 +12,7 @@ from api.management.change_schemas import CHANGE_SCHEMAS
 from api.management.grant_schemas import GRANT_SCHEMAS
 from api.management.object_schemas import COMMON_SCHEMAS, schemas_of
 from api.management.objects import OBJECT_VIEWS
+from api.management.report_operations import REPORT_SCHEMAS
 from api.openapi.reservation_schemas import RESERVATION_SCHEMAS
 from api.openapi.schemas import SCHEMAS
 
@@ -43,4 +44,5 @@ def complete(
 
 def _schemas() -> dict[str, Any]:
     objects = {name: schema for view, _ in OBJECT_VIEWS.values() for name, schema in schemas_of(view.kind).items()}
-    return SCHEMAS | RESERVATION_SCHEMAS | CHANGE_SCHEMAS | GRANT_SCHEMAS | ALERT_SCHEMAS | COMMON_SCHEMAS | objects
+    platform = SCHEMAS | RESERVATION_SCHEMAS | CHANGE_SCHEMAS | GRANT_SCHEMAS | ALERT_SCHEMAS | REPORT_SCHEMAS
+    return platform | COMMON_SCHEMAS | objects

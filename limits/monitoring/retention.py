@@ -22,6 +22,9 @@ ROWS_PER_STATEMENT = 10_000
 MIN_RETENTION_DAYS = 2
 """Alerts look back up to a day, and begin within an hour."""
 
+MESSAGES_KEPT = timedelta(days=60)
+"""Finished messages are removed this long after they were written."""
+
 _SQL = Statements("retention")
 _MINUTES = ("remove_usage", "remove_denials", "remove_settlements", "remove_thresholds", "remove_policy_usage")
 _HOURS = ("remove_usage_hours", "remove_denial_hours", "remove_settlement_hours", "remove_policy_usage_hours")
@@ -48,10 +51,8 @@ def remove_expired(now: datetime | None = None, seconds: float = 60.0) -> int:
 
 
 def _remove_rows(now: datetime) -> int:
-    """Removes finished messages with the hours, resolved alerts with the days, and keys of requests after a day."""
-    finished_messages = Message.objects.filter(
-        next_attempt_at=None, created_at__lt=now - _retention("KEEP_HOURS", MIN_RETENTION_DAYS)
-    )
+    """Removes finished messages after some weeks, resolved alerts with the days, and keys of requests after a day."""
+    finished_messages = Message.objects.filter(next_attempt_at=None, created_at__lt=now - MESSAGES_KEPT)
     resolved_alerts = Alert.objects.filter(resolved_at__lt=now - _retention("KEEP_DAYS", 1))
     requests = CreatingRequest.objects.filter(created_at__lt=now - KEPT)
     return sum(_remove_with_relations(rows) for rows in (finished_messages, resolved_alerts, requests))

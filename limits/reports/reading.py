@@ -1,11 +1,11 @@
 """Reading the rows of a report: exact, in one snapshot of the database, and streamed."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -18,18 +18,29 @@ from limits.reports.statement import parameters, statement
 from limits.reports.subjects import By, Report, Row
 from ratelimit_enforcer.conf import setting
 
-_SETTINGS = "SET LOCAL work_mem = '128MB'; SET LOCAL jit = off; SET LOCAL statement_timeout = '10min'; SET LOCAL cursor_tuple_fraction = 1"
+_SETTINGS = (
+    "SET LOCAL work_mem = '128MB'; SET LOCAL jit = off; "
+    "SET LOCAL statement_timeout = '10min'; SET LOCAL cursor_tuple_fraction = 1"
+)
 _numbers = count()
 
 
-def rows(report: Report, now: datetime | None = None) -> Iterator[Row]:
-    """Yields the rows, adjustments last, with few of them in memory. All is read when the first row is: PostgreSQL
-    keeps the result, and nothing waits while it is passed on. The iterator is to be closed, or read to the end."""
+def rows(report: Report, now: datetime | None = None) -> Generator[Row]:
+    """Reads a report, and returns its rows, adjustments last, with few of them in memory: PostgreSQL keeps the result,
+    and nothing waits while it is passed on. The iterator is to be closed, or read to the end."""
+    found = _begun(report, now or timezone.now())
+    next(found)
+    return cast(Generator[Row], found)
+
+
+def _begun(report: Report, now: datetime) -> Generator[Row | None]:
+    """Yields None when all has been read, and then the rows."""
     with snapshot() as marks:
-        query, values = _query(report, marks, now or timezone.now())
+        query, values = _query(report, marks, now)
         cursor = connection.connection.cursor(name=f"usage_report_{next(_numbers)}", withhold=True)
         cursor.execute(query, values)
     try:
+        yield None
         yield from _rows(report, cursor)
     finally:
         cursor.close()

@@ -89,7 +89,7 @@ class Report:
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of all columns of a row."""
-        return (*self.by, *(figure.name for figure in self.figures))
+        return (*(by.value for by in self.by), *(figure.name for figure in self.figures))
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ def test_it_is_openapi_3_1(document: Document) -> None:
     assert document["openapi"].startswith("3.1")
     assert set(operations(document)) == {
         *("check", "checkBatch", "peek", "usage", "health", "readiness", "metrics"),
-        *("forwardAuth", "forwardAuthEnvoy"),
+        *("forwardAuth", "forwardAuthEnvoy", "usageReport"),
         *("reserve", "settle", "deleteReservation", "settleAll", "charge"),
         *("listChangeSets", "createChangeSet", "readChangeSet"),
         *("simulateChangeSet", "scheduleChangeSet", "publishChangeSet", "withdrawChangeSet"),
@@ -115,6 +115,7 @@ def test_the_document_is_generated_once_per_format(caller: Caller, monkeypatch: 
         ("forwardAuthEnvoy", [200, 400, 401, 403, 429, 500, 503]),
         ("health", [200, 405, 500]),
         ("readiness", [200, 405, 500, 503]),
+        ("usageReport", [200, 400, 401, 403, 405, 406, 500, 503]),
         ("metrics", [200, 400, 401, 403, 405, 500, 503]),
     ],
 )

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.db import transaction
 from django.utils import timezone
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from limits.models import Client, LateCount, Progress, RecordedClient, RecordedDefaultPlan, UsageDay, Work
@@ -18,13 +18,14 @@ from limits.monitoring import drain
 from limits.monitoring.rollups import roll_up
 from limits.reports.reading import rows
 from limits.reports.subjects import TIMES, By, Report, Row
-from ratelimit_enforcer.domain.usage import PolicyKind
 from limits.store.usage import CountKey
+from ratelimit_enforcer.domain.usage import PolicyKind
 from tests.reports.model import HOUR, Count, State, World
+from tests.support.histories import history_settings
 
 pytestmark = pytest.mark.django_db
 
-FIRST, LAST = datetime(2026, 9, 28, tzinfo=UTC), datetime(2026, 11, 6, tzinfo=UTC)
+FIRST, LAST = datetime(2026, 10, 24, tzinfo=UTC), datetime(2026, 11, 3, tzinfo=UTC)
 HOURS = (LAST - FIRST) // HOUR
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 CLIENTS, ENDPOINTS, TAGS = ("", "acme", "beta", "corp", "never"), ("", "search"), ("eu", "vip")
@@ -46,7 +47,7 @@ states = st.builds(
 def counts(draw: Any) -> Count:
     minute = draw(moments) + timedelta(minutes=draw(st.integers(0, 59)))
     # Most counts arrive at once; some around the close of their month, or much later.
-    delay = draw(st.sampled_from([0, 0, 0, 23, 25, 48, 30 * 24, 44 * 24]))
+    delay = draw(st.sampled_from([0, 0, 0, 23, 25, 48, 7 * 24, 30 * 24]))
     arrived = min(minute + delay * HOUR, NOW)
     number = draw(st.integers(1, 9))
     if draw(st.booleans()):
@@ -66,7 +67,7 @@ def _endpoint(draw: Any) -> str:
 
 @st.composite
 def worlds(draw: Any) -> World:
-    world = World(sorted(draw(st.lists(counts(), max_size=25)), key=lambda count: count.arrived))
+    world = World(sorted(draw(st.lists(counts(), max_size=30)), key=lambda count: count.arrived))
     for client in CLIENTS[1:-1]:
         changes = sorted(draw(st.sets(moments | days, max_size=4)))
         found: list[tuple[datetime, State | None]] = []
@@ -141,7 +142,7 @@ def order(found: Iterator[Row] | list[Row]) -> list[Row]:
     return sorted(found, key=lambda row: (row.is_adjustment, [str(value) for value in row.about]))
 
 
-@settings(max_examples=20, deadline=None)
+@history_settings(80)
 @given(world=worlds(), asked=st.lists(reports(), min_size=1, max_size=6), rolled_up=st.none() | moments | st.just(NOW))
 def test_reports_are_the_sums_of_the_counts(world: World, asked: list[Report], rolled_up: datetime | None) -> None:
     with transaction.atomic():
