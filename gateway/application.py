@@ -159,7 +159,7 @@ class GatewayApplication:
             else:
                 self._answer_decision(request, rendered_decision(result, always_ok=always_ok), answer)
 
-        self._threads.submit(check, guard, view.consume, done)
+        self._threads.submit(check, guard, view.consume, done, headers=request.META)
 
     def _answer_decision(self, request: GatewayRequest, rendered: Rendered, answer: Answer) -> None:
         answer(rendered if rendered.status < 500 else self._named(request, rendered.response()))
@@ -193,7 +193,7 @@ class GatewayApplication:
                 result = self._identified(server_error)(request)
             answer(result)
 
-        self._threads.run(lambda: view(request), done)
+        self._threads.run(lambda: view(request), done, headers=request.META)
 
 
 def _reject_before_body(request: Any) -> HttpResponse | None:

@@ -9,11 +9,13 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from ratelimit_enforcer import telemetry
 from ratelimit_enforcer.domain.decision import CheckRequest, Decision
 from ratelimit_enforcer.engine import Engine, Guard
 
@@ -21,6 +23,8 @@ MAX_BATCH = 100
 """Checks that one call of the store decides."""
 POOL_THREADS = 8
 """Calls other than single checks at the same time."""
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 Result = Decision | Exception
 Done = Callable[[Result], None]
@@ -46,6 +50,7 @@ class EngineThreads:
     def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
         self.engine = engine
         self._loop = loop
+        self._telemetry = telemetry.started
         self._pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="call")
         threads = engine.calls_at_once
         self._arrived: list[Job] = []
@@ -58,12 +63,21 @@ class EngineThreads:
             thread.start()
 
     def submit(
-        self, check: CheckRequest, guard: Guard, consume: bool, done: Done, ends: float | None = None, /
+        self,
+        check: CheckRequest,
+        guard: Guard,
+        consume: bool,
+        done: Done,
+        ends: float | None = None,
+        /,
+        headers: Mapping[str, str] = NO_HEADERS,
     ) -> None:
         """Decides one check, with others that wait. ``guard`` is called with the ruleset that decides; checks with
         equal guards share a call. ``done`` is called in the event loop, with the decision or with the exception that
         the engine or the guard raised. ``ends``: when the caller needs the answer (``time.monotonic()``), if that is
-        sooner than the engine's own deadline allows."""
+        sooner than the engine's own deadline allows. ``headers`` may name the trace that the check belongs to."""
+        if self._telemetry is not None and consume:
+            done = self._telemetry.answering(headers, done)
         if not self._arrived:
             self._loop.call_soon(self._hand_over)
         self._arrived.append(Job(check, guard, consume, done, ends))
@@ -74,9 +88,13 @@ class EngineThreads:
         for job in arrived:
             self._jobs.put(job)
 
-    def run(self, work: Callable[[], Any], done: Callable[[Any], None], /) -> None:
+    def run(
+        self, work: Callable[[], Any], done: Callable[[Any], None], /, headers: Mapping[str, str] = NO_HEADERS
+    ) -> None:
         """Runs any other work in a thread of the pool. ``done`` is called in the event loop, with the result or with
-        the exception."""
+        the exception. ``headers``: as for :meth:`submit`."""
+        if self._telemetry is not None:
+            work = self._telemetry.within(headers, work)
 
         def run() -> None:
             try:
@@ -99,6 +117,8 @@ class EngineThreads:
         self._threads.clear()
 
     def _run(self) -> None:
+        if self._telemetry is not None:
+            self._telemetry.leave_spans_to_callers()
         while (first := self._jobs.get()) is not None:
             jobs, ends = self._waiting(first)
             results = [pair for group in _by_call(jobs) for pair in self._decide(group)]

@@ -5,8 +5,10 @@ import sys
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, celeryd_init, worker_ready, worker_shutting_down
+from celery.signals import beat_init, celeryd_init, worker_process_init, worker_ready, worker_shutting_down
 from kombu.exceptions import OperationalError
+
+from ratelimit_platform import tracing
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ratelimit_platform.settings")
 
@@ -44,3 +46,10 @@ def _start_store_watch(**_: Any) -> None:
     watch = StoreWatch(settings.STORE_WATCH_SECONDS)
     watch.start()
     worker_shutting_down.connect(lambda **_: watch.stop(), weak=False)
+
+
+@worker_process_init.connect
+def _start_tracing(**_: Any) -> None:
+    """In each process that runs tasks: a thread that exports does not survive a fork."""
+    if tracing.is_configured():
+        tracing.start("worker")

@@ -61,6 +61,7 @@ from pathlib import Path
 
 from django.conf import global_settings
 
+from ratelimit_platform import tracing
 from ratelimit_platform.admin_site import UNFOLD
 from ratelimit_platform.broker import default_broker, named_broker
 from ratelimit_platform.content_security import CONTENT_SECURITY_POLICY
@@ -79,6 +80,7 @@ from ratelimit_platform.logs import logging_config
 from ratelimit_platform.mail_url import email_settings
 from ratelimit_platform.sign_in import MIDDLEWARE as RECHECK
 from ratelimit_platform.sign_in import backends, library_settings, sign_in
+from ratelimit_platform.tracing import MIDDLEWARE as TRACES
 
 __all__ = ["CONTENT_SECURITY_POLICY", "UNFOLD"]
 
@@ -128,6 +130,7 @@ LOGIN_REDIRECT_URL = "admin:index"
 vars().update(library_settings(SIGN_IN))
 
 MIDDLEWARE = [
+    *([TRACES] if tracing.is_configured() else []),
     "ratelimit_platform.logs.RequestIdMiddleware",
     "ratelimit_enforcer.middleware.RateLimitHeadersMiddleware",
     "ratelimit_platform.middleware.ProbesMiddleware",

@@ -9,14 +9,15 @@ from typing import TypeVar
 
 from limits.monitoring.prometheus_folder import prepare_folder
 from ratelimit_enforcer.engine import StoreError, get_engine
+from ratelimit_platform import tracing
 from ratelimit_platform.environment import DATA_DIR
 
 Application = TypeVar("Application")
 
 
-def prepared(create: Callable[[], Application]) -> Application:
+def prepared(create: Callable[[], Application], process: str) -> Application:
     """The application that ``create`` returns after it has set up Django; the process then has its metrics and, if the
-    store answers in time, the rules."""
+    store answers in time, the rules. ``process``: what it is called in traces."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ratelimit_platform.settings")
     raise_file_limit()
     prepare_folder(DATA_DIR / "metrics")
@@ -25,6 +26,8 @@ def prepared(create: Callable[[], Application]) -> Application:
     from limits.monitoring.prometheus import start_collecting
 
     start_collecting()
+    if tracing.is_configured():
+        tracing.start(process)
     warm_up()
     freeze()
     return application

@@ -21,4 +21,4 @@ def _application() -> "BoundedBodies":
     return BoundedBodies(handler)
 
 
-application = prepared(_application)
+application = prepared(_application, "web")

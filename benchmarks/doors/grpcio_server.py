@@ -63,7 +63,7 @@ def main() -> None:
     for _ in range(PROCESSES - 1):
         if os.fork() == 0:
             break
-    prepared(django.setup)
+    prepared(django.setup, "grpcio")
     asyncio.run(serve(int(os.environ["GATEWAY_GRPC_PORT"])))
 
 

@@ -111,9 +111,11 @@ class Answering:
             operation, check, cost = self._items[0]
             if check is not None and operation in _PLAIN and (cost is None or is_in_range(cost)):
                 consume = operation is Operation.CHECK
-                self._threads.submit(check, self._caller, consume, self._decided, self._ends)
+                self._threads.submit(
+                    check, self._caller, consume, self._decided, self._ends, headers=self._call.metadata
+                )
                 return
-        self._threads.run(self._evaluation(), self._evaluated)
+        self._threads.run(self._evaluation(), self._evaluated, headers=self._call.metadata)
 
     def _evaluation(self) -> Callable[[], Results]:
         if any(item.check is not None for item in self._items):

@@ -21,30 +21,19 @@ from limits.models.usage import UNKNOWN_ENDPOINT
 from limits.monitoring.platform_metrics import platform_metrics
 from limits.monitoring.prometheus_folder import FOLDER_VARIABLE, remove_gauges_of_ended_processes
 from ratelimit_enforcer.domain.decision import Decision
-from ratelimit_enforcer.domain.enums import Outcome, Reason
+from ratelimit_enforcer.domain.enums import Outcome
+from ratelimit_enforcer.domain.outcomes import outcome_of
 from ratelimit_enforcer.per_process import once, renew_after_fork
 from ratelimit_enforcer.store import observers
 from ratelimit_enforcer.store.observers import Observer
 
 log = structlog.get_logger(__name__)
 
-UNAVAILABLE = "unavailable"
-"""The outcome of a request that was answered with 503."""
-
 WOULD_DENY = "would_deny"
 """The outcome for a policy in shadow mode, in place of “denied”."""
 
 _DURATION_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 """Bucket bounds in seconds: a check takes a tenth of a millisecond, and its deadline is a tenth of a second."""
-
-_OUTCOMES = {
-    None: Outcome.ADMITTED,
-    Reason.LIMIT: Outcome.DENIED,
-    Reason.COST_EXCEEDS_QUOTA: Outcome.DENIED,
-    Reason.TOO_MANY_RESERVATIONS: Outcome.DENIED,
-    Reason.BLOCKED: Outcome.BLOCKED,
-    Reason.EXEMPT: Outcome.EXEMPT,
-}
 
 Increments = tuple[Callable[[float], None], ...]
 """The counters that one kind of decision increments."""
@@ -157,13 +146,6 @@ def _kind(decision: Decision) -> object:
     )
     rules = decision.ruleset, decision.plan, decision.endpoint
     return *rules, decision.allowed, decision.reason, decision.degraded, outcomes
-
-
-def outcome_of(decision: Decision) -> str:
-    """Returns the outcome of a request, or ``unavailable``."""
-    if decision.reason is Reason.STORE_UNAVAILABLE:
-        return Outcome.ADMITTED.value if decision.allowed else UNAVAILABLE
-    return _OUTCOMES[decision.reason].value
 
 
 def _policy_outcomes(decision: Decision) -> dict[str, str]:

@@ -110,7 +110,7 @@ class LimitStates(Sequence[LimitState]):
         return self._states
 
     def __len__(self) -> int:
-        return len(self._read())
+        return len(self._inputs[2])
 
     def __iter__(self) -> Iterator[LimitState]:
         return iter(self._read())

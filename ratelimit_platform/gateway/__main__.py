@@ -39,7 +39,7 @@ def _serve(http: int, grpc: int, ready: int, lifeline: int) -> int:
     # Imported late: the supervisor needs neither of them, and the second needs Django's settings.
     from ratelimit_platform.startup import prepared
 
-    prepared(django.setup)
+    prepared(django.setup, "gateway")
     from ratelimit_platform.gateway.process import run
 
     run(socket.socket(fileno=http), socket.socket(fileno=grpc), ready=ready, lifeline=lifeline)
