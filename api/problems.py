@@ -112,7 +112,7 @@ NOT_ACCEPTABLE = ProblemType(
     "/problems/not-acceptable",
     406,
     "The request accepts none of the available media types.",
-    "The header “Accept”, if present, must allow application/json.",
+    "The header “Accept”, if present, must allow application/json; to read the config, application/yaml is enough.",
 )
 HAS_CHILDREN = ProblemType(
     "/problems/has-children",
@@ -163,6 +163,19 @@ CHANGE_CONFLICT = ProblemType(
     "members “conflicts” and “errors” list the fields. Nothing was changed: prepare a new change set, or resolve the "
     "conflicts in the admin.",
 )
+PUBLICATION_CONFLICT = ProblemType(
+    "/problems/publication-conflict",
+    409,
+    "The change does not fit the present rules.",
+    "Others changed since what the version changed, the rules would be invalid together, or a request at the same time "
+    "changed the same. The members “conflicts” and “errors” list the fields. Nothing was changed.",
+)
+NOTHING_TO_REVERT = ProblemType(
+    "/problems/nothing-to-revert",
+    409,
+    "The version changed no plan, endpoint, policy or segment override.",
+    "There is nothing to revert. A change set that is scheduled or tried is withdrawn: POST /v1/changes/ID/withdraw.",
+)
 BODY_TOO_SLOW = ProblemType(
     "/problems/body-too-slow",
     408,
@@ -178,9 +191,10 @@ LENGTH_REQUIRED = ProblemType(
 PRECONDITION_FAILED = ProblemType(
     "/problems/precondition-failed",
     412,
-    "The object is another one than expected.",
-    "The header “If-Match” does not name the present version of the object, or “If-None-Match: *” was sent and the "
-    "object exists. Nothing was changed: read the object, and send the request again with its “ETag”.",
+    "The present version is another one than expected.",
+    "The header “If-Match” does not name the present version, or “If-None-Match: *” was sent and the object exists. "
+    "Nothing was changed: read it again, and send the request with the new “ETag”. For the whole config, the member "
+    "“publications” lists what was published since.",
 )
 BODY_TOO_LARGE = ProblemType(
     "/problems/body-too-large",
@@ -194,7 +208,8 @@ UNSUPPORTED_MEDIA_TYPE = ProblemType(
     "/problems/unsupported-media-type",
     415,
     "The body must be JSON.",
-    "Send the body as JSON, with the header “Content-Type: application/json”.",
+    "Send the body as JSON, with the header “Content-Type: application/json”. A config file may also be YAML: "
+    "“application/yaml”.",
 )
 QUOTA_EXCEEDED = ProblemType(
     QUOTA_EXCEEDED_TYPE,
@@ -257,6 +272,8 @@ PROBLEM_TYPES = (
     KEY_REUSED,
     CHANGE_NOT_POSSIBLE,
     CHANGE_CONFLICT,
+    PUBLICATION_CONFLICT,
+    NOTHING_TO_REVERT,
     BODY_TOO_SLOW,
     LENGTH_REQUIRED,
     PRECONDITION_FAILED,

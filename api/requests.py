@@ -49,7 +49,7 @@ def read_json(request: Request, limit: int = MAX_BODY_BYTES) -> Any:
     """The JSON value in a request's body of at most ``limit`` bytes. Raises :class:`ProblemResponse`."""
     if request.META.get("CONTENT_TYPE") != JSON:
         _require_json(request)
-    return parse_json(_read(request, limit))
+    return parse_json(read_body(request, limit))
 
 
 def parse_json(data: bytes) -> Any:
@@ -57,7 +57,7 @@ def parse_json(data: bytes) -> Any:
     value = _decoded(data)
     # Fewer brackets than levels are allowed are the common case, and quickly counted.
     if data.count(b"{") + data.count(b"[") > MAX_LEVELS and is_nested_too_deeply(value):
-        raise _malformed(TOO_DEEP)
+        raise malformed(TOO_DEEP)
     return value
 
 
@@ -65,14 +65,14 @@ def _decoded(data: bytes) -> Any:
     try:
         return _DECODER.decode(data.decode())
     except UnicodeDecodeError as error:
-        raise _malformed(f"is not UTF-8 at byte {error.start}.") from error
+        raise malformed(f"is not UTF-8 at byte {error.start}.") from error
     except json.JSONDecodeError as error:
-        raise _malformed(f"is not JSON at line {error.lineno}, column {error.colno}: {error.msg}.") from error
+        raise malformed(f"is not JSON at line {error.lineno}, column {error.colno}: {error.msg}.") from error
     except RecursionError as error:
-        raise _malformed(TOO_DEEP) from error
+        raise malformed(TOO_DEEP) from error
     except ValueError as error:
         # The only error of the decoder without a position: more digits than Python converts to a number.
-        raise _malformed("contains a number with too many digits.") from error
+        raise malformed("contains a number with too many digits.") from error
 
 
 def _require_json(request: Request) -> None:
@@ -85,11 +85,12 @@ def _require_json(request: Request) -> None:
         )
 
 
-def _read(request: Request, limit: int) -> bytes:
+def read_body(request: Request, limit: int) -> bytes:
+    """A request's body of at most ``limit`` bytes. Raises :class:`ProblemResponse`, also if it is empty."""
     try:
         data: bytes = request.read(limit + 1)
     except UnreadablePostError as error:
-        raise _malformed("is incomplete.") from error
+        raise malformed("is incomplete.") from error
     if len(data) > limit:
         raise ProblemResponse(BODY_TOO_LARGE, f"The body has more than {limit:,} bytes.")
     if not data:
@@ -100,10 +101,11 @@ def _read(request: Request, limit: int) -> bytes:
 def _reject_empty_body(request: Request) -> NoReturn:
     if "HTTP_TRANSFER_ENCODING" in request.META:
         raise ProblemResponse(LENGTH_REQUIRED, "The body was sent in chunks, without a Content-Length.")
-    raise _malformed("is empty.")
+    raise malformed("is empty.")
 
 
-def _malformed(message: str) -> ProblemResponse:
+def malformed(message: str) -> ProblemResponse:
+    """The response to a body of which this is wrong, such as “is incomplete.”"""
     return ProblemResponse(MALFORMED_BODY, f"The body {message}", errors={"body": [message]})
 
 
@@ -112,12 +114,12 @@ def _object_of_unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(fields) != len(pairs):
         seen: set[str] = set()
         twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise _malformed(f"has the duplicate name “{printable(twice)}” in one object.")
+        raise malformed(f"has the duplicate name “{printable(twice)}” in one object.")
     return fields
 
 
 def _reject_constant(name: str) -> NoReturn:
-    raise _malformed(f"contains {name}, which is not JSON.")
+    raise malformed(f"contains {name}, which is not JSON.")
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object_of_unique_names, parse_constant=_reject_constant)

@@ -14,8 +14,10 @@ from api.management.changes import (
     ChangeView,
     ChangeWithdrawView,
 )
+from api.management.config import ConfigView
 from api.management.grants import GrantsView, GrantView
 from api.management.objects import OBJECT_VIEWS
+from api.management.publications import PublicationsView, PublicationView, RestoreView, RevertView
 from api.management.reports import UsageReportView
 from api.management.views import ClientsView, ClientView, ResetView
 from api.metrics import MetricsView
@@ -71,6 +73,11 @@ urlpatterns = [
     path("v1/alerts/<int:alert>/acknowledge", AlertAcknowledgeView.as_view(), name="alert-acknowledge"),
     path("v1/alerts/<int:alert>/silence", AlertSilenceView.as_view(), name="alert-silence"),
     path("v1/reports/usage", UsageReportView.as_view(), name="usage-report"),
+    path("v1/config", ConfigView.as_view(), name="config"),
+    path("v1/publications", PublicationsView.as_view(), name="publications"),
+    path("v1/publications/<int:version>", PublicationView.as_view(), name="publication"),
+    path("v1/publications/<int:version>/restore", RestoreView.as_view(), name="publication-restore"),
+    path("v1/publications/<int:version>/revert", RevertView.as_view(), name="publication-revert"),
     path("healthz", HealthView.as_view(), name="healthz"),
     path("readyz", ReadinessView.as_view(), name="readyz"),
     path("metrics", MetricsView.as_view(), name="metrics"),

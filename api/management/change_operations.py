@@ -110,7 +110,7 @@ _SIMULATING = {
     "live": False,
     "detail": "A worker simulates the change set. Read it again for the result.",
 }
-_CONFLICT = {"conflicts": [{"path": "policies.pro-search.limits.60s.quota", "before": 100, "after": 200, "found": 150}]}
+CONFLICT = {"conflicts": [{"path": "policies.pro-search.limits.60s.quota", "before": 100, "after": 200, "found": 150}]}
 
 _ID = OpenApiParameter(
     "change",
@@ -125,7 +125,7 @@ _KEY = OpenApiParameter(
     description="A request with the same token and key creates one change set within 24 hours, on any server. Visible "
     "ASCII characters, or a string in quotes as in draft-ietf-httpapi-idempotency-key-header.",
 )
-_COMMON: Responses = (
+COMMON: Responses = (
     NO_TOKEN
     | FORBIDDEN
     | problem_answers(
@@ -141,9 +141,9 @@ _COMMON: Responses = (
 _BAD_QUERY = problem_answers({problems.INVALID_REQUEST: {}} | REJECTED_EARLY) | problem_answers(
     {problems.NOT_ACCEPTABLE: {}}
 )
-_UNKNOWN = problem_answers({problems.NOT_FOUND: {}})
+UNKNOWN = problem_answers({problems.NOT_FOUND: {}})
 _IMPOSSIBLE = problem_answers(
-    {problems.CHANGE_NOT_POSSIBLE: {}, problems.CHANGE_CONFLICT: _CONFLICT}, schema=ref("ChangeSetProblemResponse")
+    {problems.CHANGE_NOT_POSSIBLE: {}, problems.CHANGE_CONFLICT: CONFLICT}, schema=ref("ChangeSetProblemResponse")
 )
 
 
@@ -187,7 +187,7 @@ list_operation = extend_schema(
     ],
     responses=json_answer("ChangeSetsResponse", "A page of change sets.", page={"changes": [_ROW], "next": None})
     | _BAD_QUERY
-    | _COMMON,
+    | COMMON,
 )
 
 create_operation = extend_schema(
@@ -201,7 +201,7 @@ create_operation = extend_schema(
     responses=json_answer("ChangeSetSavedResponse", "Created.", status=201, draft={**DETAILS, "live": True})
     | BAD_INPUT
     | problem_answers({problems.KEY_REUSED: {}, problems.CHANGE_NOT_POSSIBLE: {}})
-    | _COMMON,
+    | COMMON,
 )
 
 read_operation = extend_schema(
@@ -214,8 +214,8 @@ read_operation = extend_schema(
         "ChangeSetDetailsResponse", "The change set.", draft=DETAILS, simulated=DETAILS | {"simulations": [_DONE]}
     )
     | _BAD_QUERY
-    | _UNKNOWN
-    | _COMMON,
+    | UNKNOWN
+    | COMMON,
 )
 
 simulate_operation = extend_schema(
@@ -228,9 +228,9 @@ simulate_operation = extend_schema(
     request=_request_body("ChangeSetSimulationRequest", week=_SIMULATED_TIME),
     responses=json_answer("ChangeSetSavedResponse", "A worker simulates it.", status=202, simulating=_SIMULATING)
     | BAD_INPUT
-    | _UNKNOWN
+    | UNKNOWN
     | problem_answers({problems.CHANGE_NOT_POSSIBLE: {}})
-    | _COMMON,
+    | COMMON,
 )
 
 schedule_operation = extend_schema(
@@ -243,9 +243,9 @@ schedule_operation = extend_schema(
     request=_request_body("ChangeSetScheduleRequest", weekend=_SCHEDULE),
     responses=_results("Scheduled; every server knows the time.", scheduled=_SCHEDULED)
     | BAD_INPUT
-    | _UNKNOWN
+    | UNKNOWN
     | _IMPOSSIBLE
-    | _COMMON,
+    | COMMON,
 )
 
 publish_operation = extend_schema(
@@ -259,9 +259,9 @@ publish_operation = extend_schema(
     request=_request_body("ChangeSetPublicationRequest", all={}, share={"share": 10}, tag={"tag": "beta"}),
     responses=_results("Published and live.", published=_PUBLISHED, tried=_TRIED)
     | BAD_INPUT
-    | _UNKNOWN
+    | UNKNOWN
     | _IMPOSSIBLE
-    | _COMMON,
+    | COMMON,
 )
 
 withdraw_operation = extend_schema(
@@ -271,5 +271,5 @@ withdraw_operation = extend_schema(
     description="Ends a schedule or a trial, or discards a draft. What was published for all clients stays.",
     parameters=[_ID, CHALLENGE, RETRY_OUTAGE],
     request=_request_body("ChangeSetWithdrawalRequest", plain={}, reason={"reason": "The sale is over."}),
-    responses=_results("Withdrawn and live.", withdrawn=_WITHDRAWN) | BAD_INPUT | _UNKNOWN | _IMPOSSIBLE | _COMMON,
+    responses=_results("Withdrawn and live.", withdrawn=_WITHDRAWN) | BAD_INPUT | UNKNOWN | _IMPOSSIBLE | COMMON,
 )

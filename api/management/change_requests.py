@@ -120,7 +120,13 @@ def read_publish(request: Request) -> PublishRequest:
 
 def read_withdrawal(request: Request) -> str:
     """The reason in the body of a request, which may be empty. Raises :class:`~api.problems.ProblemResponse`."""
-    given = checked(optional_object(request), {"reason": reason_problem}, "is not a field of a withdrawal.")
+    return read_reason_only(request, "is not a field of a withdrawal.")
+
+
+def read_reason_only(request: Request, unknown: str) -> str:
+    """The reason in a body that may have no other fields, or be empty. ``unknown``: what is wrong with any other field.
+    Raises :class:`~api.problems.ProblemResponse`."""
+    given = checked(optional_object(request), {"reason": reason_problem}, unknown)
     return str(given.get("reason", ""))
 
 

@@ -85,17 +85,17 @@ def _described(schema: Schema) -> Schema:
     """With descriptions, and with a type of each enumeration."""
     for field, value in schema["properties"].items():
         description = {"description": DESCRIPTIONS[field]} if field in DESCRIPTIONS else {}
-        schema["properties"][field] = _portable(value) | description
-    return _portable(schema)
+        schema["properties"][field] = portable(value) | description
+    return portable(schema)
 
 
-def _portable(value: Any) -> Any:
+def portable(value: Any) -> Any:
     """A schema in the words that generators of clients know."""
     if isinstance(value, list):
-        return [_portable(each) for each in value]
+        return [portable(each) for each in value]
     if not isinstance(value, dict):
         return value
-    found = {name: _portable(each) for name, each in value.items()}
+    found = {name: portable(each) for name, each in value.items()}
     if found.get("pattern") == PRINTABLE.pattern:
         del found["pattern"]
         found |= _PRINTABLE_HERE

@@ -9,6 +9,7 @@ from rest_framework.request import Request
 
 from api.management.alert_schemas import ALERT_SCHEMAS
 from api.management.change_schemas import CHANGE_SCHEMAS
+from api.management.config_schemas import CONFIG_SCHEMAS
 from api.management.grant_schemas import GRANT_SCHEMAS
 from api.management.object_schemas import COMMON_SCHEMAS, schemas_of
 from api.management.objects import OBJECT_VIEWS
@@ -45,4 +46,4 @@ def complete(
 def _schemas() -> dict[str, Any]:
     objects = {name: schema for view, _ in OBJECT_VIEWS.values() for name, schema in schemas_of(view.kind).items()}
     platform = SCHEMAS | RESERVATION_SCHEMAS | CHANGE_SCHEMAS | GRANT_SCHEMAS | ALERT_SCHEMAS | REPORT_SCHEMAS
-    return platform | COMMON_SCHEMAS | objects
+    return platform | CONFIG_SCHEMAS | COMMON_SCHEMAS | objects

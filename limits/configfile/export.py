@@ -1,6 +1,7 @@
 """The database as a config file."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 import yaml
@@ -10,6 +11,7 @@ from limits.configfile.plan_details import stored_details
 from limits.configfile.secrets import hide_secrets
 from limits.domain.alert_rules import AlertRule as DomainAlertRule
 from limits.domain.rule_items import (
+    Item,
     item_of_endpoint,
     item_of_plan,
     item_of_policy,
@@ -42,17 +44,24 @@ def to_yaml(data: Mapping[str, Any]) -> str:
 
 def data_of_config(*, clients: bool, secrets: bool = False) -> dict[str, Any]:
     """The database as the data of a config file. ``clients``: with that section; ``secrets``: see :func:`export`."""
-    ruleset = read_ruleset()
-    data = {
-        **_rules(ruleset),
-        **({"clients": list(_clients())} if clients else {}),
-        "overrides": [*_overrides(), *_segment_overrides()],
-        # Earlier releases do not know these sections.
-        **({"grants": grants} if (grants := list(grant_items())) else {}),
-        **({"blocks": [item_of_block(block) for block in ruleset.blocks]} if ruleset.blocks else {}),
-        "alert_rules": list(_alert_rules()),
-    }
+    data = {section: list(items) for section, items in sections_of_config(clients=clients)}
     return data if secrets else hide_secrets(data)
+
+
+def sections_of_config(*, clients: bool) -> Iterator[tuple[str, Iterable[Item]]]:
+    """The database as sections of a config file, with secrets: name and items. Clients and overrides are read as they
+    are needed."""
+    ruleset = read_ruleset()
+    yield from _rules(ruleset).items()
+    if clients:
+        yield "clients", _clients()
+    yield "overrides", chain(_overrides(), _segment_overrides())
+    # Earlier releases do not know these sections.
+    if grants := list(grant_items()):
+        yield "grants", grants
+    if ruleset.blocks:
+        yield "blocks", [item_of_block(block) for block in ruleset.blocks]
+    yield "alert_rules", _alert_rules()
 
 
 def _rules(ruleset: Ruleset) -> dict[str, Any]:
@@ -84,7 +93,7 @@ def _clients() -> Iterator[dict[str, Any]]:
 
 def _overrides() -> Iterator[dict[str, Any]]:
     rows = Override.objects.order_by("client__key", "policy__slug", "starts_at").select_related("client", "policy")
-    yield from map(item_of_override, rows.prefetch_related("limits"))
+    yield from map(item_of_override, rows.prefetch_related("limits").iterator(chunk_size=2_000))
 
 
 def item_of_override(row: Override) -> dict[str, Any]:

@@ -47,6 +47,11 @@ def hide_secrets(data: Mapping[str, Any]) -> dict[str, Any]:
     return hidden
 
 
+def has_secrets(section: str) -> bool:
+    """Whether a section has secret fields."""
+    return any(path[0] == section for path, _ in SECRET_FIELDS)
+
+
 def restore_secrets(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[ValidationProblem]]:
     """The data of a config file, whose shape is valid, with secrets in place of the references to them; and a problem
     for each reference to a secret that is not stored."""
