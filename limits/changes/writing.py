@@ -1,11 +1,13 @@
 """One change of rows by a program: published at once, or proposed where another person has to approve it."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import Model
+from psycopg.errors import LockNotAvailable
 
 from limits.changes.drafts import Recording, propose
 from limits.changes.due import apply_pending
@@ -13,9 +15,31 @@ from limits.changes.lifecycle import Actor
 from limits.configfile.apply import described, problems_at_positions, write_rows
 from limits.configfile.document import Document
 from limits.domain.edits import edit_to_json
-from limits.models import ChangeSet, Publication
+from limits.models import (
+    AlertRule,
+    Block,
+    ChangeSet,
+    Endpoint,
+    Override,
+    OverrideLimit,
+    Plan,
+    Policy,
+    PolicyLimit,
+    Publication,
+    Route,
+    SegmentOverride,
+    SegmentOverrideLimit,
+)
 from limits.models.history import change_reason, written_by
 from limits.publishing import rules
+
+RULE_TABLES: tuple[type[Model], ...] = (
+    *(Plan, Endpoint, Route, Policy, PolicyLimit, SegmentOverride, SegmentOverrideLimit, Block),
+    *(Override, OverrideLimit, AlertRule),
+)
+"""The tables that a write may change, except for clients."""
+
+_PATIENCE_SECONDS, _PAUSE_SECONDS = 5.0, 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +77,7 @@ def write(
     """
     apply_pending()
     with transaction.atomic():
-        # Publishers write to tables first, and take the lock of publications last.
-        _lock(tables)
+        _lock([*RULE_TABLES, *(table for table in tables if table not in RULE_TABLES)])
         rules.lock_publications()
         written, recording = _try(change, actor, reason, dry_run=dry_run, describe=describe)
         if recording is not None:
@@ -86,10 +109,31 @@ def write_document(
 
 
 def _lock(tables: Sequence[type[Model]]) -> None:
-    """Other transactions can read the tables until this one ends, but not write to them."""
-    with connection.cursor() as cursor:
-        for model in tables:
-            cursor.execute(f"LOCK TABLE {model._meta.db_table} IN SHARE ROW EXCLUSIVE MODE")
+    """Other transactions can read the tables until this one ends, but not write to them.
+
+    A save of the admin writes rows first, and takes the lock of publications last. Whoever takes that lock first must
+    not wait for rows afterwards; and while this waits for some tables, it must not have others.
+    """
+    names = ", ".join(model._meta.db_table for model in tables)
+    end = time.monotonic() + _PATIENCE_SECONDS
+    while not _is_locked(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE NOWAIT"):
+        if time.monotonic() > end:
+            with connection.cursor() as cursor:
+                cursor.execute(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE")
+            return
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _is_locked(statement: str) -> bool:
+    """Tries to lock all tables or none. Returns whether it succeeded."""
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(statement)
+    except OperationalError as error:
+        if isinstance(error.__cause__, LockNotAvailable):
+            return False
+        raise
+    return True
 
 
 def _try(

@@ -11,6 +11,7 @@ from limits.changes.lifecycle import Actor
 from limits.changes.writing import write, write_document
 from limits.configfile.document import read
 from limits.models import Block, ChangeSet, Client, Override, Plan, Policy, Publication
+from limits.publishing import rules
 from tests.configfile.files import everything
 from tests.models import rows
 from tests.publishing.platforms import Platform
@@ -85,6 +86,34 @@ def test_locked_tables_are_not_written_meanwhile(shop: Platform) -> None:
     write(change, TOKEN, "", tables=(Override,))
     assert done.wait(30)
     assert order == ["ours", "theirs"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_write_does_not_deadlock_with_a_save(shop: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A save of the admin writes rows first, and takes the lock of publications last."""
+    saved, locked, done = Event(), Event(), Event()
+    lock = rules.lock_publications
+
+    def other() -> None:
+        with transaction.atomic():
+            Policy.objects.filter(slug="all").update(name="Theirs")
+            saved.set()
+            locked.wait(1)
+            lock()
+        connections.close_all()
+        done.set()
+
+    def ours() -> None:
+        row = Policy.objects.get(slug="all")
+        row.name += " and ours"
+        row.save()
+
+    monkeypatch.setattr(rules, "lock_publications", lambda: (locked.set(), lock())[1])
+    Thread(target=other).start()
+    assert saved.wait(30)
+    write(ours, TOKEN, "")
+    assert done.wait(30)
+    assert Policy.objects.get(slug="all").name == "Theirs and ours"
 
 
 def test_what_is_remembered_is_part_of_the_transaction(shop: Platform) -> None:
