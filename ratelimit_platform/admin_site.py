@@ -24,6 +24,7 @@ _MENU: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
         (
             ("Clients", "groups", "client", "changelist"),
             ("Overrides", "tune", "override", "changelist"),
+            ("Grants", "add_shopping_cart", "grant", "changelist"),
             ("Blocks", "gpp_bad", "block", "changelist"),
             ("Why was this denied?", "help", "client", "explain"),
             ("Counter resets", "restart_alt", "counterreset", "changelist"),

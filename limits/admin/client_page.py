@@ -11,6 +11,7 @@ from django.utils import timezone
 from limits.admin.charts import chart, daily_bars
 from limits.admin.client_actions import may_set_status, status_verb
 from limits.admin.client_tree import tree
+from limits.admin.grants import grants_section
 from limits.admin.open_reservations import ReservationList, unsettled_reservations
 from limits.admin.quick_overrides import end_of, raisable
 from limits.admin.quota_peaks import monthly_peaks
@@ -35,16 +36,22 @@ def client_page(request: HttpRequest, client: Client) -> dict[str, Any]:
     """Returns the context of the client's page: limits and their usage, possible actions, the chart of the
     last days, and the latest counter resets."""
     statuses = [status for status in ClientStatus if status != client.status]
-    return limits_section(request, client) | {
-        "statuses": [_action(client, status) for status in statuses if may_set_status(request, client.status, status)],
-        "tags": _tags(request, client),
-        "tree": tree(client),
-        "may_reset": request.user.has_perm("limits.reset_client"),
-        "chart": chart(daily_bars(client_by_hour(client.key, hours=_hours())), "%-d %b", "%A %-d %B"),
-        "reserved_cost": client_reserved_cost(client.key, hours=_hours()),
-        "peaks": monthly_peaks(client.key),
-        "resets": CounterReset.objects.filter(client_key=client.key)[:3],
-    }
+    return (
+        limits_section(request, client)
+        | grants_section(request, client)
+        | {
+            "statuses": [
+                _action(client, status) for status in statuses if may_set_status(request, client.status, status)
+            ],
+            "tags": _tags(request, client),
+            "tree": tree(client),
+            "may_reset": request.user.has_perm("limits.reset_client"),
+            "chart": chart(daily_bars(client_by_hour(client.key, hours=_hours())), "%-d %b", "%A %-d %B"),
+            "reserved_cost": client_reserved_cost(client.key, hours=_hours()),
+            "peaks": monthly_peaks(client.key),
+            "resets": CounterReset.objects.filter(client_key=client.key)[:3],
+        }
+    )
 
 
 def _tags(request: HttpRequest, client: Client) -> list[dict[str, str]]:

@@ -17,6 +17,7 @@ _PERMISSIONS_OF_PAGES = {
     "limits_client_import_clients": "limits.add_clientimport",
     "limits_clientimport_run": "limits.add_clientimport",
     "limits_block_effect": "limits.add_block",
+    "limits_grant_effect": "limits.add_grant",
     "limits_client_status": "limits.block_client",
     "limits_alert_handle": "limits.change_alert",
     "limits_alertrule_send_test": "limits.change_alertrule",

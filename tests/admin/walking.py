@@ -145,7 +145,8 @@ def a_row_of_every_kind() -> None:
     """Creates a row of every model that the shop does not have."""
     endpoint = rows.endpoint("search", "GET /search")
     rows.override_limit(rows.override(Client.objects.get(), Policy.objects.get()))
-    rows.segment_override(Policy.objects.get(), tags=["wholesale"])
+    rows.grant(Client.objects.get(), rows.monthly_policy())
+    rows.segment_override(Policy.objects.get(slug="all"), tags=["wholesale"])
     rows.block(client_key="globex")
     rows.policy("pro-search", plan=rows.plan("pro"), endpoint=endpoint)
     rows.token()

@@ -24,6 +24,7 @@ from limits.models import (
     Client,
     ClientImport,
     Endpoint,
+    Grant,
     Override,
     Plan,
     Policy,
@@ -126,6 +127,8 @@ def full(servers: list[WebServer]) -> None:
         )
     )
     rows.segment_override(row, tags=["wholesale"])
+    rows.limit(row, quota=1_000, window=None, algorithm="calendar", period="month")
+    rows.grant(Client.objects.get(), row, 10_000, author="ada", reason="Order 2026-118")
     publish()
     edits = [Edit(("policies", "search", "limits", "3600s", "quota"), 100, 20)]
     change = start("Black Friday", Actor("somebody"), edits, "Twice the search limits.")
@@ -153,6 +156,7 @@ def full(servers: list[WebServer]) -> None:
 
 
 MODELS = ["plan", "changeset", "endpoint", "policy", "client", "override", "segmentoverride", "apitoken", "alertrule"]
+MODELS += ["grant"]
 READ_ONLY = [
     "publication",
     "usage",
@@ -204,6 +208,7 @@ def _own_pages() -> list[str]:
         reverse("admin:limits_client_more", args=[client.pk]),
         reverse("admin:limits_client_status", args=[client.pk, "blocked"]),
         reverse("admin:limits_client_reset_counters", args=[client.pk]),
+        reverse("admin:limits_grant_end", args=[Grant.objects.get().pk]),
         reverse("admin:limits_client_import_clients"),
         reverse("admin:limits_clientimport_change", args=[upload.pk]),
         reverse("admin:limits_endpoint_try_a_route") + "?request=GET%20/search",
