@@ -5,10 +5,18 @@ import sys
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, celeryd_init, worker_process_init, worker_ready, worker_shutting_down
+from celery.signals import (
+    beat_init,
+    celeryd_init,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_ready,
+    worker_shutting_down,
+)
 from kombu.exceptions import OperationalError
 
-from ratelimit_platform import tracing
+from ratelimit_enforcer import telemetry
+from ratelimit_platform import task_spans, tracing
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ratelimit_platform.settings")
 
@@ -53,3 +61,10 @@ def _start_tracing(**_: Any) -> None:
     """In each process that runs tasks: a thread that exports does not survive a fork."""
     if tracing.is_configured():
         tracing.start("worker")
+        task_spans.start()
+
+
+@worker_process_shutdown.connect
+def _end_tracing(**_: Any) -> None:
+    if telemetry.started is not None:
+        tracing.flush()

@@ -3,7 +3,9 @@
 
 import logging
 import os
+import threading
 from collections.abc import Callable
+from multiprocessing.util import Finalize
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -25,6 +27,8 @@ _DEFAULTS = {
     "OTEL_METRICS_EXPORTER": "otlp",
     "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
 }
+
+FLUSH_SECONDS = 3.0
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +61,25 @@ def _configure(process: str) -> None:
         os.environ[name] = os.environ.get(name) or value
     if isinstance(get_tracer_provider(), ProxyTracerProvider):
         Configurator().configure()
+        # A process of `multiprocessing`, such as one of granian, does not call what `atexit` has.
+        Finalize(None, flush, exitpriority=0)
+
+
+def flush() -> None:
+    """Sends what has not been sent yet, for at most :data:`FLUSH_SECONDS`: the SDK would wait for a receiver that does
+    not answer."""
+    thread = threading.Thread(target=_flush, daemon=True)
+    thread.start()
+    thread.join(FLUSH_SECONDS)
+
+
+def _flush() -> None:
+    from opentelemetry.metrics import get_meter_provider
+    from opentelemetry.trace import get_tracer_provider
+
+    for provider in (get_tracer_provider(), get_meter_provider()):
+        if hasattr(provider, "force_flush"):
+            provider.force_flush()
 
 
 class TraceContextMiddleware:

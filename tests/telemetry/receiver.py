@@ -35,6 +35,10 @@ class Receiver:
         """Service → the span in this trace."""
         return {service: span for service, span in list(self._spans) if span.trace_id.hex() == trace}
 
+    def names_of(self, service: str) -> set[str]:
+        """The names of the spans of a service."""
+        return {span.name for each, span in list(self._spans) if each == service}
+
     def has_metric(self, service: str, name: str) -> bool:
         return (service, name) in self._metrics
 

@@ -5,8 +5,10 @@ import secrets
 import httpx
 import pytest
 
+from ratelimit_platform.celery import app
 from tests.end_to_end.conftest import http, live_rules, redis
 from tests.end_to_end.shop import ask
+from tests.support.celery import CeleryProcess
 from tests.support.forked import run_forked
 from tests.support.gateway_process import running_gateways
 from tests.support.waiting import wait_until
@@ -37,18 +39,30 @@ def test_web_and_gateway_send_what_the_standard_variables_say(http: httpx.Client
     with running_receiver() as receiver:
         variables = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
-            "OTEL_BSP_SCHEDULE_DELAY": "100",
-            "OTEL_METRIC_EXPORT_INTERVAL": "200",
+            "OTEL_BSP_SCHEDULE_DELAY": "600000",
+            "OTEL_METRIC_EXPORT_INTERVAL": "600000",
         }
         with running_servers(1, **variables) as [web], running_gateways(1, **variables) as [gateway]:
             assert ask(http, web, client="a secret client")["status"] == 200
             assert ask(http, gateway, client="a secret client")["status"] == 200
-            wait_until(lambda: set(receiver.spans_of(trace)) == set(SERVICES))
-            for service in SERVICES:
-                wait_until(lambda service=service: receiver.has_metric(service, "ratelimit.checks"))  # type: ignore[misc]
+        wait_until(lambda: set(receiver.spans_of(trace)) == set(SERVICES))
+        for service in SERVICES:
+            wait_until(lambda service=service: receiver.has_metric(service, "ratelimit.checks"))  # type: ignore[misc]
     spans = receiver.spans_of(trace).values()
     assert {(span.name, span.parent_span_id.hex()) for span in spans} == {("ratelimit.check", parent)}
     assert not any(b"secret client" in body for body in receiver.bodies)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("live_rules")
+def test_tasks_of_a_worker_have_spans() -> None:
+    with running_receiver() as receiver:
+        worker = CeleryProcess("worker", OTEL_TRACES_EXPORTER="otlp", OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url)
+        try:
+            app.send_task("limits.tasks.reconcile")
+            wait_until(lambda: receiver.names_of("ratelimit-worker") == {"limits.tasks.reconcile"})
+        finally:
+            worker.stop()
 
 
 @pytest.mark.django_db
