@@ -75,6 +75,7 @@ def evaluate_alerts() -> None:
         if alerts.evaluate():
             send_mails.delay()
             send_webhooks.delay()
+            send_to_services.delay()
 
 
 @shared_task(name="limits.tasks.watch_trials", **_LIMITS)
@@ -105,6 +106,13 @@ def send_webhooks() -> None:
     """Calls the webhooks that are due."""
     with _outages_logged("send_webhooks"):
         delivery.send_due(Channel.WEBHOOK)
+
+
+@shared_task(name="limits.tasks.send_to_services", **_LIMITS)
+def send_to_services() -> None:
+    """Sends the messages to services such as Slack that are due."""
+    with _outages_logged("send_to_services"):
+        delivery.send_due(Channel.SERVICE)
 
 
 IMPORT_STEP_SECONDS = 60.0

@@ -44,6 +44,7 @@ _MENU: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
             ("Settlements by day", "request_quote", "settlementday", "changelist"),
             ("Quota thresholds", "data_usage", "quotathreshold", "changelist"),
             ("Alert rules", "notification_settings", "alertrule", "changelist"),
+            ("Channels", "forum", "notificationchannel", "changelist"),
             ("Alerts", "notifications", "alert", "changelist"),
             ("Messages", "outgoing_mail", "message", "changelist"),
         ),

@@ -244,6 +244,7 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 40},
     },
     "send-webhooks": {"task": "limits.tasks.send_webhooks", "schedule": 10.0, "options": {"expires": 20}},
+    "send-to-services": {"task": "limits.tasks.send_to_services", "schedule": 10.0, "options": {"expires": 20}},
 }
 STORE_WATCH_SECONDS = 10.0
 """Seconds between two checks by a worker whether the store, which is also the broker, answers."""

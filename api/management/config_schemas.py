@@ -24,6 +24,7 @@ DESCRIPTIONS = {
     "overrides": "Limits of one client or of a segment, in place of those of a policy.",
     "grants": "Additional units for a client.",
     "blocks": "Clients, prefixes and networks that are blocked.",
+    "channels": "Where services such as Slack show messages. Their URLs are secrets.",
     "alert_rules": "Who is notified of what. Secrets, such as URLs of webhooks, are `secret:ID` in a response; a "
     "request with `secret:ID` keeps the secret.",
 }
@@ -47,7 +48,7 @@ CONFIG_SCHEMAS: dict[str, Schema] = {
         "description": "A config file. Sections that are missing do not change.",
     },
     "ConfigResponse": object_schema(
-        _SECTIONS, optional=tuple(name for name in _SECTIONS if name in ("clients", "grants", "blocks"))
+        _SECTIONS, optional=tuple(name for name in _SECTIONS if name in ("clients", "grants", "blocks", "channels"))
     ),
     "PublishingResponse": object_schema(_WRITTEN, optional=("detail", "change")),
     "PublishingDryRunResponse": object_schema(

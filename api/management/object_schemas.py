@@ -42,6 +42,7 @@ DESCRIPTIONS = {
     "cooldown": "Seconds between two messages about the same subject.",
     "emails": "Addresses that are notified.",
     "webhooks": "URLs that receive a signed POST request.",
+    "channels": "Slugs of channels of services such as Slack.",
     "min_requests": "Fewer requests in the window do not fire the rule.",
     "notify_resolved": "Whether the end of an alert is reported too.",
 }

@@ -19,6 +19,7 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from limits.admin.base import HasIntroduction, PlatformModelAdmin
+from limits.admin.channels import ChannelsField
 from limits.admin.forms import ReadOnlyAdmin, form_page
 from limits.admin.row_history import ShowsHistory
 from limits.domain.descriptions import quantity
@@ -78,6 +79,9 @@ class AlertRuleForm(forms.ModelForm):
         help_text="One URL per line, starting with https://. Each receives a signed POST request. Addresses in "
         "private networks are rejected unless WEBHOOK_ALLOWED_NETWORKS lists the network.",
     )
+    channels = ChannelsField(
+        required=False, label="Channels", help_text="Slack, Microsoft Teams, PagerDuty and others."
+    )
 
 
 @admin.register(AlertRule)
@@ -91,7 +95,7 @@ class AlertRuleAdmin(HasIntroduction, ShowsHistory, PlatformModelAdmin):
     fieldsets = (
         (None, {"fields": ("name", "metric", "threshold", "min_requests", "window", "group_by")}),
         ("Filters", {"fields": ("client_key", "plan", "endpoint", "policy")}),
-        ("Notifications", {"fields": ("emails", "webhooks", "cooldown", "notify_resolved")}),
+        ("Notifications", {"fields": ("emails", "webhooks", "channels", "cooldown", "notify_resolved")}),
     )
     actions_detail = ("send_test",)
 
@@ -133,7 +137,7 @@ class AlertRuleAdmin(HasIntroduction, ShowsHistory, PlatformModelAdmin):
 
 
 def _recipients(rule: AlertRule) -> str:
-    return ", ".join([*rule.emails, *rule.webhooks])
+    return ", ".join([*rule.emails, *rule.webhooks, *rule.channels])
 
 
 class MessageInline(ReadOnlyAdmin, TabularInline):

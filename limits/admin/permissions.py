@@ -21,6 +21,7 @@ _PERMISSIONS_OF_PAGES = {
     "limits_client_status": "limits.block_client",
     "limits_alert_handle": "limits.change_alert",
     "limits_alertrule_send_test": "limits.change_alertrule",
+    "limits_notificationchannel_send_test": "limits.change_notificationchannel",
 }
 _VERBS_OF_PAGES = {"add": "add", "change": "change", "delete": "delete", "changelist": "view", "history": "view"}
 MAX_NAMED_MANAGERS = 3

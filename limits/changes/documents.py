@@ -21,7 +21,7 @@ from ratelimit_enforcer.domain.rules import Rules
 from ratelimit_enforcer.domain.segments import SegmentOverride
 from ratelimit_enforcer.domain.validation import ValidationProblem, ruleset_problems
 
-_OTHER_SECTIONS = ("clients", "grants", "blocks", "alert_rules")
+_OTHER_SECTIONS = ("clients", "grants", "blocks", "channels", "alert_rules")
 _NOT_IN_A_CHANGE_SET = (
     "cannot be part of a change set, which has plans, endpoints, policies, and overrides of segments only."
 )

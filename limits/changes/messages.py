@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from limits.models import ChangeSet
+from limits.models import ChangeSet, NotificationChannel
 from limits.monitoring.outbox import MAX_SUBJECT, Draft, put, url_of
 from ratelimit_enforcer.conf import setting
 from ratelimit_enforcer.domain.enums import Channel, MessageKind
@@ -38,15 +38,17 @@ def approvers(excluded: Collection[int | None] = ()) -> QuerySet[User]:
 
 
 def request_approval(change: ChangeSet, differences: Iterable[object], editors: Collection[int | None]) -> int:
-    """Asks everybody who may approve the change set, and calls the webhooks. ``differences``: in words; ``editors``:
-    primary keys of users who may not approve it. Returns the number of messages."""
+    """Asks everybody who may approve the change set, and calls the webhooks and channels. ``differences``: in
+    words; ``editors``: primary keys of users who may not approve it. Returns the number of messages."""
     what = f"{change.author} asks for the approval of this change set."
     draft = _draft(change, MessageKind.REQUESTED, what, list(map(str, differences)))
     mails = [(Channel.MAIL, user.email) for user in approvers(editors)]
     webhooks = [(Channel.WEBHOOK, url) for url in setting("APPROVAL_WEBHOOKS")]
-    for channel, destination in [*mails, *webhooks]:
+    channels = NotificationChannel.objects.filter(approvals=True).values_list("slug", flat=True)
+    recipients = [*mails, *webhooks, *((Channel.SERVICE, slug) for slug in channels)]
+    for channel, destination in recipients:
         put(draft, channel, destination, timezone.now())
-    return len(mails) + len(webhooks)
+    return len(recipients)
 
 
 def tell_author(
@@ -71,7 +73,8 @@ def _draft(change: ChangeSet, kind: MessageKind, what: str, lines: Sequence[str]
         "more": len(lines) - MAX_LINES,
         "url": url_of("admin:limits_changeset_change", change.pk),
     }
-    return Draft(kind, subject, "change", context, partial(_payload, change, kind, context, lines, timezone.now()))
+    payload = partial(_payload, change, kind, context, lines, timezone.now())
+    return Draft(kind, subject, "change", context, payload, {"url": context["url"]})
 
 
 def _payload(

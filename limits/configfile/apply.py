@@ -10,6 +10,12 @@ from django.db import transaction
 from django.db.models import ProtectedError, QuerySet
 
 from limits.configfile.blocks import prune_blocks, write_blocks
+from limits.configfile.channels import (
+    channel_reference_problems,
+    channels_in_words,
+    prune_channels,
+    write_channels,
+)
 from limits.configfile.document import ClientEntry, Document
 from limits.configfile.grants import grant_reference_problems, prune_grants, write_grants
 from limits.configfile.overrides import (
@@ -106,6 +112,7 @@ def write_rows(document: Document, *, prune: bool = False, prune_clients: bool =
     write_overrides(document.overrides or ())
     write_grants(document.grants or ())
     write_blocks(document.blocks or ())
+    write_channels(document.channels or ())
     write_alert_rules(document.alert_rules or ())
     if prune:
         prune_rules(document)
@@ -125,6 +132,8 @@ def prune_rules(document: Document) -> None:
     refer to the others. Raises :class:`InvalidConfig` for rows that are still used."""
     if document.alert_rules is not None:
         AlertRule.objects.exclude(name__in=[rule.name for rule in document.alert_rules]).delete()
+    if document.channels is not None:
+        prune_channels(document.channels)
     if document.blocks is not None:
         prune_blocks(document.blocks)
     for section, model in (("policies", Policy), ("endpoints", Endpoint), ("plans", Plan)):
@@ -203,6 +212,7 @@ def _alert_rule_problems(document: Document, plans: set[str], endpoints: set[str
     yield from _unknown_names("alert_rules", "plan", (rule.plan for rule in rules), plans)
     yield from _unknown_names("alert_rules", "endpoint", (rule.endpoint for rule in rules), endpoints)
     yield from _unknown_names("alert_rules", "policy", (rule.policy for rule in rules), policies)
+    yield from channel_reference_problems([rule.channels for rule in rules], document.channels or ())
 
 
 def _all(model: type[Plan] | type[Endpoint] | type[Policy]) -> set[str]:
@@ -220,10 +230,11 @@ def _unknown_names(
 
 @dataclass(frozen=True, slots=True)
 class Unpublished:
-    """Data that servers do not need, for display: policy's slug → name, alert rule's name → rule,
-    plan's slug → position and price note."""
+    """Data that servers do not need, for display: policy's slug → name, channel's slug → channel, alert rule's name →
+    rule, plan's slug → position and price note."""
 
     policy_names: Mapping[str, str]
+    channels: Mapping[str, str]
     alert_rules: Mapping[str, str]
     plan_details: Mapping[str, Details] = field(default_factory=dict)
 
@@ -233,35 +244,38 @@ def read_unpublished() -> Unpublished:
     rules = AlertRule.objects.select_related("plan", "endpoint", "policy")
     return Unpublished(
         policy_names=dict(Policy.objects.values_list("slug", "name")),
+        channels=channels_in_words(),
         alert_rules={rule.name: _describe(rule) for rule in rules},
         plan_details=stored_details(),
     )
 
 
 def _describe(rule: AlertRule) -> str:
-    recipients = ", ".join([*rule.emails, *map(reference_to, rule.webhooks)])
+    recipients = ", ".join([*rule.emails, *map(reference_to, rule.webhooks), *rule.channels])
     resolved = "; also when resolved" if rule.notify_resolved else ""
     return f"{rule.sentence}; to {recipients}; at most one message every {rule.cooldown:,} seconds{resolved}"
 
 
 def unpublished_changes(before: Unpublished, after: Unpublished) -> Iterator[str]:
-    """Yields one sentence for each name or alert rule that was added, removed or changed."""
+    """Yields one sentence for each name, channel or alert rule that was added, removed or changed."""
     yield from detail_changes(before.plan_details, after.plan_details)
     for slug in sorted(before.policy_names.keys() & after.policy_names.keys()):
         old, new = before.policy_names[slug], after.policy_names[slug]
         if old != new:
             yield f"Policy {slug}, name: {old or 'none'} → {new or 'none'}."
     for name in sorted(before.alert_rules.keys() | after.alert_rules.keys()):
-        yield from _rule_changes(name, before.alert_rules.get(name), after.alert_rules.get(name))
+        yield from _changes_in_words(f"Alert rule “{name}”", before.alert_rules.get(name), after.alert_rules.get(name))
+    for slug in sorted(before.channels.keys() | after.channels.keys()):
+        yield from _changes_in_words(f"Channel {slug}", before.channels.get(slug), after.channels.get(slug))
 
 
-def _rule_changes(name: str, old: str | None, new: str | None) -> Iterator[str]:
+def _changes_in_words(subject: str, old: str | None, new: str | None) -> Iterator[str]:
     if old is None:
-        yield f"Alert rule “{name}” added ({new})."
+        yield f"{subject} added ({new})."
     elif new is None:
-        yield f"Alert rule “{name}” removed."
+        yield f"{subject} removed."
     elif old != new:
-        yield f"Alert rule “{name}”: {old} → {new}."
+        yield f"{subject}: {old} → {new}."
 
 
 def restore_rules(ruleset: Ruleset) -> None:

@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
 from limits.configfile.blocks import block_entry, block_entry_problems
+from limits.configfile.channels import ChannelEntry, channel_entry, channel_entry_problems
 from limits.configfile.grant_entries import GrantEntry, grant_entry, grant_entry_problems
 from limits.configfile.items import client_problems, date_problems, limit_problems
 from limits.configfile.override_entries import OverrideEntry, SegmentOverrideEntry, override_entry, override_problems
@@ -70,6 +71,7 @@ class Document:
     overrides: Sequence[OverrideEntry | SegmentOverrideEntry] | None = None
     grants: Sequence[GrantEntry] | None = None
     blocks: Sequence[Block] | None = None
+    channels: Sequence[ChannelEntry] | None = None
     alert_rules: Sequence[AlertRule] | None = None
 
 
@@ -98,11 +100,12 @@ def _without(problems: Iterable[ValidationProblem], data: dict[str, Any]) -> dic
 
 
 def _content_problems(data: dict[str, Any]) -> Iterator[ValidationProblem]:
-    for section in ("plans", "endpoints", "policies"):
+    for section in ("plans", "endpoints", "policies", "channels"):
         yield from _name_problems(data, section, "slug", slug_problem)
     yield from _name_problems(data, "clients", "key", key_problem)
     yield from _name_problems(data, "alert_rules", "name", _empty_problem)
     yield from _alert_rule_problems(data.get("alert_rules", ()))
+    yield from channel_entry_problems(data.get("channels", ()))
     yield from _default_problems(data.get("plans", ()))
     yield from detail_problems(data.get("plans", ()))
     for at, item in enumerate(data.get("endpoints", ())):
@@ -209,6 +212,7 @@ def _document(data: dict[str, Any]) -> Document:
         overrides=_map_items(data.get("overrides"), override_entry),
         grants=_map_items(data.get("grants"), grant_entry),
         blocks=_map_items(data.get("blocks"), block_entry),
+        channels=_map_items(data.get("channels"), channel_entry),
         alert_rules=_map_items(data.get("alert_rules"), _alert_rule),
     )
 
@@ -237,5 +241,6 @@ def _alert_rule(item: dict[str, Any]) -> AlertRule:
         group_by=None if group_by in _NO_GROUPS else GroupBy(group_by),
         emails=tuple(item.get("emails", ())),
         webhooks=tuple(item.get("webhooks", ())),
+        channels=tuple(item.get("channels", ())),
         **optional,
     )

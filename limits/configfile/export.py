@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from limits.configfile.channels import channel_items
 from limits.configfile.grants import grant_items
 from limits.configfile.plan_details import stored_details
 from limits.configfile.secrets import hide_secrets
@@ -61,6 +62,8 @@ def sections_of_config(*, clients: bool) -> Iterator[tuple[str, Iterable[Item]]]
         yield "grants", grants
     if ruleset.blocks:
         yield "blocks", [item_of_block(block) for block in ruleset.blocks]
+    if channels := list(channel_items()):
+        yield "channels", channels
     yield "alert_rules", _alert_rules()
 
 
@@ -149,6 +152,7 @@ def item_of_alert_rule(rule: DomainAlertRule) -> dict[str, Any]:
         "cooldown": rule.cooldown,
         "emails": list(rule.emails) or None,
         "webhooks": list(rule.webhooks) or None,
+        "channels": list(rule.channels) or None,
         "min_requests": rule.min_requests if rule.min_requests > 1 else None,
         "notify_resolved": rule.notify_resolved or None,
     }

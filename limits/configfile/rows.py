@@ -167,6 +167,7 @@ def write_alert_rules(rules: Sequence[DomainAlertRule]) -> None:
                 "cooldown": rule.cooldown,
                 "emails": list(rule.emails),
                 "webhooks": list(rule.webhooks),
+                "channels": list(rule.channels),
                 "min_requests": rule.min_requests,
                 "notify_resolved": rule.notify_resolved,
             },

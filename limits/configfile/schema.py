@@ -159,6 +159,7 @@ SCHEMA = _object(
             ends_at=_TEXT_OR_NULL,
         )
     ),
+    channels=_list_of(_object(("slug", "url"), slug=_TEXT, url=_TEXT, approvals=_BOOLEAN)),
     alert_rules=_list_of(
         _object(
             ("name", "metric", "threshold"),
@@ -174,6 +175,7 @@ SCHEMA = _object(
             cooldown=_INTEGER,
             emails=_list_of(_TEXT),
             webhooks=_list_of(_TEXT),
+            channels=_list_of(_TEXT),
             min_requests=_INTEGER,
             notify_resolved={"type": "boolean"},
         )

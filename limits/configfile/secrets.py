@@ -3,9 +3,7 @@ back keeps the secret.
 
 A field of the config file becomes secret with one line in :data:`SECRET_FIELDS`: where it is, and which secrets are
 stored. Whatever is at the end of the path is a text or a list of texts; lists on the way stand for each of their
-elements, so ``("alert_rules", "channels", "url")`` is the field ``url`` of every channel of every alert rule::
-
-    SecretField(("alert_rules", "channels", "url"), lambda: Channel.objects.values_list("url", flat=True)),
+elements, so ``("channels", "url")`` is the field ``url`` of every channel.
 
 After that, exports hide the field, and :func:`~limits.configfile.document.document_of` restores it before anything
 else reads it, so the rest of the code never sees a reference. What shows secrets elsewhere calls
@@ -18,7 +16,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
 
-from limits.models import AlertRule
+from limits.models import AlertRule, NotificationChannel
 from limits.models.channel_secrets import is_reference, reference_to
 from ratelimit_enforcer.domain.validation import Location, ValidationProblem
 
@@ -36,7 +34,14 @@ def _webhooks() -> Iterator[str]:
     return chain.from_iterable(AlertRule.objects.values_list("webhooks", flat=True))
 
 
-SECRET_FIELDS: tuple[SecretField, ...] = (SecretField(("alert_rules", "webhooks"), _webhooks),)
+def _channels() -> Iterable[str]:
+    return NotificationChannel.objects.values_list("url", flat=True)
+
+
+SECRET_FIELDS: tuple[SecretField, ...] = (
+    SecretField(("alert_rules", "webhooks"), _webhooks),
+    SecretField(("channels", "url"), _channels),
+)
 
 
 def hide_secrets(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,10 +18,10 @@ USAGE_THRESHOLDS = tuple(mark / 100 for mark in THRESHOLDS)
 
 @dataclass(frozen=True, slots=True)
 class AlertRule:
-    """Notify ``emails`` and ``webhooks`` when ``metric`` reaches ``threshold`` within ``window`` seconds, for
-    each ``group_by`` (None: all requests together), at most once in ``cooldown`` seconds for the same group.
-    ``client``, ``plan``, ``endpoint`` and ``policy`` restrict the requests (None: all). A ratio over fewer
-    than ``min_requests`` requests does not fire. ``notify_resolved``: also notify when the alert resolves."""
+    """Notify ``emails``, ``webhooks`` and ``channels`` (slugs) when ``metric`` reaches ``threshold`` within ``window``
+    seconds, for each ``group_by`` (None: all requests together), at most once in ``cooldown`` seconds for the same
+    group. ``client``, ``plan``, ``endpoint`` and ``policy`` restrict the requests (None: all). A ratio over fewer than
+    ``min_requests`` requests does not fire. ``notify_resolved``: also notify when the alert resolves."""
 
     name: str
     metric: AlertMetric
@@ -35,6 +35,7 @@ class AlertRule:
     cooldown: int = 600
     emails: tuple[str, ...] = ()
     webhooks: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
     min_requests: int = 1
     notify_resolved: bool = False
 
@@ -52,8 +53,8 @@ def alert_rule_problems(rule: AlertRule) -> Iterator[tuple[str, str]]:
         yield "cooldown", f"must be between 0 and {MAX_COOLDOWN:,} seconds."
     if not 1 <= rule.min_requests <= MAX_THRESHOLD:
         yield "min_requests", f"must be a whole number from 1 to {MAX_THRESHOLD:,}."
-    if not rule.emails and not rule.webhooks:
-        yield "emails", "must contain at least one address, unless there is a webhook."
+    if not rule.emails and not rule.webhooks and not rule.channels:
+        yield "emails", "must contain at least one address, unless there is a webhook or a channel."
     yield from _problems_of_metric(rule)
 
 

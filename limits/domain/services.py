@@ -6,7 +6,6 @@ the library that sends them can be set: some of them read local files or switch 
 
 import re
 from dataclasses import dataclass
-from hashlib import sha256
 from urllib.parse import parse_qsl, urlsplit
 
 MAX_SERVICE_URL_LENGTH = 450
@@ -121,12 +120,6 @@ def service_url_problem(url: str) -> str | None:
         return None
     examples = "; ".join(f"{service.name}: {service.example}" for service in SERVICES)
     return f"is not a URL of a supported service. {examples}."
-
-
-def secret_reference(url: str) -> str:
-    """Returns the name of a secret that is shown in place of it, such as “secret:1f2e3d4c5b6a”. It changes with the
-    secret, and the secret cannot be derived from it."""
-    return f"secret:{sha256(url.encode()).hexdigest()[:12]}"
 
 
 def without_secrets(text: str, url: str) -> str:

@@ -3,6 +3,7 @@
 from limits.models.alerts import Alert, AlertRule, Message
 from limits.models.blocks import Block
 from limits.models.change_sets import ChangeSet
+from limits.models.channels import NotificationChannel
 from limits.models.clients import Client, ClientImport, CounterReset, Override, OverrideLimit
 from limits.models.grants import Grant, GrantTotal, GrantUse
 from limits.models.identities import Identity
@@ -49,6 +50,7 @@ __all__ = [
     "Identity",
     "LateCount",
     "Message",
+    "NotificationChannel",
     "Override",
     "OverrideLimit",
     "Plan",

@@ -6,12 +6,13 @@ from typing import Any
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
 from django.utils import timezone
 
 from limits.domain import alert_rules
 from limits.domain.alert_rules import MAX_COOLDOWN, MAX_THRESHOLD, MAX_WINDOW, SECONDS_PER_MINUTE
 from limits.domain.webhook_addresses import url_problem
+from limits.models.channels import channel_problems
 from limits.models.fields import choices, choices_check, validate_printable
 from limits.models.history import RowHistory
 from limits.models.rules import Endpoint, Plan, Policy
@@ -19,7 +20,7 @@ from limits.models.usage import OTHER, UNKNOWN_ENDPOINT
 from ratelimit_enforcer.conf import networks, setting
 from ratelimit_enforcer.domain.dates import date_and_time
 from ratelimit_enforcer.domain.enums import AlertMetric, Channel, GroupBy, MessageKind
-from ratelimit_enforcer.domain.validation import MAX_REASON_LENGTH, capitalized
+from ratelimit_enforcer.domain.validation import MAX_REASON_LENGTH, MAX_SLUG_LENGTH, capitalized
 
 
 class AlertRule(models.Model):
@@ -77,6 +78,13 @@ class AlertRule(models.Model):
     webhooks = ArrayField(
         models.CharField(max_length=500), default=list, blank=True, help_text="URLs that receive a signed POST request."
     )
+    channels = ArrayField(
+        models.CharField(max_length=MAX_SLUG_LENGTH),
+        default=list,
+        db_default=Value("{}"),  # Servers of the release before add rows without this column.
+        blank=True,
+        help_text="Channels of Slack, Microsoft Teams, PagerDuty and other services.",
+    )
     notify_resolved = models.BooleanField("notify when resolved", default=False)
 
     history = RowHistory()
@@ -101,7 +109,8 @@ class AlertRule(models.Model):
             ),
             models.CheckConstraint(condition=Q(cooldown__lte=MAX_COOLDOWN), name="alertrule_cooldown_in_range"),
             models.CheckConstraint(
-                condition=Q(emails__len__gte=1) | Q(webhooks__len__gte=1), name="alertrule_has_an_address"
+                condition=Q(emails__len__gte=1) | Q(webhooks__len__gte=1) | Q(channels__len__gte=1),
+                name="alertrule_has_an_address",
             ),
             models.CheckConstraint(condition=Q(min_requests__gte=1), name="alertrule_min_requests_positive"),
         ]
@@ -124,6 +133,7 @@ class AlertRule(models.Model):
             cooldown=self.cooldown,
             emails=tuple(self.emails),
             webhooks=tuple(self.webhooks),
+            channels=tuple(self.channels),
             min_requests=self.min_requests,
             notify_resolved=self.notify_resolved,
         )
@@ -143,13 +153,20 @@ class AlertRule(models.Model):
             raise ValidationError(errors)
 
     def _problems(self) -> list[tuple[str, str]]:
-        return [*alert_rules.alert_rule_problems(self.as_domain()), *webhook_problems(self.webhooks)]
+        return [
+            *alert_rules.alert_rule_problems(self.as_domain()),
+            *webhook_problems(self.webhooks),
+            *channel_problems(self.channels),
+        ]
 
     @property
     def destinations(self) -> list[tuple[Channel, str]]:
-        """The recipients as (channel, email address or URL)."""
-        mails = [(Channel.MAIL, address) for address in self.emails]
-        return mails + [(Channel.WEBHOOK, url) for url in self.webhooks]
+        """The recipients as (channel, email address, URL or slug of a notification channel)."""
+        return [
+            *((Channel.MAIL, address) for address in self.emails),
+            *((Channel.WEBHOOK, url) for url in self.webhooks),
+            *((Channel.SERVICE, slug) for slug in self.channels),
+        ]
 
 
 def webhook_problems(urls: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -234,11 +251,11 @@ class Alert(models.Model):
 
 
 class Message(models.Model):
-    """A message to one email address or webhook. It is written in the transaction that changes the alert, and
-    sent afterwards, until it is delivered or given up."""
+    """A message to one email address, webhook or notification channel. It is written in the transaction that changes
+    the alert, and sent afterwards, until it is delivered or given up."""
 
     channel = models.CharField(max_length=10, choices=choices(Channel))
-    kind = models.CharField(max_length=10, choices=choices(MessageKind))
+    kind = models.CharField(max_length=20, choices=choices(MessageKind))
     destination = models.CharField(max_length=500)
     alerts = models.ManyToManyField(Alert, related_name="messages")
     message_id = models.CharField(max_length=200, unique=True)

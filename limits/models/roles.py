@@ -38,7 +38,8 @@ ROLES: dict[str, frozenset[str]] = {
     | _all("plan", "endpoint", "route", "policy", "policylimit", "client", "segmentoverride", "segmentoverridelimit")
     | {"block_client", "reset_client", "roll_back", "add_clientimport"}
     | CHANGES,
-    OPERATORS: _all("alertrule") | {"add_apitoken", "change_apitoken", "change_platform", HANDLE_ALERTS},
+    OPERATORS: _all("alertrule", "notificationchannel")
+    | {"add_apitoken", "change_apitoken", "change_platform", HANDLE_ALERTS},
 }
 """Role → permissions beyond viewing. Every role can view everything."""
 

@@ -10,10 +10,11 @@ from datetime import datetime, timedelta
 
 import structlog
 from django.db import transaction
-from django.db.models import DurationField, ExpressionWrapper, F, Max, Q, QuerySet, Value
+from django.db.models import DurationField, Exists, ExpressionWrapper, F, Max, OuterRef, Q, QuerySet, Value
 from django.utils import timezone
 
-from limits.models import Alert, AlertRule
+from limits.models import Alert, AlertRule, Message
+from limits.models.channels import incident_channels
 from limits.monitoring.messages import Contexts, write_digest, write_message
 from limits.monitoring.metrics import firing_values, minute_of
 from ratelimit_enforcer.domain.enums import AlertMetric, Channel, MessageKind
@@ -42,7 +43,7 @@ def notify(now: datetime) -> int:
     if _is_burst_in_progress(about_usage, now):
         about_usage = []
     written = _write([*about_platform, *about_usage], now)
-    return written + _notify_resolved(now)
+    return written + _notify_resolved(now) + _resolve_incidents(now)
 
 
 def _due(now: datetime) -> QuerySet[Alert]:
@@ -86,16 +87,33 @@ def _notify_resolved(now: datetime) -> int:
     )
     not_silenced = Q(silenced_until=None) | Q(silenced_until__lte=now)
     alerts = list(resolved.filter(not_silenced).order_by("pk").select_related("rule").select_for_update(of=("self",)))
-    written = _write_all(alerts, MessageKind.RESOLVED, now)
+    written = _write_all(alerts, MessageKind.RESOLVED, now, incident_channels() if alerts else frozenset())
     Alert.objects.filter(pk__in=[alert.pk for alert in alerts]).update(resolution_notified_at=now)
     return written
 
 
-def _write_all(alerts: Iterable[Alert], kind: MessageKind, now: datetime) -> int:
+def _resolve_incidents(now: datetime) -> int:
+    """Resolves the incidents of alerts that are resolved, whatever the rule says about notifications and even during a
+    silence: nobody else would resolve them. Returns the number of messages."""
+    written = 0
+    for slug in incident_channels():
+        sent = Message.objects.filter(alerts=OuterRef("pk"), channel=Channel.SERVICE.value, destination=slug)
+        resolved = Alert.objects.filter(resolved_at__gt=now - MAX_RESOLUTION_AGE)
+        opened = resolved.filter(Exists(sent.filter(kind__in=[MessageKind.OPENED.value, MessageKind.REMINDER.value])))
+        unresolved = opened.exclude(Exists(sent.filter(kind=MessageKind.RESOLVED.value)))
+        for alert in unresolved.order_by("pk").select_related("rule").select_for_update(of=("self",)):
+            write_message(Channel.SERVICE, slug, alert, MessageKind.RESOLVED, now)
+            written += 1
+    return written
+
+
+def _write_all(alerts: Iterable[Alert], kind: MessageKind, now: datetime, without: frozenset[str] = frozenset()) -> int:
+    """``without``: slugs of notification channels that get no message."""
     by_destination: dict[tuple[Channel, str], list[Alert]] = defaultdict(list)
     for alert in alerts:
-        for destination in alert.rule.destinations:
-            by_destination[destination].append(alert)
+        for channel, name in alert.rule.destinations:
+            if channel is not Channel.SERVICE or name not in without:
+                by_destination[channel, name].append(alert)
     contexts: Contexts = {}
     return sum(_write_to(*destination, some, kind, now, contexts) for destination, some in by_destination.items())
 

@@ -26,7 +26,8 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from limits.models import Message
+from limits.models import Message, NotificationChannel
+from limits.monitoring import services
 from limits.monitoring.checked_http import NotDelivered, check_status, exchange
 from ratelimit_enforcer.conf import setting
 from ratelimit_enforcer.domain.enums import Channel
@@ -117,12 +118,30 @@ class _Run:
             _record_failure(message, error, self._now)
             self._skipped_destinations.add(message.destination)
             # An unavailable mail server is unavailable for all of its emails.
-            return self._channel is Channel.WEBHOOK or isinstance(error, smtplib.SMTPRecipientsRefused | ValueError)
-        message.sent_at, message.next_attempt_at, message.problem = timezone.now(), None, ""
-        message.save()
-        log.info("message_sent", message=message.pk, channel=message.channel, kind=message.kind)
+            return self._channel is not Channel.MAIL or isinstance(error, smtplib.SMTPRecipientsRefused | ValueError)
+        _record_success(message)
         self.sent += 1
         return True
+
+
+def send_once(message: Message) -> str:
+    """Sends a message to a notification channel now, with a single attempt, and records the result. Returns the answer
+    of the service. Raises :class:`NotDelivered`."""
+    message.attempts += 1
+    try:
+        answer = _service(message)
+    except NotDelivered as error:
+        message.next_attempt_at, message.problem = None, str(error)
+        message.save()
+        raise
+    _record_success(message)
+    return answer
+
+
+def _record_success(message: Message) -> None:
+    message.sent_at, message.next_attempt_at, message.problem = timezone.now(), None, ""
+    message.save()
+    log.info("message_sent", message=message.pk, channel=message.channel, kind=message.kind)
 
 
 def _mail(message: Message) -> None:
@@ -136,7 +155,18 @@ def _webhook(message: Message) -> None:
     post(message.destination, message.payload, timezone.now())
 
 
-_SENDERS: dict[Channel, Callable[[Message], None]] = {Channel.MAIL: _mail, Channel.WEBHOOK: _webhook}
+def _service(message: Message) -> str:
+    channel = NotificationChannel.objects.filter(slug=message.destination).first()
+    if channel is None:
+        raise NotDelivered(f"There is no channel “{message.destination}”.")
+    return services.send(channel.url, message.subject, message.text, services.Event(**message.payload))
+
+
+_SENDERS: dict[Channel, Callable[[Message], object]] = {
+    Channel.MAIL: _mail,
+    Channel.WEBHOOK: _webhook,
+    Channel.SERVICE: _service,
+}
 
 
 def _record_failure(message: Message, error: Exception, now: datetime) -> None:

@@ -1,6 +1,6 @@
 """Messages about alerts, written to an outbox in the transaction that changes the alerts.
 
-Emails are for people, webhooks for programs; both contain the same information.
+Emails are for people, webhooks for programs; both contain the same information. Services such as Slack get a few lines.
 """
 
 import uuid
@@ -10,11 +10,11 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
+from limits.domain.alert_actions import LINKED_ACTIONS
 from limits.domain.alert_rules import format_minutes, format_percent, units_of_cost
 from limits.domain.descriptions import quantity
-from limits.models import Alert, AlertRule, Message
+from limits.models import Alert, AlertRule, Message, NotificationChannel
 from limits.monitoring import problems
-from limits.monitoring.handling import LINKED_ACTIONS
 from limits.monitoring.metrics import ONE_MINUTE, largest_contributions
 from limits.monitoring.outbox import MAX_SUBJECT, Draft, put, url_of
 from ratelimit_enforcer.domain.enums import AlertMetric, Channel, GroupBy, MessageKind
@@ -25,7 +25,12 @@ MAX_FIGURES = 10
 MAX_DIGEST_LINES = 50
 """Maximum number of alerts listed in a digest."""
 
-_PREFIXES = {MessageKind.REMINDER: "Reminder: ", MessageKind.RESOLVED: "Resolved: ", MessageKind.TEST: "Test: "}
+_PREFIXES = {
+    MessageKind.REMINDER: "Reminder: ",
+    MessageKind.ACKNOWLEDGED: "Acknowledged: ",
+    MessageKind.RESOLVED: "Resolved: ",
+    MessageKind.TEST: "Test: ",
+}
 _AMOUNTS = {
     AlertMetric.USAGE_RATIO: "highest",
     AlertMetric.OVERDRAWN: "overdrawn",
@@ -47,13 +52,13 @@ def write_message(
     now: datetime,
     contexts: Contexts | None = None,
 ) -> Message:
-    """Writes a message about one alert to the outbox, and returns it. ``destination`` is an email address or a URL;
-    ``contexts`` shares the figures of an alert between messages of one kind."""
+    """Writes a message about one alert to the outbox, and returns it. ``destination`` is an email address, a URL
+    or the slug of a notification channel; ``contexts`` shares the figures of an alert between messages of one kind."""
     contexts = {} if contexts is None else contexts
     if alert.pk not in contexts:
         contexts[alert.pk] = _context(alert, kind)
     context = contexts[alert.pk]
-    message = _write(channel, destination, kind, context["subject"], "alert", context, now)
+    message = _write(channel, destination, kind, "alert", context, _event(alert, kind), now)
     message.alerts.add(alert)
     return message
 
@@ -78,7 +83,8 @@ def write_digest(
         "more": len(alerts) - MAX_DIGEST_LINES,
         "alerts_url": f"{url_of('admin:limits_alert_changelist')}?{urlencode({'resolved_at__isempty': '1'})}",
     }
-    message = _write(channel, destination, MessageKind.DIGEST, context["subject"], "digest", context, now)
+    event = {"level": _LEVELS.get(kind, "info"), "url": context["alerts_url"]}
+    message = _write(channel, destination, MessageKind.DIGEST, "digest", context, event, now)
     message.alerts.add(*alerts)
     return message
 
@@ -86,19 +92,45 @@ def write_digest(
 def write_test(channel: Channel, destination: str, rule: AlertRule, now: datetime) -> Message:
     """Writes a test message about a rule to the outbox, and returns it: it shows how messages of the rule arrive."""
     subject = f"{_PREFIXES[MessageKind.TEST]}{rule.name}"[:MAX_SUBJECT]
-    context: dict[str, Any] = {
-        "subject": subject,
-        "rule": rule,
-        "rule_url": url_of("admin:limits_alertrule_change", rule.pk),
-    }
-    return _write(channel, destination, MessageKind.TEST, subject, "test", context, now)
+    url = url_of("admin:limits_alertrule_change", rule.pk)
+    context: dict[str, Any] = {"subject": subject, "rule": rule, "rule_url": url}
+    return _write(channel, destination, MessageKind.TEST, "test", context, {"url": url}, now)
+
+
+def write_channel_test(channel: NotificationChannel, now: datetime) -> Message:
+    """Writes a test message to a notification channel to the outbox, and returns it."""
+    context = {"subject": f"{_PREFIXES[MessageKind.TEST]}{channel.slug}"}
+    event = {"url": url_of("admin:limits_notificationchannel_change", channel.pk)}
+    return _write(Channel.SERVICE, channel.slug, MessageKind.TEST, "test", context, event, now)
 
 
 def _write(
-    channel: Channel, destination: str, kind: MessageKind, subject: str, template: str, context: Any, now: datetime
+    channel: Channel,
+    destination: str,
+    kind: MessageKind,
+    template: str,
+    context: Any,
+    event: dict[str, Any],
+    now: datetime,
 ) -> Message:
     payload = partial(_payload, kind=kind, context=context, now=now)
-    return put(Draft(kind, subject, template, context, payload), channel, destination, now)
+    return put(Draft(kind, context["subject"], template, context, payload, event), channel, destination, now)
+
+
+_LEVELS = {
+    MessageKind.OPENED: "warning",
+    MessageKind.REMINDER: "warning",
+    MessageKind.RESOLVED: "success",
+}
+
+
+def _event(alert: Alert, kind: MessageKind) -> dict[str, Any]:
+    """All messages about an alert belong to one incident, whose key is the address of its page."""
+    page = url_of("admin:limits_alert_change", alert.pk)
+    level = _LEVELS.get(kind, "info")
+    if level == "warning" and alert.rule.metric == AlertMetric.PLATFORM:
+        level = "failure"
+    return {"level": level, "key": page, "url": page, "resolved": kind is MessageKind.RESOLVED}
 
 
 def _context(alert: Alert, kind: MessageKind) -> dict[str, Any]:

@@ -20,18 +20,21 @@ MAX_SUBJECT = 200
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A message before it has a recipient. ``template``: in ``limits/mail``, without its ending; ``payload`` returns
-    the JSON of a webhook for the id of the message."""
+    """A message before it has a recipient. ``template``: in ``limits/mail`` and ``limits/service``, without its ending;
+    ``payload`` returns the JSON of a webhook for the id of the message; ``event`` has the fields of
+    :class:`limits.monitoring.services.Event`."""
 
     kind: MessageKind
     subject: str
     template: str
     context: dict[str, Any]
     payload: Callable[[uuid.UUID], dict[str, Any]]
+    event: dict[str, Any]
 
 
 def put(draft: Draft, channel: Channel, destination: str, now: datetime) -> Message:
-    """Writes a message to the outbox, and returns it. ``destination`` is an email address or a URL."""
+    """Writes a message to the outbox, and returns it. ``destination`` is an email address, a URL or
+    the slug of a notification channel."""
     name = uuid.uuid4()
     message = Message(
         channel=channel.value,
@@ -45,6 +48,9 @@ def put(draft: Draft, channel: Channel, destination: str, now: datetime) -> Mess
     if channel is Channel.MAIL:
         message.text = render_to_string(f"limits/mail/{draft.template}.txt", draft.context)
         message.html = render_to_string(f"limits/mail/{draft.template}.html", draft.context)
+    elif channel is Channel.SERVICE:
+        message.text = render_to_string(f"limits/service/{draft.template}.txt", draft.context).strip()
+        message.payload = draft.event
     else:
         message.payload = draft.payload(name)
     message.save()

@@ -87,6 +87,8 @@ class Channel(StrEnum):
 
     MAIL = "mail"
     WEBHOOK = "webhook"
+    SERVICE = "service"
+    """A service such as Slack; the destination is the slug of a notification channel."""
 
 
 class MessageKind(StrEnum):
@@ -94,6 +96,7 @@ class MessageKind(StrEnum):
 
     OPENED = "opened"
     REMINDER = "reminder"
+    ACKNOWLEDGED = "acknowledged"
     RESOLVED = "resolved"
     DIGEST = "digest"
     TEST = "test"

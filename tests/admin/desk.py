@@ -40,9 +40,9 @@ class Page:
         return found
 
     @property
-    def fields(self) -> dict[str, str]:
+    def fields(self) -> dict[str, Any]:
         """The form data that the page would submit without changes."""
-        data: dict[str, str] = {}
+        data: dict[str, Any] = {}
         for form in self._forms():
             data |= _fields(form)
         for formset in self._formsets():
@@ -80,14 +80,16 @@ class Page:
                 yield from (nested.formset for nested in getattr(form, "nested_formsets", ()))
 
 
-def _fields(form: BaseForm) -> dict[str, str]:
-    data: dict[str, str] = {}
+def _fields(form: BaseForm) -> dict[str, Any]:
+    data: dict[str, Any] = {}
     for bound in form:
         value = bound.value()
         widget = bound.field.widget
         if isinstance(widget, MultiWidget):
             parts = enumerate(value if isinstance(value, list) else widget.decompress(value))
             data |= {f"{bound.html_name}_{at}": "" if part is None else str(part) for at, part in parts}
+        elif getattr(widget, "allow_multiple_selected", False):
+            data[bound.html_name] = [str(each) for each in value or ()]
         elif value is True:
             data[bound.html_name] = "on"
         elif value is not False:

@@ -118,6 +118,7 @@ def test_the_list_of_urls_is_complete() -> None:
     assert len(EVERY_ADDRESS) > 140
     known = {"limits_plan_copy", "limits_publication_roll_back", "limits_client_status", "limits_alert_handle"}
     known |= {"limits_changeset_publish", "limits_changeset_resolve", "limits_changeset_simulation_file"}
+    known |= {"limits_notificationchannel_send_test"}
     known |= {"limits_policy_shadow_report", "limits_policy_shadow_file", "limits_policy_enforce"}
     assert known | {"auth_user_password_change", "limits_policy_sentence", "autocomplete", "jsi18n"} <= names
 

@@ -20,6 +20,7 @@ from limits.models import (
     CounterReset,
     Endpoint,
     Message,
+    NotificationChannel,
     Policy,
     PolicyDenial,
     QuotaReading,
@@ -150,6 +151,7 @@ def a_row_of_every_kind() -> None:
     rows.block(client_key="globex")
     rows.policy("pro-search", plan=rows.plan("pro"), endpoint=endpoint)
     rows.token()
+    NotificationChannel.objects.create(slug="ops", url="https://hooks.slack.com/services/T1/B1/hush")
     rows.alert_rule("search-abuse", group_by="client")
     now = timezone.now().replace(second=0, microsecond=0)
     counted = {"minute": now, "client_key": "globex", "endpoint": "search", "requests": 60}

@@ -77,7 +77,7 @@ def test_pruning_removes_rules_that_the_section_does_not_contain(shop: Platform)
         ("window: 90", "window: must be a multiple of 60 seconds, from 60 to 86,400."),
         ("window: 0", "window: must be a multiple of 60 seconds, from 60 to 86,400."),
         ("cooldown: -1", "cooldown: must be between 0 and 2,592,000 seconds."),
-        ("emails: []", "emails: must contain at least one address, unless there is a webhook."),
+        ("emails: []", "emails: must contain at least one address, unless there is a webhook or a channel."),
         ("emails: [nobody]", "emails[0]: must be an email address."),
         ("group_by: plan", "group_by: must be one of: client, endpoint, policy, none."),
         ("name: ''", "name: must not be empty."),

@@ -9,9 +9,9 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from limits.configfile.export import export
-from limits.models import AlertRule
+from limits.models import AlertRule, NotificationChannel
 from limits.models.channel_secrets import reference_to
-from tests.configfile.files import put, refusal
+from tests.configfile.files import put, refusal, refused
 from tests.management.running import run
 from tests.publishing.platforms import Platform
 
@@ -69,3 +69,30 @@ def test_the_history_of_a_rule_shows_references(client: Client) -> None:
     page = client.get(reverse("admin:limits_alertrule_history", args=[AlertRule.objects.get().pk])).content.decode()
     assert [reference_to(hook) in page for hook in HOOKS] == [True, True]
     assert "hush" not in page
+
+
+def test_a_channel_is_kept_by_its_reference_and_no_text_contains_its_url(client: Client) -> None:
+    url = "https://hooks.slack.com/services/T0000001/B0000001/hushhushhushhush"
+    rule = "{name: a, metric: throttled, threshold: 1, channels: [ops]}"
+    added = put(f"channels: [{{slug: ops, url: '{url}'}}]\nalert_rules: [{rule}]").changes
+    assert f"Channel ops added (Slack, {reference_to(url)})." in added
+    text = export()
+    assert "hush" not in text + "".join(added)
+    assert put(text, prune=True).changes == []
+    assert NotificationChannel.objects.get().url == url
+    assert url in export(secrets=True)
+    assert AlertRule.objects.get().channels == ["ops"]
+    assert refusal("channels: [{slug: ops, url: 'json://10.0.0.1/hush'}]")[0].startswith(
+        "channels[0].url: is not a URL"
+    )
+    assert refused(f"alert_rules: [{rule.replace('ops', 'sales')}]") == [
+        "alert_rules[0].channels[0]: there is no channel “sales”."
+    ]
+    assert refused("channels: []", prune=True) == ["channels: cannot be pruned, because it is still used by: a."]
+    put(f"channels: [{{slug: ops, url: '{url}2', approvals: true}}]")
+    client.force_login(User.objects.create_superuser("ann"))
+    row = NotificationChannel.objects.get()
+    for page in ("change", "history"):
+        shown = client.get(reverse(f"admin:limits_notificationchannel_{page}", args=[row.pk])).content.decode()
+        assert reference_to(f"{url}2") in shown
+        assert "hush" not in shown

@@ -25,6 +25,7 @@ from limits.models import (
     ClientImport,
     Endpoint,
     Grant,
+    NotificationChannel,
     Override,
     Plan,
     Policy,
@@ -134,6 +135,7 @@ def full(servers: list[WebServer]) -> None:
     change = start("Black Friday", Actor("somebody"), edits, "Twice the search limits.")
     submit(change)
     start("Older", Actor("somebody"), [Edit(("plans", "pro", "name"), "Basic", "Professional")])
+    NotificationChannel.objects.create(slug="ops", url="https://hooks.slack.com/services/T1/B1/hush")
     rows.alert_rule("search-abuse", group_by="client")
     now = timezone.now().replace(second=0, microsecond=0)
     counted = {"minute": now, "client_key": "globex", "endpoint": "search", "requests": 60}
@@ -157,6 +159,7 @@ def full(servers: list[WebServer]) -> None:
 
 MODELS = ["plan", "changeset", "endpoint", "policy", "client", "override", "segmentoverride", "apitoken", "alertrule"]
 MODELS += ["grant"]
+MODELS += ["notificationchannel"]
 READ_ONLY = [
     "publication",
     "usage",
@@ -185,6 +188,7 @@ def _rows() -> list[str]:
         reverse("admin:limits_policy_delete", args=[Policy.objects.get().pk]),
         reverse("admin:limits_alert_handle", args=[Alert.objects.get().pk]),
         reverse("admin:limits_alertrule_send_test", args=[AlertRule.objects.get().pk]),
+        reverse("admin:limits_notificationchannel_send_test", args=[NotificationChannel.objects.get().pk]),
     ]
 
 

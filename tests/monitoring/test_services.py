@@ -1,33 +1,25 @@
-"""Messages to services over real HTTPS: what arrives at each, and that no other address is reached.
-
-The names of the services resolve to this machine, and their port leads to a server with a certificate for the names.
-"""
+"""Messages to services over real HTTPS: what arrives at each, and that no other address is reached."""
 
 import json
 import logging
-import socket
-import ssl
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
-from pytest_django import Settings
 
-from limits.domain.services import secret_reference, service_of, service_url_problem
+from limits.domain.services import service_of, service_url_problem
 from limits.monitoring import services
 from limits.monitoring.checked_http import NotDelivered
 from limits.monitoring.services import Event, send
 from tests.support.hooks import HookServer, Received
+from tests.support.services import PAGERDUTY, SLACK, authority, resolve, service
 
-SLACK = "https://hooks.slack.com/services/T0000001/B0000001/abcdefghijklmnopqrstuvwx"
+__all__ = ["authority", "service"]
+
 FLOW = "/triggers/manual/paths/invoke?api-version=2016-06-01&sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0&sig=Zm9v-bar_baz123"
 TEAMS = f"https://prod-12.westeurope.logic.azure.com:443/workflows/abc123def456{FLOW}"
 POWER_AUTOMATE = (
     f"https://default12ab.d5.environment.api.powerplatform.com/powerautomate/automations/direct/workflows/abc123{FLOW}"
 )
-PAGERDUTY = "pagerduty://abcdefabcdefabcdefabcdefabcdefab"
 OPSGENIE = "opsgenie://aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee?region=eu"
 DISCORD = f"https://discord.com/api/webhooks/123456789012345678/{'abcdefghij' * 6}"
 TELEGRAM = "tgram://123456789:AAabcdefghijklmnopqrstuvwxyz123456789/-1001234567"
@@ -35,66 +27,10 @@ GOOGLE_CHAT = "https://chat.googleapis.com/v1/spaces/AAAAabc/messages?key=AIzaSy
 PUSHOVER = f"pover://{'u' * 30}@{'a' * 30}"
 WEBEX = f"https://webexapis.com/v1/webhooks/incoming/Y2lz{'a' * 76}"
 
-HOSTS = (
-    "hooks.slack.com",
-    "prod-12.westeurope.logic.azure.com",
-    "default12ab.d5.environment.api.powerplatform.com",
-    "events.pagerduty.com",
-    "api.eu.opsgenie.com",
-    "discord.com",
-    "api.telegram.org",
-    "chat.googleapis.com",
-    "api.pushover.net",
-    "api.ciscospark.com",
-)
-GETADDRINFO = socket.getaddrinfo
 TITLE = "search-abuse: <b>acme@everyone was denied 60 times"
 TEXT = "Rule: 50 requests denied & more."
 PAGE = "https://limits.example/admin/limits/alert/7/change/"
 OPENED = Event("warning", key=PAGE, url=PAGE)
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture
-def service(
-    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
-) -> Iterator[HookServer]:
-    """The server to which the names of all services lead."""
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    settings.RATELIMIT_PLATFORM = settings.RATELIMIT_PLATFORM | {"WEBHOOK_ALLOWED_NETWORKS": ("127.0.0.1/32",)}
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(*HOSTS).configure_cert(context)
-    server = HookServer(context)
-    resolve(monkeypatch, ["127.0.0.1"])
-    real = socket.create_connection
-
-    def connect(address: tuple[str, int], *arguments: Any, **options: Any) -> socket.socket:
-        assert address[1] == 443
-        return real((address[0], server.port), *arguments, **options)
-
-    monkeypatch.setattr(socket, "create_connection", connect)
-    yield server
-    server.stop()
-
-
-def resolve(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:
-    """Makes name lookups of the services return these answers in turn; returns the list of looked up names."""
-    asked: list[str] = []
-
-    def getaddrinfo(host: str, port: Any, *arguments: Any, **options: Any) -> Any:
-        if host not in HOSTS:
-            return GETADDRINFO(host, port, *arguments, **options)
-        asked.append(host)
-        answer = answers[min(len(asked), len(answers)) - 1]
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port or 0)) for address in answer]
-
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    return asked
 
 
 def sent(server: HookServer, url: str, event: Event = OPENED, *, answer: bytes = b"{}", status: int = 200) -> Received:
@@ -260,9 +196,3 @@ def test_the_answer_of_the_service_is_shown_without_the_secret(
     service.next()
     sent(service, TELEGRAM)
     assert not [line for line in caplog.messages if "abcdefghijkl" in line]
-
-
-def test_a_secret_is_named_by_a_reference_that_changes_with_it() -> None:
-    assert secret_reference(SLACK) == secret_reference(SLACK)
-    assert secret_reference(SLACK) != secret_reference(SLACK + "y")
-    assert len(secret_reference(SLACK)) == len("secret:") + 12
