@@ -55,7 +55,14 @@ def limits(quota: int) -> dict[str, Any]:
 
 
 LIVES = [
-    Life("plans", "pro", {"name": "Pro"}, {"name": "Profi"}, {"name": 1}, "name"),
+    Life(
+        "plans",
+        "pro",
+        {"name": "Pro", "position": 2, "price_note": "€ 49"},
+        {"name": "Profi", "position": 3, "price_note": "€ 59"},
+        {"name": 1},
+        "name",
+    ),
     Life(
         "endpoints",
         "search",
