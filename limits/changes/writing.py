@@ -39,7 +39,7 @@ RULE_TABLES: tuple[type[Model], ...] = (
 )
 """The tables that a write may change, except for clients."""
 
-_PATIENCE_SECONDS, _PAUSE_SECONDS = 5.0, 0.02
+_DEADLINE_SECONDS, _PAUSE_SECONDS = 5.0, 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def _lock(tables: Sequence[type[Model]]) -> None:
     not wait for rows afterwards; and while this waits for some tables, it must not have others.
     """
     names = ", ".join(model._meta.db_table for model in tables)
-    end = time.monotonic() + _PATIENCE_SECONDS
+    end = time.monotonic() + _DEADLINE_SECONDS
     while not _is_locked(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE NOWAIT"):
         if time.monotonic() > end:
             with connection.cursor() as cursor:
