@@ -11,13 +11,14 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from unfold.admin import TabularInline
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
+from limits.admin.alert_rule_form import AlertRuleFields, require_add_or_change, sentence_view
 from limits.admin.base import HasIntroduction, PlatformModelAdmin
 from limits.admin.channels import ChannelsField
 from limits.admin.forms import ReadOnlyAdmin, form_page
@@ -72,7 +73,7 @@ class AddressesField(LinesField):
             raise forms.ValidationError(f"“{address}” is not a valid email address.") from error
 
 
-class AlertRuleForm(forms.ModelForm):
+class AlertRuleForm(AlertRuleFields):
     emails = AddressesField(required=False, help_text="One email address per line.")
     webhooks = LinesField(
         required=False,
@@ -98,6 +99,14 @@ class AlertRuleAdmin(HasIntroduction, ShowsHistory, PlatformModelAdmin):
         ("Notifications", {"fields": ("emails", "webhooks", "channels", "cooldown", "notify_resolved")}),
     )
     actions_detail = ("send_test",)
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self._sentence)
+        return [path("sentence/", view, name="limits_alertrule_sentence"), *super().get_urls()]
+
+    def _sentence(self, request: HttpRequest) -> HttpResponse:
+        require_add_or_change(self, request)
+        return sentence_view(request, self.get_form(request))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AlertRule]:
         return super().get_queryset(request).prefetch_related("alerts")

@@ -39,7 +39,7 @@ class CopyForm(forms.Form):
     slug = forms.CharField(
         max_length=MAX_SLUG_LENGTH,
         validators=[validate_slug],
-        widget=UnfoldAdminTextInputWidget,
+        widget=UnfoldAdminTextInputWidget(attrs={"data-proposed-from": "id_name"}),
         help_text="Identifies the plan in config file and API responses, such as “team”. Cannot be changed later.",
     )
 

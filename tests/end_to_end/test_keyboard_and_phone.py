@@ -3,7 +3,8 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.end_to_end.browser import AXE, findings
+from limits.models import Plan
+from tests.end_to_end.browser import AXE, findings, serious_findings
 from tests.end_to_end.test_admin_in_a_browser import full
 
 __all__ = ["full"]
@@ -62,3 +63,28 @@ def test_the_labels_of_a_chart_are_legible_on_a_phone(admin: Page, full: None) -
     assert min(heights) >= 9
     right = "all => Math.max(...all.map(each => each.getBoundingClientRect().right))"
     assert chart.locator("text").evaluate_all(right) <= chart.evaluate("each => each.getBoundingClientRect().right") + 1
+
+
+def test_the_form_of_an_alert_rule_follows_what_is_typed(admin: Page) -> None:
+    admin.goto("/admin/limits/alertrule/add/")
+    admin.locator("[name=threshold]").fill("50")
+    admin.locator("[name=window_0]").fill("5")
+    admin.locator("[name=emails]").fill("ops@example.com")
+    sentence = admin.locator(".rl-rule")
+    expect(sentence).to_contain_text("Notifies ops@example.com: 50 requests denied in 5 minutes; at most one message")
+    expect(admin.locator("[name=min_requests]")).to_be_hidden()
+    admin.locator("[name=metric]").select_option("throttled_ratio")
+    expect(admin.locator("[name=min_requests]")).to_be_visible()
+    expect(sentence).to_contain_text("Threshold: Must be a ratio above 0 and at most 1, such as 0.2.")
+    admin.locator("[name=metric]").select_option("platform")
+    expect(sentence).to_contain_text("Notifies ops@example.com: a platform problem;")
+    expect(admin.locator("[name=threshold]")).to_be_hidden()
+    expect(admin.get_by_text("Filters", exact=True)).to_be_hidden()
+    assert serious_findings(admin) == []
+
+
+@pytest.mark.parametrize("address", ["/admin/limits/endpoint/add/", "/admin/limits/plan/{pro}/copy"])
+def test_a_slug_is_proposed_from_the_name(admin: Page, address: str) -> None:
+    admin.goto(address.format(pro=Plan.objects.get(slug="pro").pk))
+    admin.locator("[name=name]").press_sequentially("Über Team 2")
+    expect(admin.locator("[name=slug]")).to_have_value("uber-team-2")

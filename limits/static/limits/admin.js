@@ -17,3 +17,20 @@ document.addEventListener("DOMContentLoaded", () => {
   const first = document.querySelector("#error-summary, .rl-field--wrong :is(input, select, textarea)");
   first?.focus();
 });
+
+// A slug is proposed from the name while it is typed, until the slug itself is edited. (Django's own script does this
+// on the pages of models.)
+function slugOf(name) {
+  const plain = name.normalize("NFKD").replace(/[\u0300-\u036f]/g, "").toLowerCase();
+  return plain.replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "").slice(0, 64).replace(/-+$/, "");
+}
+document.addEventListener("DOMContentLoaded", () => {
+  for (const slug of document.querySelectorAll("input[data-proposed-from]")) {
+    const name = document.getElementById(slug.dataset.proposedFrom);
+    let edited = slug.value !== "";
+    slug.addEventListener("input", () => (edited = slug.value !== ""));
+    name?.addEventListener("input", () => {
+      if (!edited) slug.value = slugOf(name.value);
+    });
+  }
+});
