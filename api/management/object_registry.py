@@ -1,11 +1,11 @@
 """Reads, writes and deletes single objects of the config file, and the bodies of answers about them."""
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from django.utils import timezone
 from rest_framework.request import Request
 
@@ -80,7 +80,8 @@ def create(request: Request, kind: Kind, item: dict[str, Any], key: bytes | None
     """Creates an object that gets an id, or returns the one that an earlier request with the same ``key`` created.
     ``value`` of the result is a :class:`Saved`. Raises as :func:`put` does."""
     actor = actor_of(token_of(request))
-    digest = hashlib.sha256(orjson.dumps(item, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    # Not orjson: a number may have more than 64 bits.
+    digest = hashlib.sha256(json.dumps(item, sort_keys=True).encode()).hexdigest()
 
     def change() -> Saved:
         if key is not None:
