@@ -35,6 +35,7 @@ _MENU: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
         "Monitoring",
         (
             ("Quotas in use", "speed", "quotareading", "changelist"),
+            ("Usage report", "summarize", "usage", "report"),
             ("Usage", "monitoring", "usage", "changelist"),
             ("Usage by hour", "calendar_view_day", "usagehour", "changelist"),
             ("Usage by day", "calendar_month", "usageday", "changelist"),
@@ -67,7 +68,7 @@ _MENU: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
 """Group → (title, icon, model, page) for each line of the menu."""
 
 
-_PAGES = ("compare", "explain")
+_PAGES = ("compare", "explain", "report")
 """Pages that are not lists."""
 
 

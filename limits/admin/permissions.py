@@ -14,6 +14,8 @@ _PERMISSIONS_OF_PAGES = {
     "limits_publication_roll_back": "limits.roll_back",
     "limits_policy_shadow_report": "limits.view_policydenial",
     "limits_policy_shadow_file": "limits.view_policydenial",
+    "limits_usage_report": "limits.view_usage",
+    "limits_usage_report_file": "limits.view_usage",
     "limits_client_import_clients": "limits.add_clientimport",
     "limits_clientimport_run": "limits.add_clientimport",
     "limits_block_effect": "limits.add_block",

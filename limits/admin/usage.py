@@ -6,11 +6,13 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path
 from django.utils.formats import date_format
 from unfold.decorators import display
 
 from limits.admin.base import BigTablePaginator, HasIntroduction, PlatformModelAdmin
 from limits.admin.forms import ReadOnlyAdmin
+from limits.admin.usage_report import file_view, report_view
 from limits.models import (
     PolicyDenial,
     QuotaThreshold,
@@ -67,10 +69,11 @@ class OutcomeAdmin(CountsAdmin):
     """Reservations and settlements in the same resolution."""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Adds a link to the list of settlements, if there are any that the user may view."""
+        """Adds links to the report, and to the list of settlements, if there are any that the user may view."""
         name, rows = self.settlements._meta.model_name, self.settlements._default_manager
         link = ("Reserved, settled and overdrawn cost", f"admin:limits_{name}_changelist")
-        links = [link] if request.user.has_perm(f"limits.view_{name}") and rows.exists() else []
+        links = [("Usage report", "admin:limits_usage_report")]
+        links += [link] if request.user.has_perm(f"limits.view_{name}") and rows.exists() else []
         return super().changelist_view(request, {"introduction_links": links} | (extra_context or {}))
 
     @display(description="Outcome", label=_OUTCOME_COLOURS)
@@ -83,6 +86,17 @@ class UsageAdmin(OutcomeAdmin):
     introduction = "Decided requests by minute, client, endpoint and outcome."
     settlements = Settlement
     list_display = ("minute", "client_text", "endpoint_text", "outcome_label", "requests", "cost")
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        return [
+            path("report/", view(self._report), name="limits_usage_report"),
+            path("report/file/", view(file_view), name="limits_usage_report_file"),
+            *super().get_urls(),
+        ]
+
+    def _report(self, request: HttpRequest) -> HttpResponse:
+        return report_view(request, self.admin_site)
 
 
 @admin.register(UsageHour)

@@ -7,11 +7,10 @@ from functools import partial
 from itertools import count
 from typing import Any, cast
 
-from django.db import connection, transaction
+from django.db import connection
 from django.utils import timezone
 
-from limits.models import Progress, RecordedDefaultPlan, Work
-from limits.monitoring.rollups import lock_progress
+from limits.models import Work
 from limits.monitoring.statements import STREAMED_ROWS
 from limits.reports.calendar import hours_kept_from, label, spans, starts
 from limits.reports.statement import parameters, statement
@@ -25,25 +24,54 @@ _SETTINGS = (
 _numbers = count()
 
 
-def rows(report: Report, now: datetime | None = None) -> Generator[Row]:
+def rows(report: Report, now: datetime | None = None, *, largest: int | None = None) -> Generator[Row]:
     """Reads a report, and returns its rows, adjustments last, with few of them in memory: PostgreSQL keeps the result,
-    and nothing waits while it is passed on. The iterator is to be closed, or read to the end."""
-    found = _begun(report, now or timezone.now())
+    and nothing waits while it is passed on. The iterator is to be closed, or read to the end. ``largest``: only this
+    many rows, those with the largest first figure; by period, the first ones."""
+    found = _begun(report, now or timezone.now(), largest)
     next(found)
     return cast(Generator[Row], found)
 
 
-def _begun(report: Report, now: datetime) -> Generator[Row | None]:
+def _begun(report: Report, now: datetime, largest: int | None) -> Generator[Row | None]:
     """Yields None when all has been read, and then the rows."""
-    with snapshot() as marks:
-        query, values = _query(report, marks, now)
-        cursor = connection.connection.cursor(name=f"usage_report_{next(_numbers)}", withhold=True)
-        cursor.execute(query, values)
+    with _opened() as database:
+        with database.wrap_database_errors, database.connection.transaction():
+            query, values = _query(report, _marks(database), _default_plans(report, database), now, largest)
+            cursor = database.connection.cursor(name=f"usage_report_{next(_numbers)}", withhold=True)
+            cursor.execute(query, values)
+        try:
+            yield None
+            yield from _rows(report, cursor)
+        finally:
+            cursor.close()
+
+
+@contextmanager
+def _opened() -> Iterator[Any]:
+    """A connection to the database of its own: a web server may pass rows on in another thread than that of the
+    request, and closes the connection of the request when that thread begins the next one. Within a transaction, the
+    present connection, which sees what the transaction wrote."""
+    if connection.in_atomic_block:
+        yield connection
+        return
+    own = connection.copy()
+    own.inc_thread_sharing()
+    own.ensure_connection()
     try:
-        yield None
-        yield from _rows(report, cursor)
+        yield own
     finally:
-        cursor.close()
+        own.close()
+
+
+def _marks(database: Any) -> dict[str, datetime]:
+    """Returns until when rows are rolled up, and makes all following statements see the same counts. Within another
+    transaction, rollups wait until that one ends."""
+    execute = database.connection.execute
+    nested = connection.in_atomic_block
+    execute(_SETTINGS if nested else f"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; {_SETTINGS}")
+    marks = "SELECT work, at FROM limits_progress WHERE work IN ('hours', 'days')"
+    return dict(execute(f"{marks} FOR SHARE" if nested else marks).fetchall())
 
 
 def _rows(report: Report, cursor: Any) -> Iterator[Row]:
@@ -65,33 +93,26 @@ def _labels(report: Report) -> list[str]:
     return [label(report.time, start, report.zone) for start in found]
 
 
-@contextmanager
-def snapshot() -> Iterator[dict[Work, datetime]]:
-    """A transaction in which all statements see the same counts. Yields until when rows are rolled up. Within another
-    transaction only the first statement does: the rollups wait until that transaction ends."""
-    if connection.in_atomic_block:
-        with connection.cursor() as cursor:
-            cursor.execute(_SETTINGS)
-        yield {Work(work): at for work, at in lock_progress(Work.HOURS, Work.DAYS).items()}
-        return
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(f"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; {_SETTINGS}")
-        yield {Work(work): at for work, at in Progress.objects.values_list("work", "at")}
-
-
-def _query(report: Report, marks: dict[Work, datetime], now: datetime) -> tuple[str, dict[str, Any]]:
-    plans = _default_plans() if By.PLAN in report.subjects else []
+def _query(
+    report: Report,
+    marks: dict[str, datetime],
+    default_plans: list[tuple[datetime, str]],
+    now: datetime,
+    largest: int | None,
+) -> tuple[str, dict[str, Any]]:
     kept_from = hours_kept_from(now, setting("KEEP_HOURS"))
-    changes = (begin for begin, _ in plans if begin >= kept_from)
+    changes = (begin for begin, _ in default_plans if begin >= kept_from)
     read = spans(report, marks.get(Work.HOURS), marks.get(Work.DAYS), changes)
-    return statement(report, read), parameters(report, read, kept_from, plans)
+    return statement(report, read, largest), parameters(report, read, kept_from, default_plans)
 
 
-def _default_plans() -> list[tuple[datetime, str]]:
-    """Returns from when on which plan was the default, oldest first; empty: none."""
+def _default_plans(report: Report, database: Any) -> list[tuple[datetime, str]]:
+    """Returns from when on which plan was the default, oldest first (empty: none), if the report needs it."""
     found: list[tuple[datetime, str]] = []
-    for plan, begin, end in RecordedDefaultPlan.objects.values_list("plan", "from_hour", "until_hour"):
+    if By.PLAN not in report.subjects:
+        return found
+    rows = "SELECT plan, from_hour, until_hour FROM limits_recordeddefaultplan ORDER BY from_hour"
+    for plan, begin, end in database.connection.execute(rows).fetchall():
         if found and found[-1][0] == begin:
             found.pop()
         found.append((begin, plan))

@@ -105,9 +105,10 @@ _FILTERS = {each: f"{_EXPRESSIONS[each]} = %(only_{each})s" for each in _EXPRESS
 _TEXTS = frozenset({By.CLIENT, By.TREE, By.PLAN, By.TAG, By.ENDPOINT, By.POLICY})
 
 
-def statement(report: Report, read: Spans) -> str:
+def statement(report: Report, read: Spans, largest: int | None = None) -> str:
     """Returns the statement: rows of what a row is about (periods as numbers from 1), whether it is an adjustment, and
-    the figures. The sums come first, adjustments after them."""
+    the figures. The sums come first, adjustments after them. ``largest``: only this many rows, those with the largest
+    first figure; by period, the first ones."""
     keys = [_EXPRESSIONS[each] + (' COLLATE "C"' if each in _TEXTS else "") for each in report.by]
     sums = [f"sum({figure.name})" for figure in report.figures]
     columns = [*keys, "adjustment", *(f"{each}::bigint" for each in sums)]
@@ -120,8 +121,16 @@ def statement(report: Report, read: Spans) -> str:
         f"WITH {changed}counts AS ({' UNION ALL '.join(_parts(report, read))}) "  # noqa: S608
         f"SELECT {', '.join(columns)} FROM counts {tags} WHERE {' AND '.join(conditions)} "
         f"GROUP BY {', '.join(groups)} HAVING {' OR '.join(f'{each} <> 0' for each in sums)} "
-        f"ORDER BY {', '.join([groups[-1], *groups[:-1]])}"
+        f"ORDER BY {_order(report, groups, largest)}"
     )
+
+
+def _order(report: Report, groups: Sequence[str], largest: int | None) -> str:
+    *keys, adjustment = groups
+    if largest is None:
+        return ", ".join([adjustment, *keys])
+    first = [] if report.time else [f"{len(groups) + 1} DESC"]
+    return f"{', '.join([adjustment, *first, *keys])} LIMIT {largest:d}"
 
 
 def parameters(

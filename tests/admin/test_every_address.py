@@ -120,6 +120,7 @@ def test_the_list_of_urls_is_complete() -> None:
     known |= {"limits_changeset_publish", "limits_changeset_resolve", "limits_changeset_simulation_file"}
     known |= {"limits_notificationchannel_send_test"}
     known |= {"limits_policy_shadow_report", "limits_policy_shadow_file", "limits_policy_enforce"}
+    known |= {"limits_usage_report", "limits_usage_report_file"}
     assert known | {"auth_user_password_change", "limits_policy_sentence", "autocomplete", "jsi18n"} <= names
 
 

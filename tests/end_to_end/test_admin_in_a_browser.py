@@ -224,6 +224,7 @@ def _own_pages() -> list[str]:
         reverse("admin:limits_changeset_simulation", args=[change.pk]),
         reverse("admin:limits_publication_undo", args=[Publication.objects.latest("sequence").pk]),
         reverse("admin:limits_policy_shadow_report", args=[policy.pk]),
+        reverse("admin:limits_usage_report"),
         reverse("admin:limits_publication_roll_back", args=[Publication.objects.earliest("sequence").pk]),
     ]
 
