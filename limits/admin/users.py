@@ -1,5 +1,6 @@
 """Users, in the same theme as the other pages."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as BaseGroupAdmin
 from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
@@ -17,6 +18,7 @@ class UserAdmin(HasIntroduction, BaseUserAdmin, PlatformModelAdmin):  # type: ig
     introduction = (
         "Accounts for this admin. To give access, tick “Staff status” and choose a group: Product managers, Support, "
         "Viewers or Operators."
+        + (" Who signs in by a provider has the groups of there, renewed at each sign-in." if settings.SIGN_IN else "")
     )
     form = UserChangeForm
     add_form = UserCreationForm

@@ -1,16 +1,19 @@
 """Sign-in through a real provider."""
 
+from datetime import timedelta
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import httpx
 import pytest
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
 from django.contrib.sessions.models import Session
+from django.utils import timezone
 from pytest_django import Settings
 
 from limits.admin.sign_in import provider as discovery
 from limits.admin.sign_in.errors import ProviderUnavailable, SignInError
 from limits.models import Identity
+from limits.models.roles import create_roles
 from tests.sign_in.conftest import ROLES
 from tests.support.provider import CALLBACK, Provider, at_provider, running_provider, sign_in, visitor
 from tests.support.web import WebServer, running_servers
@@ -39,6 +42,8 @@ def test_a_group_of_the_provider_gives_a_role(guest: httpx.Client) -> None:
     assert (ada.username, ada.email, ada.is_staff, ada.is_superuser) == ("ada", "ada@example.com", True, False)
     assert (roles("ada"), ada.has_usable_password()) == ({"Support"}, False)
     assert Identity.objects.get().subject == "ada"
+    ends = max(session.expire_date for session in Session.objects.all() if "_auth_user_id" in session.get_decoded())
+    assert timedelta(hours=7, minutes=59) < ends - timezone.now() <= timedelta(hours=8)
 
 
 def test_the_page_that_was_asked_for_is_shown_after_the_sign_in(guest: httpx.Client) -> None:
@@ -198,15 +203,21 @@ def test_the_provider_goes_down_while_somebody_signs_in(
         running_provider(tmp_path_factory.mktemp("failing")) as provider,
         running_servers(1, **provider.variables(ROLES), LOGIN_RATE_ADDRESS="2/10m", NAMESPACE="failing") as [server],
         visitor(provider, server.url) as guest,
+        visitor(provider, server.url) as stranger,
     ):
+        create_roles(Group.objects, Permission.objects)
+        provider.let_in(ada={"groups": ["staff"]})
+        assert is_inside(sign_in(guest, "ada"))
         started = guest.get("/admin/sign-in/", follow_redirects=False)
         provider.stop()
         state = parse_qs(urlsplit(started.headers["Location"]).query)["state"][0]
         page = guest.get(CALLBACK, params={"code": "x", "state": state})
         assert (page.status_code, "The provider cannot be reached" in page.text) == (503, True)
 
-        assert guest.get("/admin/sign-in/", follow_redirects=False).status_code == 302
-        limited = guest.get("/admin/sign-in/", follow_redirects=False)
+        assert is_inside(guest.get("/admin/")), "A failure of the provider does not end sessions."
+
+        assert stranger.get("/admin/sign-in/", follow_redirects=False).status_code == 302
+        limited = stranger.get("/admin/sign-in/", follow_redirects=False)
         assert (limited.status_code, int(limited.headers["Retry-After"]) > 1) == (429, True)
 
 

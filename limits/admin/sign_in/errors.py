@@ -4,9 +4,11 @@ import math
 
 
 class SignInError(Exception):
-    """``detail`` is for the log and may name what the provider sent; the page has only the texts of the class."""
+    """``detail`` is for the log and may name what the provider sent; the page has only the texts of the class.
+    ``ends_session``: the provider, or this site, has decided that the person may not be here."""
 
     status = 502
+    ends_session = False
     title = "The provider’s answer is invalid"
     text = "The answer of the sign-in provider could not be verified. Try again, or tell an administrator."
 
@@ -23,6 +25,7 @@ class ProviderUnavailable(SignInError):
 
 class ProviderRefused(SignInError):
     status = 403
+    ends_session = True
     title = "The provider refused the sign-in"
     text = "The sign-in was cancelled, or the provider does not let this account use this site."
 
@@ -35,6 +38,7 @@ class UnknownState(SignInError):
 
 class NoRole(SignInError):
     status = 403
+    ends_session = True
     title = "Your account has no role here"
     text = (
         "You signed in, but none of your groups at the provider gives access to this site. Ask an administrator to add "
@@ -44,6 +48,7 @@ class NoRole(SignInError):
 
 class Deactivated(SignInError):
     status = 403
+    ends_session = True
     title = "Your account is deactivated"
     text = "An administrator of this site has deactivated your account."
 

@@ -42,7 +42,7 @@ View = Callable[..., HttpResponse]
 
 
 def with_pages_for_errors(view: View) -> View:
-    """Shows a page for each :class:`SignInError`, and ends the session that the user had."""
+    """Shows a page for each :class:`SignInError`."""
 
     @wraps(view)
     def shown(request: HttpRequest) -> HttpResponse:
@@ -60,7 +60,7 @@ def with_pages_for_errors(view: View) -> View:
 
 def _failed(request: HttpRequest, error: SignInError) -> HttpResponse:
     _log.warning("sign_in_failed", kind=type(error).__name__, detail=error.detail[:500], address=address_of(request))
-    if not isinstance(error, UnknownState | TooManyAttempts):
+    if error.ends_session:
         auth.logout(request)
     context = {**admin.site.each_context(request), "title": error.title, "text": error.text}
     response = TemplateResponse(request, "admin/limits/sign_in_failed.html", context, status=error.status)
