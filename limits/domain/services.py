@@ -51,7 +51,7 @@ TEAMS = _service(
     rf"https://{_FLOW_HOST}(:443)?(/powerautomate/automations/direct(/cu/[0-9]+)?)?"
     rf"/workflows/{_WORD}/triggers/manual/paths/invoke",
     _FLOW_HOST,
-    "https://….logic.azure.com/workflows/…/triggers/manual/paths/invoke?…",
+    "https://….logic.azure.com/workflows/…?…",
     *("api-version", "sp", "sv", "sig"),
 )
 PAGERDUTY = _service(
@@ -76,7 +76,7 @@ GOOGLE_CHAT = _service(
     "Google Chat",
     rf"https://chat\.googleapis\.com/v1/spaces/{_WORD}/messages",
     r"chat\.googleapis\.com",
-    "https://chat.googleapis.com/v1/spaces/…/messages?key=…&token=…",
+    "https://chat.googleapis.com/v1/spaces/…/messages?…",
     *("key", "token"),
 )
 PUSHOVER = _service(
