@@ -22,7 +22,7 @@ DESCRIPTIONS = {
     "policies": "The limits.",
     "clients": "The registered clients; in a response only with `?clients=1`.",
     "overrides": "Limits of one client or of a segment, in place of those of a policy.",
-    "grants": "Additional units for a client.",
+    "grants": "Units for a client beyond the quota of a policy; in a response only with `?clients=1`.",
     "blocks": "Clients, prefixes and networks that are blocked.",
     "channels": "Where services such as Slack show messages. Their URLs are secrets.",
     "alert_rules": "Who is notified of what. Secrets, such as URLs of webhooks, are `secret:ID` in a response; a "

@@ -44,7 +44,8 @@ def to_yaml(data: Mapping[str, Any]) -> str:
 
 
 def data_of_config(*, clients: bool, secrets: bool = False) -> dict[str, Any]:
-    """The database as the data of a config file. ``clients``: with that section; ``secrets``: see :func:`export`."""
+    """The database as the data of a config file. ``clients``: with these and their grants; ``secrets``: see
+    :func:`export`."""
     data = {section: list(items) for section, items in sections_of_config(clients=clients)}
     return data if secrets else hide_secrets(data)
 
@@ -58,7 +59,7 @@ def sections_of_config(*, clients: bool) -> Iterator[tuple[str, Iterable[Item]]]
         yield "clients", _clients()
     yield "overrides", chain(_overrides(), _segment_overrides())
     # Earlier releases do not know these sections.
-    if grants := list(grant_items()):
+    if clients and (grants := list(grant_items())):
         yield "grants", grants
     if ruleset.blocks:
         yield "blocks", [item_of_block(block) for block in ruleset.blocks]
