@@ -59,7 +59,7 @@ class ConfigView(ManagingView):
         if is_fresh(request, headers["ETag"]):
             file.close()
             return HttpResponse(status=304, headers=headers)
-        return _response(file, headers | {"Content-Type": MEDIA_TYPES[form]})
+        return _response(file, MEDIA_TYPES[form], headers)
 
     @replace_operation
     def put(self, request: Request) -> HttpResponse:
@@ -70,14 +70,14 @@ class ConfigView(ManagingView):
         return _written(request, prune=False)
 
 
-def _response(file: IO[bytes], headers: Mapping[str, str]) -> HttpResponseBase:
+def _response(file: IO[bytes], media_type: str, headers: Mapping[str, str]) -> HttpResponseBase:
     """The content of a file. A large one is sent in parts, and closed afterwards."""
     size = file.tell()
     file.seek(0)
     if size > MAX_IN_MEMORY:
-        return FileResponse(file, headers=headers)
+        return FileResponse(file, content_type=media_type, headers=headers)
     with file:
-        return HttpResponse(file.read(), headers=headers)
+        return HttpResponse(file.read(), content_type=media_type, headers=headers)
 
 
 @contextmanager

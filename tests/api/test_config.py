@@ -11,7 +11,9 @@ import yaml
 from django.db import connections
 from pytest_django import Settings
 
+from api.management import config
 from api.requests import MAX_CONFIG_BYTES
+from limits.configfile import versions
 from limits.configfile.export import export
 from limits.models import AlertRule, ChangeSet, Client, Override, Policy, Publication
 from limits.models.channel_secrets import reference_to
@@ -72,6 +74,21 @@ def test_both_formats_are_the_export_without_clients(deployment: Deployment) -> 
     assert json.loads(body_of(plain)) == wanted
     Client.objects.update(name="Other")
     assert read(deployment)["ETag"] == plain["ETag"]
+
+
+@pytest.mark.parametrize("media", ["application/json", YAML])
+def test_a_large_config_is_written_in_parts_and_streamed(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, media: str
+) -> None:
+    monkeypatch.setattr(config, "MAX_IN_MEMORY", 100)
+    monkeypatch.setattr(versions, "_BATCH", 2)
+    for number in range(5):
+        rows.client(f"client-{number}")
+    response = read(deployment, "?clients=1", accept=media)
+    assert (response.streaming, response["Content-Type"]) == (True, media)
+    text = body_of(response)
+    assert int(response["Content-Length"]) == len(text)
+    assert yaml.safe_load(text) == yaml.safe_load(export())
 
 
 @pytest.mark.parametrize(
