@@ -88,6 +88,7 @@ class AlertRuleForm(AlertRuleFields):
 @admin.register(AlertRule)
 class AlertRuleAdmin(HasIntroduction, ShowsHistory, PlatformModelAdmin):
     introduction = "Rules that notify people or programs when, for example, a client is denied fifty times in a minute."
+    article = "an"
     form = AlertRuleForm
     list_display = ("name", "sentence_text", "recipients", "open_alerts")
     list_select_related = ("plan", "endpoint", "policy")
@@ -185,6 +186,7 @@ class HandleForm(forms.Form):
 @admin.register(Alert)
 class AlertAdmin(HasIntroduction, ReadOnlyAdmin, PlatformModelAdmin):
     introduction = "An alert stays open while the condition of its rule is met, and then resolves automatically."
+    when_empty = "They appear when the condition of an alert rule is met."
     list_display = ("rule", "group_name", "value_text", "highest_text", "opened_at", "resolved_at", "state")
     list_filter = ("rule", ("resolved_at", admin.EmptyFieldListFilter))
     list_select_related = ("rule",)

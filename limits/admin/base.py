@@ -153,6 +153,10 @@ class PlatformModelAdmin(ModelAdmin):
     """The base of all lists and forms of the platform."""
 
     formfield_overrides = DATE_FIELDS
+    article = "a"
+    """For “Add an endpoint”."""
+    when_empty = ""
+    """A sentence for the empty list: when rows appear in it."""
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Allows only lookups of the list's filters: Django allows every comparison of every column, and most

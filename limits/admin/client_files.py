@@ -116,6 +116,7 @@ def _process(request: HttpRequest, row: ClientImport) -> None:
 @admin.register(ClientImport)
 class ClientImportAdmin(HasIntroduction, ReadOnlyAdmin, PlatformModelAdmin):
     introduction = "Uploaded client files: the changes that each file makes, or the errors that prevent the import."
+    list_before_template = "admin/limits/clientimport/upload.html"
     list_display = ("file_name", "created_at", "author", "reason", "state_label")
     search_fields = ("file_name", "author", "reason")
 
@@ -126,6 +127,11 @@ class ClientImportAdmin(HasIntroduction, ReadOnlyAdmin, PlatformModelAdmin):
             path("<int:object_id>/progress/", view(self.progress_view), name="limits_clientimport_progress"),
             *super().get_urls(),
         ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Adds the form for another file, for those who may import."""
+        upload = {"upload": ImportForm()} if may_import(request) else {}
+        return super().changelist_view(request, upload | (extra_context or {}))
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         row = get_object_or_404(ClientImport.objects.defer("content"), pk=object_id)

@@ -119,6 +119,7 @@ class EndpointAdmin(
         "An endpoint groups routes of your API that share limits. Only policies for all requests apply to requests "
         "that match no route."
     )
+    article = "an"
     is_reviewed = True
     list_display = ("name", "slug", "patterns", "cost")
     search_fields = ("name", "slug", "routes__path")

@@ -140,6 +140,7 @@ class OverrideAdmin(HasIntroduction, ShowsHistory, SearchesByBeginning, Publishe
         "quickest way to add an override is on the client's page."
     )
     list_display = ("client", "policy", "limits_text", "starts_at", "ends_at", "state", "reason")
+    article = "an"
     list_filter = ("policy",)
     list_select_related = ("client__plan", "policy__plan")
     search_fields = ("^client__key", "^client__name")

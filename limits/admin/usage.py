@@ -36,6 +36,7 @@ class CountsAdmin(HasIntroduction, ReadOnlyAdmin, PlatformModelAdmin):
     search_help_text = "Search by the complete client key"
     show_full_result_count = False
     paginator = BigTablePaginator
+    when_empty = "They appear within ten seconds of the first request."
     time = "minute"
     """The column with the time."""
 

@@ -34,6 +34,7 @@ def _recipients(rule: AlertRule) -> Iterator[str]:
     yield from rule.emails
     if rule.webhooks:
         yield quantity(len(rule.webhooks), "webhook")
+    yield from rule.channels
 
 
 def _duration(seconds: int) -> str:

@@ -35,7 +35,8 @@
 
   function isStarted(form) {
     const { threshold, emails, webhooks } = form.elements;
-    return (threshold.disabled || threshold.value) && (emails.value || webhooks.value);
+    const chosen = form.querySelector("[name=channels]:checked");
+    return (threshold.disabled || threshold.value) && (emails.value || webhooks.value || chosen);
   }
 
   function show(sentence, said) {

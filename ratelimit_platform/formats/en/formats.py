@@ -1,3 +1,3 @@
-"""Unambiguous dates, and the 24-hour clock."""
+"""Unambiguous dates, and the 24-hour clock, with the time zone."""
 
-DATE_FORMAT, TIME_FORMAT, DATETIME_FORMAT = "j M Y", "H:i", "j M Y, H:i"
+DATE_FORMAT, TIME_FORMAT, DATETIME_FORMAT = "j M Y", "H:i", "j M Y, H:i T"
