@@ -16,8 +16,9 @@ from api.openapi.operations import (
     json_answer,
     problem_answers,
 )
-from api.openapi.schemas import TEXT, Schema, count, nullable, object_schema, ref
+from api.openapi.schemas import TEXT, Schema, nullable, object_schema, ref
 from limits.reports.subjects import POLICY_FIGURES, TIMES, USAGE_FIGURES, By
+from ratelimit_enforcer.domain.validation import capitalized
 
 CSV = "text/csv"
 
@@ -37,9 +38,9 @@ _FIGURES = {figure.name: figure.meaning for figure in (*POLICY_FIGURES, *USAGE_F
 _ROW: Schema = {
     "type": "object",
     "description": "What the row is about, as `by` says, and its figures. A report by policy, or of one policy, has "
-    f"the figures {' and '.join(f'`{figure.name}`' for figure in POLICY_FIGURES)}.",
+    f"the figures {', '.join(f'`{figure.name}`' for figure in POLICY_FIGURES)}.",
     "properties": {by.value: nullable(TEXT) | {"description": meaning} for by, meaning in _MEANINGS.items()}
-    | {name: count(f"{meaning[0].upper()}{meaning[1:]}.") for name, meaning in _FIGURES.items()},
+    | {name: {"type": "integer", "description": f"{capitalized(meaning)}."} for name, meaning in _FIGURES.items()},
     "additionalProperties": False,
 }
 _MOMENT: Schema = {"type": "string", "format": "date-time"}
@@ -80,7 +81,7 @@ _EXAMPLE: dict[str, Any] = {
 _POLICIES = {
     **_EXAMPLE,
     "by": ["policy"],
-    "rows": [{"policy": "pro-search", "denied": 50, "would_deny": 0}],
+    "rows": [{"policy": "pro-search", "denied": 50, "would_deny": 0, "granted": 0, "over_quota": 0}],
 }
 
 

@@ -83,8 +83,8 @@ class LateCount(Counts):
     """Counts of one client on one endpoint and hour that the drain wrote more than 24 hours after their minute, in
     addition to the rows of usage. ``arrived``: the hour in which they were written.
 
-    Only one of these has a value: ``outcome`` (requests and cost), ``policy`` and ``mode`` (denied requests), or
-    neither (figures of settlements).
+    Only these have a value together: ``outcome`` (requests and cost), ``policy`` and ``mode`` (denied requests),
+    ``policy`` alone (units beyond its quota), or none (figures of settlements).
     """
 
     arrived = models.DateTimeField()
@@ -100,6 +100,8 @@ class LateCount(Counts):
     refunded = _number()
     debited = _number()
     overdrawn = _number()
+    granted = _number()
+    over_quota = _number()
 
     class Meta:
         ordering = ["hour", "client_key"]

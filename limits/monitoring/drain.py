@@ -106,6 +106,7 @@ def write(contents: Mapping[str, Mapping[CountKey, int]]) -> int:
     if beyond := sorted(_policy_usage_rows(counts)):
         _SQL.rows("add_policy_usage", **arrays(POLICY_USAGE.columns, beyond))
         rollups.add_late(POLICY_USAGE, beyond, marks)
+        _note_late("note_late_policy_usage", POLICY_USAGE, beyond)
     if thresholds := sorted(_threshold_rows(counts)):
         _SQL.rows("add_quota_thresholds", **arrays(_THRESHOLDS, thresholds))
     add_grant_use(counts)

@@ -56,13 +56,21 @@ _DENIALS = Series(
     "limits_policydenialhour",
     "limits_policydenial",
     "counted.policy",
-    "counted.policy <> ''",
+    "counted.mode <> ''",
     {
         "denied": _if("mode", Mode.ENFORCE.value, "requests"),
         "would_deny": _if("mode", Mode.SHADOW.value, "requests"),
     },
 )
-_OF_USAGE, _OF_POLICIES = (_USAGE, _SETTLEMENTS), (_DENIALS,)
+_BEYOND_QUOTAS = Series(
+    "limits_policyusageday",
+    "limits_policyusagehour",
+    "limits_policyusage",
+    "counted.policy",
+    "counted.policy <> '' AND counted.mode = ''",
+    {name: f"counted.{name}" for name in ("granted", "over_quota")},
+)
+_OF_USAGE, _OF_POLICIES = (_USAGE, _SETTLEMENTS, _BEYOND_QUOTAS), (_DENIALS, _BEYOND_QUOTAS)
 
 _STATE = ("client_key", "plan", "on_default", "tags", "root")
 _RECORDED_AT = (

@@ -33,6 +33,10 @@ class Figure:
     meaning: str
 
 
+_BEYOND_QUOTAS = (
+    Figure("granted", "units beyond quotas that grants covered, less those that were returned"),
+    Figure("over_quota", "units beyond quotas and grants, which a policy admitted with over_quota: count"),
+)
 USAGE_FIGURES = (
     Figure("requests", "all requests"),
     Figure("admitted", "admitted requests"),
@@ -43,10 +47,12 @@ USAGE_FIGURES = (
     Figure("refunded", "reserved cost that settlements returned"),
     Figure("debited", "cost of settlements beyond the reserved cost, and of charges"),
     Figure("overdrawn", "debited cost beyond the quota"),
+    *_BEYOND_QUOTAS,
 )
 POLICY_FIGURES = (
     Figure("denied", "requests denied by the policy"),
     Figure("would_deny", "requests that the policy would have denied, in shadow mode"),
+    *_BEYOND_QUOTAS,
 )
 
 

@@ -4,17 +4,22 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 from django.db import connection, transaction
+from django.utils import timezone
 from redis import Redis
 
 from limits.models import Client, Endpoint, PolicyDenial, Usage, UsageParcel
 from limits.monitoring import drain as module
 from limits.monitoring.drain import drain
+from limits.monitoring.rollups import roll_up
 from limits.publishing import clients
+from limits.reports.reading import rows
+from limits.reports.subjects import By, Report
 from tests.end_to_end.shop import SECRET, policy, publish
 from tests.support.celery import HASTY, CeleryProcess
 from tests.support.waiting import wait_until
@@ -129,6 +134,20 @@ def counted() -> dict[str, int]:
     return dict(totals)
 
 
+def reported() -> dict[str, int]:
+    """Client → requests, in a report of all hours around now, before and after the rollups."""
+    now = timezone.now().replace(minute=0, second=0, microsecond=0)
+    report = Report(now - timedelta(hours=24), now + timedelta(hours=24), by=(By.CLIENT,))
+    before = list(rows(report))
+    roll_up(now + timedelta(hours=2))
+    assert list(rows(report)) == before
+    names = {"mallory", "vip"}
+    found = {row.about[0] or "": row.figures[0] for row in before}
+    assert found.keys() == names | {""}
+    denied = next(row.figures[2] for row in before if row.about == (None,))
+    return {"acme": found[""] - denied, "denied": denied, "mallory": found["mallory"], "vip": found["vip"]}
+
+
 def drain_all(redis: Redis) -> None:
     """Completes the drain of a killed worker, until the store has no counts."""
     wait_until(lambda: (drain(), not list(redis.scan_iter("rl:*:usage")) + list(redis.scan_iter("rl:*:drain")))[1])
@@ -161,6 +180,7 @@ def test_counts_are_exact_while_web_workers_celery_and_beat_are_killed(
         seen = (client, load.answered, load.unanswered, load.degraded, found, calls)
         surely = load.answered[client] - load.degraded[client]
         assert surely <= found[client] <= load.answered[client] + load.unanswered[client], seen
+    assert reported() == found
     denials = sum(PolicyDenial.objects.values_list("requests", flat=True))
     assert denials == found["denied"]
     # Several decisions without the store are counted by one command.

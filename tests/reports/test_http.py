@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import pytest
 from pytest_django import Settings
 
-from limits.models import Progress, RecordedClient, Usage, Work, tokens
+from limits.models import PolicyUsage, Progress, RecordedClient, Usage, Work, tokens
 from limits.publishing import rules
 from limits.publishing.reconciler import go_live
 from limits.reports import reading
@@ -70,7 +70,7 @@ def reader(settings: Settings, redis_url: str, request: pytest.FixtureRequest) -
 
 
 NONE = {"requests": 0, "admitted": 0, "denied": 0, "blocked": 0, "exempt": 0, "cost": 0}
-NONE |= {"refunded": 0, "debited": 0, "overdrawn": 0}
+NONE |= {"refunded": 0, "debited": 0, "overdrawn": 0, "granted": 0, "over_quota": 0}
 
 
 def test_a_report_as_json(reader: Reader) -> None:
@@ -91,6 +91,16 @@ def test_a_report_as_json(reader: Reader) -> None:
     assert reader.json(**OCTOBER, timezone="Europe/Berlin")["rows"] == []
     november = reader.json(**{"from": "2026-11", "to": "2026-12"}, timezone="Europe/Berlin", by="month", tag="eu")
     assert [(row["month"], row["requests"]) for row in november["rows"]] == [("2026-11", 4)]
+
+
+def test_units_beyond_quotas_by_policy_and_in_sums(reader: Reader) -> None:
+    units = {"client_key": "acme", "endpoint": "search", "policy": "month"}
+    PolicyUsage.objects.create(minute=AT, **units, granted=9, over_quota=2)
+    PolicyUsage.objects.create(minute=AT - HOUR, **units, granted=-4, over_quota=0)
+    (row,) = reader.json(**OCTOBER, by="policy,client")["rows"]
+    assert row == {"policy": "month", "client": "acme", "denied": 0, "would_deny": 0, "granted": 5, "over_quota": 2}
+    (total,) = reader.json(**OCTOBER)["rows"]
+    assert (total["requests"], total["granted"], total["over_quota"]) == (16, 5, 2)
 
 
 @pytest.mark.parametrize("chosen", [{"accept": "text/csv"}, {"accept": "image/png", "format": "csv"}])

@@ -110,3 +110,13 @@ SELECT * FROM unnest(
 )
 ON CONFLICT (minute, client_key, endpoint, policy)
 DO UPDATE SET granted = stored.granted + EXCLUDED.granted, over_quota = stored.over_quota + EXCLUDED.over_quota;
+
+-- name: note_late_policy_usage
+-- The same for units beyond quotas.
+INSERT INTO limits_latecount (arrived, hour, client_key, endpoint, policy, granted, over_quota)
+SELECT %(arrived)s, date_trunc('hour', minute, 'UTC'), client_key, endpoint, policy, sum(granted), sum(over_quota)
+FROM unnest(
+    %(minutes)s::timestamptz[], %(clients)s::text[], %(endpoints)s::text[], %(policies)s::text[],
+    %(granted)s::bigint[], %(over_quota)s::bigint[]
+) AS late (minute, client_key, endpoint, policy, granted, over_quota)
+GROUP BY 2, 3, 4, 5;

@@ -202,7 +202,7 @@ DO UPDATE SET granted = stored.granted + EXCLUDED.granted, over_quota = stored.o
 INSERT INTO limits_policyusageday AS stored (day, client_key, endpoint, policy, granted, over_quota)
 SELECT
     date_trunc('day', hour, 'UTC'),
-    CASE WHEN EXISTS (SELECT FROM limits_client WHERE key = client_key) THEN client_key ELSE '' END,
+    {client_in_hour(limits_policyusagehour)},
     endpoint, policy, sum(granted), sum(over_quota)
 FROM limits_policyusagehour WHERE hour >= %(begin)s AND hour < %(end)s
 GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
@@ -226,7 +226,7 @@ DO UPDATE SET granted = stored.granted + EXCLUDED.granted, over_quota = stored.o
 INSERT INTO limits_policyusageday AS stored (day, client_key, endpoint, policy, granted, over_quota)
 SELECT
     date_trunc('day', minute, 'UTC'),
-    CASE WHEN EXISTS (SELECT FROM limits_client WHERE key = client_key) THEN client_key ELSE '' END,
+    {client_in_minute(late)},
     endpoint, policy, sum(granted), sum(over_quota)
 FROM unnest(
     %(minutes)s::timestamptz[], %(clients)s::text[], %(endpoints)s::text[], %(policies)s::text[],
