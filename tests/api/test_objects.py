@@ -1,5 +1,6 @@
 """Single objects of the config file over HTTP, with a real database and a real store."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from limits.monitoring.retention import remove_expired
 from limits.publishing import rules
 from limits.publishing.reconciler import go_live
 from ratelimit_enforcer.domain.enums import Scope
+from ratelimit_platform.embedded.redis import RedisServer
 from tests.api.test_changes import Deployment, begin
 from tests.models import rows
 
@@ -350,3 +352,14 @@ def test_an_object_that_would_make_others_invalid_is_refused(office: Deployment)
     assert (twice.status_code, list(twice.json()["errors"])) == (400, ["routes[0]"])
     for body in ([], "x", {"routes": "\ud800"}):
         assert office.ask("PUT", "/v1/endpoints/b", body).status_code == 400
+
+
+def test_without_redis_a_write_goes_live_later(settings: Settings, redis_server: Callable[..., RedisServer]) -> None:
+    server = redis_server()
+    deployment = begin(settings, server.url, "objects")
+    assert quota(deployment) == 10
+    server.kill()
+    later = deployment.ask("PUT", "/v1/policies/all", limits(20))
+    assert (later.status_code, later.json()["live"]) == (202, False)
+    assert later.json()["detail"] == "Redis is unavailable; the change will go live automatically."
+    assert Policy.objects.get().limits.get().quota == 20
