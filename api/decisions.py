@@ -107,6 +107,8 @@ def _limit_body(state: LimitState) -> dict[str, Any]:
         "next_capacity_after": next_capacity_after,
         "retry_after": retry_after,
     }
+    if algorithm is Algorithm.CALENDAR:
+        body["granted"] = state.granted
     if state.over_quota is not None:
         body["over_quota"] = state.over_quota
     return body

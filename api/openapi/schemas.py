@@ -141,12 +141,16 @@ _LIMIT = object_schema(
         "reset_after": _RESET_AFTER,
         "next_capacity_after": _NEXT_CAPACITY_AFTER,
         "retry_after": _RETRY_AFTER,
+        "granted": count(
+            "Units of cost that are left of the client's grants after this answer, included in `remaining`. Only for a "
+            "calendar limit."
+        ),
         "over_quota": count(
             "Units of cost beyond the quota in this period, after this answer. Only for a calendar limit of a policy "
             "that admits and counts them."
         ),
     },
-    optional=("over_quota",),
+    optional=("granted", "over_quota"),
 )
 
 _RESERVATION = nullable(TEXT) | {

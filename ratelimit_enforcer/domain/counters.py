@@ -3,7 +3,7 @@
 ``store/scripts/decide.lua`` does the same on packed bytes in one script call.
 """
 
-from collections.abc import Hashable, Mapping, MutableMapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from ratelimit_enforcer.domain.attributes import NO_ATTRIBUTES, counted_values
 from ratelimit_enforcer.domain.concurrency import Places
 from ratelimit_enforcer.domain.enums import Algorithm, Mode, Partition
 from ratelimit_enforcer.domain.fixed_window import FixedWindow
+from ratelimit_enforcer.domain.grants import Grant
 from ratelimit_enforcer.domain.limit import MAX_COST, Limit
 from ratelimit_enforcer.domain.readings import Reading
 from ratelimit_enforcer.domain.selection import EffectivePolicy
@@ -32,6 +33,7 @@ from ratelimit_enforcer.domain.states import (
     room_of,
     state_at,
     state_key,
+    used_at,
 )
 
 
@@ -56,6 +58,10 @@ class Consumed(NamedTuple):
     limit: Limit
     mark: int
     admits_over_quota: bool = False
+    over_quota: int = 0
+    """The units of the request beyond quota and grants."""
+    grants: tuple[tuple[Grant, int], ...] = ()
+    """The grants of the limit, with the units that the request took from each."""
 
 
 class ConsumedFrom(NamedTuple):
@@ -95,13 +101,42 @@ class Row(NamedTuple):
     policy: EffectivePolicy
     key: CounterKey
     states: tuple[State | Places, ...]
+    left: tuple[int, ...] = ()
+    """What is left of each grant of the policy."""
+
+    @property
+    def granted(self) -> int:
+        """What is left of all grants."""
+        return sum(self.left)
+
+    def taken(self, cost: int) -> int:
+        """What a request takes from the grants."""
+        for state, limit in self.pairs:
+            if self.policy.grants_of(limit) and isinstance(state, FixedWindow):
+                return min(self.granted, max(0, cost - max(0, limit.quota - state.used)))
+        return 0
+
+    def own_cost(self, limit: Limit, cost: int) -> int:
+        """What a request consumes from this limit itself."""
+        return cost - self.taken(cost) if self.policy.grants_of(limit) else cost
+
+    def grants_taken(self, cost: int) -> tuple[tuple[Grant, int], ...]:
+        """The grants with the units that a request takes from each."""
+        rest, found = self.taken(cost), list[tuple[Grant, int]]()
+        for grant, left in zip(self.policy.grants, self.left, strict=True):
+            found.append((grant, min(rest, left)))
+            rest -= found[-1][1]
+        return tuple(found)
 
     @property
     def pairs(self) -> list[tuple[State | Places, Limit]]:
         return list(zip(self.states, self.policy.limits, strict=True))
 
     def admits(self, cost: int) -> list[bool]:
-        return [admits_cost(*pair, cost) or self.policy.admits_over_quota(pair[1]) for pair in self.pairs]
+        return [
+            admits_cost(state, limit, self.own_cost(limit, cost)) or self.policy.admits_over_quota(limit)
+            for state, limit in self.pairs
+        ]
 
     @property
     def counting_limit(self) -> Limit | None:
@@ -110,9 +145,20 @@ class Row(NamedTuple):
 
     def readings(self, cost: int) -> list[Reading]:
         return [
-            (admits, *figures_of(*pair, cost, admits))
+            (admits, *self._figures(*pair, cost, admits))
             for admits, pair in zip(self.admits(cost), self.pairs, strict=True)
         ]
+
+    def _figures(self, state: State | Places, limit: Limit, cost: int, admits: bool) -> tuple[int, int, int, int]:
+        first, second, third, fourth = figures_of(state, limit, cost, admits)
+        return first, second, self.granted if self.policy.grants_of(limit) else third, fourth
+
+    def over_quota(self, state: State | Places, limit: Limit, cost: int) -> int:
+        """The units of a request beyond quota and grants, whatever the counter can remember."""
+        if not isinstance(state, FixedWindow):
+            return 0
+        own = self.own_cost(limit, cost)
+        return max(0, min(own, state.used + own - limit.quota))
 
 
 @dataclass
@@ -124,6 +170,8 @@ class Counters:
     places: MutableMapping[CounterKey, Mapping[Hashable, int]] = field(default_factory=dict)
     over_quota: MutableMapping[CounterKey, int] = field(default_factory=dict)
     """The units that were admitted over quota, less those that were refunded."""
+    grants: MutableMapping[int, tuple[int, int]] = field(default_factory=dict)
+    """The id of a grant → the units consumed and the units returned. A grant without them has nothing left."""
 
     def check(
         self,
@@ -192,25 +240,61 @@ class Counters:
         return Reserved(name, cost, until, tuple(counters)), cost, readings
 
     def _consume(self, row: Row, cost: int, now: int, name: Hashable) -> None:
-        self._write(row, [consumed_state(*pair, cost, name) for pair in row.pairs], now)
-        self._count_over_quota(row, cost)
+        states = [consumed_state(state, limit, row.own_cost(limit, cost), name) for state, limit in row.pairs]
+        self._write(row, states, now)
+        self._count(row, cost)
 
-    def _count_over_quota(self, row: Row, cost: int) -> None:
-        """Whatever the counter can remember."""
+    def _count(self, row: Row, cost: int) -> None:
+        """Units over quota, and those taken from grants."""
         for state, limit in row.pairs:
-            if limit == row.counting_limit and isinstance(state, FixedWindow):
-                self._add_over_quota(row.key, max(0, min(cost, state.used + cost - limit.quota)))
+            if limit == row.counting_limit:
+                self._add_over_quota(row.key, row.over_quota(state, limit, cost))
+        for grant, units in row.grants_taken(cost):
+            self._take(grant, units)
+
+    def _left(self, grant: Grant, now: int) -> int:
+        if grant.id not in self.grants or now >= grant.ends_at:
+            return 0
+        return max(0, min(grant.amount, grant.amount - self._net(grant)))
+
+    def _net(self, grant: Grant) -> int:
+        consumed, returned = self.grants.get(grant.id, (0, 0))
+        return consumed - returned
+
+    def _take(self, grant: Grant, units: int) -> None:
+        if units:
+            consumed, returned = self.grants[grant.id]
+            self.grants[grant.id] = consumed + units, returned
+
+    def _return(self, grants: Iterable[tuple[Grant, int]], cost: int, now: int) -> int:
+        """Returns up to ``cost`` of these units, those taken last first. Returns what is covered by the units, also by
+        those of grants that have ended."""
+        rest = cost
+        for grant, taken in reversed(list(grants)):
+            units = min(rest, taken)
+            rest -= units
+            if (returnable := min(units, self._net(grant))) > 0 and now < grant.ends_at:
+                consumed, returned = self.grants[grant.id]
+                self.grants[grant.id] = consumed, returned + returnable
+        return cost - rest
 
     def _add_over_quota(self, key: CounterKey, units: int) -> None:
         self.over_quota[key] = self.over_quota.get(key, 0) + units
 
     def _reserve(self, row: Row, cost: int, now: int, name: Hashable, until: int) -> ConsumedFrom:
-        marked = [marked_state(*pair, cost, name, until) for pair in row.pairs]
+        marked = [marked_state(state, limit, row.own_cost(limit, cost), name, until) for state, limit in row.pairs]
         beginning = self._write(row, [state for state, _ in marked], now)
-        self._count_over_quota(row, cost)
+        taken = row.grants_taken(cost)
+        self._count(row, cost)
         limits = [
-            Consumed(limit, mark, row.policy.admits_over_quota(limit))
-            for (_, mark), limit in zip(marked, row.policy.limits, strict=True)
+            Consumed(
+                limit,
+                mark,
+                admits_over_quota=row.policy.admits_over_quota(limit),
+                over_quota=row.over_quota(state, limit, cost) if row.policy.admits_over_quota(limit) else 0,
+                grants=taken if row.policy.grants_of(limit) else (),
+            )
+            for (_, mark), (state, limit) in zip(marked, row.pairs, strict=True)
         ]
         return ConsumedFrom(row.key, beginning, row.policy.mode, tuple(limits), row.counting_limit)
 
@@ -248,12 +332,20 @@ class Counters:
             states = dict(found.states)
             for limit in policy.limits:
                 if (state := states.get(state_key(limit))) is not None:
-                    states[state_key(limit)], refunded = newest_refunded_state(state, limit, cost, now)
-                    most = max(most, refunded)
+                    from_grants = self._refund_newest_of_grants(policy, state, limit, cost, now)
+                    states[state_key(limit)], refunded = newest_refunded_state(state, limit, cost - from_grants, now)
+                    most = max(most, refunded + from_grants)
                     if policy.admits_over_quota(limit) and limit == policy.counting_limit:
                         self._add_over_quota(key, -_over_quota_refunded(state, states[state_key(limit)], limit))
             self.counters[key] = replace(found, states=states)
         return most
+
+    def _refund_newest_of_grants(self, policy: EffectivePolicy, state: State, limit: Limit, cost: int, now: int) -> int:
+        grants = policy.grants_of(limit)
+        if not grants or not isinstance(state, FixedWindow) or now >= state.end or state.used < limit.quota:
+            return 0
+        taken = [(grant, max(0, self._net(grant)) if now < grant.ends_at else 0) for grant in grants]
+        return self._return(taken, max(0, cost - (state.used - limit.quota)), now)
 
     def settle(self, reserved: Reserved, cost: int, now: int) -> int:
         """Refunds the difference to ``cost``, or debits it, and frees the places. Returns the largest excess over an
@@ -280,11 +372,20 @@ class Counters:
     def _refund(self, counter: ConsumedFrom, cost: int, reserved: int, now: int) -> None:
         found = self.counters.get(counter.key)
         if found is None or found.beginning != counter.beginning:
+            for consumed in counter.limits:
+                self._return(consumed.grants, max(0, cost - consumed.over_quota), now)
             return
         states = dict(found.states)
-        for limit, mark, _ in counter.limits:
-            if (state := states.get(state_key(limit))) is not None:
-                states[state_key(limit)] = refunded_state(state, limit, cost, reserved, mark, now)
+        for consumed in counter.limits:
+            limit, mark = consumed.limit, consumed.mark
+            state = states.get(state_key(limit))
+            beyond = consumed.over_quota
+            if isinstance(state, FixedWindow) and state.end == mark:
+                beyond = max(0, state.used - limit.quota)
+            from_grants = self._return(consumed.grants, max(0, cost - beyond), now)
+            if state is not None:
+                own = cost - from_grants if isinstance(state, FixedWindow) and state.end == mark else cost
+                states[state_key(limit)] = refunded_state(state, limit, own, reserved, mark, now)
                 if limit == counter.counting_limit:
                     self._add_over_quota(counter.key, -_over_quota_refunded(state, states[state_key(limit)], limit))
         self.counters[counter.key] = replace(found, states=states)
@@ -293,26 +394,46 @@ class Counters:
         """Returns the largest excess over a limit, at most ``cost``."""
         found = self.counters.get(counter.key)
         states, overdrawn = dict(found.states) if found else {}, 0
-        for limit, _, admits_over_quota in counter.limits:
+        for consumed in counter.limits:
+            limit = consumed.limit
             if can_have_debts(limit):
                 state = states.get(state_key(limit))
                 if found and state is None:
                     continue  # Removed from the policy since the reservation.
-                if admits_over_quota:
-                    states[state_key(limit)], over_quota = overused_state(state, limit, cost, now)
+                own = cost - self._debit_grants(consumed, state, cost, now)
+                if consumed.admits_over_quota:
+                    states[state_key(limit)], over_quota = overused_state(state, limit, own, now)
                     self._add_over_quota(counter.key, over_quota if limit == counter.counting_limit else 0)
                     continue
-                states[state_key(limit)], excess = debited_state(state, limit, cost, now)
+                states[state_key(limit)], excess = debited_state(state, limit, own, now)
                 overdrawn = max(overdrawn, min(excess, cost))
         self.counters[counter.key] = Counter(found.beginning if found else now % BEGINNINGS, states)
         return overdrawn
+
+    def _debit_grants(self, consumed: Consumed, state: State | None, cost: int, now: int) -> int:
+        """Takes from the grants what the quota does not cover. Returns the units."""
+        if not consumed.grants:
+            return 0
+        used = used_at(state, consumed.limit, now)
+        needed = max(0, cost - max(0, consumed.limit.quota - used))
+        rest = needed
+        for grant, _ in consumed.grants:
+            units = min(rest, self._left(grant, now))
+            self._take(grant, units)
+            rest -= units
+        return needed - rest
 
     def _rows(
         self, policies: Sequence[EffectivePolicy], now: int, subjects: Sequence[str], attributes: Mapping[str, str]
     ) -> list[Row]:
         keys = [_key(policy, subjects[policy.level], attributes) for policy in policies]
         return [
-            Row(policy, key, tuple(self._state(key, limit, now) for limit in policy.limits))
+            Row(
+                policy,
+                key,
+                tuple(self._state(key, limit, now) for limit in policy.limits),
+                tuple(self._left(grant, now) for grant in policy.grants),
+            )
             for key, policy in zip(keys, policies, strict=True)
         ]
 
@@ -360,8 +481,13 @@ def _amount(rows: Sequence[Row], cost: int, at_least: int | None) -> int:
 def _available(rows: Sequence[Row]) -> int:
     """The largest cost that every policy in enforce mode admits; below zero if a limit has debts."""
     enforced = (row for row in rows if row.policy.mode is Mode.ENFORCE)
-    bounding = [pair for row in enforced for pair in row.pairs if not row.policy.admits_over_quota(pair[1])]
-    return min((room_of(*pair) for pair in bounding), default=MAX_COST)
+    rooms = (
+        max(0, room_of(state, limit)) + row.granted if row.policy.grants_of(limit) else room_of(state, limit)
+        for row in enforced
+        for state, limit in row.pairs
+        if not row.policy.admits_over_quota(limit)
+    )
+    return min(rooms, default=MAX_COST)
 
 
 def _over_quota_refunded(before: State, after: State, limit: Limit) -> int:

@@ -73,11 +73,15 @@ class LimitState(NamedTuple):
     """Whose limit it is: the client or an ancestor; None: the limit counts no client separately."""
     over_quota: int | None = None
     """The units beyond the quota in this period, of a calendar limit that admits them; None: the limit denies them."""
+    granted: int = 0
+    """What is left of the grants of a calendar limit; included in ``remaining``."""
+    granted_taken: int = 0
+    """What this request takes from grants."""
 
     @property
     def used(self) -> int:
         """The units used of the quota, and those beyond it."""
-        return max(0, self.limit.capacity - self.remaining) + (self.over_quota or 0)
+        return max(0, self.limit.capacity - self.remaining + self.granted) + (self.over_quota or 0)
 
     @property
     def is_enforced(self) -> bool:
@@ -229,12 +233,32 @@ def _fixed_window(named: NamedLimit, client: str | None, cost: int, reading: Rea
     )
 
 
-def _calendar_over_quota(
-    named: NamedLimit, client: str | None, cost: int, reading: Reading, consumed: bool
+def _beyond_quota(
+    policy: EffectivePolicy, named: NamedLimit, client: str | None, cost: int, reading: Reading, consumed: bool
 ) -> LimitState:
-    """A calendar limit that admits beyond its quota."""
-    state, used = _fixed_window(named, client, cost, reading, consumed), reading[1] + (cost if consumed else 0)
-    return state._replace(can_ever_admit=True, over_quota=max(0, used - named.limit.quota))
+    """A calendar limit with grants, or one that admits beyond its quota. ``reading``: with what is left of the grants,
+    which are consumed after the quota."""
+    admits, used, until_end, granted, _ = reading
+    quota, ends_after, taken = named.limit.quota, until_end / SECOND_US, 0
+    if consumed:
+        taken = min(granted, max(0, cost - max(0, quota - used)))
+        used, granted = used + cost - taken, granted - taken
+    most = quota + sum(grant.amount for grant in policy.grants_of(named.limit))
+    counts = policy.admits_over_quota(named.limit)
+    return LimitState(
+        *named,
+        allowed=admits,
+        remaining=max(0, quota - used) + granted,
+        reset_after=ends_after if used else 0.0,
+        next_capacity_after=ends_after if used and quota else None,
+        retry_after=None if admits or cost > quota + granted else ends_after,
+        can_ever_admit=counts or cost <= most,
+        ends_after=ends_after,
+        client=client,
+        over_quota=max(0, used - quota) if counts else None,
+        granted=granted,
+        granted_taken=taken,
+    )
 
 
 def _concurrency(named: NamedLimit, client: str | None, cost: int, reading: Reading, consumed: bool) -> LimitState:
@@ -290,8 +314,8 @@ def states_of(
     return tuple(
         [
             _READERS[named.limit.algorithm](named, subject, cost, reading, consumes_it)
-            if not policy.admits_over_quota(named.limit)
-            else _calendar_over_quota(named, subject, cost, reading, consumes_it)
+            if not (policy.grants_of(named.limit) or policy.admits_over_quota(named.limit))
+            else _beyond_quota(policy, named, subject, cost, reading, consumes_it)
             for (policy, named, subject), reading, consumes_it in zip(limits, readings, consumed, strict=True)
         ]
     )

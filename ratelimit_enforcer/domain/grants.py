@@ -15,6 +15,8 @@ from ratelimit_enforcer.domain.dates import is_between
 
 MAX_AMOUNT = 10**9
 MAX_PRIORITY = 100
+MAX_ID = 2**32 - 1
+"""Grants with a larger id are ignored by checks: scripts have 32 bits for it."""
 
 _CONSUMED, _RETURNED = "g", "G"
 _KIND = re.compile(r"([gG])([1-9][0-9]{0,18})")

@@ -31,6 +31,9 @@ def with_more_used(reading: Reading, limit: Limit, cost: int) -> Reading:
     """The reading as if ``cost`` more had been consumed before (below zero: less)."""
     admits, *figures = reading
     first, second, third, fourth = figures
+    if limit.algorithm is Algorithm.CALENDAR and cost > 0:
+        granted = min(third, max(0, cost - max(0, limit.quota - first)))
+        return admits, first + cost - granted, second, third - granted, fourth
     if limit.algorithm is Algorithm.TOKEN_BUCKET and limit.quota:
         first, second = divmod(first * limit.quota + second + cost * limit.window_us, limit.quota)
     elif limit.algorithm is not Algorithm.TOKEN_BUCKET:

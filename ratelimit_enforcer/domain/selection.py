@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from ratelimit_enforcer.domain.attributes import NO_ATTRIBUTES
+from ratelimit_enforcer.domain.attributes import CLIENT, NO_ATTRIBUTES
 from ratelimit_enforcer.domain.client import ClientRecord, Override
 from ratelimit_enforcer.domain.dates import end_in_words
 from ratelimit_enforcer.domain.enums import Algorithm, ClientStatus, Mode, OverQuota, Partition
 from ratelimit_enforcer.domain.fixed_window import window_bounds
+from ratelimit_enforcer.domain.grants import MAX_ID, Grant, in_order
 from ratelimit_enforcer.domain.limit import Limit, longest_calendar_limit
 from ratelimit_enforcer.domain.rules import Policy
 from ratelimit_enforcer.domain.ruleset import Ruleset
@@ -43,6 +44,8 @@ class EffectivePolicy:
     limits: tuple[Limit, ...]
     override: Override | SegmentOverride | None = None
     level: int = 0
+    grants: tuple[Grant, ...] = ()
+    """Those that can be consumed now, in the order in which they are."""
 
     @cached_property
     def named(self) -> tuple[NamedLimit, ...]:
@@ -60,6 +63,11 @@ class EffectivePolicy:
     def counting_limit(self) -> Limit | None:
         """The limit whose units beyond the quota the policy counts; None: it has no calendar limit."""
         return longest_calendar_limit(self.limits)
+
+    def grants_of(self, limit: Limit) -> tuple[Grant, ...]:
+        """The grants that extend this limit: those of the policy, if it is the calendar limit with the longest
+        period."""
+        return self.grants if self.grants and limit == self.counting_limit else ()
 
     def admits_over_quota(self, limit: Limit) -> bool:
         """Whether this limit of the policy admits requests beyond its quota, and counts the units."""
@@ -215,9 +223,12 @@ def effective(
     for override in relevant:
         if override.is_active(now):
             active.setdefault(override.policy, override)
-    chosen = tuple(_effective(ruleset, policy, active.get(policy.slug), level) for policy in policies)
+    grants = _grants_of(record, policies)
+    granted = in_order(grant for grant in grants if grant.is_active(now))
+    chosen = tuple(_effective(ruleset, policy, active.get(policy.slug), level, granted) for policy in policies)
     dates = {date for policy in dated for date in policy.dates}
-    edges = {*dates, *_edges_of_overrides(relevant), *_edges_of_periods(chosen, now)}
+    dates_of_grants = (date for grant in grants for date in (grant.starts_at, grant.ends_at))
+    edges = {*dates, *dates_of_grants, *_edges_of_overrides(relevant), *_edges_of_periods(chosen, now)}
     return Selection(
         chosen,
         valid_from=max((edge for edge in edges if edge <= now), default=None),
@@ -231,12 +242,27 @@ def _overrides_of(ruleset: Ruleset, record: ClientRecord) -> Iterator[Override |
     yield from ruleset.overrides_by_segment.of(record.key, record.tags, plan_of(ruleset, record))
 
 
+def _grants_of(record: ClientRecord, policies: Iterable[Policy]) -> list[Grant]:
+    """The client's grants on those of these policies that count each client separately, and nothing else."""
+    if not record.grants:
+        return []
+    slugs = {policy.slug for policy in policies if policy.partition_names == (CLIENT,)}
+    return [grant for grant in record.grants if grant.policy in slugs and grant.id <= MAX_ID]
+
+
 def _effective(
-    ruleset: Ruleset, policy: Policy, override: Override | SegmentOverride | None, level: int
+    ruleset: Ruleset,
+    policy: Policy,
+    override: Override | SegmentOverride | None,
+    level: int,
+    granted: Sequence[Grant],
 ) -> EffectivePolicy:
     limits = override.limits if override else policy.limits
     level = level if policy.partition is Partition.CLIENT else 0
-    return EffectivePolicy(policy, ruleset.mode_of(policy), limits, override, level)
+    grants = tuple(grant for grant in granted if grant.policy == policy.slug)
+    return EffectivePolicy(
+        policy, ruleset.mode_of(policy), limits, override, level, grants if longest_calendar_limit(limits) else ()
+    )
 
 
 def _edges_of_overrides(overrides: Iterable[Override | SegmentOverride]) -> Iterator[int]:

@@ -133,6 +133,12 @@ def debited_state(state: State | None, limit: Limit, cost: int, now: int) -> tup
             )
 
 
+def used_at(state: State | None, limit: Limit, now: int) -> int:
+    """What is used of a calendar limit at ``now``."""
+    window = state if isinstance(state, FixedWindow) else FixedWindow()
+    return fixed_window.advance(fixed_window.corrected(window, limit, now), limit, now).used
+
+
 def overused_state(state: State | None, limit: Limit, cost: int, now: int) -> tuple[State, int]:
     """The state of a calendar limit that admits beyond its quota after a debit, and the units beyond the quota."""
     window = state if isinstance(state, FixedWindow) else FixedWindow()

@@ -132,8 +132,8 @@ def _thresholds_reached(state: LimitState, decision: Decision) -> Iterator[Count
     if state.limit.algorithm is Algorithm.CONCURRENCY:
         return
     capacity = state.limit.capacity
-    after = capacity - state.remaining + (state.over_quota or 0)
-    before = after - decision.cost
+    before = capacity - state.remaining + state.granted + (state.over_quota or 0) + state.granted_taken - decision.cost
+    after = before + decision.cost
     ancestor = state.client if state.client not in (None, decision.client) else None
     for threshold in THRESHOLDS:
         if before * 100 < threshold * capacity <= after * 100:

@@ -68,6 +68,7 @@ class Attempt:
             attributes=request.attributes,
             counted_together=request.counted_together,
             settleable=self.settleable,
+            has_grants=layout.has_grants,
         )
         if self.ancestors or record.moved:
             return self._in_tree(store_request, self.ancestors)

@@ -26,6 +26,7 @@ class Layout:
     valid_until: int | None
     longest_place: int = 0
     """The longest window of the concurrency limits in microseconds; 0: there are none."""
+    has_grants: bool = False
 
     @classmethod
     def of(
@@ -52,7 +53,9 @@ class Layout:
         counters = tuple(counter_of(each) for each in policies)
         parts = _parts(policies, pack) if any(counter.shared for counter in counters) else ()
         valid = selection.valid_from, selection.valid_until
-        return cls(status, plan, endpoint, policies, counters, pack(policies), parts, *valid, _longest_place(policies))
+        has_grants = any(counter.has_grants for counter in counters)
+        longest_place = _longest_place(policies)
+        return cls(status, plan, endpoint, policies, counters, pack(policies), parts, *valid, longest_place, has_grants)
 
     def is_valid(self, now: int) -> bool:
         """Whether the layout is valid at ``now`` (microseconds since 1970)."""
@@ -69,7 +72,8 @@ def counter_of(policy: EffectivePolicy) -> CounterRef:
     """The counter of a policy, as the decider names it."""
     shared = policy.policy.partition is Partition.GLOBAL
     has_places = any(limit.algorithm is Algorithm.CONCURRENCY for limit in policy.limits)
-    return CounterRef(policy.policy.slug, shared, policy.policy.attributes, policy.level, has_places)
+    attributes, has_grants = policy.policy.attributes, bool(policy.grants)
+    return CounterRef(policy.policy.slug, shared, attributes, policy.level, has_places, has_grants)
 
 
 def _parts(policies: Sequence[EffectivePolicy], pack: Callable[[Sequence[EffectivePolicy]], bytes]) -> tuple[Part, ...]:

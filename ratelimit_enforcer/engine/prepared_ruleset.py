@@ -169,7 +169,11 @@ class PreparedRuleset:
         the client is blocked or exempt. ``ancestors``: the client's, from the parent up. ``places`` False: without
         concurrency limits."""
         blocked_until = self._blocked_until(record, ancestors, attributes) if self._has_blocks else UNBLOCKED
-        if record.overrides or (ancestors and any(ancestor.overrides for ancestor in ancestors)):
+        if (
+            record.overrides
+            or record.grants
+            or (ancestors and any(each.overrides or each.grants for each in ancestors))
+        ):
             return self._layout(record, endpoint, now, attributes, ancestors, blocked_until, places)
         own = self._key(record, endpoint, attributes, blocked_until)
         key: LayoutKey | TreeLayoutKey = own

@@ -10,7 +10,7 @@ from ratelimit_enforcer.store.connections.server import StoreConnections
 from ratelimit_enforcer.store.deadline import Deadline
 from ratelimit_enforcer.store.errors import AnswerLost, CountInDoubt
 from ratelimit_enforcer.store.grouping import Group
-from ratelimit_enforcer.store.keys import Keys, client_field, places_of, shard_of
+from ratelimit_enforcer.store.keys import Keys, client_field, grants_of, places_of, shard_of
 from ratelimit_enforcer.store.requests import (
     NO_NAME,
     OTHER,
@@ -50,6 +50,9 @@ class Decider:
         self._tree_script = scripts.load("decide", scripts.TREE)
         self._reserve_script = scripts.load("decide", scripts.RESERVE)
         self._together_script = scripts.load("together", scripts.TREE)
+        self._granted_script = scripts.load("decide", scripts.TREE, scripts.GRANTS)
+        self._granted_reserve_script = scripts.load("decide", scripts.RESERVE, scripts.GRANTS)
+        self._granted_together_script = scripts.load("together", scripts.TREE, scripts.GRANTS)
 
     def batch_size(self, clients: Sequence[str], root_of: Callable[[str], str]) -> int:
         """The number of these clients' requests, from the first one on, that a single call can decide. ``root_of``:
@@ -63,10 +66,12 @@ class Decider:
         keys, client_arguments = self._keys_and_arguments(request, shard)
         script, arguments = self._script, (*client_arguments, request.rules)
         if request.settleable is not None:
-            script, arguments = self._reserve_script, (*arguments, *settleable_arguments(request, keys))
+            script = self._granted_reserve_script if request.has_grants else self._reserve_script
+            arguments = (*arguments, *settleable_arguments(request, keys))
             keys += self._settleable_keys(request, shard, keys)
-        elif request.ancestors:
-            script, arguments = self._tree_script, (*arguments, *ancestor_arguments(request))
+        elif request.ancestors or request.has_grants:
+            script = self._granted_script if request.has_grants else self._tree_script
+            arguments = (*arguments, *ancestor_arguments(request))
         (reply,) = self._run(script, request.token, verb, 1, keys, arguments, deadline)
         return read_answer(reply, shard)
 
@@ -83,15 +88,16 @@ class Decider:
         arguments: list[Argument] = []
         before = None
         script = self._script_for(requests)
+        settles = any(request.settleable for request in requests)
         for request, shard in zip(requests, shards, strict=True):
             request_keys, client_arguments = self._keys_and_arguments(request, shard)
             arguments += client_arguments
             arguments.append(_SAME_RULES if request.rules is before else request.rules)
             before = request.rules
-            if script is self._reserve_script:
+            if settles:
                 arguments += settleable_arguments(request, request_keys)
                 request_keys += self._settleable_keys(request, shard, request_keys)
-            elif script is self._tree_script:
+            elif script is not self._script:
                 arguments += ancestor_arguments(request)
             keys += request_keys
         replies = self._run(script, requests[0].token, verb, len(requests), keys, arguments, deadline)
@@ -113,7 +119,9 @@ class Decider:
             first = len(self._keys.of_request[shard])
             counters.append(request_keys[first : first + len(request.policies)])
             keys += request_keys
-        replies = self._run(self._together_script, requests[0].token, verb, len(requests), keys, arguments, deadline)
+        has_grants = any(request.has_grants for request in requests)
+        script = self._granted_together_script if has_grants else self._together_script
+        replies = self._run(script, requests[0].token, verb, len(requests), keys, arguments, deadline)
         if isinstance(replies[0], int):
             return Obstacle(replies[0], read_answer(replies[1], shards[replies[0]]))
         answers = [read_decided(reply) for reply in replies]
@@ -121,8 +129,11 @@ class Decider:
         return group.consumed(answers) if verb is Verb.COUNT and group.admits(answers) else answers
 
     def _script_for(self, requests: Sequence[StoreRequest]) -> scripts.Script:
+        has_grants = any(request.has_grants for request in requests)
         if any(request.settleable for request in requests):
-            return self._reserve_script
+            return self._granted_reserve_script if has_grants else self._reserve_script
+        if has_grants:
+            return self._granted_script
         return self._tree_script if any(request.ancestors for request in requests) else self._script
 
     def _keys_and_arguments(self, request: StoreRequest, shard: int) -> tuple[list[str], tuple[Argument, ...]]:
@@ -165,7 +176,8 @@ class Decider:
 
     def _counters(self, request: StoreRequest, shard: int) -> list[str]:
         """The keys of the counters, in the order of the policies; then for each policy with attributes the key that
-        counts new values, or the counter again if this request is counted under ``(other)``."""
+        counts new values, or the counter again if this request is counted under ``(other)``, and for each policy with
+        grants the key with what is consumed of them."""
         owners, separate = request.owners or (request.client,), []
         counters = []
         for counter in request.policies:
@@ -176,7 +188,10 @@ class Decider:
             elif counter.shared:
                 counters.append(self._keys.shared_counter(counter.policy))
             else:
-                counters.append(self._keys.counter(shard, counter.policy, owners[counter.level]))
+                key = self._keys.counter(shard, counter.policy, owners[counter.level])
+                counters.append(key)
+                if counter.has_grants:
+                    separate.append(grants_of(key))
         return counters + separate if separate else counters
 
     def _counter_keys(self, request: StoreRequest, shard: int) -> list[str]:

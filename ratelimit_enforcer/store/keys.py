@@ -213,6 +213,14 @@ def client_field(client: str) -> str:
     return f"c:{client}"
 
 
+def grants_of(counter: str) -> str:
+    """The key with what is consumed of the grants of a client, from the key of one of the client's own counters."""
+    prefix, _, rest = counter.partition("}:n:")
+    _, _, owner = rest.partition(":")
+    # After the client was moved, its counters have another name (domain/client.py).
+    return f"{prefix}}}:grants:{owner.partition(chr(10))[0]}"
+
+
 def places_of(counter: str) -> str:
     """The key of the places of the concurrency limit that belongs to the counter with this key."""
     return counter.replace("}:", "}:p:", 1)

@@ -47,13 +47,14 @@ OTHER = "(other)"
 class CounterRef(NamedTuple):
     """The counter of a policy: that of the client (``level`` 0) or an ancestor, or one shared by all clients; for
     policies with ``attributes``, one for each combination of their values. ``has_places``: one of the limits is a
-    concurrency limit."""
+    concurrency limit. ``has_grants``: one of the limits is extended by grants."""
 
     policy: str
     shared: bool = False
     attributes: tuple[str, ...] = ()
     level: int = 0
     has_places: bool = False
+    has_grants: bool = False
 
 
 class Settleable(NamedTuple):
@@ -91,7 +92,8 @@ class StoreRequest(NamedTuple):
     the key whose shard decides, if that is not the client's. ``attributes`` and ``counted_together``: as for
     :class:`~ratelimit_enforcer.domain.decision.CheckRequest`. ``ancestors``: keys and revisions, from the parent
     up. ``owners``: the names under which the client and its ancestors have their counters; empty: the client's key.
-    ``settleable``: if the cost may be settled later, or if a limit is a concurrency limit.
+    ``settleable``: if the cost may be settled later, or if a limit is a concurrency limit. ``has_grants``: at least one
+    of the policies has grants.
     """
 
     client: str
@@ -107,6 +109,7 @@ class StoreRequest(NamedTuple):
     ancestors: tuple[tuple[str, int], ...] = ()
     owners: tuple[str, ...] = ()
     settleable: Settleable | None = None
+    has_grants: bool = False
 
 
 def shard_key_of(request: StoreRequest) -> str:

@@ -15,9 +15,9 @@ from ratelimit_enforcer.store.connections.server import StoreConnections
 from ratelimit_enforcer.store.damage import RESERVATION
 from ratelimit_enforcer.store.deadline import Deadline
 from ratelimit_enforcer.store.errors import StoreDataError
-from ratelimit_enforcer.store.keys import Keys, places_of
+from ratelimit_enforcer.store.keys import Keys, grants_of, places_of
 from ratelimit_enforcer.store.requests import Argument, SettleableKind
-from ratelimit_enforcer.store.scripts.packing import ALGORITHM_CODES
+from ratelimit_enforcer.store.scripts.packing import ALGORITHM_CODES, GRANT
 
 OPEN, SETTLED = 1, 2
 _ENTRY = struct.Struct(">BHQQI16sH")
@@ -29,7 +29,8 @@ _LIMIT = struct.Struct(">BIIIQ")
 
 
 class ConsumedCounter(NamedTuple):
-    """A counter from which a reservation consumed: its key, and algorithm and window of each limit."""
+    """A counter from which a reservation consumed: its key, and algorithm and window of each limit; in place of an
+    algorithm also what belongs to the limit before (:data:`~ratelimit_enforcer.store.scripts.packing.BEYOND`)."""
 
     key: str
     limits: tuple[tuple[int, int], ...]
@@ -39,6 +40,11 @@ class ConsumedCounter(NamedTuple):
         """The key of the places of the concurrency limit; None if there is none."""
         has_places = any(algorithm == ALGORITHM_CODES[Algorithm.CONCURRENCY] for algorithm, _ in self.limits)
         return places_of(self.key) if has_places else None
+
+    @property
+    def grants(self) -> str | None:
+        """The key with what is consumed of the grants; None if there are none."""
+        return grants_of(self.key) if any(algorithm == GRANT for algorithm, _ in self.limits) else None
 
 
 class OpenRecord(NamedTuple):
@@ -60,9 +66,10 @@ class OpenRecord(NamedTuple):
 
     @property
     def keys(self) -> list[str]:
-        """The keys of the counters, and of the places that belong to them."""
+        """The keys of the counters, and of the places and grants that belong to them."""
         places = [counter.places for counter in self.counters if counter.places]
-        return [counter.key for counter in self.counters] + places
+        grants = [counter.grants for counter in self.counters if counter.grants]
+        return [counter.key for counter in self.counters] + places + grants
 
     @property
     def calendar_codes(self) -> list[int]:
@@ -180,7 +187,7 @@ class Reservations:
         self._connections = connections
         self._keys = keys
         self._counts_per_shard = counts_per_shard
-        self._script = scripts.load("settle")
+        self._script = scripts.load("settle", scripts.GRANTS)
         self._finish_script = scripts.load("finish_settlement")
         self._confirm_script = scripts.load("confirm")
 

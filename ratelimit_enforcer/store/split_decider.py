@@ -156,6 +156,7 @@ class SplitDecider(Decider):
     def __init__(self, connections: StoreConnections, keys: Keys, counts_per_shard: int) -> None:
         super().__init__(connections, keys, counts_per_shard)
         self._consume_script = scripts.load("decide", scripts.CONSUME)
+        self._granted_consume_script = scripts.load("decide", scripts.CONSUME, scripts.GRANTS)
         pending = PendingEntries(connections, keys, counts_per_shard)
         self._completer = Completer(pending)
         self._services = Services(pending, self._completer, UsageWriter(connections, keys, counts_per_shard))
@@ -295,9 +296,10 @@ class SplitDecider(Decider):
         keys, client_arguments = self._keys_and_arguments(request, shard)
         first = len(self._keys.of_request[shard])
         counters = tuple(keys[first : first + len(request.policies)])
+        others = keys[first + len(request.policies) :]
         settleable = request.settleable or Settleable(SettleableKind.PART, NO_NAME, REFUNDABLE_US)
         request = request._replace(settleable=settleable._replace(request_id=check.request_id))
-        keys_of_counters = (*counters, *map(places_of, counters))
+        keys_of_counters = (*counters, *map(places_of, counters), *others)
         consumption = Consumption(shard, check.entry(number), keys_of_counters, settleable.name)
         timeout = deadline.remaining() + (CONFIRM_WITHIN if number else 0)
         head = (
@@ -310,7 +312,8 @@ class SplitDecider(Decider):
         keys += self._settleable_keys(request, shard, keys)
         check.add(consumption)
         try:
-            reply, *overdue = self._consume_script.run(self._connections, keys, arguments, deadline)
+            script = self._granted_consume_script if request.has_grants else self._consume_script
+            reply, *overdue = script.run(self._connections, keys, arguments, deadline)
         except StoreError as error:
             if not isinstance(error, AnswerLost):
                 check.remove_last()

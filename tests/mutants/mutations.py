@@ -373,8 +373,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Python(
         "store.scripts.packing",
         "_times",
-        "(window_bounds(limit, now)[1], beyond, 0, 0)",
-        "(window_bounds(limit, now)[0], beyond, 0, 0)",
+        "(window_bounds(limit, now)[1], beyond, grants, 0)",
+        "(window_bounds(limit, now)[0], beyond, grants, 0)",
     ),
     Lua("parts/pending", "tonumber(oldest[2]) <= now and", "tonumber(oldest[2]) < now and"),
     Lua("parts/pending", ">= 4096 then", "> 4096 then"),

@@ -18,7 +18,8 @@ from hypothesis.stateful import (
 
 from limits.store.clients import CounterResetter
 from ratelimit_enforcer.domain.counters import Counters, Reserved, Together
-from ratelimit_enforcer.domain.enums import Algorithm, Mode, OverQuota, Partition
+from ratelimit_enforcer.domain.enums import Algorithm, Mode, OverQuota, Partition, Period
+from ratelimit_enforcer.domain.grants import Grant, grant_of_kind, in_order
 from ratelimit_enforcer.domain.limit import SECOND_US, Limit
 from ratelimit_enforcer.domain.reservations import ReservationId, Store
 from ratelimit_enforcer.domain.selection import EffectivePolicy
@@ -56,6 +57,8 @@ class Platform(RuleBasedStateMachine):
         self.rules: dict[tuple[str, int], EffectivePolicy] = {}
         self.now = START
         self.reserved: list[tuple[ReservationId, Reserved]] = []
+        self.grants: dict[tuple[str, str], list[Grant]] = {}
+        """(policy, client) → the client's grants."""
 
     def teardown(self) -> None:
         self.desk.delete_counters()
@@ -90,6 +93,45 @@ class Platform(RuleBasedStateMachine):
         self.rules[slug, level] = policy(
             slug, *limits, mode=mode, partition=partition, attributes=attributes, level=level, over_quota=over_quota
         )
+
+    @rule(
+        slug=st.sampled_from(["one", "two"]),
+        client=CLIENTS,
+        amount=st.one_of(st.integers(1, 20), st.integers(1, 10**9)),
+        duration=st.one_of(st.integers(1, 10**9), st.integers(1, 10**14)),
+        priority=st.integers(0, 1),
+        is_published=st.sampled_from([True, True, True, False]),
+    )
+    def grant(self, slug: str, client: str, amount: int, duration: int, priority: int, is_published: bool) -> None:
+        """The publisher writes the two numbers of a grant; without them it has nothing left."""
+        number = sum(map(len, self.grants.values())) + 1
+        made = Grant(number, slug, amount, self.now, self.now + duration, priority)
+        self.grants.setdefault((slug, client), []).append(made)
+        if is_published:
+            self.model.grants[number] = (0, 0)
+            self.desk.redis.hset(self.key_of_grants(client), mapping={f"{number}c": 0, f"{number}r": 0})
+
+    def key_of_grants(self, client: str) -> str:
+        return self.desk.keys.grants(shard_of("ann"), client)
+
+    @invariant()
+    def units_of_grants_are_counted(self) -> None:
+        stored = {
+            field.decode(): int(value)
+            for client in TREE
+            for field, value in self.desk.redis.hgetall(self.key_of_grants(client)).items()
+        }
+        expected: dict[str, int] = {}
+        for number, (consumed, returned) in self.model.grants.items():
+            expected |= {f"{number}c": consumed, f"{number}r": returned}
+        assert stored == expected
+        counted: Counter[str] = Counter()
+        for field, amount in self.desk.redis.hgetall(self.desk.keys.usage[shard_of("ann")]).items():
+            _, kind, _, slug, client = field.decode().split("\n")
+            if found := grant_of_kind(kind) if slug else None:
+                assert found[0] in [grant.id for grant in self.grants[slug, client]]
+                counted[f"{found[0]}{'r' if found[1] else 'c'}"] += int(amount)
+        assert counted == Counter(expected)
 
     @rule(slug=st.sampled_from(SLUGS), level=LEVELS)
     def remove(self, slug: str, level: int) -> None:
@@ -232,7 +274,9 @@ class Platform(RuleBasedStateMachine):
     @rule(data=st.data(), cost=st.one_of(st.none(), st.integers(0, 12), st.integers(0, 10**9)))
     def settle(self, data: st.DataObject, cost: int | None) -> None:
         """Repeated, as after a lost answer."""
-        at = data.draw(st.integers(0, len(self.reserved) - 1))
+        self.settle_at(data.draw(st.integers(0, len(self.reserved) - 1)), cost)
+
+    def settle_at(self, at: int, cost: int | None) -> None:
         name, reserved = self.reserved.pop(at)
         record = self.desk.reservations.read(name, Deadline(10))
         assert isinstance(record, OpenRecord)
@@ -295,7 +339,16 @@ class Platform(RuleBasedStateMachine):
 
     def policies(self, client: str) -> list[EffectivePolicy]:
         """Those of the client and of its ancestors."""
-        return [each for (_, level), each in self.rules.items() if level <= len(TREE[client])]
+        subjects = (client, *TREE[client])
+        return [
+            self.with_grants(each, subjects[level]) for (_, level), each in self.rules.items() if level < len(subjects)
+        ]
+
+    def with_grants(self, policy: EffectivePolicy, subject: str) -> EffectivePolicy:
+        if policy.counting_limit is None:
+            return policy
+        grants = in_order(self.grants.get((policy.policy.slug, subject), ()))
+        return replace(policy, grants=tuple(grant for grant in grants if grant.is_active(self.now)))
 
     @staticmethod
     def compare(answer: Any, expected: Any) -> None:
@@ -318,7 +371,36 @@ def registered(ancestors: tuple[str, ...]) -> list[tuple[str, int]]:
     return [(key, 1) for key in ancestors]
 
 
+class Billing(Platform):
+    """One policy with a calendar limit, for clients with grants, so that many requests reach their edges."""
+
+    put = remove = check_together = None  # type: ignore[assignment]
+
+    @initialize(
+        quota=st.integers(0, 12),
+        period=st.sampled_from([Period.HOUR, Period.YEAR]),
+        mode=st.sampled_from([Mode.ENFORCE, Mode.SHADOW]),
+        over_quota=st.sampled_from(OverQuota),
+        amounts=st.lists(st.integers(1, 20), min_size=1, max_size=3),
+    )
+    def begin(self, quota: int, period: Period, mode: Mode, over_quota: OverQuota, amounts: list[int]) -> None:
+        limit = Limit(quota, None, Algorithm.CALENDAR, period=period)
+        for level in range(2):
+            self.rules["one", level] = policy("one", limit, mode=mode, level=level, over_quota=over_quota)
+        for at, amount in enumerate(amounts):
+            self.grant("one", "ann", amount, 10**12 + at, 0, True)
+            self.grant("one", "bob", amount, 10**9 + at, 0, True)
+
+    @rule(client=st.sampled_from(["ann", "bob"]), cost=st.integers(1, 30), settled=st.integers(0, 40))
+    def reserve_and_settle(self, client: str, cost: int, settled: int) -> None:
+        before = len(self.reserved)
+        self.reserve(client, cost, None, 3_600 * SECOND_US, {})
+        if len(self.reserved) > before:
+            self.settle_at(len(self.reserved) - 1, settled)
+
+
 def test_script_and_model_agree_over_any_sequence(redis_server: Callable[..., RedisServer]) -> None:
     """On a separate server, because each step searches all keys: those of other tests made that take minutes."""
     url = redis_server().url
+    run_state_machine_as_test(lambda: Billing(url), settings=history_settings(160, stateful_step_count=30))
     run_state_machine_as_test(lambda: Platform(url), settings=history_settings(400, stateful_step_count=40))

@@ -68,7 +68,7 @@ SETTLEMENT_KINDS = {
             | {name: getattr(answers, f"_{name}") for name in FLAGS}
             | {kind.name: kind for kind in requests.SettleableKind}
             | {"NEVER": NEVER, "SEPARATE_VALUES": SEPARATE_VALUES, "LEVEL": LEVEL, "MAX_USED": MAX_USED}
-            | {name: getattr(packing, name) for name in ("ADMITS_OVER_QUOTA", "COUNTS_OVER_QUOTA", "BEYOND")}
+            | {name: getattr(packing, name) for name in ("ADMITS_OVER_QUOTA", "COUNTS_OVER_QUOTA", "BEYOND", "GRANT")}
             | {"OPEN": reservations.OPEN, "SETTLED": reservations.SETTLED, "RETENTION_US": RETENTION * SECOND_US},
         ),
         ("settlement_kinds", {name: kind.encode() for name, kind in SETTLEMENT_KINDS.items()}),

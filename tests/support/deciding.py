@@ -96,8 +96,11 @@ class Desk:
             self.decider._tree_script = script_with_clock(scripts.TREE)
             self.decider._reserve_script = script_with_clock(scripts.RESERVE)
             self.decider._together_script = script_with_clock(scripts.TREE, name="together")
+            self.decider._granted_script = script_with_clock(scripts.TREE, scripts.GRANTS)
+            self.decider._granted_reserve_script = script_with_clock(scripts.RESERVE, scripts.GRANTS)
+            self.decider._granted_together_script = script_with_clock(scripts.TREE, scripts.GRANTS, name="together")
             self.consume_script = script_with_clock(scripts.CONSUME)
-            self.reservations._script = scripts.load("settle", clock=TEST_CLOCK, lifetime=LONG_LIFETIME)
+            self.reservations._script = scripts.load("settle", scripts.GRANTS, clock=TEST_CLOCK, lifetime=LONG_LIFETIME)
             self.pending._scripts = pending_scripts_with_clock()
             self.at(START)
         for name in self.keys.shards:
@@ -124,7 +127,10 @@ class Desk:
         :func:`pack_rules`."""
         counters = tuple(counter_of(each) for each in policies)
         packed = pack_rules(policies, self.now, **rules)
-        request = StoreRequest(client, token, revision, counters, packed, cost, attributes=attributes)
+        has_grants = any(counter.has_grants for counter in counters)
+        request = StoreRequest(
+            client, token, revision, counters, packed, cost, attributes=attributes, has_grants=has_grants
+        )
         if not ancestors:
             return request
         keys = tuple(key for key, _ in ancestors)

@@ -14,11 +14,12 @@ from ratelimit_enforcer.store.connections.server import StoreConnections
 from ratelimit_enforcer.store.deadline import Deadline
 
 _FOLDER = Path(__file__).parent
-CONSUME, TREE, RESERVE = "consume", "tree", "reserve"
+CONSUME, TREE, RESERVE, GRANTS = "consume", "tree", "reserve", "grants"
 """Variants of ``decide.lua``: for one part of a request, whose cost stays pending until the request is committed; for
-clients that may have ancestors; and for requests whose cost may be settled later. Lines that begin with
-``-- consume:``, ``-- tree:`` and ``-- reserve:`` are replaced by parts in these variants only, because a text that is
-not executed costs time too; ``-- marked:`` and ``-- tree:`` in the first and the last."""
+clients that may have ancestors; for requests whose cost may be settled later; and, in addition to another one, for
+clients with grants. Lines that begin with ``-- consume:``, ``-- tree:``, ``-- reserve:`` and ``-- grants:`` are
+replaced by parts in these variants only, because a text that is not executed costs time too; ``-- marked:`` and
+``-- tree:`` in the first and the third."""
 
 _MARKED = {CONSUME, RESERVE}
 _LINE = re.compile(r"^ *-- (\w+): (\w+)$", re.MULTILINE)

@@ -11,10 +11,11 @@
 --       3     the number of new usage counts in the shard in this minute
 --       4...  one counter for each policy, in the order of the rules; then for each policy that counts values of
 --             attributes separately the key that counts new values, or the counter itself if the values are counted
---             under (other)
+--             under (other), and for each policy with grants the key with what is consumed of them
 -- Variants of the script have additional parts, so that an ordinary check does not pay for them: for clients below a
--- parent, whose shard is that of their root (lines that begin with "-- tree:"); for "consume" ("-- consume:"); and for
--- requests whose cost may be settled later ("-- reserve:"). The last two share what a settlement needs to know
+-- parent, whose shard is that of their root (lines that begin with "-- tree:"); for clients with grants
+-- ("-- grants:", in addition to one of the others); for "consume" ("-- consume:"); and for requests whose cost may be
+-- settled later ("-- reserve:"). The last two share what a settlement needs to know
 -- ("-- marked:"), and have further keys after those above: for "consume" the shard's pending entries (when each is
 -- overdue, and its content); then the record of the reservation, the unsettled reservations of the client and of the
 -- shard, and the places of each policy with a concurrency limit.
@@ -41,7 +42,8 @@
 --             numbers: for a token bucket the time to refill one token and the time to refill the whole
 --             burst, each as whole microseconds and a rest in 1 / quota of one; for a calendar limit the
 --             end of its period, in microseconds, and whether it admits beyond its quota (1; 2: and the
---             policy counts these units); last, the slug of each policy
+--             policy counts these units), and the number of its grants, which follow: id, amount and end of
+--             each, in the order in which they are consumed; last, the slug of each policy
 -- In the variant for clients below a parent, for each request also
 -- ARGV  5...10  for each of three ancestors, from the parent up, its field in the shard and the head of its record,
 --             as above; "" for those that the client does not have. The mode of an ancestor's policy has 4 added

@@ -16,6 +16,7 @@ _HEAD = struct.Struct(">HQQcB")
 _POLICY = struct.Struct(">BH")
 _VALUES = struct.Struct(">II")
 _LIMIT = struct.Struct(">BIIQIQI")
+_GRANT = struct.Struct(">IIQ")
 ALGORITHM_CODES = {
     Algorithm.SLIDING_WINDOW: 1,
     Algorithm.TOKEN_BUCKET: 2,
@@ -28,8 +29,9 @@ SEPARATE_VALUES = 2
 """Added to the mode of a policy that counts values of attributes separately."""
 ADMITS_OVER_QUOTA, COUNTS_OVER_QUOTA = 1, 2
 """Of a calendar limit: it admits beyond its quota; and the units beyond it are those that the policy counts."""
-BEYOND = 6
-"""In place of an algorithm, in records: not a limit, but what a calendar limit admits beyond its quota."""
+BEYOND, GRANT = 6, 7
+"""In place of an algorithm, in records: not a limit, but what a calendar limit admits beyond its quota, and one of its
+grants."""
 LEVEL = 4
 """Added to the mode of an ancestor's policy, once for each level above the client."""
 
@@ -87,7 +89,7 @@ def _pack_policy(policy: EffectivePolicy, now: int, max_values: int) -> bytes:
         head = _POLICY.pack(mode + SEPARATE_VALUES, len(policy.limits)) + _VALUES.pack(max_values, _window(policy))
     else:
         head = _POLICY.pack(mode, len(policy.limits))
-    return head + b"".join(_pack_limit(limit, now, _beyond(policy, limit)) for limit in policy.limits)
+    return head + b"".join(_pack_limit(policy, limit, now) for limit in policy.limits)
 
 
 def _window(policy: EffectivePolicy) -> int:
@@ -102,16 +104,19 @@ def _beyond(policy: EffectivePolicy, limit: Limit) -> int:
     return COUNTS_OVER_QUOTA if limit == policy.counting_limit else ADMITS_OVER_QUOTA
 
 
-def _pack_limit(limit: Limit, now: int, beyond: int) -> bytes:
-    return _LIMIT.pack(ALGORITHM_CODES[limit.algorithm], limit.window_code, limit.quota, *_times(limit, now, beyond))
+def _pack_limit(policy: EffectivePolicy, limit: Limit, now: int) -> bytes:
+    grants = policy.grants_of(limit)
+    times = _times(limit, now, _beyond(policy, limit), len(grants))
+    packed = _LIMIT.pack(ALGORITHM_CODES[limit.algorithm], limit.window_code, limit.quota, *times)
+    return packed + b"".join(_GRANT.pack(grant.id, grant.amount, grant.ends_at) for grant in grants)
 
 
-def _times(limit: Limit, now: int, beyond: int) -> tuple[int, int, int, int]:
+def _times(limit: Limit, now: int, beyond: int, grants: int) -> tuple[int, int, int, int]:
     """The last four numbers of a packed limit: for a token bucket, the time to refill one token and the time to
     refill the whole burst, each as whole microseconds and a rest in 1 / quota of one; for a calendar limit, the
-    end of its period, and what it does with requests beyond its quota."""
+    end of its period, what it does with requests beyond its quota, and the number of its grants."""
     if limit.algorithm is Algorithm.CALENDAR:
-        return window_bounds(limit, now)[1], beyond, 0, 0
+        return window_bounds(limit, now)[1], beyond, grants, 0
     if limit.algorithm is not Algorithm.TOKEN_BUCKET or limit.quota == 0:
         return 0, 0, 0, 0
     return (*divmod(limit.window_us, limit.quota), *divmod(limit.capacity * limit.window_us, limit.quota))
@@ -147,7 +152,11 @@ def unpacked(rules: bytes) -> PackedRules:
     for _ in range(number):
         mode, limits = _POLICY.unpack_from(rules, at)
         values = _VALUES.size if mode % LEVEL >= SEPARATE_VALUES else 0
-        end = at + _POLICY.size + values + limits * _LIMIT.size
+        end = at + _POLICY.size + values
+        for _ in range(limits):
+            algorithm, *_, burst_time, _ = _LIMIT.unpack_from(rules, end)
+            grants = burst_time if algorithm == ALGORITHM_CODES[Algorithm.CALENDAR] else 0
+            end += _LIMIT.size + grants * _GRANT.size
         policies.append(rules[at:end])
         sizes.append(limits)
         at = end

@@ -2,7 +2,8 @@
 -- request, if the caller asks for that.
 --
 -- KEYS  1, 2  the shard's pending entries: when each is overdue, and its content (parts/pending.lua)
---       3...  the counters that the request may have consumed from, and the places of their concurrency limits
+--       3...  the counters that the request may have consumed from, the places of their concurrency limits, and what is
+--             consumed of grants
 --       then the client's shard, its usage counts, and the number of new ones
 -- ARGV  1     the entry
 --       2     how many new usage counts of unregistered clients a shard accepts per minute
@@ -47,7 +48,15 @@ local max_new_counts, minute = ARGV[2], floor(clock[1] / 60)
 -- include: usage
 
 -- include: over_quota_counts
+-- include: grants_returned
 for index, consumed in ipairs(counters) do
+  for _, limit in ipairs(consumed.limits) do
+    if limit.grants then
+      -- The period may be over, or the counter reset.
+      if not limit.is_refunded_to_grants then refund_to_grants(limit, reserved_cost, limit.over or 0) end
+      return_units(key_offset, nil, consumed, limit)
+    end
+  end
   for _, limit in ipairs(new_counters[index] and consumed.limits or {}) do
     if limit.over_refunded and limit.over_refunded > 0 then
       count_over_quota(key_offset, nil, POLICY_OVER_QUOTA_RETURNED, consumed.key, client, limit.over_refunded)

@@ -7,7 +7,8 @@
 --       4     the client's shard
 --       5, 6  the usage counts of the shard, and the number of new ones in this minute
 --       7     the unfinished settlements of the shard
---       8...  the counters of the record, in its order; then the places of its concurrency limits
+--       8...  the counters of the record, in its order; then the places of its concurrency limits, and what is consumed
+--             of its grants
 -- ARGV  1     the record, as the caller has read it
 --       2     the cost, 0 to 10^9 ("": what was reserved); for a charge also below 0: how much of the newest usage of its
 --             counters is refunded, whichever requests consumed it. The record then has that as the reserved cost
@@ -124,7 +125,21 @@ for kind, amount in pairs(amounts) do
   if amount > 0 then count(3, client_record, kind, endpoint, '', client, amount) end
 end
 -- include: over_quota_counts
+-- include: grants_returned
 for _, consumed in ipairs(counters) do
+  for _, limit in ipairs(consumed.limits) do
+    if limit.grants and refund > 0 and newest == 0 and not limit.is_refunded_to_grants then
+      -- The period is over, or the counter was reset.
+      refund_to_grants(limit, refund, limit.over or 0)
+    end
+    if limit.is_refunded_to_grants then return_units(3, client_record, consumed, limit) end
+  end
+  for _, grant in ipairs(consumed.debited_grants or {}) do
+    if grant.taken > 0 then
+      call('HINCRBY', consumed.debited_grants.key, grant.id .. 'c', grant.taken)
+      count_over_quota(3, client_record, 'g' .. grant.id, consumed.key, client, grant.taken)
+    end
+  end
   for _, limit in ipairs(consumed.is_refunded and consumed.limits or {}) do
     if limit.over_refunded and limit.over_refunded > 0 then
       count_over_quota(3, client_record, POLICY_OVER_QUOTA_RETURNED, consumed.key, client, limit.over_refunded)

@@ -59,6 +59,7 @@ while argument_offset < #ARGV do
     new_counters = new_counters, new_expiries = new_expiries, new_values = new_values, waits_until = waits_until,
     corrected_counters = corrected_counters, denying_modes = denying_modes, thresholds_reached = thresholds_reached
   }
+  -- grants: grants_decided
   all_admitted = all_admitted and admitted and kind ~= BLOCKED
   for index = 1, policies do
     local key = KEYS[key_offset + 3 + index]
@@ -125,6 +126,7 @@ for number, request in ipairs(decided) do
   local key_offset, admitted = request.key_offset, all_admitted and request.cost > 0
   local new_counters, new_expiries, new_values = request.new_counters, request.new_expiries, request.new_values
   local corrected_counters, waits_until = request.corrected_counters, request.waits_until
+  -- grants: grants_of_request
   for index = 1, request.policies do
     if consumer_of[KEYS[key_offset + 3 + index]] == number then
       -- A request before this one may have counted a new value.

@@ -10,5 +10,6 @@ if at_least < cost then
     if exhausted then break end
   end
   cost = math.max(at_least, math.min(cost_wanted, available))
+  -- grants: grants_reset
   rules_at, readings, thresholds_reached, separate, new_values, next_place = first_rules_at, '', nil, 0, nil, 0
 end

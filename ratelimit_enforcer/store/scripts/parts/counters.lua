@@ -18,6 +18,7 @@
   --        the new values of such a policy, their number before and the window in seconds, if these values have no
   --        counter yet; exhausted: the policy that counts no further value separately
   local separate, new_values, exhausted = 0, nil, nil
+  -- grants: grants_begin
   local new_expiries, denying_modes, waits_until, corrected_counters, thresholds_reached, damaged_counters
   -- reserve: amount
   for index = 1, policies do

@@ -1,9 +1,11 @@
 -- SECTION: debits the excess from one counter, whatever its limits
 -- Reads  index, consumed, debit, consumption
--- Sets   writes, overdrawn; consumed.over_debited: the units over quota, if the policy counts them
+-- Sets   writes, overdrawn; consumed.over_debited: the units over quota, if the policy counts them;
+--        consumed.debited_grants: grants with what is taken from each, if anything is
 local key_offset, token_time_rest, thresholds_reached = 4, 0, nil
 -- include: counter
 local counter_needed_until, bucket_waits_until, readings, debited, excess, over_debited = 0, 0, '', {}, 0, 0
+local debited_grants
 for _, limit in ipairs(consumed.limits) do
   local algorithm, window, quota, token_time_or_period_end = limit.algorithm, limit.window, limit.quota, 0
   local state_begin, state_end
@@ -22,21 +24,29 @@ for _, limit in ipairs(consumed.limits) do
   elseif algorithm ~= TOKEN_BUCKET and algorithm ~= CONCURRENCY
       and (algorithm ~= CALENDAR or token_time_or_period_end > 0) then
     -- Admitted up to the largest debt: if the cost exceeds that, what is left of it.
+    local grants, granted, granted_taken, own_quota = limit.grants, 0, 0, quota
+    if grants then
+      grants.counts_key = KEYS[5]
+      -- include: grants_left
+    end
     quota = limit.beyond and MAX_USED or quota + MAX_DEBT
     for _ = 1, 2 do
+      granted_taken = 0
       if algorithm == SLIDING_WINDOW then
         -- include: sliding_window
       else
         -- include: fixed_window
       end
-      if limit_admits or used >= quota then break end
-      cost = quota - used
+      if limit_admits or used >= quota + granted then break end
+      cost = quota - used + granted
     end
+    if grants and limit_admits and granted_taken > 0 then debited_grants = grants end
     if not limit.beyond then
-      excess = math.max(excess, used + (limit_admits and cost or 0) - limit.quota)
+      excess = math.max(excess, used + (limit_admits and cost - granted_taken or 0) - limit.quota)
     elseif limit.beyond == COUNTS_OVER_QUOTA then
       -- Also beyond the largest usage that the counter can have.
-      over_debited = math.max(0, math.min(debit, used + debit - limit.quota))
+      local own_debit = debit - granted_taken
+      over_debited = math.max(0, math.min(own_debit, used + own_debit - limit.quota))
     end
   end
   if limit_admits then
@@ -45,7 +55,7 @@ for _, limit in ipairs(consumed.limits) do
   end
 end
 if consumed.mode == ENFORCE then overdrawn = math.max(overdrawn, math.min(excess, debit)) end
-if not is_damaged then consumed.over_debited = over_debited end
+if not is_damaged then consumed.over_debited, consumed.debited_grants = over_debited, debited_grants end
 if not is_damaged and next(debited) then
   -- States of limits that the reservation did not consume from.
   local at = states_begin

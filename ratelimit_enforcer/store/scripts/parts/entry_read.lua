@@ -3,7 +3,8 @@
 -- Sets   consumption, refundable_until, reserved_cost, id; endpoint, client; parts: of a request in parts, packed
 --        counters: a list, each with mode, beginning, key; places: the key of the places of a concurrency limit (nil:
 --        there is none); limits: a list, each with algorithm, window, quota, capacity (burst or quota) and mark; beyond:
---        whether the policy counts the units over this limit (nil: it denies requests beyond its quota)
+--        whether the policy counts the units over this limit (nil: it denies requests beyond its quota); over: those of
+--        this request; grants: nil, or a list, each with id, amount, taken (the units of this request) and ends_at
 local consumption, _, _, refundable_until, reserved_cost, id, number_of_counters, read_at =
   unpack('>BI2I8I8I4c16I2', content, content_at)
 local counters = {}
@@ -15,7 +16,12 @@ for number = 1, number_of_counters do
     limit.algorithm, limit.window, limit.quota, limit.capacity, limit.mark, read_at =
       unpack('>BI4I4I4I8', content, read_at)
     if limit.algorithm == BEYOND then
-      counter.limits[#counter.limits].beyond = limit.window
+      counter.limits[#counter.limits].beyond, counter.limits[#counter.limits].over = limit.window, limit.quota
+    elseif limit.algorithm == GRANT then
+      local calendar = counter.limits[#counter.limits]
+      calendar.grants = calendar.grants or {key = counter.key:gsub('}:n:[^:]+:([^\n]*).*', '}:grants:%1', 1)}
+      calendar.grants[#calendar.grants + 1] =
+        {id = limit.window, amount = limit.quota, taken = limit.capacity, ends_at = limit.mark}
     else
       counter.limits[#counter.limits + 1] = limit
     end

@@ -1,6 +1,6 @@
 -- SECTION: a fixed window or calendar period (reads and sets: decide.lua)
 -- State: time of the last request, end of the window, cost in it.
--- Figures: used, wait for the end of the window, 0, 0.
+-- Figures: used, wait for the end of the window, what is left of the grants, 0.
 local window_us = window * 1000000
 local current_end = algorithm == CALENDAR and token_time_or_period_end or now - now % window_us + window_us
 local request_time, window_end = now, 0
@@ -22,6 +22,7 @@ if state_begin then
   if last_request > now and last_request < window_end then request_time = last_request end
 end
 if now >= window_end then used, window_end = 0, current_end end
+-- grants: grants_take
 if used + cost <= quota then
   new_states = new_states .. pack('>BI4I2I8I8I4', algorithm, window, 20, request_time, window_end, used + cost)
   limit_admits, needed_until = true, window_end
@@ -29,3 +30,4 @@ elseif token_time_rest > 0 then
   -- include: over_quota
 end
 readings = readings .. pack(READING, limit_admits and 1 or 0, used, window_end - now, 0, 0)
+-- grants: grants_reading

@@ -19,6 +19,7 @@ for _ = 1, limits do
   local algorithm, window, quota, token_time_or_period_end, token_time_rest, burst_time, burst_time_rest
   algorithm, window, quota, token_time_or_period_end, token_time_rest, burst_time, burst_time_rest, rules_at =
     unpack('>BI4I4I8I4I8I4', rules, rules_at)
+  -- grants: grants_read
   local state_begin, state_end
   if counter then
     -- include: find_state
@@ -42,6 +43,7 @@ for _ = 1, limits do
   end
   -- marked: limit
   -- reserve: available
+  -- grants: grants_of_policy
   if not limit_admits then
     policy_admits = false
   else

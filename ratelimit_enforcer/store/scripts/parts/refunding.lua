@@ -1,6 +1,7 @@
 -- SECTION: functions that refund a cost into a counter
 -- Reads  now; the functions of parts/refill_time.lua
--- Sets   with_refund, which sets limit.over_refunded: the units over quota that were refunded, if the policy counts them
+-- Sets   with_refund, which sets limit.over_refunded: the units over quota that were refunded, if the policy counts them;
+--        refund_to_grants, which sets how many units are returned to each of a limit's grants
 -- A refund leaves a counter as if the request had cost less from its time on. It never returns the cost of other
 -- requests. The counter's expiry stays unchanged: after a refund it is not needed for longer than before.
 local RUN, RUN_SIZE, CELLS, MINIMUM, MINIMUM_SIZE = '>I8I4', 12, 64, '>I4I8I4', 16
@@ -76,9 +77,24 @@ local function refund_tokens(state, limit, cost, reserved)
     math.max(0, total - reserved)) .. minima
 end
 
+-- A request takes from grants after the own quota, and from the first grant first. What is beyond quota and grants was taken
+-- last, and is refunded first: `beyond`. Returns the cost that is refunded to grants.
+local function refund_to_grants(limit, cost, beyond)
+  local rest = math.max(0, cost - beyond)
+  local cost_of_grants = 0
+  for number = #limit.grants, 1, -1 do
+    local grant = limit.grants[number]
+    grant.returned = math.min(rest, grant.taken)
+    rest, cost_of_grants = rest - grant.returned, cost_of_grants + grant.returned
+  end
+  limit.is_refunded_to_grants = true
+  return cost_of_grants
+end
+
 local function refund_period(state, limit, cost)
   local last_request, window_end, used = unpack('>I8I8I4', state)
   if window_end ~= limit.mark then return state end
+  if limit.grants then cost = cost - refund_to_grants(limit, cost, math.max(0, used - limit.quota)) end
   local remaining = math.max(0, used - cost)
   if limit.beyond == COUNTS_OVER_QUOTA then
     limit.over_refunded = math.max(0, used - limit.quota) - math.max(0, remaining - limit.quota)

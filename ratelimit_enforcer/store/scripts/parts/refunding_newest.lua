@@ -41,9 +41,17 @@ end
 
 local function refund_present_period(state, limit, cost)
   local last_request, window_end, used = unpack('>I8I8I4', state)
+  local from_grants = 0
+  if limit.grants and now < window_end and used >= limit.quota then
+    local grants, granted = limit.grants, 0
+    -- include: grants_left
+    for _, grant in ipairs(grants) do grant.taken = now < grant.ends_at and math.max(0, grant.net) or 0 end
+    from_grants = refund_to_grants(limit, cost, used - limit.quota)
+    cost = cost - from_grants
+  end
   local refunded = now < window_end and math.min(cost, used) or 0
   if limit.beyond == COUNTS_OVER_QUOTA then limit.over_refunded = math.min(refunded, math.max(0, used - limit.quota)) end
-  return pack('>I8I8I4', last_request, window_end, used - refunded), refunded
+  return pack('>I8I8I4', last_request, window_end, used - refunded), refunded + from_grants
 end
 
 -- `counter`: its bytes. `consumed`: its limits. Returns the largest cost refunded to one of the limits too.

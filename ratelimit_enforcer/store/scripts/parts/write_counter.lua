@@ -8,6 +8,7 @@
         call('SET', key, new_counters[index], 'KEEPTTL')
       end
       -- include: count_value
+      -- grants: grants_written
     else
       -- reserve: count_charged_value
       local corrected = corrected_counters and corrected_counters[index]

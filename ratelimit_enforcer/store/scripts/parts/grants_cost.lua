@@ -1,0 +1,1 @@
+own_cost = cost - granted_taken

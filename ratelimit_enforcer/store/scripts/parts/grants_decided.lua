@@ -1,0 +1,1 @@
+decided[number].grants_taken = grants_taken

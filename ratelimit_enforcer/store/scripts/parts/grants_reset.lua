@@ -1,0 +1,1 @@
+  grants_taken = nil
