@@ -11,7 +11,7 @@ from ratelimit_enforcer.domain.blocks import Block
 from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.dates import date_and_time, moment_of
 from ratelimit_enforcer.domain.decision import CheckRequest, Decision, LimitState
-from ratelimit_enforcer.domain.enums import ClientStatus, Mode, Partition, Reason
+from ratelimit_enforcer.domain.enums import ClientStatus, Mode, OverQuota, Partition, Reason
 from ratelimit_enforcer.domain.rules import Policy
 from ratelimit_enforcer.domain.ruleset import Ruleset
 from ratelimit_enforcer.domain.segments import SegmentOverride
@@ -204,4 +204,6 @@ def _reason_applied(ruleset: Ruleset, policy: Policy, subject: _Subject) -> str:
     clients = f"{subject.record.key} and the clients below it" if subject.level else "a client"
     endpoint = f"endpoint {policy.endpoint}" if policy.endpoint else f"all requests of {clients}"
     shadow = " It only reports and never denies." if ruleset.mode_of(policy) is Mode.SHADOW else ""
-    return f"It applies to {plan}{whose} and {endpoint}.{shadow}"
+    counts = policy.over_quota is OverQuota.COUNT
+    over_quota = " It admits requests beyond the quota of its calendar limits, and counts the units." if counts else ""
+    return f"It applies to {plan}{whose} and {endpoint}.{shadow}{over_quota}"

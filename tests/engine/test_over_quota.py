@@ -12,6 +12,7 @@ from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.reservations import Reserve
 from ratelimit_enforcer.domain.rules import Policy
 from ratelimit_enforcer.engine import Engine
+from ratelimit_enforcer.engine.explanation import explain
 from tests.engine.rules import policy, record, ruleset
 from tests.support.counts import counted
 from tests.support.servers import Store
@@ -167,3 +168,11 @@ def test_a_process_without_the_store_counts_nothing(store: Store) -> None:
     decision = ask(engine, 900)
     assert (decision.allowed, decision.degraded) == (True, True)
     assert over_quota(store) == 0
+
+
+def test_the_explanation_names_it(store: Store) -> None:
+    engine = engine_of(store, COUNTING)
+    ask(engine, 130)
+    (found,) = explain(engine, CheckRequest("acme", "search")).policies
+    assert found.why.endswith(" It admits requests beyond the quota of its calendar limits, and counts the units.")
+    assert [state.over_quota for state in found.limits] == [30]

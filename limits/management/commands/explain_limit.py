@@ -81,6 +81,10 @@ def _policy_lines(explanation: PolicyExplanation) -> Iterator[str]:
 
 def _state_in_words(state: LimitState) -> str:
     standing = f"{state.remaining:,} of {state.limit.capacity:,} left"
+    if state.granted:
+        standing += f" with {state.granted:,} of grants"
+    if state.over_quota:
+        standing += f", {state.over_quota:,} over quota"
     if state.next_capacity_after is not None and state.limit.algorithm is Algorithm.CONCURRENCY:
         standing += f", more as requests end, all available within {state.reset_after:.1f} s"
     elif state.next_capacity_after is not None:
