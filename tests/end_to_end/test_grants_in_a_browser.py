@@ -1,5 +1,6 @@
 """More is sold on a client's page, in a real browser: the very next checks are admitted, on both servers."""
 
+import re
 from datetime import timedelta
 
 import httpx
@@ -30,8 +31,10 @@ def acme(servers: list[WebServer]) -> Client:
     return acme
 
 
-def pictures(admin: Page, name: str) -> None:
-    """Light, dark, and on a phone, where the page itself does not scroll sideways."""
+def pictures(admin: Page, name: str, address: str) -> None:
+    """Of the page with this address, once it is loaded: light, dark, and on a phone, where the page itself does not
+    scroll sideways."""
+    admin.wait_for_url(re.compile(address))
     for scheme in SCHEMES:
         switch_to(admin, scheme)
         picture(admin, f"{name}-{scheme}", scheme)
@@ -54,21 +57,21 @@ def test_more_is_sold_on_the_clients_page(
     admin.get_by_label("Reason").fill("Order 2026-118")
     expect(admin.locator("#effect")).to_contain_text("3 more of “Free total” until")
     expect(admin.locator("#effect")).to_contain_text("after the month's own quota is used (2 per month in UTC)")
-    pictures(admin, "grant-form")
+    pictures(admin, "grant-form", "/grant/add/")
     admin.get_by_role("button", name="Save", exact=True).click()
 
     section = admin.locator("#grants")
     expect(section).to_contain_text("Order 2026-118")
     expect(admin.locator("body")).to_contain_text("Live on every server: acme.")
-    pictures(admin, "client-with-grants")
+    pictures(admin, "client-with-grants", "/client/.*/change/")
 
     GrantTotal.objects.create(grant=Grant.objects.get(), consumed=3, returned=1)
     admin.goto("/admin/limits/grant/")
-    pictures(admin, "grants")
+    pictures(admin, "grants", "/grant/$")
     admin.locator("#result_list").get_by_role("link", name="3", exact=True).click()
-    pictures(admin, "grant")
+    pictures(admin, "grant", "/grant/.*/change/")
     admin.get_by_role("link", name="End now…").click()
-    pictures(admin, "end-grant")
+    pictures(admin, "end-grant", "/grant/.*/end/")
     admin.get_by_label("Reason").fill("Ordered by mistake.")
     admin.get_by_role("button", name="End now").click()
     expect(admin.locator("#grants")).to_contain_text("ended")
