@@ -16,7 +16,7 @@ from django.db.migrations.executor import MigrationExecutor
 from pytest_django import DjangoDbBlocker
 
 from limits.models import Alert, Message, QuotaThreshold, RuleChange
-from limits.models.roles import CHANGES, PRODUCT_MANAGERS, ROLES, create_roles
+from limits.models.roles import CHANGES, OPERATORS, PRODUCT_MANAGERS, ROLES, create_roles
 from limits.models.tokens import issue
 from tests.support.emptying import empty
 
@@ -174,11 +174,13 @@ def test_every_role_may_view_settlements_change_sets_simulations_and_grants_from
     views = {f"view_settlement{suffix}" for suffix in ("", "hour", "day", "total")}
     views |= {"view_changeset", "view_historicalchangeset", "view_simulation", "view_simulatedclient"}
     views |= {"view_grant", "view_grantuse", "view_granttotal"}
+    views |= {"view_quotareading", "view_quotapeak", "view_notificationchannel"}
     grants = {"add_grant", "change_grant", "delete_grant"}
     groups = Group.objects.exclude(name=WATCHES)
     may = {group.name: set(group.permissions.values_list("codename", flat=True)) for group in groups}
-    managers = {PRODUCT_MANAGERS: views | CHANGES | grants}
-    assert may == dict.fromkeys(ROLES, views) | managers | {"on duty": set()}
+    channels = {"add_notificationchannel", "change_notificationchannel", "delete_notificationchannel"}
+    more = {PRODUCT_MANAGERS: views | CHANGES | grants, OPERATORS: views | channels}
+    assert may == dict.fromkeys(ROLES, views) | more | {"on duty": set()}
 
 
 def test_the_scope_manage_becomes_clients_without_a_mark_of_changed_rules(upgraded: dict[str, list[str]]) -> None:
