@@ -29,6 +29,7 @@ PARTS = {
     "doors": "benchmarks.doors.comparison",
     "scale": "benchmarks.scale.sizes",
     "simulation": "benchmarks.simulation",
+    "reports": "benchmarks.reports",
 }
 """Modules with a function ``part(url, rounds)``; each is measured in a separate process."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpRequest
 from django.urls import reverse
@@ -19,6 +20,7 @@ from limits.admin.tags import clients_url, raise_url
 from limits.domain.descriptions import duration, limit_sentence, limits_sentence
 from limits.models import Client, CounterReset, Publication
 from limits.monitoring.figures import client_by_hour, client_reserved_cost
+from limits.reports.months import monthly_usage
 from ratelimit_enforcer.domain import blocks
 from ratelimit_enforcer.domain.client import ClientRecord
 from ratelimit_enforcer.domain.decision import LimitState
@@ -48,10 +50,17 @@ def client_page(request: HttpRequest, client: Client) -> dict[str, Any]:
             "may_reset": request.user.has_perm("limits.reset_client"),
             "chart": chart(daily_bars(client_by_hour(client.key, hours=_hours())), "%-d %b", "%A %-d %B"),
             "reserved_cost": client_reserved_cost(client.key, hours=_hours()),
+            "months": [each for each in reversed(monthly_usage(client.key)) if each.requests],
+            "report_url": _report_url(client),
             "peaks": monthly_peaks(client.key),
             "resets": CounterReset.objects.filter(client_key=client.key)[:3],
         }
     )
+
+
+def _report_url(client: Client) -> str:
+    query = urlencode({"client": client.key, "rows": "", "time": "month"})
+    return f"{reverse('admin:limits_usage_report')}?{query}"
 
 
 def _tags(request: HttpRequest, client: Client) -> list[dict[str, str]]:

@@ -1,10 +1,11 @@
 """Reports as CSV, for people and their spreadsheets."""
 
+import csv
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from itertools import islice
 
-from limits.domain.client_csv import lines_of
+from limits.domain.client_csv import BYTE_ORDER_MARK, Echo, escape_formula
 from limits.models.usage import UNKNOWN_ENDPOINT
 from limits.reports.subjects import By, Report, Row
 
@@ -25,11 +26,15 @@ def csv_parts(report: Report, rows: Generator[Row]) -> Iterator[str]:
     """Yields parts of a file of some hundred lines: a column for each of ``by``, one for each figure, and
     ``adjustment`` (“yes” in rows of counts that arrived after the close of their month)."""
     with closing(rows):
-        lines = lines_of([*report.columns, "adjustment"], (_cells(report, row) for row in rows))
+        lines = _lines(report, rows)
         while part := "".join(islice(lines, LINES)):
             yield part
 
 
-def _cells(report: Report, row: Row) -> list[str]:
-    about = (about_text(by, value) for by, value in zip(report.by, row.about, strict=True))
-    return [*about, *map(str, row.figures), "yes" if row.is_adjustment else ""]
+def _lines(report: Report, rows: Generator[Row]) -> Iterator[str]:
+    """Yields the lines. Numbers are no formulas, also negative ones, and are written as they are."""
+    writer = csv.writer(Echo())
+    yield BYTE_ORDER_MARK + writer.writerow([*report.columns, "adjustment"])
+    for row in rows:
+        about = (escape_formula(about_text(by, value)) for by, value in zip(report.by, row.about, strict=True))
+        yield writer.writerow([*about, *row.figures, "yes" if row.is_adjustment else ""])

@@ -51,6 +51,14 @@ def test_the_largest_rows_come_first_and_the_chart_has_everything(desk: Desk, mo
     assert (len(context["lines"]), context["max_rows"]) == (1, 1)
 
 
+def test_the_page_of_a_client_has_its_months(desk: Desk) -> None:
+    requests("acme", 1_234)
+    requests("acme", 2, "denied")
+    page = desk.open(reverse("admin:limits_client_change", args=[Client.objects.get(key="acme").pk]))
+    assert [(each.requests, each.cost, each.denied) for each in page.response.context["months"]] == [(1_236, 1_234, 2)]
+    assert f"{NOW:%B %Y}" in page.text.split('id="months"')[1]
+
+
 def test_a_file_with_all_rows(desk: Desk) -> None:
     requests("acme", 5)
     requests("stranger", 3)

@@ -99,6 +99,11 @@ def test_units_beyond_quotas_by_policy_and_in_sums(reader: Reader) -> None:
     PolicyUsage.objects.create(minute=AT - HOUR, **units, granted=-4, over_quota=0)
     (row,) = reader.json(**OCTOBER, by="policy,client")["rows"]
     assert row == {"policy": "month", "client": "acme", "denied": 0, "would_deny": 0, "granted": 5, "over_quota": 2}
+    PolicyUsage.objects.update(granted=-3)
+    lines = b"".join(reader.ask(**OCTOBER, by="policy", format="csv").streaming_content).decode().splitlines()
+    assert lines[1:] == ["month,0,0,-6,2,"]
+    PolicyUsage.objects.filter(minute=AT).update(granted=9)
+    PolicyUsage.objects.filter(minute=AT - HOUR).update(granted=-4)
     (total,) = reader.json(**OCTOBER)["rows"]
     assert (total["requests"], total["granted"], total["over_quota"]) == (16, 5, 2)
 
