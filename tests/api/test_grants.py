@@ -10,8 +10,9 @@ from pytest_django import Settings
 
 from limits.domain.rule_items import text_of_moment
 from limits.models import Grant, GrantTotal, tokens
+from limits.monitoring.drain import drain
 from limits.publishing import clients, rules
-from limits.publishing.reconciler import go_live
+from limits.publishing.reconciler import go_live, reconcile
 from limits.store.client import control_client
 from ratelimit_enforcer.domain.enums import Scope
 from ratelimit_enforcer.store.keys import Keys, shard_of
@@ -183,3 +184,41 @@ def test_pages_of_grants_by_client_and_policy(office: BackOffice) -> None:
     assert following["next"] is None
     assert office.ask("GET", "/v1/grants?limit=0").status_code == 400
     assert office.ask("GET", "/v1/grants", token=office.check).status_code == 403
+
+
+def empty(office: BackOffice) -> None:
+    """Removes all keys of the platform, and lets the reconciler restore what it can."""
+    redis = control_client()
+    redis.delete(*redis.scan_iter(f"{office.keys.namespace}:*", count=1_000))
+    reconcile()
+    assert office.stored()
+
+
+def test_sold_units_are_admitted_at_once_and_survive_an_emptied_redis(office: BackOffice) -> None:
+    assert office.admitted(7) == 5
+    number = office.sell(amount=10).json()["id"]
+    assert office.admitted(3) == 3
+    drain()
+    assert office.admitted(2) == 2
+    empty(office)
+    # The period's own quota counts from 0 again. Of the grant, what was used since the last drain is forgotten: 2.
+    assert office.admitted(20) == 5 + 7
+    assert office.stored() == {f"{number}c": 10, f"{number}r": 0}
+    for _ in range(2):
+        drain()
+    grant = office.ask("GET", f"/v1/grants/{number}").json()
+    assert (grant["consumed"], grant["remaining"]) == (10, 0)
+    empty(office)
+    assert office.admitted(7) == 5
+
+
+def test_of_two_grants_the_one_that_ends_first_is_used_first(office: BackOffice) -> None:
+    later = office.sell(amount=3).json()["id"]
+    sooner = office.sell(amount=2, until="2125-01-01T00:00:00Z").json()["id"]
+    first = office.sell(amount=1, priority=1).json()["id"]
+    assert office.admitted(5 + 4) == 9
+    drain()
+    assert dict(GrantTotal.objects.values_list("grant_id", "consumed")) == {sooner: 2, later: 2}
+    assert office.admitted(5) == 2
+    drain()
+    assert dict(GrantTotal.objects.values_list("grant_id", "consumed")) == {sooner: 2, later: 3, first: 1}
