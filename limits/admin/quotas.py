@@ -6,7 +6,7 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -15,6 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
+from limits.admin.base import UnknownFilter
 from limits.admin.csv_files import csv_response
 from limits.admin.tags import TagFilter
 from limits.admin.usage import CountsAdmin
@@ -111,7 +112,11 @@ class QuotaReadingAdmin(CountsAdmin):
         """Returns the list with the filters of the URL as CSV, without its pages."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        rows = self.get_changelist_instance(request).get_queryset(request)
+        try:
+            rows = self.get_changelist_instance(request).get_queryset(request)
+        except UnknownFilter:
+            # The list says so, and shows all rows.
+            return HttpResponseRedirect(f"{reverse('admin:limits_quotareading_changelist')}?{request.GET.urlencode()}")
         return csv_response(lines_of(COLUMNS, _cells(rows)), f"quotas-{timezone.now():%Y-%m-%d}")
 
     @display(description="Client")
