@@ -70,6 +70,7 @@ def schemas_of(kind: Kind) -> dict[str, Schema]:
     if kind.identity == "id":
         request = request | {"properties": {"id": _ID | {"description": "That of the address."}} | item["properties"]}
         response = response | {"properties": {"id": _ID} | item["properties"], "required": ["id", *item["required"]]}
+    request, response = _with_limits(request, "Request"), _with_limits(response, "Response")
     saved = object_schema({"live": _LIVE, "detail": _DETAIL}, optional=("detail",))
     listed = {kind.section: {"type": "array", "items": ref(f"{name}Response")}, "next": _NEXT}
     deleted = {kind.identity: TEXT, "live": _LIVE, "detail": _DETAIL}
@@ -80,6 +81,15 @@ def schemas_of(kind: Kind) -> dict[str, Schema]:
         f"{name}DeletedResponse": object_schema(deleted, optional=("detail",)),
         f"{plural_name(kind)}Response": object_schema(listed),
     }
+
+
+def _with_limits(schema: Schema, message: str) -> Schema:
+    """With limits that are a schema with a name, so that generated clients have one class for all of them."""
+    properties: Schema = schema["properties"]
+    if "limits" not in properties:
+        return schema
+    limits = properties["limits"] | {"items": ref(f"PolicyLimit{message}")}
+    return schema | {"properties": properties | {"limits": limits}}
 
 
 def _described(schema: Schema) -> Schema:
@@ -105,7 +115,11 @@ def portable(value: Any) -> Any:
     return found
 
 
+_LIMIT = portable(deepcopy(SCHEMA["properties"]["policies"]["items"]["properties"]["limits"]["items"]))
+
 COMMON_SCHEMAS: dict[str, Schema] = {
+    "PolicyLimitRequest": _LIMIT,
+    "PolicyLimitResponse": {name: value for name, value in _LIMIT.items() if name != "additionalProperties"},
     "AwaitingResponse": object_schema(
         {
             "live": {"const": False},
