@@ -17,7 +17,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from limits.admin.charts import WOULD_BE_DENIED, Bars, chart
-from limits.admin.csv_files import csv_response
+from limits.admin.csv_files import streamed_csv_response
 from limits.admin.forms import place_of
 from limits.admin.permissions import require_permission
 from limits.admin.publishing import publish_rules, reviewed
@@ -257,7 +257,7 @@ def file_view(request: HttpRequest, policy: Policy) -> HttpResponse:
         return HttpResponseRedirect(f"{_url(policy)}?{request.GET.urlencode()}")
     found = shadow.every_client(form.report(policy), form.cleaned_data["q"])
     days = f"{form.cleaned_data['since']}-{form.cleaned_data['until']}"
-    return csv_response(lines_of(COLUMNS, map(_cells, found)), f"shadow-{policy.slug}-{days}")
+    return streamed_csv_response(lines_of(COLUMNS, map(_cells, found)), f"shadow-{policy.slug}-{days}")
 
 
 def _cells(found: WouldDeny) -> list[str]:

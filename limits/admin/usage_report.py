@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from limits.admin.charts import OUTCOMES, Bars, Words, chart
-from limits.admin.csv_files import csv_response
+from limits.admin.csv_files import streamed_csv_response
 from limits.admin.permissions import require_permission
 from limits.admin.shadow_report import DayInput
 from limits.domain.descriptions import quantity
@@ -205,4 +205,4 @@ def file_view(request: HttpRequest) -> HttpResponse:
     if not form.is_valid() or form.report is None:
         return HttpResponseRedirect(f"{reverse('admin:limits_usage_report')}?{request.GET.urlencode()}")
     days = f"{form.cleaned_data['since']}-{form.cleaned_data['until']}"
-    return csv_response(csv_parts(form.report, rows(form.report)), f"usage-{days}")
+    return streamed_csv_response(csv_parts(form.report, rows(form.report)), f"usage-{days}")

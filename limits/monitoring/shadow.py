@@ -13,11 +13,12 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from limits.models import Work
 from limits.models.usage import OTHER
+from limits.monitoring.own_connection import own_connection
 from limits.monitoring.rollups import ONE_HOUR, ONE_MINUTE, TimeRange, hour_of, lock_progress
 from limits.monitoring.statements import Statements
 from ratelimit_enforcer.conf import setting
@@ -142,17 +143,18 @@ def every_client(report: Report, beginning: str = "", now: datetime | None = Non
     waits while it is read."""
     now = now or timezone.now()
     chosen = {"beginning": beginning, "count": None, "skipped": 0}
-    with transaction.atomic():
-        parameters = _parameters(report, now)
-        cursor = connection.connection.cursor(name="would_deny_by_client", withhold=True)
-        cursor.execute(_SQL.by_name["would_deny_by_client"], chosen | parameters)
-    try:
-        for rows in iter(partial(cursor.fetchmany, CHUNK_SIZE), []):
-            with transaction.atomic():
-                found = _completed(report, rows, now)
-            yield from found
-    finally:
-        cursor.close()
+    with own_connection() as database:
+        with transaction.atomic(), database.connection.transaction():
+            parameters = _parameters(report, now)
+            cursor = database.connection.cursor(name="would_deny_by_client", withhold=True)
+            cursor.execute(_SQL.by_name["would_deny_by_client"], chosen | parameters)
+        try:
+            for rows in iter(partial(cursor.fetchmany, CHUNK_SIZE), []):
+                with transaction.atomic():
+                    found = _completed(report, rows, now)
+                yield from found
+        finally:
+            cursor.close()
 
 
 def _completed(report: Report, rows: Sequence[tuple[Any, ...]], now: datetime) -> list[WouldDeny]:

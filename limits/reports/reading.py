@@ -1,7 +1,6 @@
 """Reading the rows of a report: exact, in one snapshot of the database, and streamed."""
 
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from itertools import count
@@ -11,6 +10,7 @@ from django.db import connection
 from django.utils import timezone
 
 from limits.models import Work
+from limits.monitoring.own_connection import own_connection
 from limits.monitoring.statements import STREAMED_ROWS
 from limits.reports.calendar import hours_kept_from, label, spans, starts
 from limits.reports.statement import parameters, statement
@@ -35,7 +35,7 @@ def rows(report: Report, now: datetime | None = None, *, largest: int | None = N
 
 def _begun(report: Report, now: datetime, largest: int | None) -> Generator[Row | None]:
     """Yields None when all has been read, and then the rows."""
-    with _opened() as database:
+    with own_connection() as database:
         with database.wrap_database_errors, database.connection.transaction():
             query, values = _query(report, _marks(database), _default_plans(report, database), now, largest)
             cursor = database.connection.cursor(name=f"usage_report_{next(_numbers)}", withhold=True)
@@ -45,23 +45,6 @@ def _begun(report: Report, now: datetime, largest: int | None) -> Generator[Row 
             yield from _rows(report, cursor)
         finally:
             cursor.close()
-
-
-@contextmanager
-def _opened() -> Iterator[Any]:
-    """A connection to the database of its own: a web server may pass rows on in another thread than that of the
-    request, and closes the connection of the request when that thread begins the next one. Within a transaction, the
-    present connection, which sees what the transaction wrote."""
-    if connection.in_atomic_block:
-        yield connection
-        return
-    own = connection.copy()
-    own.inc_thread_sharing()
-    own.ensure_connection()
-    try:
-        yield own
-    finally:
-        own.close()
 
 
 def _marks(database: Any) -> dict[str, datetime]:

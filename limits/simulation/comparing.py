@@ -182,6 +182,7 @@ class Run:
 _COSTS = "{requests} of {clients} had other costs than 1: limits that count them are left out."
 _STATUS = "{{requests}} of {{clients}} are left out: {status} now."
 _TREE = "{requests} of {clients} are left out: clients that have a parent or are one."
+_GRANTS = "{requests} of {clients} are left out: clients with grants."
 _TOGETHER = "{requests} of “(other)” are left out: the callers were counted together."
 
 
@@ -191,6 +192,8 @@ def _skip(key: str, record: ClientRecord, parents: set[str]) -> str:
         return _TOGETHER
     if record.is_below or key in parents:
         return _TREE
+    if record.grants:
+        return _GRANTS
     if record.status is not ClientStatus.ACTIVE:
         return _STATUS.format(status=record.status)
     return ""

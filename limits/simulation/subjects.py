@@ -160,8 +160,9 @@ class Comparison:
 
 
 def _limits_of(ruleset: Ruleset, record: ClientRecord, now: int) -> Iterator[BoundedLimit]:
+    """Yields the limits that deny requests."""
     for each in select_all(ruleset, record, now).policies:
-        for limit in each.limits:
+        for limit in (limit for limit in each.limits if not each.admits_over_quota(limit)):
             yield BoundedLimit(each.policy.slug, each.policy.endpoint, limit)
 
 

@@ -8,6 +8,8 @@ from django.db import connection
 
 from limits.models import Usage
 from limits.simulation.subjects import BoundedLimit
+from ratelimit_enforcer.domain.enums import Algorithm, OverQuota, Period
+from ratelimit_enforcer.domain.limit import Limit
 from ratelimit_enforcer.domain.rules import Policy
 from tests.simulation.recorded import MINUTE, compare, of_all, policy, record, rules
 from tests.support.minute_bounds import ByEndpoint, bounds_of, most_on_endpoint
@@ -67,6 +69,15 @@ def test_postgresql_computes_the_bounds_of_the_reference(seed: int) -> None:
                 if each.endpoint is not None and each.policy is None:
                     most = [most_on_endpoint(counts, side, each.endpoint) for side in sides]
                     assert [each.before.most, each.after.most] == most, f"case {case}: {sides}"
+
+
+def test_limits_that_count_beyond_their_quota_deny_nothing() -> None:
+    record("ann", {"search": {MINUTE: 300}})
+    daily = Limit(100, algorithm=Algorithm.CALENDAR, period=Period.DAY)
+    deny, count = policy("p", daily), policy("p", daily, over_quota=OverQuota.COUNT)
+    _, found = compare(rules(deny), rules(count))
+    whole = of_all(found["ann"])
+    assert [tuple(whole.before), tuple(whole.after)] == [(200, 200), (0, 0)]
 
 
 def test_nothing_remains_in_the_connection() -> None:

@@ -177,6 +177,14 @@ def test_what_is_left_out_is_named(change_set: ChangeSet) -> None:
     assert {client.client_key for client in clients_of(row)} == {"busy", "calm"}
 
 
+def test_clients_with_grants_are_left_out(change_set: ChangeSet) -> None:
+    rows.grant(rows.client("granted"), rows.monthly_policy())
+    record("granted", {"search": {MINUTE: 200}})
+    row = done(start(change_set, BEGIN, BEGIN + HOURS, "ann"))
+    assert row.problems == ["200 requests of 1 client are left out: clients with grants."]
+    assert {client.client_key for client in clients_of(row)} == {"busy", "calm"}
+
+
 def test_an_edit_that_conflicts_with_the_live_rules_is_named(change_set: ChangeSet) -> None:
     PolicyLimit.objects.update(quota=80)
     row = done(start(change_set, BEGIN, BEGIN + HOURS, "ann"))
