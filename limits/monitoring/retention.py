@@ -8,6 +8,7 @@ import time
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.contrib.sessions.models import Session
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -51,11 +52,13 @@ def remove_expired(now: datetime | None = None, seconds: float = 60.0) -> int:
 
 
 def _remove_rows(now: datetime) -> int:
-    """Removes finished messages after some weeks, resolved alerts with the days, and keys of requests after a day."""
+    """Removes finished messages after some weeks, resolved alerts with the days, keys of requests after a day, and
+    sessions of the admin once they have expired."""
     finished_messages = Message.objects.filter(next_attempt_at=None, created_at__lt=now - MESSAGES_KEPT)
     resolved_alerts = Alert.objects.filter(resolved_at__lt=now - _retention("KEEP_DAYS", 1))
     requests = CreatingRequest.objects.filter(created_at__lt=now - KEPT)
-    return sum(_remove_with_relations(rows) for rows in (finished_messages, resolved_alerts, requests))
+    sessions = Session.objects.filter(expire_date__lt=now)
+    return sum(_remove_with_relations(rows) for rows in (finished_messages, resolved_alerts, requests, sessions))
 
 
 def _remove_with_relations(rows: QuerySet[Any]) -> int:

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.core.exceptions import ImproperlyConfigured
 from pytest_django import Settings
 
@@ -120,6 +121,13 @@ def test_sent_messages_and_resolved_alerts_are_deleted_too() -> None:
     assert remove_expired(NOW) == 2
     assert set(Alert.objects.values_list("group", flat=True)) == {"729", "800"}
     assert set(Message.objects.values_list("attempts", flat=True)) == {59, 70}
+
+
+def test_expired_sessions_are_deleted_too() -> None:
+    for key, age in (("expired", 1), ("valid", -1)):
+        Session.objects.create(session_key=key, session_data="", expire_date=days_ago(age))
+    assert remove_expired(NOW) == 1
+    assert Session.objects.get().session_key == "valid"
 
 
 def test_rows_are_deleted_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
