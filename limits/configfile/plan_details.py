@@ -15,8 +15,9 @@ Details = Mapping[str, Any]
 
 
 def details_of_items(items: Sequence[Mapping[str, Any]] | None) -> dict[str, Details]:
-    """Slug → details, for plans of a document."""
-    return {item["slug"]: {name: item[name] for name in DETAILS if name in item} for item in items or ()}
+    """Slug → details, for plans of a document that give any."""
+    found = {item["slug"]: {name: item[name] for name in DETAILS if name in item} for item in items or ()}
+    return {slug: details for slug, details in found.items() if details}
 
 
 def detail_problems(items: Sequence[Mapping[str, Any]]) -> Iterator[ValidationProblem]:
