@@ -10,8 +10,12 @@ from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 
 from limits.store import ruleset_writer
+from tests.end_to_end.browser import browser
 from tests.support.emptying import keep_what_the_code_defines
 from tests.support.web import WebServer, running_servers
+
+# One browser for all folders: a process can run Playwright once.
+__all__ = ["browser"]
 
 # A log line for each request would hide the output of a failing test.
 for name in ("httpx", "httpcore", "mail.log"):

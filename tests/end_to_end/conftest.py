@@ -10,11 +10,11 @@ from redis import Redis
 
 from limits.models import Endpoint, Plan, tokens
 from limits.publishing import clients
-from tests.end_to_end.browser import browser, context, log_in, page
+from tests.end_to_end.browser import context, log_in, page
 from tests.end_to_end.shop import SECRET, publish
 from tests.support.web import WebServer, running_servers
 
-__all__ = ["browser", "context", "page"]
+__all__ = ["context", "page"]
 
 
 @pytest.fixture

@@ -7,11 +7,8 @@ import pytest
 from django.contrib.auth.models import Group, Permission
 
 from limits.models.roles import create_roles
-from tests.end_to_end.browser import browser
 from tests.support.provider import Provider, running_provider, visitor
 from tests.support.web import WebServer, running_servers
-
-__all__ = ["browser"]
 
 ROLES = "support-team=Support, staff=Viewers, cn=admins=Superuser"
 

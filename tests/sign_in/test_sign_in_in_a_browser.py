@@ -31,7 +31,7 @@ def test_somebody_signs_in_works_and_logs_out_of_both(page: Page, provider: Prov
     fill_in_at_the_provider(page, "ada")
 
     expect(page).to_have_title("Select override to change | Rate limits")
-    expect(page.get_by_role("link", name="Add override").first).to_be_visible()
+    expect(page.get_by_role("link", name="Add an override")).to_be_visible()
     expect(page.get_by_role("link", name="Emergency switch")).to_be_visible()
     page.evaluate("document.querySelector('form[action=\"/admin/logout/\"]').submit()")
     expect(page.get_by_role("heading", name="You are logged out")).to_be_visible()
