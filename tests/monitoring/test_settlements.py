@@ -251,7 +251,7 @@ def create_rows(*ages: float) -> None:
 def test_rows_are_deleted_like_usage_of_their_resolution() -> None:
     for work in (Work.HOURS, Work.DAYS):
         Progress.note(work, AT)
-    create_rows(13.9, 14.1, 61, 731)
+    create_rows(13.9, 14.1, 401, 731)
     assert remove_expired(AT) == 3 + 2 + 1
     assert [model.objects.count() for model in (Settlement, SettlementHour, SettlementDay)] == [1, 2, 3]
 

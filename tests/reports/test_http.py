@@ -58,6 +58,7 @@ def reader(settings: Settings, redis_url: str, request: pytest.FixtureRequest) -
     RecordedClient.objects.update(from_hour=AT - 100 * 24 * HOUR)
     for work in (Work.HOURS, Work.DAYS):
         Progress.note(work, AT - 100 * 24 * HOUR)
+    Progress.note(Work.DRAIN, AT)
     reader = Reader()
     rules.record("tests")
     assert go_live().live
