@@ -193,7 +193,9 @@ def policy(**fields: Any) -> dict[str, Any]:
 
 NO_CONFIG = ["must be an object with sections of the config file."]
 NO_NAME = ["is required: the name of the change set."]
-UNKNOWN_SECTION = "is unknown; allowed here: plans, endpoints, policies, clients, overrides, grants, blocks, channels, alert_rules."
+UNKNOWN_SECTION = (
+    "is unknown; allowed here: plans, endpoints, policies, clients, overrides, grants, blocks, channels, alert_rules."
+)
 OTHER_SECTION = "cannot be part of a change set, which has plans, endpoints, policies, and overrides of segments only."
 
 
