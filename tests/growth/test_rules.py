@@ -93,7 +93,7 @@ def problems_of(size: int) -> Call:
 
 def unpublished_changes(size: int) -> Call:
     def named(word: str) -> apply.Unpublished:
-        return apply.Unpublished(dict.fromkeys(words("p", size), word), dict.fromkeys(words("r", size), word))
+        return apply.Unpublished(*(dict.fromkeys(words(kind, size), word) for kind in ("p", "c", "r")))
 
     before, after = named("a"), named("b")
     return lambda: list(apply.unpublished_changes(before, after))

@@ -394,7 +394,11 @@ MUTATIONS: tuple[Mutation, ...] = (
     Lua("parts/refunding", "if is_lesser(each[2], each[3], first, rest) then", "if each[2] then"),
     Lua("parts/refunding", "if window_end ~= limit.mark then", "if window_end == limit.mark then"),
     Lua("parts/refunding", "or beginning ~= consumed.beginning then", "then"),
-    Lua("parts/refunding", "pack('>I8I8I4', last, ends, math.max(0, used - cost)", "pack('>I8I8I4', last, ends, used"),
+    Lua(
+        "parts/refunding",
+        "return pack('>I8I8I4', last_request, window_end, remaining)",
+        "return pack('>I8I8I4', last_request, window_end, used)",
+    ),
     Lua("parts/minima", "until_full < reserved * (token + 1)", "until_full > reserved * (token + 1)"),
     Lua("parts/minima", "if kept < #minima then", "if kept > #minima then"),
     Lua("parts/track", "if least < UNBOUNDED then label = label + 1", "if least < 0 then label = label + 1"),
@@ -408,7 +412,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Lua(
         "parts/known", "consumption == RESERVATION and verb ~= 'look'", "consumption == RESERVATION and verb == 'look'"
     ),
-    Lua("parts/debit", "if limit_admits or used >= quota then break", "if limit_admits then break"),
+    Lua("parts/debit", "if limit_admits or used >= quota + granted then break", "if limit_admits then break"),
     Lua("parts/debit", "if consumed.mode == ENFORCE then", "if consumed.mode == SHADOW then"),
     Lua("parts/debit", "math.min(excess, debit)", "excess"),
     Lua("parts/debit", "if beginning and needed <= expiry then", "if beginning and needed >= expiry then"),

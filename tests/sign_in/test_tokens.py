@@ -56,8 +56,9 @@ def backend(keys: str, settings: Settings) -> ProviderBackend:
 
 
 def token(algorithm: str = "RS256", key: Any = RSA, kid: str = "r", **changes: Any) -> str:
+    # The tokens of a whole run are made when the tests are collected.
     now = int(time.time())
-    claims = {"iss": ISSUER, "sub": "ada", "aud": "limits", "exp": now + 300, "iat": now, "nonce": "n"} | changes
+    claims = {"iss": ISSUER, "sub": "ada", "aud": "limits", "exp": now + 86_400, "iat": now, "nonce": "n"} | changes
     claims = {name: value for name, value in claims.items() if value is not None}
     return jwt.encode(claims, key, algorithm, headers={"kid": kid})
 
@@ -80,7 +81,7 @@ def test_signatures_by_a_published_key_are_accepted(backend: ProviderBackend, ac
         token(aud=["limits", "another"], azp="another"),
         token(exp=int(time.time()) - 100),
         token(exp=None),
-        token(iat=int(time.time()) + 1_000),
+        token(iat=int(time.time()) + 43_200),
         token(nonce=None),
         token(nonce="another"),
         token(nonce=""),

@@ -60,12 +60,16 @@ SET used = EXCLUDED.used, capacity = EXCLUDED.capacity, percent = EXCLUDED.perce
 WHERE EXCLUDED.percent > stored.percent;
 
 -- name: remove_other_readings
--- Removes the readings of limits that the clients no longer have.
-DELETE FROM limits_quotareading stored
-WHERE client_key = ANY (%(of)s) AND NOT EXISTS (
-    SELECT FROM unnest(%(clients)s::text[], %(limits)s::text[]) AS reading (client, name)
-    WHERE client = stored.client_key AND name = stored."limit"
-);
+-- Removes the readings of limits that the clients no longer have. Returns their number.
+WITH removed AS (
+    DELETE FROM limits_quotareading stored
+    WHERE client_key = ANY (%(of)s) AND NOT EXISTS (
+        SELECT FROM unnest(%(clients)s::text[], %(limits)s::text[]) AS reading (client, name)
+        WHERE client = stored.client_key AND name = stored."limit"
+    )
+    RETURNING 1
+)
+SELECT count(*) FROM removed;
 
 -- name: set_unused
 -- Sets readings of limits that are as if never used to zero, a limited number. Returns the number.
