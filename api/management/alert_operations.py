@@ -2,14 +2,19 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRequest, extend_schema
+from drf_spectacular.utils import extend_schema
 
-from api.management.change_requests import MAX_ID
-from api.management.object_operations import BAD_QUERY, COMMON, UNKNOWN
-from api.management.requests import MAX_PAGE_SIZE, PAGE_SIZE
+from api.management.operation_parts import (
+    BAD_QUERY,
+    COMMON,
+    UNKNOWN,
+    id_parameter,
+    id_schema,
+    limit_parameter,
+    query,
+    request_body,
+)
 from api.openapi.operations import BAD_INPUT, CHALLENGE, RETRY_OUTAGE, json_answer
-from api.openapi.schemas import ref
-from api.rendering import JSON
 from limits.models import Alert
 
 _OPEN: dict[str, Any] = {
@@ -46,16 +51,7 @@ _SILENCED = {
     "silence_reason": "A load test.",
     "live": True,
 }
-_ID = OpenApiParameter(
-    "alert",
-    {"type": "integer", "minimum": 1, "maximum": MAX_ID},
-    OpenApiParameter.PATH,
-    description="The id of the alert.",
-)
-
-
-def _request_body(schema: str, **examples: dict[str, Any]) -> dict[str, OpenApiRequest]:
-    return {JSON: OpenApiRequest(ref(schema), examples=[OpenApiExample(name, body) for name, body in examples.items()])}
+_ID = id_parameter("alert", "The id of the alert.")
 
 
 list_operation = extend_schema(
@@ -64,18 +60,10 @@ list_operation = extend_schema(
     summary="List the alerts",
     description="The newest first.",
     parameters=[
-        OpenApiParameter(
-            "limit",
-            {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": PAGE_SIZE},
-            description="Alerts per page.",
-        ),
-        OpenApiParameter(
-            "after",
-            {"type": "integer", "minimum": 1, "maximum": MAX_ID},
-            description="Only alerts that opened before the one with this id.",
-        ),
-        OpenApiParameter("state", {"type": "string", "enum": list(Alert.State)}, description="Only in this state."),
-        OpenApiParameter("rule", {"type": "string"}, description="Only alerts of the rule with this name."),
+        limit_parameter("Alerts"),
+        query("after", "Only alerts that opened before the one with this id.", id_schema()),
+        query("state", "Only in this state.", {"type": "string", "enum": list(Alert.State)}),
+        query("rule", "Only alerts of the rule with this name."),
         CHALLENGE,
         RETRY_OUTAGE,
     ],
@@ -100,7 +88,7 @@ acknowledge_operation = extend_schema(
     description="Ends the notifications until the alert is resolved. Repeating it, or acknowledging a resolved alert, "
     "changes nothing.",
     parameters=[_ID, CHALLENGE, RETRY_OUTAGE],
-    request=_request_body("AlertAcknowledgeRequest", empty={}),
+    request=request_body("AlertAcknowledgeRequest", empty={}),
     responses=json_answer("AlertHandledResponse", "The alert.", acknowledged=_ACKNOWLEDGED)
     | BAD_INPUT
     | UNKNOWN
@@ -114,7 +102,7 @@ silence_operation = extend_schema(
     description="Suspends the notifications about the rule and the subject until a time, even if the alert is resolved "
     "and opens again. Repeating it sets another end.",
     parameters=[_ID, CHALLENGE, RETRY_OUTAGE],
-    request=_request_body(
+    request=request_body(
         "AlertSilenceRequest",
         minutes={"minutes": 240, "reason": "A load test."},
         until={"until": "2026-11-20T12:00:00Z"},

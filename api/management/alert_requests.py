@@ -3,14 +3,23 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qs
 
 from django.utils import timezone
 from rest_framework.request import Request
 
-from api.management.change_requests import NOT_A_MOMENT, optional_object, reason_problem, row_id_problem
-from api.management.requests import PAGE_SIZE, checked, limit_problem
-from api.requests import invalid, read_json, reject_invalid, whole_number
+from api.management.fields import (
+    NOT_A_MOMENT,
+    PAGE_SIZE,
+    checked,
+    checked_query,
+    id_problem,
+    json_object,
+    limit_problem,
+    moment_problem,
+    optional_object,
+    reason_problem,
+)
+from api.requests import invalid, read_json, whole_number
 from limits.domain.rule_items import moment_of_text
 from limits.models import Alert
 from ratelimit_enforcer.domain.validation import NOT_PRINTABLE, PRINTABLE
@@ -41,9 +50,7 @@ class SilenceRequest:
 
 def parse_alerts_page(query: str) -> AlertsPage:
     """The query of the list of alerts. Raises :class:`~api.problems.ProblemResponse`."""
-    values = parse_qs(query, keep_blank_values=True)
-    reject_invalid((name, "must be given once.") for name in values if len(values[name]) > 1)
-    given = checked({name: found[0] for name, found in values.items()}, _PAGE_FIELDS, "is not a query parameter here.")
+    given = checked_query(query, _PAGE_FIELDS)
     after = int(given["after"]) if "after" in given else None
     return AlertsPage(int(given.get("limit", PAGE_SIZE)), after, given.get("state"), given.get("rule"))
 
@@ -56,10 +63,7 @@ def read_acknowledgement(request: Request) -> None:
 def read_silence(request: Request) -> SilenceRequest:
     """The end in the body of a request, as a time or in minutes from now. Raises
     :class:`~api.problems.ProblemResponse`."""
-    body = read_json(request)
-    if not isinstance(body, dict):
-        raise invalid({"body": ["must be a JSON object."]})
-    given = checked(body, _SILENCE_FIELDS, "is not a field of a silence.")
+    given = checked(json_object(read_json(request)), _SILENCE_FIELDS, "is not a field of a silence.")
     if ("until" in given) == ("minutes" in given):
         raise invalid({"until": ["is required, or “minutes” instead."]})
     return SilenceRequest(_end(given), given.get("reason", ""))
@@ -77,10 +81,6 @@ def _end(given: dict[str, Any]) -> datetime:
     return until
 
 
-def _until_problem(value: Any) -> str | None:
-    return None if isinstance(value, str) and moment_of_text(value) else NOT_A_MOMENT
-
-
 def _state_problem(value: str) -> str | None:
     return None if value in list(Alert.State) else f"must be one of: {_STATES}."
 
@@ -91,12 +91,12 @@ def _rule_problem(value: str) -> str | None:
 
 _PAGE_FIELDS = {
     "limit": limit_problem,
-    "after": row_id_problem("an alert"),
+    "after": id_problem("must be the id of an alert."),
     "state": _state_problem,
     "rule": _rule_problem,
 }
 _SILENCE_FIELDS = {
-    "until": _until_problem,
+    "until": moment_problem,
     "minutes": whole_number(1, _MAX_MINUTES),
     "reason": reason_problem,
 }

@@ -2,26 +2,29 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRequest, extend_schema
+from drf_spectacular.utils import extend_schema
 
 from api import problems
-from api.idempotency import HEADER, MAX_LENGTH
-from api.management.change_requests import MAX_ID
-from api.management.requests import MAX_PAGE_SIZE, PAGE_SIZE
+from api.management.operation_parts import (
+    BAD_QUERY,
+    COMMON,
+    UNKNOWN,
+    id_parameter,
+    id_schema,
+    idempotency_key,
+    limit_parameter,
+    query,
+    request_body,
+)
 from api.openapi.operations import (
-    ALWAYS,
     BAD_INPUT,
     CHALLENGE,
-    FORBIDDEN,
-    NO_TOKEN,
-    REJECTED_EARLY,
     RETRY_OUTAGE,
     Responses,
     json_answer,
     problem_answers,
 )
 from api.openapi.schemas import ref
-from api.rendering import JSON
 from limits.models import ChangeSet
 
 _DRAFT: dict[str, Any] = {
@@ -112,43 +115,11 @@ _SIMULATING = {
 }
 CONFLICT = {"conflicts": [{"path": "policies.pro-search.limits.60s.quota", "before": 100, "after": 200, "found": 150}]}
 
-_ID = OpenApiParameter(
-    "change",
-    {"type": "integer", "minimum": 1, "maximum": MAX_ID},
-    OpenApiParameter.PATH,
-    description="The id of the change set.",
-)
-_KEY = OpenApiParameter(
-    HEADER,
-    {"type": "string", "maxLength": MAX_LENGTH, "pattern": "^[!-~]( *[!-~])*$"},
-    OpenApiParameter.HEADER,
-    description="A request with the same token and key creates one change set within 24 hours, on any server. Visible "
-    "ASCII characters, or a string in quotes as in draft-ietf-httpapi-idempotency-key-header.",
-)
-COMMON: Responses = (
-    NO_TOKEN
-    | FORBIDDEN
-    | problem_answers(
-        {
-            problems.STORE_UNAVAILABLE: {},
-            problems.RULESET_MISSING: {},
-            problems.DATABASE_UNAVAILABLE: {},
-            problems.OVERLOADED: {},
-        }
-    )
-    | ALWAYS
-)
-_BAD_QUERY = problem_answers({problems.INVALID_REQUEST: {}} | REJECTED_EARLY) | problem_answers(
-    {problems.NOT_ACCEPTABLE: {}}
-)
-UNKNOWN = problem_answers({problems.NOT_FOUND: {}})
+_ID = id_parameter("change", "The id of the change set.")
+_KEY = idempotency_key("creates one change set")
 _IMPOSSIBLE = problem_answers(
     {problems.CHANGE_NOT_POSSIBLE: {}, problems.CHANGE_CONFLICT: CONFLICT}, schema=ref("ChangeSetProblemResponse")
 )
-
-
-def _request_body(schema: str, **examples: dict[str, Any]) -> dict[str, OpenApiRequest]:
-    return {JSON: OpenApiRequest(ref(schema), examples=[OpenApiExample(name, body) for name, body in examples.items()])}
 
 
 def _results(description: str, **values: dict[str, Any]) -> Responses:
@@ -167,26 +138,14 @@ list_operation = extend_schema(
     summary="List the change sets",
     description="The newest first. `next` is the URL of the next page; null on the last page.",
     parameters=[
-        OpenApiParameter(
-            "limit",
-            {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": PAGE_SIZE},
-            description="Change sets per page.",
-        ),
-        OpenApiParameter(
-            "after",
-            {"type": "integer", "minimum": 1, "maximum": MAX_ID},
-            description="Only change sets that are older than the one with this id.",
-        ),
-        OpenApiParameter(
-            "state",
-            {"type": "string", "enum": list(ChangeSet.State)},
-            description="Only change sets in this state.",
-        ),
+        limit_parameter("Change sets"),
+        query("after", "Only change sets that are older than the one with this id.", id_schema()),
+        query("state", "Only change sets in this state.", {"type": "string", "enum": list(ChangeSet.State)}),
         CHALLENGE,
         RETRY_OUTAGE,
     ],
     responses=json_answer("ChangeSetsResponse", "A page of change sets.", page={"changes": [_ROW], "next": None})
-    | _BAD_QUERY
+    | BAD_QUERY
     | COMMON,
 )
 
@@ -197,7 +156,7 @@ create_operation = extend_schema(
     description="Stores what applying the config file would change now as a draft, which is published later. Nothing "
     "is removed from the rules.",
     parameters=[_KEY, CHALLENGE, RETRY_OUTAGE],
-    request=_request_body("ChangeSetRequest", draft=_DRAFT),
+    request=request_body("ChangeSetRequest", draft=_DRAFT),
     responses=json_answer("ChangeSetSavedResponse", "Created.", status=201, draft={**DETAILS, "live": True})
     | BAD_INPUT
     | problem_answers({problems.KEY_REUSED: {}, problems.CHANGE_NOT_POSSIBLE: {}})
@@ -213,7 +172,7 @@ read_operation = extend_schema(
     responses=json_answer(
         "ChangeSetDetailsResponse", "The change set.", draft=DETAILS, simulated=DETAILS | {"simulations": [_DONE]}
     )
-    | _BAD_QUERY
+    | BAD_QUERY
     | UNKNOWN
     | COMMON,
 )
@@ -225,7 +184,7 @@ simulate_operation = extend_schema(
     description="A worker counts how many recorded requests would have been denied without and with the change set, as "
     "bounds, because usage is recorded by minute. The results are in `simulations` of the change set.",
     parameters=[_ID, CHALLENGE, RETRY_OUTAGE],
-    request=_request_body("ChangeSetSimulationRequest", week=_SIMULATED_TIME),
+    request=request_body("ChangeSetSimulationRequest", week=_SIMULATED_TIME),
     responses=json_answer("ChangeSetSavedResponse", "A worker simulates it.", status=202, simulating=_SIMULATING)
     | BAD_INPUT
     | UNKNOWN
@@ -240,7 +199,7 @@ schedule_operation = extend_schema(
     description="Publishes for all clients at a time of the store's clock, and undoes this change at another. At most "
     "eight such times may be pending.",
     parameters=[_ID, CHALLENGE, RETRY_OUTAGE],
-    request=_request_body("ChangeSetScheduleRequest", weekend=_SCHEDULE),
+    request=request_body("ChangeSetScheduleRequest", weekend=_SCHEDULE),
     responses=_results("Scheduled; every server knows the time.", scheduled=_SCHEDULED)
     | BAD_INPUT
     | UNKNOWN
@@ -256,7 +215,7 @@ publish_operation = extend_schema(
     "time; repeated, it changes the share. A share may not change endpoints, the default plan, or policies that count "
     "several clients together.",
     parameters=[_ID, CHALLENGE, RETRY_OUTAGE],
-    request=_request_body("ChangeSetPublicationRequest", all={}, share={"share": 10}, tag={"tag": "beta"}),
+    request=request_body("ChangeSetPublicationRequest", all={}, share={"share": 10}, tag={"tag": "beta"}),
     responses=_results("Published and live.", published=_PUBLISHED, tried=_TRIED)
     | BAD_INPUT
     | UNKNOWN
@@ -270,6 +229,6 @@ withdraw_operation = extend_schema(
     summary="Withdraw a change set",
     description="Ends a schedule or a trial, or discards a draft. What was published for all clients stays.",
     parameters=[_ID, CHALLENGE, RETRY_OUTAGE],
-    request=_request_body("ChangeSetWithdrawalRequest", plain={}, reason={"reason": "The sale is over."}),
+    request=request_body("ChangeSetWithdrawalRequest", plain={}, reason={"reason": "The sale is over."}),
     responses=_results("Withdrawn and live.", withdrawn=_WITHDRAWN) | BAD_INPUT | UNKNOWN | _IMPOSSIBLE | COMMON,
 )

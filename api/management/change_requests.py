@@ -1,26 +1,36 @@
 """Validates requests about change sets, field by field."""
 
-import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qs
 
 from rest_framework.request import Request
 
-from api.management.requests import PAGE_SIZE, checked, limit_problem, text_problem
+from api.management.fields import (
+    NOT_A_MOMENT,
+    PAGE_SIZE,
+    checked,
+    checked_query,
+    id_problem,
+    json_object,
+    limit_problem,
+    moment_problem,
+    optional_object,
+    read_reason_only,
+    reason_problem,
+    reject_lone_surrogates,
+    text_problem,
+)
 from api.requests import MAX_CONFIG_BYTES, invalid, read_json, reject_invalid, whole_number
 from limits.configfile.document import Document, document_of
 from limits.configfile.reading import InvalidConfig, path_of
 from limits.domain.rule_items import moment_of_text
 from limits.models import ChangeSet
-from ratelimit_enforcer.domain.validation import MAX_REASON_LENGTH, ValidationProblem, slug_problem
+from ratelimit_enforcer.domain.validation import ValidationProblem, slug_problem
 
 MAX_NAME_LENGTH = 100
-MAX_ID = 2**63 - 1
 _STATES = ", ".join(ChangeSet.State)
-NOT_A_MOMENT = "must be a date and time with a time zone, such as “2026-12-01T00:00:00Z”."
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +80,7 @@ class ChangesPage:
 def read_draft(request: Request) -> DraftRequest:
     """The change set in the body of a request. Raises :class:`~api.problems.ProblemResponse`, which lists every invalid
     field, also within the config file."""
-    body = _object(read_json(request, MAX_CONFIG_BYTES))
+    body = json_object(read_json(request, MAX_CONFIG_BYTES))
     reject_lone_surrogates(body)
     given = checked({"name": None, "config": None} | body, _DRAFT_FIELDS, "is not a field of a change set.")
     try:
@@ -83,7 +93,7 @@ def read_draft(request: Request) -> DraftRequest:
 
 def read_schedule(request: Request) -> ScheduleRequest:
     """The dates in the body of a request. Raises :class:`~api.problems.ProblemResponse`."""
-    given = checked({"at": None} | _object(read_json(request)), _SCHEDULE_FIELDS, "is not a field of a schedule.")
+    given = checked({"at": None} | json_object(read_json(request)), _SCHEDULE_FIELDS, "is not a field of a schedule.")
     at, until = moment_of_text(given["at"]), moment_of_text(given.get("until"))
     if at is None:
         raise invalid({"at": [NOT_A_MOMENT]})
@@ -93,7 +103,7 @@ def read_schedule(request: Request) -> ScheduleRequest:
 def read_simulation(request: Request) -> SimulationRequest:
     """The time to simulate, in the body of a request, rounded down to minutes. Raises
     :class:`~api.problems.ProblemResponse`."""
-    fields = {"from": None, "to": None} | _object(read_json(request))
+    fields = {"from": None, "to": None} | json_object(read_json(request))
     given = checked(fields, _SIMULATION_FIELDS, "is not a field of a simulation.")
     begin, end = (_minute(given[name]) for name in ("from", "to"))
     if end <= begin:
@@ -123,18 +133,9 @@ def read_withdrawal(request: Request) -> str:
     return read_reason_only(request, "is not a field of a withdrawal.")
 
 
-def read_reason_only(request: Request, unknown: str) -> str:
-    """The reason in a body that may have no other fields, or be empty. ``unknown``: what is wrong with any other field.
-    Raises :class:`~api.problems.ProblemResponse`."""
-    given = checked(optional_object(request), {"reason": reason_problem}, unknown)
-    return str(given.get("reason", ""))
-
-
 def parse_changes_page(query: str) -> ChangesPage:
     """The query of the list of change sets. Raises :class:`~api.problems.ProblemResponse`."""
-    values = parse_qs(query, keep_blank_values=True)
-    reject_invalid((name, "must be given once.") for name in values if len(values[name]) > 1)
-    given = checked({name: found[0] for name, found in values.items()}, _PAGE_FIELDS, "is not a query parameter here.")
+    given = checked_query(query, _PAGE_FIELDS)
     after = int(given["after"]) if "after" in given else None
     return ChangesPage(int(given.get("limit", PAGE_SIZE)), after, given.get("state"))
 
@@ -149,63 +150,22 @@ def _place(problem: ValidationProblem) -> str:
     return f"config.{path}" if path and not path.startswith("[") else f"config{path}"
 
 
-def _object(body: Any) -> dict[str, Any]:
-    if not isinstance(body, dict):
-        raise invalid({"body": ["must be a JSON object."]})
-    return body
-
-
-def reject_lone_surrogates(body: dict[str, Any]) -> None:
-    """Raises :class:`~api.problems.ProblemResponse` for texts that are valid in JSON, but cannot be stored or repeated
-    in an answer."""
-    try:
-        json.dumps(body, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        raise invalid({"body": ["must not contain lone surrogates."]}) from error
-
-
-def optional_object(request: Request) -> dict[str, Any]:
-    """The object in the body of a request; empty if there is no body. Raises :class:`~api.problems.ProblemResponse`."""
-    if request.META.get("CONTENT_LENGTH") in (None, "", "0") and "HTTP_TRANSFER_ENCODING" not in request.META:
-        return {}
-    return _object(read_json(request))
-
-
 def _name_problem(value: Any) -> str | None:
     if value is None or (isinstance(value, str) and not value.strip()):
         return "is required: the name of the change set."
     return text_problem(value, MAX_NAME_LENGTH)
 
 
-def reason_problem(value: Any) -> str | None:
-    """What is wrong with a reason, which may be empty, or None."""
-    return text_problem(value, MAX_REASON_LENGTH)
-
-
 def _config_problem(value: Any) -> str | None:
     return None if isinstance(value, dict) else "must be an object with sections of the config file."
 
 
-def _at_problem(value: Any) -> str | None:
-    return None if isinstance(value, str) and moment_of_text(value) else NOT_A_MOMENT
-
-
 def _until_problem(value: Any) -> str | None:
-    return None if value is None else _at_problem(value)
+    return None if value is None else moment_problem(value)
 
 
 def _tag_problem(value: Any) -> str | None:
     return slug_problem(value) if isinstance(value, str) else "must be a tag of clients."
-
-
-def row_id_problem(what: str) -> Callable[[str], str | None]:
-    """A function that returns what is wrong with the id of a row in a query, or None."""
-
-    def problem_of(value: str) -> str | None:
-        valid = value.isascii() and value.isdigit() and len(value) <= len(str(MAX_ID)) and 1 <= int(value) <= MAX_ID
-        return None if valid else f"must be the id of {what}."
-
-    return problem_of
 
 
 def _state_problem(value: str) -> str | None:
@@ -213,7 +173,7 @@ def _state_problem(value: str) -> str | None:
 
 
 _DRAFT_FIELDS = {"name": _name_problem, "reason": reason_problem, "config": _config_problem}
-_SCHEDULE_FIELDS = {"at": _at_problem, "until": _until_problem}
-_SIMULATION_FIELDS = {"from": _at_problem, "to": _at_problem}
+_SCHEDULE_FIELDS = {"at": moment_problem, "until": _until_problem}
+_SIMULATION_FIELDS = {"from": moment_problem, "to": moment_problem}
 _PUBLISH_FIELDS = {"share": whole_number(1, 99), "tag": _tag_problem}
-_PAGE_FIELDS = {"limit": limit_problem, "after": row_id_problem("a change set"), "state": _state_problem}
+_PAGE_FIELDS = {"limit": limit_problem, "after": id_problem("must be the id of a change set."), "state": _state_problem}

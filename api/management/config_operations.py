@@ -5,8 +5,8 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRequest, OpenApiResponse, extend_schema
 
 from api import problems
-from api.management.change_operations import COMMON
 from api.management.config_requests import YAML
+from api.management.operation_parts import COMMON
 from api.management.publication_operations import DRY_RUN, LATER, LIVE, PUBLICATION, UNFIT
 from api.openapi.operations import BAD_INPUT, CHALLENGE, REJECTED_EARLY, RETRY_OUTAGE, Responses, problem_answers
 from api.openapi.schemas import ref

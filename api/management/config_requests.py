@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 from typing import Any, NoReturn
-from urllib.parse import parse_qs
 
 from django.http.request import MediaType
 from rest_framework.exceptions import NotAcceptable
 from rest_framework.request import Request
 
-from api.management.change_requests import reason_problem, reject_lone_surrogates
-from api.management.requests import checked
+from api.management.fields import checked_query, reason_problem, reject_lone_surrogates
 from api.problems import UNSUPPORTED_MEDIA_TYPE, ProblemResponse
 from api.rendering import JSON, JsonOnly, printable
 from api.requests import MAX_CONFIG_BYTES, invalid, malformed, parse_json, read_body, reject_invalid
@@ -68,20 +66,14 @@ def _quality(ranges: list[tuple[MediaType, float]], names: tuple[str, ...]) -> f
 
 def wants_clients(request: Request) -> bool:
     """Whether the section for clients is wanted. Raises :class:`~api.problems.ProblemResponse`."""
-    given = _query(request, {"clients": _one_problem})
+    given = checked_query(request.META.get("QUERY_STRING", ""), {"clients": _one_problem})
     return "clients" in given
 
 
 def read_write(request: Request) -> ConfigWrite:
     """The parameters of a write. Raises :class:`~api.problems.ProblemResponse`."""
-    given = _query(request, {"dry_run": _one_problem, "reason": reason_problem})
+    given = checked_query(request.META.get("QUERY_STRING", ""), {"dry_run": _one_problem, "reason": reason_problem})
     return ConfigWrite("dry_run" in given, given.get("reason", ""))
-
-
-def _query(request: Request, checks: Any) -> dict[str, str]:
-    values = parse_qs(request.META.get("QUERY_STRING", ""), keep_blank_values=True)
-    reject_invalid((name, "must be given once.") for name in values if len(values[name]) > 1)
-    return checked({name: found[0] for name, found in values.items()}, checks, "is not a query parameter here.")
 
 
 def _one_problem(value: str) -> str | None:

@@ -2,26 +2,27 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRequest, extend_schema
+from drf_spectacular.utils import extend_schema
 
 from api import problems
-from api.idempotency import HEADER, MAX_LENGTH
-from api.management.grant_requests import MAX_ID
-from api.management.requests import MAX_PAGE_SIZE, PAGE_SIZE
+from api.management.operation_parts import (
+    BAD_QUERY,
+    COMMON,
+    UNKNOWN,
+    id_parameter,
+    id_schema,
+    idempotency_key,
+    limit_parameter,
+    query,
+    request_body,
+)
 from api.openapi.operations import (
-    ALWAYS,
     BAD_INPUT,
     CHALLENGE,
-    FORBIDDEN,
-    NO_TOKEN,
-    REJECTED_EARLY,
     RETRY_OUTAGE,
-    Responses,
     json_answer,
     problem_answers,
 )
-from api.openapi.schemas import ref
-from api.rendering import JSON
 from ratelimit_enforcer.domain.client import MAX_KEY_LENGTH
 
 _REQUEST: dict[str, Any] = {
@@ -49,47 +50,11 @@ _CHANGED = {**_GRANT, **_CHANGE, "remaining": 19_600, "live": True}
 _ENDED = {**_GRANT, "until": "2026-12-10T09:30:00Z", "state": "ended", "remaining": 0, "live": True}
 _LATER = {**_NEW, "live": False, "detail": "Redis is unavailable; the change will go live automatically."}
 
-_ID = OpenApiParameter(
-    "grant",
-    {"type": "integer", "minimum": 1, "maximum": MAX_ID},
-    OpenApiParameter.PATH,
-    description="The id of the grant.",
-)
-_KEY = OpenApiParameter(
-    HEADER,
-    {"type": "string", "maxLength": MAX_LENGTH, "pattern": "^[!-~]( *[!-~])*$"},
-    OpenApiParameter.HEADER,
-    description="A request with the same token and key creates one grant within 24 hours, on any server. Visible ASCII "
-    "characters, or a string in quotes as in draft-ietf-httpapi-idempotency-key-header.",
-)
-_COMMON: Responses = (
-    NO_TOKEN
-    | FORBIDDEN
-    | problem_answers(
-        {
-            problems.STORE_UNAVAILABLE: {},
-            problems.RULESET_MISSING: {},
-            problems.DATABASE_UNAVAILABLE: {},
-            problems.OVERLOADED: {},
-        }
-    )
-    | ALWAYS
-)
-_BAD_QUERY = problem_answers({problems.INVALID_REQUEST: {}} | REJECTED_EARLY) | problem_answers(
-    {problems.NOT_ACCEPTABLE: {}}
-)
-_UNKNOWN = problem_answers({problems.NOT_FOUND: {}})
+_ID = id_parameter("grant", "The id of the grant.")
+_KEY = idempotency_key("creates one grant")
 _NOT_LIVE = json_answer(
     "GrantChangeResponse", "Saved; goes live once Redis is available again.", status=202, later=_LATER
 )
-
-
-def _request_body(schema: str, name: str, body: dict[str, Any]) -> dict[str, OpenApiRequest]:
-    return {JSON: OpenApiRequest(ref(schema), examples=[OpenApiExample(name, body)])}
-
-
-def _query(name: str, schema: dict[str, Any], description: str) -> OpenApiParameter:
-    return OpenApiParameter(name, schema, description=description)
 
 
 list_operation = extend_schema(
@@ -98,20 +63,16 @@ list_operation = extend_schema(
     summary="List the grants",
     description="In the order of their ids, ended ones too. `next` is the URL of the next page; null on the last page.",
     parameters=[
-        _query(
-            "limit",
-            {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": PAGE_SIZE},
-            "Grants per page.",
-        ),
-        _query("after", {"type": "integer", "minimum": 1, "maximum": MAX_ID}, "Only grants with higher ids."),
-        _query("client", {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH}, "Only of this client."),
-        _query("policy", {"type": "string"}, "Only on this policy (the slug)."),
+        limit_parameter("Grants"),
+        query("after", "Only grants with higher ids.", id_schema()),
+        query("client", "Only of this client.", {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH}),
+        query("policy", "Only on this policy (the slug).", {"type": "string"}),
         CHALLENGE,
         RETRY_OUTAGE,
     ],
     responses=json_answer("GrantsResponse", "A page of grants.", page={"grants": [_GRANT], "next": None})
-    | _BAD_QUERY
-    | _COMMON,
+    | BAD_QUERY
+    | COMMON,
 )
 
 create_operation = extend_schema(
@@ -121,12 +82,12 @@ create_operation = extend_schema(
     description="The units are used after the quota of the policy's longest calendar period; what is not used remains "
     "available in the next periods, until the grant ends. Responds when the grant is live on every server.",
     parameters=[_KEY, CHALLENGE, RETRY_OUTAGE],
-    request=_request_body("GrantRequest", "sold", _REQUEST),
+    request=request_body("GrantRequest", sold=_REQUEST),
     responses=json_answer("GrantChangeResponse", "Created and live.", status=201, grant=_NEW)
     | _NOT_LIVE
     | BAD_INPUT
     | problem_answers({problems.KEY_REUSED: {}})
-    | _COMMON,
+    | COMMON,
 )
 
 read_operation = extend_schema(
@@ -135,7 +96,7 @@ read_operation = extend_schema(
     summary="Read a grant",
     description="Its fields, and what was used of it, as of the last few seconds.",
     parameters=[_ID, CHALLENGE, RETRY_OUTAGE],
-    responses=json_answer("GrantResponse", "The grant.", grant=_GRANT) | _BAD_QUERY | _UNKNOWN | _COMMON,
+    responses=json_answer("GrantResponse", "The grant.", grant=_GRANT) | BAD_QUERY | UNKNOWN | COMMON,
 )
 
 put_operation = extend_schema(
@@ -145,12 +106,12 @@ put_operation = extend_schema(
     description="Replaces amount, end, priority and reason. The amount cannot be below what is used. Client, policy "
     "and start cannot be changed, and may be omitted.",
     parameters=[_ID, CHALLENGE, RETRY_OUTAGE],
-    request=_request_body("GrantChangeRequest", "extended", _CHANGE),
+    request=request_body("GrantChangeRequest", extended=_CHANGE),
     responses=json_answer("GrantChangeResponse", "Changed and live.", grant=_CHANGED)
     | _NOT_LIVE
     | BAD_INPUT
-    | _UNKNOWN
-    | _COMMON,
+    | UNKNOWN
+    | COMMON,
 )
 
 delete_operation = extend_schema(
@@ -162,7 +123,7 @@ delete_operation = extend_schema(
     responses={204: None}
     | json_answer("GrantChangeResponse", "Ended and live.", grant=_ENDED)
     | _NOT_LIVE
-    | _BAD_QUERY
-    | _UNKNOWN
-    | _COMMON,
+    | BAD_QUERY
+    | UNKNOWN
+    | COMMON,
 )

@@ -1,6 +1,6 @@
 """JSON Schemas of grants."""
 
-from api.management.grant_requests import MAX_ID
+from api.management.operation_parts import id_schema
 from api.openapi.schemas import TEXT, Schema, count, object_schema, ref
 from ratelimit_enforcer.domain.client import MAX_KEY_LENGTH
 from ratelimit_enforcer.domain.grants import MAX_AMOUNT, MAX_PRIORITY
@@ -35,7 +35,7 @@ _FIELDS: dict[str, Schema] = {
 
 _RESPONSE = object_schema(
     {
-        "id": {"type": "integer", "minimum": 1, "maximum": MAX_ID},
+        "id": id_schema(),
         **_FIELDS,
         "state": {"type": "string", "enum": ["scheduled", "active", "ended"]},
         "consumed": count("Units that were consumed, as of the last few seconds."),

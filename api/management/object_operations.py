@@ -12,17 +12,12 @@ from drf_spectacular.utils import (
 )
 
 from api import problems
-from api.idempotency import HEADER, MAX_LENGTH
 from api.management import object_examples as examples
 from api.management.object_schemas import plural_name, type_name
-from api.management.requests import MAX_PAGE_SIZE, PAGE_SIZE
+from api.management.operation_parts import BAD_QUERY, COMMON, UNKNOWN, idempotency_key, limit_parameter, query
 from api.openapi.operations import (
-    ALWAYS,
     BAD_INPUT,
     CHALLENGE,
-    FORBIDDEN,
-    NO_TOKEN,
-    REJECTED_EARLY,
     RETRY_OUTAGE,
     Responses,
     json_answer,
@@ -34,34 +29,11 @@ from limits.configfile.objects import Kind
 
 Decorator = Callable[[Any], Any]
 
-COMMON: Responses = (
-    NO_TOKEN
-    | FORBIDDEN
-    | problem_answers(
-        {
-            problems.STORE_UNAVAILABLE: {},
-            problems.RULESET_MISSING: {},
-            problems.DATABASE_UNAVAILABLE: {},
-            problems.OVERLOADED: {},
-        }
-    )
-    | ALWAYS
-)
-BAD_QUERY = problem_answers({problems.INVALID_REQUEST: {}} | REJECTED_EARLY) | problem_answers(
-    {problems.NOT_ACCEPTABLE: {}}
-)
-UNKNOWN = problem_answers({problems.NOT_FOUND: {}})
 _FAILED = problem_answers({problems.PRECONDITION_FAILED: {}})
 _STILL_USED = problem_answers(
     {problems.STILL_USED: {"references": ["policy “pro-search”"]}}, schema=ref("StillUsedProblemResponse")
 )
-_KEY_PARAMETER = OpenApiParameter(
-    HEADER,
-    {"type": "string", "maxLength": MAX_LENGTH, "pattern": "^[!-~]( *[!-~])*$"},
-    OpenApiParameter.HEADER,
-    description="A request with the same token and key creates one object within 24 hours, on any server. Visible "
-    "ASCII characters, or a string in quotes as in draft-ietf-httpapi-idempotency-key-header.",
-)
+_KEY_PARAMETER = idempotency_key("creates one object")
 _DRY_RUN = OpenApiParameter(
     "dry_run", {"type": "integer", "enum": [1]}, description="1: nothing is changed, and `differences` are returned."
 )
@@ -128,16 +100,9 @@ def list_operation(kind: Kind) -> Decorator:
         summary=f"List the {kind.section.replace('_', ' ')}",
         description=f"A page of the {kind.section.replace('_', ' ')}, in the order of their {ordered}.",
         parameters=[
-            OpenApiParameter(
-                "limit",
-                {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": PAGE_SIZE},
-                description="Objects per page.",
-            ),
-            OpenApiParameter("after", {"type": "string"}, description=f"Only what follows this {kind.identity}."),
-            *(
-                OpenApiParameter(field, {"type": "string"}, description=examples.filter_text(name, field))
-                for field in kind.filters
-            ),
+            limit_parameter("Objects"),
+            query("after", f"Only what follows this {kind.identity}."),
+            *(query(field, examples.filter_text(name, field)) for field in kind.filters),
             CHALLENGE,
             RETRY_OUTAGE,
         ],

@@ -4,16 +4,14 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs
 
 import orjson
 from django.utils.http import parse_etags
 from rest_framework.request import Request
 
-from api.management.change_requests import reject_lone_surrogates
-from api.management.requests import PAGE_SIZE, checked, limit_problem
+from api.management.fields import PAGE_SIZE, checked_query, json_object, limit_problem, reject_lone_surrogates
 from api.problems import NOT_FOUND, PRECONDITION_FAILED, ProblemResponse
-from api.requests import invalid, parse_query, read_json, reject_invalid
+from api.requests import invalid, read_json
 from limits.configfile.objects import Kind
 from limits.configfile.reading import path_of
 from ratelimit_enforcer.domain.client import key_problem
@@ -34,10 +32,8 @@ class ObjectsPage:
 
 def parse_objects_page(kind: Kind, query: str) -> ObjectsPage:
     """The query of a list. Raises :class:`~api.problems.ProblemResponse`."""
-    values = parse_qs(query, keep_blank_values=True)
-    reject_invalid((name, "must be given once.") for name in values if len(values[name]) > 1)
     checks = {"limit": limit_problem, "after": kind.key_problem, **dict.fromkeys(kind.filters, key_problem)}
-    given = checked({name: found[0] for name, found in values.items()}, checks, "is not a query parameter here.")
+    given = checked_query(query, checks)
     limit, after = int(given.pop("limit", PAGE_SIZE)), given.pop("after", "")
     return ObjectsPage(limit, after, given)
 
@@ -49,17 +45,10 @@ def require_possible(kind: Kind, key: str) -> str:
     return key
 
 
-def is_dry_run(request: Request) -> bool:
-    """Whether nothing is to be changed. Raises :class:`~api.problems.ProblemResponse`."""
-    return "dry_run" in parse_query(request.META.get("QUERY_STRING", ""), {"dry_run": "1"})
-
-
 def read_item(request: Request, kind: Kind, key: str | None) -> dict[str, Any]:
     """The object in the body of a request, for the address with this ``key`` (None: a new one). Raises
     :class:`~api.problems.ProblemResponse` for another name or id than that of the address."""
-    body = read_json(request)
-    if not isinstance(body, dict):
-        raise invalid({"body": ["must be a JSON object."]})
+    body = json_object(read_json(request))
     reject_lone_surrogates(body)
     if key is not None and body.get(kind.identity, key) != key:
         raise invalid({kind.identity: [f"cannot be changed; the address says “{key}”."]})

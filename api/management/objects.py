@@ -16,6 +16,7 @@ from api.idempotency import name_of
 from api.management import change_registry
 from api.management import object_registry as registry
 from api.management.base import ManagingView, handle_database_errors, reject_query
+from api.management.fields import is_dry_run
 from api.management.object_operations import (
     create_operation,
     delete_operation,
@@ -26,7 +27,6 @@ from api.management.object_operations import (
 from api.management.object_requests import (
     errors_of,
     etag_of,
-    is_dry_run,
     parse_objects_page,
     read_item,
     require_possible,

@@ -2,24 +2,18 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRequest, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 
 from api import problems
-from api.management.requests import MAX_PAGE_SIZE, PAGE_SIZE
+from api.management.operation_parts import BAD_QUERY, COMMON, UNKNOWN, limit_parameter, query, request_body
 from api.openapi.operations import (
-    ALWAYS,
     BAD_INPUT,
     CHALLENGE,
-    FORBIDDEN,
-    NO_TOKEN,
-    REJECTED_EARLY,
     RETRY_OUTAGE,
-    Responses,
     json_answer,
     problem_answers,
 )
-from api.openapi.schemas import TAG, ref
-from api.rendering import JSON
+from api.openapi.schemas import TAG
 from ratelimit_enforcer.domain.client import MAX_KEY_LENGTH
 from ratelimit_enforcer.domain.enums import ClientStatus
 from ratelimit_enforcer.domain.validation import MAX_TAGS
@@ -44,37 +38,12 @@ _KEY = OpenApiParameter(
     OpenApiParameter.PATH,
     description="The key of the client, percent-encoded.",
 )
-_COMMON: Responses = (
-    NO_TOKEN
-    | FORBIDDEN
-    | problem_answers(
-        {
-            problems.STORE_UNAVAILABLE: {},
-            problems.RULESET_MISSING: {},
-            problems.DATABASE_UNAVAILABLE: {},
-            problems.OVERLOADED: {},
-        }
-    )
-    | ALWAYS
-)
-_BAD_QUERY = problem_answers({problems.INVALID_REQUEST: {}} | REJECTED_EARLY) | problem_answers(
-    {problems.NOT_ACCEPTABLE: {}}
-)
-_UNKNOWN = problem_answers({problems.NOT_FOUND: {}})
 _NOT_LIVE = json_answer(
     "ClientSavedResponse", "Saved; goes live once Redis is available again.", status=202, later=_LATER
 )
 
 
-def _request_body(schema: str, example: dict[str, Any]) -> dict[str, OpenApiRequest]:
-    return {JSON: OpenApiRequest(ref(schema), examples=[OpenApiExample(schema, example)])}
-
-
 _KEY_TEXT: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH}
-
-
-def _query(name: str, schema: dict[str, Any], description: str) -> OpenApiParameter:
-    return OpenApiParameter(name, schema, description=description)
 
 
 list_operation = extend_schema(
@@ -83,23 +52,19 @@ list_operation = extend_schema(
     summary="List the registered clients",
     description="In the order of the keys. `next` is the URL of the next page; null on the last page.",
     parameters=[
-        _query(
-            "limit",
-            {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": PAGE_SIZE},
-            "Clients per page.",
-        ),
-        _query("after", _KEY_TEXT, "Only clients whose keys come after this one."),
-        _query("plan", {"type": "string"}, "Only clients on this plan (the slug)."),
-        _query("status", {"type": "string", "enum": list(ClientStatus)}, "Only clients with this status."),
-        _query("tag", {"type": "array", "items": TAG, "maxItems": MAX_TAGS}, "Only clients with all of these tags."),
-        _query("prefix", _KEY_TEXT, "Only clients whose key begins with this text."),
-        _query("parent", _KEY_TEXT, "Only clients whose parent has this key."),
+        limit_parameter("Clients"),
+        query("after", "Only clients whose keys come after this one.", _KEY_TEXT),
+        query("plan", "Only clients on this plan (the slug).", {"type": "string"}),
+        query("status", "Only clients with this status.", {"type": "string", "enum": list(ClientStatus)}),
+        query("tag", "Only clients with all of these tags.", {"type": "array", "items": TAG, "maxItems": MAX_TAGS}),
+        query("prefix", "Only clients whose key begins with this text.", _KEY_TEXT),
+        query("parent", "Only clients whose parent has this key.", _KEY_TEXT),
         CHALLENGE,
         RETRY_OUTAGE,
     ],
     responses=json_answer("ClientsResponse", "A page of clients.", page={"clients": [_CLIENT], "next": None})
-    | _BAD_QUERY
-    | _COMMON,
+    | BAD_QUERY
+    | COMMON,
 )
 
 read_operation = extend_schema(
@@ -109,7 +74,7 @@ read_operation = extend_schema(
     description="The client's own fields. `plan` is null for a client on the default plan, and for a client that is "
     "limited by its ancestors alone.",
     parameters=[_KEY, CHALLENGE, RETRY_OUTAGE],
-    responses=json_answer("ClientResponse", "The client.", client=_CLIENT) | _BAD_QUERY | _UNKNOWN | _COMMON,
+    responses=json_answer("ClientResponse", "The client.", client=_CLIENT) | BAD_QUERY | UNKNOWN | COMMON,
 )
 
 put_operation = extend_schema(
@@ -118,13 +83,13 @@ put_operation = extend_schema(
     summary="Register or replace a client",
     description="Omitted fields get their default values. Responds when the change is live on every server.",
     parameters=[_KEY, CHALLENGE, RETRY_OUTAGE],
-    request=_request_body("ClientRequest", {"name": "Acme Ltd", "plan": "pro"}),
+    request=request_body("ClientRequest", ClientRequest={"name": "Acme Ltd", "plan": "pro"}),
     responses=json_answer("ClientSavedResponse", "Replaced and live.", client=_SAVED)
     | json_answer("ClientSavedResponse", "Registered and live.", status=201, client=_SAVED)
     | _NOT_LIVE
     | BAD_INPUT
-    | _UNKNOWN
-    | _COMMON,
+    | UNKNOWN
+    | COMMON,
 )
 
 change_operation = extend_schema(
@@ -133,12 +98,12 @@ change_operation = extend_schema(
     summary="Change some fields of a client",
     description="Omitted fields keep their values. Responds when the change is live on every server.",
     parameters=[_KEY, CHALLENGE, RETRY_OUTAGE],
-    request=_request_body("ClientRequest", {"status": "blocked"}),
+    request=request_body("ClientRequest", ClientRequest={"status": "blocked"}),
     responses=json_answer("ClientSavedResponse", "Changed and live.", client=_SAVED | {"status": "blocked"})
     | _NOT_LIVE
     | BAD_INPUT
-    | _UNKNOWN
-    | _COMMON,
+    | UNKNOWN
+    | COMMON,
 )
 
 remove_operation = extend_schema(
@@ -154,10 +119,10 @@ remove_operation = extend_schema(
         status=202,
         later={"key": "acme", "live": False, "detail": _LATER["detail"]},
     )
-    | _BAD_QUERY
-    | _UNKNOWN
+    | BAD_QUERY
+    | UNKNOWN
     | problem_answers({problems.HAS_CHILDREN: {}})
-    | _COMMON,
+    | COMMON,
 )
 
 reset_operation = extend_schema(
@@ -171,11 +136,11 @@ reset_operation = extend_schema(
         "settled. The reason is recorded."
     ),
     parameters=[_KEY, CHALLENGE, RETRY_OUTAGE],
-    request=_request_body("ResetRequest", {"reason": "Load test by the shop."}),
+    request=request_body("ResetRequest", ResetRequest={"reason": "Load test by the shop."}),
     responses=json_answer(
         "ResetResponse", "The counters are reset.", done={"client": "acme", "reason": "Load test by the shop."}
     )
     | BAD_INPUT
-    | _UNKNOWN
-    | _COMMON,
+    | UNKNOWN
+    | COMMON,
 )

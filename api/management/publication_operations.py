@@ -2,17 +2,24 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRequest, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
 from api import problems
-from api.idempotency import HEADER, MAX_LENGTH
-from api.management.change_operations import COMMON, CONFLICT, DETAILS, UNKNOWN
-from api.management.publication_requests import MAX_VERSION
-from api.management.requests import MAX_PAGE_SIZE, PAGE_SIZE
+from api.management.change_operations import CONFLICT, DETAILS
+from api.management.operation_parts import (
+    BAD_QUERY,
+    COMMON,
+    UNKNOWN,
+    id_parameter,
+    id_schema,
+    idempotency_key,
+    limit_parameter,
+    query,
+    request_body,
+)
 from api.openapi.operations import (
     BAD_INPUT,
     CHALLENGE,
-    REJECTED_EARLY,
     RETRY_OUTAGE,
     Responses,
     json_answer,
@@ -64,27 +71,9 @@ UNFIT = problem_answers({problems.PUBLICATION_CONFLICT: CONFLICT}, schema=ref("P
 DRY_RUN = OpenApiParameter(
     "dry_run", {"type": "string", "enum": ["1"]}, description="Return the differences, and change nothing."
 )
-_VERSION = OpenApiParameter(
-    "version",
-    {"type": "integer", "minimum": 1, "maximum": MAX_VERSION},
-    OpenApiParameter.PATH,
-    description="The version of the rules.",
-)
-_KEY = OpenApiParameter(
-    HEADER,
-    {"type": "string", "maxLength": MAX_LENGTH, "pattern": "^[!-~]( *[!-~])*$"},
-    OpenApiParameter.HEADER,
-    description="A request with the same token and key is carried out once within 24 hours, on any server. Visible "
-    "ASCII characters, or a string in quotes as in draft-ietf-httpapi-idempotency-key-header.",
-)
-_BAD_QUERY = problem_answers({problems.INVALID_REQUEST: {}} | REJECTED_EARLY) | problem_answers(
-    {problems.NOT_ACCEPTABLE: {}}
-)
-_REASON = {
-    JSON: OpenApiRequest(
-        ref("PublicationRequest"), examples=[OpenApiExample("reason", {"reason": "Too many requests were denied."})]
-    )
-}
+_VERSION = id_parameter("version", "The version of the rules.")
+_KEY = idempotency_key("is carried out once")
+_REASON = request_body("PublicationRequest", reason={"reason": "Too many requests were denied."})
 
 list_operation = extend_schema(
     operation_id="listPublications",
@@ -92,23 +81,15 @@ list_operation = extend_schema(
     summary="List the published versions of the rules",
     description="The newest version first. `next` is the URL of the next page; null on the last page.",
     parameters=[
-        OpenApiParameter(
-            "limit",
-            {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": PAGE_SIZE},
-            description="Publications per page.",
-        ),
-        OpenApiParameter(
-            "after",
-            {"type": "integer", "minimum": 1, "maximum": MAX_VERSION},
-            description="Only publications that are older than this version.",
-        ),
+        limit_parameter("Publications"),
+        query("after", "Only publications that are older than this version.", id_schema()),
         CHALLENGE,
         RETRY_OUTAGE,
     ],
     responses=json_answer(
         "PublicationsResponse", "A page of publications.", page={"publications": [PUBLICATION], "next": None}
     )
-    | _BAD_QUERY
+    | BAD_QUERY
     | COMMON,
 )
 
@@ -119,7 +100,7 @@ read_operation = extend_schema(
     description="Who published it, when, why, and what it changed.",
     parameters=[_VERSION, CHALLENGE, RETRY_OUTAGE],
     responses=json_answer("PublicationResponse", "The publication.", publication=PUBLICATION)
-    | _BAD_QUERY
+    | BAD_QUERY
     | UNKNOWN
     | COMMON,
 )

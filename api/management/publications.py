@@ -10,13 +10,14 @@ from api.idempotency import name_of
 from api.management import publication_registry as registry
 from api.management.base import ManagingView, reject_query
 from api.management.change_registry import actor_of, conflict_body
+from api.management.fields import is_dry_run
 from api.management.publication_operations import (
     list_operation,
     read_operation,
     restore_operation,
     revert_operation,
 )
-from api.management.publication_requests import is_dry_run, parse_publications_page, read_reason
+from api.management.publication_requests import parse_publications_page, read_reason
 from api.management.publishing import handle_publishing_errors, written_response
 from api.problems import NOTHING_TO_REVERT, PUBLICATION_CONFLICT, ProblemResponse
 from api.rendering import json_response

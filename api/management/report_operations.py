@@ -2,14 +2,12 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 
 from api import problems
+from api.management.operation_parts import COMMON, query
 from api.openapi.operations import (
-    ALWAYS,
     CHALLENGE,
-    FORBIDDEN,
-    NO_TOKEN,
     REJECTED_EARLY,
     RETRY_OUTAGE,
     Responses,
@@ -91,10 +89,6 @@ def _csv() -> str:
     return "\r\n".join([",".join([*columns, "adjustment"]), *lines, ""])
 
 
-def _query(name: str, description: str, schema: dict[str, Any] | None = None) -> OpenApiParameter:
-    return OpenApiParameter(name, schema or {"type": "string"}, description=description)
-
-
 _CSV: Responses = {
     (200, CSV): OpenApiResponse(
         {"type": "string"},
@@ -113,22 +107,22 @@ usage_report_operation = extend_schema(
         "CSV with `Accept: text/csv` or `format=csv`."
     ),
     parameters=[
-        _query("from", "The beginning: a month (`2026-10`), a day, or a time at a whole hour. Default: this month."),
-        _query("to", "The end, excluded, in the same form. Default: the end of the present hour."),
-        _query("timezone", "The time zone of months, days, `from` and `to`. Default: UTC."),
-        _query(
+        query("from", "The beginning: a month (`2026-10`), a day, or a time at a whole hour. Default: this month."),
+        query("to", "The end, excluded, in the same form. Default: the end of the present hour."),
+        query("timezone", "The time zone of months, days, `from` and `to`. Default: UTC."),
+        query(
             "by",
             "What a row is about, separated by commas. Omitted: one row with the sums. At most one of "
             f"{', '.join(TIMES)}.",
             {"type": "string", "example": "client,month"},
         ),
-        _query("client", "Only this client (the key)."),
-        _query("tree", "Only this client without a parent, and all clients below it."),
-        _query("plan", "Only clients that were on this plan."),
-        _query("tag", "Only clients that had this tag."),
-        _query("endpoint", "Only this endpoint."),
-        _query("policy", "Only denials by this policy."),
-        _query("format", "In place of `Accept`.", {"type": "string", "enum": ["json", "csv"]}),
+        query("client", "Only this client (the key)."),
+        query("tree", "Only this client without a parent, and all clients below it."),
+        query("plan", "Only clients that were on this plan."),
+        query("tag", "Only clients that had this tag."),
+        query("endpoint", "Only this endpoint."),
+        query("policy", "Only denials by this policy."),
+        query("format", "In place of `Accept`.", {"type": "string", "enum": ["json", "csv"]}),
         CHALLENGE,
         RETRY_OUTAGE,
     ],
@@ -143,15 +137,5 @@ usage_report_operation = extend_schema(
         | REJECTED_EARLY
     )
     | problem_answers({problems.NOT_ACCEPTABLE: {}})
-    | NO_TOKEN
-    | FORBIDDEN
-    | problem_answers(
-        {
-            problems.STORE_UNAVAILABLE: {},
-            problems.RULESET_MISSING: {},
-            problems.DATABASE_UNAVAILABLE: {},
-            problems.OVERLOADED: {},
-        }
-    )
-    | ALWAYS,
+    | COMMON,
 )

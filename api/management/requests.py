@@ -1,25 +1,20 @@
 """Validates requests about clients, field by field."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs
 
+from api.management.fields import PAGE_SIZE, checked, checked_query, json_object, limit_problem, text_problem
 from api.problems import NOT_FOUND, ProblemResponse
-from api.requests import invalid, reject_invalid
 from ratelimit_enforcer.domain.client import key_problem
 from ratelimit_enforcer.domain.enums import ClientStatus
 from ratelimit_enforcer.domain.validation import (
     MAX_NAME_LENGTH,
     MAX_REASON_LENGTH,
-    NOT_PRINTABLE,
-    PRINTABLE,
     slug_problem,
     tags_problem,
 )
 
-PAGE_SIZE = 100
-MAX_PAGE_SIZE = 1_000
 _STATUSES = ", ".join(ClientStatus)
 
 
@@ -39,25 +34,18 @@ class PageRequest:
 
 def parse_client(body: Any) -> dict[str, Any]:
     """The fields of a client. Raises :class:`ProblemResponse`, which lists every invalid field."""
-    if not isinstance(body, dict):
-        raise invalid({"body": ["must be a JSON object."]})
-    return checked(body, _CLIENT_FIELDS, "is not a field of a client.")
+    return checked(json_object(body), _CLIENT_FIELDS, "is not a field of a client.")
 
 
 def parse_reset(body: Any) -> str:
     """The reason for a reset. Raises :class:`ProblemResponse`."""
-    if not isinstance(body, dict):
-        raise invalid({"body": ["must be a JSON object."]})
-    reason: str = checked({"reason": None} | body, {"reason": _reason_problem}, "is not a field of a reset.")["reason"]
-    return reason
+    given = checked({"reason": None} | json_object(body), {"reason": _reason_problem}, "is not a field of a reset.")
+    return str(given["reason"])
 
 
 def parse_page(query: str) -> PageRequest:
     """The query of a list of clients. Raises :class:`ProblemResponse`."""
-    values = parse_qs(query, keep_blank_values=True)
-    reject_invalid((name, "must be given once.") for name in values if name != "tag" and len(values[name]) > 1)
-    given = {name: found if name == "tag" else found[0] for name, found in values.items()}
-    fields = checked(given, _PAGE_FIELDS, "is not a query parameter here.")
+    fields = checked_query(query, _PAGE_FIELDS, lists=("tag",))
     return PageRequest(**fields | {"limit": int(fields.get("limit", PAGE_SIZE))})
 
 
@@ -66,33 +54,6 @@ def require_key(key: str) -> str:
     if message := key_problem(key):
         raise ProblemResponse(NOT_FOUND, f"This cannot be a client's key: it {message}")
     return key
-
-
-def checked(
-    fields: Mapping[str, Any], checks: Mapping[str, Callable[[Any], str | None]], unknown: str
-) -> dict[str, Any]:
-    """The fields. ``checks``: name → a function that returns what is wrong with a value, or None; ``unknown``: what is
-    wrong with any other name. Raises :class:`ProblemResponse`."""
-    reject_invalid(_problems(fields, checks, unknown))
-    return dict(fields)
-
-
-def _problems(
-    fields: Mapping[str, Any], checks: Mapping[str, Callable[[Any], str | None]], unknown: str
-) -> Iterator[tuple[str, str]]:
-    for name, value in fields.items():
-        check = checks.get(name)
-        if message := check(value) if check else unknown:
-            yield name, message
-
-
-def text_problem(value: Any, most: int) -> str | None:
-    """What is wrong with a value that should be a text of at most ``most`` characters, or None."""
-    if not isinstance(value, str):
-        return "must be a string."
-    if len(value) > most:
-        return f"must have at most {most} characters."
-    return None if PRINTABLE.match(value) else NOT_PRINTABLE
 
 
 def _name_problem(value: Any) -> str | None:
@@ -119,12 +80,6 @@ def _tags_problem(value: Any) -> str | None:
     if not isinstance(value, list) or not all(isinstance(tag, str) for tag in value):
         return "must be a list of tags."
     return tags_problem(value)
-
-
-def limit_problem(value: str) -> str | None:
-    """What is wrong with the parameter ``limit`` of a list, or None."""
-    valid = value.isascii() and value.isdigit() and len(value) <= 4 and 1 <= int(value) <= MAX_PAGE_SIZE
-    return None if valid else f"must be a whole number from 1 to {MAX_PAGE_SIZE:,}."
 
 
 def _parent_problem(value: Any) -> str | None:
