@@ -6,8 +6,8 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiReque
 
 from api import problems
 from api.management.config_requests import YAML
-from api.management.operation_parts import COMMON
-from api.management.publication_operations import DRY_RUN, LATER, LIVE, PUBLICATION, UNFIT
+from api.management.operation_parts import COMMON, DRY_RUN
+from api.management.publication_operations import LATER, LIVE, PUBLICATION, UNFIT
 from api.openapi.operations import BAD_INPUT, CHALLENGE, REJECTED_EARLY, RETRY_OUTAGE, Responses, problem_answers
 from api.openapi.schemas import ref
 from api.rendering import JSON

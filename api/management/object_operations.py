@@ -14,7 +14,7 @@ from drf_spectacular.utils import (
 from api import problems
 from api.management import object_examples as examples
 from api.management.object_schemas import plural_name, type_name
-from api.management.operation_parts import BAD_QUERY, COMMON, UNKNOWN, idempotency_key, limit_parameter, query
+from api.management.operation_parts import BAD_QUERY, COMMON, DRY_RUN, UNKNOWN, idempotency_key, limit_parameter, query
 from api.openapi.operations import (
     BAD_INPUT,
     CHALLENGE,
@@ -34,9 +34,6 @@ _STILL_USED = problem_answers(
     {problems.STILL_USED: {"references": ["policy “pro-search”"]}}, schema=ref("StillUsedProblemResponse")
 )
 _KEY_PARAMETER = idempotency_key("creates one object")
-_DRY_RUN = OpenApiParameter(
-    "dry_run", {"type": "integer", "enum": [1]}, description="1: nothing is changed, and `differences` are returned."
-)
 _IF_MATCH = OpenApiParameter(
     "If-Match",
     str,
@@ -143,7 +140,7 @@ def put_operation(kind: Kind) -> Decorator:
         summary=f"{'Replace' if has_id else 'Create or replace'} one {kind.name}",
         description=f"{what}; omitted fields get their default values. Responds when the change is live on every "
         "server.",
-        parameters=[_path_parameter(kind), _DRY_RUN, _IF_MATCH, _IF_NONE_MATCH, _ETAG, CHALLENGE, RETRY_OUTAGE],
+        parameters=[_path_parameter(kind), DRY_RUN, _IF_MATCH, _IF_NONE_MATCH, _ETAG, CHALLENGE, RETRY_OUTAGE],
         request=_request_body(kind),
         responses=_written(kind, schema=f"{type_name(kind)}SavedResponse", live=live, created=not has_id)
         | BAD_INPUT
@@ -163,7 +160,7 @@ def create_operation(kind: Kind) -> Decorator:
         tags=_tag(kind),
         summary=f"Create one {kind.name}",
         description=f"Creates the {kind.name}, which gets an id. Responds when it is live on every server.",
-        parameters=[_DRY_RUN, _KEY_PARAMETER, _ETAG, CHALLENGE, RETRY_OUTAGE],
+        parameters=[DRY_RUN, _KEY_PARAMETER, _ETAG, CHALLENGE, RETRY_OUTAGE],
         request=_request_body(kind),
         responses=_written(kind, schema=f"{type_name(kind)}SavedResponse", live=live, created=True, replaced=False)
         | BAD_INPUT
@@ -182,7 +179,7 @@ def delete_operation(kind: Kind) -> Decorator:
         summary=f"Delete one {kind.name}",
         description=f"Deletes the {kind.name}, unless others refer to it. Responds when the change is live on every "
         "server.",
-        parameters=[_path_parameter(kind), _DRY_RUN, _IF_MATCH, CHALLENGE, RETRY_OUTAGE],
+        parameters=[_path_parameter(kind), DRY_RUN, _IF_MATCH, CHALLENGE, RETRY_OUTAGE],
         responses=_written(
             kind,
             schema=f"{type_name(kind)}DeletedResponse",

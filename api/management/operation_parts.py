@@ -63,6 +63,9 @@ def id_parameter(name: str, description: str, most: int = MAX_ID) -> OpenApiPara
     return OpenApiParameter(name, id_schema(most), OpenApiParameter.PATH, description=description)
 
 
+DRY_RUN = query("dry_run", "1: nothing is changed, and `differences` are returned.", {"type": "integer", "enum": [1]})
+
+
 def idempotency_key(effect: str) -> OpenApiParameter:
     """The header that makes a request safe to send again. ``effect``: such as “creates one grant”."""
     return OpenApiParameter(

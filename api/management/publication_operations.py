@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 
 from api import problems
 from api.management.change_operations import CONFLICT, DETAILS
 from api.management.operation_parts import (
     BAD_QUERY,
     COMMON,
+    DRY_RUN,
     UNKNOWN,
     id_parameter,
     id_schema,
@@ -68,9 +69,6 @@ LATER = json_answer(
 )
 UNFIT = problem_answers({problems.PUBLICATION_CONFLICT: CONFLICT}, schema=ref("PublicationConflictProblemResponse"))
 
-DRY_RUN = OpenApiParameter(
-    "dry_run", {"type": "string", "enum": ["1"]}, description="Return the differences, and change nothing."
-)
 _VERSION = id_parameter("version", "The version of the rules.")
 _KEY = idempotency_key("is carried out once")
 _REASON = request_body("PublicationRequest", reason={"reason": "Too many requests were denied."})
