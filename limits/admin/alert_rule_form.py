@@ -75,7 +75,7 @@ class AlertRuleFields(forms.ModelForm):
     )
 
     class Media:
-        js = ["limits/alert_rule_form.js"]
+        js = ["limits/live_sentence.js", "limits/alert_rule_form.js"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

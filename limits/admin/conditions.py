@@ -74,7 +74,7 @@ class CountingForm(forms.ModelForm):
     )
 
     class Media:
-        js = ["limits/conditions_form.js"]
+        js = ["limits/live_sentence.js", "limits/conditions_form.js"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
